@@ -1,0 +1,44 @@
+"""What can go wrong for reasons the user can mend: one line that says what was found, what was wanted, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ActlasError(Exception):
+    """A failure with a one-line message; commands exit with ``exit_code``."""
+
+    exit_code = 1
+
+
+class UsageError(ActlasError):
+    """The request itself is wrong: an unknown name, a place that is no store, a device that is not there."""
+
+    exit_code = 2
+
+
+class InputError(ActlasError):
+    """The sentences cannot be used as they are; the message names the line."""
+
+
+class StoreError(ActlasError):
+    """The store cannot take or give what was asked."""
+
+
+class DamagedStore(StoreError):
+    """A committed file is missing, short or altered; the message names it."""
+
+
+class IncompleteRun(StoreError):
+    """A run does not hold all that was asked of it; the message says which command adds it."""
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
+    """Return the error for a name that is not among ``valid``, the nearest valid names first."""
+    names = sorted(valid)
+    if not names:
+        return UsageError(f"unknown {kind} {name!r}: there is none yet")
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return UsageError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names)}")

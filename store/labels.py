@@ -1,0 +1,76 @@
+"""The labels of tokens and sentences: what every shard carries so that words are found offline.
+
+On ``token``: sentence, position, token_id, char_start, char_end. On ``sentence``: row_size, text, the input's columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int32]
+
+#: label → what it means, as written into the files
+TOKEN_LABELS: Mapping[str, str] = {
+    "sentence": "index of the token's sentence in the run",
+    "position": "position of the token in its sentence, from 0",
+    "token_id": "id in the model's vocabulary",
+    "char_start": "first character of the token in its sentence's text",
+    "char_end": "character after the token's last in its sentence's text",
+}
+TEXT_DIM = "text_bytes"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of consecutive sentences: int32 arrays on ``token``, arrays on ``sentence``."""
+
+    token: Mapping[str, IntArray]
+    row_size: IntArray
+    text: tuple[str, ...]
+    columns: Mapping[str, npt.NDArray[Any]]
+
+    def __post_init__(self) -> None:
+        """Check that token labels and row sizes speak of the same tokens."""
+        if set(self.token) != set(TOKEN_LABELS):
+            raise ValueError(f"token labels are {sorted(self.token)}, wanted {sorted(TOKEN_LABELS)}")
+        if any(array.shape != (self.tokens,) for array in self.token.values()):
+            raise ValueError(f"token labels do not all have {self.tokens} tokens")
+        if any(len(column) != len(self.text) for column in (self.row_size, *self.columns.values())):
+            raise ValueError(f"sentence labels do not all have {len(self.text)} sentences")
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return int(self.row_size.sum())
+
+    def sentences(self, first: int, count: int) -> Labels:
+        """Return the labels of sentences ``first`` … ``first + count − 1`` alone; ``sentence`` keeps its numbers."""
+        ends = np.concatenate([[0], np.cumsum(self.row_size)])
+        rows, part = slice(ends[first], ends[first + count]), slice(first, first + count)
+        return Labels(
+            token={name: array[rows] for name, array in self.token.items()},
+            row_size=self.row_size[part],
+            text=self.text[part],
+            columns={name: column[part] for name, column in self.columns.items()},
+        )
+
+
+def text_to_bytes(texts: tuple[str, ...] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:
+    """Return UTF-8 as single bytes, (sentence, text_bytes) of dtype S1, zero padded.
+
+    Fixed-size characters instead of HDF5's variable strings: they lie inside the checksummed bytes of the file.
+    """
+    encoded = [str(text).encode() for text in texts]
+    width = max(1, max((len(text) for text in encoded), default=1))
+    return np.array(encoded, dtype=f"S{width}").view("S1").reshape(len(encoded), width)
+
+
+def bytes_to_text(characters: npt.NDArray[np.bytes_]) -> tuple[str, ...]:
+    """Undo ``text_to_bytes``."""
+    rows = np.ascontiguousarray(characters).view(f"S{characters.shape[1]}").reshape(-1)
+    return tuple(row.decode() for row in rows)

@@ -1,0 +1,205 @@
+"""A run: what its commits hold, and the lazy labelled view of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.store.commit import read_commits
+from actlas.store.errors import DamagedStore, IncompleteRun, unknown
+from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
+from actlas.store.schema import BLOCK_DIMS, Commit, Json, StoredLabel, Unit, identity, unseal
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Run:
+    """One run of a store, as its commits say when it is opened; ``refresh`` looks again."""
+
+    def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self.names = tuple(sorted(names))
+        path = folder / "run.json"
+        try:
+            record = unseal(path.read_bytes(), str(path), "actlas-run")
+        except FileNotFoundError as error:
+            raise DamagedStore(f"{path} is missing: restore it from a copy, or extract again") from error
+        self.specification: Json = record["specification"]
+        self.description: Json = record["description"]
+        self.units = tuple(Unit(*unit) for unit in record["units"])
+        self.id = folder.name
+        if identity(self.specification) != self.id:
+            raise DamagedStore(f"{path} is of run {identity(self.specification)}, not of {self.id}: restore it from a copy")
+
+    def __repr__(self) -> str:
+        """Name, size and sites in a line."""
+        return f"<Run {self.name} {self.id}: {self.sentences} sentences, {self.tokens} tokens, sites {' '.join(self.sites)}>"
+
+    @property
+    def name(self) -> str:
+        """The first of its names, or its id."""
+        return self.names[0] if self.names else self.id
+
+    @property
+    def sentences(self) -> int:
+        """Number of sentences."""
+        return sum(unit.sentences for unit in self.units)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return sum(unit.tokens for unit in self.units)
+
+    @cached_property
+    def commits(self) -> tuple[Commit, ...]:
+        """All commits, by unit; raises DamagedStore if one is altered."""
+        return tuple(read_commits(self.folder))
+
+    def refresh(self) -> None:
+        """Forget the commits, to see those made since."""
+        for cached in ("commits", "labels", "_of_unit"):
+            self.__dict__.pop(cached, None)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Sites that every unit has."""
+        held = [self.held(unit.number) for unit in self.units]
+        return tuple(sorted(frozenset.intersection(*held))) if held else ()
+
+    def held(self, unit: int) -> frozenset[str]:
+        """Sites that a unit has."""
+        return frozenset(site for commit in self._of_unit.get(unit, ()) for site in commit.sites)
+
+    def missing(self, sites: Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
+        """Return the units that lack some of ``sites``, each with what it lacks."""
+        wanted = tuple(sites)
+        lacking = [(unit, tuple(site for site in wanted if site not in self.held(unit.number))) for unit in self.units]
+        return [(unit, sites) for unit, sites in lacking if sites]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all committed shards."""
+        return sum(commit.size for commit in self.commits)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
+        return _joined([self._read_labels(self._any_commit(unit)) for unit in self.units])
+
+    def dataset(self, sites: Iterable[str] | None = None, *, check: bool = False) -> xr.Dataset:
+        """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
+
+        sites: names of sites, all complete ones by default. check: compare every block read with its checksum.
+        Raises UsageError for an unknown site, IncompleteRun for one that some units lack, DamagedStore on reading.
+        """
+        import xarray as xr
+        from dask.base import tokenize
+
+        from actlas.store.blocks import lazy_site
+
+        wanted = self.sites if sites is None else tuple(sites)
+        self.require(wanted)
+        variables = {}
+        for site in wanted:
+            pieces = [self._piece(unit, site) for unit in self.units]
+            layout = pieces[0].stored.layout
+            # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
+            array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), pieces, check)}", pieces, check)
+            variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
+        return xr.Dataset(variables, coords=self._coordinates(variables), attrs={"run": self.id, "name": self.name})
+
+    def require(self, sites: Iterable[str]) -> None:
+        """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
+        held = frozenset(site for commit in self.commits for site in commit.sites)
+        wanted = tuple(sites)
+        for site in wanted:
+            if site not in held:
+                error = unknown("site", site, held)
+                raise type(error)(f"run {self.name} has no such site yet: {error} (`actlas extract … --site {site}` adds it)")
+        lacking = self.missing(wanted)
+        if lacking:
+            raise IncompleteRun(
+                f"run {self.name} lacks {' '.join(lacking[0][1])} in {len(lacking)} of {len(self.units)} units: "
+                "run its `actlas extract` command again to finish it"
+            )
+
+    def path(self, commit: Commit) -> Path:
+        """Return the shard's path."""
+        return self.folder / "shards" / commit.file
+
+    @cached_property
+    def _of_unit(self) -> Mapping[int, list[Commit]]:
+        units: dict[int, list[Commit]] = {}
+        for commit in self.commits:
+            units.setdefault(commit.unit.number, []).append(commit)
+        return units
+
+    def _any_commit(self, unit: Unit) -> Commit:
+        if unit.number not in self._of_unit:
+            raise IncompleteRun(f"run {self.name} lacks unit {unit.number}: run its `actlas extract` command again")
+        return self._of_unit[unit.number][0]
+
+    def _piece(self, unit: Unit, site: str) -> Any:
+        from actlas.store.blocks import Piece
+
+        commit = next(commit for commit in self._of_unit[unit.number] if site in commit.sites)
+        return Piece(self.path(commit), commit.size, commit.sites[site])
+
+    def _coordinates(self, variables: Mapping[str, xr.Variable]) -> dict[str, Any]:
+        labels = self.labels
+        coordinates: dict[str, Any] = {
+            name: ("token", labels.token[name], {"long_name": meaning}) for name, meaning in TOKEN_LABELS.items()
+        }
+        coordinates["row_size"] = ("sentence", labels.row_size)
+        coordinates["text"] = ("sentence", np.array(labels.text, dtype=np.str_))
+        coordinates.update({name: ("sentence", column) for name, column in labels.columns.items()})
+        for dim in BLOCK_DIMS:
+            sizes = {variable.sizes[dim] for variable in variables.values() if dim in variable.dims}
+            if sizes:
+                coordinates[dim] = np.arange(sizes.pop())
+        return coordinates
+
+    def _read_labels(self, commit: Commit) -> Labels:
+        path = self.path(commit)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise DamagedStore(f"{path} is missing: see `actlas verify`") from error
+        try:
+            if os.fstat(descriptor).st_size != commit.size:
+                raise DamagedStore(f"{path} has another size than its commit says, {commit.size}: see `actlas verify`")
+            arrays = {name: _read_label(descriptor, label) for name, label in commit.labels.items()}
+        finally:
+            os.close(descriptor)
+        text = bytes_to_text(arrays.pop("text"))
+        row_size = arrays.pop("row_size")
+        token = {name: arrays.pop(name) for name in TOKEN_LABELS}
+        columns = {name: _column(array) for name, array in arrays.items()}
+        return Labels(token, row_size, text, columns)
+
+
+def _read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
+    dtype = np.dtype(label.dtype)
+    count = int(np.prod(label.shape, dtype=np.int64))
+    content = os.pread(descriptor, count * dtype.itemsize, label.offset)
+    return np.frombuffer(content, dtype, count).reshape(label.shape)
+
+
+def _column(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.array(bytes_to_text(array), dtype=np.str_) if array.dtype.kind == "S" else array
+
+
+def _joined(parts: Sequence[Labels]) -> Labels:
+    return Labels(
+        token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},
+        row_size=np.concatenate([part.row_size for part in parts]),
+        text=tuple(text for part in parts for text in part.text),
+        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
+    )

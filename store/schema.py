@@ -1,0 +1,167 @@
+"""The records of store format version 1: what a shard holds, and the JSON of specifications, runs and commits.
+
+A record knows its JSON form; every JSON file carries a checksum of the rest of itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import xxhash
+
+from actlas.store.errors import DamagedStore
+
+FORMAT = "actlas-store"
+FORMAT_VERSION = 1
+
+#: dims along which a site is cut into blocks; a site with neither is one block
+BLOCK_DIMS = ("layer", "depth")
+
+StoredDtype = Literal["float32", "float16", "bfloat16"]
+#: how the bytes of each stored dtype are seen by NumPy, which has no bfloat16
+NUMPY_VIEW: Mapping[str, str] = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SiteLayout:
+    """One site as a shard holds it."""
+
+    site: str
+    dims: tuple[str, ...]  # ("layer", "token", "head", "d_head")
+    shape: tuple[int, ...]
+    dtype: StoredDtype
+    description: str
+
+    @property
+    def blocks(self) -> int:
+        """Number of (site, layer) blocks: the unit of checksums and of lazy reading."""
+        return self.shape[0] if self.dims[0] in BLOCK_DIMS else 1
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """Shape of one block, ``token`` first."""
+        return self.shape[1:] if self.dims[0] in BLOCK_DIMS else self.shape
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one token in one block."""
+        return int(np.prod(self.block_shape[1:], dtype=np.int64)) * np.dtype(NUMPY_VIEW[self.dtype]).itemsize
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one block."""
+        return self.block_shape[0] * self.row_bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the site in this shard."""
+        return self.blocks * self.block_bytes
+
+
+@dataclass(frozen=True)
+class StoredSite:
+    """A site in a committed shard: where it lies and the XXH3-64 of each of its blocks."""
+
+    layout: SiteLayout
+    offset: int
+    checksums: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StoredLabel:
+    """A small variable (token id, text, a column) in a committed shard."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str  # NumPy's little-endian name
+    offset: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Sentences ``first`` … ``first + sentences − 1`` of the run, ``tokens`` tokens in all."""
+
+    number: int
+    first: int
+    sentences: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The record that makes one shard part of a run."""
+
+    run: str
+    unit: Unit
+    file: str
+    size: int
+    sites: Mapping[str, StoredSite]
+    labels: Mapping[str, StoredLabel]
+    rest: str  # XXH3-64 of all bytes of the file outside the sites
+    provenance: Json
+    edits: list[Json] = field(default_factory=list)  # the proof of each edit
+
+    def to_json(self) -> Json:
+        """Return the JSON form, checksum left out."""
+        return {"format": "actlas-commit", "version": FORMAT_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, record: Json) -> Commit:
+        """Build from ``to_json``'s form; raises KeyError or TypeError where fields are missing or wrong."""
+        fields = {key: value for key, value in record.items() if key not in ("format", "version")}
+        sites = {
+            name: StoredSite(_layout(site["layout"]), int(site["offset"]), tuple(site["checksums"]))
+            for name, site in fields.pop("sites").items()
+        }
+        labels = {
+            name: StoredLabel(tuple(label["dims"]), tuple(label["shape"]), label["dtype"], int(label["offset"]))
+            for name, label in fields.pop("labels").items()
+        }
+        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, **fields)
+
+
+def _layout(record: Json) -> SiteLayout:
+    return SiteLayout(**{**record, "dims": tuple(record["dims"]), "shape": tuple(record["shape"])})
+
+
+def canonical(record: Json) -> bytes:
+    """Return the one byte form of a JSON value: sorted keys, no spaces, ASCII, no NaN."""
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def identity(specification: Json) -> str:
+    """Return the run id: the first 16 hex digits of the SHA-256 of the canonical specification."""
+    return hashlib.sha256(canonical(specification)).hexdigest()[:16]
+
+
+def checksum(content: bytes) -> str:
+    """Return the XXH3-64 of ``content`` in hex."""
+    return str(xxhash.xxh3_64_hexdigest(content))
+
+
+def seal(record: Json) -> bytes:
+    """Return the bytes of a JSON file: ``record`` and its checksum."""
+    return canonical({**record, "checksum": checksum(canonical(record))}) + b"\n"
+
+
+def unseal(content: bytes, name: str, kind: str) -> Json:
+    """Return the record of a sealed file of format ``kind``; raises DamagedStore, with the file's ``name``, if altered."""
+    try:
+        record = json.loads(content)
+        found = record.pop("checksum")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedStore(f"{name} is not a readable record ({error}): restore it from a copy, or extract again") from error
+    if record.get("format") != kind:
+        raise DamagedStore(f"{name} has format {record.get('format')!r}, wanted {kind!r}")
+    if record.get("version") != FORMAT_VERSION:
+        raise DamagedStore(f"{name} has version {record.get('version')!r}; this actlas reads {FORMAT_VERSION}: update actlas")
+    if found != checksum(canonical(record)):
+        raise DamagedStore(f"{name} was altered (checksum differs): restore it from a copy, or extract again")
+    return dict(record)

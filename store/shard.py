@@ -1,0 +1,169 @@
+"""Writing one shard: reserve the disk, put every activation at its file offset, hash on the way, sync once.
+
+The numbers go from the caller's memory to the page cache in one copy; no filter, no conversion, no second read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy.typing as npt
+import xxhash
+
+from actlas.store.durable import reserve
+from actlas.store.errors import StoreError
+from actlas.store.labels import Labels
+from actlas.store.schema import SiteLayout, StoredLabel, StoredSite
+from actlas.store.skeleton import MARGIN, label_records, offsets, write_skeleton
+
+IOV_MAX = 1024  # buffers one pwritev takes, on every system we know
+READ_BYTES = 1 << 20
+
+
+@dataclass
+class _Block:
+    """Progress of one (site, layer) block: rows written so far, hash of them."""
+
+    offset: int
+    rows: int
+    hash: xxhash.xxh3_64
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What a commit says of a finished shard."""
+
+    size: int
+    sites: dict[str, StoredSite]
+    labels: dict[str, StoredLabel]
+    rest: str
+
+
+class ShardWriter:
+    """An open shard. ``write`` every row of every block, then ``finish``; leaving the context without it drops the file.
+
+    Raises StoreError where the disk cannot hold the shard, before anything of it is written.
+    """
+
+    def __init__(self, path: Path, layouts: Sequence[SiteLayout], labels: Labels, attributes: dict[str, str]) -> None:
+        self.path = path
+        self._layouts = {layout.site: layout for layout in layouts}
+        needed = sum(layout.nbytes for layout in layouts)
+        _check_space(path.parent, needed + MARGIN)
+        try:
+            write_skeleton(path, layouts, labels, attributes)
+            self._descriptor = os.open(path, os.O_RDWR)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise _no_room(path.parent, needed, error) from error
+        self._offsets = offsets(path, list(self._layouts))
+        self._labels = label_records(path, labels)
+        self.size = path.stat().st_size
+        try:
+            reserve(self._descriptor, self.size)
+        except OSError as error:
+            self._drop()
+            raise _no_room(path.parent, self.size, error) from error
+        self.restart()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            self._drop()
+
+    def restart(self) -> None:
+        """Forget all rows, to write the shard again from the first one."""
+        self._blocks = {
+            (site, block): _Block(self._offsets[site] + block * layout.block_bytes, 0, xxhash.xxh3_64())
+            for site, layout in self._layouts.items()
+            for block in range(layout.blocks)
+        }
+
+    def write(self, site: str, block: int, rows: int, buffers: Sequence[npt.NDArray[Any]]) -> None:
+        """Append ``rows`` tokens to a block: the bytes of ``buffers``, C-contiguous, in the site's stored dtype."""
+        layout, state = self._layouts[site], self._blocks[site, block]
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        given = sum(len(view) for view in views)
+        if given != rows * layout.row_bytes or state.rows + rows > layout.block_shape[0]:
+            raise ValueError(f"{site}[{block}]: {given} bytes for {rows} tokens of {layout.row_bytes} bytes")
+        for view in views:
+            state.hash.update(view)
+        _write_all(self._descriptor, views, state.offset + state.rows * layout.row_bytes)
+        state.rows += rows
+
+    def flush(self) -> None:
+        """Start and wait for the disk to take what was written so far; harmless beside ``write``."""
+        os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+
+    def finish(self) -> ShardRecord:
+        """Check that every row came, sync the file and close it."""
+        short = [key for key, state in self._blocks.items() if state.rows != self._layouts[key[0]].block_shape[0]]
+        if short:
+            raise ValueError(f"blocks not written to the end: {short[:3]}, {len(short)} in all")
+        sites = {
+            site: StoredSite(layout, self._offsets[site], tuple(self._digests(site, layout.blocks)))
+            for site, layout in self._layouts.items()
+        }
+        os.fsync(self._descriptor)
+        rest = rest_checksum(self._descriptor, self.size, sites.values())
+        os.close(self._descriptor)
+        self._descriptor = -1
+        return ShardRecord(self.size, sites, self._labels, rest)
+
+    def _digests(self, site: str, blocks: int) -> Iterable[str]:
+        return (self._blocks[site, block].hash.hexdigest() for block in range(blocks))
+
+    def _drop(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+        self.path.unlink(missing_ok=True)
+
+
+def rest_checksum(descriptor: int, size: int, sites: Iterable[StoredSite]) -> str:
+    """Return the XXH3-64 of all bytes outside ``sites``: HDF5's records, labels, gaps."""
+    digest, position = xxhash.xxh3_64(), 0
+    for start, end in [*sorted((site.offset, site.offset + site.layout.nbytes) for site in sites), (size, size)]:
+        while position < start:
+            chunk = os.pread(descriptor, min(READ_BYTES, start - position), position)
+            if not chunk:
+                break
+            digest.update(chunk)
+            position += len(chunk)
+        position = end
+    return str(digest.hexdigest())
+
+
+def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
+    """Write every byte of ``views``, one after the other, from ``offset``; the system may take fewer at a time."""
+    while views:
+        written = os.pwritev(descriptor, views[:IOV_MAX], offset)
+        offset += written
+        done = 0
+        while done < len(views) and written >= len(views[done]):
+            written -= len(views[done])
+            done += 1
+        views = views[done:]
+        if views and written:
+            views[0] = views[0][written:]
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    """Refuse before HDF5 opens the file: a full disk under an open HDF5 file can end the process."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StoreError(f"no space: a unit needs {_mb(needed)}, {folder} has {_mb(free)} free: make room or use another --store")
+
+
+def _no_room(folder: Path, needed: int, error: OSError) -> StoreError:
+    return StoreError(f"cannot reserve {_mb(needed)} in {folder}: {error.strerror or error}: make room or use another --store")
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
