@@ -5,7 +5,6 @@ A task is a path and an offset. No HDF5 library and no lock is involved, and row
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +68,8 @@ class SiteBlocks:
             chunks[0] = (1,) * self.layout.shape[0]
         chunks[self._token_axis] = tuple(piece.stored.layout.shape[self._token_axis] for piece in self.pieces)
         # a getter that dask does not know keeps it from handing us any selection but whole chunks
-        return da.from_array(self, chunks=tuple(chunks), name=name, getitem=_read, meta=np.empty((), np.float32))
+        array: da.Array = da.from_array(self, chunks=tuple(chunks), name=name, getitem=_read, meta=np.empty((), np.float32))
+        return array
 
     def __getitem__(self, key: tuple[slice, ...]) -> npt.NDArray[np.float32]:
         """Return one chunk of ``lazy``."""
@@ -91,7 +91,7 @@ def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.
     """
     layout = piece.stored.layout
     stored = _map(piece, block)
-    if check and xxhash.xxh3_64_hexdigest(stored) != piece.stored.checksums[block]:
+    if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
         raise DamagedStore(f"{piece.path}: {layout.site}[{block}] was altered (checksum differs): see `actlas verify`")
     if layout.dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
@@ -101,7 +101,7 @@ def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.
 def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
     layout = piece.stored.layout
     try:
-        found = os.stat(piece.path).st_size
+        found = piece.path.stat().st_size
         if found != piece.size:
             raise DamagedStore(f"{piece.path} has {found} bytes, its commit says {piece.size}: see `actlas verify`")
         offset = piece.stored.offset + block * layout.block_bytes

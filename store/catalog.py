@@ -29,14 +29,22 @@ class Store:
         unseal(marker.read_bytes(), str(marker), FORMAT)
 
     @classmethod
+    def is_at(cls, path: str | Path) -> bool:
+        """Whether there is a store at ``path``; raises UsageError for a file, or a folder of other things."""
+        folder = Path(path)
+        if (folder / "store.json").exists():
+            return True
+        others = [folder] if folder.exists() and not folder.is_dir() else list(folder.glob("*"))
+        others = [entry for entry in others if not entry.name.startswith("store.json.")]  # drafts of one being made
+        if others:
+            raise UsageError(f"{folder} is no actlas store and not empty ({others[0].name}): give another --store")
+        return False
+
+    @classmethod
     def create(cls, path: str | Path) -> Store:
         """Open the store at ``path``, made first where nothing is there; raises UsageError for a folder of other things."""
         folder = Path(path)
-        if folder.exists() and not (folder / "store.json").exists():
-            others = [] if folder.is_dir() else [folder]
-            others += [entry for entry in folder.glob("*") if not entry.name.startswith("store.json.")]
-            if others:
-                raise UsageError(f"{folder} is no actlas store and not empty ({others[0].name}): give another --store")
+        cls.is_at(folder)
         make_folder(folder)
         publish_bytes(seal({"format": FORMAT, "version": FORMAT_VERSION}), folder / "store.json", aside=folder)
         for part in ("runs", "names"):
@@ -94,10 +102,15 @@ class Store:
                 publish_bytes(seal(record), folder / "run.json", aside=work.folder)
         return self._open(run_id)
 
-    def check_name(self, name: str, run_id: str) -> None:
-        """Raise UsageError unless ``name`` is well formed and free, or already that run's."""
+    @staticmethod
+    def check_form(name: str) -> None:
+        """Raise UsageError unless ``name`` can be the name of a run."""
         if not NAME.fullmatch(name) or RUN_ID.fullmatch(name):
             raise UsageError(f"bad run name {name!r}: letters, digits, '.', '_' and '-', 100 at most, not the form of a run id")
+
+    def check_name(self, name: str, run_id: str) -> None:
+        """Raise UsageError unless ``name`` is well formed and free, or already that run's."""
+        self.check_form(name)
         taken = self.names().get(name, run_id)
         if taken != run_id:
             raise UsageError(f"the name {name!r} is run {taken}'s already: choose another --name")

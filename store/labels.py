@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,15 @@ class Labels:
         """Number of tokens."""
         return int(self.row_size.sum())
 
+    @cached_property
+    def _ends(self) -> npt.NDArray[np.int64]:
+        """First token of each sentence, and the token after the last."""
+        return np.concatenate([[0], np.cumsum(self.row_size, dtype=np.int64)])
+
     def sentences(self, first: int, count: int) -> Labels:
         """Return the labels of sentences ``first`` … ``first + count − 1`` alone; ``sentence`` keeps its numbers."""
-        ends = np.concatenate([[0], np.cumsum(self.row_size)])
-        rows, part = slice(ends[first], ends[first + count]), slice(first, first + count)
+        rows = slice(self._ends[first], self._ends[first + count])
+        part = slice(first, first + count)
         return Labels(
             token={name: array[rows] for name, array in self.token.items()},
             row_size=self.row_size[part],

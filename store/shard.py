@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy.typing as npt
 import xxhash
@@ -45,7 +45,7 @@ class ShardRecord:
 
 
 class ShardWriter:
-    """An open shard. ``write`` every row of every block, then ``finish``; leaving the context without it drops the file.
+    """An open shard: ``write`` every row of every block, then ``finish``, or ``drop`` the file.
 
     Raises StoreError where the disk cannot hold the shard, before anything of it is written.
     """
@@ -67,16 +67,9 @@ class ShardWriter:
         try:
             reserve(self._descriptor, self.size)
         except OSError as error:
-            self._drop()
+            self.drop()
             raise _no_room(path.parent, self.size, error) from error
         self.restart()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
-            self._drop()
 
     def restart(self) -> None:
         """Forget all rows, to write the shard again from the first one."""
@@ -89,7 +82,7 @@ class ShardWriter:
     def write(self, site: str, block: int, rows: int, buffers: Sequence[npt.NDArray[Any]]) -> None:
         """Append ``rows`` tokens to a block: the bytes of ``buffers``, C-contiguous, in the site's stored dtype."""
         layout, state = self._layouts[site], self._blocks[site, block]
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        views = [buffer.data.cast("B") for buffer in buffers]
         given = sum(len(view) for view in views)
         if given != rows * layout.row_bytes or state.rows + rows > layout.block_shape[0]:
             raise ValueError(f"{site}[{block}]: {given} bytes for {rows} tokens of {layout.row_bytes} bytes")
@@ -120,10 +113,12 @@ class ShardWriter:
     def _digests(self, site: str, blocks: int) -> Iterable[str]:
         return (self._blocks[site, block].hash.hexdigest() for block in range(blocks))
 
-    def _drop(self) -> None:
-        os.close(self._descriptor)
-        self._descriptor = -1
-        self.path.unlink(missing_ok=True)
+    def drop(self) -> None:
+        """Close and remove an unfinished file; nothing happens to a finished one."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self.path.unlink(missing_ok=True)
 
 
 def rest_checksum(descriptor: int, size: int, sites: Iterable[StoredSite]) -> str:
@@ -158,7 +153,9 @@ def _check_space(folder: Path, needed: int) -> None:
     """Refuse before HDF5 opens the file: a full disk under an open HDF5 file can end the process."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise StoreError(f"no space: a unit needs {_mb(needed)}, {folder} has {_mb(free)} free: make room or use another --store")
+        raise StoreError(
+            f"no space: a unit needs {_mb(needed)}, {folder} has {_mb(free)} free: make room or use another --store"
+        )
 
 
 def _no_room(folder: Path, needed: int, error: OSError) -> StoreError:

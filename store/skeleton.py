@@ -24,9 +24,7 @@ MARGIN = 1 << 20  # bytes that labels and HDF5's own records may take, for the c
 
 def write_skeleton(path: Path, layouts: Sequence[SiteLayout], labels: Labels, attributes: dict[str, str]) -> None:
     """Create ``path`` with all dimensions, labels and attributes, and room for every site, uninitialised."""
-    with h5netcdf.File(
-        path, "x", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
-    ) as file:
+    with h5netcdf.File(path, "x", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
         file.attrs.update({"Conventions": "CF-1.11", **attributes})
         file.dimensions = _dimensions(layouts, labels)
         for name in BLOCK_DIMS:

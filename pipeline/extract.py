@@ -1,0 +1,159 @@
+"""Extraction: the missing units of a plan, each computed, written and committed; what is committed stays, whatever happens."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from actlas.pipeline.forward import Extractor
+from actlas.pipeline.models import load
+from actlas.pipeline.plan import Plan
+from actlas.pipeline.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
+from actlas.store.commit import publish, stem
+from actlas.store.errors import UsageError
+from actlas.store.leftovers import Workspace, workspace
+from actlas.store.schema import Commit, Json, Unit
+from actlas.store.shard import ShardWriter
+
+if TYPE_CHECKING:
+    import torch
+
+    from actlas.store.run import Run
+
+SOFTWARE = ("actlas", "torch", "transformers", "h5py", "numpy")
+
+
+@dataclass
+class Tally:
+    """What an extraction did, in units, tokens, bytes of the files it wrote and seconds."""
+
+    units: int = 0
+    tokens: int = 0
+    nbytes: int = 0
+    lost_races: int = 0  # units that another process committed meanwhile
+    device: str = ""
+    seconds: dict[str, float] = field(default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0})
+
+
+def extract(plan: Plan, run: Run, progress: Callable[[Unit], None] = lambda _: None) -> Tally:
+    """Compute what ``plan`` lacks and commit it to ``run`` unit by unit; ``progress`` hears of every commit.
+
+    Raises UsageError for a device that is not there, StoreError where the disk is full or a value does not fit.
+    """
+    import torch
+
+    device = find_device(plan.options.device)
+    tally = Tally(device=_device_name(device))
+    start = time.perf_counter()
+    model = load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
+    tally.seconds["load"] = time.perf_counter() - start
+    with workspace(run.folder) as work, WriteQueue() as writes:
+        transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
+        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored)
+        loop = _Loop(plan, run, work, writes, extractor, tally, progress)
+        for unit, sites in plan.missing:
+            loop.compute(unit, sites)
+        start = time.perf_counter()
+        writes.drain()
+        tally.seconds["store"] += time.perf_counter() - start
+    run.refresh()
+    return tally
+
+
+def find_device(name: str) -> torch.device:
+    """Return the torch device: a GPU for ``auto`` where there is one; raises UsageError for one that is not there."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}: wanted auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported: wanted auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise UsageError(f"device {name!r} is not there: torch sees {gpus} CUDA devices (use --device cpu, or auto)")
+    return device
+
+
+@dataclass
+class _Loop:
+    """One extraction under way: a unit is computed while the one before it is synced and committed."""
+
+    plan: Plan
+    run: Run
+    work: Workspace
+    writes: WriteQueue
+    extractor: Extractor
+    tally: Tally
+    progress: Callable[[Unit], None]
+
+    def compute(self, unit: Unit, sites: tuple[str, ...]) -> None:
+        """Run a unit through the model and queue its commit behind its last row."""
+        start = time.perf_counter()
+        writer = self._writer(unit, sites)
+        opened = time.perf_counter()
+        try:
+            labels = self.plan.tokens.labels.sentences(unit.first, unit.sentences)
+            self.extractor.run(labels, sites, writer, self.writes)
+        except BaseException:
+            self.writes.settle()
+            writer.drop()
+            raise
+        self.writes.submit(0, lambda: self._commit(unit, writer))
+        self.tally.seconds["store"] += opened - start
+        self.tally.seconds["forward"] += time.perf_counter() - opened
+
+    def _writer(self, unit: Unit, sites: tuple[str, ...]) -> ShardWriter:
+        path = self.work.folder / f"{stem(unit.number, sites)}-{self.work.token}.h5"
+        labels = self.plan.tokens.labels.sentences(unit.first, unit.sentences)
+        return ShardWriter(
+            path, self.plan.layouts(unit, sites), labels, {"actlas_run": self.run.id, "actlas_unit": str(unit.number)}
+        )
+
+    def _commit(self, unit: Unit, writer: ShardWriter) -> None:
+        """Sync, publish, count. Runs in the writer thread."""
+        self.writes.flushed()
+        record = writer.finish()
+        commit = Commit(
+            run=self.run.id,
+            unit=unit,
+            file=writer.path.name,
+            size=record.size,
+            sites=record.sites,
+            labels=record.labels,
+            rest=record.rest,
+            provenance=self._provenance(),
+        )
+        if publish(self.run.folder, writer.path, commit):
+            self.tally.units += 1
+            self.tally.tokens += unit.tokens
+            self.tally.nbytes += record.size
+        else:
+            self.tally.lost_races += 1
+        self.progress(unit)
+
+    def _provenance(self) -> Json:
+        import torch
+
+        return {
+            "software": {name: importlib.metadata.version(name) for name in SOFTWARE},
+            "device": self.tally.device,
+            "threads": torch.get_num_threads(),
+            "batches": self.extractor.parts,
+            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+            "tokenizer": self.plan.tokens.tokenizer,
+            "labels": self.plan.tokens.text_digest,
+        }
+
+
+def _device_name(device: torch.device) -> str:
+    import torch
+
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"

@@ -1,0 +1,135 @@
+"""Running a unit: batches of right-padded token ids through the model, every place handed to the shard as it appears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.pipeline.hooks import run_captured
+from actlas.pipeline.plan import LOSS_CHUNK
+from actlas.pipeline.sites import Place, places
+from actlas.pipeline.transfer import Transfer, narrowed, real_rows
+from actlas.store.errors import StoreError
+from actlas.store.labels import Labels
+from actlas.store.schema import StoredDtype
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    from actlas.pipeline.models import Geometry
+    from actlas.pipeline.transfer import WriteQueue
+    from actlas.store.shard import ShardWriter
+
+
+class Extractor:
+    """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
+
+    def __init__(self, model: GPT2LMHeadModel, geometry: Geometry, transfer: Transfer, stored: StoredDtype) -> None:
+        import torch
+
+        self._model = model
+        self._geometry = geometry
+        self._transfer = transfer
+        self._stored: torch.dtype = getattr(torch, stored)
+        self.parts = 1  # batches a unit is cut into
+
+    def run(self, labels: Labels, sites: Sequence[str], writer: ShardWriter, writes: WriteQueue) -> None:
+        """Compute ``sites`` for the sentences of ``labels`` and queue every row for ``writer``.
+
+        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much.
+        """
+        while not self._attempt(labels, sites, writer):
+            if self.parts >= len(labels.text):
+                raise StoreError(
+                    "out of memory with one sentence at a time: use a shorter one, a smaller --dtype or another --device"
+                )
+            self.parts *= 2
+            writes.drain()
+            writer.restart()
+
+    def _attempt(self, labels: Labels, sites: Sequence[str], writer: ShardWriter) -> bool:
+        """Return whether it went through; on False nothing of the failed pass is referred to any more."""
+        wanted = places(sites, self._geometry)
+        try:
+            for batch in _batches(labels, self.parts):
+                self._forward(batch, wanted, writer)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            _free_device_memory()
+            return False
+        return True
+
+    def _forward(self, batch: Labels, wanted: Sequence[Place], writer: ShardWriter) -> None:
+        import torch
+
+        lengths = [int(length) for length in batch.row_size]
+        token_ids = torch.from_numpy(padded_ids(batch)).to(self._model.device)
+
+        def sink(place: Place, value: torch.Tensor) -> None:
+            if place.site.loss:
+                value = token_loss(self._model, value, token_ids, lengths)
+            else:
+                value = narrowed(value, self._stored, place)
+            self._transfer.send(writer, place, value, lengths)
+
+        with torch.inference_mode():
+            run_captured(self._model, token_ids, wanted, sink)
+
+
+def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
+    """Return token ids (sentence, position) int64, padded on the right with each sentence's own last token.
+
+    Its own, because the family has no padding token and transformers suspects every other one.
+    """
+    starts = np.concatenate([[0], np.cumsum(batch.row_size)[:-1]])
+    positions = np.arange(int(batch.row_size.max()))
+    rows = starts[:, None] + np.minimum(positions[None, :], batch.row_size[:, None] - 1)  # (sentence, position)
+    token_ids: npt.NDArray[np.int64] = batch.token["token_id"][rows].astype(np.int64)
+    return token_ids
+
+
+def token_loss(
+    model: GPT2LMHeadModel, final_norm: torch.Tensor, token_ids: torch.Tensor, lengths: Sequence[int]
+) -> torch.Tensor:
+    """Return −log p(token | before) in nats, float32 (sentence, position): NaN at position 0 and in the padding.
+
+    final_norm: output of ``ln_f``, (sentence, position, d_model). Logits exist for LOSS_CHUNK tokens at a time.
+    """
+    import torch
+
+    before = [length - 1 for length in lengths]
+    predicting = real_rows(final_norm[:, :-1], before)  # (token, d_model)
+    targets = real_rows(token_ids[:, 1:], before)  # (token,)
+    losses = [
+        torch.nn.functional.cross_entropy(model.lm_head(rows).float(), ids, reduction="none")
+        for rows, ids in zip(predicting.split(LOSS_CHUNK), targets.split(LOSS_CHUNK), strict=True)
+    ]
+    result = torch.full(token_ids.shape, torch.nan, dtype=torch.float32, device=token_ids.device)
+    columns = torch.arange(token_ids.shape[1], device=token_ids.device)
+    known = (columns > 0) & (columns < torch.tensor(lengths, device=token_ids.device)[:, None])  # (sentence, position)
+    result[known] = torch.cat(losses)
+    return result
+
+
+def _batches(labels: Labels, parts: int) -> list[Labels]:
+    bounds = np.linspace(0, len(labels.text), min(parts, len(labels.text)) + 1).astype(int)
+    return [labels.sentences(int(start), int(end - start)) for start, end in pairwise(bounds)]
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _free_device_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,145 @@
+"""The plan of an extraction: which run it is, what of it is stored, what is missing, what that costs. Needs no torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, get_args
+
+from actlas.pipeline.models import ModelFolder
+from actlas.pipeline.sites import SITES_VERSION, layout
+from actlas.pipeline.tokens import Tokenized
+from actlas.pipeline.transfer import QUEUE_BYTES
+from actlas.pipeline.units import plan_units
+from actlas.store.catalog import Store
+from actlas.store.errors import UsageError
+from actlas.store.run import Run
+from actlas.store.schema import FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit, identity
+
+Attention = Literal["sdpa", "eager"]
+ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+LOSS_CHUNK = 128  # tokens whose logits exist at a time
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What to compute and how; all but ``sites``, ``unit_tokens`` and ``device`` is part of the run's identity."""
+
+    sites: tuple[str, ...]
+    dtype: StoredDtype = "float32"  # of the computation
+    stored_dtype: StoredDtype | None = None  # as computed where None
+    attention: Attention = "sdpa"
+    unit_tokens: int = 2048  # of a batch, padding counted
+    device: str = "auto"  # auto: a GPU where there is one
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values outside what is possible."""
+        for name, value, valid in (
+            ("dtype", self.dtype, tuple(NUMPY_VIEW)),
+            ("stored dtype", self.stored, tuple(NUMPY_VIEW)),
+            ("attention", self.attention, get_args(Attention)),
+        ):
+            if value not in valid:
+                raise UsageError(f"unknown {name} {value!r}: wanted {', '.join(valid)}")
+        if self.unit_tokens < 1:
+            raise UsageError(f"--unit-tokens is {self.unit_tokens}, wanted 1 or more")
+        if not self.sites:
+            raise UsageError("no site was asked for: wanted one --site at least")
+
+    @property
+    def stored(self) -> StoredDtype:
+        """Dtype in the store."""
+        return self.stored_dtype or self.dtype
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An extraction before it starts: the run's specification, its units, and what of them is still to be computed."""
+
+    store: Store | None  # None: it is yet to be made
+    run: Run | None  # None: nothing of it is stored
+    specification: Json
+    description: Json
+    units: tuple[Unit, ...]
+    missing: tuple[tuple[Unit, tuple[str, ...]], ...]
+    model: ModelFolder
+    tokens: Tokenized
+    options: ExtractOptions
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return identity(self.specification)
+
+    def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
+        """Return how the shard of ``sites`` of ``unit`` is laid out."""
+        return [layout(site, self.model.geometry, unit.tokens, self.options.stored) for site in sites]
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes of activations still to be written."""
+        return sum(each.nbytes for unit, sites in self.missing for each in self.layouts(unit, sites))
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what the extraction takes on the device, or in memory on a CPU: weights, the widest block, waiting rows."""
+        if not self.missing:
+            return 0
+        geometry, item = self.model.geometry, ITEM_BYTES[self.options.dtype]
+        rows = max(self._padded(unit) for unit, _ in self.missing)
+        working = rows * (3 * geometry.d_mlp + 8 * geometry.d_model) * item
+        logits = 2 * min(rows, LOSS_CHUNK) * geometry.vocabulary * 4
+        parameters = self.model.weights_bytes  # as float32 on disk, the family's usual form
+        return parameters * item // 4 + working + logits + QUEUE_BYTES
+
+    def nearest(self) -> tuple[Run, list[str]] | None:
+        """On a miss: the stored run that differs in the fewest fields, and those fields with both values."""
+        return self.store.nearest(self.specification) if self.store and not self.run else None
+
+    def relabelled(self) -> bool:
+        """Whether the run is stored with other texts or columns than these; the stored ones stay."""
+        return self.run is not None and self.run.description["labels"] != self.description["labels"]
+
+    def _padded(self, unit: Unit) -> int:
+        sizes = self.tokens.labels.row_size[unit.first : unit.first + unit.sentences]
+        return int(sizes.max()) * len(sizes)
+
+
+def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions) -> Plan:
+    """Work out the run and what it lacks. An older run's units stay as they are: its shards follow them."""
+    specification: Json = {
+        "format_version": FORMAT_VERSION,
+        "sites_version": SITES_VERSION,
+        "model": {"weights": model.weights_digest, "config": model.config_digest},
+        "tokens": tokens.digest,
+        "numerics": {
+            "dtype": options.dtype,
+            "stored_dtype": options.stored,
+            "attention": options.attention,
+            "mode": "eval",
+            "seed": None,
+        },
+        "edits": [],
+    }
+    run = store.find(identity(specification)) if store else None
+    units = run.units if run else tuple(plan_units(tokens.labels.row_size.tolist(), options.unit_tokens))
+    missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]
+    description = _description(model, tokens, source)
+    return Plan(store, run, specification, description, units, tuple(missing), model, tokens, options)
+
+
+def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
+    """Return what a reader wants to know of a run and its identity does not say."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {"name": model.name, "revision": model.revision, **model.geometry.sizes},
+        "source": source,
+        "sentences": len(tokens.labels.text),
+        "tokens": tokens.labels.tokens,
+        "bos": tokens.bos,
+        "tokenizer": tokens.tokenizer,
+        "labels": {"columns": sorted(tokens.labels.columns), "digest": tokens.text_digest},
+        "actlas": importlib.metadata.version("actlas"),
+    }

@@ -1,0 +1,188 @@
+"""Reading sentences: a line each in .txt, a text column in .csv and .jsonl, UTF-8; the first step of the data.
+
+A line that cannot be used is an error naming it, or, with ``skip_bad``, left out and listed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.store.errors import InputError, UsageError
+from actlas.store.labels import TEXT_DIM, TOKEN_LABELS
+
+Scalar = str | int | float | bool
+
+#: names a column cannot have, because the store gives them a meaning
+RESERVED = frozenset(
+    {*TOKEN_LABELS, TEXT_DIM, "row_size", "text", "token", "layer", "depth", "head", "d_head", "d_model", "d_mlp"}
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sentence as read: the number of its line, its text, its other columns."""
+
+    number: int
+    text: str
+    columns: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be used, and why."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The sentences of one input, in order."""
+
+    source: str  # file name, or "-" for standard input
+    text: tuple[str, ...]
+    line: tuple[int, ...]
+    columns: Mapping[str, npt.NDArray[Any]]  # on ``sentence``: int64, float64, uint8 (booleans) or text
+    skipped: tuple[BadLine, ...] = ()
+
+
+def read_sentences(source: str, *, text_column: str = "text", skip_bad: bool = False) -> Sentences:
+    """Read ``source``, a path ending in .txt, .csv or .jsonl, or ``-`` for plain lines on standard input.
+
+    Raises UsageError for a missing file or an unknown ending, InputError for content that cannot be used.
+    """
+    reader = READERS.get(Path(source).suffix.lower()) if source != "-" else _plain
+    if reader is None:
+        raise UsageError(f"{source} ends in {Path(source).suffix or 'nothing'!r}: wanted {', '.join(READERS)}, or - for stdin")
+    good: list[Line] = []
+    bad: list[BadLine] = []
+    for item in reader(_content(source), text_column):
+        problem = item if isinstance(item, BadLine) else _unusable(item)
+        if problem is None and isinstance(item, Line):
+            good.append(item)
+        elif problem is not None and not skip_bad:
+            raise InputError(f"{source}, line {problem.number}: {problem.reason} (--skip-bad leaves such lines out)")
+        elif problem is not None:
+            bad.append(problem)
+    if not good:
+        raise InputError(f"{source} holds no sentence: wanted one a line")
+    columns = {name: _column(source, name, good) for name in good[0].columns}
+    return Sentences(source, tuple(i.text for i in good), tuple(i.number for i in good), columns, tuple(bad))
+
+
+def _content(source: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(f"sentence file {source} does not exist: give a .txt, .csv or .jsonl file, or - for stdin") from error
+    except OSError as error:
+        raise UsageError(f"sentence file {source} cannot be read: {error.strerror}") from error
+
+
+def _unusable(line: Line) -> BadLine | None:
+    if not line.text.strip():
+        return BadLine(line.number, "blank")
+    if "\0" in line.text or any("\0" in value for value in line.columns.values() if isinstance(value, str)):
+        return BadLine(line.number, "contains a NUL character")
+    return None
+
+
+def _decoded(content: bytes) -> Iterator[tuple[int, str] | BadLine]:
+    """Yield number and text of each line; one that is not UTF-8 as a BadLine."""
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, raw in enumerate(lines if lines[-1] else lines[:-1], 1):
+        try:
+            yield number, raw.removesuffix(b"\r").decode()
+        except UnicodeDecodeError as error:
+            yield BadLine(number, f"byte {error.start + 1} (0x{raw[error.start]:02x}) is not UTF-8")
+
+
+def _plain(content: bytes, _: str) -> Iterator[Line | BadLine]:
+    for item in _decoded(content):
+        yield item if isinstance(item, BadLine) else Line(item[0], item[1], {})
+
+
+def _jsonl(content: bytes, text_column: str) -> Iterator[Line | BadLine]:
+    names: set[str] | None = None
+    for item in _decoded(content):
+        if isinstance(item, BadLine):
+            yield item
+            continue
+        number, raw = item
+        line = _json_line(number, raw, text_column)
+        if isinstance(line, Line):
+            names = set(line.columns) if names is None else names
+            if set(line.columns) != names:
+                line = BadLine(number, f"has columns {sorted(line.columns)}, the lines before have {sorted(names)}")
+        yield line
+
+
+def _json_line(number: int, raw: str, text_column: str) -> Line | BadLine:
+    if not raw.strip():
+        return BadLine(number, "blank")
+    try:
+        record = json.loads(raw)
+    except ValueError as error:
+        return BadLine(number, f"not JSON ({error})")
+    if not isinstance(record, dict) or not isinstance(record.get(text_column), str):
+        return BadLine(number, f"wanted an object with the text in {text_column!r} (--text-column names another)")
+    text = record.pop(text_column)
+    wrong = [name for name, value in record.items() if not isinstance(value, str | int | float | bool)]
+    if wrong:
+        return BadLine(number, f"column {wrong[0]!r} is neither text, number nor boolean")
+    return Line(number, text, record)
+
+
+def _csv(content: bytes, text_column: str) -> Iterator[Line | BadLine]:
+    decoded = [item if isinstance(item, tuple) else (item.number, None) for item in _decoded(content)]
+    broken = [item for item in _decoded(content) if isinstance(item, BadLine)]
+    yield from broken
+    rows = csv.DictReader(io.StringIO("\n".join(text for _, text in decoded if text is not None), newline=""), strict=True)
+    if text_column not in (rows.fieldnames or ()):
+        raise InputError(f"no column {text_column!r} in the CSV header {list(rows.fieldnames or ())}: see --text-column")
+    try:
+        for row in rows:
+            number = rows.line_num
+            if None in row or None in row.values():
+                yield BadLine(number, f"has another number of fields than the header's {len(rows.fieldnames or ())}")
+                continue
+            yield Line(number, row.pop(text_column), row)
+    except csv.Error as error:
+        raise InputError(f"line {rows.line_num}: not CSV ({error})") from error
+
+
+READERS: Mapping[str, Callable[[bytes, str], Iterator[Line | BadLine]]] = {
+    ".txt": _plain,
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+}
+
+
+def _column(source: str, name: str, lines: list[Line]) -> npt.NDArray[Any]:
+    """Return one column as int64, float64, uint8 for booleans, or text; CSV numbers are recognised."""
+    if name in RESERVED or not name.isidentifier():
+        raise InputError(
+            f"{source}: a column cannot be called {name!r} (a name of the store's own, or no plain word): rename it"
+        )
+    values = [line.columns[name] for line in lines]
+    if all(isinstance(value, bool) for value in values):
+        return np.array(values, dtype=np.uint8)
+    for kind, dtype in ((int, np.int64), (float, np.float64)):
+        try:
+            if not any(isinstance(value, bool) for value in values):
+                converted = [kind(value) for value in values]
+                if kind is float or [str(value) for value in values] == [str(value) for value in converted]:
+                    return np.array(converted, dtype=dtype)
+        except (ValueError, OverflowError):
+            continue
+    return np.array([str(value) for value in values], dtype=np.str_)

@@ -1,0 +1,5 @@
+"""``python -m actlas.scripts`` is ``actlas``."""
+
+from actlas.scripts.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""The root command: subcommands are imported when they are called, so that ``actlas --help`` answers in a blink."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from actlas.store.errors import ActlasError
+
+#: command → its line in the overview; the module of the same name in this folder holds it
+COMMANDS = {
+    "demo": "Show it all on the shipped model: extract, verify, study; a minute.",
+    "extract": "Run sentences through a model once and keep the activations.",
+    "ls": "List the runs of a store.",
+    "show": "Show what a run is and what it holds.",
+    "variance": "Variance and mean of target and control tokens, layer by layer.",
+    "verify": "Check every stored byte against its checksum.",
+}
+INTERRUPTED = 130
+
+
+class Root(click.Group):
+    """Lazy subcommands, and one line for every failure that the user can mend."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands by name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return a command."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"actlas.scripts.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the overview without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted, each with one line on stderr."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(args, *rest, **extra)
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.UsageError as error:
+            where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+            _fail(f"{error.format_message()}{where}", error.exit_code)
+        except click.ClickException as error:
+            _fail(error.format_message(), error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            _fail("interrupted", INTERRUPTED)
+        except ActlasError as error:
+            _fail(str(error), error.exit_code)
+        except BrokenPipeError:
+            sys.exit(1)  # the reader of our output is gone
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="actlas")
+def main() -> None:
+    """actlas: an atlas of activations.
+
+    Run sentences through a GPT-2-family model once, keep the activations of every layer, study them offline.
+
+    Start with `actlas demo`.
+    """

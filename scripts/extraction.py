@@ -1,0 +1,120 @@
+"""The extraction as commands use it: plan first, ask the store, compute only what is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from tqdm import tqdm
+
+from actlas.pipeline.models import resolve
+from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.sentences import BadLine, Sentences, read_sentences
+from actlas.pipeline.tokens import tokenize
+from actlas.store.catalog import Store
+from actlas.store.errors import ActlasError
+from actlas.store.run import Run
+
+if TYPE_CHECKING:
+    from actlas.pipeline.extract import Tally
+    from actlas.store.schema import Unit
+
+MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
+
+
+class Interrupted(ActlasError):
+    """The user stopped an extraction; the message says how to go on."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """An extraction as the user words it."""
+
+    sentences: str
+    store: Path
+    options: ExtractOptions
+    model: str = "demo"
+    revision: str | None = None
+    name: str | None = None
+    text_column: str = "text"
+    bos: bool = False
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and the lines it leaves out."""
+
+    plan: Plan
+    skipped: tuple[BadLine, ...]
+
+
+def require_model_extra() -> None:
+    """Raise ActlasError, naming the extra, where what runs a model is not installed."""
+    lacking = [name for name in MODEL_EXTRA if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise ActlasError(f"extracting needs {', '.join(lacking)}: install the extra, pip install 'actlas[model]'")
+
+
+def plan_request(request: Request) -> Planned:
+    """Read, tokenize and look into the store; imports no torch and creates nothing."""
+    require_model_extra()
+    sentences = read_sentences(request.sentences, text_column=request.text_column, skip_bad=request.skip_bad)
+    model = resolve(request.model, request.revision)
+    tokens = tokenize(sentences, model, bos=request.bos, skip_bad=request.skip_bad)
+    store = Store(request.store) if Store.is_at(request.store) else None
+    plan = make_plan(store, model, tokens, _source(sentences), request.options)
+    if request.name is not None:
+        Store.check_form(request.name)
+        if store:
+            store.check_name(request.name, plan.run_id)
+    return Planned(plan, (*sentences.skipped, *tokens.skipped))
+
+
+def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
+    """Return the run, with what is missing computed, and what that took; None where all was stored."""
+    if plan.run and not plan.missing:
+        return _named(Store(request.store), plan.run, request, plan), None
+    store = Store.create(request.store)
+    run = _named(store, store.add(plan.specification, plan.description, plan.units), request, plan)
+    if run.units != plan.units:  # another process made it meanwhile, with units of its own
+        plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
+    from actlas.pipeline.extract import extract
+
+    total = sum(unit.tokens for unit, _ in plan.missing)
+    with tqdm(total=total, unit=" tokens", desc=run.name, disable=True if quiet else None) as bar:
+
+        def progress(unit: Unit) -> None:
+            bar.update(unit.tokens)
+
+        try:
+            return run, extract(plan, run, progress)
+        except KeyboardInterrupt as error:
+            run.refresh()
+            done = len(run.units) - len(run.missing(plan.options.sites))
+            raise Interrupted(
+                f"interrupted: {done} of {len(run.units)} units are stored, run the same command again to go on"
+            ) from error
+
+
+def echo_skipped(skipped: tuple[BadLine, ...]) -> None:
+    """List lines that were left out, on stderr."""
+    for bad in skipped:
+        click.echo(f"left out line {bad.number}: {bad.reason}", err=True)
+
+
+def _named(store: Store, run: Run, request: Request, plan: Plan) -> Run:
+    if request.name is not None:
+        return store.name(run, request.name)
+    if run.names:
+        return run
+    return store.name(run, store.free_name(f"{plan.description['source']}-{Path(request.model).name}"))
+
+
+def _source(sentences: Sentences) -> str:
+    return "stdin" if sentences.source == "-" else Path(sentences.source).stem

@@ -1,0 +1,44 @@
+"""What commands print: one style of table, sizes with their units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+KILO = 1000
+WIDTH = 80
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return an aligned table; numbers to the right, text to the left."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    right = [all(_numeric(row[index]) for row in cells) for index in range(len(header))]
+    lines = [header, *cells]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if flag else cell.ljust(width) for cell, width, flag in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _numeric(cell: str) -> bool:
+    return cell[:1] in "0123456789-+" and cell[:1] != "" and not cell[1:2].isalpha()
+
+
+def size(nbytes: float) -> str:
+    """Return a number of bytes with its unit, decimal."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if nbytes < KILO or unit == "TB":
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= KILO
+    raise AssertionError("unreachable")
+
+
+def echo_json(record: dict[str, Any]) -> None:
+    """Print one JSON object."""
+    click.echo(json.dumps(record, indent=2, ensure_ascii=False))

@@ -1,0 +1,74 @@
+"""``actlas variance``: study 1, how context enters a word."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actlas.scripts.options import json_option, output_options, run_argument, target_options
+from actlas.scripts.output import Output, write_result
+from actlas.scripts.terminal import echo_json, table
+from actlas.store.run import Run
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actlas.analysis.tokens import Target
+
+SHOWN_LAYERS = 9
+
+
+@click.command("variance")
+@run_argument
+@target_options
+@output_options
+@json_option
+def command(run: Run, target: Target, out: Path | None, as_json: bool) -> None:
+    """Variance and mean of target and control tokens in Q, K and V of RUN, layer by layer.
+
+    Near zero: the model treats the word alike everywhere. Growth with depth: context enters.
+    """
+    result, output, summary = variance_study(run, target, out)
+    if as_json:
+        variance = result["variance"].transpose("projection", "group", "layer")
+        groups = [str(group) for group in variance["group"].values]
+        rows = {
+            str(p): dict(zip(groups, variance.sel(projection=p).values.tolist(), strict=True))
+            for p in variance["projection"].values
+        }
+        echo_json({"run": run.id, "selection": summary, "variance": rows, "files": [str(path) for path in output.paths]})
+        return
+    click.echo(f"{summary}\n\n{variance_table(result)}\n\n{output}")
+
+
+def variance_study(run: Run, target: Target, out: Path | None) -> tuple[xr.Dataset, Output, str]:
+    """Select, compute, write result and figure; return the result, what was written and a line on the selection."""
+    from actlas.analysis import plots
+    from actlas.analysis.tokens import select_tokens
+    from actlas.analysis.variance import PROJECTIONS, variance_profile
+
+    dataset = run.dataset(sites=PROJECTIONS)
+    selection = select_tokens(dataset, target)
+    options = {**dataclasses.asdict(target), "left_out": [[item.sentence, item.reason] for item in selection.left_out]}
+    result, output = write_result(run, "variance", variance_profile(dataset, selection), options, out)
+    output = output.with_figure(plots.variance_profile(result, target.word))
+    return result, output, selection.summary()
+
+
+def variance_table(result: xr.Dataset) -> str:
+    """Return the variances of target and control, block by block, at most SHOWN_LAYERS of them."""
+    layers = result.sizes["layer"]
+    step = max(1, -(-(layers - 1) // (SHOWN_LAYERS - 1)))
+    shown = sorted({*range(0, layers, step), layers - 1})
+    header = [
+        "block",
+        *(f"{p.upper()} {group}" for p in result["projection"].values for group in result["group"].values),
+    ]
+    rows = []
+    for layer in shown:
+        values = result["variance"].sel(layer=layer).transpose("projection", "group").values.ravel()
+        rows.append([str(layer), *(f"{value:.4g}" for value in values)])
+    return "variance over tokens, mean over features\n" + table(header, rows)
