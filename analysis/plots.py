@@ -21,7 +21,7 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
 
     result: of ``actlas.analysis.variance.variance_profile``.
     """
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = Figure(figsize=(10, 4.0), layout="constrained")
     panels: Sequence[Axes] = figure.subplots(1, result.sizes["projection"])
     quartiles = result["feature_variance"].quantile([0.25, 0.75], dim=("head", "d_head"))
     for panel, projection in zip(panels, result["projection"].values, strict=True):
@@ -36,7 +36,7 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
         panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel(f"variance over {result.sizes['pair']} tokens")
-    panels[0].legend(loc="upper left", frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"How context enters the word “{word}”: mean over features, band from lower to upper quartile", fontsize=11)
     return figure
 

@@ -21,6 +21,7 @@ from actlas.store.shard import ShardWriter
 
 if TYPE_CHECKING:
     import torch
+    from transformers import GPT2LMHeadModel
 
     from actlas.store.run import Run
 
@@ -47,10 +48,18 @@ def extract(plan: Plan, run: Run, progress: Callable[[Unit], None] = lambda _: N
     import torch
 
     device = find_device(plan.options.device)
-    tally = Tally(device=_device_name(device))
     start = time.perf_counter()
     model = load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
-    tally.seconds["load"] = time.perf_counter() - start
+    loaded = time.perf_counter() - start
+    tally = extract_with(model, plan, run, progress)
+    tally.seconds["load"] = loaded
+    return tally
+
+
+def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, progress: Callable[[Unit], None] = lambda _: None) -> Tally:
+    """Do ``extract``'s work with a ``model`` that is loaded already, on its device; it must be the one ``plan`` is of."""
+    device = model.device
+    tally = Tally(device=_device_name(device))
     with workspace(run.folder) as work, WriteQueue() as writes:
         transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
         extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored)

@@ -1,13 +1,16 @@
 """The shipped demo model is what its card says, and the shipped sentences are what study 1 needs."""
 
+import json
 import re
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import actlas.pipeline
 from actlas.scripts.demo_grammar import sentences
+from actlas.scripts.train_demo_model import TrainingOptions, main, make
 
 FOLDER = Path(actlas.pipeline.__path__[0])
 MODEL = FOLDER / "demo_model"
@@ -63,6 +66,24 @@ def test_tokenizer_knows_every_byte_and_one_special_token(tokenizer):
 
 def test_her_is_one_token(tokenizer):
     assert len(tokenizer(" her")["input_ids"]) == 1
+
+
+def test_remaking_gives_the_same_files_and_tokenizer(tmp_path):
+    torch = pytest.importorskip("torch")
+    options = TrainingOptions(steps=1, heldout_sentences=3, threads=torch.get_num_threads())
+    loss, _ = make(options, tmp_path)
+    assert 6 < loss < 8  # one step from random weights: about log(vocabulary)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in MODEL.iterdir()}
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert json.loads((tmp_path / name).read_text()) == json.loads((MODEL / name).read_text())
+
+
+def test_command_explains_itself_and_refuses_the_heldout_seed(tmp_path):
+    assert "demo model" in CliRunner().invoke(main, ["--help"]).output
+    refused = CliRunner().invoke(main, ["--out", str(tmp_path / "out"), "--seed", str(TrainingOptions.heldout_seed)])
+    assert refused.exit_code == 2
+    assert "held-out text" in refused.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_heldout_loss_is_the_one_on_the_card(model, tokenizer, card):

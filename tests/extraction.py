@@ -1,0 +1,27 @@
+"""Extraction as the tests use it: sentences, a model folder, a store; everything real."""
+
+from pathlib import Path
+
+from actlas.pipeline.extract import Tally, extract
+from actlas.pipeline.models import resolve
+from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.sentences import Sentences
+from actlas.pipeline.sites import SITES
+from actlas.pipeline.tokens import tokenize
+from actlas.store import Run, Store
+
+ALL_SITES = tuple(SITES)
+
+
+def plan_for(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> Plan:
+    sentences = Sentences("test", tuple(texts), tuple(range(1, len(texts) + 1)), {})
+    folder = resolve(str(model))
+    return make_plan(Store.create(store), folder, tokenize(sentences, folder), "test", ExtractOptions(sites, **options))
+
+
+def extract_texts(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> tuple[Run, Tally]:
+    """Extract ``texts`` and return the run, opened anew, and what was done."""
+    plan = plan_for(store, model, texts, sites, **options)
+    run = Store(store).add(plan.specification, plan.description, plan.units)
+    tally = extract(plan, run)
+    return Store(store).run(run.id), tally

@@ -1,0 +1,72 @@
+"""GPT-2 in plain NumPy, float64, one sentence at a time: an oracle that shares nothing with torch's modules.
+
+Written from the architecture (Radford et al. 2019): pre-LayerNorm blocks, learned positions, causal attention, GELU in its
+tanh form, output matrix tied to the embedding. Weights are stored (input, output): y = x W + b.
+"""
+
+import numpy as np
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def layer_norm(x, weight, bias, epsilon):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) * weight + bias
+
+
+def softmax(scores):
+    exponent = np.exp(scores - scores.max(-1, keepdims=True))
+    return exponent / exponent.sum(-1, keepdims=True)
+
+
+def attention(q, k, v):
+    """q, k, v: (token, head, d_head) → z of the same shape."""
+    tokens, _, d_head = q.shape
+    scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(d_head)
+    future = np.triu(np.ones((tokens, tokens), dtype=bool), 1)
+    pattern = softmax(np.where(future, -np.inf, scores))  # (head, query, key)
+    return np.einsum("hqk,khd->qhd", pattern, v)
+
+
+def activations(weights, token_ids, heads, epsilon=1e-5):
+    """Return every site of one sentence: name → array with the dims of the store, (layer or depth, token, …)."""
+    w = {name.removeprefix("transformer."): np.asarray(value, dtype=np.float64) for name, value in weights.items()}
+    layers = 1 + max(int(name.split(".")[1]) for name in w if name.startswith("h."))
+    tokens, d_model = len(token_ids), w["wte.weight"].shape[1]
+    by_head = (tokens, heads, d_model // heads)
+    found = {name: [] for name in ("resid", "resid_mid", "q", "k", "v", "z", "attn_out", "mlp_pre", "mlp_post", "mlp_out")}
+    x = w["wte.weight"][token_ids] + w["wpe.weight"][:tokens]
+    for layer in range(layers):
+        block = {name.removeprefix(f"h.{layer}."): value for name, value in w.items() if name.startswith(f"h.{layer}.")}
+
+        def linear(x, name, block=block):
+            return x @ block[f"{name}.weight"] + block[f"{name}.bias"]
+
+        def norm(x, name, block=block):
+            return layer_norm(x, block[f"{name}.weight"], block[f"{name}.bias"], epsilon)
+
+        fused = linear(norm(x, "ln_1"), "attn.c_attn")
+        q, k, v = (fused[:, part * d_model : (part + 1) * d_model].reshape(by_head) for part in range(3))
+        z = attention(q, k, v)
+        attn_out = linear(z.reshape(tokens, d_model), "attn.c_proj")
+        mid = x + attn_out
+        mlp_pre = linear(norm(mid, "ln_2"), "mlp.c_fc")
+        mlp_post = gelu(mlp_pre)
+        mlp_out = linear(mlp_post, "mlp.c_proj")
+        for name, value in (("resid", x), ("resid_mid", mid), ("q", q), ("k", k), ("v", v), ("z", z)):
+            found[name].append(value)
+        for name, value in (("attn_out", attn_out), ("mlp_pre", mlp_pre), ("mlp_post", mlp_post), ("mlp_out", mlp_out)):
+            found[name].append(value)
+        x = mid + mlp_out
+    found["resid"].append(x)
+    final = layer_norm(x, w["ln_f.weight"], w["ln_f.bias"], epsilon)
+    return {name: np.stack(values) for name, values in found.items()} | {"final_norm": final, "nll": _loss(w, final, token_ids)}
+
+
+def _loss(w, final, token_ids):
+    probabilities = softmax(final @ w["wte.weight"].T)
+    loss = np.full(len(token_ids), np.nan)
+    loss[1:] = -np.log(probabilities[np.arange(len(token_ids) - 1), token_ids[1:]])
+    return loss
