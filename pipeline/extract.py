@@ -40,8 +40,16 @@ class Tally:
     seconds: dict[str, float] = field(default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0})
 
 
-def extract(plan: Plan, run: Run, progress: Callable[[Unit], None] = lambda _: None) -> Tally:
-    """Compute what ``plan`` lacks and commit it to ``run`` unit by unit; ``progress`` hears of every commit.
+@dataclass(frozen=True)
+class Watch:
+    """What the caller hears and says while an extraction runs."""
+
+    committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
+    stopped: Callable[[], bool] = lambda: False  # asked at every activation; True ends it with KeyboardInterrupt
+
+
+def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
+    """Compute what ``plan`` lacks and commit it to ``run`` unit by unit.
 
     Raises UsageError for a device that is not there, StoreError where the disk is full or a value does not fit.
     """
@@ -51,19 +59,19 @@ def extract(plan: Plan, run: Run, progress: Callable[[Unit], None] = lambda _: N
     start = time.perf_counter()
     model = load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
     loaded = time.perf_counter() - start
-    tally = extract_with(model, plan, run, progress)
+    tally = extract_with(model, plan, run, watch)
     tally.seconds["load"] = loaded
     return tally
 
 
-def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, progress: Callable[[Unit], None] = lambda _: None) -> Tally:
+def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
     """Do ``extract``'s work with a ``model`` that is loaded already, on its device; it must be the one ``plan`` is of."""
     device = model.device
     tally = Tally(device=_device_name(device))
     with workspace(run.folder) as work, WriteQueue() as writes:
         transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
-        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored)
-        loop = _Loop(plan, run, work, writes, extractor, tally, progress)
+        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored, watch.stopped)
+        loop = _Loop(plan, run, work, writes, extractor, tally, watch)
         for unit, sites in plan.missing:
             loop.compute(unit, sites)
         start = time.perf_counter()
@@ -101,7 +109,7 @@ class _Loop:
     writes: WriteQueue
     extractor: Extractor
     tally: Tally
-    progress: Callable[[Unit], None]
+    watch: Watch
 
     def compute(self, unit: Unit, sites: tuple[str, ...]) -> None:
         """Run a unit through the model and queue its commit behind its last row."""
@@ -146,7 +154,7 @@ class _Loop:
             self.tally.nbytes += record.size
         else:
             self.tally.lost_races += 1
-        self.progress(unit)
+        self.watch.committed(unit)
 
     def _provenance(self) -> Json:
         import torch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 class Extractor:
     """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
 
-    def __init__(self, model: GPT2LMHeadModel, geometry: Geometry, transfer: Transfer, stored: StoredDtype) -> None:
+    def __init__(
+        self, model: GPT2LMHeadModel, geometry: Geometry, transfer: Transfer, stored: StoredDtype, stopped: Callable[[], bool]
+    ) -> None:
         import torch
 
+        self._stopped = stopped
         self._model = model
         self._geometry = geometry
         self._transfer = transfer
@@ -41,7 +44,8 @@ class Extractor:
     def run(self, labels: Labels, sites: Sequence[str], writer: ShardWriter, writes: WriteQueue) -> None:
         """Compute ``sites`` for the sentences of ``labels`` and queue every row for ``writer``.
 
-        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much.
+        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
+        KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
         while not self._attempt(labels, sites, writer):
             if self.parts >= len(labels.text):
@@ -72,6 +76,8 @@ class Extractor:
         token_ids = torch.from_numpy(padded_ids(batch)).to(self._model.device)
 
         def sink(place: Place, value: torch.Tensor) -> None:
+            if self._stopped():
+                raise KeyboardInterrupt
             if place.site.loss:
                 value = token_loss(self._model, value, token_ids, lengths)
             else:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from actlas.store.errors import InputError, UsageError
 from actlas.store.labels import TEXT_DIM, TOKEN_LABELS
 
 Scalar = str | int | float | bool
+INT64 = 2**63
+INTEGER = r"-?(0|[1-9][0-9]*)"
+FRACTION = r"([.][0-9]+)?([eE][+-]?[0-9]+)?"
 
 #: names a column cannot have, because the store gives them a meaning
 RESERVED = frozenset(
@@ -76,8 +80,11 @@ def read_sentences(source: str, *, text_column: str = "text", skip_bad: bool = F
             bad.append(problem)
     if not good:
         raise InputError(f"{source} holds no sentence: wanted one a line")
-    columns = {name: _column(source, name, good) for name in good[0].columns}
-    return Sentences(source, tuple(i.text for i in good), tuple(i.number for i in good), columns, tuple(bad))
+    columns: dict[str, Sequence[Scalar]] = {name: [line.columns[name] for line in good] for name in good[0].columns}
+    if reader is _csv:
+        columns = {name: _numbers(values) for name, values in columns.items()}
+    arrays = {name: _column(source, name, values) for name, values in columns.items()}
+    return Sentences(source, tuple(i.text for i in good), tuple(i.number for i in good), arrays, tuple(bad))
 
 
 def _content(source: str) -> bytes:
@@ -144,10 +151,11 @@ def _json_line(number: int, raw: str, text_column: str) -> Line | BadLine:
 
 
 def _csv(content: bytes, text_column: str) -> Iterator[Line | BadLine]:
-    decoded = [item if isinstance(item, tuple) else (item.number, None) for item in _decoded(content)]
-    broken = [item for item in _decoded(content) if isinstance(item, BadLine)]
-    yield from broken
-    rows = csv.DictReader(io.StringIO("\n".join(text for _, text in decoded if text is not None), newline=""), strict=True)
+    decoded = list(_decoded(content))
+    yield from (item for item in decoded if isinstance(item, BadLine))
+    # an undecodable line becomes an empty one, which CSV readers pass over, so that the lines after it keep their numbers
+    lines = ["" if isinstance(item, BadLine) else item[1] for item in decoded]
+    rows = csv.DictReader(io.StringIO("\n".join(lines), newline=""), strict=True)
     if text_column not in (rows.fieldnames or ()):
         raise InputError(f"no column {text_column!r} in the CSV header {list(rows.fieldnames or ())}: see --text-column")
     try:
@@ -168,21 +176,27 @@ READERS: Mapping[str, Callable[[bytes, str], Iterator[Line | BadLine]]] = {
 }
 
 
-def _column(source: str, name: str, lines: list[Line]) -> npt.NDArray[Any]:
-    """Return one column as int64, float64, uint8 for booleans, or text; CSV numbers are recognised."""
+def _column(source: str, name: str, values: Sequence[Scalar]) -> npt.NDArray[Any]:
+    """Return one column as int64, float64, uint8 for booleans, or text where values differ in kind."""
     if name in RESERVED or not name.isidentifier():
         raise InputError(
             f"{source}: a column cannot be called {name!r} (a name of the store's own, or no plain word): rename it"
         )
-    values = [line.columns[name] for line in lines]
-    if all(isinstance(value, bool) for value in values):
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
         return np.array(values, dtype=np.uint8)
-    for kind, dtype in ((int, np.int64), (float, np.float64)):
-        try:
-            if not any(isinstance(value, bool) for value in values):
-                converted = [kind(value) for value in values]
-                if kind is float or [str(value) for value in values] == [str(value) for value in converted]:
-                    return np.array(converted, dtype=dtype)
-        except (ValueError, OverflowError):
-            continue
+    if kinds == {int} and all(abs(value) < INT64 for value in values):  # type: ignore[arg-type]  # all are int
+        return np.array(values, dtype=np.int64)
+    if kinds <= {int, float}:
+        return np.array(values, dtype=np.float64)
     return np.array([str(value) for value in values], dtype=np.str_)
+
+
+def _numbers(values: Sequence[Scalar]) -> Sequence[Scalar]:
+    """Return the values of a CSV column as numbers where all are written as such; "007" is a code, not a number."""
+    texts = [str(value) for value in values]
+    if all(re.fullmatch(INTEGER, text) for text in texts):
+        return [int(text) for text in texts]
+    if all(re.fullmatch(INTEGER + FRACTION, text) for text in texts):
+        return [float(text) for text in texts]
+    return values

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -84,22 +88,43 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
     run = _named(store, store.add(plan.specification, plan.description, plan.units), request, plan)
     if run.units != plan.units:  # another process made it meanwhile, with units of its own
         plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
-    from actlas.pipeline.extract import extract
+    from actlas.pipeline.extract import Watch, extract
 
     total = sum(unit.tokens for unit, _ in plan.missing)
-    with tqdm(total=total, unit=" tokens", desc=run.name, disable=True if quiet else None) as bar:
+    with tqdm(total=total, unit=" tokens", desc=run.name, disable=True if quiet else None) as bar, stop_requests() as stopped:
 
-        def progress(unit: Unit) -> None:
+        def committed(unit: Unit) -> None:
             bar.update(unit.tokens)
 
         try:
-            return run, extract(plan, run, progress)
+            return run, extract(plan, run, Watch(committed, stopped))
         except KeyboardInterrupt as error:
             run.refresh()
             done = len(run.units) - len(run.missing(plan.options.sites))
             raise Interrupted(
                 f"interrupted: {done} of {len(run.units)} units are stored, run the same command again to go on"
             ) from error
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into an answer of True, to be asked for where stopping is safe; the second is at once.
+
+    An exception raised by a signal can come up anywhere, also where a library swallows it.
+    """
+    requests: list[int] = []
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(number)
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(requests)
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def echo_skipped(skipped: tuple[BadLine, ...]) -> None:

@@ -40,7 +40,9 @@ GEOMETRIES = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large"
 @click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
 @click.option("--runs", default=5, show_default=True, help="Counted runs of each way, after one that is not.")
 @click.option("--threads", default=2, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: the system's folder for temporary files]")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where to write.  [default: the system's folder for temporary files]"
+)
 def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None) -> None:
     """Measure extraction against the bare forward pass."""
     import torch
@@ -54,7 +56,9 @@ def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, fo
         token_ids = torch.from_numpy(labels.token["token_id"].reshape(sentences, tokens).astype(np.int64))
         forward, extraction, written = alternate(model, model_folder, labels, token_ids, runs, Path(scratch))
     ratios = [b / a for a, b in zip(forward.seconds, extraction.seconds, strict=True)]
-    click.echo(f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(DEFAULT_SITES)}, {threads} threads\n")
+    click.echo(
+        f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(DEFAULT_SITES)}, {threads} threads\n"
+    )
     rows = [_row("forward pass", forward), _row("extraction", extraction)]
     click.echo(table(("way", "median s", "least s", "most s", "peak above rest"), rows))
     click.echo(f"\nratio of each pair   median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
