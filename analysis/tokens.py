@@ -85,8 +85,8 @@ class Selection:
         """Return one line: what was matched, what was left out and why."""
         line = f"{len(self.target_token)} pairs of {self.target.word!r} and {CONTROL_NAMES[self.target.control]}"
         reasons = {item.reason for item in self.left_out}
-        parts = [f"{sum(item.reason == reason for item in self.left_out)} sentences {reason}" for reason in sorted(reasons)]
-        return f"{line}; left out: {', '.join(parts)}" if parts else f"{line}; no sentence left out"
+        parts = [f"{sum(item.reason == reason for item in self.left_out)} {reason}" for reason in sorted(reasons)]
+        return f"{line}; sentences left out: {', '.join(parts)}" if parts else f"{line}; no sentence left out"
 
 
 CONTROL_NAMES = {"previous": "the token before it", "random": "a random earlier token"}

@@ -1,4 +1,4 @@
-"""Laws of extraction: batching changes nothing, sites are added, memory that runs out halves the batch, nothing is left behind."""
+"""Laws of extraction: batching changes nothing, sites are added, scarce memory halves the batch, nothing is left behind."""
 
 import subprocess
 import sys
@@ -121,7 +121,9 @@ from actlas.pipeline import extract as module
 from actlas.pipeline.models import load
 from actlas.store import Store
 import torch
-plan = plan_for(Path(sys.argv[1]), Path(sys.argv[2]), ["the garden" * 13] * 2048, ("resid", "mlp_post", "nll"), unit_tokens=10**6, attention="eager")
+sites = ("resid", "mlp_post", "nll")
+texts = ["the garden" * 13] * 2048
+plan = plan_for(Path(sys.argv[1]), Path(sys.argv[2]), texts, sites, unit_tokens=10**6, attention="eager")
 run = plan.store.add(plan.specification, plan.description, plan.units)
 model = load(plan.model, dtype=torch.float32, device=torch.device("cpu"), attention="eager")
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -1,0 +1,100 @@
+"""Laws of the selection: whole words, pairs, never position 0; and who is left out, and why."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actlas.analysis.tokens import Target, TargetError, select_tokens
+from actlas.store.errors import UsageError
+from tests import strategies
+
+
+def word_of(labels, token):
+    """Return the text of a token, without the space before it."""
+    text = str(labels["text"].values[int(labels["sentence"][token])])
+    return text[int(labels["char_start"][token]) : int(labels["char_end"][token])].strip()
+
+
+@given(
+    strategies.labelled_sentences(),
+    st.sampled_from(["first", "last", "all"]),
+    st.sampled_from(["previous", "random"]),
+    st.booleans(),
+    st.integers(0, 3),
+)
+def test_laws(labels, occurrence, control, case, seed):
+    target = Target("her", case, occurrence, control, seed)
+    try:
+        selection = select_tokens(labels, target)
+    except TargetError:
+        return
+    words = [word_of(labels, token) for token in selection.target_token]
+    assert all(word == "her" if case else word.lower() == "her" for word in words)
+    positions, sentences = labels["position"].values, labels["sentence"].values
+    assert (positions[selection.control_token] > 0).all()
+    assert (positions[selection.control_token] < positions[selection.target_token]).all()
+    np.testing.assert_array_equal(sentences[selection.control_token], sentences[selection.target_token])
+    np.testing.assert_array_equal(sentences[selection.target_token], selection.sentence)
+    if control == "previous":
+        np.testing.assert_array_equal(selection.control_token, selection.target_token - 1)
+    if occurrence != "all":
+        assert len(set(selection.sentence)) == len(selection.sentence)
+    assert {item.sentence for item in selection.left_out} | set(selection.sentence.tolist()) == set(
+        range(labels.sizes["sentence"])
+    )
+
+
+@given(strategies.labelled_sentences())
+def test_all_occurrences_are_found_once(labels):
+    texts = [str(text) for text in labels["text"].values]
+    possible = [len([m for m in re.finditer(r"\bher\b", text) if text[: m.start()].count(" ") > 1]) for text in texts]
+    if sum(possible) < 2:
+        return
+    selection = select_tokens(labels, Target("her", case=True, occurrence="all"))
+    assert np.bincount(selection.sentence, minlength=len(texts)).tolist() == possible
+
+
+def test_word_of_several_tokens_is_its_last_and_its_control_stands_before_its_first():
+    labels = strategies.labels(["we all saw New York now", "we both saw New York now"])
+    selection = select_tokens(labels, Target("New York"))
+    assert [word_of(labels, token) for token in selection.target_token] == ["York", "York"]
+    assert [word_of(labels, token) for token in selection.control_token] == ["saw", "saw"]
+
+
+def test_summary_says_what_was_left_out():
+    labels = strategies.labels(["a b her", "a c her", "a her", "nobody came"])
+    selection = select_tokens(labels, Target("her"))
+    assert selection.summary() == (
+        "2 pairs of 'her' and the token before it; sentences left out: 1 without a possible control, 1 without the word"
+    )
+    assert [item.sentence for item in selection.left_out] == [2, 3]
+
+
+def test_random_control_follows_its_seed():
+    labels = strategies.labels([f"a b c d e f g h i {n} her" for n in range(20)])
+    one, again, other = (select_tokens(labels, Target("her", control="random", seed=s)).control_token for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    ("texts", "word", "message"),
+    [
+        (["we saw him there", "he saw hers"], "her", r"occurs in none of the 2 sentences: near to it are .*hers"),
+        (["we saw him"], "zzz", r"'zzz' occurs in none of the 1 sentences$"),
+        (["we saw her", "nobody came"], "her", r"1 pairs of 'her' .* wanted 2 at least"),
+        (["a her", "b her"], "her", r"0 pairs of 'her' .*\(2 without a possible control"),
+    ],
+)
+def test_word_that_cannot_be_studied(texts, word, message):
+    with pytest.raises(TargetError, match=message):
+        select_tokens(strategies.labels(texts), Target(word))
+
+
+@pytest.mark.parametrize("wrong", [{"word": " "}, {"word": "her", "control": "next"}, {"word": "her", "occurrence": "second"}])
+def test_wrong_target(wrong):
+    with pytest.raises(UsageError):
+        Target(**wrong)

@@ -1,0 +1,91 @@
+"""Variance against NumPy and its laws; nothing is computed before it is asked for."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actlas.analysis.results import save_result, with_provenance
+from actlas.analysis.tokens import Target, select_tokens
+from actlas.analysis.variance import token_variance, variance_profile
+from tests import strategies
+from tests.extraction import extract_texts
+from tests.small_model import TEXTS
+
+
+@given(strategies.activations())
+def test_agrees_with_numpy(activations):
+    got = token_variance(activations)
+    wide = activations.values.astype(np.float64)
+    np.testing.assert_allclose(got["variance"], wide.var(axis=1, ddof=1), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(got["mean"], wide.mean(axis=1), rtol=1e-9, atol=1e-12)
+    assert got["variance"].dims == ("layer", "head", "d_head")
+
+
+@given(strategies.activations(), st.floats(-100, 100))
+def test_a_constant_added_changes_nothing_and_a_constant_has_none(activations, constant):
+    wide = activations.astype(np.float64)
+    np.testing.assert_allclose(
+        token_variance(wide + constant)["variance"], token_variance(wide)["variance"], rtol=1e-6, atol=1e-6
+    )
+    assert not token_variance(xr.full_like(activations, constant))["variance"].values.any()
+
+
+def test_chunks_over_tokens_change_nothing():
+    values = xr.DataArray(
+        np.random.default_rng(0).normal(1e4, 1e-1, (2, 50, 3)).astype(np.float32), dims=("layer", "token", "d")
+    )
+    whole, parts = token_variance(values), token_variance(values.chunk({"layer": 1, "token": 7}))
+    assert parts["variance"].chunks is not None
+    np.testing.assert_array_equal(parts["variance"], whole["variance"])
+
+
+def test_half_precision_is_widened_first():
+    values = xr.DataArray(np.array([6e4, -6e4, 6e4], dtype=np.float16), dims="token")
+    np.testing.assert_allclose(token_variance(values)["variance"], np.array([6e4, -6e4, 6e4]).var(ddof=1), rtol=1e-3)
+
+
+def test_one_token_has_no_variance():
+    with pytest.raises(ValueError, match="1 tokens, wanted 2"):
+        token_variance(xr.DataArray([[1.0]], dims=("layer", "token")))
+
+
+@pytest.fixture(scope="module")
+def run(small_model, tmp_path_factory):
+    return extract_texts(tmp_path_factory.mktemp("variance") / "store", small_model, TEXTS, ("q", "k", "v"), unit_tokens=60)[0]
+
+
+def test_profile_equals_the_plain_way(run):
+    dataset = run.dataset()
+    selection = select_tokens(dataset, Target("her"))
+    result = variance_profile(dataset, selection).compute()
+    for group, tokens in selection.groups.items():
+        for projection in ("q", "k", "v"):
+            chosen = dataset[projection].values[:, tokens].astype(np.float64)  # (layer, pair, head, d_head)
+            where = {"group": group, "projection": projection}
+            np.testing.assert_allclose(result["feature_variance"].sel(where), chosen.var(axis=1, ddof=1), rtol=1e-9)
+            np.testing.assert_allclose(result["variance"].sel(where), chosen.var(axis=1, ddof=1).mean((1, 2)), rtol=1e-9)
+            np.testing.assert_allclose(result["mean"].sel(where), chosen.mean((1, 2, 3)), rtol=1e-6, atol=1e-9)
+    assert result["variance"].dims == ("group", "projection", "layer")
+    assert result["feature_mean"].dims == ("group", "projection", "layer", "head", "d_head")
+
+
+@pytest.mark.usefixtures("forbid_compute")
+def test_builds_without_computing(run):
+    dataset = run.dataset()
+    profile = variance_profile(dataset, select_tokens(dataset, Target("her")))
+    assert profile["variance"].chunks is not None
+
+
+def test_result_round_trip(run, tmp_path):
+    dataset = run.dataset()
+    result = variance_profile(dataset, select_tokens(dataset, Target("her")))
+    result = with_provenance(result, stage="variance", runs=[run.id], options={"word": "her", "seed": 0})
+    save_result(result, tmp_path / "out" / "variance.nc")
+    with xr.open_dataset(tmp_path / "out" / "variance.nc", engine="h5netcdf") as read:
+        xr.testing.assert_identical(read.load(), result.compute())
+        assert read.attrs["runs"] == run.id
+    with xr.open_dataset(tmp_path / "out" / "variance.nc", engine="netcdf4") as read:
+        np.testing.assert_array_equal(read["variance"], result["variance"])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["variance.nc"]

@@ -1,0 +1,68 @@
+"""Every command has help; nothing is imported before it is needed; every failure is one line with the right code."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from actlas.scripts.cli import COMMANDS
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help(actlas, name):
+    done = actlas(*name.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_help(name):
+    command = importlib.import_module(f"actlas.scripts.{name}").command
+    assert command.help
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    assert [option.name for option in options if not option.help] == []
+
+
+def test_version(actlas):
+    assert "0.1.0" in actlas("--version").stdout
+
+
+HEAVY = ("torch", "transformers", "xarray", "dask", "matplotlib", "tokenizers")
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import actlas.scripts.cli", HEAVY),
+        ("import actlas.store", HEAVY),
+        ("import actlas.scripts.extract", HEAVY),
+        ("import actlas.scripts.variance", HEAVY),
+        ("import actlas.analysis.variance, actlas.analysis.plots", ("torch", "transformers", "tokenizers")),
+    ],
+)
+def test_imports_stay_light(code, heavy):
+    check = f"import sys; {code}; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nonsense"], 2, "No such command 'nonsense'"),
+        (["ls"], 2, "actlas-store is not there: give another --store"),
+        (["show", "x"], 2, "actlas-store is not there"),
+        (["variance", "x"], 2, "Missing option '--target'"),
+        (["verify", "--store", "."], 2, "no actlas store (it has no store.json)"),
+        (["extract"], 2, "Missing argument 'SENTENCES'"),
+        (["extract", "none.txt"], 2, "sentence file none.txt does not exist"),
+    ],
+)
+def test_wrong_usage_is_one_line(actlas, tmp_path, arguments, code, message):
+    done = actlas(*arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Error: ")
+    assert list(tmp_path.iterdir()) == []

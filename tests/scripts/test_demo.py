@@ -1,0 +1,54 @@
+"""The demo from a user's side, and what it must show: context enters the word "her", block by block."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Run the demo twice; return its folder and both outputs."""
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("demo")
+    runs = [
+        subprocess.run(
+            [sys.executable, "-m", "actlas.scripts", "demo", "out"], cwd=folder, capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
+    return folder / "out", [run.stdout for run in runs]
+
+
+@pytest.fixture(scope="module")
+def variance(demo):
+    with xr.open_dataset(demo[0] / "results" / "variance.nc", engine="h5netcdf") as result:
+        return result["variance"].load()
+
+
+def test_demo_tells_where_things_are_and_answers_from_the_store(demo):
+    folder, (first, second) = demo
+    assert (folder / "results" / "variance.png").stat().st_size > 10_000
+    assert "54 pairs of 'her'" in first
+    assert "computed in" in first
+    assert "answered from the store" in second
+
+
+def test_target_starts_alike_everywhere(variance):
+    first = variance.sel(layer=0)
+    assert (first.sel(group="target") < 0.05 * variance.sel(group="target", layer=7)).all()
+    assert (first.sel(group="target") < 0.05 * first.sel(group="control")).all()
+
+
+def test_target_grows_with_depth(variance):
+    target = variance.sel(group="target")
+    assert (target.sel(layer=[6, 7]).mean("layer") > 1.15 * target.sel(layer=[1, 2]).mean("layer")).all()
+    slopes = [np.polyfit(target["layer"], target.sel(projection=p), 1)[0] for p in "qkv"]
+    assert min(slopes) > 0.01
+
+
+def test_control_is_diverse_from_the_start(variance):
+    control = variance.sel(group="control")
+    assert (control.sel(layer=0) > 0.25 * control.max("layer")).all()
+    assert (control > variance.sel(group="target")).all()

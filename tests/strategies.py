@@ -1,0 +1,41 @@
+"""What hypothesis draws: activations as the store gives them, and sentences with a word to look for."""
+
+import numpy as np
+import xarray as xr
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+finite = st.floats(-1e3, 1e3, width=32)
+
+
+@st.composite
+def activations(draw):
+    """Return (layer, token, head, d_head) float32, sizes all drawn."""
+    count = draw(st.integers(2, 9))
+    shape = (draw(st.integers(1, 3)), count, draw(st.integers(1, 3)), draw(st.integers(1, 4)))
+    values = draw(hnp.arrays(np.float32, shape, elements=finite))
+    return xr.DataArray(values, dims=("layer", "token", "head", "d_head"), coords={"layer": np.arange(shape[0])})
+
+
+WORDS = ("Mary", "saw", "her", "Her", "there", "cup", "herself", "hers", "a", "the", "in")
+
+
+@st.composite
+def labelled_sentences(draw):
+    """Return sentences of WORDS as labels: a token a word, the space before it part of it."""
+    sentences = draw(st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), min_size=1, max_size=6))
+    return labels([" ".join(words) for words in sentences])
+
+
+def labels(texts):
+    """Return the labels of ``texts`` with a token a word, as a Dataset like ``Run.dataset()``'s."""
+    columns = {"sentence": [], "position": [], "char_start": [], "char_end": []}
+    for sentence, text in enumerate(texts):
+        start = 0
+        for position, word in enumerate(text.split(" ")):
+            end = start + len(word) + (position > 0)
+            for name, value in zip(columns, (sentence, position, start, end), strict=True):
+                columns[name].append(value)
+            start = end
+    coords = {name: ("token", np.array(values)) for name, values in columns.items()}
+    return xr.Dataset(coords={**coords, "text": ("sentence", np.array(texts, dtype=np.str_))})
