@@ -1,14 +1,19 @@
 """Lazy arrays over committed shards: each (layer, unit) block a memory map inside one dask task.
 
-A task is a path and an offset. No HDF5 library and no lock is involved, and rows that are not asked for are not read.
+A task is a path and an offset. No HDF5 library and no lock is involved, and of float32 blocks rows that are not asked for are
+not read.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import dask.array as da
 import numpy as np
@@ -17,6 +22,10 @@ import xxhash
 
 from actlas.store.errors import DamagedStore
 from actlas.store.schema import NUMPY_VIEW, SiteLayout, StoredSite
+
+#: maps of shards in use, one a file however many of its blocks are alive: each map holds a file descriptor
+_MAPS: WeakValueDictionary[tuple[Path, int, int, int], mmap.mmap] = WeakValueDictionary()
+MOST_MAPS = 128  # files mapped at a time, of the 256 that macOS lets a process open; of further ones blocks are read
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def _read(blocks: SiteBlocks, key: tuple[slice, ...], *_: Any) -> npt.NDArray[np
 
 
 def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.float32]:
-    """Return one block as float32, (token, …): a memory map where float32 is stored, widened otherwise.
+    """Return one block as float32, (token, …): mapped from the file where float32 is stored, widened otherwise.
 
     Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``, was altered.
     """
@@ -100,15 +109,28 @@ def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.
 
 def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
     layout = piece.stored.layout
+    dtype, count = np.dtype(NUMPY_VIEW[layout.dtype]), math.prod(layout.block_shape)
+    offset = piece.stored.offset + block * layout.block_bytes
     try:
-        found = piece.path.stat().st_size
-        if found != piece.size:
-            raise DamagedStore(f"{piece.path} has {found} bytes, its commit says {piece.size}: see `actlas verify`")
-        offset = piece.stored.offset + block * layout.block_bytes
-        mapped = np.memmap(piece.path, NUMPY_VIEW[layout.dtype], mode="r", offset=offset, shape=layout.block_shape)
+        found = piece.path.stat()
+        if found.st_size != piece.size:
+            raise DamagedStore(f"{piece.path} has {found.st_size} bytes, its commit says {piece.size}: see `actlas verify`")
+        mapped = _mapped(piece.path, found)
+        if mapped is None:
+            return np.fromfile(piece.path, dtype, count, offset=offset).reshape(layout.block_shape)
     except FileNotFoundError as error:
         raise DamagedStore(f"{piece.path} is missing: see `actlas verify`") from error
-    return np.asarray(mapped)
+    return np.frombuffer(mapped, dtype, count, offset).reshape(layout.block_shape)
+
+
+def _mapped(path: Path, found: os.stat_result) -> mmap.mmap | None:
+    """Return the map of the whole file, None where too many others are in use."""
+    key = (path, found.st_dev, found.st_ino, found.st_mtime_ns)
+    mapped = _MAPS.get(key)
+    if mapped is None and len(_MAPS) < MOST_MAPS:
+        with path.open("rb") as file:
+            mapped = _MAPS[key] = mmap.mmap(file.fileno(), found.st_size, access=mmap.ACCESS_READ)
+    return mapped
 
 
 def lazy_site(name: str, pieces: Sequence[Piece], check: bool) -> da.Array:

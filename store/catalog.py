@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actlas.store.durable import make_folder, publish_bytes
-from actlas.store.errors import StoreError, UsageError, unknown
+from actlas.store.errors import DamagedStore, UsageError, unknown
 from actlas.store.leftovers import workspace
 from actlas.store.run import Run
 from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RUN_ID = re.compile(r"[0-9a-f]{16}")
+DIGEST = re.compile(r"[0-9a-f]{24,}")
 SHORTEST_PREFIX = 4
+ABSENT = "absent"  # stands for a field that only the other specification has
 
 
 class Store:
@@ -53,7 +55,8 @@ class Store:
 
     def names(self) -> dict[str, str]:
         """Return name → run id."""
-        return {path.name: path.read_text().strip() for path in sorted((self.path / "names").glob("*"))}
+        paths = sorted(path for path in (self.path / "names").glob("*") if NAME.fullmatch(path.name))
+        return {path.name: path.read_text(errors="replace").strip() for path in paths}
 
     def runs(self) -> list[Run]:
         """Return all runs, oldest first."""
@@ -62,15 +65,17 @@ class Store:
 
     def run(self, reference: str) -> Run:
         """Return the run of a name, an id or an unambiguous beginning of an id; raises UsageError, listing the names."""
-        found = self.find(self.names().get(reference, reference))
+        named = self.names()
+        found = self.find(named.get(reference, reference))
         if found is not None:
             return found
+        if reference in named:
+            raise DamagedStore(f"{self.path / 'names' / reference} points to run {named[reference]!r}, which is not there")
         ids = [path.parent.name for path in (self.path / "runs").glob("*/run.json")]
         matches = [run_id for run_id in ids if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)]
         if len(matches) > 1:
             raise UsageError(f"run {reference!r} is ambiguous: {', '.join(sorted(matches))}")
         if not matches:
-            named = self.names()
             raise unknown("run", reference, [*named, *(set(ids) - set(named.values()))])
         return self._open(matches[0])
 
@@ -126,31 +131,29 @@ class Store:
 
     def free_name(self, wanted: str) -> str:
         """Return ``wanted``, cleaned, or with the first number behind it that makes it free."""
-        base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-.")[:90] or "run"
+        base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:90] or "run"
+        base = f"run-{base}" if RUN_ID.fullmatch(base) else base
         taken = self.names()
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
 
     def _open(self, run_id: str) -> Run:
-        folder = self.path / "runs" / run_id
-        if not folder.is_dir():
-            raise StoreError(f"{self.path}: a name points to run {run_id}, which is not there")
-        return Run(folder, [name for name, target in self.names().items() if target == run_id])
+        return Run(self.path / "runs" / run_id, [name for name, target in self.names().items() if target == run_id])
 
 
 def differences(one: Json, other: Json) -> list[str]:
     """Return the dotted names of the fields in which two specifications differ, each with both values."""
     left, right = dict(_leaves(one)), dict(_leaves(other))
     return [
-        f"{key}: {_shown(left.get(key))} here, {_shown(right.get(key))} there"
+        f"{key}: {_shown(left.get(key, ABSENT))} here, {_shown(right.get(key, ABSENT))} there"
         for key in sorted(left.keys() | right.keys())
-        if left.get(key) != right.get(key)
+        if left.get(key, ABSENT) != right.get(key, ABSENT)
     ]
 
 
 def _leaves(record: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in record.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -158,4 +161,4 @@ def _leaves(record: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 def _shown(value: object) -> str:
     text = str(value)
-    return text if len(text) <= 24 else f"{text[:16]}…"
+    return f"{text[:16]}…" if DIGEST.fullmatch(text) else text

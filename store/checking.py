@@ -1,4 +1,4 @@
-"""Verification: every committed byte against its checksum, every run against its plan."""
+"""Verification: every committed byte against its checksum, every commit against its run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import xxhash
-
 from actlas.store.commit import SUFFIX, read_commit, stem
+from actlas.store.digest import rest_checksum, span_checksum
 from actlas.store.errors import DamagedStore
 from actlas.store.run import Run
-from actlas.store.schema import Commit, StoredSite
-from actlas.store.shard import rest_checksum
-
-READ_BYTES = 1 << 22
+from actlas.store.schema import Commit
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ def verify(run: Run) -> Iterator[Checked]:
         except DamagedStore as error:
             yield Checked(path.name, 0, (str(error),))
             continue
-        problems = [*_misplaced(run, path, commit), *_damages(run.path(commit), commit)]
+        problems = [*_misplaced(run, path, commit), *_damages(run, path, commit)]
         yield Checked(path.name, commit.size, tuple(problems))
 
 
@@ -48,36 +44,26 @@ def _misplaced(run: Run, path: Path, commit: Commit) -> Iterator[str]:
         yield f"{path} was renamed: its content belongs under {stem(commit.unit.number, commit.sites)}{SUFFIX}"
 
 
-def _damages(path: Path, commit: Commit) -> Iterator[str]:
+def _damages(run: Run, path: Path, commit: Commit) -> Iterator[str]:
+    shard, remedy = run.path(commit), f"remove {path} and extract again"
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        with shard.open("rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != commit.size:
+                yield f"{shard} has {found} bytes, wanted {commit.size}: {remedy}"
+                return
+            for altered in _altered(file.fileno(), commit):
+                yield f"{shard}: {altered} altered: {remedy}"
     except OSError as error:
-        yield f"{path} cannot be opened ({error.strerror}): unit {commit.unit.number} is lost, extract again"
-        return
-    try:
-        found = os.fstat(descriptor).st_size
-        if found != commit.size:
-            yield f"{path} has {found} bytes, wanted {commit.size}: unit {commit.unit.number} is lost, extract again"
-            return
-        for site in commit.sites.values():
-            yield from _altered_blocks(descriptor, path, site)
-        if rest_checksum(descriptor, commit.size, commit.sites.values()) != commit.rest:
-            yield f"{path}: labels or HDF5 records were altered"
-    finally:
-        os.close(descriptor)
+        yield f"{shard} cannot be read ({error.strerror}): {remedy}"
 
 
-def _altered_blocks(descriptor: int, path: Path, site: StoredSite) -> Iterator[str]:
-    layout = site.layout
-    for block, wanted in enumerate(site.checksums):
-        digest, position = xxhash.xxh3_64(), site.offset + block * layout.block_bytes
-        end = position + layout.block_bytes
-        while position < end:
-            chunk = os.pread(descriptor, min(READ_BYTES, end - position), position)
-            if not chunk:
-                break
-            digest.update(chunk)
-            position += len(chunk)
-        if digest.hexdigest() != wanted:
-            where = f"{layout.site}[{layout.dims[0]} {block}]" if layout.blocks > 1 else layout.site
-            yield f"{path}: {where} was altered"
+def _altered(descriptor: int, commit: Commit) -> Iterator[str]:
+    for site in commit.sites.values():
+        layout = site.layout
+        for block, wanted in enumerate(site.checksums):
+            start = site.offset + block * layout.block_bytes
+            if span_checksum(descriptor, (start, start + layout.block_bytes)) != wanted:
+                yield f"{layout.site}[{layout.dims[0]} {block}] was" if layout.blocks > 1 else f"{layout.site} was"
+    if rest_checksum(descriptor, commit.size, commit.sites.values()) != commit.rest:
+        yield "labels or HDF5 records were"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from actlas.store.errors import DamagedStore
 from actlas.store.schema import Commit, canonical, seal, unseal
 
 SUFFIX = ".json"
+FILE = re.compile(r"[A-Za-z0-9-]+\.h5")  # a shard's name, never a path
 
 
 def stem(unit: int, sites: Iterable[str]) -> str:
@@ -42,7 +44,7 @@ def read_commit(path: Path) -> Commit:
     try:
         commit = Commit.from_json(record)
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): extract again") from error
-    if Path(commit.file).name != commit.file:
+        raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): remove it and extract again") from error
+    if not FILE.fullmatch(str(commit.file)):
         raise DamagedStore(f"{path} names a file outside its run: {commit.file!r}")
     return commit

@@ -32,15 +32,12 @@ class Workspace:
 def workspace(run_folder: Path) -> Iterator[Workspace]:
     """Sweep what dead writers left, then hold a new folder under a lock until the block ends."""
     sweep(run_folder)
-    token = secrets.token_hex(6)
-    folder = run_folder / "tmp" / token
-    make_folder(folder)
-    with (folder / OWNER).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield Workspace(folder, token)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    folder, lock = _claim(run_folder / "tmp")
+    try:
+        yield Workspace(folder, folder.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def sweep(run_folder: Path) -> list[Path]:
@@ -49,29 +46,54 @@ def sweep(run_folder: Path) -> list[Path]:
     Shards are listed before owners are asked and commits are read after, so a shard whose writer commits it meanwhile is kept.
     """
     shards = list((run_folder / "shards").glob("*.h5"))
-    abandoned = [folder for folder in (run_folder / "tmp").iterdir() if not _alive(folder)]
-    living = {folder.name for folder in (run_folder / "tmp").iterdir()} - {folder.name for folder in abandoned}
-    uncommitted = [shard for shard in shards if shard.stem.rsplit("-", 1)[-1] not in living]
-    if uncommitted:
-        committed = {read_commit(path).file for path in (run_folder / "commits").glob(f"*{SUFFIX}")}
-        uncommitted = [shard for shard in uncommitted if shard.name not in committed]
-    for shard in uncommitted:
-        shard.unlink(missing_ok=True)
-    for folder in abandoned:
-        shutil.rmtree(folder, ignore_errors=True)
+    folders = [folder for folder in (run_folder / "tmp").glob("*") if folder.is_dir()]
+    locks = {folder: _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) for folder in folders}
+    try:
+        abandoned = [folder for folder, lock in locks.items() if lock is not None]
+        living = {folder.name for folder, lock in locks.items() if lock is None}
+        uncommitted = [shard for shard in shards if shard.stem.rsplit("-", 1)[-1] not in living]
+        if uncommitted:
+            committed = {read_commit(path).file for path in (run_folder / "commits").glob(f"*{SUFFIX}")}
+            uncommitted = [shard for shard in uncommitted if shard.name not in committed]
+        for shard in uncommitted:
+            shard.unlink(missing_ok=True)
+        for folder in abandoned:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        for lock in locks.values():
+            if lock is not None:
+                os.close(lock)
     return [*uncommitted, *abandoned]
 
 
-def _alive(folder: Path) -> bool:
-    """Whether a living process holds the folder's lock; the system frees it however the process ended."""
+def _claim(parent: Path) -> tuple[Path, int]:
+    """Return a new folder in ``parent`` and the descriptor that holds its lock.
+
+    A sweeper can take the folder between its birth and its lock for a dead writer's; then the next one is tried.
+    """
+    while True:
+        folder = parent / secrets.token_hex(6)
+        make_folder(folder)
+        lock = _lock(folder, fcntl.LOCK_EX)
+        if lock is not None:
+            return folder, lock
+
+
+def _lock(folder: Path, operation: int) -> int | None:
+    """Return a descriptor that holds the folder's lock; None where another process holds it or the folder is gone.
+
+    The system frees the lock of a process however that ended. A folder of another user counts as held.
+    """
+    owner = folder / OWNER
     try:
-        descriptor = os.open(folder / OWNER, os.O_RDWR)
-    except FileNotFoundError:
-        return False
+        descriptor = os.open(owner, os.O_RDWR | os.O_CREAT, 0o644)
+    except (FileNotFoundError, PermissionError):
+        return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+        fcntl.flock(descriptor, operation)
+        if os.path.samestat(os.fstat(descriptor), owner.stat()):  # else it was swept while we waited
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.store.commit import read_commits
-from actlas.store.errors import DamagedStore, IncompleteRun, unknown
+from actlas.store.digest import rest_checksum
+from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
 from actlas.store.schema import BLOCK_DIMS, Commit, Json, StoredLabel, Unit, identity, unseal
 
@@ -59,8 +61,12 @@ class Run:
 
     @cached_property
     def commits(self) -> tuple[Commit, ...]:
-        """All commits, by unit; raises DamagedStore if one is altered."""
-        return tuple(read_commits(self.folder))
+        """All commits, by unit; raises DamagedStore if one is altered or does not belong to this run's plan."""
+        commits, planned = read_commits(self.folder), set(self.units)
+        for commit in commits:
+            if commit.run != self.id or commit.unit not in planned:
+                raise DamagedStore(f"run {self.name}: the commit of {commit.file} is not of its plan: see `actlas verify`")
+        return tuple(commits)
 
     def refresh(self) -> None:
         """Forget the commits, to see those made since."""
@@ -96,7 +102,8 @@ class Run:
     def dataset(self, sites: Iterable[str] | None = None, *, check: bool = False) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
-        sites: names of sites, all complete ones by default. check: compare every block read with its checksum.
+        sites: names of sites, all complete ones by default. check: compare the labels, now, and every block that is read,
+        then, with their checksums.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack, DamagedStore on reading.
         """
         import xarray as xr
@@ -106,6 +113,8 @@ class Run:
 
         wanted = self.sites if sites is None else tuple(sites)
         self.require(wanted)
+        if check:
+            self._check_labels()
         variables = {}
         for site in wanted:
             pieces = [self._piece(unit, site) for unit in self.units]
@@ -122,7 +131,7 @@ class Run:
         for site in wanted:
             if site not in held:
                 error = unknown("site", site, held)
-                raise type(error)(f"run {self.name} has no such site yet: {error} (`actlas extract … --site {site}` adds it)")
+                raise UsageError(f"run {self.name} has no such site yet: {error} (`actlas extract … --site {site}` adds it)")
         lacking = self.missing(wanted)
         if lacking:
             raise IncompleteRun(
@@ -167,22 +176,37 @@ class Run:
         return coordinates
 
     def _read_labels(self, commit: Commit) -> Labels:
+        with self._opened(commit) as descriptor:
+            arrays = {name: _read_label(descriptor, label) for name, label in commit.labels.items()}
+        try:
+            text = bytes_to_text(arrays.pop("text"))
+            row_size = arrays.pop("row_size")
+            token = {name: arrays.pop(name) for name in TOKEN_LABELS}
+            columns = {name: _column(array) for name, array in arrays.items()}
+            return Labels(token, row_size, text, columns)
+        except ValueError as error:  # no UTF-8 any more, or rows that do not add up
+            raise DamagedStore(f"{self.path(commit)}: labels were altered ({error}): see `actlas verify`") from error
+
+    def _check_labels(self) -> None:
+        for unit in self.units:
+            commit = self._any_commit(unit)
+            with self._opened(commit) as descriptor:
+                if rest_checksum(descriptor, commit.size, commit.sites.values()) != commit.rest:
+                    raise DamagedStore(f"{self.path(commit)}: labels were altered (checksum differs): see `actlas verify`")
+
+    @contextmanager
+    def _opened(self, commit: Commit) -> Iterator[int]:
+        """Open a shard of the committed size; raises DamagedStore where it is missing or has another."""
         path = self.path(commit)
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            file = path.open("rb")
         except FileNotFoundError as error:
             raise DamagedStore(f"{path} is missing: see `actlas verify`") from error
-        try:
-            if os.fstat(descriptor).st_size != commit.size:
-                raise DamagedStore(f"{path} has another size than its commit says, {commit.size}: see `actlas verify`")
-            arrays = {name: _read_label(descriptor, label) for name, label in commit.labels.items()}
-        finally:
-            os.close(descriptor)
-        text = bytes_to_text(arrays.pop("text"))
-        row_size = arrays.pop("row_size")
-        token = {name: arrays.pop(name) for name in TOKEN_LABELS}
-        columns = {name: _column(array) for name, array in arrays.items()}
-        return Labels(token, row_size, text, columns)
+        with file:
+            found = os.fstat(file.fileno()).st_size
+            if found != commit.size:
+                raise DamagedStore(f"{path} has {found} bytes, its commit says {commit.size}: see `actlas verify`")
+            yield file.fileno()
 
 
 def _read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:

@@ -27,6 +27,7 @@ StoredDtype = Literal["float32", "float16", "bfloat16"]
 NUMPY_VIEW: Mapping[str, str] = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 Json = dict[str, Any]
+REMEDY = "restore it from a copy, or remove it and extract again"
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,13 @@ def unseal(content: bytes, name: str, kind: str) -> Json:
     try:
         record = json.loads(content)
         found = record.pop("checksum")
+        wanted = checksum(canonical(record))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedStore(f"{name} is not a readable record ({error}): restore it from a copy, or extract again") from error
+        raise DamagedStore(f"{name} is not a readable record ({error}): {REMEDY}") from error
     if record.get("format") != kind:
         raise DamagedStore(f"{name} has format {record.get('format')!r}, wanted {kind!r}")
     if record.get("version") != FORMAT_VERSION:
         raise DamagedStore(f"{name} has version {record.get('version')!r}; this actlas reads {FORMAT_VERSION}: update actlas")
-    if found != checksum(canonical(record)):
-        raise DamagedStore(f"{name} was altered (checksum differs): restore it from a copy, or extract again")
+    if found != wanted:
+        raise DamagedStore(f"{name} was altered (checksum differs): {REMEDY}")
     return dict(record)

@@ -6,7 +6,6 @@ The numbers go from the caller's memory to the page cache in one copy; no filter
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,14 @@ from typing import Any
 import numpy.typing as npt
 import xxhash
 
+from actlas.store.digest import rest_checksum
 from actlas.store.durable import reserve
 from actlas.store.errors import StoreError
 from actlas.store.labels import Labels
 from actlas.store.schema import SiteLayout, StoredLabel, StoredSite
-from actlas.store.skeleton import MARGIN, label_records, offsets, write_skeleton
+from actlas.store.skeleton import Image, label_records, offsets, write_skeleton
 
 IOV_MAX = 1024  # buffers one pwritev takes, on every system we know
-READ_BYTES = 1 << 20
 
 
 @dataclass
@@ -53,19 +52,17 @@ class ShardWriter:
     def __init__(self, path: Path, layouts: Sequence[SiteLayout], labels: Labels, attributes: dict[str, str]) -> None:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
-        needed = sum(layout.nbytes for layout in layouts)
-        _check_space(path.parent, needed + MARGIN)
+        image = Image()
+        write_skeleton(image, layouts, labels, attributes)
+        self.size = image.size
+        self._offsets = offsets(image, list(self._layouts))
+        self._labels = label_records(image, labels)
+        self._descriptor = -1
         try:
-            write_skeleton(path, layouts, labels, attributes)
-            self._descriptor = os.open(path, os.O_RDWR)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise _no_room(path.parent, needed, error) from error
-        self._offsets = offsets(path, list(self._layouts))
-        self._labels = label_records(path, labels)
-        self.size = path.stat().st_size
-        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
             reserve(self._descriptor, self.size)
+            for offset, content in image.pieces():
+                _write_all(self._descriptor, [content], offset)
         except OSError as error:
             self.drop()
             raise _no_room(path.parent, self.size, error) from error
@@ -121,20 +118,6 @@ class ShardWriter:
             self.path.unlink(missing_ok=True)
 
 
-def rest_checksum(descriptor: int, size: int, sites: Iterable[StoredSite]) -> str:
-    """Return the XXH3-64 of all bytes outside ``sites``: HDF5's records, labels, gaps."""
-    digest, position = xxhash.xxh3_64(), 0
-    for start, end in [*sorted((site.offset, site.offset + site.layout.nbytes) for site in sites), (size, size)]:
-        while position < start:
-            chunk = os.pread(descriptor, min(READ_BYTES, start - position), position)
-            if not chunk:
-                break
-            digest.update(chunk)
-            position += len(chunk)
-        position = end
-    return str(digest.hexdigest())
-
-
 def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
     """Write every byte of ``views``, one after the other, from ``offset``; the system may take fewer at a time."""
     while views:
@@ -147,15 +130,6 @@ def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
         views = views[done:]
         if views and written:
             views[0] = views[0][written:]
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    """Refuse before HDF5 opens the file: a full disk under an open HDF5 file can end the process."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise StoreError(
-            f"no space: a unit needs {_mb(needed)}, {folder} has {_mb(free)} free: make room or use another --store"
-        )
 
 
 def _no_room(folder: Path, needed: int, error: OSError) -> StoreError:

@@ -1,12 +1,12 @@
 """The netCDF-4 skeleton of a shard: every variable allocated at a known offset, small ones written, bulk left to pwrite.
 
-HDF5 has closed the file before the first activation is written, so it is never writing when anything can fail.
+HDF5 writes it into memory alone: a full disk under an open HDF5 file leaks the file, and can end the process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import io
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5netcdf
@@ -19,12 +19,69 @@ from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredDtype, StoredLabel
 
 LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
 ALIGNMENT = 4096  # a page, so that a memory map of a site begins on one
-MARGIN = 1 << 20  # bytes that labels and HDF5's own records may take, for the check before HDF5 opens the file
+PAGE = 1 << 16  # bytes that an image keeps together
 
 
-def write_skeleton(path: Path, layouts: Sequence[SiteLayout], labels: Labels, attributes: dict[str, str]) -> None:
-    """Create ``path`` with all dimensions, labels and attributes, and room for every site, uninitialised."""
-    with h5netcdf.File(path, "x", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
+class Image(io.RawIOBase):
+    """A file in memory, for HDF5, that takes no room for what was never written."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._position = 0
+        self._pages: dict[int, bytearray] = {}
+
+    def pieces(self) -> list[tuple[int, memoryview]]:
+        """Return offset and bytes of every stretch that was written, in order; all the others are zero."""
+        return [
+            (page * PAGE, memoryview(content)[: self.size - page * PAGE])
+            for page, content in sorted(self._pages.items())
+            if page * PAGE < self.size
+        ]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the position, past the end too, and return it."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size; HDF5 only ever extends to what it allocated, or cuts what it never wrote."""
+        self.size = self._position if size is None else size
+        return self.size
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer``, with zeros where nothing was written."""
+        view = memoryview(buffer).cast("B")[: max(0, self.size - self._position)]
+        for page, inside, part in self._parts(view):
+            part[:] = self._pages[page][inside : inside + len(part)] if page in self._pages else bytes(len(part))
+        self._position += len(view)
+        return len(view)
+
+    def write(self, data: Any) -> int:
+        """Keep ``data``."""
+        view = memoryview(data).cast("B")
+        for page, inside, part in self._parts(view):
+            self._pages.setdefault(page, bytearray(PAGE))[inside : inside + len(part)] = part
+        self._position += len(view)
+        self.size = max(self.size, self._position) if view else self.size
+        return len(view)
+
+    def _parts(self, view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+        """Yield page, place in it and bytes of what ``view`` covers from the position on."""
+        done = 0
+        while done < len(view):
+            page, inside = divmod(self._position + done, PAGE)
+            part = view[done : done + PAGE - inside]
+            yield page, inside, part
+            done += len(part)
+
+
+def write_skeleton(image: Image, layouts: Sequence[SiteLayout], labels: Labels, attributes: dict[str, str]) -> None:
+    """Write all dimensions, labels and attributes, and leave room for every site."""
+    with h5netcdf.File(image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
         file.attrs.update({"Conventions": "CF-1.11", **attributes})
         file.dimensions = _dimensions(layouts, labels)
         for name in BLOCK_DIMS:
@@ -35,16 +92,16 @@ def write_skeleton(path: Path, layouts: Sequence[SiteLayout], labels: Labels, at
             _allocate(file, layout)
 
 
-def offsets(path: Path, names: Sequence[str]) -> dict[str, int]:
+def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
     """Return the file offset of each contiguous variable of ``names``."""
-    with h5py.File(path, "r") as file:
+    with h5py.File(image, "r") as file:
         return {name: _hdf5_variable(file, name).id.get_offset() for name in names}
 
 
-def label_records(path: Path, labels: Labels) -> dict[str, StoredLabel]:
+def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
     """Return where each label of the skeleton lies, for the commit."""
     arrays = {name: array for name, (_, array) in _label_arrays(labels).items()}
-    places = offsets(path, list(arrays))
+    places = offsets(image, list(arrays))
     return {
         name: StoredLabel(dims, array.shape, array.dtype.str, places[name])
         for name, (dims, array) in _label_arrays(labels).items()

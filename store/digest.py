@@ -1,0 +1,32 @@
+"""XXH3-64 of parts of an open file, as commits record them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import xxhash
+
+from actlas.store.schema import StoredSite
+
+READ_BYTES = 1 << 22
+
+
+def span_checksum(descriptor: int, *spans: tuple[int, int]) -> str:
+    """Return the XXH3-64 in hex of the bytes from ``start`` to ``end`` of each span, one after the other."""
+    digest = xxhash.xxh3_64()
+    for start, end in spans:
+        while start < end:
+            chunk = os.pread(descriptor, min(READ_BYTES, end - start), start)
+            if not chunk:
+                break
+            digest.update(chunk)
+            start += len(chunk)
+    return str(digest.hexdigest())
+
+
+def rest_checksum(descriptor: int, size: int, sites: Iterable[StoredSite]) -> str:
+    """Return the XXH3-64 of all bytes outside ``sites``: HDF5's records, labels, gaps."""
+    places = sorted((site.offset, site.offset + site.layout.nbytes) for site in sites)
+    starts, ends = [0, *(end for _, end in places)], [*(start for start, _ in places), size]
+    return span_checksum(descriptor, *zip(starts, ends, strict=True))

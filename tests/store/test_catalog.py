@@ -1,0 +1,163 @@
+import multiprocessing
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actlas.store import DamagedStore, Store, UsageError
+from actlas.store.catalog import NAME, differences
+from actlas.store.schema import identity
+from tests.store.making import Content, begin_run, flip
+
+values = st.integers(0, 2) | st.text(max_size=2) | st.none()
+specifications = st.dictionaries(
+    st.sampled_from("abc"), values | st.dictionaries(st.sampled_from("xy"), values, max_size=2), max_size=3
+)
+
+
+@pytest.fixture
+def store(tmp_path, content) -> Store:
+    """Three runs: the first has two names, the third none."""
+    path = tmp_path / "store"
+    first = begin_run(path, content, "her", model="a" * 64, edits=["skip:block=5"])
+    begin_run(path, content, "his", model="b" * 64, edits=[])
+    begin_run(path, content, model="a" * 64, edits=[], seed=7)
+    Store(path).name(first, "alias")
+    return Store(path)
+
+
+def test_a_run_is_found_by_every_name_and_by_its_id(store):
+    run = store.run("her")
+    assert run.names == ("alias", "her")
+    assert {store.run(reference).id for reference in ("alias", run.id, run.id[:4], run.id[:15])} == {run.id}
+    assert store.find(run.id).id == run.id
+    assert store.find("0" * 16) is None
+    assert {run.id for run in store.runs()} >= {run.id}
+    assert len(store.runs()) == 3
+    assert store.names() == {"alias": run.id, "her": run.id, "his": store.run("his").id}
+
+
+def test_an_unknown_run_lists_the_nearest_and_all(store):
+    nameless = next(run for run in store.runs() if not run.names)
+    with pytest.raises(UsageError, match=r"unknown run 'hers': did you mean her\? known: ") as found:
+        store.run("hers")
+    assert all(name in str(found.value) for name in ("alias", "her", "his", nameless.id))
+    with pytest.raises(UsageError, match="unknown run"):
+        store.run(nameless.id[:3])  # too short to be the beginning of an id
+
+
+def test_an_ambiguous_beginning_lists_the_ids(store):
+    first, seeds = {}, iter(range(1000, 5000))
+    one, two = next((first[key], seed) for seed in seeds if first.setdefault(key := identity({"seed": seed})[:4], seed) != seed)
+    ids = sorted(store.add({"seed": seed}, {}, ()).id for seed in (one, two))
+    with pytest.raises(UsageError, match=f"run '{ids[0][:4]}' is ambiguous: {ids[0]}, {ids[1]}"):
+        store.run(ids[0][:4])
+
+
+def test_a_name_keeps_its_run(store):
+    with pytest.raises(UsageError, match=f"the name 'her' is run {store.run('her').id}'s already"):
+        store.name(store.run("his"), "her")
+    assert store.name(store.run("her"), "her").names == ("alias", "her")
+
+
+@pytest.mark.parametrize("name", ["", ".x", "-x", "a b", "a/b", "../x", "x\n", "ü", "x" * 101, "0123456789abcdef"])
+def test_bad_names_are_refused(name, store):
+    with pytest.raises(UsageError, match=f"bad run name {re.escape(repr(name))}"):
+        store.name(store.run("her"), name)
+
+
+@given(wanted=st.text() | st.sampled_from(["0123456789abcdef", "_notes", "her", "a" * 90 + "-", "..", "her.txt"]))
+def test_a_free_name_can_be_taken(wanted, tmp_path_factory):
+    store = Store.create(tmp_path_factory.getbasetemp() / "names")
+    name = store.free_name(wanted)
+    assert NAME.fullmatch(name)
+    store.check_name(name, "0" * 16)
+    run = store.add({"wanted": wanted}, {}, ())
+    assert store.name(run, store.free_name(wanted)).names
+
+
+def test_files_that_systems_leave_behind_are_no_names(store):
+    (store.path / "names" / ".DS_Store").write_bytes(b"\0\xff")
+    assert set(store.names()) == {"alias", "her", "his"}
+    assert store.run("her").names == ("alias", "her")
+
+
+@pytest.mark.parametrize("target", [b"0" * 16 + b"\n", b"", b"\xff", b"../../etc"])
+def test_a_name_that_leads_nowhere_is_damage(target, store):
+    (store.path / "names" / "her").unlink()
+    (store.path / "names" / "her").write_bytes(target)
+    with pytest.raises(DamagedStore, match=r"names/her points to run .*, which is not there"):
+        store.run("her")
+    assert store.run("his").names == ("his",)
+
+
+def test_nothing_or_something_else_is_no_store(tmp_path):
+    with pytest.raises(UsageError, match="nowhere is not there: give another --store"):
+        Store(tmp_path / "nowhere")
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="is no actlas store"):
+        Store(tmp_path)
+    for place in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(UsageError, match=r"is no actlas store and not empty \(thesis\.tex\)"):
+            Store.create(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert not Store.is_at(tmp_path / "nowhere")
+
+
+def test_a_store_is_made_once(tmp_path):
+    Store.create(tmp_path / "a" / "store")
+    before = (tmp_path / "a" / "store" / "store.json").stat()
+    Store.create(tmp_path / "a" / "store")
+    assert (tmp_path / "a" / "store" / "store.json").stat() == before
+    assert Store.is_at(tmp_path / "a" / "store")
+
+
+def test_an_altered_store_file_is_an_error_that_names_it(store):
+    for position in range((store.path / "store.json").stat().st_size):
+        flip(store.path / "store.json", position)
+        with pytest.raises(DamagedStore, match=r"store\.json"):
+            Store(store.path)
+        flip(store.path / "store.json", position)
+
+
+def test_adding_a_run_again_keeps_its_first_plan(store, content):
+    first = store.run("her")
+    again = store.add(first.specification, {"created": "later"}, Content(units=((1,),)).plan)
+    assert (again.units, again.description, again.names) == (first.units, first.description, first.names)
+
+
+def _add(path, start, units):
+    start.wait()
+    Store.create(path).add({"seed": 1}, {}, Content(units=units).plan)
+
+
+def test_processes_that_begin_a_run_together_agree_on_its_plan(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    start, path = context.Event(), tmp_path / "store"
+    processes = [context.Process(target=_add, args=(path, start, ((size,),))) for size in range(1, 4)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    (run,) = Store(path).runs()
+    assert run.units in [Content(units=((size,),)).plan for size in range(1, 4)]
+    assert not list((run.folder / "tmp").iterdir())
+
+
+def test_the_nearest_run_and_what_it_differs_in(store):
+    specification = {"seed": 0, "model": "a" * 64, "edits": ["scale:block=2,factor=0.5"]}
+    run, fields = store.nearest(specification)
+    assert run.id == store.run("her").id
+    assert fields == ["edits: ['scale:block=2,factor=0.5'] here, ['skip:block=5'] there"]
+    _, fields = store.nearest({**specification, "edits": [], "model": "c" * 64, "seed": 7})
+    assert fields == [f"model: {'c' * 16}… here, {'a' * 16}… there"]
+    assert Store.create(store.path.parent / "empty").nearest(specification) is None
+
+
+@given(one=specifications, other=specifications)
+def test_specifications_without_differences_are_the_same_run(one, other):
+    assert (differences(one, other) == []) == (identity(one) == identity(other))
+    assert len(differences(one, other)) == len(differences(other, one))
