@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actlas.pipeline.sites import SITES
 from actlas.store.errors import InputError, UsageError
-from actlas.store.labels import TEXT_DIM, TOKEN_LABELS
+from actlas.store.labels import TOKEN_LABELS
 
 Scalar = str | int | float | bool
 INT64 = 2**63
@@ -27,9 +28,8 @@ INTEGER = r"-?(0|[1-9][0-9]*)"
 FRACTION = r"([.][0-9]+)?([eE][+-]?[0-9]+)?"
 
 #: names a column cannot have, because the store gives them a meaning
-RESERVED = frozenset(
-    {*TOKEN_LABELS, TEXT_DIM, "row_size", "text", "token", "layer", "depth", "head", "d_head", "d_model", "d_mlp"}
-)
+RESERVED = frozenset({*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text"})
+BYTES_DIM = "_bytes"  # ends the names of the dims that the store adds for texts
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,11 @@ def _content(source: str) -> bytes:
 def _unusable(line: Line) -> BadLine | None:
     if not line.text.strip():
         return BadLine(line.number, "blank")
-    if "\0" in line.text or any("\0" in value for value in line.columns.values() if isinstance(value, str)):
+    texts = [line.text, *(value for value in line.columns.values() if isinstance(value, str))]
+    if any("\0" in text for text in texts):
         return BadLine(line.number, "contains a NUL character")
+    if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+        return BadLine(line.number, "contains half a surrogate pair, which is no character")
     return None
 
 
@@ -178,7 +181,7 @@ READERS: Mapping[str, Callable[[bytes, str], Iterator[Line | BadLine]]] = {
 
 def _column(source: str, name: str, values: Sequence[Scalar]) -> npt.NDArray[Any]:
     """Return one column as int64, float64, uint8 for booleans, or text where values differ in kind."""
-    if name in RESERVED or not name.isidentifier():
+    if name in RESERVED or name.endswith(BYTES_DIM) or not name.isidentifier():
         raise InputError(
             f"{source}: a column cannot be called {name!r} (a name of the store's own, or no plain word): rename it"
         )

@@ -59,6 +59,10 @@ class Root(click.Group):
             _fail(str(error), error.exit_code)
         except BrokenPipeError:
             sys.exit(1)  # the reader of our output is gone
+        except OSError as error:
+            if error.filename is None:
+                raise  # not about a file of the user's: a bug, with its traceback
+            _fail(f"{error.filename}: {error.strerror}", 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -56,6 +56,7 @@ BAD = {
     "not JSON": ("a.jsonl", '{"text": "one"}\n{"text": \n', "line 2: not JSON"),
     "no text": ("a.jsonl", '{"text": "one"}\n{"txt": "two"}\n', "line 2: wanted an object with the text in 'text'"),
     "other columns": ("a.jsonl", '{"text": "one", "a": 1}\n{"text": "two", "b": 1}\n', "line 2: has columns"),
+    "surrogate": ("a.jsonl", '{"text": "one"}\n{"text": "a\\ud800"}\n', "line 2: contains half a surrogate pair"),
     "nested": ("a.jsonl", '{"text": "one", "a": 1}\n{"text": "two", "a": [1]}\n', "line 2: column 'a' is neither"),
     "broken encoding in CSV": ("a.csv", b"text\none\ntw\xffo\n", "line 3: byte 3 \\(0xff\\) is not UTF-8"),
     "ragged CSV": ("a.csv", "text,a\none,1\ntwo\n", "line 3: has another number of fields"),
@@ -80,6 +81,9 @@ def test_bad_line_is_named_or_left_out_and_listed(tmp_path, name, content, messa
         ("a.csv", "", "no column 'text'"),
         ("a.csv", "sentence\none\n", "no column 'text' in the CSV header"),
         ("a.csv", "text,layer\none,1\n", "cannot be called 'layer'"),
+        ("a.csv", "text,nll\none,1\n", "cannot be called 'nll'"),
+        ("a.csv", "text,text_bytes\none,1\n", "cannot be called 'text_bytes'"),
+        ("a.csv", "text,two words\none,1\n", "cannot be called 'two words'"),
         ("a.csv", 'text\n"one', "not CSV"),
     ],
 )

@@ -72,6 +72,13 @@ def test_variance_of_what_cannot_be_studied(actlas, tmp_path, options, code, mes
     assert not (tmp_path / "actlas-results").exists()
 
 
+def test_a_file_in_the_way_is_one_line(actlas, small_model, sentence_file, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = actlas("extract", sentence_file, "--model", small_model, "--store", "file/store")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "Not a directory" in done.stderr
+
+
 def test_variance_without_its_sites_says_how_to_add_them(actlas, small_model, sentence_file):
     actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--name", "it", "--site", "q")
     done = actlas("variance", "it", "--store", "store", "--target", "her")
