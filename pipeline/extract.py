@@ -49,23 +49,23 @@ class Watch:
 
 
 def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
-    """Compute what ``plan`` lacks and commit it to ``run`` unit by unit.
+    """Load the model, compute what ``plan`` lacks and commit it to ``run`` unit by unit.
 
     Raises UsageError for a device that is not there, StoreError where the disk is full or a value does not fit.
     """
+    return extract_with(load_for(plan), plan, run, watch)
+
+
+def load_for(plan: Plan) -> GPT2LMHeadModel:
+    """Load the model of ``plan`` on its device; raises UsageError where either cannot be had."""
     import torch
 
     device = find_device(plan.options.device)
-    start = time.perf_counter()
-    model = load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
-    loaded = time.perf_counter() - start
-    tally = extract_with(model, plan, run, watch)
-    tally.seconds["load"] = loaded
-    return tally
+    return load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
 
 
 def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
-    """Do ``extract``'s work with a ``model`` that is loaded already, on its device; it must be the one ``plan`` is of."""
+    """Do ``extract``'s work with a ``model`` that is loaded already; it must be the one ``plan`` is of."""
     device = model.device
     tally = Tally(device=_device_name(device))
     with workspace(run.folder) as work, WriteQueue() as writes:

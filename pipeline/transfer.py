@@ -126,15 +126,23 @@ class CudaTransfer:
         self._stream = torch.cuda.Stream(device)
         self._free: queue.SimpleQueue[torch.Tensor] = queue.SimpleQueue()
         self._slot_bytes = slot_bytes
+        self._batch: tuple[tuple[int, ...], int] | None = None
+        self._rows: torch.Tensor | None = None
         for _ in range(slots):
             self._free.put(torch.empty(slot_bytes, dtype=torch.uint8, pin_memory=True))
 
     def send(self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]) -> None:
         """Start the copy of the rows, in pieces of a slot, and queue their writing."""
-        rows = real_rows(value, lengths)
+        rows = real_rows(value, lengths, self._kept(tuple(lengths), value.shape[1]))
         count = max(1, self._slot_bytes // max(1, rows[0].nbytes))
         for piece in rows.split(count):
             self._send_piece(writer, place, piece)
+
+    def _kept(self, lengths: tuple[int, ...], padded: int) -> torch.Tensor:
+        """Return ``kept_rows`` on the device, brought there once a batch."""
+        if self._rows is None or self._batch != (lengths, padded):
+            self._batch, self._rows = (lengths, padded), kept_rows(lengths, padded).to(self._device)
+        return self._rows
 
     def _send_piece(self, writer: ShardWriter, place: Place, rows: torch.Tensor) -> None:
         import torch
@@ -159,16 +167,23 @@ class CudaTransfer:
         self._writes.submit(0, write)  # the ring bounds the memory
 
 
-def real_rows(value: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-    """Return (token, columns), contiguous, of (batch, position, columns): the first ``lengths[i]`` rows of each sentence."""
+def kept_rows(lengths: Sequence[int], padded: int) -> torch.Tensor:
+    """Return the indices, along batch · position, of the first ``lengths[i]`` of ``padded`` rows of each sentence."""
     import torch
 
+    return torch.cat([torch.arange(length) + row * padded for row, length in enumerate(lengths)])
+
+
+def real_rows(value: torch.Tensor, lengths: Sequence[int], kept: torch.Tensor | None = None) -> torch.Tensor:
+    """Return (token, columns), contiguous, of (batch, position, columns), padded rows dropped.
+
+    kept: ``kept_rows`` on the device of ``value``, where the caller has them.
+    """
     padded = value.shape[1]
     rows = value.reshape(-1, *value.shape[2:])  # (batch · position, columns)
     if all(length == padded for length in lengths):
         return rows.contiguous()
-    kept = torch.cat([torch.arange(length) + row * padded for row, length in enumerate(lengths)])
-    return rows.index_select(0, kept.to(value.device, non_blocking=True))
+    return rows.index_select(0, kept_rows(lengths, padded).to(value.device) if kept is None else kept)
 
 
 def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,12 +85,15 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
     """Return the run, with what is missing computed, and what that took; None where all was stored."""
     if plan.run and not plan.missing:
         return _named(Store(request.store), plan.run, request, plan), None
+    from actlas.pipeline.extract import Watch, extract_with, load_for
+
+    start = time.perf_counter()
+    model = load_for(plan)  # before anything is made in the store: it can fail
+    loaded = time.perf_counter() - start
     store = Store.create(request.store)
     run = _named(store, store.add(plan.specification, plan.description, plan.units), request, plan)
     if run.units != plan.units:  # another process made it meanwhile, with units of its own
         plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
-    from actlas.pipeline.extract import Watch, extract
-
     total = sum(unit.tokens for unit, _ in plan.missing)
     with tqdm(total=total, unit=" tokens", desc=run.name, disable=True if quiet else None) as bar, stop_requests() as stopped:
 
@@ -97,13 +101,15 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
             bar.update(unit.tokens)
 
         try:
-            return run, extract(plan, run, Watch(committed, stopped))
+            tally = extract_with(model, plan, run, Watch(committed, stopped))
         except KeyboardInterrupt as error:
             run.refresh()
             done = len(run.units) - len(run.missing(plan.options.sites))
             raise Interrupted(
                 f"interrupted: {done} of {len(run.units)} units are stored, run the same command again to go on"
             ) from error
+    tally.seconds["load"] = loaded
+    return run, tally
 
 
 @contextmanager
