@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.tokens import FEWEST, Selection
+from actlas.store.errors import UsageError
 
 PROJECTIONS = ("q", "k", "v")
 FEATURES = ("head", "d_head")
@@ -34,8 +39,8 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     Raises ValueError with fewer than two tokens.
     """
     groups = []
-    for name, tokens in selection.groups.items():
-        moments = [token_variance(_unlabelled(dataset[projection]).isel(token=tokens)) for projection in PROJECTIONS]
+    for name in selection.groups:
+        moments = [token_variance(selection.take(dataset[projection], name)) for projection in PROJECTIONS]
         groups.append(xr.concat(moments, "projection").expand_dims(group=[name]))
     features = xr.concat(groups, "group").assign_coords(projection=list(PROJECTIONS))
     result = xr.Dataset(
@@ -53,6 +58,49 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     return result.merge(selection.coordinates())
 
 
-def _unlabelled(activations: xr.DataArray) -> xr.DataArray:
-    """Drop labels of tokens, which end with the reduction over them; ``layer`` stays."""
-    return activations.drop_vars([name for name in activations.coords if name != "layer"])
+def variance_bootstrap(dataset: xr.Dataset, selection: Selection, *, resamples: int, seed: int) -> xr.DataArray:
+    """95 % bounds of ``variance`` from ``resamples`` bootstraps over sentences: (bound, group, projection, layer), lazy.
+
+    Sentences are drawn with replacement, the same for all groups, projections and layers; each brings all its pairs.
+    Source: percentile bootstrap, Efron 1979. Raises UsageError for fewer than two resamples.
+    """
+    if resamples < FEWEST:
+        raise UsageError(f"{resamples} bootstrap resamples, wanted {FEWEST} or more, or 0 for none")
+    sentences, member = np.unique(selection.sentence, return_inverse=True)
+    draws = np.random.default_rng(seed).multinomial(len(sentences), np.full(len(sentences), 1 / len(sentences)), resamples)
+    weights = draws[:, member].astype(np.float64)  # (resample, token)
+    groups = []
+    for group in selection.groups:
+        rows = [
+            selection.take(dataset[projection], group).stack(feature=FEATURES, create_index=False) for projection in PROJECTIONS
+        ]
+        bounds = [
+            xr.apply_ufunc(
+                _bounds,
+                row.chunk({"layer": 1, "token": -1, "feature": -1}) if row.chunks else row,
+                kwargs={"weights": weights},
+                input_core_dims=[["token", "feature"]],
+                output_core_dims=[["bound"]],
+                dask="parallelized",
+                output_dtypes=[np.float64],
+                dask_gufunc_kwargs={"output_sizes": {"bound": 2}},
+            )
+            for row in rows
+        ]
+        groups.append(xr.concat(bounds, xr.Variable("projection", list(PROJECTIONS))))
+    result: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))
+    result = result.assign_coords(bound=["lower", "upper"]).transpose("bound", "group", "projection", "layer")
+    result.attrs["long_name"] = f"95 % bounds of variance, {resamples} bootstraps over sentences"
+    return result
+
+
+def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return (layer, bound) of rows (layer, token, feature): weighted variances of every resample, averaged over features."""
+    size = weights.sum(1)  # tokens of each resample
+    found = []
+    for layer in rows.astype(np.float64):
+        centred = layer - layer.mean(0)  # (token, feature); keeps the difference of squares below exact
+        sums, squares = weights @ centred, (weights @ centred**2).mean(1)
+        variances = (squares - (sums**2).mean(1) / size)[size > 1] / (size[size > 1] - 1)
+        found.append(np.percentile(variances, [2.5, 97.5]))
+    return np.array(found)

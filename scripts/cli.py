@@ -13,6 +13,7 @@ from actlas.store.errors import ActlasError
 
 #: command → its line in the overview; the module of the same name in this folder holds it
 COMMANDS = {
+    "cosine": "Cosines between features over contexts, in six blocks, layer by layer.",
     "demo": "Show it all on the shipped model: extract, verify, study; a minute.",
     "extract": "Run sentences through a model once and keep the activations.",
     "ls": "List the runs of a store.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from actlas.store.catalog import Store
+from actlas.store.errors import UsageError
 from actlas.store.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,18 +57,27 @@ def target_options(function: F) -> F:
         help="Which, where a sentence has the word more than once.",
     )
     @click.option(
+        "--pool",
+        type=click.Choice(["last", "first", "mean"]),
+        default="last",
+        show_default=True,
+        help="Which token stands for a word of several, or the mean of all.",
+    )
+    @click.option(
         "--control",
-        type=click.Choice(["previous", "random"]),
+        type=click.Choice(["previous", "random", "matched"]),
         default="previous",
         show_default=True,
-        help="Compare with the token just before the word, or with a random earlier one; never with the first of a sentence.",
+        help="Compare with the token just before the word, a random earlier one, or one at the same position in another "
+        "sentence; never with the first of a sentence.",
     )
-    @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random control.")
+    @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all that is drawn.")
     @wraps(function)
-    def command(*args: Any, word: str, case: bool, occurrence: str, control: str, seed: int, **options: Any) -> Any:
+    def command(*args: Any, word: str, **options: Any) -> Any:
         from actlas.analysis.tokens import Target
 
-        target = Target(word, case, occurrence, control, seed)  # type: ignore[arg-type]  # click checked the choices
+        chosen = {name: options.pop(name) for name in ("case", "occurrence", "pool", "control", "seed")}
+        target = Target(word, **chosen)
         return function(*args, target=target, **options)
 
     return command  # type: ignore[return-value]
@@ -80,3 +91,22 @@ def output_options(function: F) -> F:
         help="Folder for the result and its figures.  [default: actlas-results/RUN]",
     )(function)
     return decorated
+
+
+def parse_layers(text: str | None, count: int) -> list[int]:
+    """Return the layers of a list such as ``0,12,40-47``, sorted, each once; all where it is None.
+
+    Raises UsageError for what is no such list or names a layer outside 0 … count - 1.
+    """
+    if text is None:
+        return list(range(count))
+    layers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match:
+            raise UsageError(f"--layers {text!r}: {part!r} is neither a layer nor a range, wanted such as 0,12,40-47")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < count:
+            raise UsageError(f"--layers {text!r}: {part.strip()} is not within 0-{count - 1}, the blocks of this model")
+        layers.update(range(first, last + 1))
+    return sorted(layers)

@@ -19,26 +19,36 @@ DEFAULT_RESULTS = Path("actlas-results")
 
 @dataclass(frozen=True)
 class Output:
-    """The files of one stage."""
+    """The files of one stage: its result, and what stands beside it."""
 
     result: Path
     figures: tuple[Path, ...] = ()
+    more: tuple[Path, ...] = ()  # results too large to be part of the first
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files written."""
-        return (self.result, *self.figures)
+        return (self.result, *self.more, *self.figures)
 
     def __str__(self) -> str:
         """Say where they are."""
-        lines = [f"result  {self.result}", *(f"figure  {path}" for path in self.figures)]
+        lines = [f"result  {path}" for path in (self.result, *self.more)]
+        lines += [f"figure  {path}" for path in self.figures if path.suffix == ".png"]
+        lines += ["        and the same as .svg"] if self.figures else []
         return "\n".join(lines)
 
-    def with_figure(self, figure: Figure) -> Output:
-        """Write ``figure`` beside the result."""
+    def with_figure(self, figure: Figure, kind: str = "") -> Output:
+        """Write ``figure`` beside the result, named like it, with ``_kind`` where a stage has several."""
         from actlas.analysis.plots import save_figure
 
-        return replace(self, figures=(*self.figures, *save_figure(figure, self.result)))
+        path = self.result.with_name(f"{self.result.stem}_{kind}.nc") if kind else self.result
+        return replace(self, figures=(*self.figures, *save_figure(figure, path)))
+
+    def with_large_result(self, run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any]) -> Output:
+        """Write a lazy ``result`` chunk by chunk as ``<stage>.nc``, without ever holding it."""
+        path = self.result.with_name(f"{stage}.nc")
+        _save(run, stage, result, options, path)
+        return replace(self, more=(*self.more, path))
 
 
 def write_result(
@@ -48,12 +58,17 @@ def write_result(
 
     Raises ActlasError, naming the folder, where it cannot be written.
     """
+    path = (out or DEFAULT_RESULTS / run.name) / f"{stage}.nc"
+    loaded = result.compute()
+    return _save(run, stage, loaded, options, path), Output(path)
+
+
+def _save(run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any], path: Path) -> xr.Dataset:
     from actlas.analysis.results import save_result, with_provenance
 
-    path = (out or DEFAULT_RESULTS / run.name) / f"{stage}.nc"
-    loaded = with_provenance(result, stage=stage, runs=[run.id], options=options).compute()
+    described = with_provenance(result, stage=stage, runs=[run.id], options=options)
     try:
-        save_result(loaded, path)
+        save_result(described, path)
     except OSError as error:
         raise ActlasError(f"cannot write {path}: {error.strerror or error} (choose another --out)") from error
-    return loaded, Output(path)
+    return described

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import numpy as np
+import numpy.typing as npt
 
 KILO = 1000
 WIDTH = 80
@@ -37,6 +39,11 @@ def size(nbytes: float) -> str:
             return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
         nbytes /= KILO
     raise AssertionError("unreachable")
+
+
+def plain_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
+    """Return a row of numbers for JSON, which has no NaN: None stands for it."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def echo_json(record: dict[str, Any]) -> None:

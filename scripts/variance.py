@@ -24,14 +24,17 @@ SHOWN_LAYERS = 9
 @click.command("variance")
 @run_argument
 @target_options
+@click.option(
+    "--bootstrap", type=click.IntRange(0), default=0, show_default=True, help="Resamples for a 95 % band; 0 for none."
+)
 @output_options
 @json_option
-def command(run: Run, target: Target, out: Path | None, as_json: bool) -> None:
+def command(run: Run, target: Target, bootstrap: int, out: Path | None, as_json: bool) -> None:
     """Variance and mean of target and control tokens in Q, K and V of RUN, layer by layer.
 
     Near zero: the model treats the word alike everywhere. Growth with depth: context enters.
     """
-    result, output, summary = variance_study(run, target, out)
+    result, output, summary = variance_study(run, target, out, bootstrap)
     if as_json:
         variance = result["variance"].transpose("projection", "group", "layer")
         groups = [str(group) for group in variance["group"].values]
@@ -44,16 +47,23 @@ def command(run: Run, target: Target, out: Path | None, as_json: bool) -> None:
     click.echo(f"{summary}\n\n{variance_table(result)}\n\n{output}")
 
 
-def variance_study(run: Run, target: Target, out: Path | None) -> tuple[xr.Dataset, Output, str]:
+def variance_study(run: Run, target: Target, out: Path | None, bootstrap: int = 0) -> tuple[xr.Dataset, Output, str]:
     """Select, compute, write result and figure; return the result, what was written and a line on the selection."""
     from actlas.analysis import plots
     from actlas.analysis.tokens import select_tokens
-    from actlas.analysis.variance import PROJECTIONS, variance_profile
+    from actlas.analysis.variance import PROJECTIONS, variance_bootstrap, variance_profile
 
     dataset = run.dataset(sites=PROJECTIONS)
     selection = select_tokens(dataset, target)
-    options = {**dataclasses.asdict(target), "left_out": [[item.sentence, item.reason] for item in selection.left_out]}
-    result, output = write_result(run, "variance", variance_profile(dataset, selection), options, out)
+    options = {
+        **dataclasses.asdict(target),
+        "bootstrap": bootstrap,
+        "left_out": [[item.sentence, item.reason] for item in selection.left_out],
+    }
+    profile = variance_profile(dataset, selection)
+    if bootstrap:
+        profile["variance_bootstrap"] = variance_bootstrap(dataset, selection, resamples=bootstrap, seed=target.seed)
+    result, output = write_result(run, "variance", profile, options, out)
     output = output.with_figure(plots.variance_profile(result, target.word))
     return result, output, selection.summary()
 

@@ -17,6 +17,19 @@ def activations(draw):
     return xr.DataArray(values, dims=("layer", "token", "head", "d_head"), coords={"layer": np.arange(shape[0])})
 
 
+@st.composite
+def projections(draw):
+    """Return ``q``, ``k``, ``v`` (layer, token, head, d_head) of odd sizes, some columns zero or constant; 4 tokens or more."""
+    sizes = [draw(st.integers(1, 2)), 2 * draw(st.integers(2, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 4))]
+    values = draw(hnp.arrays(np.float32, (3, *sizes), elements=st.one_of(finite, st.just(0.0))))
+    values[np.abs(values) < 1e-30] = 0  # squares of denormals are another matter
+    if draw(st.booleans()):
+        values[draw(st.integers(0, 2)), :, :, 0, 0] = draw(st.sampled_from([0.0, 1.0, 3.3]))
+    dims = ("layer", "token", "head", "d_head")
+    coords = {"layer": np.arange(sizes[0])}
+    return xr.Dataset({name: (dims, part) for name, part in zip("qkv", values, strict=True)}, coords=coords)
+
+
 WORDS = ("Mary", "saw", "her", "Her", "there", "cup", "herself", "hers", "a", "the", "in")
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +21,16 @@ from actlas.pipeline.models import ModelFolder, load, resolve
 from actlas.pipeline.plan import ExtractOptions, make_plan
 from actlas.pipeline.sites import DEFAULT_SITES
 from actlas.pipeline.tokens import Tokenized
+from actlas.scripts.bench.measuring import HEADER, Measured
+from actlas.scripts.bench.synthetic import labels_of
 from actlas.scripts.terminal import size, table
 from actlas.store.catalog import Store
-from actlas.store.labels import Labels
 
 if TYPE_CHECKING:
     import torch
     from transformers import GPT2LMHeadModel
+
+    from actlas.store.labels import Labels
 
 GEOMETRIES = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large": (36, 20, 1280), "gpt2-xl": (48, 25, 1600)}
 
@@ -52,37 +53,17 @@ def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, fo
         model_folder = random_model(Path(scratch) / "model", *GEOMETRIES[geometry])
         device = torch.device("cpu")
         model = load(model_folder, dtype=torch.float32, device=device, attention="sdpa")
-        labels = random_labels(sentences, tokens, model_folder.geometry.vocabulary)
+        labels = labels_of(sentences, tokens, model_folder.geometry.vocabulary)
         token_ids = torch.from_numpy(labels.token["token_id"].reshape(sentences, tokens).astype(np.int64))
         forward, extraction, written = alternate(model, model_folder, labels, token_ids, runs, Path(scratch))
     ratios = [b / a for a, b in zip(forward.seconds, extraction.seconds, strict=True)]
     click.echo(
         f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(DEFAULT_SITES)}, {threads} threads\n"
     )
-    rows = [_row("forward pass", forward), _row("extraction", extraction)]
-    click.echo(table(("way", "median s", "least s", "most s", "peak above rest"), rows))
+    click.echo(table(HEADER, [forward.row("forward pass"), extraction.row("extraction")]))
     click.echo(f"\nratio of each pair   median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
     click.echo(f"written              {size(written)}")
     click.echo(f"extra peak memory    {size(max(0, extraction.peak - forward.peak))} over the forward pass's")
-
-
-class Measured:
-    """Seconds of each counted run, and the highest peak of memory above what was taken before."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.peak = 0
-
-    def add(self, work: Callable[[], object], *, counted: bool) -> None:
-        """Run ``work`` and note time and peak."""
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-        rest = _memory("VmRSS")
-        start = time.perf_counter()
-        work()
-        seconds = time.perf_counter() - start
-        if counted:
-            self.seconds.append(seconds)
-            self.peak = max(self.peak, _memory("VmHWM") - rest)
 
 
 def alternate(
@@ -128,32 +109,6 @@ def random_model(folder: Path, blocks: int, heads: int, d_model: int) -> ModelFo
             parameter.normal_(std=0.02)
     model.save_pretrained(folder)
     return resolve(str(folder))
-
-
-def random_labels(sentences: int, tokens: int, vocabulary: int) -> Labels:
-    """Return labels of random tokens in sentences of one length."""
-    ids = np.random.default_rng(0).integers(0, vocabulary, sentences * tokens, dtype=np.int32)
-    row_size = np.full(sentences, tokens, dtype=np.int32)
-    places = np.zeros(sentences * tokens, dtype=np.int32)
-    token = {
-        "sentence": np.repeat(np.arange(sentences, dtype=np.int32), tokens),
-        "position": np.tile(np.arange(tokens, dtype=np.int32), sentences),
-        "token_id": ids,
-        "char_start": places,
-        "char_end": places,
-    }
-    return Labels(token, row_size, ("random",) * sentences, {})
-
-
-def _memory(field: str) -> int:
-    """Return a field of /proc/self/status in bytes."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024
-
-
-def _row(name: str, measured: Measured) -> tuple[str, str, str, str, str]:
-    seconds = measured.seconds
-    return name, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}", size(measured.peak)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,12 +22,12 @@ def word_of(labels, token):
 @given(
     strategies.labelled_sentences(),
     st.sampled_from(["first", "last", "all"]),
-    st.sampled_from(["previous", "random"]),
+    st.sampled_from(["previous", "random", "matched"]),
     st.booleans(),
     st.integers(0, 3),
 )
 def test_laws(labels, occurrence, control, case, seed):
-    target = Target("her", case, occurrence, control, seed)
+    target = Target("her", case, occurrence, control=control, seed=seed)
     try:
         selection = select_tokens(labels, target)
     except TargetError:
@@ -35,8 +36,14 @@ def test_laws(labels, occurrence, control, case, seed):
     assert all(word == "her" if case else word.lower() == "her" for word in words)
     positions, sentences = labels["position"].values, labels["sentence"].values
     assert (positions[selection.control_token] > 0).all()
-    assert (positions[selection.control_token] < positions[selection.target_token]).all()
-    np.testing.assert_array_equal(sentences[selection.control_token], sentences[selection.target_token])
+    if control == "matched":
+        np.testing.assert_array_equal(positions[selection.control_token], positions[selection.target_token])
+        assert (sentences[selection.control_token] != sentences[selection.target_token]).all()
+        matched = [word_of(labels, token) for token in selection.control_token]
+        assert all(word != "her" if case else word.lower() != "her" for word in matched)
+    else:
+        assert (positions[selection.control_token] < positions[selection.target_token]).all()
+        np.testing.assert_array_equal(sentences[selection.control_token], sentences[selection.target_token])
     np.testing.assert_array_equal(sentences[selection.target_token], selection.sentence)
     if control == "previous":
         np.testing.assert_array_equal(selection.control_token, selection.target_token - 1)
@@ -62,6 +69,28 @@ def test_word_of_several_tokens_is_its_last_and_its_control_stands_before_its_fi
     selection = select_tokens(labels, Target("New York"))
     assert [word_of(labels, token) for token in selection.target_token] == ["York", "York"]
     assert [word_of(labels, token) for token in selection.control_token] == ["saw", "saw"]
+    first = select_tokens(labels, Target("New York", pool="first"))
+    assert [word_of(labels, token) for token in first.target_token] == ["New", "New"]
+
+
+@pytest.mark.parametrize("chunks", [None, {"layer": 1, "token": 3}])
+def test_taking_a_word_of_several_tokens(chunks):
+    labels = strategies.labels(["we all saw New York now", "so York", "we both saw New York and New York now"])
+    values = np.random.default_rng(0).random((2, labels.sizes["token"], 3)).astype(np.float32)
+    array = xr.DataArray(values, dims=("layer", "token", "d"), coords={"layer": [0, 1], "sentence": labels["sentence"]})
+    array = array if chunks is None else array.chunk(chunks)
+    words = [slice(3, 5), slice(11, 13), slice(14, 16)]
+    expected = {
+        "first": np.stack([values[:, word][:, 0] for word in words], axis=1),
+        "last": np.stack([values[:, word][:, -1] for word in words], axis=1),
+        "mean": np.stack([values[:, word].mean(1) for word in words], axis=1),
+    }
+    for pool, wanted in expected.items():
+        selection = select_tokens(labels, Target("New York", occurrence="all", pool=pool))
+        taken = selection.take(array, "target")
+        assert (taken.chunks is None) == (chunks is None)
+        np.testing.assert_allclose(taken, wanted, rtol=1e-6)
+        np.testing.assert_array_equal(selection.take(array, "control"), values[:, [2, 10, 13]])
 
 
 def test_summary_says_what_was_left_out():
@@ -94,7 +123,9 @@ def test_word_that_cannot_be_studied(texts, word, message):
         select_tokens(strategies.labels(texts), Target(word))
 
 
-@pytest.mark.parametrize("wrong", [{"word": " "}, {"word": "her", "control": "next"}, {"word": "her", "occurrence": "second"}])
+@pytest.mark.parametrize(
+    "wrong", [{"word": " "}, {"word": "her", "control": "next"}, {"word": "her", "pool": "sum"}, {"word": "her", "seed": -1}]
+)
 def test_wrong_target(wrong):
     with pytest.raises(UsageError):
         Target(**wrong)

@@ -1,5 +1,7 @@
 """Variance against NumPy and its laws; nothing is computed before it is asked for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 
 from actlas.analysis.results import save_result, with_provenance
 from actlas.analysis.tokens import Target, select_tokens
-from actlas.analysis.variance import token_variance, variance_profile
+from actlas.analysis.variance import token_variance, variance_bootstrap, variance_profile
+from actlas.store.errors import UsageError
 from tests import strategies
 from tests.extraction import extract_texts
 from tests.small_model import TEXTS
@@ -71,11 +74,35 @@ def test_profile_equals_the_plain_way(run):
     assert result["feature_mean"].dims == ("group", "projection", "layer", "head", "d_head")
 
 
+def test_bootstrap_equals_resampling(run):
+    """The weighted sums are the variances of sentences drawn again and again, for words that occur more than once too."""
+    dataset = run.dataset()
+    selection = dataclasses.replace(select_tokens(dataset, Target("her")), sentence=np.array([0, 1, 1, 3, 4]))
+    got = variance_bootstrap(dataset, selection, resamples=40, seed=3).sel(group="control", projection="k").values
+    drawn = np.random.default_rng(3).multinomial(4, np.full(4, 1 / 4), 40)
+    rows = dataset["k"].values[:, selection.control_token].astype(np.float64)  # (layer, pair, head, d_head)
+    members = [np.repeat(np.arange(5), weights[[0, 1, 1, 2, 3]]) for weights in drawn]
+    variances = [rows[:, chosen].var(axis=1, ddof=1).mean((1, 2)) for chosen in members]
+    np.testing.assert_allclose(got, np.percentile(variances, [2.5, 97.5], axis=0), rtol=1e-9)
+
+
+def test_bootstrap_follows_its_seed_and_holds_the_variance(run):
+    dataset = run.dataset()
+    selection = select_tokens(dataset, Target("her"))
+    one, again, other = (variance_bootstrap(dataset, selection, resamples=200, seed=seed) for seed in (1, 1, 2))
+    xr.testing.assert_identical(one, again)
+    assert not one.equals(other)
+    assert (one.sel(bound="lower") < variance_profile(dataset, selection)["variance"]).all()
+    with pytest.raises(UsageError, match="1 bootstrap"):
+        variance_bootstrap(dataset, selection, resamples=1, seed=0)
+
+
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing(run):
     dataset = run.dataset()
-    profile = variance_profile(dataset, select_tokens(dataset, Target("her")))
-    assert profile["variance"].chunks is not None
+    selection = select_tokens(dataset, Target("her"))
+    assert variance_profile(dataset, selection)["variance"].chunks is not None
+    assert variance_bootstrap(dataset, selection, resamples=10, seed=0).chunks is not None
 
 
 def test_result_round_trip(run, tmp_path):

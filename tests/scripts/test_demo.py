@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from actlas.analysis.cosine import cosine_blocks
+from actlas.analysis.tokens import Target, select_tokens
+from actlas.store import Store
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
@@ -46,6 +50,16 @@ def test_target_grows_with_depth(variance):
     assert (target.sel(layer=[6, 7]).mean("layer") > 1.15 * target.sel(layer=[1, 2]).mean("layer")).all()
     slopes = [np.polyfit(target["layer"], target.sel(projection=p), 1)[0] for p in "qkv"]
     assert min(slopes) > 0.01
+
+
+def test_target_features_move_together_first_and_apart_later(demo):
+    run = Store(demo[0] / "store").runs()[0]
+    dataset = run.dataset(("q", "k", "v"))
+    result = cosine_blocks(dataset, select_tokens(dataset, Target("her"))).compute()
+    alike = result["mean_abs"].sel(group="target", block="QQ")
+    assert alike.sel(layer=0) > 0.9
+    assert alike.sel(layer=7) < 0.6
+    assert (result["mean_abs"].sel(group="control", block="QQ", layer=0) < 0.5).all()
 
 
 def test_control_is_diverse_from_the_start(variance):

@@ -1,0 +1,27 @@
+"""What all figures share: colours that are safe for the colour-blind, names, and how a figure is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+GROUP_COLOURS = {"target": "#0072B2", "control": "#D55E00"}  # Okabe and Ito's blue and vermilion
+PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
+FORMATS = ("png", "svg")
+
+
+def group_label(group: str, word: str) -> str:
+    """Return how a legend calls a group."""
+    return f"target “{word}”" if group == "target" else "control"
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write ``figure`` beside ``path`` in every format, reproducibly; return the paths."""
+    paths = [path.with_suffix(f".{kind}") for kind in FORMATS]
+    with mpl.rc_context({"svg.hashsalt": "actlas", "svg.fonttype": "none"}):
+        for target in paths:
+            metadata = {"Date": None} if target.suffix == ".svg" else {"Software": "actlas"}
+            figure.savefig(target, dpi=150, metadata=metadata)
+    return paths
