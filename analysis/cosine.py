@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.cosine_tiles import BlockCounts, block_counts, one_blas_thread, unit_columns
+from actlas.analysis.cosine_tiles import BlockCounts, block_counts, directions, unit_columns
 from actlas.analysis.tokens import Selection
 from actlas.analysis.variance import FEATURES, PROJECTIONS
 from actlas.store.errors import UsageError
@@ -31,6 +31,7 @@ PAIRS = {
     "undefined": "pairs without a cosine: a feature is zero, or constant if centred",
 }
 DEFAULT_BINS = 100
+LAYERS = 6  # counted in one task: long beside what dask does between two, and the rows of a word in six layers are still few MB
 
 
 def cosine_blocks(dataset: xr.Dataset, selection: Selection, *, bins: int = DEFAULT_BINS, center: bool = False) -> xr.Dataset:
@@ -40,7 +41,8 @@ def cosine_blocks(dataset: xr.Dataset, selection: Selection, *, bins: int = DEFA
     over the n tokens is divided by its Euclidean norm (with ``center`` after its mean is taken off). Returns, lazily, ``count``
     (group, block, layer, bin) int64 with ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9``
     float64 and ``pairs``, ``undefined`` int64 (group, block, layer); and the tokens. Counts sum to pairs - undefined.
-    Memory: one tile a thread. Source: study 1. Raises UsageError for fewer than one bin.
+    Memory: one tile a thread. Fastest with one BLAS thread in each of dask's: ``threadpoolctl.threadpool_limits(1, "blas")``.
+    Source: study 1. Raises UsageError for fewer than one bin.
     """
     if bins < 1:
         raise UsageError(f"{bins} bins, wanted 1 or more")
@@ -74,13 +76,13 @@ def _group(dataset: xr.Dataset, selection: Selection, group: str, bins: int, cen
 
 
 def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str, xr.DataArray]:
-    """Return each projection as (layer, token, feature), a chunk a layer where it is lazy."""
+    """Return each projection as (layer, token, feature), a few layers a chunk where it is lazy."""
     columns = {}
     for projection in PROJECTIONS:
         chosen = selection.take(dataset[projection], group)
         stacked = chosen.stack({f"feature_{projection}": FEATURES}, create_index=False)  # head · d_head
         columns[projection] = (
-            stacked.chunk({"layer": 1, "token": -1, f"feature_{projection}": -1}) if chosen.chunks else stacked
+            stacked.chunk({"layer": LAYERS, "token": -1, f"feature_{projection}": -1}) if chosen.chunks else stacked
         )
     return columns
 
@@ -90,10 +92,9 @@ def _layers(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Count every layer of (layer, token, feature) arrays of Q, K and V: count, moments, pairs, (layer, block, …)."""
     found: list[list[BlockCounts]] = []
-    with one_blas_thread():
-        for layer in range(len(columns[0])):
-            units = {p: unit_columns(array[layer], center=center) for p, array in zip(PROJECTIONS, columns, strict=True)}
-            found.append([block_counts(units[a], None if a == b else units[b], bins) for a, b in BLOCKS.values()])
+    for layer in range(len(columns[0])):
+        units = {p: directions(array[layer], center=center) for p, array in zip(PROJECTIONS, columns, strict=True)}
+        found.append([block_counts(units[a], None if a == b else units[b], bins) for a, b in BLOCKS.values()])
     count = np.array([[block.count for block in blocks] for blocks in found])
     moments = np.array([[(b.mean, b.mean_abs, b.std, b.share_high) for b in blocks] for blocks in found])
     pairs = np.array([[(block.pairs, block.undefined) for block in blocks] for blocks in found])
@@ -133,9 +134,8 @@ def cosine_matrix(dataset: xr.Dataset, selection: Selection, *, center: bool = F
 
 
 def _matrices(features: npt.NDArray[Any], *, center: bool) -> npt.NDArray[np.float32]:
-    with one_blas_thread():
-        units = [unit_columns(layer, center=center) for layer in features]
-        return np.stack([unit @ unit.T for unit in units])
+    units = [unit_columns(layer, center=center) for layer in features]
+    return np.stack([unit @ unit.T for unit in units])
 
 
 def _feature_labels(dataset: xr.Dataset) -> dict[str, npt.NDArray[Any]]:

@@ -7,20 +7,54 @@ multiplied into a buffer and counted there.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
-TILE = 64  # rows of a tile; with 1600 columns, a tile and what is made of it take 1.3 MB: a core's second-level cache
+TILE = 200  # rows of a tile: with 1600 columns of float32 1.3 MB, about a cache; smaller steps make threads wait for each other
 HIGH = 0.9
 #: a centred column this much smaller than the column itself is float32's rounding: the column is constant
 CONSTANT = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """The directions of the features of one projection: unit vectors over tokens, those that have none left out."""
+
+    features: int  # of the projection
+    rows: Floats  # (defined feature, token)
+
+    @property
+    def defined(self) -> int:
+        """Features that have a direction."""
+        return len(self.rows)
+
+    @cached_property
+    def columns(self) -> Floats:
+        """Transpose of ``rows``, contiguous: (token, defined feature)."""
+        return np.ascontiguousarray(self.rows.T)
+
+    @cached_property
+    def total(self) -> Doubles:
+        """Sum of all directions, (token,)."""
+        return self.rows.sum(0, dtype=np.float64)
+
+    @cached_property
+    def gram(self) -> Doubles:
+        """Σ of the outer products of each direction with itself, (token, token)."""
+        wide = self.rows.astype(np.float64)
+        return np.asarray(wide.T @ wide)
+
+    @cached_property
+    def squares(self) -> Doubles:
+        """Squared length of each direction: 1 but for rounding."""
+        squares: Doubles = (self.rows.astype(np.float64) ** 2).sum(1)
+        return squares
 
 
 @dataclass(frozen=True)
@@ -44,56 +78,59 @@ def unit_columns(columns: npt.NDArray[np.floating], *, center: bool) -> Floats:
     """
     wide = columns.T.astype(np.float64)  # (feature, token)
     size = np.linalg.norm(wide, axis=1)
-    if center:
-        wide = wide - wide.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(wide, axis=1)
-    defined = np.isfinite(norm) & (norm > (CONSTANT * size if center else 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(defined[:, None], wide / norm[:, None], np.nan).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        if center:
+            wide -= wide.mean(axis=1, keepdims=True)
+        norm = np.linalg.norm(wide, axis=1) if center else size
+        defined = np.isfinite(norm) & (norm > (CONSTANT * size if center else 0.0))
+        wide /= np.where(defined, norm, np.nan)[:, None]
+    return wide.astype(np.float32)
 
 
-def block_counts(left: Floats, right: Floats | None, bins: int) -> BlockCounts:
-    """Count the cosines of the rows of ``left`` with those of ``right``, or, without, of every pair of ``left`` once.
+def directions(columns: npt.NDArray[np.floating], *, center: bool) -> Directions:
+    """Return the directions of (token, feature) columns; see ``unit_columns``."""
+    rows = unit_columns(columns, center=center)
+    return Directions(len(rows), rows[~np.isnan(rows[:, 0])])
 
-    left, right: of ``unit_columns``. bins: equal, over [-1, 1], each without its upper edge but the last; what rounding puts
-    outside counts as -1 or 1. Pairs with a NaN row are not counted. ``mean`` and ``std`` (over pairs, ddof=0) come from
-    the Gram matrices in float64, ``mean_abs`` and the share of pairs with |cos| > 0.9 from every single value.
+
+def block_counts(left: Directions, right: Directions | None, bins: int) -> BlockCounts:
+    """Count the cosines of the features of ``left`` with those of ``right``, or, without, of every pair of ``left`` once.
+
+    bins: equal, over [-1, 1], each without its upper edge but the last; what rounding puts outside counts as -1 or 1. Pairs
+    with a feature that has no direction are not counted. ``mean`` and ``std`` (over pairs, ddof=0) come from the Gram matrices
+    in float64, ``mean_abs`` and the share of pairs with |cos| > 0.9 from every single value.
     """
-    total = len(left) * (len(left) - 1) // 2 if right is None else len(left) * len(right)
-    left = _defined(left)
-    other = left if right is None else _defined(right)
-    pairs = len(left) * (len(left) - 1) // 2 if right is None else len(left) * len(other)
+    other = right or left
+    total = left.features * other.features if right else left.features * (left.features - 1) // 2
+    pairs = left.defined * other.defined if right else left.defined * (left.defined - 1) // 2
     scale = np.float32(bins / 2)  # values in bins: a pass over every tile less than scaling them there
-    histogram, absolute, high = _Histogram(bins, len(other)), 0.0, 0
-    for tile, masked in _tiles(left * scale, other, triangle=right is None):
+    histogram, absolute, high = _Histogram(bins, other.defined), 0.0, 0
+    ones = np.ones(other.defined, dtype=np.float32)
+    for tile, masked in _tiles(left.rows * scale, other.columns, triangle=right is None):
         histogram.add(tile, masked)
         np.abs(tile, out=tile)
-        absolute += float((tile @ np.ones(tile.shape[1], dtype=np.float32)).sum(dtype=np.float64))
+        absolute += float((tile @ ones[: tile.shape[1]]).sum(dtype=np.float64))
         high += int(np.count_nonzero(tile > HIGH * scale))
-    mean, std = _moments(left, None if right is None else other, pairs)
+    mean, std = _moments(left, right, pairs)
     share = (absolute / float(scale) / pairs, high / pairs) if pairs else (np.nan, np.nan)
     return BlockCounts(histogram.count, mean, share[0], std, share[1], total, total - pairs)
 
 
-def _defined(rows: Floats) -> Floats:
-    return np.ascontiguousarray(rows[~np.isnan(rows).any(axis=1)])
-
-
-def _tiles(left: Floats, right: Floats, *, triangle: bool) -> Iterator[tuple[Floats, int]]:
-    """Yield every tile of ``left @ right.T`` in one buffer, and how many of its values are zeros put there as a mask.
+def _tiles(rows: Floats, columns: Floats, *, triangle: bool) -> Iterator[tuple[Floats, int]]:
+    """Yield every tile of ``rows @ columns`` in one buffer, and how many of its values are zeros put there as a mask.
 
     With ``triangle`` only what lies right of the diagonal: a tile on the diagonal has zeros for the rest.
     """
-    columns = np.ascontiguousarray(right.T)  # (token, feature)
-    buffer = np.empty(TILE * len(right), dtype=np.float32)
+    width = columns.shape[1]
+    buffer = np.empty(TILE * width, dtype=np.float32)
     above = np.triu(np.ones((TILE, TILE), dtype=np.float32), 1)
-    for start in range(0, len(left), TILE):
-        rows = left[start : start + TILE]
+    for start in range(0, len(rows), TILE):
+        part = rows[start : start + TILE]
         first = start if triangle else 0
-        tile = buffer[: len(rows) * (len(right) - first)].reshape(len(rows), -1)
-        np.matmul(rows, columns[:, first:], out=tile)
+        tile = buffer[: len(part) * (width - first)].reshape(len(part), -1)
+        np.matmul(part, columns[:, first:], out=tile)
         if triangle:
-            corner = len(rows)
+            corner = len(part)
             tile[:, :corner] *= above[:corner, :corner]
             yield tile, corner * (corner + 1) // 2
         else:
@@ -127,45 +164,16 @@ class _Histogram:
         return count
 
 
-def _moments(left: Floats, right: Floats | None, pairs: int) -> tuple[float, float]:
+def _moments(left: Directions, right: Directions | None, pairs: int) -> tuple[float, float]:
     """Return mean and standard deviation over pairs, without visiting them.
 
     Σ cos = Σ left · Σ right, and Σ cos² = ⟨leftᵀ left, rightᵀ right⟩; within a block, half of that without the diagonal.
     """
     if not pairs:
         return np.nan, np.nan
-    one = left.astype(np.float64)
-    two = one if right is None else right.astype(np.float64)
-    total = float(one.sum(0) @ two.sum(0))
-    squares = float(((one.T @ one) * (two.T @ two)).sum())
+    other = right or left
+    total, squares = float(left.total @ other.total), float((left.gram * other.gram).sum())
     if right is None:
-        diagonal = (one**2).sum(1)
-        total, squares = (total - float(diagonal.sum())) / 2, (squares - float((diagonal**2).sum())) / 2
+        total, squares = (total - float(left.squares.sum())) / 2, (squares - float((left.squares**2).sum())) / 2
     mean = total / pairs
     return mean, float(np.sqrt(max(0.0, squares / pairs - mean**2)))
-
-
-class _BlasLimit:
-    """One BLAS thread while any thread counts tiles: dask runs a layer on each core already."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._users = 0
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Hold the limit; the last to leave lifts it."""
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._limiter = ThreadpoolController().limit(limits=1, user_api="blas")
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    self._limiter.restore_original_limits()
-
-
-one_blas_thread = _BlasLimit()

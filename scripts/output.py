@@ -58,8 +58,11 @@ def write_result(
 
     Raises ActlasError, naming the folder, where it cannot be written.
     """
+    from threadpoolctl import threadpool_limits
+
     path = (out or DEFAULT_RESULTS / run.name) / f"{stage}.nc"
-    loaded = result.compute()
+    with threadpool_limits(1, user_api="blas"):  # dask runs a task on each core already
+        loaded = result.compute()
     return _save(run, stage, loaded, options, path), Output(path)
 
 

@@ -16,6 +16,7 @@ import click
 import dask
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from actlas.analysis.cosine import BLOCKS, cosine_blocks
 from actlas.analysis.cosine_tiles import HIGH
@@ -55,7 +56,8 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
         )
         for count in sorted({max(1, layers // 4), max(1, layers // 2), layers}):
             part = Measured()
-            part.add(cosine_blocks(dataset.isel(layer=slice(count)), selection, bins=bins).compute)
+            with threadpool_limits(1, user_api="blas"):
+                part.add(cosine_blocks(dataset.isel(layer=slice(count)), selection, bins=bins).compute)
             click.echo(f"{count:4d} layers  {part.median:.2f} s, {part.median / count * 1000:.0f} ms a layer")
         many = random_run(Path(scratch) / "many", Geometry(**SMALL), PROJECTIONS, labels_of(units, 16, 100), 1)
         click.echo(f"opening a run of {units} units  {opening(many, runs).median:.2f} s")
@@ -66,8 +68,13 @@ def compare(dataset: xr.Dataset, selection: Selection, bins: int, runs: int) -> 
     ours, plain, shortcut = (Measured(anonymous=True) for _ in range(3))
     found: list[xr.Dataset] = []
     counts: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = []
+
+    def blocks() -> None:
+        with threadpool_limits(1, user_api="blas"):
+            found.append(cosine_blocks(dataset, selection, bins=bins).compute())
+
     for number in range(runs + 1):
-        ours.add(lambda: found.append(cosine_blocks(dataset, selection, bins=bins).compute()), counted=number > 0)
+        ours.add(blocks, counted=number > 0)
         if number == runs // 2:
             plain.add(lambda: counts.append(plain_counts(dataset, selection, np.linspace(-1, 1, bins + 1))))
             shortcut.add(lambda: counts.append(plain_counts(dataset, selection, bins)))

@@ -41,9 +41,9 @@ class Measured:
             seconds = time.perf_counter() - start
             done.set()
             watcher.join()
+        self.peak = max(self.peak, peak[0])  # of uncounted work too: the first has not yet got the memory that stays
         if counted:
             self.seconds.append(seconds)
-            self.peak = max(self.peak, peak[0])
 
     @property
     def median(self) -> float:
