@@ -42,7 +42,7 @@ class Directions:
     @cached_property
     def total(self) -> Doubles:
         """Sum of all directions, (token,)."""
-        return self.rows.sum(0, dtype=np.float64)
+        return np.asarray(self.rows.sum(0, dtype=np.float64))
 
     @cached_property
     def gram(self) -> Doubles:
