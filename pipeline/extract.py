@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from actlas.pipeline.forward import Extractor
+from actlas.pipeline.forward import Extractor, out_of_memory
 from actlas.pipeline.models import load
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
 from actlas.store.commit import publish, stem
-from actlas.store.errors import UsageError
+from actlas.store.errors import StoreError, UsageError
 from actlas.store.leftovers import Workspace, workspace
 from actlas.store.schema import Commit, Json, Unit
 from actlas.store.shard import ShardWriter
@@ -57,11 +57,18 @@ def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
 
 
 def load_for(plan: Plan) -> GPT2LMHeadModel:
-    """Load the model of ``plan`` on its device; raises UsageError where either cannot be had."""
+    """Load the model of ``plan`` on its device; raises UsageError where either cannot be had, StoreError for want of memory."""
     import torch
 
     device = find_device(plan.options.device)
-    return load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
+    try:
+        return load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise StoreError(
+            f"out of memory when model {plan.model.name} was loaded on {device}: use a smaller --dtype or another --device"
+        ) from error
 
 
 def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
@@ -119,11 +126,11 @@ class _Loop:
         try:
             labels = self.plan.tokens.labels.sentences(unit.first, unit.sentences)
             self.extractor.run(labels, sites, writer, self.writes)
+            self.writes.submit(0, lambda: self._commit(unit, writer))
         except BaseException:
             self.writes.settle()
             writer.drop()
             raise
-        self.writes.submit(0, lambda: self._commit(unit, writer))
         self.tally.seconds["store"] += opened - start
         self.tally.seconds["forward"] += time.perf_counter() - opened
 

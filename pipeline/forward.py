@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import GPT2LMHeadModel
 
-    from actlas.pipeline.models import Geometry
+    from actlas.pipeline.configuration import Geometry
     from actlas.pipeline.transfer import WriteQueue
     from actlas.store.shard import ShardWriter
 
@@ -54,6 +54,7 @@ class Extractor:
                 )
             self.parts *= 2
             writes.drain()
+            _free_device_memory()
             writer.restart()
 
     def _attempt(self, labels: Labels, sites: Sequence[str], writer: ShardWriter) -> bool:
@@ -63,9 +64,8 @@ class Extractor:
             for batch in _batches(labels, self.parts):
                 self._forward(batch, wanted, writer)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
-            _free_device_memory()
             return False
         return True
 
@@ -128,7 +128,8 @@ def _batches(labels: Labels, parts: int) -> list[Labels]:
     return [labels.sentences(int(start), int(end - start)) for start, end in pairwise(bounds)]
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python raised ``error`` for want of memory."""
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -30,7 +30,8 @@ def captured(model: nn.Module, places: Sequence[Place], sink: Sink) -> Iterator[
     modules = [(place, model.get_submodule(place.path)) for place in places]
     handles: list[RemovableHandle] = []
     try:
-        handles += [_register(module, place, sink) for place, module in modules]
+        for place, module in modules:
+            handles.append(_register(module, place, sink))
         yield
     finally:
         for handle in handles:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from actlas.pipeline.weights import weights_digest
+from actlas.pipeline.configuration import FAMILY, effective, geometry
+from actlas.pipeline.configuration import Geometry as Geometry  # part of what a model is
+from actlas.pipeline.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
 from actlas.store.schema import canonical
 
@@ -31,51 +34,7 @@ HUB_FILES = (
     "vocab.json",
     "merges.txt",
 )
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-
-#: the fields of config.json that decide what the model computes, with the defaults of the GPT-2 family
-CONFIG: Mapping[str, object] = {
-    "activation_function": "gelu_new",
-    "attn_pdrop": 0.1,
-    "embd_pdrop": 0.1,
-    "layer_norm_epsilon": 1e-5,
-    "n_embd": 768,
-    "n_head": 12,
-    "n_inner": None,
-    "n_layer": 12,
-    "n_positions": 1024,
-    "reorder_and_upcast_attn": False,
-    "resid_pdrop": 0.1,
-    "scale_attn_by_inverse_layer_idx": False,
-    "scale_attn_weights": True,
-    "tie_word_embeddings": True,
-    "vocab_size": 50257,
-}
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Sizes of a model, named as in the store's dims."""
-
-    n_layer: int
-    n_head: int
-    d_model: int
-    d_head: int
-    d_mlp: int
-    positions: int
-    vocabulary: int
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Size of every dim but ``token``."""
-        return {
-            "layer": self.n_layer,
-            "depth": self.n_layer + 1,
-            "head": self.n_head,
-            "d_head": self.d_head,
-            "d_model": self.d_model,
-            "d_mlp": self.d_mlp,
-        }
+TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 
 
 @dataclass(frozen=True)
@@ -88,27 +47,14 @@ class ModelFolder:
     config: Mapping[str, Any]
 
     @cached_property
+    def effective(self) -> dict[str, Any]:
+        """The fields that decide what is computed; raises UsageError for impossible ones."""
+        return effective(self.config, f"{self.folder}/config.json")
+
+    @cached_property
     def geometry(self) -> Geometry:
         """Sizes; raises UsageError if config.json has impossible ones."""
-        config = self.effective
-        d_model, n_head = int(config["n_embd"]), int(config["n_head"])
-        if d_model % n_head:
-            raise UsageError(f"{self.folder}/config.json: n_embd {d_model} is no multiple of n_head {n_head}")
-        d_mlp = int(config["n_inner"] or 4 * d_model)
-        return Geometry(
-            int(config["n_layer"]),
-            n_head,
-            d_model,
-            d_model // n_head,
-            d_mlp,
-            int(config["n_positions"]),
-            int(config["vocab_size"]),
-        )
-
-    @property
-    def effective(self) -> dict[str, Any]:
-        """The fields that decide what is computed, defaults filled in."""
-        return {field: self.config.get(field, default) for field, default in CONFIG.items()}
+        return geometry(self.effective)
 
     @cached_property
     def config_digest(self) -> str:
@@ -118,28 +64,12 @@ class ModelFolder:
     @cached_property
     def weight_files(self) -> list[Path]:
         """The safetensors files; raises UsageError where weights are missing or only pickled."""
-        files = sorted(self.folder.glob("*.safetensors"))
-        index = self.folder / "model.safetensors.index.json"
-        if index.is_file():
-            named = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-            missing = [name for name in named if not (self.folder / name).is_file()]
-            if missing:
-                raise UsageError(f"{self.folder}: weight file {missing[0]} of its index is missing: copy the whole folder")
-            return [self.folder / name for name in named]
-        if files:
-            return files
-        pickled = [path.name for pattern in PICKLED for path in self.folder.glob(pattern)]
-        if pickled:
-            raise UsageError(
-                f"{self.folder} has only pickled weights ({pickled[0]}), which can run code when loaded: "
-                "save the model as safetensors, `model.save_pretrained(folder, safe_serialization=True)`"
-            )
-        raise UsageError(f"{self.folder} has no weights: wanted model.safetensors")
+        return weight_files(self.folder)
 
     @cached_property
     def weights_digest(self) -> str:
         """Digest of all weights, independent of names of files and folders."""
-        return weights_digest(self.weight_files, tied=bool(self.effective["tie_word_embeddings"]))
+        return weights_digest(self.weight_files, tied=self.effective["tie_word_embeddings"])
 
     @property
     def weights_bytes(self) -> int:
@@ -147,11 +77,18 @@ class ModelFolder:
         return sum(file.stat().st_size for file in self.weight_files)
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether ``folder`` has ``tokenizer.json``, or GPT-2's ``vocab.json`` and ``merges.txt``."""
+    return any(all((folder / name).is_file() for name in names) for names in TOKENIZERS)
+
+
 def resolve(name: str, revision: str | None = None) -> ModelFolder:
     """Find ``name``: ``demo``, a local folder, or an id on the hub, from its local cache where it is there.
 
     Raises UsageError if there is no such model, it is not of the GPT-2 family, or the hub cannot be reached.
     """
+    if revision is not None and (name == DEMO or Path(name).is_dir()):
+        raise UsageError(f"model {name} is a folder here and has no revision {revision!r}: leave --revision out")
     if name == DEMO:
         return _opened(name, DEMO_FOLDER, None)
     if Path(name).is_dir():
@@ -168,10 +105,11 @@ def _opened(name: str, folder: Path, revision: str | None) -> ModelFolder:
         config = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UsageError(f"model folder {folder} has no config.json") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON ({error})") from error
-    if config.get("model_type") != "gpt2":
-        raise UsageError(f"model {name} is of type {config.get('model_type')!r}: wanted the GPT-2 family ('gpt2')")
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != FAMILY:
+        raise UsageError(f"model {name} is of type {kind!r}: wanted the GPT-2 family ({FAMILY!r})")
     return ModelFolder(name, folder, revision, config)
 
 
@@ -182,14 +120,14 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
     try:
         cached = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=True))
-        if (cached / "config.json").is_file() and any(cached.glob("*.safetensors")):
+        if _is_whole(cached):
             return cached
     except LocalEntryNotFoundError:
         pass  # not in the local cache yet: ask the hub
     except HFValidationError as error:
         raise UsageError(f"model {name!r} is neither a folder here nor a well-formed hub id") from error
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
     except LocalEntryNotFoundError as error:
         raise UsageError(
             f"model {name!r} is no folder here, is not in the local hub cache, and the hub cannot be reached: "
@@ -197,34 +135,70 @@ def _from_hub(name: str, revision: str | None) -> Path:
         ) from error
     except HfHubHTTPError as error:
         raise UsageError(f"model {name!r}: the hub says {str(error).splitlines()[0]}") from error
+    if not _is_whole(folder):  # the library returns a part of it, too, where the hub cannot be reached
+        raise UsageError(
+            f"model {name!r} has not all of config.json, safetensors weights and tokenizer in the local hub cache, "
+            "and the hub has no more or cannot be reached: give a folder, or run once with a connection"
+        )
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a snapshot has all that is needed: another program may have fetched a part of it."""
+    try:
+        weight_files(folder)
+    except UsageError:
+        return False
+    return (folder / "config.json").is_file() and has_tokenizer(folder)
 
 
 def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str) -> GPT2LMHeadModel:
-    """Load the weights on ``device`` in eval mode; safetensors only, no remote code.
+    """Load the weights on ``device`` in eval mode; safetensors only, no remote code, of config.json ``effective`` alone.
 
     Raises UsageError where the files do not hold exactly the model's weights: transformers would draw the missing at random.
     """
-    from transformers import GPT2LMHeadModel
+    from safetensors import SafetensorError
+    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers.activations import ACT2FN
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it warns of is an error below
-    loaded, found = cast(
-        "tuple[GPT2LMHeadModel, dict[str, list[str]]]",
-        GPT2LMHeadModel.from_pretrained(
-            model.folder,
-            dtype=dtype,
-            attn_implementation=attention,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        ),
-    )
-    wrong = [*found["missing_keys"], *found["mismatched_keys"]]
+    if model.effective["activation_function"] not in ACT2FN:
+        raise UsageError(f"{model.folder}/config.json: transformers has no {model.effective['activation_function']!r}")
+    try:
+        loaded, found = cast(
+            "tuple[GPT2LMHeadModel, dict[str, Any]]",
+            GPT2LMHeadModel.from_pretrained(
+                model.folder,
+                config=GPT2Config(**model.effective),
+                dtype=dtype,
+                attn_implementation=attention,
+                use_safetensors=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,  # reported below instead, with the missing ones
+                output_loading_info=True,
+            ),
+        )
+    except SafetensorError as error:
+        raise UsageError(f"{model.folder}: the weights cannot be read ({error}): copy or save them again") from error
+    _check_loaded(model, found)
+    loaded.to(device)  # type: ignore[arg-type]  # transformers annotates its wrapper of nn.Module.to wrongly
+    loaded.eval()
+    return loaded
+
+
+def _check_loaded(model: ModelFolder, found: Mapping[str, Any]) -> None:
+    # mismatched: names in transformers 4, tuples of name and shapes in 5
+    mismatched = [entry if isinstance(entry, str) else entry[0] for entry in found["mismatched_keys"]]
+    wrong = [*sorted(found["missing_keys"]), *sorted(mismatched)]
     if wrong:
         raise UsageError(
             f"{model.folder}: weights do not fit config.json ({wrong[0]} missing or of another shape, {len(wrong)} in all)"
         )
-    loaded.to(device)  # type: ignore[arg-type]  # transformers annotates its wrapper of nn.Module.to wrongly
-    loaded.eval()
-    return loaded
+    blocks = (re.match(r"(?:transformer\.)?h\.(\d+)\.", name) for name in found["unexpected_keys"])
+    if beyond := [int(match[1]) for match in blocks if match and int(match[1]) >= model.geometry.n_layer]:
+        n_layer = model.geometry.n_layer
+        raise UsageError(
+            f"{model.folder}: weights do not fit config.json (they have block {max(beyond)}, n_layer is {n_layer})"
+        )

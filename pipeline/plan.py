@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
@@ -127,7 +127,26 @@ def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source
     units = run.units if run else tuple(plan_units(tokens.labels.row_size.tolist(), options.unit_tokens))
     missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]
     description = _description(model, tokens, source)
+    if run and missing:
+        tokens = _labelled_as(run, tokens, description["labels"])
     return Plan(store, run, specification, description, units, tuple(missing), model, tokens, options)
+
+
+def _labelled_as(run: Run, tokens: Tokenized, labels: Json) -> Tokenized:
+    """Return ``tokens`` with the labels ``run`` was first stored with, so that all its shards say the same.
+
+    Raises UsageError where they are others than ``labels`` and the run, not stored to its end, does not know all of them.
+    """
+    first = run.description["labels"]
+    if first == labels:
+        return tokens
+    if all(run.held(unit.number) for unit in run.units):
+        return replace(tokens, labels=run.labels)
+    columns = f"columns {', '.join(first['columns'])}" if first["columns"] else "no columns"
+    raise UsageError(
+        f"run {run.name} was begun with other texts or columns ({columns}) and is not finished: "
+        f"finish it with that input, or remove {run.folder} to begin anew"
+    )
 
 
 def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:

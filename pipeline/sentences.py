@@ -24,7 +24,7 @@ from actlas.store.labels import TOKEN_LABELS
 
 Scalar = str | int | float | bool
 INT64 = 2**63
-INTEGER = r"-?(0|[1-9][0-9]*)"
+INTEGER = r"-?(0|[1-9][0-9]{0,18})"  # longer ones are codes
 FRACTION = r"([.][0-9]+)?([eE][+-]?[0-9]+)?"
 
 #: names a column cannot have, because the store gives them a meaning
@@ -67,7 +67,8 @@ def read_sentences(source: str, *, text_column: str = "text", skip_bad: bool = F
     """
     reader = READERS.get(Path(source).suffix.lower()) if source != "-" else _plain
     if reader is None:
-        raise UsageError(f"{source} ends in {Path(source).suffix or 'nothing'!r}: wanted {', '.join(READERS)}, or - for stdin")
+        ending = f"ends in {Path(source).suffix!r}" if Path(source).suffix else "has no ending"
+        raise UsageError(f"sentence file {source} {ending}: wanted {', '.join(READERS)}, or - for stdin")
     good: list[Line] = []
     bad: list[BadLine] = []
     for item in reader(_content(source), text_column):
@@ -75,16 +76,21 @@ def read_sentences(source: str, *, text_column: str = "text", skip_bad: bool = F
         if problem is None and isinstance(item, Line):
             good.append(item)
         elif problem is not None and not skip_bad:
-            raise InputError(f"{source}, line {problem.number}: {problem.reason} (--skip-bad leaves such lines out)")
+            raise InputError(f"{named(source)}, line {problem.number}: {problem.reason} (--skip-bad leaves such lines out)")
         elif problem is not None:
             bad.append(problem)
     if not good:
-        raise InputError(f"{source} holds no sentence: wanted one a line")
+        raise InputError(f"{named(source)} holds no sentence: wanted one a line")
     columns: dict[str, Sequence[Scalar]] = {name: [line.columns[name] for line in good] for name in good[0].columns}
     if reader is _csv:
         columns = {name: _numbers(values) for name, values in columns.items()}
     arrays = {name: _column(source, name, values) for name, values in columns.items()}
     return Sentences(source, tuple(i.text for i in good), tuple(i.number for i in good), arrays, tuple(bad))
+
+
+def named(source: str) -> str:
+    """Return how errors call ``source``."""
+    return "standard input" if source == "-" else source
 
 
 def _content(source: str) -> bytes:
@@ -119,6 +125,8 @@ def _decoded(content: bytes) -> Iterator[tuple[int, str] | BadLine]:
 
 def _plain(content: bytes, _: str) -> Iterator[Line | BadLine]:
     for item in _decoded(content):
+        if isinstance(item, tuple) and "\r" in item[1]:
+            item = BadLine(item[0], "contains a carriage return: wanted line ends of Unix or Windows")
         yield item if isinstance(item, BadLine) else Line(item[0], item[1], {})
 
 
@@ -142,7 +150,7 @@ def _json_line(number: int, raw: str, text_column: str) -> Line | BadLine:
         return BadLine(number, "blank")
     try:
         record = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return BadLine(number, f"not JSON ({error})")
     if not isinstance(record, dict) or not isinstance(record.get(text_column), str):
         return BadLine(number, f"wanted an object with the text in {text_column!r} (--text-column names another)")
@@ -159,17 +167,19 @@ def _csv(content: bytes, text_column: str) -> Iterator[Line | BadLine]:
     # an undecodable line becomes an empty one, which CSV readers pass over, so that the lines after it keep their numbers
     lines = ["" if isinstance(item, BadLine) else item[1] for item in decoded]
     rows = csv.DictReader(io.StringIO("\n".join(lines), newline=""), strict=True)
-    if text_column not in (rows.fieldnames or ()):
-        raise InputError(f"no column {text_column!r} in the CSV header {list(rows.fieldnames or ())}: see --text-column")
     try:
+        header = list(rows.fieldnames or ())
+        if text_column not in header:
+            raise InputError(f"no column {text_column!r} in the CSV header {header}: see --text-column")
+        if len(set(header)) < len(header):
+            raise InputError(f"the CSV header {header} has a name twice: rename one")
         for row in rows:
-            number = rows.line_num
             if None in row or None in row.values():
-                yield BadLine(number, f"has another number of fields than the header's {len(rows.fieldnames or ())}")
+                yield BadLine(rows.line_num, f"has another number of fields than the header's {len(header)}")
                 continue
-            yield Line(number, row.pop(text_column), row)
+            yield Line(rows.line_num, row.pop(text_column), row)
     except csv.Error as error:
-        raise InputError(f"line {rows.line_num}: not CSV ({error})") from error
+        raise InputError(f"line {max(1, rows.line_num)}: not CSV ({error})") from error
 
 
 READERS: Mapping[str, Callable[[bytes, str], Iterator[Line | BadLine]]] = {
@@ -188,9 +198,10 @@ def _column(source: str, name: str, values: Sequence[Scalar]) -> npt.NDArray[Any
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return np.array(values, dtype=np.uint8)
-    if kinds == {int} and all(abs(value) < INT64 for value in values):  # type: ignore[arg-type]  # all are int
+    exact = all(abs(value) < INT64 for value in values if isinstance(value, int))  # else text, which keeps every digit
+    if kinds == {int} and exact:
         return np.array(values, dtype=np.int64)
-    if kinds <= {int, float}:
+    if kinds <= {int, float} and exact:
         return np.array(values, dtype=np.float64)
     return np.array([str(value) for value in values], dtype=np.str_)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from actlas.pipeline.models import Geometry
+from actlas.pipeline.configuration import Geometry
 from actlas.store.errors import unknown
 from actlas.store.schema import SiteLayout, StoredDtype
 

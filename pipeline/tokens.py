@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actlas.pipeline.models import ModelFolder
-from actlas.pipeline.sentences import BadLine, Sentences
+from actlas.pipeline.models import ModelFolder, has_tokenizer
+from actlas.pipeline.sentences import BadLine, Sentences, named
 from actlas.store.errors import InputError, UsageError
 from actlas.store.labels import Labels
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
+
+END = "<|endoftext|>"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Tokenized:
         """SHA-256 of the texts and columns, recorded beside the identity."""
         digest = hashlib.sha256("\0".join(self.labels.text).encode())
         for name, column in sorted(self.labels.columns.items()):
-            digest.update(f"\0{name}\0".encode() + "\0".join(map(str, column.tolist())).encode())
+            digest.update(f"\0{name}\0{column.dtype.kind}\0".encode() + "\0".join(map(str, column.tolist())).encode())
         return digest.hexdigest()
 
 
@@ -58,10 +60,10 @@ def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, ski
     problems = [_problem(encoding, len(prefix), model) for encoding in encodings]
     bad = [BadLine(line, problem) for line, problem in zip(sentences.line, problems, strict=True) if problem]
     if bad and not skip_bad:
-        raise InputError(f"{sentences.source}, line {bad[0].number}: {bad[0].reason} (--skip-bad leaves such lines out)")
+        raise InputError(f"{named(sentences.source)}, line {bad[0].number}: {bad[0].reason} (--skip-bad leaves such lines out)")
     kept = [index for index, problem in enumerate(problems) if not problem]
     if not kept:
-        raise InputError(f"{sentences.source} holds no sentence that {model.name} can take: {bad[0].reason}")
+        raise InputError(f"{named(sentences.source)} holds no sentence that {model.name} can take: {bad[0].reason}")
     labels = _labels(sentences, kept, [encodings[index] for index in kept], prefix)
     largest = int(labels.token["token_id"].max())
     if largest >= model.geometry.vocabulary:
@@ -70,7 +72,19 @@ def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, ski
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load ``tokenizer.json``, or GPT-2's ``vocab.json`` and ``merges.txt``; offsets count a leading space in."""
+    """Load ``tokenizer.json``, or GPT-2's ``vocab.json`` and ``merges.txt``; offsets count a leading space in.
+
+    Raises UsageError where there is neither or the files cannot be read.
+    """
+    if not has_tokenizer(folder):
+        raise UsageError(f"{folder} has no tokenizer: wanted tokenizer.json, or vocab.json and merges.txt")
+    try:
+        return _read_tokenizer(folder)
+    except Exception as error:  # tokenizers raises nothing more exact
+        raise UsageError(f"{folder}: the tokenizer cannot be read ({error}): copy or save it again") from error
+
+
+def _read_tokenizer(folder: Path) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     if (folder / "tokenizer.json").is_file():
@@ -78,12 +92,11 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return tokenizer
-    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    if not (vocabulary.is_file() and merges.is_file()):
-        raise UsageError(f"{folder} has no tokenizer: wanted tokenizer.json, or vocab.json and merges.txt")
-    tokenizer = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
+    tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    if tokenizer.token_to_id(END) is not None:
+        tokenizer.add_special_tokens([END])  # as tokenizer.json has it: one token wherever it is written
     return tokenizer
 
 

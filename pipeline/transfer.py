@@ -29,7 +29,10 @@ SLOT_BYTES = 32 << 20
 
 
 class WriteQueue:
-    """A writer thread with a bounded number of waiting bytes; its errors are raised in the caller at the next call."""
+    """A writer thread with a bounded number of waiting bytes; its errors are raised in the caller at the next call.
+
+    Raises StoreError there for a disk that takes no more and for want of memory.
+    """
 
     def __init__(self, limit: int = QUEUE_BYTES) -> None:
         self._limit = limit
@@ -86,7 +89,16 @@ class WriteQueue:
     def _take(self) -> None:
         nbytes, future = self._waiting.popleft()
         self._bytes -= nbytes
-        future.result()
+        try:
+            future.result()
+        except MemoryError as error:  # not the caller's, who would take it for his own and compute the wrong unit again
+            raise StoreError("out of memory while activations were written: run the same command again") from error
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise StoreError(
+                f"cannot write activations: {error.strerror or error}: make room or use another --store"
+            ) from error
 
 
 class Transfer(Protocol):
@@ -164,7 +176,11 @@ class CudaTransfer:
             finally:
                 self._free.put(slot)
 
-        self._writes.submit(0, write)  # the ring bounds the memory
+        try:
+            self._writes.submit(0, write)  # the ring bounds the memory
+        except BaseException:
+            self._free.put(slot)
+            raise
 
 
 def kept_rows(lengths: Sequence[int], padded: int) -> torch.Tensor:

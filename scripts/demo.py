@@ -34,7 +34,7 @@ def command(out: Path, quiet: bool) -> None:
     click.echo(
         "\nWhere to look next\n"
         f"  actlas show {run.name} --store {store}\n"
-        f"  actlas variance {run.name} --store {store} --target she\n"
+        f"  actlas cosine {run.name} --store {store} --target her\n"
         f"  actlas extract YOUR.txt --model gpt2 --store {store}\n"
         f'  python: from actlas.store import Store; Store("{store}").run("{run.name}").dataset()\n'
         f"  the sentences: {SENTENCES}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
     loaded = time.perf_counter() - start
     store = Store.create(request.store)
     run = _named(store, store.add(plan.specification, plan.description, plan.units), request, plan)
-    if run.units != plan.units:  # another process made it meanwhile, with units of its own
+    if not plan.run:  # another process may have made it meanwhile, with units and labels of its own
         plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
     total = sum(unit.tokens for unit, _ in plan.missing)
     with tqdm(total=total, unit=" tokens", desc=run.name, disable=True if quiet else None) as bar, stop_requests() as stopped:
@@ -116,13 +117,15 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into an answer of True, to be asked for where stopping is safe; the second is at once.
 
-    An exception raised by a signal can come up anywhere, also where a library swallows it.
+    An exception raised by a signal can come up anywhere, also where a library swallows it. So the second ends the process as
+    it stands: what is committed is safe whatever happens to it, and the next extraction sweeps the rest.
     """
     requests: list[int] = []
 
     def handler(number: int, _frame: FrameType | None) -> None:
         if requests:
-            raise KeyboardInterrupt
+            os.write(2, b"\nError: interrupted at once: run the same command again to go on\n")
+            os._exit(Interrupted.exit_code)
         requests.append(number)
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -130,7 +133,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(requests)
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, signal.SIG_DFL if requests else old)  # an impatient user gets no traceback from the way out
 
 
 def echo_skipped(skipped: tuple[BadLine, ...]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from actlas.scripts.options import json_option, store_option
 from actlas.scripts.terminal import echo_json, size, table
 from actlas.store.catalog import Store
+from actlas.store.run import Run
 
 
 @click.command("ls")
@@ -18,7 +20,7 @@ def command(store_path: Path, as_json: bool) -> None:
     """List the runs of a store, oldest first."""
     runs = Store(store_path).runs()
     if as_json:
-        echo_json({"runs": [{"id": run.id, "names": run.names, "sites": run.sites, "bytes": run.nbytes} for run in runs]})
+        echo_json({"runs": [_record(run) for run in runs]})
         return
     if not runs:
         click.echo(f"{store_path} holds no run yet: `actlas extract SENTENCES` makes one")
@@ -36,3 +38,15 @@ def command(store_path: Path, as_json: bool) -> None:
         for run in runs
     ]
     click.echo(table(("name", "id", "model", "sentences", "tokens", "size", "sites"), rows))
+
+
+def _record(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "names": run.names,
+        "model": run.description["model"]["name"],
+        "sentences": run.sentences,
+        "tokens": run.tokens,
+        "sites": run.sites,
+        "bytes": run.nbytes,
+    }

@@ -26,6 +26,8 @@ def command(reference: str | None, store_path: Path, as_json: bool) -> None:
     if as_json:
         echo_json({"runs": {name: _record(items) for name, items in checked.items()}, "problems": problems})
     else:
+        if not runs:
+            click.echo(f"{store_path} holds no run yet: nothing to check")
         for name, items in checked.items():
             bad = sum(bool(item.problems) for item in items)
             verdict = "ok" if not bad else f"{bad} DAMAGED"

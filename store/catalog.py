@@ -46,9 +46,9 @@ class Store:
     def create(cls, path: str | Path) -> Store:
         """Open the store at ``path``, made first where nothing is there; raises UsageError for a folder of other things."""
         folder = Path(path)
-        cls.is_at(folder)
-        make_folder(folder)
-        publish_bytes(seal({"format": FORMAT, "version": FORMAT_VERSION}), folder / "store.json", aside=folder)
+        if not cls.is_at(folder):
+            make_folder(folder)
+            publish_bytes(seal({"format": FORMAT, "version": FORMAT_VERSION}), folder / "store.json", aside=folder)
         for part in ("runs", "names"):
             make_folder(folder / part)
         return cls(folder)

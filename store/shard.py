@@ -137,4 +137,4 @@ def _no_room(folder: Path, needed: int, error: OSError) -> StoreError:
 
 
 def _mb(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"
+    return f"{count / 1e6:,.1f} MB"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ import xarray as xr
 
 from actlas.pipeline.extract import extract, find_device
 from actlas.pipeline.models import load, resolve
+from actlas.pipeline.plan import ExtractOptions, make_plan
+from actlas.pipeline.sentences import Sentences
+from actlas.pipeline.tokens import tokenize
 from actlas.pipeline.transfer import WriteQueue
 from actlas.store import Store, StoreError, UsageError
 from actlas.store.checking import verify
@@ -35,6 +39,35 @@ def test_a_site_added_later_is_computed_alone_and_old_files_stay(tmp_path, small
     added = [commit for commit in run.commits if "mlp_post" in commit.sites]
     assert all(set(commit.sites) == {"mlp_post"} for commit in added)
     assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before}
+
+
+def labelled_plan(store, model, name, sites, texts=TEXTS):
+    column = {name: np.array([f"{name} {text}" for text in texts])}
+    folder = resolve(str(model))
+    tokens = tokenize(Sentences("test", tuple(texts), tuple(range(len(texts))), column), folder)
+    return make_plan(Store.create(store), folder, tokens, "test", ExtractOptions(sites, unit_tokens=50, device="cpu"))
+
+
+def test_sites_added_with_other_columns_keep_the_first_labels(tmp_path, small_model):
+    """Whichever of a unit's shards the labels are read from."""
+    for name, *sites in (("first", "q"), ("second", "resid_mid"), ("third", "mlp_out"), ("fourth", "z"), ("fifth", "k")):
+        plan = labelled_plan(tmp_path / "store", small_model, name, tuple(sites))
+        run = plan.store.add(plan.specification, plan.description, plan.units)
+        extract(plan, run)
+        assert plan.relabelled() == (name != "first")
+        assert run.labels.columns.keys() == {"first"}
+        for commit in run.commits:
+            assert "first" in commit.labels
+
+
+def test_a_run_is_finished_with_the_labels_it_was_begun_with(tmp_path, small_model):
+    plan = labelled_plan(tmp_path / "store", small_model, "first", ("q",))
+    run = plan.store.add(plan.specification, plan.description, plan.units)
+    extract(replace(plan, missing=plan.missing[:1]), run)
+    with pytest.raises(UsageError, match=r"begun with other texts or columns \(columns first\) and is not finished"):
+        labelled_plan(tmp_path / "store", small_model, "second", ("q",))
+    extract(labelled_plan(tmp_path / "store", small_model, "first", ("q",)), run)
+    assert not run.missing(["q"])
 
 
 def test_nothing_is_left_behind(tmp_path, small_model):
@@ -104,6 +137,33 @@ def test_errors_of_the_writer_reach_the_caller():
     with WriteQueue() as writes, pytest.raises(ZeroDivisionError):
         writes.submit(1, lambda: 1 / 0)
         writes.drain()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(OSError(28, "No space left on device"), "cannot write activations: No space left"), (MemoryError(), "out of memory")],
+)
+def test_what_the_writer_cannot_do_is_said_in_one_line(tmp_path, small_model, monkeypatch, error, message):
+    """As on a file system that gives out the room it has reserved."""
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr("actlas.store.shard.ShardWriter.write", refuse)
+    with pytest.raises(StoreError, match=message):
+        extract_texts(tmp_path / "store", small_model, TEXTS, unit_tokens=50)
+    run = Store(tmp_path / "store").runs()[0]
+    assert run.commits == ()
+    assert list((run.folder / "shards").iterdir()) == list((run.folder / "tmp").iterdir()) == []
+
+
+def test_a_model_too_large_for_memory_is_one_line(tmp_path, small_model, monkeypatch):
+    def refuse(*_args, **_options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("actlas.pipeline.extract.load", refuse)
+    with pytest.raises(StoreError, match=r"out of memory when model .* was loaded on cpu"):
+        extract_texts(tmp_path / "store", small_model, TEXTS, device="cpu")
 
 
 def test_devices():

@@ -44,6 +44,15 @@ def test_csv_recognises_numbers_and_keeps_leading_zeros(tmp_path):
     assert read.columns["code"].tolist() == ["007", "010"]
 
 
+def test_numbers_too_long_for_a_number_keep_their_digits(tmp_path):
+    long = "9" * 5000
+    source = write(tmp_path, "a.csv", f"text,a,b,c\none,{long},{2**63 - 1},{2**63}\n")
+    read = read_sentences(source)
+    assert [read.columns[name].tolist() for name in "abc"] == [[long], [2**63 - 1], [str(2**63)]]
+    read = read_sentences(write(tmp_path, "a.jsonl", f'{{"text": "one", "a": 1{"0" * 400}}}\n{{"text": "two", "a": 0.5}}\n'))
+    assert read.columns["a"].tolist() == [f"1{'0' * 400}", "0.5"]
+
+
 def test_windows_line_ends_and_byte_order_mark(tmp_path):
     assert read_sentences(write(tmp_path, "a.txt", b"\xef\xbb\xbfone\r\ntwo\r\n")).text == ("one", "two")
 
@@ -52,11 +61,13 @@ BAD = {
     "blank line": ("a.txt", "one\n\ntwo\n", "line 2: blank"),
     "white line": ("a.txt", "one\n  \ntwo\n", "line 2: blank"),
     "broken encoding": ("a.txt", b"one\ntw\xffo\n", "line 2: byte 3 \\(0xff\\) is not UTF-8"),
+    "line ends of old Macs": ("a.txt", "one\ntwo\rthree\n", "line 2: contains a carriage return"),
     "NUL": ("a.txt", "one\ntw\0o\n", "line 2: contains a NUL"),
     "not JSON": ("a.jsonl", '{"text": "one"}\n{"text": \n', "line 2: not JSON"),
     "no text": ("a.jsonl", '{"text": "one"}\n{"txt": "two"}\n', "line 2: wanted an object with the text in 'text'"),
     "other columns": ("a.jsonl", '{"text": "one", "a": 1}\n{"text": "two", "b": 1}\n', "line 2: has columns"),
     "surrogate": ("a.jsonl", '{"text": "one"}\n{"text": "a\\ud800"}\n', "line 2: contains half a surrogate pair"),
+    "deep": ("a.jsonl", '{"text": "one"}\n{"text": "two", "a": ' + "[" * 200_000 + "\n", "line 2: not JSON"),
     "nested": ("a.jsonl", '{"text": "one", "a": 1}\n{"text": "two", "a": [1]}\n', "line 2: column 'a' is neither"),
     "broken encoding in CSV": ("a.csv", b"text\none\ntw\xffo\n", "line 3: byte 3 \\(0xff\\) is not UTF-8"),
     "ragged CSV": ("a.csv", "text,a\none,1\ntwo\n", "line 3: has another number of fields"),
@@ -85,6 +96,8 @@ def test_bad_line_is_named_or_left_out_and_listed(tmp_path, name, content, messa
         ("a.csv", "text,text_bytes\none,1\n", "cannot be called 'text_bytes'"),
         ("a.csv", "text,two words\none,1\n", "cannot be called 'two words'"),
         ("a.csv", 'text\n"one', "not CSV"),
+        ("a.csv", '"text\none\n', "not CSV"),
+        ("a.csv", "text,a,a\none,1,2\n", "has a name twice"),
     ],
 )
 def test_unusable_file(tmp_path, name, content, message):
@@ -95,6 +108,8 @@ def test_unusable_file(tmp_path, name, content, message):
 def test_wrong_request(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         read_sentences(str(tmp_path / "none.txt"))
+    with pytest.raises(UsageError, match="has no ending"):
+        read_sentences(str(tmp_path / "none"))
     with pytest.raises(UsageError, match=r"ends in '.doc'"):
         read_sentences(write(tmp_path, "a.doc", "one"))
     with pytest.raises(UsageError, match="cannot be read"):

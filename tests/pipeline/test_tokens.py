@@ -70,3 +70,22 @@ def test_vocab_and_merges_are_the_same_tokenizer(small_model, tmp_path):
 def test_folder_without_tokenizer(tmp_path):
     with pytest.raises(UsageError, match="has no tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def test_broken_tokenizer_is_one_line(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(UsageError, match="the tokenizer cannot be read"):
+        load_tokenizer(tmp_path)
+
+
+def test_end_of_text_is_one_token_in_both_forms(small_model, tmp_path):
+    load_tokenizer(small_model).model.save(str(tmp_path))
+    text = "We saw her.<|endoftext|>Tom"
+    assert load_tokenizer(tmp_path).encode(text).ids == load_tokenizer(small_model).encode(text).ids
+
+
+def test_text_digest_tells_a_number_from_its_text(small_model):
+    model = resolve(str(small_model))
+    number, text = np.array([7]), np.array(["7"])
+    digests = {tokenize(sentences(TEXTS[:1], {"n": column}), model).text_digest for column in (number, text)}
+    assert len(digests) == 2

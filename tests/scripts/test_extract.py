@@ -106,6 +106,11 @@ def test_columns_and_skipped_lines(extract, tmp_path):
     assert "keeps the texts and columns it was first stored with" in extract("--site", "q", source=source).stderr
 
 
+def test_standard_input_is_called_so(extract):
+    for stdin, message in (("", "standard input holds no sentence"), ("a\n\n", "standard input, line 2: blank")):
+        assert message in extract(source="-", stdin=stdin).stderr
+
+
 def write(path, content):
     path.write_bytes(content)
     return path

@@ -1,19 +1,30 @@
 """``ls``, ``show``, ``verify`` and ``variance`` on a real store."""
 
 import json
+from pathlib import Path
 
 import pytest
 import xarray as xr
 
+from actlas.store import Store
+
 
 def test_ls_and_show(actlas, store):
     assert "it" in actlas("ls", "--store", "store").stdout
-    assert json.loads(actlas("ls", "--store", "store", "--json").stdout)["runs"][0]["names"] == ["it"]
+    listed = json.loads(actlas("ls", "--store", "store", "--json").stdout)["runs"][0]
+    assert (listed["names"], Path(listed["model"]).name, listed["sentences"]) == (["it"], "model", 5)
     run = store.run("it")
     shown = actlas("show", run.id[:6], "--store", "store").stdout
     assert "depth 4, token, d_model 35" in shown
     assert "5 sentences" in shown.replace("sentences  5", "5 sentences")
     assert json.loads(actlas("show", "it", "--store", "store", "--json").stdout)["specification"] == run.specification
+
+
+def test_a_store_without_a_run_says_so(actlas, tmp_path):
+    Store.create(tmp_path / "empty")
+    for command in ("ls", "verify"):
+        assert "holds no run yet" in actlas(command, "--store", "empty").stdout
+    assert json.loads(actlas("verify", "--store", "empty", "--json").stdout) == {"runs": {}, "problems": []}
 
 
 def test_store_comes_from_the_environment(actlas, store):

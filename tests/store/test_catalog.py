@@ -161,3 +161,12 @@ def test_the_nearest_run_and_what_it_differs_in(store):
 def test_specifications_without_differences_are_the_same_run(one, other):
     assert (differences(one, other) == []) == (identity(one) == identity(other))
     assert len(differences(one, other)) == len(differences(other, one))
+
+
+def test_a_store_that_is_there_is_opened_without_a_write(tmp_path, monkeypatch):
+    """As on a medium that is mounted read-only; folders that a killed writer did not come to make are made."""
+    Store.create(tmp_path / "store")
+    (tmp_path / "store" / "names").rmdir()
+    monkeypatch.setattr("actlas.store.catalog.publish_bytes", None)
+    assert Store.create(tmp_path / "store").names() == {}
+    assert (tmp_path / "store" / "names").is_dir()
