@@ -16,10 +16,12 @@ SAMPLING = 0.005  # seconds between two looks at the memory
 class Measured:
     """Seconds of each counted piece of work, and the highest rise of memory during one.
 
-    anonymous: leave out the pages of mapped files, which the system takes back when it needs them.
+    anonymous: leave out the pages of mapped files, which the system takes back when it needs them. cold: look at the memory of
+    uncounted work too, the first of which has not yet got what stays.
     """
 
-    def __init__(self, *, anonymous: bool = False) -> None:
+    def __init__(self, *, anonymous: bool = False, cold: bool = False) -> None:
+        self._cold = cold
         self.seconds: list[float] = []
         self.peak = 0
         self._field = "RssAnon" if anonymous else "VmRSS"
@@ -41,7 +43,8 @@ class Measured:
             seconds = time.perf_counter() - start
             done.set()
             watcher.join()
-        self.peak = max(self.peak, peak[0])  # of uncounted work too: the first has not yet got the memory that stays
+        if counted or self._cold:
+            self.peak = max(self.peak, peak[0])
         if counted:
             self.seconds.append(seconds)
 
