@@ -14,8 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from actlas.pipeline.configuration import FAMILY, effective, geometry
-from actlas.pipeline.configuration import Geometry as Geometry  # part of what a model is
+from actlas.pipeline.configuration import FAMILY, Geometry, effective, geometry
 from actlas.pipeline.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
 from actlas.store.schema import canonical

@@ -22,7 +22,7 @@ from actlas.analysis.cosine import BLOCKS, cosine_blocks
 from actlas.analysis.cosine_tiles import HIGH
 from actlas.analysis.tokens import Selection, Target, select_tokens
 from actlas.analysis.variance import PROJECTIONS
-from actlas.pipeline.models import Geometry
+from actlas.pipeline.configuration import Geometry
 from actlas.scripts.bench.measuring import HEADER, Measured
 from actlas.scripts.bench.synthetic import WORD, labels_of, random_run
 from actlas.scripts.terminal import table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actlas.pipeline.models import Geometry
+from actlas.pipeline.configuration import Geometry
 from actlas.pipeline.sites import layout
 from actlas.store.catalog import Store
 from actlas.store.commit import publish, stem
