@@ -21,7 +21,7 @@ import numpy.typing as npt
 import xxhash
 
 from actlas.store.errors import DamagedStore
-from actlas.store.schema import NUMPY_VIEW, SiteLayout, StoredSite
+from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 
 #: maps of shards in use, one a file however many of its blocks are alive: each map holds a file descriptor
 _MAPS: WeakValueDictionary[tuple[Path, int, int, int], mmap.mmap] = WeakValueDictionary()
@@ -30,31 +30,39 @@ MOST_MAPS = 128  # files mapped at a time, of the 256 that macOS lets a process 
 
 @dataclass(frozen=True)
 class Piece:
-    """One site of one unit: the file, its committed size, and where the site lies in it."""
+    """Blocks of one site of one unit: the file, its committed size, where the site lies in it, how many blocks count."""
 
     path: Path
     size: int
     stored: StoredSite
+    blocks: int  # the first ones of ``stored``: a variant shares those with its baseline, and its own follow
 
 
 @dataclass(frozen=True)
 class SiteBlocks:
-    """One site of a whole run, units in order; ``check`` compares each block with its checksum when it is read."""
+    """One site of a whole run: for each unit, in order, the pieces its blocks lie in.
 
-    pieces: tuple[Piece, ...]
+    ``check`` compares each block with its checksum when it is read.
+    """
+
+    units: tuple[tuple[Piece, ...], ...]
     check: bool
 
     @property
     def layout(self) -> SiteLayout:
-        """Layout of the first unit; the others differ in their tokens alone."""
-        return self.pieces[0].stored.layout
+        """Layout of a piece of the first unit; the others differ in their tokens and blocks alone."""
+        return self.units[0][-1].stored.layout
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Tokens of each unit."""
+        return tuple(pieces[-1].stored.layout.block_shape[0] for pieces in self.units)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape over the whole run."""
-        axis, shape = self._token_axis, list(self.layout.shape)
-        shape[axis] = sum(piece.stored.layout.shape[axis] for piece in self.pieces)
-        return tuple(shape)
+        shape = (sum(self.tokens), *self.layout.block_shape[1:])
+        return (sum(piece.blocks for piece in self.units[0]), *shape) if self._blocked else shape
 
     @property
     def ndim(self) -> int:
@@ -67,26 +75,30 @@ class SiteBlocks:
         return np.dtype(np.float32)
 
     @property
-    def _token_axis(self) -> int:
-        return self.layout.dims.index("token")
+    def _blocked(self) -> bool:
+        return self.layout.dims[0] in BLOCK_DIMS
 
     def lazy(self, name: str) -> da.Array:
         """Return the dask array, one chunk per (layer, unit)."""
-        chunks: list[tuple[int, ...]] = [(size,) for size in self.layout.shape]
-        if self._token_axis:
-            chunks[0] = (1,) * self.layout.shape[0]
-        chunks[self._token_axis] = tuple(piece.stored.layout.shape[self._token_axis] for piece in self.pieces)
+        chunks: list[tuple[int, ...]] = [self.tokens, *((size,) for size in self.layout.block_shape[1:])]
+        if self._blocked:
+            chunks.insert(0, (1,) * self.shape[0])
         # a getter that dask does not know keeps it from handing us any selection but whole chunks
         array: da.Array = da.from_array(self, chunks=tuple(chunks), name=name, getitem=_read, meta=np.empty((), np.float32))
         return array
 
     def __getitem__(self, key: tuple[slice, ...]) -> npt.NDArray[np.float32]:
         """Return one chunk of ``lazy``."""
-        starts = np.cumsum([0, *(piece.stored.layout.shape[self._token_axis] for piece in self.pieces)])
-        piece = self.pieces[int(np.searchsorted(starts, key[self._token_axis].start, side="right")) - 1]
-        block = key[0].start if self._token_axis else 0
-        rows = read_block(piece, block, self.check)
-        return rows[np.newaxis] if self._token_axis else rows
+        ends = np.cumsum(self.tokens)
+        pieces = self.units[int(np.searchsorted(ends, key[int(self._blocked)].start, side="right"))]
+        if not self._blocked:
+            return read_block(pieces[0], 0, self.check)
+        block = key[0].start
+        for piece in pieces:
+            if block < piece.blocks:
+                break
+            block -= piece.blocks
+        return read_block(piece, block, self.check)[np.newaxis]
 
 
 def _read(blocks: SiteBlocks, key: tuple[slice, ...], *_: Any) -> npt.NDArray[np.float32]:
@@ -101,7 +113,8 @@ def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.
     layout = piece.stored.layout
     stored = _map(piece, block)
     if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
-        raise DamagedStore(f"{piece.path}: {layout.site}[{block}] was altered (checksum differs): see `actlas verify`")
+        place = f"{layout.site}[{layout.first + block}]"
+        raise DamagedStore(f"{piece.path}: {place} was altered (checksum differs): see `actlas verify`")
     if layout.dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)
@@ -133,6 +146,6 @@ def _mapped(path: Path, found: os.stat_result) -> mmap.mmap | None:
     return mapped
 
 
-def lazy_site(name: str, pieces: Sequence[Piece], check: bool) -> da.Array:
+def lazy_site(name: str, units: Sequence[tuple[Piece, ...]], check: bool) -> da.Array:
     """Return one site of a run as a dask array named ``name`` (deterministic, so equal views are one)."""
-    return SiteBlocks(tuple(pieces), check).lazy(name)
+    return SiteBlocks(tuple(units), check).lazy(name)

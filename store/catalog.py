@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from actlas.store.commit import RUN_ID
 from actlas.store.durable import make_folder, publish_bytes
 from actlas.store.errors import DamagedStore, UsageError, unknown
 from actlas.store.leftovers import workspace
@@ -13,7 +14,6 @@ from actlas.store.run import Run
 from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-RUN_ID = re.compile(r"[0-9a-f]{16}")
 DIGEST = re.compile(r"[0-9a-f]{24,}")
 SHORTEST_PREFIX = 4
 ABSENT = "absent"  # stands for a field that only the other specification has

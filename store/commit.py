@@ -13,6 +13,7 @@ from actlas.store.schema import Commit, canonical, seal, unseal
 
 SUFFIX = ".json"
 FILE = re.compile(r"[A-Za-z0-9-]+\.h5")  # a shard's name, never a path
+RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def stem(unit: int, sites: Iterable[str]) -> str:
@@ -26,7 +27,7 @@ def publish(run_folder: Path, shard: Path, commit: Commit) -> bool:
     target = run_folder / "shards" / commit.file
     if not publish_file(shard, target):
         raise DamagedStore(f"{target} exists although its name is new each time: the store was written by something else")
-    name = run_folder / "commits" / (stem(commit.unit.number, commit.sites) + SUFFIX)
+    name = run_folder / "commits" / (stem(commit.unit.number, commit.holds) + SUFFIX)
     if publish_bytes(seal(commit.to_json()), name, aside=shard.parent):
         return True
     target.unlink()
@@ -47,4 +48,8 @@ def read_commit(path: Path) -> Commit:
         raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): remove it and extract again") from error
     if not FILE.fullmatch(str(commit.file)):
         raise DamagedStore(f"{path} names a file outside its run: {commit.file!r}")
+    for site, shared in commit.shared.items():
+        own = commit.sites.get(site)
+        if not RUN_ID.fullmatch(str(shared.run)) or (own and own.layout.first != len(shared.checksums)):
+            raise DamagedStore(f"{path}: {site} does not go on where its baseline's blocks end: remove it and extract again")
     return commit

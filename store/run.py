@@ -16,10 +16,12 @@ from actlas.store.commit import read_commits
 from actlas.store.digest import rest_checksum
 from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
-from actlas.store.schema import BLOCK_DIMS, Commit, Json, StoredLabel, Unit, identity, unseal
+from actlas.store.schema import BLOCK_DIMS, Commit, Json, SharedSite, StoredLabel, Unit, identity, unseal
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from actlas.store.blocks import Piece
 
 
 class Run:
@@ -70,7 +72,7 @@ class Run:
 
     def refresh(self) -> None:
         """Forget the commits, to see those made since."""
-        for cached in ("commits", "labels", "_of_unit"):
+        for cached in ("commits", "labels", "baseline", "_of_unit"):
             self.__dict__.pop(cached, None)
 
     @property
@@ -81,7 +83,7 @@ class Run:
 
     def held(self, unit: int) -> frozenset[str]:
         """Sites that a unit has."""
-        return frozenset(site for commit in self._of_unit.get(unit, ()) for site in commit.sites)
+        return frozenset(site for commit in self._of_unit.get(unit, ()) for site in commit.holds)
 
     def missing(self, sites: Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
         """Return the units that lack some of ``sites``, each with what it lacks."""
@@ -117,16 +119,16 @@ class Run:
             self._check_labels()
         variables = {}
         for site in wanted:
-            pieces = [self._piece(unit, site) for unit in self.units]
-            layout = pieces[0].stored.layout
+            units = [self.pieces(unit, site) for unit in self.units]
+            layout = units[0][-1].stored.layout
             # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
-            array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), pieces, check)}", pieces, check)
+            array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), units, check)}", units, check)
             variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
         return xr.Dataset(variables, coords=self._coordinates(variables), attrs={"run": self.id, "name": self.name})
 
     def require(self, sites: Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
-        held = frozenset(site for commit in self.commits for site in commit.sites)
+        held = frozenset(site for commit in self.commits for site in commit.holds)
         wanted = tuple(sites)
         for site in wanted:
             if site not in held:
@@ -155,11 +157,51 @@ class Run:
             raise IncompleteRun(f"run {self.name} lacks unit {unit.number}: run its `actlas extract` command again")
         return self._of_unit[unit.number][0]
 
-    def _piece(self, unit: Unit, site: str) -> Any:
+    def pieces(self, unit: Unit, site: str) -> tuple[Piece, ...]:
+        """Return where a site of a unit lies: what a variant shares with its baseline, then what is its own.
+
+        Raises DamagedStore where the baseline no longer has the blocks that are shared.
+        """
         from actlas.store.blocks import Piece
 
-        commit = next(commit for commit in self._of_unit[unit.number] if site in commit.sites)
-        return Piece(self.path(commit), commit.size, commit.sites[site])
+        commit = self._holder(unit, site)
+        own, shared = commit.sites.get(site), commit.shared.get(site)
+        pieces = () if own is None else (Piece(self.path(commit), commit.size, own, own.layout.blocks),)
+        return pieces if shared is None else (self._shared(unit, site, shared), *pieces)
+
+    def _holder(self, unit: Unit, site: str) -> Commit:
+        return next(commit for commit in self._of_unit[unit.number] if site in commit.holds)
+
+    @cached_property
+    def baseline(self) -> Run | None:
+        """Of a variant: the run without its edits; None where that is not in the store, and for a run without edits.
+
+        Raises DamagedStore if it is there and cannot be read.
+        """
+        if not self.specification.get("edits"):
+            return None
+        folder = self.folder.parent / identity({**self.specification, "edits": []})
+        return Run(folder) if (folder / "run.json").is_file() else None
+
+    def _shared(self, unit: Unit, site: str, shared: SharedSite) -> Piece:
+        from actlas.store.blocks import Piece
+
+        remedy = "restore it from a copy, or remove this run and make both again"
+        baseline = self.baseline
+        if baseline is None or baseline.id != shared.run:
+            raise DamagedStore(f"run {self.name} needs blocks of its baseline {shared.run}, which is not there: {remedy}")
+        if unit not in baseline.units or site not in baseline.held(unit.number):
+            raise DamagedStore(
+                f"run {self.name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "
+                "run the baseline's `actlas extract` command again"
+            )
+        commit = baseline._holder(unit, site)
+        stored = commit.sites[site]
+        if stored.checksums[: len(shared.checksums)] != shared.checksums:
+            raise DamagedStore(
+                f"run {self.name} was made with other values of {site} than {baseline.path(commit)} has now: {remedy}"
+            )
+        return Piece(baseline.path(commit), commit.size, stored, len(shared.checksums))
 
     def _coordinates(self, variables: Mapping[str, xr.Variable]) -> dict[str, Any]:
         labels = self.labels

@@ -39,6 +39,7 @@ class SiteLayout:
     shape: tuple[int, ...]
     dtype: StoredDtype
     description: str
+    first: int = 0  # layer or depth of the first block; a variant's shard begins where it leaves its baseline
 
     @property
     def blocks(self) -> int:
@@ -76,6 +77,17 @@ class StoredSite:
 
 
 @dataclass(frozen=True)
+class SharedSite:
+    """The first blocks of a site of a variant: those of the same unit of its baseline, whatever file they lie in.
+
+    By content, not by file: a baseline may be packed, or damaged and extracted again, as long as the numbers are the same.
+    """
+
+    run: str
+    checksums: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StoredLabel:
     """A small variable (token id, text, a column) in a committed shard."""
 
@@ -108,6 +120,13 @@ class Commit:
     rest: str  # XXH3-64 of all bytes of the file outside the sites
     provenance: Json
     edits: list[Json] = field(default_factory=list)  # the proof of each edit
+    upstream: Json = field(default_factory=dict)  # how what comes before the first edit was compared with the baseline
+    shared: Mapping[str, SharedSite] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """Sites this commit makes part of the run, its own and those shared to the last block."""
+        return frozenset(self.sites) | frozenset(self.shared)
 
     def to_json(self) -> Json:
         """Return the JSON form, checksum left out."""
@@ -125,7 +144,8 @@ class Commit:
             name: StoredLabel(tuple(label["dims"]), tuple(label["shape"]), label["dtype"], int(label["offset"]))
             for name, label in fields.pop("labels").items()
         }
-        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, **fields)
+        shared = {name: SharedSite(site["run"], tuple(site["checksums"])) for name, site in fields.pop("shared", {}).items()}
+        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, shared=shared, **fields)
 
 
 def _layout(record: Json) -> SiteLayout:

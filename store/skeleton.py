@@ -84,9 +84,8 @@ def write_skeleton(image: Image, layouts: Sequence[SiteLayout], labels: Labels, 
     with h5netcdf.File(image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
         file.attrs.update({"Conventions": "CF-1.11", **attributes})
         file.dimensions = _dimensions(layouts, labels)
-        for name in BLOCK_DIMS:
-            if name in file.dimensions:
-                _write_small(file, name, (name,), np.arange(file.dimensions[name].size, dtype=np.int32))
+        for name, first in {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}.items():
+            _write_small(file, name, (name,), np.arange(first, first + file.dimensions[name].size, dtype=np.int32))
         _write_labels(file, labels)
         for layout in layouts:
             _allocate(file, layout)

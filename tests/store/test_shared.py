@@ -1,0 +1,149 @@
+"""Variants share the blocks before their first edit with their baseline; what is gone is never read as anything."""
+
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actlas.store import DamagedStore, Store
+from actlas.store.checking import verify
+from actlas.store.commit import publish, stem
+from actlas.store.leftovers import workspace
+from actlas.store.schema import BLOCK_DIMS, Commit, SharedSite
+from actlas.store.shard import ShardWriter
+from tests.store.making import Content, flip, layouts, make_run, narrowed, shards
+
+FIRST = {"layer": 1, "depth": 2}
+
+
+def make_variant(path, baseline, before: Content, after: Content, first=FIRST):
+    """Store a run that has the baseline's blocks before ``first`` and those of ``after`` from there on."""
+    store = Store(path)
+    run = store.add({**baseline.specification, "edits": ["skip:block=1"]}, {"created": "2026-01-02"}, after.plan)
+    for unit in after.plan:
+        own, shared = [], {}
+        for layout in layouts(after, unit, after.dtypes):
+            start = first.get(layout.dims[0], 0)
+            if start < layout.blocks or layout.dims[0] not in BLOCK_DIMS:
+                sizes = (layout.shape[0] - start, *layout.shape[1:]) if layout.dims[0] in BLOCK_DIMS else layout.shape
+                own.append(type(layout)(layout.site, layout.dims, sizes, layout.dtype, layout.description, start))
+            if start:
+                stored = baseline.pieces(unit, layout.site)[0].stored
+                shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
+        with workspace(run.folder) as work:
+            shard = work.folder / f"{stem(unit.number, after.dtypes)}-{work.token}.h5"
+            labels = after.labels.sentences(unit.first, unit.sentences)
+            writer = ShardWriter(shard, own, labels, {})
+            for layout in own:
+                values = after.values[layout.site]
+                for block in range(layout.blocks):
+                    of_block = values[layout.first + block] if layout.dims[0] in BLOCK_DIMS else values
+                    writer.write(layout.site, block, unit.tokens, [narrowed(of_block[after.rows(unit)], layout.dtype)])
+            record = writer.finish()
+            commit = Commit(
+                run.id, unit, shard.name, record.size, record.sites, record.labels, record.rest, {"by": "a test"}, shared=shared
+            )
+            assert publish(run.folder, shard, commit)
+    run.refresh()
+    return run
+
+
+@pytest.fixture
+def pair(tmp_path):
+    before, after = Content(seed=1), Content(seed=2)
+    baseline = make_run(tmp_path / "store", before, edits=[])
+    return baseline, make_variant(tmp_path / "store", baseline, before, after), before, after
+
+
+def stored_bytes(run):
+    return sum(site.layout.nbytes for commit in run.commits for site in commit.sites.values())
+
+
+def joined(before, after, site, first=FIRST):
+    values = after.values[site].copy()
+    dim = {"resid": "depth", "q": "layer", "attn_out": "layer"}.get(site)
+    if dim:
+        values[: first[dim]] = before.values[site][: first[dim]]
+    return values
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_variant_reads_its_baselines_blocks_and_then_its_own(pair, check):
+    baseline, variant, before, after = pair
+    dataset = variant.dataset(check=check)
+    for site in after.dtypes:
+        np.testing.assert_array_equal(dataset[site].values, joined(before, after, site))
+    np.testing.assert_array_equal(dataset["depth"], np.arange(4))
+    assert variant.sites == baseline.sites
+    assert [checked.problems for checked in verify(variant)] == [()] * 3
+    assert stored_bytes(variant) < 0.7 * stored_bytes(baseline)
+
+
+@settings(max_examples=20, deadline=None)
+@given(first=st.fixed_dictionaries({"layer": st.integers(0, 3), "depth": st.integers(0, 4)}))
+def test_any_number_of_blocks_can_be_shared(first, tmp_path_factory):
+    path = tmp_path_factory.mktemp("shared") / "store"
+    before, after = Content(seed=1), Content(seed=2)
+    variant = make_variant(path, make_run(path, before, edits=[]), before, after, first)
+    dataset = variant.dataset()
+    for site in after.dtypes:
+        np.testing.assert_array_equal(dataset[site].values, joined(before, after, site, first))
+
+
+def test_a_variants_shard_says_which_blocks_it_has(pair):
+    _, variant, _, after = pair
+    with xr.open_dataset(shards(variant)[0], engine="h5netcdf") as dataset:
+        assert dataset["depth"].values.tolist() == [2, 3]
+        assert dataset["layer"].values.tolist() == [1, 2]
+        np.testing.assert_array_equal(dataset["resid"].values, after.values["resid"][2:, after.rows(after.plan[0])])
+
+
+def test_a_baseline_that_is_gone_is_an_error_that_names_it(pair):
+    baseline, variant, _, _ = pair
+    shutil.rmtree(baseline.folder)
+    again = Store(variant.folder.parent.parent).run(variant.id)
+    with pytest.raises(DamagedStore, match=f"needs blocks of its baseline {baseline.id}, which is not there"):
+        again.dataset(["resid"])
+    assert again.dataset(["nll"])["nll"].size  # nothing of it is shared
+    assert all("which is not there" in checked.problems[0] for checked in verify(again))
+
+
+def test_a_baselines_shard_that_is_gone_is_an_error_that_names_it(pair):
+    baseline, variant, _, _ = pair
+    shard = shards(baseline)[1]
+    shard.unlink()
+    with pytest.raises(DamagedStore, match=f"{shard.name} is missing"):
+        variant.dataset(["resid"])["resid"].values  # noqa: B018  # computes
+    assert [bool(checked.problems) for checked in verify(variant)] == [False, True, False]
+
+
+def test_an_altered_shared_block_is_reported_for_the_variant_too(pair):
+    baseline, variant, _, _ = pair
+    commit = baseline.commits[2]
+    flip(baseline.path(commit), commit.sites["resid"].offset + 1)
+    found = [checked.problems for checked in verify(variant)]
+    assert found[:2] == [(), ()]
+    assert "resid[0] was altered" in found[2][0]
+    with pytest.raises(DamagedStore, match=r"resid\[0\] was altered"):
+        variant.dataset(["resid"], check=True)["resid"].values  # noqa: B018  # computes
+
+
+def test_a_block_of_the_baseline_that_is_not_shared_is_none_of_the_variants_business(pair):
+    baseline, variant, _, _ = pair
+    commit = baseline.commits[0]
+    site = commit.sites["resid"]
+    flip(baseline.path(commit), site.offset + 2 * site.layout.block_bytes)
+    assert not any(checked.problems for checked in verify(variant))
+    assert any(checked.problems for checked in verify(baseline))
+
+
+def test_a_baseline_with_other_values_is_not_taken_for_the_old_one(pair):
+    baseline, variant, _, _ = pair
+    shutil.rmtree(baseline.folder)
+    make_run(variant.folder.parent.parent, Content(seed=3), edits=[])
+    again = Store(variant.folder.parent.parent).run(variant.id)
+    with pytest.raises(DamagedStore, match="was made with other values of resid"):
+        again.dataset(["resid"])
