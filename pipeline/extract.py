@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from actlas.pipeline.course import Course
 from actlas.pipeline.forward import Extractor, out_of_memory
 from actlas.pipeline.models import load
 from actlas.pipeline.plan import Plan
@@ -16,7 +17,7 @@ from actlas.pipeline.transfer import CudaTransfer, HostTransfer, Transfer, Write
 from actlas.store.commit import publish, stem
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.leftovers import Workspace, workspace
-from actlas.store.schema import Commit, Json, Unit
+from actlas.store.schema import Commit, Json, SharedSite, Unit
 from actlas.store.shard import ShardWriter
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Wa
     tally = Tally(device=_device_name(device))
     with workspace(run.folder) as work, WriteQueue() as writes:
         transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
-        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored, watch.stopped)
-        loop = _Loop(plan, run, work, writes, extractor, tally, watch)
+        course = _course(plan, run)
+        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored, watch.stopped, course)
+        loop = _Loop(plan, run, work, writes, extractor, course, tally, watch)
         for unit, sites in plan.missing:
             loop.compute(unit, sites)
         start = time.perf_counter()
@@ -106,6 +108,25 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def _course(plan: Plan, run: Run) -> Course | None:
+    """Return the way of a variant, None for a run without edits; raises StoreError where the baseline is not there."""
+    if plan.branch is None:
+        return None
+    if run.baseline is None:
+        raise StoreError(f"the baseline of run {run.name} is not in the store: extract without edits first")
+    options = plan.options
+    return Course(plan.branch, plan.model.geometry, run.baseline, computed=options.dtype, stored=options.stored)
+
+
+@dataclass(frozen=True)
+class _Proven:
+    """What a variant's commit says beside its numbers; all empty for a run without edits."""
+
+    edits: list[Json]
+    upstream: Json
+    shared: dict[str, SharedSite]
+
+
 @dataclass
 class _Loop:
     """One extraction under way: a unit is computed while the one before it is synced and committed."""
@@ -115,6 +136,7 @@ class _Loop:
     work: Workspace
     writes: WriteQueue
     extractor: Extractor
+    course: Course | None  # of a variant
     tally: Tally
     watch: Watch
 
@@ -125,8 +147,11 @@ class _Loop:
         opened = time.perf_counter()
         try:
             labels = self.plan.tokens.labels.sentences(unit.first, unit.sentences)
-            self.extractor.run(labels, sites, writer, self.writes)
-            self.writes.submit(0, lambda: self._commit(unit, writer))
+            self.extractor.run(unit, labels, sites, writer, self.writes)
+            edits, upstream = self.course.proof() if self.course else ([], {})
+            shared = self.course.shared(unit, sites) if self.course else {}
+            proven = _Proven(edits, upstream, shared)
+            self.writes.submit(0, lambda: self._commit(unit, writer, proven))
         except BaseException:
             self.writes.settle()
             writer.drop()
@@ -141,7 +166,7 @@ class _Loop:
             path, self.plan.layouts(unit, sites), labels, {"actlas_run": self.run.id, "actlas_unit": str(unit.number)}
         )
 
-    def _commit(self, unit: Unit, writer: ShardWriter) -> None:
+    def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
         """Sync, publish, count. Runs in the writer thread."""
         self.writes.flushed()
         record = writer.finish()
@@ -154,6 +179,9 @@ class _Loop:
             labels=record.labels,
             rest=record.rest,
             provenance=self._provenance(),
+            edits=proven.edits,
+            upstream=proven.upstream,
+            shared=proven.shared,
         )
         if publish(self.run.folder, writer.path, commit):
             self.tally.units += 1

@@ -10,18 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.hooks import run_captured
+from actlas.pipeline.interventions import Batch
 from actlas.pipeline.plan import LOSS_CHUNK
 from actlas.pipeline.sites import Place, places
 from actlas.pipeline.transfer import Transfer, narrowed, real_rows
 from actlas.store.errors import StoreError
 from actlas.store.labels import Labels
-from actlas.store.schema import StoredDtype
+from actlas.store.schema import StoredDtype, Unit
 
 if TYPE_CHECKING:
     import torch
     from transformers import GPT2LMHeadModel
 
     from actlas.pipeline.configuration import Geometry
+    from actlas.pipeline.course import Course
     from actlas.pipeline.transfer import WriteQueue
     from actlas.store.shard import ShardWriter
 
@@ -30,10 +32,18 @@ class Extractor:
     """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
 
     def __init__(
-        self, model: GPT2LMHeadModel, geometry: Geometry, transfer: Transfer, stored: StoredDtype, stopped: Callable[[], bool]
+        self,
+        model: GPT2LMHeadModel,
+        geometry: Geometry,
+        transfer: Transfer,
+        stored: StoredDtype,
+        stopped: Callable[[], bool],
+        course: Course | None = None,
     ) -> None:
+        """Take the model; ``course`` is the way of a variant, None for a run without edits."""
         import torch
 
+        self._course = course
         self._stopped = stopped
         self._model = model
         self._geometry = geometry
@@ -41,13 +51,13 @@ class Extractor:
         self._stored: torch.dtype = getattr(torch, stored)
         self.parts = 1  # batches a unit is cut into
 
-    def run(self, labels: Labels, sites: Sequence[str], writer: ShardWriter, writes: WriteQueue) -> None:
-        """Compute ``sites`` for the sentences of ``labels`` and queue every row for ``writer``.
+    def run(self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter, writes: WriteQueue) -> None:
+        """Compute ``sites`` of ``unit``, whose labels are ``labels``, and queue every row for ``writer``.
 
         Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
         KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
-        while not self._attempt(labels, sites, writer):
+        while not self._attempt(unit, labels, sites, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
                     "out of memory with one sentence at a time: use a shorter one, a smaller --dtype or another --device"
@@ -57,35 +67,41 @@ class Extractor:
             _free_device_memory()
             writer.restart()
 
-    def _attempt(self, labels: Labels, sites: Sequence[str], writer: ShardWriter) -> bool:
+    def _attempt(self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter) -> bool:
         """Return whether it went through; on False nothing of the failed pass is referred to any more."""
         wanted = places(sites, self._geometry)
+        first = 0
+        if self._course:
+            self._course.begin(unit)
         try:
-            for batch in _batches(labels, self.parts):
-                self._forward(batch, wanted, writer)
+            for part in _batches(labels, self.parts):
+                self._forward(Batch(padded_ids(part), tuple(part.row_size.tolist())), first, wanted, writer)
+                first += part.tokens
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
             return False
         return True
 
-    def _forward(self, batch: Labels, wanted: Sequence[Place], writer: ShardWriter) -> None:
+    def _forward(self, batch: Batch, first: int, wanted: Sequence[Place], writer: ShardWriter) -> None:
         import torch
 
-        lengths = [int(length) for length in batch.row_size]
-        token_ids = torch.from_numpy(padded_ids(batch)).to(self._model.device)
+        token_ids = torch.from_numpy(batch.token_ids).to(self._model.device)
 
         def sink(place: Place, value: torch.Tensor) -> None:
             if self._stopped():
                 raise KeyboardInterrupt
             if place.site.loss:
-                value = token_loss(self._model, value, token_ids, lengths)
+                value = token_loss(self._model, value, token_ids, batch.lengths)
             else:
                 value = narrowed(value, self._stored, place)
-            self._transfer.send(writer, place, value, lengths)
+            self._transfer.send(writer, place, value, batch.lengths)
 
         with torch.inference_mode():
-            run_captured(self._model, token_ids, wanted, sink)
+            if self._course:
+                self._course.forward(self._model, batch, first, wanted, sink)
+            else:
+                run_captured(self._model, token_ids, wanted, sink)
 
 
 def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:

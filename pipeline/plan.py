@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
+from actlas.pipeline.branch import Branch
+from actlas.pipeline.edits import STREAM, Edit, edit_text
 from actlas.pipeline.models import ModelFolder
-from actlas.pipeline.sites import SITES_VERSION, layout
+from actlas.pipeline.sites import SITES, SITES_VERSION, layout
 from actlas.pipeline.tokens import Tokenized
 from actlas.pipeline.transfer import QUEUE_BYTES
 from actlas.pipeline.units import plan_units
@@ -33,6 +35,7 @@ class ExtractOptions:
     attention: Attention = "sdpa"
     unit_tokens: int = 2048  # of a batch, padding counted
     device: str = "auto"  # auto: a GPU where there is one
+    edits: tuple[Edit, ...] = ()  # of a variant
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside what is possible."""
@@ -67,6 +70,8 @@ class Plan:
     model: ModelFolder
     tokens: Tokenized
     options: ExtractOptions
+    branch: Branch | None = None  # of a variant
+    baseline: Plan | None = None  # of a variant: the run it starts from, with all it needs of it
 
     @property
     def run_id(self) -> str:
@@ -75,7 +80,8 @@ class Plan:
 
     def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
         """Return how the shard of ``sites`` of ``unit`` is laid out."""
-        return [layout(site, self.model.geometry, unit.tokens, self.options.stored) for site in sites]
+        whole = [layout(site, self.model.geometry, unit.tokens, self.options.stored) for site in sites]
+        return self.branch.own(whole) if self.branch else whole
 
     @property
     def missing_bytes(self) -> int:
@@ -108,8 +114,34 @@ class Plan:
 
 
 def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions) -> Plan:
-    """Work out the run and what it lacks. An older run's units stay as they are: its shards follow them."""
-    specification: Json = {
+    """Work out the run and what it lacks, for a variant also its baseline, which has its units.
+
+    An older run's units stay as they are: its shards follow them. Raises UsageError for edits that the model has no place for.
+    """
+    branch = Branch.of(options.edits, model.geometry) if options.edits else None
+    baseline = make_plan(store, model, tokens, source, _of_baseline(options)) if branch else None
+    specification = _specification(model, tokens, options, branch)
+    run = store.find(identity(specification)) if store else None
+    planned = baseline.units if baseline else plan_units(tokens.labels.row_size.tolist(), options.unit_tokens)
+    units = run.units if run else tuple(planned)
+    missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]
+    if run and baseline and missing and units != baseline.units:
+        raise UsageError(
+            f"run {run.name} was begun in other units than its baseline has now: remove {run.folder} to begin anew"
+        )
+    description = _description(model, tokens, source)
+    if run and missing:
+        tokens = _labelled_as(run, tokens, description["labels"])
+    return Plan(store, run, specification, description, units, tuple(missing), model, tokens, options, branch, baseline)
+
+
+def _of_baseline(options: ExtractOptions) -> ExtractOptions:
+    """Return the options of the run without edits: a variant shares its sites and starts from its residual."""
+    return replace(options, edits=(), sites=tuple(site for site in SITES if site in (STREAM, *options.sites)))
+
+
+def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOptions, branch: Branch | None) -> Json:
+    return {
         "format_version": FORMAT_VERSION,
         "sites_version": SITES_VERSION,
         "model": {"weights": model.weights_digest, "config": model.config_digest},
@@ -121,15 +153,8 @@ def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source
             "mode": "eval",
             "seed": None,
         },
-        "edits": [],
+        "edits": [edit_text(edit) for edit in branch.edits] if branch else [],
     }
-    run = store.find(identity(specification)) if store else None
-    units = run.units if run else tuple(plan_units(tokens.labels.row_size.tolist(), options.unit_tokens))
-    missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]
-    description = _description(model, tokens, source)
-    if run and missing:
-        tokens = _labelled_as(run, tokens, description["labels"])
-    return Plan(store, run, specification, description, units, tuple(missing), model, tokens, options)
 
 
 def _labelled_as(run: Run, tokens: Tokenized, labels: Json) -> Tokenized:

@@ -16,6 +16,11 @@ from actlas.store.schema import SiteLayout, StoredDtype
 #: changes when the meaning of a site changes; part of every run's identity
 SITES_VERSION = 1
 
+#: what carries the residual stream: the list of blocks, one of them (first argument: its input), and what leads to the first
+BLOCKS = "h"
+BLOCK = "h.{layer}"
+EMBEDDING = "drop"
+
 
 @dataclass(frozen=True)
 class Site:
@@ -30,6 +35,7 @@ class Site:
     part: int | None = None  # third of a fused output of 3 · d_model columns
     last: str | None = None  # module of the last depth, where a site has one more than there are blocks
     loss: bool = False  # the token loss computed from the tensor, not the tensor itself
+    editable: bool = True  # False: changing the tensor here would change only one of those who read it
 
 
 _GPT2 = (
@@ -49,6 +55,7 @@ _GPT2 = (
         "in",
         "residual stream between attention and MLP",
         ("hook_resid_mid",),
+        editable=False,
     ),
     Site(
         "q",
@@ -119,6 +126,7 @@ _GPT2 = (
         "-log p(token | before) in nats, NaN at position 0",
         ("loss_per_token",),
         loss=True,
+        editable=False,
     ),
 )
 SITES: Mapping[str, Site] = {site.name: site for site in _GPT2}

@@ -71,13 +71,16 @@ class ShardWriter:
     def restart(self) -> None:
         """Forget all rows, to write the shard again from the first one."""
         self._blocks = {
-            (site, block): _Block(self._offsets[site] + block * layout.block_bytes, 0, xxhash.xxh3_64())
+            (site, layout.first + block): _Block(self._offsets[site] + block * layout.block_bytes, 0, xxhash.xxh3_64())
             for site, layout in self._layouts.items()
             for block in range(layout.blocks)
         }
 
     def write(self, site: str, block: int, rows: int, buffers: Sequence[npt.NDArray[Any]]) -> None:
-        """Append ``rows`` tokens to a block: the bytes of ``buffers``, C-contiguous, in the site's stored dtype."""
+        """Append ``rows`` tokens to a block: the bytes of ``buffers``, C-contiguous, in the site's stored dtype.
+
+        block: its layer or depth, 0 for a site that has neither.
+        """
         layout, state = self._layouts[site], self._blocks[site, block]
         views = [buffer.data.cast("B") for buffer in buffers]
         given = sum(len(view) for view in views)
@@ -98,7 +101,7 @@ class ShardWriter:
         if short:
             raise ValueError(f"blocks not written to the end: {short[:3]}, {len(short)} in all")
         sites = {
-            site: StoredSite(layout, self._offsets[site], tuple(self._digests(site, layout.blocks)))
+            site: StoredSite(layout, self._offsets[site], tuple(self._digests(layout)))
             for site, layout in self._layouts.items()
         }
         os.fsync(self._descriptor)
@@ -107,8 +110,8 @@ class ShardWriter:
         self._descriptor = -1
         return ShardRecord(self.size, sites, self._labels, rest)
 
-    def _digests(self, site: str, blocks: int) -> Iterable[str]:
-        return (self._blocks[site, block].hash.hexdigest() for block in range(blocks))
+    def _digests(self, layout: SiteLayout) -> Iterable[str]:
+        return (self._blocks[layout.site, layout.first + block].hash.hexdigest() for block in range(layout.blocks))
 
     def drop(self) -> None:
         """Close and remove an unfinished file; nothing happens to a finished one."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from actlas.pipeline.edits import parse_edit
 from actlas.pipeline.extract import Tally, extract
 from actlas.pipeline.models import resolve
 from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
@@ -25,3 +26,9 @@ def extract_texts(store: Path, model: Path, texts, sites=ALL_SITES, **options) -
     run = Store(store).add(plan.specification, plan.description, plan.units)
     tally = extract(plan, run)
     return Store(store).run(run.id), tally
+
+
+def extract_variant(store: Path, model: Path, texts, edits, sites=ALL_SITES, **options) -> Run:
+    """Extract ``texts`` with ``edits``, given as text, the baseline first where it is missing; return the run, opened anew."""
+    extract_texts(store, model, texts, tuple(site for site in ALL_SITES if site in ("resid", *sites)), **options)
+    return extract_texts(store, model, texts, sites, edits=tuple(parse_edit(text) for text in edits), **options)[0]

@@ -30,38 +30,49 @@ def attention(q, k, v):
     return np.einsum("hqk,khd->qhd", pattern, v)
 
 
-def activations(weights, token_ids, heads, epsilon=1e-5):
-    """Return every site of one sentence: name → array with the dims of the store, (layer or depth, token, …)."""
+def unchanged(_site, _index, value, _source):
+    return value
+
+
+def activations(weights, token_ids, heads, epsilon=1e-5, change=unchanged):
+    """Return every site of one sentence: name → array with the dims of the store, (layer or depth, token, …).
+
+    change(site, index, value, source) returns what takes the place of a value; source: what went into the block that wrote it.
+    """
     w = {name.removeprefix("transformer."): np.asarray(value, dtype=np.float64) for name, value in weights.items()}
     layers = 1 + max(int(name.split(".")[1]) for name in w if name.startswith("h."))
     tokens, d_model = len(token_ids), w["wte.weight"].shape[1]
     by_head = (tokens, heads, d_model // heads)
     found = {name: [] for name in ("resid", "resid_mid", "q", "k", "v", "z", "attn_out", "mlp_pre", "mlp_post", "mlp_out")}
-    x = w["wte.weight"][token_ids] + w["wpe.weight"][:tokens]
+    x = change("resid", 0, w["wte.weight"][token_ids] + w["wpe.weight"][:tokens], None)
     for layer in range(layers):
         block = {name.removeprefix(f"h.{layer}."): value for name, value in w.items() if name.startswith(f"h.{layer}.")}
 
         def linear(x, name, block=block):
             return x @ block[f"{name}.weight"] + block[f"{name}.bias"]
 
+        def changed(site, value, source=None, layer=layer):
+            return change(site, layer, value, source)
+
         def norm(x, name, block=block):
             return layer_norm(x, block[f"{name}.weight"], block[f"{name}.bias"], epsilon)
 
         fused = linear(norm(x, "ln_1"), "attn.c_attn")
         q, k, v = (fused[:, part * d_model : (part + 1) * d_model].reshape(by_head) for part in range(3))
-        z = attention(q, k, v)
-        attn_out = linear(z.reshape(tokens, d_model), "attn.c_proj")
+        q, k, v = changed("q", q), changed("k", k), changed("v", v)
+        z = changed("z", attention(q, k, v))
+        attn_out = changed("attn_out", linear(z.reshape(tokens, d_model), "attn.c_proj"))
         mid = x + attn_out
-        mlp_pre = linear(norm(mid, "ln_2"), "mlp.c_fc")
-        mlp_post = gelu(mlp_pre)
-        mlp_out = linear(mlp_post, "mlp.c_proj")
+        mlp_pre = changed("mlp_pre", linear(norm(mid, "ln_2"), "mlp.c_fc"))
+        mlp_post = changed("mlp_post", gelu(mlp_pre))
+        mlp_out = changed("mlp_out", linear(mlp_post, "mlp.c_proj"))
         for name, value in (("resid", x), ("resid_mid", mid), ("q", q), ("k", k), ("v", v), ("z", z)):
             found[name].append(value)
         for name, value in (("attn_out", attn_out), ("mlp_pre", mlp_pre), ("mlp_post", mlp_post), ("mlp_out", mlp_out)):
             found[name].append(value)
-        x = mid + mlp_out
+        x = change("resid", layer + 1, mid + mlp_out, x)
     found["resid"].append(x)
-    final = layer_norm(x, w["ln_f.weight"], w["ln_f.bias"], epsilon)
+    final = change("final_norm", None, layer_norm(x, w["ln_f.weight"], w["ln_f.bias"], epsilon), None)
     return {name: np.stack(values) for name, values in found.items()} | {"final_norm": final, "nll": _loss(w, final, token_ids)}
 
 

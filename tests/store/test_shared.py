@@ -41,7 +41,9 @@ def make_variant(path, baseline, before: Content, after: Content, first=FIRST):
                 values = after.values[layout.site]
                 for block in range(layout.blocks):
                     of_block = values[layout.first + block] if layout.dims[0] in BLOCK_DIMS else values
-                    writer.write(layout.site, block, unit.tokens, [narrowed(of_block[after.rows(unit)], layout.dtype)])
+                    writer.write(
+                        layout.site, layout.first + block, unit.tokens, [narrowed(of_block[after.rows(unit)], layout.dtype)]
+                    )
             record = writer.finish()
             commit = Commit(
                 run.id, unit, shard.name, record.size, record.sites, record.labels, record.rest, {"by": "a test"}, shared=shared
