@@ -231,7 +231,8 @@ def _number(name: str, text: str, *, integer: bool) -> float:
 
 def _integer(name: str, text: str) -> int:
     if not re.fullmatch(r"\d+", text):
-        raise UsageError(f"{name}={text} is not a whole number from 0 on")
+        several = " (several at once: `actlas sweep`)" if re.search(r"[*|-]", text) else ""
+        raise UsageError(f"{name}={text} is not a whole number from 0 on{several}")
     return int(text)
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "extract": "Run sentences through a model once and keep the activations.",
     "ls": "List the runs of a store.",
     "show": "Show what a run is and what it holds.",
+    "sweep": "Extract many variants of a run, one model load, edits from one text.",
     "variance": "Variance and mean of target and control tokens, layer by layer.",
     "verify": "Check every stored byte against its checksum.",
 }

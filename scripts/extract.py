@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from actlas.pipeline.plan import ExtractOptions, Plan
+from actlas.pipeline.edits import in_order, parse_edit
+from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import DEFAULT_SITES, SITES, site_names
 from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_request
-from actlas.scripts.options import json_option, store_option
+from actlas.scripts.options import extraction_options, json_option
+from actlas.scripts.planned import missing_sites, nearest_text, plan_record, plan_text
+from actlas.scripts.proof import proof_lines, proof_record
 from actlas.scripts.terminal import echo_json, size
 from actlas.store.errors import IncompleteRun
-from actlas.store.schema import NUMPY_VIEW
 
 if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
     from actlas.store.run import Run
 
-DTYPES = tuple(NUMPY_VIEW)
-
 
 @click.command("extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
 @click.argument("sentences")
-@click.option(
-    "--model", default="demo", show_default=True, help="demo, a local folder, or a hub id (gpt2 … gpt2-xl, distilgpt2)."
-)
-@click.option("--revision", help="Commit, tag or branch of a hub model; the one that was used is recorded.")
-@store_option
+@extraction_options
 @click.option(
     "--site",
     "sites",
@@ -36,47 +32,43 @@ DTYPES = tuple(NUMPY_VIEW)
     metavar="SITE",
     help=f"What to keep; may be repeated.  [default: {' '.join(DEFAULT_SITES)}]",
 )
-@click.option("--name", help="Name of the run.  [default: file and model]")
-@click.option("--text-column", default="text", show_default=True, help="Column of a .csv or .jsonl that holds the sentence.")
-@click.option("--bos", is_flag=True, help="Put the model's BOS token in front of each sentence.")
-@click.option("--skip-bad", is_flag=True, help="Leave out lines that cannot be used, and list them.")
-@click.option("--unit-tokens", type=click.IntRange(1), default=2048, show_default=True, help="Tokens a batch, padding counted.")
-@click.option("--device", default="auto", show_default=True, help="auto (a GPU where there is one), cpu, cuda or cuda:N.")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Precision of the computation.")
-@click.option("--stored-dtype", type=click.Choice(DTYPES), help="Precision of the store.  [default: as computed]")
 @click.option(
-    "--attention",
-    type=click.Choice(["sdpa", "eager"]),
-    default="sdpa",
-    show_default=True,
-    help="Implementation of attention.",
+    "--edit",
+    "edits",
+    multiple=True,
+    metavar="EDIT",
+    help="Intervene, such as skip:block=5 or zero:site=z,layer=4,head=2; several act in one pass. The run without edits, if it "
+    "is not stored, is made first.",
 )
+@click.option("--name", help="Name of the run.  [default: file, model and edits]")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing.")
 @click.option("--cached-only", is_flag=True, help="Answer from the store or fail; never load the model.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
 @json_option
 def command(
-    sentences: str,
+    request: Request,
     sites: tuple[str, ...],
-    store_path: Path,
+    edits: tuple[str, ...],
+    name: str | None,
     dry_run: bool,
     cached_only: bool,
     quiet: bool,
     as_json: bool,
-    **chosen: Any,
 ) -> None:
     """Run SENTENCES through a model once and keep the activations of every layer.
 
     SENTENCES is a .txt file (a sentence a line), a .csv or .jsonl file, or - for lines on standard input.
     What is stored already is not computed again: the same command resumes, and further sites are added to the same run.
     """
-    numerics = {key: chosen.pop(key) for key in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")}
-    options = ExtractOptions(site_names(sites or DEFAULT_SITES), **numerics)
-    request = Request(sentences, store_path, options, **chosen)
+    options = replace(
+        request.options,
+        sites=site_names(sites or DEFAULT_SITES),
+        edits=in_order(parse_edit(text) for text in edits),
+    )
+    request = replace(request, options=options, name=name)
     planned = plan_request(request)
     echo_skipped(planned.skipped)
     if dry_run:
-        echo_json(_plan_record(planned.plan)) if as_json else click.echo(_plan_text(planned.plan))
+        echo_json(plan_record(planned.plan)) if as_json else click.echo(plan_text(planned.plan))
         return
     if cached_only and planned.plan.missing:
         raise IncompleteRun(_miss(planned.plan))
@@ -90,54 +82,16 @@ def _miss(plan: Plan) -> str:
     """Return one line: what is not stored, and what the nearest run differs in."""
     lacking = f"{len(plan.missing)} of {len(plan.units)} units"
     if plan.run:
-        return f"run {plan.run.name} lacks {' '.join(_sites(plan))} in {lacking}: leave --cached-only out to compute them"
-    return f"not stored: {_nearest(plan)}; leave --cached-only out to compute {lacking}"
-
-
-def _nearest(plan: Plan) -> str:
-    near = plan.nearest()
-    return f"the nearest run, {near[0].name}, differs in {'; '.join(near[1])}" if near else "the store has no run yet"
-
-
-def _sites(plan: Plan) -> list[str]:
-    return [site for site in SITES if any(site in sites for _, sites in plan.missing)]
-
-
-def _plan_text(plan: Plan) -> str:
-    state = "new" if not plan.run else "stored in part" if plan.missing else "stored"
-    lines = [
-        f"run         {plan.run.name if plan.run else plan.run_id}: {state}",
-        f"sentences   {len(plan.tokens.labels.text)}, {plan.tokens.labels.tokens} tokens in {len(plan.units)} units",
-        f"sites       {' '.join(plan.options.sites)}",
-        f"stored      {len(plan.units) - len(plan.missing)} of {len(plan.units)} units",
-    ]
-    if plan.missing:
-        lines.append(f"to compute  {' '.join(_sites(plan))} in {len(plan.missing)} units")
-        lines.append(f"to write    {size(plan.missing_bytes)}")
-        lines.append(f"memory      about {size(plan.memory_bytes)}")
-    if not plan.run:
-        lines.append(f"nearest     {_nearest(plan)}")
-    return "\n".join(lines)
-
-
-def _plan_record(plan: Plan) -> dict[str, Any]:
-    near = plan.nearest()
-    return {
-        "run": plan.run_id,
-        "sentences": len(plan.tokens.labels.text),
-        "tokens": plan.tokens.labels.tokens,
-        "sites": list(plan.options.sites),
-        "units": len(plan.units),
-        "missing": {"units": len(plan.missing), "sites": _sites(plan), "bytes": plan.missing_bytes},
-        "memory_bytes": plan.memory_bytes,
-        "nearest": {"run": near[0].name, "differs": near[1]} if near else None,
-    }
+        return (
+            f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave --cached-only out to compute them"
+        )
+    return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {lacking}"
 
 
 def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     head = f"run {run.name} ({run.id}): {run.sentences} sentences, {run.tokens} tokens, sites {' '.join(plan.options.sites)}"
     if tally is None:
-        return f"{head}\nall stored already: nothing computed"
+        return "\n".join([head, "all stored already: nothing computed", *proof_lines(run)])
     seconds = ", ".join(f"{part} {value:.1f} s" for part, value in tally.seconds.items())
     cached = len(plan.units) - len(plan.missing)
     lines = [
@@ -146,7 +100,7 @@ def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     ]
     if cached or tally.lost_races:
         lines.append(f"{cached} units were stored already, {tally.lost_races} were committed by another process meanwhile")
-    return "\n".join(lines)
+    return "\n".join([*lines, *proof_lines(run)])
 
 
 def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
@@ -164,4 +118,5 @@ def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
         "bytes_written": tally.nbytes if tally else 0,
         "seconds": tally.seconds if tally else {"load": 0.0, "forward": 0.0, "store": 0.0},
         "device": tally.device if tally else None,
+        **proof_record(run),
     }

@@ -25,6 +25,8 @@ from actlas.store.errors import ActlasError
 from actlas.store.run import Run
 
 if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
     from actlas.pipeline.extract import Tally
     from actlas.store.schema import Unit
 
@@ -84,33 +86,75 @@ def plan_request(request: Request) -> Planned:
 
 def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
     """Return the run, with what is missing computed, and what that took; None where all was stored."""
-    if plan.run and not plan.missing:
-        return _named(Store(request.store), plan.run, request, plan), None
-    from actlas.pipeline.extract import Watch, extract_with, load_for
+    return Extraction(request, quiet=quiet).carry_out(plan)
 
-    start = time.perf_counter()
-    model = load_for(plan)  # before anything is made in the store: it can fail
-    loaded = time.perf_counter() - start
-    store = Store.create(request.store)
-    run = _named(store, store.add(plan.specification, plan.description, plan.units), request, plan)
-    if not plan.run:  # another process may have made it meanwhile, with units and labels of its own
-        plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
-    total = sum(unit.tokens for unit, _ in plan.missing)
-    with tqdm(total=total, unit=" tokens", desc=run.name, disable=True if quiet else None) as bar, stop_requests() as stopped:
 
-        def committed(unit: Unit) -> None:
-            bar.update(unit.tokens)
+class Extraction:
+    """What carries out the plans of a request: the model is loaded once, by the first plan that needs it."""
 
-        try:
-            tally = extract_with(model, plan, run, Watch(committed, stopped))
-        except KeyboardInterrupt as error:
-            run.refresh()
-            done = len(run.units) - len(run.missing(plan.options.sites))
-            raise Interrupted(
-                f"interrupted: {done} of {len(run.units)} units are stored, run the same command again to go on"
-            ) from error
-    tally.seconds["load"] = loaded
-    return run, tally
+    def __init__(self, request: Request, *, quiet: bool = False) -> None:
+        self._request = request
+        self._quiet = quiet
+        self._model: GPT2LMHeadModel | None = None
+        self._loaded = 0.0  # seconds
+
+    def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
+        """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
+        if plan.run and not plan.missing:
+            return self._named(Store(self._request.store), plan.run, plan), None
+        if self._model is None:
+            self._load(plan)  # before anything is made in the store: it can fail
+        if plan.baseline and plan.baseline.missing:
+            self.carry_out(plan.baseline)
+        store = Store.create(self._request.store)
+        run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan)), plan)
+        if not plan.run or plan.baseline:  # another process may have made it meanwhile, with units and labels of its own
+            plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
+        tally = self._compute(plan, run, quiet or self._quiet)
+        tally.seconds["load"], self._loaded = self._loaded, 0.0
+        return run, tally
+
+    def _load(self, plan: Plan) -> None:
+        from actlas.pipeline.extract import load_for
+
+        start = time.perf_counter()
+        self._model = load_for(plan)
+        self._loaded = time.perf_counter() - start
+
+    def _compute(self, plan: Plan, run: Run, quiet: bool) -> Tally:
+        from actlas.pipeline.extract import Watch, extract_with
+
+        assert self._model is not None
+        total = sum(unit.tokens for unit, _ in plan.missing)
+        hidden = True if quiet else None
+        with tqdm(total=total, unit=" tokens", desc=run.name, disable=hidden) as bar, stop_requests() as stopped:
+
+            def committed(unit: Unit) -> None:
+                bar.update(unit.tokens)
+
+            try:
+                return extract_with(self._model, plan, run, Watch(committed, stopped))
+            except KeyboardInterrupt as error:
+                run.refresh()
+                done = len(run.units) - len(run.missing(plan.options.sites))
+                raise Interrupted(
+                    f"interrupted: {done} of {len(run.units)} units are stored, run the same command again to go on"
+                ) from error
+
+    def _named(self, store: Store, run: Run, plan: Plan) -> Run:
+        if self._request.name is not None and plan.options.edits == self._request.options.edits:
+            return store.name(run, self._request.name)
+        if run.names:
+            return run
+        if plan.baseline:
+            baseline = store.run(plan.baseline.run_id).name
+            return store.name(run, store.free_name(".".join([baseline, *run.specification["edits"]])))
+        return store.name(run, store.free_name(f"{plan.description['source']}-{Path(self._request.model).name}"))
+
+
+def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:
+    """Return the units of a new run: a variant's are those its baseline is stored in."""
+    return store.run(plan.baseline.run_id).units if plan.baseline else plan.units
 
 
 @contextmanager
@@ -140,14 +184,6 @@ def echo_skipped(skipped: tuple[BadLine, ...]) -> None:
     """List lines that were left out, on stderr."""
     for bad in skipped:
         click.echo(f"left out line {bad.number}: {bad.reason}", err=True)
-
-
-def _named(store: Store, run: Run, request: Request, plan: Plan) -> Run:
-    if request.name is not None:
-        return store.name(run, request.name)
-    if run.names:
-        return run
-    return store.name(run, store.free_name(f"{plan.description['source']}-{Path(request.model).name}"))
 
 
 def _source(sentences: Sentences) -> str:

@@ -13,10 +13,12 @@ import click
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
+from actlas.store.schema import NUMPY_VIEW
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_STORE = "actlas-store"
+DTYPES = tuple(NUMPY_VIEW)
 
 store_option = click.option(
     "--store",
@@ -29,6 +31,52 @@ store_option = click.option(
     help="Folder of the store.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+def extraction_options(function: F) -> F:
+    """Give a command with the argument ``sentences`` the choice of model, store, reading and numerics.
+
+    It receives ``request``, whose sites and edits it sets itself, and ``quiet``.
+    """
+
+    @click.option(
+        "--model", default="demo", show_default=True, help="demo, a local folder, or a hub id (gpt2 … gpt2-xl, distilgpt2)."
+    )
+    @click.option("--revision", help="Commit, tag or branch of a hub model; the one that was used is recorded.")
+    @store_option
+    @click.option(
+        "--text-column", default="text", show_default=True, help="Column of a .csv or .jsonl that holds the sentence."
+    )
+    @click.option("--bos", is_flag=True, help="Put the model's BOS token in front of each sentence.")
+    @click.option("--skip-bad", is_flag=True, help="Leave out lines that cannot be used, and list them.")
+    @click.option(
+        "--unit-tokens", type=click.IntRange(1), default=2048, show_default=True, help="Tokens a batch, padding counted."
+    )
+    @click.option("--device", default="auto", show_default=True, help="auto (a GPU where there is one), cpu, cuda or cuda:N.")
+    @click.option(
+        "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Precision of the computation."
+    )
+    @click.option("--stored-dtype", type=click.Choice(DTYPES), help="Precision of the store.  [default: as computed]")
+    @click.option(
+        "--attention",
+        type=click.Choice(["sdpa", "eager"]),
+        default="sdpa",
+        show_default=True,
+        help="Implementation of attention.",
+    )
+    @click.option("--quiet", is_flag=True, help="No progress bar.")
+    @wraps(function)
+    def command(*args: Any, sentences: str, store_path: Path, **options: Any) -> Any:
+        from actlas.pipeline.plan import ExtractOptions
+        from actlas.pipeline.sites import DEFAULT_SITES
+        from actlas.scripts.extraction import Request
+
+        numerics = {name: options.pop(name) for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")}
+        reading = {name: options.pop(name) for name in ("model", "revision", "text_column", "bos", "skip_bad")}
+        request = Request(sentences, store_path, ExtractOptions(DEFAULT_SITES, **numerics), **reading)
+        return function(*args, request=request, **options)
+
+    return command  # type: ignore[return-value]
 
 
 def run_argument(function: F) -> F:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from actlas.scripts.options import json_option, run_argument
+from actlas.scripts.proof import proof_lines, proof_record
 from actlas.scripts.terminal import echo_json, size, table
 from actlas.store.run import Run
+from actlas.store.schema import SiteLayout
 
 
 @click.command("show")
@@ -14,12 +18,21 @@ from actlas.store.run import Run
 @json_option
 def command(run: Run, as_json: bool) -> None:
     """Show what RUN is, what it holds and what it lacks."""
-    held = sorted({site for commit in run.commits for site in commit.sites})
+    held = sorted({site for commit in run.commits for site in commit.holds})
     lacking = run.missing(held)
     if as_json:
         record = {"id": run.id, "names": run.names, "specification": run.specification, "description": run.description}
         missing = [{"unit": unit.number, "sites": sites} for unit, sites in lacking]
-        echo_json({**record, "sites": run.sites, "units": len(run.units), "missing": missing, "bytes": run.nbytes})
+        echo_json(
+            {
+                **record,
+                "sites": run.sites,
+                "units": len(run.units),
+                "missing": missing,
+                "bytes": run.nbytes,
+                **proof_record(run),
+            }
+        )
         return
     model, numerics = run.description["model"], run.specification["numerics"]
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
@@ -34,6 +47,8 @@ def command(run: Run, as_json: bool) -> None:
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
     )
     click.echo(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}")
+    for line in proof_lines(run):
+        click.echo(line)
     click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len(run.commits)} files\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
     if lacking or not held:
@@ -47,6 +62,15 @@ def _devices(run: Run) -> str:
 
 def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
     layouts = [commit.sites[site].layout for commit in run.commits if site in commit.sites]
-    units = sum(site in run.held(unit.number) for unit in run.units)
-    sizes = (dim if dim == "token" else f"{dim} {count}" for dim, count in zip(layouts[0].dims, layouts[0].shape, strict=True))
-    return site, ", ".join(sizes), f"{units}/{len(run.units)}", size(sum(layout.nbytes for layout in layouts))
+    units = f"{sum(site in run.held(unit.number) for unit in run.units)}/{len(run.units)}"
+    if not layouts:
+        return site, "all of it is the baseline's", units, size(0)
+    sizes = " ".join(f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts[0]))
+    return site, sizes.rstrip(","), units, size(sum(layout.nbytes for layout in layouts))
+
+
+def _sizes(layout: SiteLayout) -> Iterator[tuple[str, str]]:
+    """Yield dims with their sizes; of a variant the layers or depths that are its own, the others being the baseline's."""
+    for dim, count in zip(layout.dims, layout.shape, strict=True):
+        own = layout.first and dim == layout.dims[0]
+        yield dim, f"{layout.first}-{layout.first + count - 1}" if own else str(count)

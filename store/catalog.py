@@ -59,9 +59,11 @@ class Store:
         return {path.name: path.read_text(errors="replace").strip() for path in paths}
 
     def runs(self) -> list[Run]:
-        """Return all runs, oldest first."""
+        """Return all runs, oldest first, of one time those without edits first."""
         runs = [self._open(path.parent.name) for path in (self.path / "runs").glob("*/run.json")]
-        return sorted(runs, key=lambda run: (run.description.get("created", ""), run.id))
+        return sorted(
+            runs, key=lambda run: (run.description.get("created", ""), bool(run.specification.get("edits")), run.name)
+        )
 
     def run(self, reference: str) -> Run:
         """Return the run of a name, an id or an unambiguous beginning of an id; raises UsageError, listing the names."""

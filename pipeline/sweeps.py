@@ -1,0 +1,55 @@
+"""Sweeps: one text for many edits, such as ``skip:block=*`` or ``scale:block=2,factor=0.5|0.75|1.25|1.5``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import product
+
+from actlas.pipeline.configuration import Geometry
+from actlas.pipeline.edits import Edit, parse_edit, split_edit
+from actlas.store.errors import UsageError
+
+COUNTED = ("block", "layer", "depth", "head", "seed")  # fields that take ranges such as 0-5
+MOST = 10_000  # variants of one sweep: more are a slip of the keyboard
+
+
+def expand(texts: Sequence[str], geometry: Geometry) -> list[Edit]:
+    """Return the edits of all ``texts``, in order, each once.
+
+    ``a|b`` are alternatives, ``2-5`` a range, ``*`` all blocks, layers, depths or heads of the model; several such fields give
+    all combinations. Raises UsageError for what is no edit, and for layers, heads and units that the model lacks.
+    """
+    edits: dict[Edit, None] = {}
+    for text in texts:
+        for edit in _expanded(text, geometry):
+            edit.spot.place(geometry)
+            edits[edit] = None
+    return list(edits)
+
+
+def _expanded(text: str, geometry: Geometry) -> list[Edit]:
+    kind, values = split_edit(text)
+    choices = [
+        [f"{name}={choice}" for part in value.split("|") for choice in _choices(name, part, geometry)]
+        for name, value in values.items()
+    ]
+    count = 1
+    for each in choices:
+        count *= len(each)
+    if count > MOST:
+        raise UsageError(f"sweep {text!r} has {count:,} variants, wanted {MOST:,} at most")
+    return [parse_edit(f"{kind}:{','.join(fields)}") for fields in product(*choices)]
+
+
+def _choices(name: str, part: str, geometry: Geometry) -> Sequence[str]:
+    counts = {"block": geometry.n_layer, "layer": geometry.n_layer, "depth": geometry.n_layer + 1, "head": geometry.n_head}
+    if part == "*" and name in counts:
+        return [str(number) for number in range(counts[name])]
+    bounds = re.fullmatch(r"(\d+)-(\d+)", part) if name in COUNTED else None
+    if bounds is None:
+        return [part]
+    first, last = int(bounds[1]), int(bounds[2])
+    if not first <= last < first + MOST:
+        raise UsageError(f"{name}={part}: wanted the smaller number first, and {MOST:,} at most")
+    return [str(number) for number in range(first, last + 1)]

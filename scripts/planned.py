@@ -1,0 +1,65 @@
+"""What a plan says before anything is done: for --dry-run, and for a cache that explains its misses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actlas.pipeline.plan import Plan
+from actlas.pipeline.sites import SITES
+from actlas.scripts.terminal import size
+
+
+def nearest_text(plan: Plan) -> str:
+    """Name the stored run that comes nearest, and what it differs in."""
+    near = plan.nearest()
+    return f"the nearest run, {near[0].name}, differs in {'; '.join(near[1])}" if near else "the store has no run yet"
+
+
+def missing_sites(plan: Plan) -> list[str]:
+    """Return the sites that some unit lacks, in table order."""
+    return [site for site in SITES if any(site in sites for _, sites in plan.missing)]
+
+
+def plan_text(plan: Plan) -> str:
+    """Say what is stored, what would be computed, and what that costs."""
+    state = "new" if not plan.run else "stored in part" if plan.missing else "stored"
+    lines = [
+        f"run         {plan.run.name if plan.run else plan.run_id}: {state}",
+        f"sentences   {len(plan.tokens.labels.text)}, {plan.tokens.labels.tokens} tokens in {len(plan.units)} units",
+        f"sites       {' '.join(plan.options.sites)}",
+        f"stored      {len(plan.units) - len(plan.missing)} of {len(plan.units)} units",
+    ]
+    if plan.missing:
+        lines.append(f"to compute  {' '.join(missing_sites(plan))} in {len(plan.missing)} units")
+        lines.append(f"to write    {size(plan.missing_bytes)}")
+        lines.append(f"memory      about {size(plan.memory_bytes)}")
+    if plan.baseline:
+        lines.append(f"edits       {' '.join(plan.specification['edits'])}")
+        lines.append(f"baseline    {_baseline_text(plan.baseline)}")
+    if not plan.run:
+        lines.append(f"nearest     {nearest_text(plan)}")
+    return "\n".join(lines)
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """Return what ``plan_text`` says, for scripts."""
+    near = plan.nearest()
+    return {
+        "run": plan.run_id,
+        "sentences": len(plan.tokens.labels.text),
+        "tokens": plan.tokens.labels.tokens,
+        "sites": list(plan.options.sites),
+        "units": len(plan.units),
+        "missing": {"units": len(plan.missing), "sites": missing_sites(plan), "bytes": plan.missing_bytes},
+        "memory_bytes": plan.memory_bytes,
+        "edits": plan.specification["edits"],
+        "baseline": plan_record(plan.baseline) if plan.baseline else None,
+        "nearest": {"run": near[0].name, "differs": near[1]} if near else None,
+    }
+
+
+def _baseline_text(plan: Plan) -> str:
+    if plan.run and not plan.missing:
+        return f"{plan.run.name}: stored"
+    name = plan.run.name if plan.run else plan.run_id
+    return f"{name}: to be computed first, {' '.join(missing_sites(plan))}, {size(plan.missing_bytes)}"

@@ -1,0 +1,158 @@
+"""``actlas sweep``: many variants of one run, each stored like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from actlas.pipeline.edits import edit_text
+from actlas.pipeline.plan import Plan, make_plan
+from actlas.pipeline.sites import SITES, site_names
+from actlas.pipeline.sweeps import expand
+from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, plan_request
+from actlas.scripts.options import extraction_options, json_option
+from actlas.scripts.planned import missing_sites
+from actlas.scripts.proof import PERCENT, proof_record, proofs
+from actlas.scripts.terminal import echo_json, size, table
+
+if TYPE_CHECKING:
+    from actlas.pipeline.extract import Tally
+    from actlas.store.run import Run
+
+SWEEP_SITES = ("resid", "nll")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run of a sweep and what it took; no tally where it was stored already."""
+
+    run: Run
+    tally: Tally | None
+
+
+@click.command("sweep", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
+@click.argument("sentences")
+@extraction_options
+@click.option(
+    "--edit",
+    "edits",
+    multiple=True,
+    required=True,
+    metavar="EDITS",
+    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all blocks, layers or heads, such as "
+    '"skip:block=*" or "scale:block=2,factor=0.5|1.5". May be repeated.',
+)
+@click.option(
+    "--site", "sites", multiple=True, metavar="SITE", help=f"What to keep; may be repeated.  [default: {' '.join(SWEEP_SITES)}]"
+)
+@click.option("--dry-run", is_flag=True, help="List the variants and what they cost; change nothing.")
+@json_option
+def command(
+    request: Request, edits: tuple[str, ...], sites: tuple[str, ...], dry_run: bool, quiet: bool, as_json: bool
+) -> None:
+    """Run SENTENCES with each of many edits, and once without: variants to compare with `downstream` and `scan`.
+
+    The model is loaded once. What is stored is not computed again, and blocks before an edit are the baseline's.
+    """
+    request = replace(request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES)))
+    planned = plan_request(request)
+    echo_skipped(planned.skipped)
+    plans = variant_plans(planned.plan, edits)
+    if dry_run:
+        echo_json(_cost_record(plans)) if as_json else click.echo(_cost_text(plans))
+        return
+    baseline, variants = carry_out_sweep(request, planned.plan, plans, quiet=quiet or as_json)
+    echo_json(_record(baseline, variants)) if as_json else click.echo(_text(baseline, variants))
+
+
+def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
+    """Return the plan of every variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    source = plan.description["source"]
+    return [
+        make_plan(plan.store, plan.model, plan.tokens, source, replace(plan.options, edits=(edit,)))
+        for edit in expand(edits, plan.model.geometry)
+    ]
+
+
+def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: bool = False) -> tuple[Stored, list[Stored]]:
+    """Return baseline and variants, those computed that were not stored.
+
+    Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on from there.
+    """
+    extraction = Extraction(request, quiet=quiet)
+    needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
+    baseline = Stored(*extraction.carry_out(needed))
+    variants: list[Stored] = []
+    for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
+        try:
+            variants.append(Stored(*extraction.carry_out(each, quiet=True)))
+        except Interrupted as error:
+            raise Interrupted(
+                f"interrupted: {len(variants)} of {len(plans)} variants are stored, run the same command again to go on"
+            ) from error
+    return baseline, variants
+
+
+def _cost_text(plans: list[Plan]) -> str:
+    rows = [(edit_text(plan.options.edits[0]), _state(plan), size(plan.missing_bytes)) for plan in plans]
+    baseline = plans[0].baseline
+    lacking = f"to compute first: {' '.join(missing_sites(baseline))}" if baseline and baseline.missing else "stored"
+    return f"baseline {lacking}\n\n{table(('variant', 'state', 'to write'), rows)}"
+
+
+def _state(plan: Plan) -> str:
+    return "new" if not plan.run else "stored in part" if plan.missing else "stored"
+
+
+def _cost_record(plans: list[Plan]) -> dict[str, Any]:
+    baseline = plans[0].baseline
+    return {
+        "baseline": {"run": baseline.run_id, "missing_bytes": baseline.missing_bytes} if baseline else None,
+        "variants": [
+            {"run": plan.run_id, "edit": edit_text(plan.options.edits[0]), "missing_bytes": plan.missing_bytes}
+            for plan in plans
+        ],
+    }
+
+
+def _text(baseline: Stored, variants: list[Stored]) -> str:
+    computed = [each.tally for each in variants if each.tally]
+    rows = []
+    for each in variants:
+        for proof in proofs(each.run):
+            share = f"{PERCENT * proof.changed_share:.3g} %"
+            rows.append((proof.edit, "computed" if each.tally else "stored", share, f"{proof.max_change:.4g}"))
+    seconds, written = sum(sum(tally.seconds.values()) for tally in computed), size(sum(tally.nbytes for tally in computed))
+    head = baseline.run
+    lines = [
+        f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
+        f"{len(variants)} variants: {len(computed)} computed in {seconds:.1f} s, {written}; "
+        f"{len(variants) - len(computed)} stored already",
+        "every edit fired in every sentence, and upstream of it all is the baseline's\n",
+        table(("variant", "state", "changed", "by at most"), rows),
+        f"\nnext: actlas {'scan ' + head.name if _is_scan(variants) else 'downstream ' + variants[0].run.name + ' …'}",
+    ]
+    return "\n".join(lines)
+
+
+def _is_scan(variants: list[Stored]) -> bool:
+    return all(each.run.specification["edits"][0].startswith("skip:") for each in variants)
+
+
+def _record(baseline: Stored, variants: list[Stored]) -> dict[str, Any]:
+    return {
+        "baseline": _run_record(baseline),
+        "variants": [{**_run_record(each), **proof_record(each.run)} for each in variants],
+    }
+
+
+def _run_record(stored: Stored) -> dict[str, Any]:
+    return {
+        "run": stored.run.id,
+        "name": stored.run.name,
+        "computed": stored.tally is not None,
+        "bytes_written": stored.tally.nbytes if stored.tally else 0,
+    }
