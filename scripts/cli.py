@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "Show it all on the shipped model: extract, verify, study; a minute.",
     "extract": "Run sentences through a model once and keep the activations.",
     "ls": "List the runs of a store.",
+    "norms": "How large activations are, layer by layer, and who writes the residual stream.",
     "show": "Show what a run is and what it holds.",
     "sweep": "Extract many variants of a run, one model load, edits from one text.",
     "variance": "Variance and mean of target and control tokens, layer by layer.",

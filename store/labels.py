@@ -49,6 +49,11 @@ class Labels:
         """Number of tokens."""
         return int(self.row_size.sum())
 
+    def token_text(self, token: int) -> str:
+        """Return the characters of a token, counted along these sentences."""
+        sentence = int(np.searchsorted(self._ends, token, side="right")) - 1
+        return self.text[sentence][int(self.token["char_start"][token]) : int(self.token["char_end"][token])]
+
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
         """First token of each sentence, and the token after the last."""

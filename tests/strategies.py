@@ -52,3 +52,25 @@ def labels(texts):
             start = end
     coords = {name: ("token", np.array(values)) for name, values in columns.items()}
     return xr.Dataset(coords={**coords, "text": ("sentence", np.array(texts, dtype=np.str_))})
+
+
+#: outliers of the residual stream beside its smallest values
+mixed = st.one_of(
+    st.floats(-1e4, 1e4, width=32), st.floats(-(2.0**-10), 2.0**-10, width=32), st.sampled_from([1e4, -1e4, 1e-3, 0.0])
+)
+
+
+@st.composite
+def residuals(draw):
+    """Return (depth, token, d_model) float32, magnitudes mixed, sizes all drawn, two depths at least."""
+    shape = (draw(st.integers(2, 4)), draw(st.integers(1, 9)), draw(st.integers(1, 5)))
+    values = draw(hnp.arrays(np.float32, shape, elements=mixed))
+    values[np.abs(values) < 1e-30] = 0  # squares of denormals are another matter
+    return xr.DataArray(values, dims=("depth", "token", "d_model"), coords={"depth": np.arange(shape[0])})
+
+
+@st.composite
+def splits(draw, total):
+    """Return a way to cut ``total`` tokens into units."""
+    cuts = sorted(draw(st.sets(st.integers(1, total - 1)))) if total > 1 else []
+    return tuple(np.diff([0, *cuts, total]).tolist())

@@ -1,7 +1,18 @@
 """The figures: a result in, a matplotlib Figure out; no window is opened. Nothing else in the analyses knows matplotlib."""
 
 from actlas.analysis.plots.cosine import cosine_heatmap, cosine_matrix, cosine_profile, cosine_ridgelines
+from actlas.analysis.plots.norms import norm_groups, norm_sites, norm_stream
 from actlas.analysis.plots.style import save_figure
 from actlas.analysis.plots.variance import variance_profile
 
-__all__ = ["cosine_heatmap", "cosine_matrix", "cosine_profile", "cosine_ridgelines", "save_figure", "variance_profile"]
+__all__ = [
+    "cosine_heatmap",
+    "cosine_matrix",
+    "cosine_profile",
+    "cosine_ridgelines",
+    "norm_groups",
+    "norm_sites",
+    "norm_stream",
+    "save_figure",
+    "variance_profile",
+]

@@ -8,6 +8,14 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 GROUP_COLOURS = {"target": "#0072B2", "control": "#D55E00"}  # Okabe and Ito's blue and vermilion
+SERIES_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)  # of the same two, black and yellow left out
 PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 FORMATS = ("png", "svg")
 

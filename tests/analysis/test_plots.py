@@ -6,6 +6,8 @@ import xarray as xr
 
 from actlas.analysis import plots
 from actlas.analysis.cosine import BLOCKS
+from actlas.analysis.groups import FIRST, LATER
+from actlas.analysis.norms import STATISTICS, WRITERS
 from actlas.analysis.plots.cosine import OVERLAP
 from actlas.analysis.plots.style import GROUP_COLOURS
 
@@ -73,6 +75,42 @@ def test_matrix_picture_outlines_the_blocks():
     assert panel.images[0].get_array().shape == (600, 600)
     np.testing.assert_allclose(panel.images[0].get_array()[0, 0], values[0, :2, :2].mean(), rtol=1e-6)
     assert "layer 7" in panel.get_title()
+
+
+@pytest.fixture
+def norms():
+    """What ``norm_profile`` returns, of two sites with writers, one with heads and three groups."""
+    generator = np.random.default_rng(0)
+    groups, statistics = [FIRST, LATER, "kind=x"], list(STATISTICS)
+    shapes = {"resid": ("depth",), "q": ("layer", "head"), "attn_out": ("layer",), "mlp_out": ("layer",), "final_norm": ()}
+    sizes = {"depth": 4, "layer": 3, "head": 2}
+
+    def drawn(*dims):
+        return dims, generator.random([len(groups) if dim == "group" else sizes.get(dim, 5) for dim in dims]) + 0.1
+
+    variables = {f"norm_{site}": drawn("group", *dims, "statistic") for site, dims in shapes.items()}
+    variables |= {"step": drawn("group", "depth"), "std": drawn("group", "depth"), "tokens": ("group", [2, 7, 3])}
+    share = xr.DataArray(generator.random((2, 3, 3)), dims=("writer", "group", "layer"), coords={"writer": list(WRITERS)})
+    coords = {"group": groups, "statistic": statistics, "depth": np.arange(4), "layer": np.arange(3)}
+    return xr.Dataset({**variables, "share": share}, coords=coords)
+
+
+def test_norms_are_drawn(norms):
+    stream, sites = plots.norm_stream(norms), plots.norm_sites(norms)
+    median = norms["norm_resid"].sel(group=LATER, statistic="median")
+    assert any(np.array_equal(line.get_ydata(), median) for line in stream.axes[0].lines)
+    share = norms["share"].sel(writer="MLP", group=LATER)
+    assert any(np.array_equal(line.get_ydata(), share) for line in stream.axes[3].lines)
+    assert [panel.get_title() for panel in sites.axes] == ["resid", "q, mean over heads", "attn_out", "mlp_out"]
+    of_heads = norms["norm_q"].mean("head").sel(group=LATER, statistic="median")
+    np.testing.assert_array_equal(sites.axes[1].lines[0].get_ydata(), of_heads)
+    groups = plots.norm_groups(norms, "q").axes[0]
+    assert [line.get_label() for line in groups.lines] == [f"{LATER} (7 tokens)", "kind=x (3 tokens)"]
+
+
+def test_norms_without_writers_say_so(norms):
+    alone = norms.drop_vars(["share", "norm_attn_out", "norm_mlp_out"])
+    assert [len(panel.texts) for panel in plots.norm_stream(alone).axes] == [0, 1, 0, 1]
 
 
 def test_figures_are_written_reproducibly(result, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.store.labels import Labels, bytes_to_text, text_to_bytes
+from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text, text_to_bytes
 from tests.store.making import contents
 
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=6)
@@ -38,3 +38,11 @@ def test_labels_of_different_lengths_are_refused(content):
         Labels(labels.token, labels.row_size, labels.text, {"year": np.arange(2)})
     with pytest.raises(ValueError, match=r"wanted .*'token_id'"):
         Labels({"position": short["position"]}, labels.row_size, labels.text, {})
+
+
+def test_the_text_of_a_token_is_its_characters_of_its_sentence():
+    rows = np.array([2, 1], dtype=np.int32)
+    spans = {"char_start": [0, 4, 0], "char_end": [4, 6, 2]}
+    token = {name: np.array(spans.get(name, [0, 0, 0]), dtype=np.int32) for name in TOKEN_LABELS}
+    labels = Labels(token, rows, ("naïve é", "日本"), {})
+    assert [labels.token_text(index) for index in range(3)] == ["naïv", "e ", "日本"]

@@ -1,0 +1,72 @@
+"""The residual stream along its depths: how far each block moves it, and how widely its values spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from actlas.analysis.streaming import Floats, by_token
+
+#: share of a row's sum of squares below which its centred sum is not the difference of two sums any more
+SURE = 0.01
+
+
+def step_norms(resid: xr.DataArray) -> xr.DataArray:
+    """‖h[d] − h[d−1]‖_F over all tokens and dimensions: (depth,) of 1 … L, float64; lazy stays lazy.
+
+    resid: (depth, token, d_model) of any float dtype, all depths from the first on; choose tokens with ``.isel(token=…)``.
+    Exactly 0 where a block was skipped. Source: study 3. Raises ValueError with fewer than two depths.
+    """
+    steps: xr.DataArray = token_steps(resid).sum("token", skipna=False) ** 0.5
+    steps.attrs["long_name"] = "Frobenius norm of what block depth - 1 changes in the residual stream"
+    return steps
+
+
+def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
+    """Standard deviation (ddof=0) over tokens and dimensions: (depth,), float64; lazy stays lazy.
+
+    resid: (depth, token, d_model) of any float dtype; choose tokens with ``.isel(token=…)``. Source: study 5.
+    """
+    rows = token_spread(resid)
+    # Chan: spread within the tokens, and of the tokens' means
+    between = ((rows["mean"] - rows["mean"].mean("token", skipna=False)) ** 2).mean("token", skipna=False)
+    spread: xr.DataArray = (rows["square"].mean("token", skipna=False) / resid.sizes["d_model"] + between) ** 0.5
+    spread.attrs["long_name"] = "standard deviation of the residual stream over tokens and dimensions"
+    return spread
+
+
+def token_steps(resid: xr.DataArray) -> xr.DataArray:
+    """‖h[d] − h[d−1]‖² of every token: (depth, token) of depths 1 … L, float64; lazy stays lazy."""
+    if resid.sizes["depth"] < 2:
+        raise ValueError(f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them")
+    numbered = _numbered(resid)
+    after = numbered.isel(depth=slice(1, None))
+    before = numbered.isel(depth=slice(None, -1)).assign_coords(depth=after["depth"])
+    return by_token(_steps, ("step",), after, before)["step"]
+
+
+def token_spread(resid: xr.DataArray) -> xr.Dataset:
+    """Per token over the dimensions: ``norm`` (Euclidean), ``mean``, ``square`` (centred sum of squares), (depth, token)."""
+    return by_token(_spread, ("norm", "mean", "square"), _numbered(resid))
+
+
+def _steps(after: Floats, before: Floats) -> Floats:
+    after -= before
+    squares: Floats = np.vecdot(after, after)
+    return squares[np.newaxis]
+
+
+def _spread(rows: Floats) -> Floats:
+    whole, mean = np.vecdot(rows, rows), rows.mean(1)
+    square = whole - rows.shape[1] * mean * mean
+    unsure = ~(square > SURE * whole)  # too much was subtracted: sum again, centred
+    if unsure.any():
+        centred = rows[unsure] - mean[unsure, np.newaxis]
+        square[unsure] = np.vecdot(centred, centred)
+    return np.stack([np.sqrt(whole), mean, square])
+
+
+def _numbered(resid: xr.DataArray) -> xr.DataArray:
+    """Return ``resid`` with ``depth`` alone as a label."""
+    plain = resid.drop_vars([name for name in resid.coords if name != "depth"])
+    return plain if "depth" in plain.coords else plain.assign_coords(depth=np.arange(plain.sizes["depth"]))

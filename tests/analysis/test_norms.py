@@ -1,0 +1,124 @@
+"""Norms, steps, spread and shares against NumPy on whole arrays, for any split into units and any magnitudes."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actlas.analysis.groups import FIRST, LATER, token_groups
+from actlas.analysis.norms import STATISTICS, VECTOR_SITES, norm_profile
+from actlas.analysis.tokens import Target, select_tokens
+from actlas.pipeline.sites import SITES
+from actlas.store.errors import UsageError
+from tests import strategies
+from tests.extraction import extract_texts
+from tests.small_model import TEXTS
+
+UNDEFINED = {"pattern", "nll"}
+
+
+def statistics(norms):
+    """(…, token) → (…, statistic), in NumPy."""
+    return np.stack([norms.mean(-1), *np.quantile(norms, (0.25, 0.5, 0.75, 1), axis=-1)], -1)
+
+
+@settings(deadline=None)
+@given(strategies.residuals(), st.data())
+def test_agrees_with_numpy_for_any_split(resid, data):
+    tokens = resid.sizes["token"]
+    chosen = np.array(sorted(data.draw(st.sets(st.integers(0, tokens - 1), min_size=1))))
+    groups = {"all": np.arange(tokens), "some": chosen, "none": chosen[:0]}
+    units = data.draw(strategies.splits(tokens))
+    wide = resid.values.astype(np.float64)
+    for given_resid in (resid, resid.chunk({"depth": 1, "token": units})):
+        got = norm_profile(xr.Dataset({"resid": given_resid}), groups)
+        for group in ("all", "some"):
+            part = wide[:, groups[group]]
+            of_group = got.sel(group=group)
+            np.testing.assert_allclose(of_group["norm_resid"], statistics(np.linalg.norm(part, axis=-1)), rtol=1e-12)
+            np.testing.assert_allclose(of_group["std"], part.std((1, 2)), rtol=1e-9, atol=1e-12)
+            steps = [np.linalg.norm(step) for step in np.diff(part, axis=0)]
+            np.testing.assert_allclose(of_group["step"], [np.nan, *steps], rtol=1e-12)
+        assert got["tokens"].values.tolist() == [tokens, len(chosen), 0]
+        assert np.isnan(got["norm_resid"].sel(group="none")).all()
+
+
+@pytest.fixture(scope="module")
+def run(small_model, tmp_path_factory):
+    sites = ("resid", "q", "z", "attn_out", "mlp_out", "mlp_post", "final_norm", "nll")
+    return extract_texts(tmp_path_factory.mktemp("norms") / "store", small_model, TEXTS, sites, unit_tokens=60)[0]
+
+
+def test_every_site_of_a_run_equals_the_plain_way(run):
+    dataset = run.dataset()
+    groups = token_groups(dataset)
+    result = norm_profile(dataset, groups).compute()
+    assert {name for name in result if name.startswith("norm_")} == {f"norm_{site}" for site in run.sites if site != "nll"}
+    for site in ("resid", "q", "z", "mlp_post", "final_norm"):
+        norms = np.linalg.norm(dataset[site].values.astype(np.float64), axis=-1)
+        norms = np.moveaxis(norms, dataset[site].dims.index("token"), -1)  # (layer, head, token)
+        for group, tokens in groups.items():
+            np.testing.assert_allclose(result[f"norm_{site}"].sel(group=group), statistics(norms[..., tokens]), rtol=1e-12)
+    assert result["norm_q"].dims == ("group", "layer", "head", "statistic")
+    assert result["norm_final_norm"].dims == ("group", "statistic")
+    assert result["statistic"].values.tolist() == list(STATISTICS)
+
+
+def test_shares_of_the_sum_add_up_to_one(run):
+    dataset = run.dataset()
+    groups = token_groups(dataset)
+    share = norm_profile(dataset, groups)["share"]
+    resid = dataset["resid"].values.astype(np.float64)
+    kept = (resid[:-1] * resid[1:]).sum(-1) / (resid[1:] ** 2).sum(-1)  # (layer, token)
+    for group, tokens in groups.items():
+        np.testing.assert_allclose(share.sel(group=group).sum("writer") + kept[:, tokens].mean(-1), 1, rtol=1e-6)
+    attention = (dataset["attn_out"].values.astype(np.float64) * resid[1:]).sum(-1) / (resid[1:] ** 2).sum(-1)
+    np.testing.assert_allclose(share.sel(group=LATER, writer="attention"), attention[:, groups[LATER]].mean(-1), rtol=1e-9)
+
+
+def test_every_site_is_measured_or_left_out_on_purpose():
+    assert set(VECTOR_SITES) | UNDEFINED >= set(SITES)
+    assert not set(VECTOR_SITES) & UNDEFINED
+
+
+def labelled():
+    labels = strategies.labels(["Mary saw her", "saw her there", "the cup", "her cup her"])
+    return labels.assign_coords(kind=("sentence", ["x", "y", "x", "x"]), year=("sentence", [1, 2, 1, 2]))
+
+
+def test_groups_keep_the_first_token_apart():
+    labels = labelled()
+    selection = select_tokens(labels, Target("her", occurrence="last"))
+    groups = token_groups(labels, by="kind", selection=selection)
+    assert {name: tokens.tolist() for name, tokens in groups.items()} == {
+        FIRST: [0, 3, 6, 8],
+        LATER: [1, 2, 4, 5, 7, 9, 10],
+        "target": [2, 10],
+        "control": [1, 9],
+        "kind=x": [1, 2, 7, 9, 10],
+        "kind=y": [4, 5],
+    }
+    assert token_groups(labels, by="year")["year=2"].tolist() == [4, 5, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [("text", "known: kind, year"), ("kid", "did you mean kind"), ("position", "unknown label column 'position'")],
+)
+def test_an_unknown_column_names_those_there_are(by, message):
+    with pytest.raises(UsageError, match=message):
+        token_groups(labelled(), by=by)
+
+
+def test_a_column_of_measurements_is_no_label():
+    labels = strategies.labels(["the cup"] * 30).assign_coords(score=("sentence", np.arange(30) / 7))
+    with pytest.raises(UsageError, match="'score' has 30 values, wanted at most 24"):
+        token_groups(labels, by="score")
+
+
+@pytest.mark.usefixtures("forbid_compute")
+def test_builds_without_computing(run):
+    dataset = run.dataset()
+    result = norm_profile(dataset, token_groups(dataset))
+    assert all(result[name].chunks is not None for name in ("norm_resid", "norm_q", "step", "std", "share"))
