@@ -15,9 +15,11 @@ from actlas.store.errors import ActlasError
 COMMANDS = {
     "cosine": "Cosines between features over contexts, in six blocks, layer by layer.",
     "demo": "Show it all on the shipped model: extract, verify, study; a minute.",
+    "downstream": "What edits do to the residual stream and the loss, depth by depth.",
     "extract": "Run sentences through a model once and keep the activations.",
     "ls": "List the runs of a store.",
     "norms": "How large activations are, layer by layer, and who writes the residual stream.",
+    "scan": "Which blocks are redundant: the loss when each is skipped.",
     "show": "Show what a run is and what it holds.",
     "sweep": "Extract many variants of a run, one model load, edits from one text.",
     "variance": "Variance and mean of target and control tokens, layer by layer.",

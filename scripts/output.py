@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,14 +47,16 @@ class Output:
     def with_large_result(self, run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any]) -> Output:
         """Write a lazy ``result`` chunk by chunk as ``<stage>.nc``, without ever holding it."""
         path = self.result.with_name(f"{stage}.nc")
-        _save(run, stage, result, options, path)
+        _save((run,), stage, result, options, path)
         return replace(self, more=(*self.more, path))
 
 
 def write_result(
-    run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any], out: Path | None
+    run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any], out: Path | None, others: Sequence[Run] = ()
 ) -> tuple[xr.Dataset, Output]:
     """Compute a lazy ``result`` once, write it with its provenance, and return it loaded.
+
+    others: further runs that the result is of.
 
     Raises ActlasError, naming the folder, where it cannot be written.
     """
@@ -63,13 +65,13 @@ def write_result(
     path = (out or DEFAULT_RESULTS / run.name) / f"{stage}.nc"
     with threadpool_limits(1, user_api="blas"):  # dask runs a task on each core already
         loaded = result.compute()
-    return _save(run, stage, loaded, options, path), Output(path)
+    return _save((run, *others), stage, loaded, options, path), Output(path)
 
 
-def _save(run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any], path: Path) -> xr.Dataset:
+def _save(runs: Sequence[Run], stage: str, result: xr.Dataset, options: Mapping[str, Any], path: Path) -> xr.Dataset:
     from actlas.analysis.results import save_result, with_provenance
 
-    described = with_provenance(result, stage=stage, runs=[run.id], options=options)
+    described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options=options)
     try:
         save_result(described, path)
     except OSError as error:

@@ -86,6 +86,10 @@ class Store:
         known = RUN_ID.fullmatch(run_id) and (self.path / "runs" / run_id / "run.json").is_file()
         return self._open(run_id) if known else None
 
+    def variants(self, baseline: Run) -> list[Run]:
+        """Return the runs with edits of which ``baseline`` is the run without, oldest first."""
+        return [run for run in self.runs() if run.specification.get("edits") and _unedited(run.specification) == baseline.id]
+
     def nearest(self, specification: Json) -> tuple[Run, list[str]] | None:
         """Return the run whose specification differs in the fewest fields, and those fields; None in an empty store."""
         candidates = [(run, differences(specification, run.specification)) for run in self.runs()]
@@ -141,6 +145,10 @@ class Store:
 
     def _open(self, run_id: str) -> Run:
         return Run(self.path / "runs" / run_id, [name for name, target in self.names().items() if target == run_id])
+
+
+def _unedited(specification: Json) -> str:
+    return identity({**specification, "edits": []})
 
 
 def differences(one: Json, other: Json) -> list[str]:

@@ -1,6 +1,7 @@
 """The figures: a result in, a matplotlib Figure out; no window is opened. Nothing else in the analyses knows matplotlib."""
 
 from actlas.analysis.plots.cosine import cosine_heatmap, cosine_matrix, cosine_profile, cosine_ridgelines
+from actlas.analysis.plots.downstream import downstream_delta, downstream_profile, redundant_blocks
 from actlas.analysis.plots.norms import norm_groups, norm_sites, norm_stream
 from actlas.analysis.plots.style import save_figure
 from actlas.analysis.plots.variance import variance_profile
@@ -10,9 +11,12 @@ __all__ = [
     "cosine_matrix",
     "cosine_profile",
     "cosine_ridgelines",
+    "downstream_delta",
+    "downstream_profile",
     "norm_groups",
     "norm_sites",
     "norm_stream",
+    "redundant_blocks",
     "save_figure",
     "variance_profile",
 ]

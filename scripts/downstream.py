@@ -1,0 +1,129 @@
+"""``actlas downstream``: studies 3 to 5, what edits do to the residual stream and to the loss."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actlas.scripts.options import json_option, output_options, store_option
+from actlas.scripts.output import Output, write_result
+from actlas.scripts.terminal import echo_json, plain_numbers, table
+from actlas.store.catalog import Store
+from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.run import Run
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actlas.analysis.downstream import Variant
+
+
+@click.command("downstream")
+@click.argument("references", metavar="VARIANT…", nargs=-1, required=True)
+@store_option
+@click.option("--include-first-token", is_flag=True, help="Count the first token of each sentence, which dwarfs all others.")
+@output_options
+@json_option
+def command(references: tuple[str, ...], store_path: Path, include_first_token: bool, out: Path | None, as_json: bool) -> None:
+    """Compare each VARIANT with its run without edits, depth by depth: distance, steps, spread, and the change of loss.
+
+    VARIANT is a run of `actlas sweep` or `actlas extract --edit`; names may be patterns, such as 'her-demo.scale*'.
+    """
+    variants = find_variants(Store(store_path), references)
+    result, output = downstream_study(variants, include_first_token, out)
+    if as_json:
+        echo_json(
+            {"baseline": _baseline(variants[0]).id, "variants": _records(result), "files": [str(p) for p in output.paths]}
+        )
+        return
+    click.echo(f"{downstream_table(result)}\n\n{output}")
+
+
+def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
+    """Return the runs of ``references``, names, ids or patterns, each once; raises UsageError if baselines differ."""
+    names = list(store.names())
+    found: dict[str, Run] = {}
+    for reference in references:
+        matches = [name for name in names if fnmatchcase(name, reference)] if set(reference) & set("*?[") else [reference]
+        if not matches:
+            raise UsageError(f"no run has a name like {reference!r}: `actlas ls` lists them")
+        for run in (store.run(match) for match in matches):
+            found[run.id] = run
+    variants = list(found.values())
+    for run in variants:
+        if not run.specification.get("edits"):
+            raise UsageError(f"run {run.name} has no edits: wanted variants, as `actlas sweep` makes them")
+    baselines = {_baseline(run).id: run for run in variants}
+    if len(baselines) > 1:
+        one, other = list(baselines.values())[:2]
+        raise UsageError(f"{one.name} and {other.name} have different baselines: compare variants of one at a time")
+    return variants
+
+
+def downstream_study(variants: list[Run], include_first: bool, out: Path | None) -> tuple[xr.Dataset, Output]:
+    """Compute, write result and figures; return the result and what was written."""
+    from actlas.analysis import plots
+    from actlas.analysis.downstream import downstream
+
+    baseline = _named_baseline(variants[0])
+    sites = ("resid", "nll") if all("nll" in run.sites for run in (baseline, *variants)) else ("resid",)
+    try:
+        lazy = downstream(baseline.dataset(sites), [_variant(run, sites) for run in variants], include_first=include_first)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    options = {"include_first_token": include_first, "variants": [run.name for run in variants]}
+    result, output = write_result(baseline, "downstream", lazy, options, out, variants)
+    output = output.with_figure(plots.downstream_delta(result))
+    for kind in ("step", "std"):
+        output = output.with_figure(plots.downstream_profile(result, kind), kind)
+    return result, output
+
+
+def downstream_table(result: xr.Dataset) -> str:
+    """Return a row per variant: distance at the first depth that it changes and at the last, change of loss."""
+    last = result.sizes["depth"] - 1
+    rows = []
+    for variant in result["variant"].values:
+        of_variant = result.sel(variant=variant)
+        first = int(of_variant["first_depth"])
+        delta = of_variant["delta"].values
+        at_first = f"{delta[first]:.4g}" if first <= last else "none"
+        loss = f"{float(of_variant['nll_change']):+.4f}" if "nll_change" in of_variant else "not stored"
+        relative = f"{float(of_variant['relative_delta'][last]):.3g}"
+        rows.append((str(of_variant["edits"].values), first, at_first, f"{delta[last]:.4g}", relative, loss))
+    header = ("edits", "depth", "delta there", f"at depth {last}", "relative", "loss (nats)")
+    return table(header, rows)
+
+
+def _records(result: xr.Dataset) -> list[dict[str, object]]:
+    return [
+        {
+            "name": str(variant),
+            "edits": str(of_variant["edits"].values),
+            "first_depth": int(of_variant["first_depth"]),
+            **{name: plain_numbers(of_variant[name].values) for name in ("delta", "relative_delta", "step", "std")},
+            "nll_change": float(of_variant["nll_change"]) if "nll_change" in of_variant else None,
+        }
+        for variant, of_variant in ((name, result.sel(variant=name)) for name in result["variant"].values)
+    ]
+
+
+def _variant(run: Run, sites: tuple[str, ...]) -> Variant:
+    from actlas.analysis.downstream import Variant
+
+    shared = next(commit for commit in run.commits if "resid" in commit.holds).shared.get("resid")
+    first_depth = len(shared.checksums) if shared else 0  # before it the blocks are the baseline's own
+    return Variant(run.name, " ".join(run.specification["edits"]), first_depth, run.dataset(sites))
+
+
+def _baseline(run: Run) -> Run:
+    if run.baseline is None:
+        raise DamagedStore(f"the baseline of run {run.name} is not in the store: extract without edits first")
+    return run.baseline
+
+
+def _named_baseline(variant: Run) -> Run:
+    return Store(variant.folder.parent.parent).run(_baseline(variant).id)

@@ -1,0 +1,86 @@
+"""``actlas scan``: study 3, which blocks are redundant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actlas.scripts.options import json_option, output_options, run_argument
+from actlas.scripts.output import Output, write_result
+from actlas.scripts.terminal import echo_json, table
+from actlas.store.catalog import Store
+from actlas.store.errors import UsageError
+from actlas.store.run import Run
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SITES = ("resid", "nll")
+
+
+@click.command("scan")
+@run_argument
+@output_options
+@json_option
+def command(run: Run, out: Path | None, as_json: bool) -> None:
+    """Rank the blocks of RUN by what skipping each costs: change of the loss, and of the last residual.
+
+    RUN is the run without edits; `actlas sweep … --edit "skip:block=*"` makes the others.
+    """
+    result, output = scan_study(run, out)
+    if as_json:
+        blocks = [
+            {"block": int(b), "nll_change": float(nll), "final_relative_delta": float(delta)}
+            for b, nll, delta in zip(result["layer"], result["nll_change"], result["final_relative_delta"], strict=True)
+        ]
+        echo_json({"run": run.id, "blocks": blocks, "files": [str(path) for path in output.paths]})
+        return
+    click.echo(f"{scan_table(result)}\n\n{output}")
+
+
+def scan_study(run: Run, out: Path | None) -> tuple[xr.Dataset, Output]:
+    """Find the variants, compute, write result and figure; raises UsageError where no block was skipped yet."""
+    from actlas.analysis import plots
+    from actlas.analysis.downstream import redundancy
+
+    if run.specification.get("edits"):
+        raise UsageError(
+            f"run {run.name} has edits itself: wanted the run without, {run.baseline.id if run.baseline else 'gone'}"
+        )
+    skipped = skipped_blocks(run)
+    if not skipped:
+        source = run.description["source"]
+        raise UsageError(
+            f'no variant of run {run.name} skips a block: `actlas sweep {source}.txt --edit "skip:block=*"` makes them'
+        )
+    lazy = redundancy(run.dataset(SITES), {block: variant.dataset(SITES) for block, variant in skipped.items()})
+    variants = list(skipped.values())
+    result, output = write_result(run, "scan", lazy, {"variants": [variant.name for variant in variants]}, out, variants)
+    return result, output.with_figure(plots.redundant_blocks(result))
+
+
+def skipped_blocks(run: Run) -> dict[int, Run]:
+    """Return block → the variant of ``run`` without it and without any other edit, by block."""
+    blocks = {}
+    for variant in Store(run.folder.parent.parent).variants(run):
+        match = re.fullmatch(r"skip:block=(\d+)", " ".join(variant.specification["edits"]))
+        if match:
+            blocks[int(match[1])] = variant
+    return dict(sorted(blocks.items()))
+
+
+def scan_table(result: xr.Dataset) -> str:
+    """Return a row per block, the dearest first."""
+    order = result["nll_change"].values.argsort()[::-1]
+    rows = [
+        (
+            int(result["layer"][row]),
+            f"{float(result['nll_change'][row]):+.4f}",
+            f"{float(result['final_relative_delta'][row]):.3g}",
+        )
+        for row in order
+    ]
+    return table(("block", "loss (nats)", "last residual, relative"), rows)
