@@ -12,7 +12,7 @@ from actlas.pipeline.edits import edit_text
 from actlas.pipeline.plan import Plan, make_plan
 from actlas.pipeline.sites import SITES, site_names
 from actlas.pipeline.sweeps import expand
-from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, plan_request
+from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, plan_request, stop_requests
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites
 from actlas.scripts.proof import PERCENT, proof_record, proofs
@@ -86,14 +86,20 @@ def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: b
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
     baseline = Stored(*extraction.carry_out(needed))
     variants: list[Stored] = []
-    for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
-        try:
-            variants.append(Stored(*extraction.carry_out(each, quiet=True)))
-        except Interrupted as error:
-            raise Interrupted(
-                f"interrupted: {len(variants)} of {len(plans)} variants are stored, run the same command again to go on"
-            ) from error
+    with stop_requests() as stopped:
+        for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
+            try:
+                variants.append(Stored(*extraction.carry_out(each, quiet=True)))
+            except Interrupted as error:
+                raise _interrupted(variants, plans) from error
+            if stopped():  # between two extractions, which look out for themselves
+                raise _interrupted(variants, plans)
     return baseline, variants
+
+
+def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:
+    done = f"{len(variants)} of {len(plans)} variants are stored"
+    return Interrupted(f"interrupted: {done}, run the same command again to go on")
 
 
 def _cost_text(plans: list[Plan]) -> str:

@@ -120,3 +120,51 @@ def test_figures_are_written_reproducibly(result, tmp_path):
         assert [path.suffix for path in paths] == [".png", ".svg"]
     for kind in ("png", "svg"):
         assert (tmp_path / "one" / f"variance.{kind}").read_bytes() == (tmp_path / "two" / f"variance.{kind}").read_bytes()
+
+
+@pytest.fixture(params=[2, 9], ids=["few", "many"])
+def downstream(request):
+    generator = np.random.default_rng(0)
+    shape = (request.param, 5)
+    names = [f"v{number}" for number in range(request.param)]
+    step = generator.random(shape)
+    step[:, 0], step[0, 2] = np.nan, 0.0
+    variables = {name: (("variant", "depth"), generator.random(shape)) for name in ("delta", "relative_delta", "std")}
+    clean = {f"baseline_{kind}": ("depth", generator.random(5) * 100) for kind in ("step", "std")}
+    coords = {
+        "variant": names,
+        "edits": ("variant", names),
+        "first_depth": ("variant", np.arange(request.param)),
+        "depth": np.arange(5),
+    }
+    change = ("variant", generator.normal(size=request.param))
+    return xr.Dataset({**variables, "step": (("variant", "depth"), step), **clean, "nll_change": change}, coords=coords)
+
+
+def test_downstream_has_a_line_for_every_variant_and_marks_its_edit(downstream):
+    figure = plots.downstream_delta(downstream)
+    for panel, name in zip(figure.axes, ("delta", "relative_delta"), strict=True):
+        lines = [line for line in panel.lines if len(line.get_xdata()) > 1]
+        np.testing.assert_array_equal([line.get_ydata() for line in lines], downstream[name])
+        marks = [line.get_xdata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
+        assert marks == [depth for depth in downstream["first_depth"].values if depth < 5]
+        assert "depth" in panel.get_xlabel()
+        assert "block" in panel.get_xlabel()
+    assert "nats" in figure.legends[0].get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize("kind", ["step", "std"])
+def test_profiles_have_the_clean_run_beside_the_variants(downstream, kind):
+    figure = plots.downstream_profile(downstream, kind)
+    (panel,) = figure.axes
+    clean = next(line for line in panel.lines if line.get_label() == "without edits")
+    np.testing.assert_array_equal(clean.get_ydata(), downstream[f"baseline_{kind}"])
+    assert panel.get_yscale() == ("symlog" if kind == "step" else "log")
+
+
+def test_scan_has_a_bar_for_every_block():
+    generator = np.random.default_rng(0)
+    losses = xr.DataArray(generator.normal(size=(4, 6)), dims=("layer", "sentence"), coords={"layer": np.arange(4)})
+    figure = plots.redundant_blocks(xr.Dataset({"sentence_nll_change": losses, "nll_change": losses.mean("sentence")}))
+    (panel,) = figure.axes
+    np.testing.assert_allclose([bar.get_height() for bar in panel.patches], losses.mean("sentence"))
