@@ -73,12 +73,14 @@ def redundant_blocks(result: xr.Dataset) -> Figure:
     change = result["nll_change"].values
     colours = np.where(change >= 0, SERIES_COLOURS[0], SERIES_COLOURS[1])
     panel.bar(result["layer"], change, color=list(colours), yerr=error.values, capsize=2, error_kw={"linewidth": 1})
+    scale = ""
     if np.abs(change).max() > WIDE * np.median(np.abs(change)) > 0:
         panel.set_yscale("symlog", linthresh=float(np.median(np.abs(change))))
+        scale = ", logarithmic"
     panel.axhline(0, color=BASELINE_COLOUR, linewidth=0.8)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("block that is skipped")
-    panel.set_ylabel("change of loss (nats per token)")
+    panel.set_ylabel(f"change of loss (nats per token{scale})")
     panel.set_title("Which blocks are redundant? Bars: ± standard error over sentences", fontsize=11)
     return figure
 

@@ -1,15 +1,20 @@
 """``downstream`` and ``scan`` from a user's side, and what studies 3 to 5 must show on the shipped model."""
 
 import json
+import shutil
 import subprocess
 import sys
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from actlas.scripts.demo_grammar import sentences
+from actlas.scripts.train_demo_model import TrainingOptions
 
+ENGLISH = Path(__file__).parents[2] / "pipeline" / "texts" / "english.txt"
 EDITS = (
     "skip:block=*",
     "scale:block=2,factor=0.5|1.5",
@@ -17,6 +22,11 @@ EDITS = (
     "zero:site=k|z,layer=4,head=2",
     "noise:site=mlp_post,layer=3,units=::2,mean=10,std=1",
 )
+
+
+def test_the_shipped_sentences_are_held_out_ones_of_the_demo_models_grammar():
+    lines = ENGLISH.read_text().splitlines()
+    assert lines == list(islice(sentences(TrainingOptions().heldout_seed), len(lines)))
 
 
 def call(folder, *arguments):
@@ -28,8 +38,7 @@ def call(folder, *arguments):
 def folder(tmp_path_factory):
     """A store of variants of the shipped model on sentences it knows how to predict."""
     folder = tmp_path_factory.mktemp("variants")
-    english = sentences(11)
-    (folder / "english.txt").write_text("".join(f"{next(english)}\n" for _ in range(60)))
+    shutil.copy(ENGLISH, folder / "english.txt")
     (folder / "other.txt").write_text("She saw her.\n")
     edits = [argument for edit in EDITS for argument in ("--edit", edit)]
     done = call(folder, "sweep", "english.txt", "--store", "store", *edits, "--quiet")

@@ -104,7 +104,7 @@ def test_a_dry_run_of_a_variant_names_the_baseline(actlas, small_model, sentence
     [
         ([], "Missing option '--edit'"),
         (["--edit", "skip:block=3"], "block 3: the model has blocks 0 to 2"),
-        (["--edit", "skip:blok=1"], "unknown field 'blok': did you mean block"),
+        (["--edit", "skip:blocks=1"], "unknown field 'blocks': did you mean block"),
         (["--edit", "scale:block=0,factor=inf"], "factor=inf is not finite"),
         (["--edit", "zero:site=k,layer=0,head=*|5"], "head=5: the model has heads 0 to 4"),
         (["--edit", "skip:block=1", "--site", "qq"], "unknown site 'qq'"),
@@ -134,9 +134,9 @@ def test_help(actlas, command):
 @pytest.mark.slow
 def test_an_interrupted_sweep_resumes(small_model, tmp_path):
     corpus = tmp_path / "corpus.txt"
-    corpus.write_text("".join(f"When the rain began, Tom gave her coat number {n} and walked home.\n" for n in range(300)))
+    corpus.write_text("".join(f"When the rain began, Tom gave her coat number {n} and walked home.\n" for n in range(90)))
     command = [sys.executable, "-m", "actlas.scripts", "sweep", "corpus.txt", "--model", str(small_model), "--store", "store"]
-    command += ["--edit", "noise:site=mlp_post,layer=0-2,seed=0-3", "--quiet", "--unit-tokens", "400"]
+    command += ["--edit", "noise:site=mlp_post,layer=0-2,seed=0-3", "--quiet", "--unit-tokens", "200"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     while len(list(tmp_path.glob("store/runs/*/commits"))) < 4:  # the baseline is stored, and a variant or two
         assert process.poll() is None
