@@ -18,6 +18,7 @@ COMMANDS = {
     "extract": "Run sentences through a model once and keep the activations.",
     "ls": "List the runs of a store.",
     "norms": "How large activations are, layer by layer, and who writes the residual stream.",
+    "reconstruct": "Check that each block is the sum of its parts; correlate consecutive depths.",
     "show": "Show what a run is and what it holds.",
     "variance": "Variance and mean of target and control tokens, layer by layer.",
     "verify": "Check every stored byte against its checksum.",

@@ -2,6 +2,7 @@
 
 from actlas.analysis.plots.cosine import cosine_heatmap, cosine_matrix, cosine_profile, cosine_ridgelines
 from actlas.analysis.plots.norms import norm_groups, norm_sites, norm_stream
+from actlas.analysis.plots.reconstruction import depth_pair, reconstruction_profile
 from actlas.analysis.plots.style import save_figure
 from actlas.analysis.plots.variance import variance_profile
 
@@ -10,9 +11,11 @@ __all__ = [
     "cosine_matrix",
     "cosine_profile",
     "cosine_ridgelines",
+    "depth_pair",
     "norm_groups",
     "norm_sites",
     "norm_stream",
+    "reconstruction_profile",
     "save_figure",
     "variance_profile",
 ]
