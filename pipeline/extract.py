@@ -77,7 +77,10 @@ def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Wa
     tally = Tally(device=_device_name(device))
     with workspace(run.folder) as work, WriteQueue() as writes:
         transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
-        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored, watch.stopped)
+        model.train(plan.options.mode == "train")
+        extractor = Extractor(
+            model, plan.model.geometry, transfer, plan.options.stored, watch.stopped, plan.longest, plan.options.dropout_seed
+        )
         loop = _Loop(plan, run, work, writes, extractor, tally, watch)
         for unit, sites in plan.missing:
             loop.compute(unit, sites)

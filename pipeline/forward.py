@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from actlas.pipeline.dropout import dropout_drawn
 from actlas.pipeline.hooks import run_captured
 from actlas.pipeline.plan import LOSS_CHUNK
 from actlas.pipeline.sites import Place, places
@@ -30,7 +31,14 @@ class Extractor:
     """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
 
     def __init__(
-        self, model: GPT2LMHeadModel, geometry: Geometry, transfer: Transfer, stored: StoredDtype, stopped: Callable[[], bool]
+        self,
+        model: GPT2LMHeadModel,
+        geometry: Geometry,
+        transfer: Transfer,
+        stored: StoredDtype,
+        stopped: Callable[[], bool],
+        keys: int,
+        seed: int | None = None,
     ) -> None:
         import torch
 
@@ -39,6 +47,8 @@ class Extractor:
         self._geometry = geometry
         self._transfer = transfer
         self._stored: torch.dtype = getattr(torch, stored)
+        self._keys = keys  # tokens of the run's longest sentence
+        self._seed = seed  # of dropout; None without
         self.parts = 1  # batches a unit is cut into
 
     def run(self, labels: Labels, sites: Sequence[str], writer: ShardWriter, writes: WriteQueue) -> None:
@@ -47,6 +57,8 @@ class Extractor:
         Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
         KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
+        if self._seed is not None:
+            self.parts = len(labels.text)  # a sentence at a time: what is drawn must not depend on how units were planned
         while not self._attempt(labels, sites, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
@@ -62,7 +74,8 @@ class Extractor:
         wanted = places(sites, self._geometry)
         try:
             for batch in _batches(labels, self.parts):
-                self._forward(batch, wanted, writer)
+                with dropout_drawn(self._model, self._seed, int(batch.token["sentence"][0])):
+                    self._forward(batch, wanted, writer)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -82,6 +95,8 @@ class Extractor:
                 value = token_loss(self._model, value, token_ids, lengths)
             else:
                 value = narrowed(value, self._stored, place)
+            if place.site.weights:
+                value = torch.nn.functional.pad(value, (0, self._keys - value.shape[-1]))  # no key there: a weight of 0
             self._transfer.send(writer, place, value, lengths)
 
         with torch.inference_mode():

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
+from actlas.pipeline.configuration import DROPOUT_RATES
 from actlas.pipeline.models import ModelFolder
-from actlas.pipeline.sites import SITES_VERSION, layout
+from actlas.pipeline.sites import SITES, SITES_VERSION, layout
 from actlas.pipeline.tokens import Tokenized
 from actlas.pipeline.transfer import QUEUE_BYTES
 from actlas.pipeline.units import plan_units
@@ -33,6 +34,7 @@ class ExtractOptions:
     attention: Attention = "sdpa"
     unit_tokens: int = 2048  # of a batch, padding counted
     device: str = "auto"  # auto: a GPU where there is one
+    dropout_seed: int | None = None  # dropout on, drawn from this seed; off where None
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside what is possible."""
@@ -47,6 +49,16 @@ class ExtractOptions:
             raise UsageError(f"--unit-tokens is {self.unit_tokens}, wanted 1 or more")
         if not self.sites:
             raise UsageError("no site was asked for: wanted one --site at least")
+        if self.dropout_seed is not None and self.dropout_seed < 0:
+            raise UsageError(f"--seed is {self.dropout_seed}, wanted 0 or more")
+        weights = [site for site in self.sites if site in SITES and SITES[site].weights]
+        if weights and self.attention != "eager":
+            raise UsageError(f"site {weights[0]} needs --attention eager: {self.attention} attention never has the weights")
+
+    @property
+    def mode(self) -> Literal["eval", "train"]:
+        """Mode of the model, as part of the identity."""
+        return "eval" if self.dropout_seed is None else "train"
 
     @property
     def stored(self) -> StoredDtype:
@@ -75,7 +87,12 @@ class Plan:
 
     def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
         """Return how the shard of ``sites`` of ``unit`` is laid out."""
-        return [layout(site, self.model.geometry, unit.tokens, self.options.stored) for site in sites]
+        return [layout(site, self.model.geometry, unit.tokens, self.options.stored, self.longest) for site in sites]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the run's longest sentence."""
+        return int(self.tokens.labels.row_size.max())
 
     @property
     def missing_bytes(self) -> int:
@@ -118,11 +135,13 @@ def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source
             "dtype": options.dtype,
             "stored_dtype": options.stored,
             "attention": options.attention,
-            "mode": "eval",
-            "seed": None,
+            "mode": options.mode,
+            "seed": options.dropout_seed,
         },
         "edits": [],
     }
+    if options.mode == "train" and not any(model.effective[rate] for rate in DROPOUT_RATES):
+        raise UsageError(f"model {model.name} has dropout rates of 0 in config.json: --train-mode would change nothing")
     run = store.find(identity(specification)) if store else None
     units = run.units if run else tuple(plan_units(tokens.labels.row_size.tolist(), options.unit_tokens))
     missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]

@@ -12,7 +12,7 @@ from actlas.pipeline.sites import DEFAULT_SITES, SITES, site_names
 from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_request
 from actlas.scripts.options import json_option, store_option
 from actlas.scripts.terminal import echo_json, size
-from actlas.store.errors import IncompleteRun
+from actlas.store.errors import IncompleteRun, UsageError
 from actlas.store.schema import NUMPY_VIEW
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ DTYPES = tuple(NUMPY_VIEW)
     show_default=True,
     help="Implementation of attention.",
 )
+@click.option("--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does.")
+@click.option("--seed", type=int, help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing.")
 @click.option("--cached-only", is_flag=True, help="Answer from the store or fail; never load the model.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -63,6 +65,8 @@ def command(
     cached_only: bool,
     quiet: bool,
     as_json: bool,
+    train_mode: bool,
+    seed: int | None,
     **chosen: Any,
 ) -> None:
     """Run SENTENCES through a model once and keep the activations of every layer.
@@ -71,7 +75,10 @@ def command(
     What is stored already is not computed again: the same command resumes, and further sites are added to the same run.
     """
     numerics = {key: chosen.pop(key) for key in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")}
-    options = ExtractOptions(site_names(sites or DEFAULT_SITES), **numerics)
+    if seed is not None and not train_mode:
+        raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
+    dropout_seed = (seed or 0) if train_mode else None
+    options = ExtractOptions(site_names(sites or DEFAULT_SITES), **numerics, dropout_seed=dropout_seed)
     request = Request(sentences, store_path, options, **chosen)
     planned = plan_request(request)
     echo_skipped(planned.skipped)
