@@ -11,6 +11,7 @@ times as many units.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ from actlas.analysis.laminar import Mask, laminar_correlation
 from actlas.analysis.norms import QUANTILES, norm_profile, norm_statistics
 from actlas.analysis.reconstruction import Precision, reconstruction
 from actlas.pipeline.configuration import Geometry
-from actlas.scripts.bench.measuring import HEADER, Measured
+from actlas.scripts.bench.measuring import HEADER, Measured, memory
 from actlas.scripts.bench.synthetic import labels_of, random_run
 from actlas.scripts.terminal import size, table
 from actlas.store.run import Run
@@ -113,25 +114,27 @@ def other_ways(run: Run, runs: int) -> None:
 
 
 def grow(scratch: Path, layers: int, threads: int) -> None:
-    """Print the peak of memory of all analyses on a run, and on one of GROWTH times as many units."""
+    """Print the peak of the process's memory in each analysis on a run, and on one of GROWTH times as many units."""
     geometry = Geometry(**{**XL, "n_layer": max(1, layers // 8)})
-    peaks = []
-    for units in (4, 4 * GROWTH):
-        run = random_run(scratch / f"units-{units}", geometry, SUMS, labels_of(units * 32, TOKENS), 32)
-        measured = {name: Measured(anonymous=True, cold=True) for name in ("norms", "sums of blocks", "correlation of depths")}
+    counts = (4, 4 * GROWTH)
+    made = {
+        units: random_run(scratch / f"units-{units}", geometry, SUMS, labels_of(units * 32, TOKENS), 32) for units in counts
+    }
+    for units, run in made.items():
         dataset = run.dataset(SUMS)
-        ways = {
-            "norms": lambda run=run: profile(run, SUMS).compute(),
-            "sums of blocks": lambda dataset=dataset: reconstruction(dataset, Precision()).compute(),
-            "correlation of depths": lambda dataset=dataset: laminar_correlation(dataset["resid"], Mask()).compute(),
+        ways: dict[str, Callable[[], object]] = {
+            "norms": lambda run=run: profile(run, SUMS).compute(),  # type: ignore[misc]
+            "sums of blocks": lambda dataset=dataset: reconstruction(dataset, Precision()).compute(),  # type: ignore[misc]
+            "correlation of depths": lambda dataset=dataset: laminar_correlation(dataset["resid"], Mask()).compute(),  # type: ignore[misc]
         }
+        peaks = {}
         with dask.config.set(scheduler="threads", num_workers=threads), threadpool_limits(1, user_api="blas"):
             for name, way in ways.items():
-                measured[name].add(way, counted=False)
-        peaks.append({name: each.peak for name, each in measured.items()})
-        click.echo(
-            f"{units:3d} units of 512 tokens, {size(run.nbytes)}: " + ", ".join(f"{n} {size(p)}" for n, p in peaks[-1].items())
-        )
+                measured, rest = Measured(anonymous=True, cold=True), memory("RssAnon")
+                measured.add(way)
+                peaks[name] = rest + measured.peak
+        text = ", ".join(f"{name} {size(peak)}" for name, peak in peaks.items())
+        click.echo(f"{units:3d} units of 512 tokens, {size(run.nbytes)}, peak of the process: {text}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from actlas.analysis.reconstruction import ATTENTION, MLP, ROUNDING, WHOLE, Prec
 from actlas.store.errors import UsageError
 from tests import strategies
 from tests.extraction import extract_texts
-from tests.small_model import TEXTS
+from tests.small_model import TEXTS, save_model
 
 SITES = ("resid", "resid_mid", "attn_out", "mlp_out")
 
@@ -93,6 +93,16 @@ def test_a_narrow_store_does_not_pass_for_a_wide_one(tmp_path, small_model):
     dataset, precision = run_of(tmp_path, small_model, stored_dtype="bfloat16")
     assert str(precision) == "bfloat16 computed in float32"
     assert len(broken(reconstruction(dataset, Precision()).compute())) == 3 * dataset.sizes["layer"]
+
+
+@pytest.mark.slow
+def test_it_holds_at_the_width_of_gpt2_xl(tmp_path):
+    model = save_model(tmp_path / "model", n_layer=4, n_head=25, n_embd=1600, n_inner=None)
+    dataset, precision = run_of(tmp_path, model)
+    got = reconstruction(dataset, precision).compute()
+    assert dataset["mlp_out"].shape[2] == 1600
+    assert broken(got) == []
+    assert float(got["relative_error"].max()) < 1e-5
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
