@@ -17,7 +17,12 @@ def step_norms(resid: xr.DataArray) -> xr.DataArray:
     resid: (depth, token, d_model) of any float dtype, all depths from the first on; choose tokens with ``.isel(token=…)``.
     Exactly 0 where a block was skipped. Source: study 3. Raises ValueError with fewer than two depths.
     """
-    steps: xr.DataArray = token_steps(resid).sum("token", skipna=False) ** 0.5
+    if resid.sizes["depth"] < 2:
+        raise ValueError(f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them")
+    numbered = _numbered(resid)
+    after = numbered.isel(depth=slice(1, None))
+    squares = by_token(_steps, 1, after, numbered.isel(depth=slice(None, -1)))
+    steps: xr.DataArray = squares.isel(quantity=0).sum("token", skipna=False) ** 0.5
     steps.attrs["long_name"] = "Frobenius norm of what block depth - 1 changes in the residual stream"
     return steps
 
@@ -27,36 +32,17 @@ def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
 
     resid: (depth, token, d_model) of any float dtype; choose tokens with ``.isel(token=…)``. Source: study 5.
     """
-    rows = token_spread(resid)
+    rows = by_token(spread, 3, _numbered(resid))
+    mean, square = rows.isel(quantity=1), rows.isel(quantity=2)
     # Chan: spread within the tokens, and of the tokens' means
-    between = ((rows["mean"] - rows["mean"].mean("token", skipna=False)) ** 2).mean("token", skipna=False)
-    spread: xr.DataArray = (rows["square"].mean("token", skipna=False) / resid.sizes["d_model"] + between) ** 0.5
-    spread.attrs["long_name"] = "standard deviation of the residual stream over tokens and dimensions"
-    return spread
+    between = ((mean - mean.mean("token", skipna=False)) ** 2).mean("token", skipna=False)
+    found: xr.DataArray = (square.mean("token", skipna=False) / resid.sizes["d_model"] + between) ** 0.5
+    found.attrs["long_name"] = "standard deviation of the residual stream over tokens and dimensions"
+    return found
 
 
-def token_steps(resid: xr.DataArray) -> xr.DataArray:
-    """‖h[d] − h[d−1]‖² of every token: (depth, token) of depths 1 … L, float64; lazy stays lazy."""
-    if resid.sizes["depth"] < 2:
-        raise ValueError(f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them")
-    numbered = _numbered(resid)
-    after = numbered.isel(depth=slice(1, None))
-    before = numbered.isel(depth=slice(None, -1)).assign_coords(depth=after["depth"])
-    return by_token(_steps, ("step",), after, before)["step"]
-
-
-def token_spread(resid: xr.DataArray) -> xr.Dataset:
-    """Per token over the dimensions: ``norm`` (Euclidean), ``mean``, ``square`` (centred sum of squares), (depth, token)."""
-    return by_token(_spread, ("norm", "mean", "square"), _numbered(resid))
-
-
-def _steps(after: Floats, before: Floats) -> Floats:
-    after -= before
-    squares: Floats = np.vecdot(after, after)
-    return squares[np.newaxis]
-
-
-def _spread(rows: Floats) -> Floats:
+def spread(rows: Floats) -> Floats:
+    """Return Euclidean norm, mean and centred sum of squares of each of ``rows`` (row, vector): (3, row)."""
     whole, mean = np.vecdot(rows, rows), rows.mean(1)
     square = whole - rows.shape[1] * mean * mean
     unsure = ~(square > SURE * whole)  # too much was subtracted: sum again, centred
@@ -64,6 +50,12 @@ def _spread(rows: Floats) -> Floats:
         centred = rows[unsure] - mean[unsure, np.newaxis]
         square[unsure] = np.vecdot(centred, centred)
     return np.stack([np.sqrt(whole), mean, square])
+
+
+def _steps(after: Floats, before: Floats) -> Floats:
+    after -= before
+    squares: Floats = np.vecdot(after, after)
+    return squares[np.newaxis]
 
 
 def _numbered(resid: xr.DataArray) -> xr.DataArray:

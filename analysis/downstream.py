@@ -91,7 +91,7 @@ def loss_change(baseline: xr.Dataset, variant: xr.Dataset) -> xr.Dataset:
 
 def token_squares(resid: xr.DataArray) -> xr.DataArray:
     """‖h[d]‖² of every token: (depth, token), float64."""
-    return by_token(_squares, ("square",), _plain(resid))["square"]
+    return by_token(_squares, 1, _plain(resid)).isel(quantity=0)
 
 
 def sentence_sums(values: xr.DataArray, labels: xr.Dataset, kept: npt.NDArray[np.bool_]) -> xr.DataArray:
@@ -117,7 +117,7 @@ def _sums(values: Floats, kept: npt.NDArray[np.bool_], starts: npt.NDArray[np.in
 
 
 def _token_distances(one: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
-    return by_token(_distances, ("square",), _plain(one), _plain(other))["square"]
+    return by_token(_distances, 1, _plain(one), _plain(other)).isel(quantity=0)
 
 
 def _share(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.depths import token_spread, token_steps
+from actlas.analysis.depths import spread
 from actlas.analysis.groups import Groups
 from actlas.analysis.streaming import Floats, by_token
 
@@ -20,10 +22,14 @@ VECTOR_SITES = (
 STATISTICS = ("mean", "lower quartile", "median", "upper quartile", "largest")
 QUANTILES = (0.25, 0.5, 0.75, 1)
 WRITERS = {"attention": "attn_out", "MLP": "mlp_out"}
-
-
-#: numbers of tokens (…, token) → of all of them (…, *new dims)
-Reduce = Callable[..., Floats]
+MEANINGS = {
+    "std": "standard deviation over tokens and dimensions",
+    "step": "Frobenius norm of what block depth - 1 changes in the residual stream",
+    "share": "share of a block's output that the writer has put there: projection on the output",
+    "tokens": "tokens of the group",
+}
+#: numbers of the tokens of a group (token, …, quantity) → of the group (…, number)
+Reduce = Callable[[Floats], Floats]
 
 
 def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
@@ -37,45 +43,68 @@ def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
     Memory: one block, and the norms of the run's tokens at one layer. Source: study 2. A group without tokens has NaN.
     """
     sites = [site for site in VECTOR_SITES if site in dataset]
-    result = xr.Dataset({"tokens": ("group", [len(tokens) for tokens in groups.values()])}, {"group": list(groups)})
-    if "resid" in sites:
-        result = result.merge(_stream(dataset["resid"], groups))
-    for site in sites:
-        if site != "resid":
-            result[f"norm_{site}"] = _in_groups(_statistics, _norms(dataset[site]), groups=groups, statistic=STATISTICS)
-        result[f"norm_{site}"].attrs["long_name"] = f"Euclidean norm of {dataset[site].attrs.get('long_name', site)}"
     writers = {writer: site for writer, site in WRITERS.items() if "resid" in sites and site in sites}
+    variables = _stream(dataset["resid"], [dataset[site] for site in writers.values()], groups) if "resid" in sites else {}
+    result = xr.Dataset({"tokens": ("group", [len(tokens) for tokens in groups.values()])}, {"group": list(groups)})
+    result = result.assign(variables).assign_coords(statistic=list(STATISTICS))
+    for site in sites:
+        name = f"norm_{site}"
+        if name not in result:
+            result[name] = norm_statistics(dataset[site], groups)
+        result[name].attrs["long_name"] = f"Euclidean norm of {dataset[site].attrs.get('long_name', site)}"
     if writers:
-        shares = [_share(dataset[site], dataset["resid"], groups) for site in writers.values()]
-        result["share"] = xr.concat(shares, xr.Variable("writer", list(writers)))
-        result["share"].attrs["long_name"] = "share of a block's output that the writer has put there: projection on the output"
+        result = result.assign_coords(writer=list(writers))
+    for name, meaning in MEANINGS.items():
+        if name in result:
+            result[name].attrs["long_name"] = meaning
+    for dim in {"layer", "depth"} & set(result.dims):
+        result = result.assign_coords({dim: np.arange(result.sizes[dim])})
     return result
 
 
-def _stream(resid: xr.DataArray, groups: Groups) -> xr.Dataset:
-    rows, width = token_spread(resid), resid.sizes["d_model"]
-    norms = _in_groups(_statistics, rows["norm"], groups=groups, statistic=STATISTICS)
-    std = _in_groups(_std, rows["mean"], rows["square"] / width, groups=groups)
-    result = xr.Dataset({"norm_resid": norms, "std": std})
-    result["std"].attrs["long_name"] = "standard deviation over tokens and dimensions"
-    steps = _in_groups(_root_of_sum, token_steps(resid), groups=groups)
-    result["step"] = steps.reindex(depth=result["depth"])  # no step leads to depth 0
-    result["step"].attrs["long_name"] = "Frobenius norm of what block depth - 1 changes in the residual stream"
-    return result
+def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
+    """STATISTICS of the Euclidean norms of ``activations`` (…, token, …, vector): (group, …, statistic) float64, lazy."""
+    norms = by_token(_norm, 1, activations)
+    return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
 
 
-def _share(out: xr.DataArray, resid: xr.DataArray, groups: Groups) -> xr.DataArray:
-    after = resid.isel(depth=slice(1, None)).rename(depth="layer").drop_vars("layer", errors="ignore")
-    return _in_groups(_mean, by_token(_projection, ("share",), _bare(out), _bare(after))["share"], groups=groups)
+def _stream(resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups) -> dict[str, xr.DataArray]:
+    """Return norms, spread and steps of the stream, norms and shares of what writers write: from one visit to a block."""
+    reduce, statistics = partial(_stream_numbers, width=resid.sizes["d_model"]), len(STATISTICS)
+    count = (statistics + 1) * (1 + len(outs)) + 1
+    after, before = resid.isel(depth=slice(1, None)), resid.isel(depth=slice(None, -1))
+    blocks = _in_groups(reduce, count, by_token(_stream_rows, 4 + 2 * len(outs), after, before, *outs), groups)
+    start = _in_groups(reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=slice(1))), groups)
+    depths = xr.concat([start, blocks.isel(number=slice(statistics + 2))], "depth")
+    variables = {
+        "norm_resid": depths.isel(number=slice(statistics)).rename(number="statistic"),
+        "std": depths.isel(number=statistics),
+        "step": depths.isel(number=statistics + 1),
+    }
+    shares = []
+    for index, out in enumerate(outs):
+        first = statistics + 2 + index * (statistics + 1)
+        of_writer = blocks.rename(depth="layer").isel(number=slice(first, first + statistics + 1))
+        variables[f"norm_{out.name}"] = of_writer.isel(number=slice(statistics)).rename(number="statistic")
+        shares.append(of_writer.isel(number=statistics))
+    if shares:
+        variables["share"] = xr.concat(shares, "writer").transpose("group", "writer", "layer")
+    return variables
 
 
-def _norms(array: xr.DataArray) -> xr.DataArray:
-    return by_token(_norm, ("norm",), _bare(array))["norm"]
+def _stream_rows(after: Floats, before: Floats, *outs: Floats) -> Floats:
+    """Return of every row norm, mean, centred square and step of the stream; norm and share of each of ``outs``."""
+    np.subtract(after, before, out=before)
+    numbers = [*spread(after), np.vecdot(before, before)]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a stream that was scaled to 0 is nobody's: NaN
+        for out in outs:
+            numbers += [*_norm(out), np.vecdot(out, after) / (numbers[0] * numbers[0])]
+    return np.stack(numbers)
 
 
-def _bare(array: xr.DataArray) -> xr.DataArray:
-    """Return ``array`` with the labels of layers alone."""
-    return array.drop_vars([name for name in array.coords if name not in ("layer", "depth")])
+def _start_rows(rows: Floats) -> Floats:
+    """Return norm, mean and centred square of the first depth, which no step leads to."""
+    return np.concatenate([spread(rows), np.full((1, len(rows)), np.nan)])
 
 
 def _norm(rows: Floats) -> Floats:
@@ -83,51 +112,44 @@ def _norm(rows: Floats) -> Floats:
     return norms[np.newaxis]
 
 
-def _projection(out: Floats, after: Floats) -> Floats:
-    with np.errstate(invalid="ignore"):  # a stream that was scaled to 0 is nobody's: NaN
-        shares: Floats = np.vecdot(out, after) / np.vecdot(after, after)
-    return shares[np.newaxis]
+def _in_groups(reduce: Reduce, count: int, rows: xr.DataArray, groups: Groups) -> xr.DataArray:
+    """Return the ``count`` numbers of each group's tokens of ``rows`` (…, token, …, quantity): (group, …, number)."""
+    axis, tokens = rows.dims.index("token"), list(groups.values())
+    if rows.chunks:
+        whole = rows.data.rechunk({axis: -1})
+        chunks = [*whole.chunks]
+        chunks[axis], chunks[-1] = (len(tokens),), (count,)
+        found = da.map_blocks(
+            *(_each_group, whole), reduce=reduce, count=count, tokens=tokens, axis=axis, chunks=tuple(chunks), dtype=np.float64
+        )
+        found = found.rechunk({0: -1})
+    else:
+        found = _each_group(rows.values, reduce=reduce, count=count, tokens=tokens, axis=axis)
+    dims = [*rows.dims[:axis], "group", *rows.dims[axis + 1 : -1], "number"]
+    return xr.DataArray(found, dims=dims).transpose("group", ...)
 
 
-def _in_groups(reduce: Reduce, *rows: xr.DataArray, groups: Groups, **new: tuple[str, ...]) -> xr.DataArray:
-    """Return ``reduce`` of each group's tokens of ``rows`` (…, token): (group, …, *new), a layer at a time."""
-    whole = [row.chunk({"token": -1}) if row.chunks else row for row in rows]
-    found: xr.DataArray = xr.apply_ufunc(
-        _each_group,
-        *whole,
-        kwargs={"reduce": reduce, "tokens": list(groups.values()), "shape": tuple(map(len, new.values()))},
-        input_core_dims=[["token"] for _ in whole],
-        output_core_dims=[["group", *new]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"group": len(groups), **{dim: len(names) for dim, names in new.items()}}},
-    )
-    return found.transpose("group", ...).assign_coords(
-        {"group": list(groups), **{dim: list(names) for dim, names in new.items()}}
-    )
-
-
-def _each_group(*rows: Floats, reduce: Reduce, tokens: Sequence[npt.NDArray[np.int64]], shape: tuple[int, ...]) -> Floats:
-    places = rows[0].shape[:-1]
-    found = np.full((len(tokens), *places, *shape), np.nan)
+def _each_group(rows: Floats, *, reduce: Reduce, count: int, tokens: Sequence[npt.NDArray[np.int64]], axis: int) -> Floats:
+    by_token_first = np.moveaxis(rows, axis, 0)
+    found = np.full((len(tokens), *by_token_first.shape[1:-1], count), np.nan)
     for number, chosen in enumerate(tokens):
         if len(chosen):
-            found[number] = reduce(*(row[..., chosen] for row in rows))
-    return np.moveaxis(found, 0, len(places))  # (layer, …, group, *new)
+            found[number] = reduce(by_token_first[chosen])
+    return np.moveaxis(found, 0, axis)
 
 
 def _statistics(norms: Floats) -> Floats:
-    return np.stack([norms.mean(-1), *np.quantile(norms, QUANTILES, axis=-1)], axis=-1)
+    """Return STATISTICS of the first quantity (token, …, quantity)."""
+    of_norm = norms[..., 0]
+    return np.stack([of_norm.mean(0), *np.quantile(of_norm, QUANTILES, axis=0)], axis=-1)
 
 
-def _std(mean: Floats, variance: Floats) -> Floats:
-    away: Floats = mean - mean.mean(-1, keepdims=True)
-    return np.asarray(np.sqrt(variance.mean(-1) + (away * away).mean(-1)))  # within the tokens, and between them
-
-
-def _root_of_sum(squares: Floats) -> Floats:
-    return np.asarray(np.sqrt(squares.sum(-1)))
-
-
-def _mean(shares: Floats) -> Floats:
-    return np.asarray(shares.mean(-1))
+def _stream_numbers(rows: Floats, width: int) -> Floats:
+    """Return statistics of the norm, std and step; of what each writer writes statistics of the norm and share."""
+    mean, square, step = (rows[..., quantity] for quantity in (1, 2, 3))
+    away = mean - mean.mean(0)
+    std = np.sqrt(square.mean(0) / width + (away * away).mean(0))  # within the tokens, and between their means
+    numbers = [_statistics(rows), std[..., np.newaxis], np.sqrt(step.sum(0))[..., np.newaxis]]
+    for writer in range(4, rows.shape[-1], 2):
+        numbers += [_statistics(rows[..., writer:]), rows[..., writer + 1].mean(0)[..., np.newaxis]]
+    return np.concatenate(numbers, axis=-1)

@@ -6,7 +6,7 @@ in tiles that fit in a processor's cache, so beside the block that is read there
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-TILE = 1 << 15  # values a tile, 256 kB as float64
+TILE = 1 << 16  # values a tile, 512 kB as float64
 MERGED = 8  # units whose numbers are merged at a time
 
 Floats = npt.NDArray[np.float64]
@@ -29,30 +29,48 @@ Merge = Callable[[Floats], Floats]
 
 
 def tiles(*blocks: npt.NDArray[Any]) -> Iterator[tuple[slice, list[Floats]]]:
-    """Yield the same rows of each of ``blocks`` (row, vector) as float64, TILE values at a time, and which rows they are."""
-    step = max(1, TILE // max(1, blocks[0].shape[-1]))
-    for start in range(0, len(blocks[0]), step):
-        rows = slice(start, start + step)
-        yield rows, [block[rows].astype(np.float64) for block in blocks]
+    """Yield the same rows of each of ``blocks`` (row, vector) as float64, TILE values at a time, and which rows they are.
 
-
-def by_token(kernel: TokenKernel, quantities: tuple[str, ...], *arrays: xr.DataArray) -> xr.Dataset:
-    """Return ``quantities`` of every vector of ``arrays`` (layer or depth, token, …, vector), without the last dim, float64.
-
-    kernel: tiles of each array (row, vector) → (quantity, row). Lazy stays lazy, a task for each block.
+    The arrays are the caller's to write to, until the next are asked for.
     """
-    whole = [array.chunk({array.dims[-1]: -1}) if array.chunks else array for array in arrays]
-    found = xr.apply_ufunc(
-        _by_row,
-        *whole,
-        kwargs={"kernel": kernel, "size": len(quantities)},
-        input_core_dims=[[array.dims[-1]] for array in whole],
-        output_core_dims=[["quantity"]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"quantity": len(quantities)}},
-    )
-    return xr.Dataset({name: found.isel(quantity=number) for number, name in enumerate(quantities)})
+    width = blocks[0].shape[-1]
+    step = min(len(blocks[0]), max(1, TILE // max(1, width)))
+    memory = np.empty((len(blocks), step, width))
+    for start in range(0, len(blocks[0]), step or 1):
+        rows = slice(start, min(start + step, len(blocks[0])))
+        for tile, block in zip(memory, blocks, strict=True):
+            tile[: rows.stop - rows.start] = block[rows]
+        yield rows, list(memory[:, : rows.stop - rows.start])
+
+
+def by_token(kernel: TokenKernel, size: int, *arrays: xr.DataArray) -> xr.DataArray:
+    """Return the ``size`` numbers of every vector of ``arrays`` (…, token, …, vector): (…, token, …, quantity) float64.
+
+    kernel: tiles of each array (row, vector) → (quantity, row). arrays: alike in all but their values; lazy stays lazy, a task
+    for each block.
+    """
+    if all(array.chunks for array in arrays):
+        data = _alike(arrays)
+        # by blocks, not with core dims: those are put together, which copies every block
+        found = da.map_blocks(
+            _by_row,
+            *data,
+            kernel=kernel,
+            size=size,
+            chunks=(*data[0].chunks[:-1], (size,)),
+            dtype=np.float64,
+            meta=np.empty((0,) * data[0].ndim),
+        )
+    else:
+        found = _by_row(*(array.values for array in arrays), kernel=kernel, size=size)
+    labels = {name: label for name, label in arrays[0].coords.items() if arrays[0].dims[-1] not in label.dims}
+    return xr.DataArray(found, labels, (*arrays[0].dims[:-1], "quantity"))
+
+
+def _alike(arrays: Sequence[xr.DataArray]) -> list[da.Array]:
+    """Return the arrays cut like the first, vectors whole."""
+    first = arrays[0].data.rechunk({arrays[0].ndim - 1: -1})
+    return [first, *(array.data.rechunk(first.chunks) for array in arrays[1:])]
 
 
 def _by_row(*blocks: npt.NDArray[Any], kernel: TokenKernel, size: int) -> Floats:
@@ -70,19 +88,15 @@ def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray
     rounding, because units are merged as they come, MERGED at a time.
     """
     place = arrays[0].dims[0]
-    chunked = [array if array.chunks else array.chunk({place: 1}) for array in arrays]
-    data = [array.data.rechunk({0: 1, 2: -1}) for array in chunked]
-    tokens = da.arange(data[0].shape[1], chunks=(data[0].chunks[1],), dtype=np.int64)
-    blocks = da.blockwise(
+    data = _alike([array.chunk({place: 1}) for array in arrays])
+    parts, units, _ = data[0].chunks
+    tokens = da.arange(sum(units), chunks=(units,), dtype=np.int64)[np.newaxis, :, np.newaxis]
+    blocks = da.map_blocks(
         _block,
-        "ptq",
         tokens,
-        "t",
-        *(item for array in data for item in (array, "ptv")),
+        *data,
         kernel=kernel,
-        new_axes={"q": size},
-        adjust_chunks={"t": 1},
-        concatenate=True,
+        chunks=(parts, (1,) * len(units), (size,)),
         dtype=np.float64,
         meta=np.empty((0, 0, 0)),
     )
@@ -101,7 +115,7 @@ def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray
 
 
 def _block(tokens: Indices, *blocks: npt.NDArray[Any], kernel: BlockKernel) -> Floats:
-    return kernel(tokens, *(block[0] for block in blocks))[np.newaxis, np.newaxis]  # (place, unit, quantity)
+    return kernel(tokens[0, :, 0], *(block[0] for block in blocks))[np.newaxis, np.newaxis]  # (place, unit, quantity)
 
 
 def _same(blocks: Floats, axis: object, keepdims: bool) -> Floats:

@@ -31,6 +31,7 @@ CONFIG: Mapping[str, object] = {
     "tie_word_embeddings": True,
     "vocab_size": 50257,
 }
+DROPOUT_RATES = ("attn_pdrop", "embd_pdrop", "resid_pdrop")
 #: transformers takes these names for the same fields
 ALIASES: Mapping[str, str] = {
     "hidden_size": "n_embd",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from actlas.pipeline.course import Course
-from actlas.pipeline.forward import Extractor, out_of_memory
+from actlas.pipeline.forward import Extractor, Way, out_of_memory
 from actlas.pipeline.models import load
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
@@ -78,8 +78,10 @@ def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Wa
     tally = Tally(device=_device_name(device))
     with workspace(run.folder) as work, WriteQueue() as writes:
         transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
+        model.train(plan.options.mode == "train")
         course = _course(plan, run)
-        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored, watch.stopped, course)
+        way = Way(plan.longest, plan.options.dropout_seed, course)
+        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored, watch.stopped, way)
         loop = _Loop(plan, run, work, writes, extractor, course, tally, watch)
         for unit, sites in plan.missing:
             loop.compute(unit, sites)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from actlas.pipeline.dropout import dropout_drawn
 from actlas.pipeline.hooks import run_captured
 from actlas.pipeline.interventions import Batch
 from actlas.pipeline.plan import LOSS_CHUNK
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
     from actlas.store.shard import ShardWriter
 
 
+@dataclass(frozen=True)
+class Way:
+    """What the units of a run have in common on their way through the model."""
+
+    keys: int  # tokens of the longest sentence
+    seed: int | None = None  # of dropout; None where it is off
+    course: Course | None = None  # of a variant
+
+
 class Extractor:
     """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
 
@@ -38,12 +49,11 @@ class Extractor:
         transfer: Transfer,
         stored: StoredDtype,
         stopped: Callable[[], bool],
-        course: Course | None = None,
+        way: Way,
     ) -> None:
-        """Take the model; ``course`` is the way of a variant, None for a run without edits."""
         import torch
 
-        self._course = course
+        self._way = way
         self._stopped = stopped
         self._model = model
         self._geometry = geometry
@@ -57,6 +67,8 @@ class Extractor:
         Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
         KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
+        if self._way.seed is not None:
+            self.parts = len(labels.text)  # a sentence at a time: what is drawn must not depend on how units were planned
         while not self._attempt(unit, labels, sites, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
@@ -71,11 +83,12 @@ class Extractor:
         """Return whether it went through; on False nothing of the failed pass is referred to any more."""
         wanted = places(sites, self._geometry)
         first = 0
-        if self._course:
-            self._course.begin(unit)
+        if self._way.course:
+            self._way.course.begin(unit)
         try:
             for part in _batches(labels, self.parts):
-                self._forward(Batch(padded_ids(part), tuple(part.row_size.tolist())), first, wanted, writer)
+                with dropout_drawn(self._model, self._way.seed, int(part.token["sentence"][0])):
+                    self._forward(Batch(padded_ids(part), tuple(part.row_size.tolist())), first, wanted, writer)
                 first += part.tokens
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -95,11 +108,13 @@ class Extractor:
                 value = token_loss(self._model, value, token_ids, batch.lengths)
             else:
                 value = narrowed(value, self._stored, place)
+            if place.site.weights:  # a key that is not there has a weight of 0
+                value = torch.nn.functional.pad(value, (0, self._way.keys - value.shape[-1]))
             self._transfer.send(writer, place, value, batch.lengths)
 
         with torch.inference_mode():
-            if self._course:
-                self._course.forward(self._model, batch, first, wanted, sink)
+            if self._way.course:
+                self._way.course.forward(self._model, batch, first, wanted, sink)
             else:
                 run_captured(self._model, token_ids, wanted, sink)
 

@@ -35,7 +35,7 @@ class _AllSeen(Exception):
 
 @contextmanager
 def captured(model: nn.Module, places: Sequence[Place], sink: Sink) -> Iterator[None]:
-    """Hand the tensor of each of ``places`` to ``sink``, (batch, position, columns), while the block runs.
+    """Hand the tensor of each of ``places`` to ``sink``, (batch, position, …), while the block runs.
 
     Modules are resolved before the first hook is registered, so a wrong name leaves nothing behind.
     """
@@ -138,6 +138,15 @@ def _register(module: nn.Module, place: Place, sink: Sink) -> RemovableHandle:
             sink(place, arguments[0][..., place.columns])
 
         return module.register_forward_pre_hook(before)
+
+    if place.site.weights:
+
+        def weights(_module: nn.Module, _arguments: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+            if output[1] is None:
+                raise RuntimeError(f"{place.path} gave no attention weights: was the model loaded with eager attention?")
+            sink(place, output[1].transpose(1, 2))  # (batch, query, head, key)
+
+        return module.register_forward_hook(weights)
 
     def after(_module: nn.Module, _arguments: tuple[Any, ...], output: torch.Tensor) -> None:
         sink(place, output[..., place.columns])

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from actlas.pipeline.branch import Branch
+from actlas.pipeline.configuration import DROPOUT_RATES
 from actlas.pipeline.edits import STREAM, Edit, edit_text
 from actlas.pipeline.models import ModelFolder
 from actlas.pipeline.sites import SITES, SITES_VERSION, layout
@@ -35,6 +36,7 @@ class ExtractOptions:
     attention: Attention = "sdpa"
     unit_tokens: int = 2048  # of a batch, padding counted
     device: str = "auto"  # auto: a GPU where there is one
+    dropout_seed: int | None = None  # dropout on, drawn from this seed; off where None
     edits: tuple[Edit, ...] = ()  # of a variant
 
     def __post_init__(self) -> None:
@@ -50,6 +52,18 @@ class ExtractOptions:
             raise UsageError(f"--unit-tokens is {self.unit_tokens}, wanted 1 or more")
         if not self.sites:
             raise UsageError("no site was asked for: wanted one --site at least")
+        if self.dropout_seed is not None and self.dropout_seed < 0:
+            raise UsageError(f"--seed is {self.dropout_seed}, wanted 0 or more")
+        if self.dropout_seed is not None and self.edits:
+            raise UsageError("edits are compared with a run that computes the same but for them: leave --train-mode out")
+        weights = [site for site in self.sites if site in SITES and SITES[site].weights]
+        if weights and self.attention != "eager":
+            raise UsageError(f"site {weights[0]} needs --attention eager: {self.attention} attention never has the weights")
+
+    @property
+    def mode(self) -> Literal["eval", "train"]:
+        """Mode of the model, as part of the identity."""
+        return "eval" if self.dropout_seed is None else "train"
 
     @property
     def stored(self) -> StoredDtype:
@@ -80,8 +94,13 @@ class Plan:
 
     def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
         """Return how the shard of ``sites`` of ``unit`` is laid out."""
-        whole = [layout(site, self.model.geometry, unit.tokens, self.options.stored) for site in sites]
+        whole = [layout(site, self.model.geometry, unit.tokens, self.options.stored, self.longest) for site in sites]
         return self.branch.own(whole) if self.branch else whole
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the run's longest sentence."""
+        return int(self.tokens.labels.row_size.max())
 
     @property
     def missing_bytes(self) -> int:
@@ -118,6 +137,8 @@ def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source
 
     An older run's units stay as they are: its shards follow them. Raises UsageError for edits that the model has no place for.
     """
+    if options.mode == "train" and not any(model.effective[rate] for rate in DROPOUT_RATES):
+        raise UsageError(f"model {model.name} has dropout rates of 0 in config.json: --train-mode would change nothing")
     branch = Branch.of(options.edits, model.geometry) if options.edits else None
     baseline = make_plan(store, model, tokens, source, _of_baseline(options)) if branch else None
     specification = _specification(model, tokens, options, branch)
@@ -150,8 +171,8 @@ def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOption
             "dtype": options.dtype,
             "stored_dtype": options.stored,
             "attention": options.attention,
-            "mode": "eval",
-            "seed": None,
+            "mode": options.mode,
+            "seed": options.dropout_seed,
         },
         "edits": [edit_text(edit) for edit in branch.edits] if branch else [],
     }

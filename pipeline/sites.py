@@ -36,6 +36,7 @@ class Site:
     last: str | None = None  # module of the last depth, where a site has one more than there are blocks
     loss: bool = False  # the token loss computed from the tensor, not the tensor itself
     editable: bool = True  # False: changing the tensor here would change only one of those who read it
+    weights: bool = False  # the second of two outputs, (batch, head, query, key), which only eager attention has
 
 
 _GPT2 = (
@@ -117,6 +118,16 @@ _GPT2 = (
         ("mlp.hook_post", "hook_post"),
     ),
     Site("mlp_out", ("layer", "token", "d_model"), "h.{layer}.mlp.c_proj", "out", "what the MLP adds", ("hook_mlp_out",)),
+    Site(
+        "pattern",
+        ("layer", "token", "head", "key"),
+        "h.{layer}.attn",
+        "out",
+        "attention weight of each earlier position, and its own, in the token's sentence; 0 for others",
+        ("attn.hook_pattern", "hook_pattern"),
+        editable=False,
+        weights=True,
+    ),
     Site("final_norm", ("token", "d_model"), "ln_f", "out", "residual stream after the final LayerNorm", ("ln_final",)),
     Site(
         "nll",
@@ -174,9 +185,12 @@ def places(names: Iterable[str], geometry: Geometry) -> list[Place]:
     return found
 
 
-def layout(name: str, geometry: Geometry, tokens: int, dtype: StoredDtype) -> SiteLayout:
-    """Return how a shard of ``tokens`` tokens holds a site; a loss is float32 whatever the rest is stored as."""
+def layout(name: str, geometry: Geometry, tokens: int, dtype: StoredDtype, keys: int = 0) -> SiteLayout:
+    """Return how a shard of ``tokens`` tokens holds a site; a loss is float32 whatever the rest is stored as.
+
+    keys: tokens of the run's longest sentence, which attention weights are stored for.
+    """
     site = SITES[name]
-    sizes = {**geometry.sizes, "token": tokens}
+    sizes = {**geometry.sizes, "token": tokens, "key": keys}
     shape = tuple(sizes[dim] for dim in site.dims)
     return SiteLayout(name, site.dims, shape, "float32" if site.loss else dtype, site.description)

@@ -19,6 +19,7 @@ COMMANDS = {
     "extract": "Run sentences through a model once and keep the activations.",
     "ls": "List the runs of a store.",
     "norms": "How large activations are, layer by layer, and who writes the residual stream.",
+    "reconstruct": "Check that each block is the sum of its parts; correlate consecutive depths.",
     "scan": "Which blocks are redundant: the loss when each is skipped.",
     "show": "Show what a run is and what it holds.",
     "sweep": "Extract many variants of a run, one model load, edits from one text.",

@@ -15,7 +15,7 @@ from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites, nearest_text, plan_record, plan_text
 from actlas.scripts.proof import proof_lines, proof_record
 from actlas.scripts.terminal import echo_json, size
-from actlas.store.errors import IncompleteRun
+from actlas.store.errors import IncompleteRun, UsageError
 
 if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     "is not stored, is made first.",
 )
 @click.option("--name", help="Name of the run.  [default: file, model and edits]")
+@click.option("--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does.")
+@click.option("--seed", type=int, help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing.")
 @click.option("--cached-only", is_flag=True, help="Answer from the store or fail; never load the model.")
 @json_option
@@ -53,16 +55,21 @@ def command(
     cached_only: bool,
     quiet: bool,
     as_json: bool,
+    train_mode: bool,
+    seed: int | None,
 ) -> None:
     """Run SENTENCES through a model once and keep the activations of every layer.
 
     SENTENCES is a .txt file (a sentence a line), a .csv or .jsonl file, or - for lines on standard input.
     What is stored already is not computed again: the same command resumes, and further sites are added to the same run.
     """
+    if seed is not None and not train_mode:
+        raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
     options = replace(
         request.options,
         sites=site_names(sites or DEFAULT_SITES),
         edits=in_order(parse_edit(text) for text in edits),
+        dropout_seed=(seed or 0) if train_mode else None,
     )
     request = replace(request, options=options, name=name)
     planned = plan_request(request)

@@ -45,6 +45,7 @@ def command(run: Run, as_json: bool) -> None:
     click.echo(f"columns    {' '.join(columns) or 'none'}")
     click.echo(
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
+        + (f", dropout on, seed {numerics['seed']}" if numerics["mode"] == "train" else "")
     )
     click.echo(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}")
     for line in proof_lines(run):

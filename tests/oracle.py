@@ -22,12 +22,12 @@ def softmax(scores):
 
 
 def attention(q, k, v):
-    """q, k, v: (token, head, d_head) → z of the same shape."""
+    """q, k, v: (token, head, d_head) → z of the same shape, and the weights (token, head, key)."""
     tokens, _, d_head = q.shape
     scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(d_head)
     future = np.triu(np.ones((tokens, tokens), dtype=bool), 1)
     pattern = softmax(np.where(future, -np.inf, scores))  # (head, query, key)
-    return np.einsum("hqk,khd->qhd", pattern, v)
+    return np.einsum("hqk,khd->qhd", pattern, v), pattern.transpose(1, 0, 2)
 
 
 def unchanged(_site, _index, value, _source):
@@ -43,7 +43,9 @@ def activations(weights, token_ids, heads, epsilon=1e-5, change=unchanged):
     layers = 1 + max(int(name.split(".")[1]) for name in w if name.startswith("h."))
     tokens, d_model = len(token_ids), w["wte.weight"].shape[1]
     by_head = (tokens, heads, d_model // heads)
-    found = {name: [] for name in ("resid", "resid_mid", "q", "k", "v", "z", "attn_out", "mlp_pre", "mlp_post", "mlp_out")}
+    found = {
+        name: [] for name in ("resid", "resid_mid", "q", "k", "v", "z", "attn_out", "mlp_pre", "mlp_post", "mlp_out", "pattern")
+    }
     x = change("resid", 0, w["wte.weight"][token_ids] + w["wpe.weight"][:tokens], None)
     for layer in range(layers):
         block = {name.removeprefix(f"h.{layer}."): value for name, value in w.items() if name.startswith(f"h.{layer}.")}
@@ -60,13 +62,14 @@ def activations(weights, token_ids, heads, epsilon=1e-5, change=unchanged):
         fused = linear(norm(x, "ln_1"), "attn.c_attn")
         q, k, v = (fused[:, part * d_model : (part + 1) * d_model].reshape(by_head) for part in range(3))
         q, k, v = changed("q", q), changed("k", k), changed("v", v)
-        z = changed("z", attention(q, k, v))
+        z, pattern = attention(q, k, v)
+        z = changed("z", z)
         attn_out = changed("attn_out", linear(z.reshape(tokens, d_model), "attn.c_proj"))
         mid = x + attn_out
         mlp_pre = changed("mlp_pre", linear(norm(mid, "ln_2"), "mlp.c_fc"))
         mlp_post = changed("mlp_post", gelu(mlp_pre))
         mlp_out = changed("mlp_out", linear(mlp_post, "mlp.c_proj"))
-        for name, value in (("resid", x), ("resid_mid", mid), ("q", q), ("k", k), ("v", v), ("z", z)):
+        for name, value in (("resid", x), ("resid_mid", mid), ("q", q), ("k", k), ("v", v), ("z", z), ("pattern", pattern)):
             found[name].append(value)
         for name, value in (("attn_out", attn_out), ("mlp_pre", mlp_pre), ("mlp_post", mlp_post), ("mlp_out", mlp_out)):
             found[name].append(value)

@@ -3,6 +3,7 @@
 from actlas.analysis.plots.cosine import cosine_heatmap, cosine_matrix, cosine_profile, cosine_ridgelines
 from actlas.analysis.plots.downstream import downstream_delta, downstream_profile, redundant_blocks
 from actlas.analysis.plots.norms import norm_groups, norm_sites, norm_stream
+from actlas.analysis.plots.reconstruction import depth_pair, reconstruction_profile
 from actlas.analysis.plots.style import save_figure
 from actlas.analysis.plots.variance import variance_profile
 
@@ -11,11 +12,13 @@ __all__ = [
     "cosine_matrix",
     "cosine_profile",
     "cosine_ridgelines",
+    "depth_pair",
     "downstream_delta",
     "downstream_profile",
     "norm_groups",
     "norm_sites",
     "norm_stream",
+    "reconstruction_profile",
     "redundant_blocks",
     "save_figure",
     "variance_profile",

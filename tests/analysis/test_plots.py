@@ -113,6 +113,23 @@ def test_norms_without_writers_say_so(norms):
     assert [len(panel.texts) for panel in plots.norm_stream(alone).axes] == [0, 1, 0, 1]
 
 
+def test_reconstruction_and_pair_are_drawn():
+    generator = np.random.default_rng(0)
+    sums = {"relative_error": (("sum", "layer"), [[1e-8, 0.0, 1.0]])}
+    of_pairs = {name: ("pair", generator.random(3)) for name in ("laminar_correlation", "unmasked_correlation")}
+    of_pairs |= {"excluded_share": ("pair", [0.1] * 3), "cut": ("pair", [1.0] * 3)}
+    result = xr.Dataset({**sums, **of_pairs}, {"sum": ["block"], "layer": np.arange(3), "pair": np.arange(3)})
+    errors, laminar = plots.reconstruction_profile(result, edited=[2]).axes
+    np.testing.assert_array_equal(errors.lines[0].get_ydata(), [1e-8, 1e-12, 1.0])
+    assert errors.lines[1].get_label() == "edited"
+    np.testing.assert_array_equal(laminar.lines[0].get_ydata(), result["laminar_correlation"])
+    lower, upper = generator.normal(size=(2, 500))
+    everything, masked, *_ = plots.depth_pair(lower, upper, result.sel(pair=1), "all").axes
+    assert everything.collections[0].get_array().sum() == 500
+    assert masked.collections[0].get_array().sum() == (np.maximum(abs(lower), abs(upper)) < 1).sum()
+    assert masked.get_xlabel() == "residual stream at depth 1"
+
+
 def test_figures_are_written_reproducibly(result, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

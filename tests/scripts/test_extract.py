@@ -186,3 +186,28 @@ def test_no_disk_space_is_one_line(tmp_path, small_model, sentence_file):
     assert "cannot reserve" in done.stderr
     assert not list(tmp_path.glob("store/runs/*/shards/*"))
     assert not list(tmp_path.glob("store/runs/*/tmp/*"))
+
+
+def test_train_mode_is_a_run_of_its_own(extract, store, actlas):
+    eval_run = store.run("it").id
+    record = json.loads(extract("--json", "--train-mode", "--seed", "4", "--name", "dropped", "--site", "resid").stdout)
+    assert record["run"] != eval_run
+    assert "dropout on, seed 4" in actlas("show", "dropped", "--store", "store").stdout
+    missed = extract("--cached-only", "--train-mode", "--seed", "5").stderr
+    assert "the nearest run, dropped, differs in numerics.seed: 5 here, 4 there" in missed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", "3"], "--seed is of the dropout of --train-mode: give both, or neither"),
+        (["--train-mode", "--seed", "-3"], "--seed is -3, wanted 0 or more"),
+        (["--site", "pattern"], "site pattern needs --attention eager"),
+        (["--site", "attn.hook_pattern", "--attention", "sdpa"], "site pattern needs --attention eager"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(extract, tmp_path, options, message):
+    done = extract(*options)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "store").exists()

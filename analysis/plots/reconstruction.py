@@ -1,0 +1,81 @@
+"""Study 2, the figures of the sum that a block is, and of consecutive depths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from actlas.analysis.plots.style import SERIES_COLOURS
+
+LEAST = 1e-12  # errors below are drawn there: none at all has no logarithm
+HEXAGONS = 60  # across a panel
+
+
+def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Figure:
+    """Relative error of each block's sum beside the correlation of consecutive depths, with and without the mask.
+
+    result: of ``reconstruction`` and ``laminar_correlation``. edited: blocks whose output was edited.
+    """
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    errors, laminar = figure.subplots(1, 2)
+    for name, colour in zip(result["sum"].values, SERIES_COLOURS, strict=False):
+        of_sum = np.maximum(result["relative_error"].sel(sum=name), LEAST)
+        errors.plot(result["layer"], of_sum, color=colour, marker="o", markersize=3, label=str(name))
+    _mark(errors, edited)
+    errors.set_yscale("log")
+    low, high = errors.get_ylim()
+    errors.set_ylim(low / 10, high * 10)  # errors that differ by a little look it
+    errors.set_xlabel("block")
+    errors.set_title("‖output − sum of its parts‖ / ‖output‖")
+    for name, label, style in (("laminar_correlation", "masked", "-"), ("unmasked_correlation", "not masked", "--")):
+        colour = SERIES_COLOURS[0] if name == "laminar_correlation" else SERIES_COLOURS[1]
+        laminar.plot(result["pair"], result[name], style, color=colour, marker="o", markersize=3, label=label)
+    laminar.set_xlabel("depth d")
+    laminar.set_ylim(top=1.02)
+    laminar.set_title(f"Pearson's r of depth d and d + 1; masked: {float(result['excluded_share'].mean()):.1%} left out")
+    for panel in (errors, laminar):
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def depth_pair(lower: npt.NDArray[np.float64], upper: npt.NDArray[np.float64], result: xr.Dataset, note: str) -> Figure:
+    """Two consecutive depths, an entry a point, counted in hexagons: all entries, and those that the mask keeps.
+
+    lower, upper: entries of depth d and d + 1, flat. result: of ``laminar_correlation`` at that pair. note: what was drawn.
+    """
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    kept = np.maximum(np.abs(lower), np.abs(upper)) < float(result["cut"])
+    everything, masked = figure.subplots(1, 2)
+    pair = int(result["pair"])
+    titles = (
+        (everything, slice(None), f"all: r = {float(result['unmasked_correlation']):.4f}"),
+        (masked, kept, f"masked: r = {float(result['laminar_correlation']):.4f}"),
+    )
+    for panel, entries, title in titles:
+        x, y = lower[entries], upper[entries]
+        reach = max(np.abs(x).max(initial=0), np.abs(y).max(initial=0)) or 1.0
+        extent = (-reach, reach, -reach, reach)
+        drawn = panel.hexbin(x, y, gridsize=HEXAGONS, bins="log", mincnt=1, extent=extent, cmap="viridis", linewidths=0.1)
+        panel.plot([-reach, reach], [-reach, reach], color="0.5", linewidth=0.8, linestyle=":")
+        panel.set_aspect("equal")
+        panel.set_title(title)
+        panel.set_xlabel(f"residual stream at depth {pair}")
+        panel.set_ylabel(f"at depth {pair + 1}")
+        figure.colorbar(drawn, ax=panel, shrink=0.85).set_label("entries in a hexagon")
+    share = float(result["excluded_share"])
+    figure.suptitle(
+        f"{note}; masked: {share:.2%} of the run's entries left out, |value| from {float(result['cut']):.4g} on", fontsize=10
+    )
+    return figure
+
+
+def _mark(panel: Axes, edited: Sequence[int]) -> None:
+    for number, block in enumerate(edited):
+        panel.axvline(block, color="0.6", linestyle=":", label="edited" if number == 0 else None)
