@@ -15,8 +15,12 @@ from actlas.store.errors import ActlasError
 COMMANDS = {
     "cosine": "Cosines between features over contexts, in six blocks, layer by layer.",
     "demo": "Show it all on the shipped model: extract, verify, study; a minute.",
+    "du": "Show what takes the room in a store.",
     "extract": "Run sentences through a model once and keep the activations.",
+    "gc": "Sweep what killed commands left behind.",
     "ls": "List the runs of a store.",
+    "rename": "Give a run another name.",
+    "rm": "Remove a run.",
     "show": "Show what a run is and what it holds.",
     "variance": "Variance and mean of target and control tokens, layer by layer.",
     "verify": "Check every stored byte against its checksum.",
