@@ -99,18 +99,25 @@ def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.
     Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``, was altered.
     """
     layout = piece.stored.layout
-    stored = _map(piece, block)
-    if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
-        raise DamagedStore(f"{piece.path}: {layout.site}[{block}] was altered (checksum differs): see `actlas verify`")
+    stored = read_stored(piece, block, check)
     if layout.dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)
 
 
+def read_stored(piece: Piece, block: int, check: bool = False) -> npt.NDArray[Any]:
+    """Return one block as it is stored, bfloat16 as uint16; raises as ``read_block`` does."""
+    stored = _map(piece, block)
+    if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
+        site = piece.stored.layout.site
+        raise DamagedStore(f"{piece.path}: {site}[{block}] was altered (checksum differs): see `actlas verify`")
+    return stored
+
+
 def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
     layout = piece.stored.layout
     dtype, count = np.dtype(NUMPY_VIEW[layout.dtype]), math.prod(layout.block_shape)
-    offset = piece.stored.offset + block * layout.block_bytes
+    offset = piece.stored.place(block)
     try:
         found = piece.path.stat()
         if found.st_size != piece.size:

@@ -16,7 +16,7 @@ from actlas.store.commit import read_commits
 from actlas.store.digest import rest_checksum
 from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
-from actlas.store.schema import BLOCK_DIMS, Commit, Json, StoredLabel, Unit, identity, unseal
+from actlas.store.schema import BLOCK_DIMS, Commit, Json, SiteLayout, StoredLabel, Unit, identity, unseal
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,6 +48,11 @@ class Run:
     def name(self) -> str:
         """The first of its names, or its id."""
         return self.names[0] if self.names else self.id
+
+    @property
+    def limits(self) -> Json:
+        """What sets its values apart from those of the whole run, for results to say: nothing, but in an export."""
+        return {}
 
     @property
     def sentences(self) -> int:
@@ -92,7 +97,7 @@ class Run:
     @property
     def nbytes(self) -> int:
         """Bytes of all committed shards."""
-        return sum(commit.size for commit in self.commits)
+        return sum({commit.file: commit.size for commit in self.commits}.values())
 
     @cached_property
     def labels(self) -> Labels:
@@ -123,6 +128,17 @@ class Run:
             array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), pieces, check)}", pieces, check)
             variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
         return xr.Dataset(variables, coords=self._coordinates(variables), attrs={"run": self.id, "name": self.name})
+
+    def rows(self, unit: Unit, site: str, block: int, *, check: bool = False) -> npt.NDArray[np.float32]:
+        """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does."""
+        from actlas.store.blocks import read_block
+
+        return read_block(self._piece(unit, site), block, check)
+
+    def layout(self, site: str) -> SiteLayout:
+        """Return how the first unit holds ``site``; the others differ in their tokens alone."""
+        layout: SiteLayout = self._piece(self.units[0], site).stored.layout
+        return layout
 
     def require(self, sites: Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
@@ -188,10 +204,10 @@ class Run:
             raise DamagedStore(f"{self.path(commit)}: labels were altered ({error}): see `actlas verify`") from error
 
     def _check_labels(self) -> None:
-        for unit in self.units:
-            commit = self._any_commit(unit)
+        commits = [self._any_commit(unit) for unit in self.units]
+        for commit in {commit.file: commit for commit in commits}.values():  # many units may lie in one file
             with self._opened(commit) as descriptor:
-                if rest_checksum(descriptor, commit.size, commit.sites.values()) != commit.rest:
+                if rest_checksum(descriptor, commit.size, commit.spans) != commit.rest:
                     raise DamagedStore(f"{self.path(commit)}: labels were altered (checksum differs): see `actlas verify`")
 
     @contextmanager

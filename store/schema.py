@@ -27,6 +27,7 @@ StoredDtype = Literal["float32", "float16", "bfloat16"]
 NUMPY_VIEW: Mapping[str, str] = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 Json = dict[str, Any]
+EXPORT_SUFFIXES = (".h5", ".nc")  # by which the path of an export is told from the name of a run
 REMEDY = "restore it from a copy, or remove it and extract again"
 
 
@@ -68,11 +69,16 @@ class SiteLayout:
 
 @dataclass(frozen=True)
 class StoredSite:
-    """A site in a committed shard: where it lies and the XXH3-64 of each of its blocks."""
+    """A site of a unit in a committed shard: where it lies and the XXH3-64 of each of its blocks."""
 
     layout: SiteLayout
     offset: int
     checksums: tuple[str, ...]
+    stride: int = 0  # bytes from the start of a block to that of the next; 0: one follows the other
+
+    def place(self, block: int) -> int:
+        """Return the file offset of a block."""
+        return self.offset + block * (self.stride or self.layout.block_bytes)
 
 
 @dataclass(frozen=True)
@@ -108,24 +114,38 @@ class Commit:
     rest: str  # XXH3-64 of all bytes of the file outside the sites
     provenance: Json
     edits: list[Json] = field(default_factory=list)  # the proof of each edit
+    bulk: tuple[tuple[int, int], ...] = ()  # in a file of several units, the spans that ``rest`` leaves out; else the sites
 
     def to_json(self) -> Json:
-        """Return the JSON form, checksum left out."""
-        return {"format": "actlas-commit", "version": FORMAT_VERSION, **asdict(self)}
+        """Return the JSON form, checksum left out. What only packed units have, only they say."""
+        record = {"format": "actlas-commit", "version": FORMAT_VERSION, **asdict(self)}
+        for site in record["sites"].values():
+            if not site["stride"]:
+                del site["stride"]
+        if not self.bulk:
+            del record["bulk"]
+        return record
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of what holds the sites of all units of the file, in order."""
+        own = [(site.offset, site.offset + site.layout.nbytes) for site in self.sites.values()]
+        return tuple(sorted(self.bulk or own))
 
     @classmethod
     def from_json(cls, record: Json) -> Commit:
         """Build from ``to_json``'s form; raises KeyError or TypeError where fields are missing or wrong."""
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
         sites = {
-            name: StoredSite(_layout(site["layout"]), int(site["offset"]), tuple(site["checksums"]))
+            name: StoredSite(_layout(site["layout"]), int(site["offset"]), tuple(site["checksums"]), int(site.get("stride", 0)))
             for name, site in fields.pop("sites").items()
         }
         labels = {
             name: StoredLabel(tuple(label["dims"]), tuple(label["shape"]), label["dtype"], int(label["offset"]))
             for name, label in fields.pop("labels").items()
         }
-        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, **fields)
+        bulk = tuple((int(start), int(end)) for start, end in fields.pop("bulk", ()))
+        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, bulk=bulk, **fields)
 
 
 def _layout(record: Json) -> SiteLayout:
