@@ -16,6 +16,7 @@ COMMANDS = {
     "cosine": "Cosines between features over contexts, in six blocks, layer by layer.",
     "demo": "Show it all on the shipped model: extract, verify, study; a minute.",
     "du": "Show what takes the room in a store.",
+    "export": "Write a run, or part of it, to one file for a laptop.",
     "extract": "Run sentences through a model once and keep the activations.",
     "gc": "Sweep what killed commands left behind.",
     "ls": "List the runs of a store.",

@@ -69,7 +69,7 @@ def write_result(
 def _save(run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any], path: Path) -> xr.Dataset:
     from actlas.analysis.results import save_result, with_provenance
 
-    described = with_provenance(result, stage=stage, runs=[run.id], options=options)
+    described = with_provenance(result, stage=stage, runs=[run.id], options={**options, **run.limits})
     try:
         save_result(described, path)
     except OSError as error:

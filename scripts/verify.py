@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from actlas.scripts.options import json_option, store_option
+from actlas.scripts.options import is_export, json_option, open_run, store_option
 from actlas.scripts.restoring import extract_command
 from actlas.scripts.terminal import echo_json, size
 from actlas.store.catalog import Store
 from actlas.store.checking import Checked, verify
+from actlas.store.errors import UsageError
 from actlas.store.repair import Repair, repair
 from actlas.store.run import Run
 
@@ -25,12 +27,15 @@ from actlas.store.run import Run
 def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
     """Check every committed byte of RUN, or of all runs; exit with 1 if anything is missing or altered.
 
+    RUN may be a file that `actlas export` made.
+
     With --repair, damaged units leave their run, and the command that restores them is shown; it exits with 1 only if
     damage is left, such as files that could not be read for want of permission: these are never dropped.
     """
-    store = Store(store_path)
-    runs = [store.run(reference)] if reference else store.runs()
-    checked = {run.name: list(verify(run)) for run in runs}
+    runs = [open_run(reference, store_path)] if reference else Store(store_path).runs()
+    if repairing and reference and is_export(reference):
+        raise UsageError(f"{reference} is an export, which cannot be repaired: export it again")
+    checked = {run.name: list(_check(run)) for run in runs}
     repaired = {run.name: repair(run, checked[run.name]) for run in runs} if repairing else {}
     problems = [problem for items in checked.values() for item in items for problem in item.problems]
     left = [reason for each in repaired.values() for reason in each.left] if repairing else problems
@@ -48,6 +53,12 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
             click.echo(f"  {problem}", err=True)
         _echo_repairs(_repairs(runs, repaired, store_path))
     sys.exit(1 if left else 0)
+
+
+def _check(run: Run) -> Iterator[Checked]:
+    from actlas.store.exported import Exported, verify_export
+
+    return verify_export(run) if isinstance(run, Exported) else verify(run)
 
 
 def _record(items: list[Checked]) -> dict[str, int]:
