@@ -20,6 +20,7 @@ COMMANDS = {
     "extract": "Run sentences through a model once and keep the activations.",
     "gc": "Sweep what killed commands left behind.",
     "ls": "List the runs of a store.",
+    "pack": "Join the many files of a run into few.",
     "rename": "Give a run another name.",
     "rm": "Remove a run.",
     "show": "Show what a run is and what it holds.",

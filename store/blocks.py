@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import DamagedStore, missing
 from actlas.store.schema import NUMPY_VIEW, SiteLayout, StoredSite
 
 #: maps of shards in use, one a file however many of its blocks are alive: each map holds a file descriptor
@@ -126,7 +126,7 @@ def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
         if mapped is None:
             return np.fromfile(piece.path, dtype, count, offset=offset).reshape(layout.block_shape)
     except FileNotFoundError as error:
-        raise DamagedStore(f"{piece.path} is missing: see `actlas verify`") from error
+        raise DamagedStore(missing(piece.path)) from error
     return np.frombuffer(mapped, dtype, count, offset).reshape(layout.block_shape)
 
 

@@ -30,13 +30,17 @@ def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once."""
     rests: Rests = {}
     for path in sorted((run.folder / "commits").glob(f"*{SUFFIX}")):
-        try:
-            commit = read_commit(path)
-        except DamagedStore as error:
-            yield Checked(path.name, 0, (str(error),))
-            continue
-        nbytes, damages = check_commit(commit, run.path(commit), f"remove {path} and extract again", rests)
-        yield Checked(path.name, nbytes, (*_misplaced(run, path, commit), *damages))
+        yield check_path(run, path, rests)
+
+
+def check_path(run: Run, path: Path, rests: Rests) -> Checked:
+    """Check what lies under one commit's path."""
+    try:
+        commit = read_commit(path)
+    except DamagedStore as error:
+        return Checked(path.name, 0, (str(error),))
+    nbytes, damages = check_commit(commit, run.path(commit), f"remove {path} and extract again", rests)
+    return Checked(path.name, nbytes, (*_misplaced(run, path, commit), *damages))
 
 
 def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tuple[int, list[str]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.store.checking import Checked
+from actlas.store.checking import Checked, check_path
 from actlas.store.commit import read_commit
 from actlas.store.digest import READ_BYTES
 from actlas.store.durable import sync_folder
@@ -48,12 +48,11 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     """
     dropped, left = [], []
     check_own(run.folder / "commits", run.folder / "shards")
-    for item in checked:
-        path = run.folder / "commits" / item.commit
-        reason = _must_stay(run, path) if item.problems else None
+    for path in (run.folder / "commits" / item.commit for item in checked if item.problems):
+        reason = _must_stay(run, path)
         if reason:
             left.append(f"{path} was left alone: {reason}")
-        elif item.problems:
+        elif path.exists() and check_path(run, path, {}).problems:  # still: it may have been packed meanwhile
             dropped.append(_dropped(path))
             path.unlink(missing_ok=True)
     if dropped:

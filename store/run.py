@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from actlas.store.commit import read_commits
 from actlas.store.digest import rest_checksum
-from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
+from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, missing, unknown
 from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
 from actlas.store.schema import BLOCK_DIMS, Commit, Json, SiteLayout, StoredLabel, Unit, identity, unseal
 
@@ -102,7 +102,11 @@ class Run:
     @cached_property
     def labels(self) -> Labels:
         """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
-        return _joined([self._read_labels(self._any_commit(unit)) for unit in self.units])
+        return self.labels_of(self._any_commit(unit) for unit in self.units)
+
+    def labels_of(self, commits: Iterable[Commit]) -> Labels:
+        """Return the labels of the tokens and sentences of ``commits``, one after the other."""
+        return _joined([self._read_labels(commit) for commit in commits])
 
     def dataset(self, sites: Iterable[str] | None = None, *, check: bool = False) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
@@ -119,7 +123,7 @@ class Run:
         wanted = self.sites if sites is None else tuple(sites)
         self.require(wanted)
         if check:
-            self._check_labels()
+            self.check_labels(self._any_commit(unit) for unit in self.units)
         variables = {}
         for site in wanted:
             pieces = [self._piece(unit, site) for unit in self.units]
@@ -203,8 +207,8 @@ class Run:
         except ValueError as error:  # no UTF-8 any more, or rows that do not add up
             raise DamagedStore(f"{self.path(commit)}: labels were altered ({error}): see `actlas verify`") from error
 
-    def _check_labels(self) -> None:
-        commits = [self._any_commit(unit) for unit in self.units]
+    def check_labels(self, commits: Iterable[Commit]) -> None:
+        """Raise DamagedStore where labels or HDF5's records in the files of ``commits`` were altered."""
         for commit in {commit.file: commit for commit in commits}.values():  # many units may lie in one file
             with self._opened(commit) as descriptor:
                 if rest_checksum(descriptor, commit.size, commit.spans) != commit.rest:
@@ -217,7 +221,7 @@ class Run:
         try:
             file = path.open("rb")
         except FileNotFoundError as error:
-            raise DamagedStore(f"{path} is missing: see `actlas verify`") from error
+            raise DamagedStore(missing(path)) from error
         with file:
             found = os.fstat(file.fileno()).st_size
             if found != commit.size:

@@ -29,6 +29,8 @@ def test_rename(actlas, store):
         (["rm", "its"], "unknown run 'its': did you mean it?"),
         (["rm"], "Missing argument 'RUN'"),
         (["gc", "it"], "unexpected extra argument (it)"),
+        (["pack", "its"], "unknown run 'its'"),
+        (["pack", "it", "--most", "0"], "0 is not in the range"),
         (["du", "--by", "site"], "No such option"),
         (["verify", "its", "--repair"], "unknown run 'its'"),
     ],
@@ -141,3 +143,32 @@ def test_verify_repair_says_what_it_left(actlas, store):
     assert done.returncode == 1
     assert "was left alone" in done.stderr
     assert "dropped" not in done.stdout
+
+
+def test_pack(actlas, store, tmp_path):
+    run = store.run("it")
+    count = len(run.commits)
+    before = actlas("variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before")
+    done = actlas("pack", "it", "--store", "store")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"run it: {count} units joined, {count} files before, 1 now\n"
+    assert actlas("verify", "--store", "store").stdout.startswith(f"it: {count} shards")
+    after = actlas("variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before")
+    assert json.loads(after.stdout) == json.loads(before.stdout)
+    assert f"in {1} files" in actlas("show", "it", "--store", "store").stdout
+    record = json.loads(actlas("du", "--store", "store", "--json").stdout)
+    assert record["bytes"] == sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    again = json.loads(actlas("pack", "it", "--store", "store", "--json").stdout)
+    assert again == {"run": run.id, "files": {"before": 1, "after": 1}, "units": 0}
+
+
+def test_a_packed_run_is_extended_as_any_other(actlas, store, stored_once, small_model):
+    actlas("pack", "it", "--store", "store")
+    options = ["--model", small_model, "--store", "store", "--site", "z"]
+    done = actlas("extract", stored_once / "her.txt", *options)
+    assert done.returncode == 0, done.stderr
+    run = store.run("it")
+    assert "z" in run.sites
+    assert len({commit.file for commit in run.commits}) == 1 + len(run.units)
+    assert json.loads(actlas("pack", "it", "--store", "store", "--json").stdout)["files"]["after"] == 2
+    assert actlas("verify", "--store", "store").returncode == 0
