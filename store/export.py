@@ -7,6 +7,7 @@ HDF5 part follows its record, see ``store.exported``. Equal exports of equal dat
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import json
 import os
@@ -30,6 +31,7 @@ from actlas.store.shard import ShardWriter
 
 Progress = Callable[[int, int], None]
 WHOLE = Excerpt()
+UNLINKED = (errno.EPERM, errno.ENOTSUP)  # what systems say of links where there are none
 
 
 def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None) -> tuple[Exported, bool]:
@@ -49,7 +51,8 @@ def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = l
             _write(draft, plan, progress)
             new = _publish(draft, out)
     except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+        hint = " (a file system without hard links? write it elsewhere and copy it)" if error.errno in UNLINKED else ""
+        raise StoreError(f"cannot write {out}: {error.strerror or error}{hint}") from error
     finally:
         for folder in (_drafts(out) / "tmp", _drafts(out)):
             with contextlib.suppress(OSError):  # not there, or another export is at work in it

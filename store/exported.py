@@ -17,6 +17,8 @@ from actlas.store.export_record import places, read_record
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, Commit, Json
 
+MOST_VARIABLES = 10_000  # in an HDF5 part that is looked through
+
 
 class Exported(Run):
     """The export at ``path``; raises UsageError where that is none, DamagedStore where its record is not sound."""
@@ -29,7 +31,7 @@ class Exported(Run):
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DamagedStore(f"{path} has a record that is not sound ({error}): export it again") from error
         self.folder = path.parent
-        self.names = (path.stem,)
+        self.names = (path.name,)
         self.id: str = self.header["run"]
         self.specification = self.header["specification"]
         self.description = self.header["description"]
@@ -82,6 +84,9 @@ def _led_astray(exported: Exported) -> Iterator[str]:
     places = {name: site.offset for name, site in exported.commits[0].sites.items()}
     try:
         with h5py.File(exported.file, "r") as file:
+            if len(file) > MOST_VARIABLES:
+                yield f"{exported.file} has {len(file)} variables, wanted {MOST_VARIABLES} at most: do not open it by other means"
+                return
             for name in file:
                 if not isinstance(file.get(name, getlink=True), h5py.HardLink):
                     yield f"{exported.file}: {name} is a link out of the file or around in it: do not open it by other means"

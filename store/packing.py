@@ -19,7 +19,7 @@ from actlas.store.durable import publish_file, replace_bytes, sync_folder
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.leftovers import Workspace, sweep, workspace
 from actlas.store.run import Run
-from actlas.store.schema import Commit, seal
+from actlas.store.schema import Commit, SiteLayout, seal
 from actlas.store.several import Several, narrow_layout, write_units
 from actlas.store.shard import ShardWriter
 
@@ -59,9 +59,10 @@ def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], 
 
 def _groups(commits: tuple[Commit, ...], most_bytes: int) -> Iterator[list[Commit]]:
     """Yield the commits that go into one file each; those that lie so already are left out."""
-    kinds: dict[tuple[str, ...], list[Commit]] = {}
+    kinds: dict[frozenset[SiteLayout], list[Commit]] = {}
     for commit in commits:
-        kinds.setdefault(tuple(sorted(commit.sites)), []).append(commit)
+        kind = frozenset(narrow_layout(site.layout, 0) for site in commit.sites.values())
+        kinds.setdefault(kind, []).append(commit)
     for alike in kinds.values():
         group: list[Commit] = []
         for commit in alike:

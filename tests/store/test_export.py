@@ -32,7 +32,7 @@ def exported(stored, tmp_path) -> Exported:
 
 def test_a_whole_export_reads_as_the_run_does(stored, exported):
     xr.testing.assert_identical(exported.dataset(check=True).drop_attrs(), stored.dataset().drop_attrs())
-    assert exported.dataset().attrs == {"run": stored.id, "name": "her"}
+    assert exported.dataset().attrs == {"run": stored.id, "name": "her.h5"}
     assert (exported.sites, exported.sentences, exported.tokens) == (stored.sites, stored.sentences, stored.tokens)
     assert (exported.specification, exported.description) == (stored.specification, stored.description)
     assert exported.dataset()["q"].chunks == stored.dataset()["q"].chunks

@@ -8,11 +8,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actlas.store import DamagedStore, Run, Store
+from actlas.store import DamagedStore, Run, Store, UsageError
 from actlas.store.checking import verify
 from actlas.store.export import export
 from actlas.store.housekeeping import collect
-from actlas.store.packing import pack
+from actlas.store.packing import Packed, pack
 from actlas.store.repair import repair
 from tests.store.killing import killed_stores
 from tests.store.making import Content, begin_run, contents, flip, make_run, shards, write_unit
@@ -40,7 +40,7 @@ def test_a_packed_run_reads_as_before_from_one_file(copied, content, tmp_path):
     assert sum(item.nbytes for item in verify(again)) == again.nbytes == shards(again)[0].stat().st_size
     assert [commit.provenance for commit in again.commits] == [{"by": "a test"}] * 3
     assert list((copied.folder / "tmp").iterdir()) == []
-    assert pack(again) == type(done)(1, 1, 0)
+    assert pack(again) == Packed(1, 1, 0)
     export(again, tmp_path / "her.h5")
     xr.testing.assert_equal(export(again, tmp_path / "her.h5")[0].dataset(), before)
 
@@ -162,7 +162,7 @@ PACKER = """
 import sys
 from pathlib import Path
 from actlas.store import Run
-from actlas.store.packing import pack
+from actlas.store.packing import Packed, pack
 pack(Run(Path(sys.argv[1])))
 """
 
@@ -184,3 +184,16 @@ def test_commits_of_one_unit_say_what_they_always_said(stored):
     for path in (stored.folder / "commits").iterdir():
         assert b"bulk" not in path.read_bytes()
         assert b"stride" not in path.read_bytes()
+
+
+def test_units_whose_sites_differ_in_shape_are_not_joined(tmp_path):
+    """As attention patterns may, whose keys are as many as the longest sentence has tokens."""
+    narrow, wide = (Content(units=((2,), (3,), (1,)), dtypes={"q": "float32"}, sizes={"d_head": size}) for size in (4, 6))
+    run = begin_run(tmp_path / "store", narrow)
+    for number, content in enumerate((narrow, wide, narrow)):
+        write_unit(run, content, number, ("q",))
+    run.refresh()
+    assert pack(run) == Packed(3, 2, 2)
+    assert sound(run)
+    with pytest.raises(UsageError, match="site q cannot be exported: its shape differs between units"):
+        export(run, tmp_path / "q.h5")
