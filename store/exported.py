@@ -17,6 +17,7 @@ from actlas.store.export_record import places, read_record
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, Commit, Json
 
+WARNING = "do not open it by other means"
 MOST_VARIABLES = 10_000  # in an HDF5 part that is looked through
 
 
@@ -85,15 +86,21 @@ def _led_astray(exported: Exported) -> Iterator[str]:
     try:
         with h5py.File(exported.file, "r") as file:
             if len(file) > MOST_VARIABLES:
-                yield f"{exported.file} has {len(file)} variables, wanted {MOST_VARIABLES} at most: do not open it by other means"
+                yield f"{exported.file} has {len(file)} variables, wanted {MOST_VARIABLES} at most: {WARNING}"
                 return
             for name in file:
-                if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                    yield f"{exported.file}: {name} is a link out of the file or around in it: do not open it by other means"
-                    continue
-                variable = file[name]
-                plain = isinstance(variable, h5py.Dataset) and not variable.is_virtual and not variable.external
-                if not plain or (name in places and variable.id.get_offset() != places[name]):
-                    yield f"{exported.file}: {name} is not the variable that its record tells of: do not open it by other means"
+                if not _plain(file, name, places.get(name)):
+                    yield f"{exported.file}: {name} is a link, or no variable of this file as its record tells of it: {WARNING}"
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         yield f"{exported.file}: its HDF5 part cannot be read ({error}): export it again"
+
+
+def _plain(file: Any, name: str, offset: int | None) -> bool:
+    """Whether ``name`` is a variable of the file itself, at ``offset`` where the record has one."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return False
+    variable = file[name]
+    own = isinstance(variable, h5py.Dataset) and not variable.is_virtual and not variable.external
+    return own and offset in (None, variable.id.get_offset())

@@ -372,7 +372,7 @@ def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
     replaced(exported.file, change)
     hostile = Exported(exported.file)
     xr.testing.assert_identical(hostile.dataset().drop_attrs(), stored.dataset().drop_attrs())
-    assert any("q is" in problem and "do not open it by other means" in problem for problem in problems(hostile))
+    assert any(": q is" in problem and "do not open it by other means" in problem for problem in problems(hostile))
 
 
 WRITER = """
