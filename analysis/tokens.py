@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ CONTROL_NAMES = {
 }
 
 FIRST_POSITION = 0  # never a control: the first token of a sequence carries activations an order of magnitude larger
+CLIPPED = "without the tokens of the word"
 FEWEST = 2  # tokens a variance can be taken over
 
 Indices = npt.NDArray[np.int64]
@@ -135,29 +137,28 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     """Find the tokens of a word and a control for each.
 
     labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` on ``token`` and ``text`` on ``sentence``.
+    Some tokens of a sentence may be left out, as in an export: a word without all of its tokens is then none.
     A match without a possible control is left out of both groups, so that they stay pairs. Position 0 is never a control.
     Raises TargetError if the word occurs nowhere (nearest words named) or fewer than two pairs are found.
     Source: study 1, target and non-target tokens.
     """
     texts = [str(text) for text in labels["text"].values]
     starts = np.searchsorted(labels["sentence"].values, np.arange(len(texts) + 1))
-    spans = np.stack([labels["char_start"].values, labels["char_end"].values], axis=1)  # (token, 2)
-    words = [
-        [_covered(spans[starts[sentence] : starts[sentence + 1]], *match) for match in _matches(text, target)]
-        for sentence, text in enumerate(texts)
-    ]
+    words, clipped = _words_in(labels, texts, starts, target)
+    positions = [labels["position"].values[a:b] for a, b in pairwise(starts)]
     generator = np.random.default_rng(target.seed)
     pairs, left_out = [], []
     for sentence, found in enumerate(words):
         chosen = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
-        controls = [_control(sentence, word, target, words, starts, generator) for word in chosen]
+        controls = [_control(sentence, word, target, words, positions, starts, generator) for word in chosen]
         pairs += [
             (sentence, starts[sentence] + w[0], starts[sentence] + w[-1], c)
             for w, c in zip(chosen, controls, strict=True)
             if c is not None
         ]
         if not chosen or None in controls:
-            left_out.append(LeftOut(sentence, "without a possible control" if chosen else "without the word"))
+            reason = "without a possible control" if chosen else CLIPPED if clipped[sentence] else "without the word"
+            left_out.append(LeftOut(sentence, reason))
     _check(len(pairs), left_out, texts, target)
     sentences, first, last, control = np.array(pairs, dtype=np.int64).T
     return Selection(target, first, last, control, sentences, tuple(left_out))
@@ -169,9 +170,50 @@ def _matches(text: str, target: Target) -> list[tuple[int, int]]:
     return [match.span() for match in pattern.finditer(text)]
 
 
-def _covered(spans: npt.NDArray[np.int32], start: int, end: int) -> Indices:
-    """Return the positions of the tokens that share characters with start … end; a token may begin with the space before."""
-    return np.flatnonzero((spans[:, 0] < end) & (spans[:, 1] > start))
+def _words_in(
+    labels: xr.Dataset, texts: Sequence[str], starts: Indices, target: Target
+) -> tuple[list[list[Indices]], list[bool]]:
+    """Return per sentence the tokens of each match that has all of them, and whether there is one that has not."""
+    spans = np.stack([labels["char_start"].values, labels["char_end"].values], axis=1)  # (token, 2)
+    positions = labels["position"].values
+    words, clipped = [], []
+    for text, first, end in zip(texts, starts[:-1], starts[1:], strict=True):
+        matches = _matches(text, target)
+        found = [_covered(spans[first:end], positions[first:end], text, *match) for match in matches]
+        words.append([tokens for tokens in found if tokens is not None])
+        clipped.append(len(words[-1]) < len(matches))
+    return words, clipped
+
+
+def _covered(spans: npt.NDArray[np.int32], positions: npt.NDArray[np.int32], text: str, start: int, end: int) -> Indices | None:
+    """Return the tokens that share characters with start … end, None where one is not there.
+
+    A token may begin with the space before the word, or leave it out.
+    """
+    tokens = np.flatnonzero((spans[:, 0] < end) & (spans[:, 1] > start))
+    if not len(tokens) or positions[tokens[-1]] - positions[tokens[0]] != len(tokens) - 1:
+        return None
+    before, after = text[start : spans[tokens[0], 0]], text[spans[tokens[-1], 1] : end]
+    return None if before.strip() or after.strip() else tokens
+
+
+def surroundings(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
+    """Return the tokens at most ``context`` away from any of a word, in their sentence, ascending; all of it where it is None.
+
+    labels, and what is raised where the word occurs nowhere: as in ``select_tokens``.
+    """
+    texts = [str(text) for text in labels["text"].values]
+    starts = np.searchsorted(labels["sentence"].values, np.arange(len(texts) + 1))
+    words, _ = _words_in(labels, texts, starts, target)
+    kept, positions = np.zeros(labels.sizes["token"], dtype=bool), labels["position"].values
+    for found, first, end in zip(words, starts[:-1], starts[1:], strict=True):
+        here = positions[first:end]
+        for word in found:
+            near = (here >= here[word[0]] - context) & (here <= here[word[-1]] + context) if context is not None else True
+            kept[first:end] |= near
+    if not kept.any():
+        raise _nowhere(target, texts)
+    return np.flatnonzero(kept)
 
 
 def _control(
@@ -179,34 +221,54 @@ def _control(
     word: Indices,
     target: Target,
     words: Sequence[Sequence[Indices]],
+    positions: Sequence[npt.NDArray[np.int32]],
     starts: Indices,
     generator: np.random.Generator,
 ) -> int | None:
     """Return the index along the run of the control of ``word``, or None where there is none."""
+    here = positions[sentence]
+    earlier = np.flatnonzero((here < here[word[0]]) & (here > FIRST_POSITION))
     if target.control == "previous":
-        possible = np.array([word[0] - 1]) if word[0] - 1 > FIRST_POSITION else np.array([], dtype=np.int64)
+        possible = earlier[here[earlier] == here[word[0]] - 1]
     elif target.control == "random":
-        possible = np.setdiff1d(np.arange(FIRST_POSITION + 1, word[0]), np.concatenate([*words[sentence]]))
+        possible = np.setdiff1d(earlier, np.concatenate([*words[sentence]]))
     else:
-        position = int(word[0] if target.pool == "first" else word[-1])
-        others = [s for s, size in enumerate(np.diff(starts)) if size > position > FIRST_POSITION and s != sentence]
-        possible = np.array([s for s in others if not any(position in other for other in words[s])], dtype=np.int64)
-        return int(starts[generator.choice(possible)] + position) if len(possible) else None
+        position = here[word[0] if target.pool == "first" else word[-1]]
+        found = {s: _at(others, position) for s, others in enumerate(positions) if position > FIRST_POSITION and s != sentence}
+        matched = {s: at for s, at in found.items() if at is not None and not any(at in word for word in words[s])}
+        chosen = int(generator.choice(list(matched))) if matched else None
+        return None if chosen is None else int(starts[chosen]) + matched[chosen]
     return int(starts[sentence] + generator.choice(possible)) if len(possible) else None
+
+
+def _at(positions: npt.NDArray[np.int32], position: int) -> int | None:
+    """Return the index of a position, ascending as they are, None where it was left out."""
+    index = int(np.searchsorted(positions, position))
+    return index if index < len(positions) and positions[index] == position else None
 
 
 def _check(pairs: int, left_out: list[LeftOut], texts: list[str], target: Target) -> None:
     if pairs >= FEWEST:
         return
     impossible = sum(item.reason == "without a possible control" for item in left_out)
-    if not pairs and not impossible:
-        near = difflib.get_close_matches(target.word, sorted(set(_words(texts))), n=3, cutoff=0.5)
-        hint = f": near to it are {', '.join(near)}" if near else ""
-        raise TargetError(f"the word {target.word!r} occurs in none of the {len(texts)} sentences{hint}")
+    clipped = sum(item.reason == CLIPPED for item in left_out)
+    if not pairs and not impossible and not clipped:
+        raise _nowhere(target, texts)
+    if clipped:
+        raise TargetError(
+            f"{pairs} pairs of {target.word!r} and a control in {len(texts)} sentences: {clipped} have the word in their text "
+            "and not among their tokens, as in an export for another word: use the whole run"
+        )
     raise TargetError(
         f"{pairs} pairs of {target.word!r} and a control in {len(texts)} sentences ({impossible} without "
         f"a possible control: position {FIRST_POSITION} is never one), wanted {FEWEST} at least"
     )
+
+
+def _nowhere(target: Target, texts: list[str]) -> TargetError:
+    near = difflib.get_close_matches(target.word, sorted(set(_words(texts))), n=3, cutoff=0.5)
+    hint = f": near to it are {', '.join(near)}" if near else ""
+    return TargetError(f"the word {target.word!r} occurs in none of the {len(texts)} sentences{hint}")
 
 
 def _words(texts: list[str]) -> Iterator[str]:

@@ -68,7 +68,7 @@ def cosine_study(run: Run, target: Target, study: CosineOptions, out: Path | Non
     from actlas.analysis.variance import PROJECTIONS
 
     dataset = run.dataset(sites=PROJECTIONS)
-    dataset = dataset.isel(layer=parse_layers(study.layers, dataset.sizes["layer"]))
+    dataset = dataset.sel(layer=parse_layers(study.layers, dataset["layer"].values.tolist()))
     selection = select_tokens(dataset, target)
     left_out = [[item.sentence, item.reason] for item in selection.left_out]
     options = {**dataclasses.asdict(target), **dataclasses.asdict(study), "left_out": left_out}

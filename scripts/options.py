@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import click
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
-from actlas.store.schema import NUMPY_VIEW
+from actlas.store.schema import EXPORT_SUFFIXES, NUMPY_VIEW
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,16 +81,31 @@ def extraction_options(function: F) -> F:
 
 
 def run_argument(function: F) -> F:
-    """Give a command the argument RUN and --store; it receives ``run``."""
+    """Give a command the argument RUN, of a store or the path of an export, and --store; it receives ``run``."""
 
     @click.argument("reference", metavar="RUN")
     @store_option
     @wraps(function)
     def command(*args: Any, reference: str, store_path: Path, **options: Any) -> Any:
-        run: Run = Store(store_path).run(reference)
+        run = open_run(reference, store_path)
         return function(*args, run=run, **options)
 
     return command  # type: ignore[return-value]  # click's decorators do not keep the signature
+
+
+def open_run(reference: str, store: Path) -> Run:
+    """Return the export that ``reference`` is the path of, otherwise the run of that name or id in the store."""
+    if is_export(reference):
+        from actlas.store.exported import Exported
+
+        return Exported(Path(reference))
+    return Store(store).run(reference)
+
+
+def is_export(reference: str) -> bool:
+    """Whether a RUN on the command line is the path of an export: it ends as one, and is there or has a folder before it."""
+    path = Path(reference)
+    return path.suffix in EXPORT_SUFFIXES and (os.sep in reference or path.exists())
 
 
 def target_options(function: F) -> F:
@@ -141,20 +157,32 @@ def output_options(function: F) -> F:
     return decorated
 
 
-def parse_layers(text: str | None, count: int) -> list[int]:
-    """Return the layers of a list such as ``0,12,40-47``, sorted, each once; all where it is None.
+def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
+    """Return the layers of a list such as ``0,12,40-47``, sorted, each once; all of ``held`` where it is None.
 
-    Raises UsageError for what is no such list or names a layer outside 0 … count - 1.
+    Raises UsageError for what is no such list or names a layer that is not held.
     """
     if text is None:
-        return list(range(count))
+        return sorted(held)
     layers: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
         if not match:
             raise UsageError(f"--layers {text!r}: {part!r} is neither a layer nor a range, wanted such as 0,12,40-47")
         first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < count:
-            raise UsageError(f"--layers {text!r}: {part.strip()} is not within 0-{count - 1}, the blocks of this model")
-        layers.update(range(first, last + 1))
+        named = range(first, last + 1)
+        if not named or not {named[0], named[-1]} <= set(held) or not set(named) <= set(held):
+            raise UsageError(f"--layers {text!r}: {part.strip()} is not within {_ranges(held)}, the blocks that are stored")
+        layers.update(named)
     return sorted(layers)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return numbers as ``parse_layers`` reads them."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -71,7 +71,8 @@ def write_result(
 def _save(runs: Sequence[Run], stage: str, result: xr.Dataset, options: Mapping[str, Any], path: Path) -> xr.Dataset:
     from actlas.analysis.results import save_result, with_provenance
 
-    described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options=options)
+    limits = {name: value for run in runs for name, value in run.limits.items()}
+    described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options={**options, **limits})
     try:
         save_result(described, path)
     except OSError as error:

@@ -46,7 +46,7 @@ def proof_lines(run: Run) -> list[str]:
     """Return the proof as lines for the terminal; none for a run without edits."""
     found = proofs(run)
     if not found:
-        return []
+        return [f"edit       {edit} (the proof is with the run in its store)" for edit in run.specification.get("edits", ())]
     lines = []
     for proof in found:
         share = f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most {proof.max_change:.4g}"

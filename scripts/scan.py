@@ -65,7 +65,7 @@ def scan_study(run: Run, out: Path | None) -> tuple[xr.Dataset, Output]:
 def skipped_blocks(run: Run) -> dict[int, Run]:
     """Return block → the variant of ``run`` without it and without any other edit, by block."""
     blocks = {}
-    for variant in Store(run.folder.parent.parent).variants(run):
+    for variant in Store(run.folder.parent.parent).variants(run.id):
         match = re.fullmatch(r"skip:block=(\d+)", " ".join(variant.specification["edits"]))
         if match:
             blocks[int(match[1])] = variant

@@ -50,7 +50,7 @@ def command(run: Run, as_json: bool) -> None:
     click.echo(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}")
     for line in proof_lines(run):
         click.echo(line)
-    click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len(run.commits)} files\n")
+    click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len({commit.file for commit in run.commits})} files\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
     if lacking or not held:
         click.echo(f"\nincomplete: {len(lacking) or len(run.units)} units lack sites; the same `actlas extract` finishes it")

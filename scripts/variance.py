@@ -79,6 +79,6 @@ def variance_table(result: xr.Dataset) -> str:
     ]
     rows = []
     for layer in shown:
-        values = result["variance"].sel(layer=layer).transpose("projection", "group").values.ravel()
-        rows.append([str(layer), *(f"{value:.4g}" for value in values)])
+        values = result["variance"].isel(layer=layer).transpose("projection", "group").values.ravel()
+        rows.append([str(result["layer"].values[layer]), *(f"{value:.4g}" for value in values)])
     return "variance over tokens, mean over features\n" + table(header, rows)

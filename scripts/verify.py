@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
-from actlas.scripts.options import json_option, store_option
+from actlas.scripts.options import is_export, json_option, open_run, store_option
+from actlas.scripts.restoring import extract_command
 from actlas.scripts.terminal import echo_json, size
 from actlas.store.catalog import Store
 from actlas.store.checking import Checked, verify
+from actlas.store.errors import UsageError
+from actlas.store.repair import Repair, repair
+from actlas.store.run import Run
 
 
 @click.command("verify")
 @click.argument("reference", metavar="[RUN]", required=False)
 @store_option
+@click.option("--repair", "repairing", is_flag=True, help="Drop what is damaged, so that extracting again makes it anew.")
 @json_option
-def command(reference: str | None, store_path: Path, as_json: bool) -> None:
-    """Check every committed byte of RUN, or of all runs; exit with 1 if anything is missing or altered."""
-    store = Store(store_path)
-    runs = [store.run(reference)] if reference else store.runs()
-    checked = {run.name: list(verify(run)) for run in runs}
+def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
+    """Check every committed byte of RUN, or of all runs; exit with 1 if anything is missing or altered.
+
+    RUN may be a file that `actlas export` made.
+
+    With --repair, damaged units leave their run, and the command that restores them is shown; it exits with 1 only if
+    damage is left, such as files that could not be read for want of permission: these are never dropped.
+    """
+    runs = [open_run(reference, store_path)] if reference else Store(store_path).runs()
+    if repairing and reference and is_export(reference):
+        raise UsageError(f"{reference} is an export, which cannot be repaired: export it again")
+    checked = {run.name: list(_check(run)) for run in runs}
+    repaired = {run.name: repair(run, checked[run.name]) for run in runs} if repairing else {}
     problems = [problem for items in checked.values() for item in items for problem in item.problems]
+    left = [reason for each in repaired.values() for reason in each.left] if repairing else problems
     if as_json:
-        echo_json({"runs": {name: _record(items) for name, items in checked.items()}, "problems": problems})
+        record: dict[str, Any] = {"runs": {name: _record(items) for name, items in checked.items()}, "problems": problems}
+        echo_json({**record, "repairs": _repairs(runs, repaired, store_path)} if repairing else record)
     else:
         if not runs:
             click.echo(f"{store_path} holds no run yet: nothing to check")
@@ -34,7 +51,14 @@ def command(reference: str | None, store_path: Path, as_json: bool) -> None:
             click.echo(f"{name}: {len(items)} shards, {size(sum(item.nbytes for item in items))}, {verdict}")
         for problem in problems:
             click.echo(f"  {problem}", err=True)
-    sys.exit(1 if problems else 0)
+        _echo_repairs(_repairs(runs, repaired, store_path))
+    sys.exit(1 if left else 0)
+
+
+def _check(run: Run) -> Iterator[Checked]:
+    from actlas.store.exported import Exported, verify_export
+
+    return verify_export(run) if isinstance(run, Exported) else verify(run)
 
 
 def _record(items: list[Checked]) -> dict[str, int]:
@@ -43,3 +67,36 @@ def _record(items: list[Checked]) -> dict[str, int]:
         "bytes": sum(item.nbytes for item in items),
         "damaged": sum(bool(i.problems) for i in items),
     }
+
+
+def _repairs(runs: list[Run], repaired: dict[str, Repair], store: Path) -> dict[str, Any]:
+    """Return per repaired run what was dropped, what was left, and the command that restores it."""
+    return {
+        run.name: {
+            "dropped": [{"commit": item.commit, "unit": item.unit, "sites": item.sites} for item in done.dropped],
+            "left": done.left,
+            "restore": extract_command(run, _lacking(run, done), store) if done.dropped else None,
+            "source": run.description["source"],
+        }
+        for run in runs
+        if (done := repaired.get(run.name)) and (done.dropped or done.left)
+    }
+
+
+def _lacking(run: Run, done: Repair) -> list[str]:
+    """Return the sites to extract again; none, for the default ones, where a dropped commit did not say any more."""
+    if not all(item.sites for item in done.dropped):
+        held = {site for unit in run.units for site in run.held(unit.number)}
+        return sorted(held | {site for item in done.dropped for site in item.sites})
+    return sorted({site for item in done.dropped for site in item.sites})
+
+
+def _echo_repairs(repairs: dict[str, Any]) -> None:
+    for name, done in repairs.items():
+        for item in done["dropped"]:
+            sites = f" ({' '.join(item['sites'])})" if item["sites"] else ""
+            click.echo(f"dropped unit {item['unit']}{sites} of {name}: {item['commit']}")
+        for reason in done["left"]:
+            click.echo(f"  {reason}", err=True)
+        if done["restore"]:
+            click.echo(f"to restore it, with the sentences of {done['source']}:\n  {done['restore']}")

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import DamagedStore, missing
 from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 
 #: maps of shards in use, one a file however many of its blocks are alive: each map holds a file descriptor
@@ -93,12 +93,7 @@ class SiteBlocks:
         pieces = self.units[int(np.searchsorted(ends, key[int(self._blocked)].start, side="right"))]
         if not self._blocked:
             return read_block(pieces[0], 0, self.check)
-        block = key[0].start
-        for piece in pieces:
-            if block < piece.blocks:
-                break
-            block -= piece.blocks
-        return read_block(piece, block, self.check)[np.newaxis]
+        return read_block(*find_block(pieces, key[0].start), self.check)[np.newaxis]
 
 
 def _read(blocks: SiteBlocks, key: tuple[slice, ...], *_: Any) -> npt.NDArray[np.float32]:
@@ -111,19 +106,34 @@ def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.
     Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``, was altered.
     """
     layout = piece.stored.layout
-    stored = _map(piece, block)
-    if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
-        place = f"{layout.site}[{layout.first + block}]"
-        raise DamagedStore(f"{piece.path}: {place} was altered (checksum differs): see `actlas verify`")
+    stored = read_stored(piece, block, check)
     if layout.dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)
 
 
+def read_stored(piece: Piece, block: int, check: bool = False) -> npt.NDArray[Any]:
+    """Return one block as it is stored, bfloat16 as uint16; raises as ``read_block`` does."""
+    stored = _map(piece, block)
+    if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
+        place = f"{piece.stored.layout.site}[{piece.stored.layout.first + block}]"
+        raise DamagedStore(f"{piece.path}: {place} was altered (checksum differs): see `actlas verify`")
+    return stored
+
+
+def find_block(pieces: Sequence[Piece], block: int) -> tuple[Piece, int]:
+    """Return the piece that a block of a unit's site lies in, and its number there."""
+    for piece in pieces:
+        if block < piece.blocks:
+            return piece, block
+        block -= piece.blocks
+    raise IndexError(f"no block {block} behind the last of {len(pieces)} pieces")
+
+
 def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
     layout = piece.stored.layout
     dtype, count = np.dtype(NUMPY_VIEW[layout.dtype]), math.prod(layout.block_shape)
-    offset = piece.stored.offset + block * layout.block_bytes
+    offset = piece.stored.place(block)
     try:
         found = piece.path.stat()
         if found.st_size != piece.size:
@@ -132,7 +142,7 @@ def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
         if mapped is None:
             return np.fromfile(piece.path, dtype, count, offset=offset).reshape(layout.block_shape)
     except FileNotFoundError as error:
-        raise DamagedStore(f"{piece.path} is missing: see `actlas verify`") from error
+        raise DamagedStore(missing(piece.path)) from error
     return np.frombuffer(mapped, dtype, count, offset).reshape(layout.block_shape)
 
 

@@ -16,6 +16,7 @@ from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, se
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{24,}")
 SHORTEST_PREFIX = 4
+PARTS = ("commits", "shards")  # folders of a run, beside that of writers
 ABSENT = "absent"  # stands for a field that only the other specification has
 
 
@@ -67,28 +68,31 @@ class Store:
 
     def run(self, reference: str) -> Run:
         """Return the run of a name, an id or an unambiguous beginning of an id; raises UsageError, listing the names."""
+        return self._open(self.resolve(reference))
+
+    def resolve(self, reference: str) -> str:
+        """Return the id of ``run``'s reference and leave the run itself, which may be damaged, unread."""
         named = self.names()
-        found = self.find(named.get(reference, reference))
-        if found is not None:
-            return found
+        run_id = named.get(reference, reference)
+        if self._holds(run_id):
+            return run_id
         if reference in named:
-            raise DamagedStore(f"{self.path / 'names' / reference} points to run {named[reference]!r}, which is not there")
+            raise DamagedStore(f"{self.path / 'names' / reference} points to run {run_id!r}, which is not there")
         ids = [path.parent.name for path in (self.path / "runs").glob("*/run.json")]
         matches = [run_id for run_id in ids if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)]
         if len(matches) > 1:
             raise UsageError(f"run {reference!r} is ambiguous: {', '.join(sorted(matches))}")
         if not matches:
             raise unknown("run", reference, [*named, *(set(ids) - set(named.values()))])
-        return self._open(matches[0])
+        return matches[0]
 
     def find(self, run_id: str) -> Run | None:
         """Return the run of an id, or None."""
-        known = RUN_ID.fullmatch(run_id) and (self.path / "runs" / run_id / "run.json").is_file()
-        return self._open(run_id) if known else None
+        return self._open(run_id) if self._holds(run_id) else None
 
-    def variants(self, baseline: Run) -> list[Run]:
-        """Return the runs with edits of which ``baseline`` is the run without, oldest first."""
-        return [run for run in self.runs() if run.specification.get("edits") and _unedited(run.specification) == baseline.id]
+    def variants(self, baseline: str) -> list[Run]:
+        """Return the runs with edits of which ``baseline`` is the id of the run without, oldest first."""
+        return [run for run in self.runs() if run.baseline_id == baseline]
 
     def nearest(self, specification: Json) -> tuple[Run, list[str]] | None:
         """Return the run whose specification differs in the fewest fields, and those fields; None in an empty store."""
@@ -99,8 +103,6 @@ class Store:
         """Return the run of ``specification``, made first where it is new; the units of an older one stay as they are."""
         run_id = identity(specification)
         folder = self.path / "runs" / run_id
-        for part in ("commits", "shards", "tmp"):
-            make_folder(folder / part)
         record = {
             "format": "actlas-run",
             "version": FORMAT_VERSION,
@@ -109,8 +111,12 @@ class Store:
             "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in units],
         }
         if not (folder / "run.json").exists():
-            with workspace(folder) as work:
+            with workspace(folder) as work:  # before all else: a folder without run.json and without an owner is swept
+                for part in PARTS:
+                    make_folder(folder / part)
                 publish_bytes(seal(record), folder / "run.json", aside=work.folder)
+        for part in PARTS:  # some copies leave empty folders out
+            make_folder(folder / part)
         return self._open(run_id)
 
     @staticmethod
@@ -124,7 +130,7 @@ class Store:
         self.check_form(name)
         taken = self.names().get(name, run_id)
         if taken != run_id:
-            raise UsageError(f"the name {name!r} is run {taken}'s already: choose another --name")
+            raise UsageError(f"the name {name!r} is run {taken}'s already: choose another name")
 
     def name(self, run: Run, name: str) -> Run:
         """Give ``run`` a (further) name; raises UsageError if it is malformed or another run's."""
@@ -143,12 +149,11 @@ class Store:
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
 
+    def _holds(self, run_id: str) -> bool:
+        return bool(RUN_ID.fullmatch(run_id)) and (self.path / "runs" / run_id / "run.json").is_file()
+
     def _open(self, run_id: str) -> Run:
         return Run(self.path / "runs" / run_id, [name for name, target in self.names().items() if target == run_id])
-
-
-def _unedited(specification: Json) -> str:
-    return identity({**specification, "edits": []})
 
 
 def differences(one: Json, other: Json) -> list[str]:

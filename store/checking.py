@@ -13,6 +13,9 @@ from actlas.store.errors import DamagedStore
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, Commit
 
+#: file and spans of its sites → the checksum of all else in it, as read
+Rests = dict[tuple[str, tuple[tuple[int, int], ...]], str]
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -25,14 +28,31 @@ class Checked:
 
 def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once."""
+    rests: Rests = {}
     for path in sorted((run.folder / "commits").glob(f"*{SUFFIX}")):
-        try:
-            commit = read_commit(path)
-        except DamagedStore as error:
-            yield Checked(path.name, 0, (str(error),))
-            continue
-        problems = [*_misplaced(run, path, commit), *_damages(run, path, commit), *_missed(run, commit)]
-        yield Checked(path.name, commit.size, tuple(problems))
+        yield check_path(run, path, rests)
+
+
+def check_path(run: Run, path: Path, rests: Rests, *, shared: bool = True) -> Checked:
+    """Check what lies under one commit's path; with ``shared`` also the blocks of its baseline that it refers to."""
+    try:
+        commit = read_commit(path)
+    except DamagedStore as error:
+        return Checked(path.name, 0, (str(error),))
+    nbytes, damages = check_commit(commit, run.path(commit), f"remove {path} and extract again", rests)
+    missed = _missed(run, commit) if shared else ()
+    return Checked(path.name, nbytes, (*_misplaced(run, path, commit), *damages, *missed))
+
+
+def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tuple[int, list[str]]:
+    """Read what ``commit`` speaks of in the file ``shard``; return its bytes, and what is not as it says, each with ``remedy``.
+
+    What lies outside the sites is read, and counted, once for all units of a file.
+    """
+    nbytes = sum(site.layout.nbytes for site in commit.sites.values())
+    if (commit.file, commit.spans) not in rests:
+        nbytes += commit.size - sum(end - start for start, end in commit.spans)
+    return nbytes, list(_damages(commit, shard, remedy, rests))
 
 
 def _misplaced(run: Run, path: Path, commit: Commit) -> Iterator[str]:
@@ -44,15 +64,14 @@ def _misplaced(run: Run, path: Path, commit: Commit) -> Iterator[str]:
         yield f"{path} was renamed: its content belongs under {stem(commit.unit.number, commit.holds)}{SUFFIX}"
 
 
-def _damages(run: Run, path: Path, commit: Commit) -> Iterator[str]:
-    shard, remedy = run.path(commit), f"remove {path} and extract again"
+def _damages(commit: Commit, shard: Path, remedy: str, rests: Rests) -> Iterator[str]:
     try:
         with shard.open("rb") as file:
             found = os.fstat(file.fileno()).st_size
             if found != commit.size:
                 yield f"{shard} has {found} bytes, wanted {commit.size}: {remedy}"
                 return
-            for altered in _altered(file.fileno(), commit):
+            for altered in _altered(file.fileno(), commit, rests):
                 yield f"{shard}: {altered} altered: {remedy}"
     except OSError as error:
         yield f"{shard} cannot be read ({error.strerror}): {remedy}"
@@ -71,13 +90,16 @@ def _missed(run: Run, commit: Commit) -> Iterator[str]:
             yield str(error)
 
 
-def _altered(descriptor: int, commit: Commit) -> Iterator[str]:
+def _altered(descriptor: int, commit: Commit, rests: Rests) -> Iterator[str]:
     for site in commit.sites.values():
         layout = site.layout
         for block, wanted in enumerate(site.checksums):
-            start = site.offset + block * layout.block_bytes
+            start = site.place(block)
             if span_checksum(descriptor, (start, start + layout.block_bytes)) != wanted:
                 place = f"[{layout.dims[0]} {layout.first + block}]" if layout.dims[0] in BLOCK_DIMS else ""
                 yield f"{layout.site}{place} was"
-    if rest_checksum(descriptor, commit.size, commit.sites.values()) != commit.rest:
+    key = (commit.file, commit.spans)
+    if key not in rests:  # many units may lie in one file
+        rests[key] = rest_checksum(descriptor, commit.size, commit.spans)
+    if rests[key] != commit.rest:
         yield "labels or HDF5 records were"

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 import xxhash
 
-from actlas.store.schema import StoredSite
-
 READ_BYTES = 1 << 22
 
 
@@ -25,8 +23,8 @@ def span_checksum(descriptor: int, *spans: tuple[int, int]) -> str:
     return str(digest.hexdigest())
 
 
-def rest_checksum(descriptor: int, size: int, sites: Iterable[StoredSite]) -> str:
-    """Return the XXH3-64 of all bytes outside ``sites``: HDF5's records, labels, gaps."""
-    places = sorted((site.offset, site.offset + site.layout.nbytes) for site in sites)
+def rest_checksum(descriptor: int, size: int, bulk: Iterable[tuple[int, int]]) -> str:
+    """Return the XXH3-64 of all bytes outside the spans ``bulk``: HDF5's records, labels, gaps."""
+    places = sorted(bulk)
     starts, ends = [0, *(end for _, end in places)], [*(start for start, _ in places), size]
     return span_checksum(descriptor, *zip(starts, ends, strict=True))

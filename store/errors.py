@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class ActlasError(Exception):
@@ -42,3 +43,8 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return UsageError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names)}")
+
+
+def missing(path: Path) -> str:
+    """Return what is to be said of a shard that is not there."""
+    return f"{path} is missing: see `actlas verify`, or open the run again if it was packed or removed meanwhile"

@@ -5,6 +5,7 @@ Leftovers are swept when that lock is free, that is when their owner is gone; ne
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -16,8 +17,10 @@ from pathlib import Path
 
 from actlas.store.commit import SUFFIX, read_commit
 from actlas.store.durable import make_folder
+from actlas.store.errors import DamagedStore
 
 OWNER = "owner"
+UNTAKEN = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)  # no lock is to be had: gone, or not ours to write to
 
 
 @dataclass(frozen=True)
@@ -40,30 +43,53 @@ def workspace(run_folder: Path) -> Iterator[Workspace]:
         os.close(lock)
 
 
-def sweep(run_folder: Path) -> list[Path]:
-    """Remove the folders and uncommitted shards of writers that are gone; return what was removed.
+def sweep(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
+    """Remove the folders and uncommitted shards of writers that are gone; return what was (or, with ``dry_run``, would be).
 
     Shards are listed before owners are asked and commits are read after, so a shard whose writer commits it meanwhile is kept.
+    Raises DamagedStore, with nothing removed, where a link would lead the removal out of the run, or a commit is unreadable.
     """
+    check_own(run_folder / "tmp", run_folder / "shards")
     shards = list((run_folder / "shards").glob("*.h5"))
-    folders = [folder for folder in (run_folder / "tmp").glob("*") if folder.is_dir()]
-    locks = {folder: _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) for folder in folders}
-    try:
+    with _owners(run_folder) as locks:
         abandoned = [folder for folder, lock in locks.items() if lock is not None]
         living = {folder.name for folder, lock in locks.items() if lock is None}
         uncommitted = [shard for shard in shards if shard.stem.rsplit("-", 1)[-1] not in living]
         if uncommitted:
             committed = {read_commit(path).file for path in (run_folder / "commits").glob(f"*{SUFFIX}")}
             uncommitted = [shard for shard in uncommitted if shard.name not in committed]
-        for shard in uncommitted:
-            shard.unlink(missing_ok=True)
-        for folder in abandoned:
-            shutil.rmtree(folder, ignore_errors=True)
+        if not dry_run:
+            for shard in uncommitted:
+                shard.unlink(missing_ok=True)
+            for folder in abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
+    return [*uncommitted, *abandoned]
+
+
+def writers(run_folder: Path) -> list[Path]:
+    """Return the folders of the writers that are at work in a run."""
+    with _owners(run_folder) as locks:
+        return sorted(folder for folder, lock in locks.items() if lock is None and folder.exists())
+
+
+def check_own(*folders: Path) -> None:
+    """Raise DamagedStore for a link in the place of a folder: what is removed through it would not be the store's."""
+    for folder in folders:
+        if folder.is_symlink():
+            raise DamagedStore(f"{folder} is a link, wanted a folder of the store: replace it by what it points to")
+
+
+@contextmanager
+def _owners(run_folder: Path) -> Iterator[dict[Path, int | None]]:
+    """Hold the locks of all writers' folders that are free; None stands for one that its writer holds."""
+    folders = [folder for folder in (run_folder / "tmp").glob("*") if folder.is_dir() and not folder.is_symlink()]
+    locks = {folder: _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) for folder in folders}
+    try:
+        yield locks
     finally:
         for lock in locks.values():
             if lock is not None:
                 os.close(lock)
-    return [*uncommitted, *abandoned]
 
 
 def _claim(parent: Path) -> tuple[Path, int]:
@@ -87,7 +113,9 @@ def _lock(folder: Path, operation: int) -> int | None:
     owner = folder / OWNER
     try:
         descriptor = os.open(owner, os.O_RDWR | os.O_CREAT, 0o644)
-    except (FileNotFoundError, PermissionError):
+    except OSError as error:
+        if error.errno not in UNTAKEN:
+            raise
         return None
     try:
         fcntl.flock(descriptor, operation)

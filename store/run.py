@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ import numpy.typing as npt
 
 from actlas.store.commit import read_commits
 from actlas.store.digest import rest_checksum
-from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
+from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, missing, unknown
 from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
-from actlas.store.schema import BLOCK_DIMS, Commit, Json, SharedSite, StoredLabel, Unit, identity, unseal
+from actlas.store.schema import BLOCK_DIMS, Commit, Json, SharedSite, SiteLayout, StoredLabel, Unit, identity, unseal
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,6 +51,11 @@ class Run:
     def name(self) -> str:
         """The first of its names, or its id."""
         return self.names[0] if self.names else self.id
+
+    @property
+    def limits(self) -> Json:
+        """What sets its values apart from those of the whole run, for results to say: nothing, but in an export."""
+        return {}
 
     @property
     def sentences(self) -> int:
@@ -94,12 +100,16 @@ class Run:
     @property
     def nbytes(self) -> int:
         """Bytes of all committed shards."""
-        return sum(commit.size for commit in self.commits)
+        return sum({commit.file: commit.size for commit in self.commits}.values())
 
     @cached_property
     def labels(self) -> Labels:
         """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
-        return _joined([self._read_labels(self._any_commit(unit)) for unit in self.units])
+        return self.labels_of(self._any_commit(unit) for unit in self.units)
+
+    def labels_of(self, commits: Iterable[Commit]) -> Labels:
+        """Return the labels of the tokens and sentences of ``commits``, one after the other."""
+        return _joined([self._read_labels(commit) for commit in commits])
 
     def dataset(self, sites: Iterable[str] | None = None, *, check: bool = False) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
@@ -116,7 +126,7 @@ class Run:
         wanted = self.sites if sites is None else tuple(sites)
         self.require(wanted)
         if check:
-            self._check_labels()
+            self.check_labels(self._any_commit(unit) for unit in self.units)
         variables = {}
         for site in wanted:
             units = [self.pieces(unit, site) for unit in self.units]
@@ -125,6 +135,19 @@ class Run:
             array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), units, check)}", units, check)
             variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
         return xr.Dataset(variables, coords=self._coordinates(variables), attrs={"run": self.id, "name": self.name})
+
+    def rows(self, unit: Unit, site: str, block: int, *, check: bool = False) -> npt.NDArray[np.float32]:
+        """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does."""
+        from actlas.store.blocks import find_block, read_block
+
+        return read_block(*find_block(self.pieces(unit, site), block), check)
+
+    def layout(self, site: str) -> SiteLayout:
+        """Return how the first unit holds ``site``; the others differ in their tokens alone."""
+        pieces = self.pieces(self.units[0], site)
+        layout = pieces[-1].stored.layout
+        blocks = sum(piece.blocks for piece in pieces)
+        return replace(layout, first=0, shape=(blocks, *layout.block_shape)) if layout.dims[0] in BLOCK_DIMS else layout
 
     def require(self, sites: Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
@@ -172,16 +195,19 @@ class Run:
     def _holder(self, unit: Unit, site: str) -> Commit:
         return next(commit for commit in self._of_unit[unit.number] if site in commit.holds)
 
+    @property
+    def baseline_id(self) -> str | None:
+        """Of a variant: the id of the run without its edits; None for a run without edits."""
+        return identity({**self.specification, "edits": []}) if self.specification.get("edits") else None
+
     @cached_property
     def baseline(self) -> Run | None:
         """Of a variant: the run without its edits; None where that is not in the store, and for a run without edits.
 
         Raises DamagedStore if it is there and cannot be read.
         """
-        if not self.specification.get("edits"):
-            return None
-        folder = self.folder.parent / identity({**self.specification, "edits": []})
-        return Run(folder) if (folder / "run.json").is_file() else None
+        folder = self.folder.parent / (self.baseline_id or "")
+        return Run(folder) if self.baseline_id and (folder / "run.json").is_file() else None
 
     def _shared(self, unit: Unit, site: str, shared: SharedSite) -> Piece:
         from actlas.store.blocks import Piece
@@ -229,11 +255,11 @@ class Run:
         except ValueError as error:  # no UTF-8 any more, or rows that do not add up
             raise DamagedStore(f"{self.path(commit)}: labels were altered ({error}): see `actlas verify`") from error
 
-    def _check_labels(self) -> None:
-        for unit in self.units:
-            commit = self._any_commit(unit)
+    def check_labels(self, commits: Iterable[Commit]) -> None:
+        """Raise DamagedStore where labels or HDF5's records in the files of ``commits`` were altered."""
+        for commit in {commit.file: commit for commit in commits}.values():  # many units may lie in one file
             with self._opened(commit) as descriptor:
-                if rest_checksum(descriptor, commit.size, commit.sites.values()) != commit.rest:
+                if rest_checksum(descriptor, commit.size, commit.spans) != commit.rest:
                     raise DamagedStore(f"{self.path(commit)}: labels were altered (checksum differs): see `actlas verify`")
 
     @contextmanager
@@ -243,7 +269,7 @@ class Run:
         try:
             file = path.open("rb")
         except FileNotFoundError as error:
-            raise DamagedStore(f"{path} is missing: see `actlas verify`") from error
+            raise DamagedStore(missing(path)) from error
         with file:
             found = os.fstat(file.fileno()).st_size
             if found != commit.size:

@@ -27,6 +27,7 @@ StoredDtype = Literal["float32", "float16", "bfloat16"]
 NUMPY_VIEW: Mapping[str, str] = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 Json = dict[str, Any]
+EXPORT_SUFFIXES = (".h5", ".nc")  # by which the path of an export is told from the name of a run
 REMEDY = "restore it from a copy, or remove it and extract again"
 
 
@@ -69,11 +70,16 @@ class SiteLayout:
 
 @dataclass(frozen=True)
 class StoredSite:
-    """A site in a committed shard: where it lies and the XXH3-64 of each of its blocks."""
+    """A site of a unit in a committed shard: where it lies and the XXH3-64 of each of its blocks."""
 
     layout: SiteLayout
     offset: int
     checksums: tuple[str, ...]
+    stride: int = 0  # bytes from the start of a block to that of the next; 0: one follows the other
+
+    def place(self, block: int) -> int:
+        """Return the file offset of a block."""
+        return self.offset + block * (self.stride or self.layout.block_bytes)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,7 @@ class Commit:
     edits: list[Json] = field(default_factory=list)  # the proof of each edit
     upstream: Json = field(default_factory=dict)  # how what comes before the first edit was compared with the baseline
     shared: Mapping[str, SharedSite] = field(default_factory=dict)
+    bulk: tuple[tuple[int, int], ...] = ()  # in a file of several units, the spans that ``rest`` leaves out; else the sites
 
     @property
     def holds(self) -> frozenset[str]:
@@ -129,15 +136,26 @@ class Commit:
         return frozenset(self.sites) | frozenset(self.shared)
 
     def to_json(self) -> Json:
-        """Return the JSON form, checksum left out."""
-        return {"format": "actlas-commit", "version": FORMAT_VERSION, **asdict(self)}
+        """Return the JSON form, checksum left out. What only variants or packed units have, only they say."""
+        record = {"format": "actlas-commit", "version": FORMAT_VERSION, **asdict(self)}
+        for site in record["sites"].values():
+            _drop_empty(site, "stride")
+            _drop_empty(site["layout"], "first")
+        _drop_empty(record, "upstream", "shared", "bulk")
+        return record
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of what holds the sites of all units of the file, in order."""
+        own = [(site.offset, site.offset + site.layout.nbytes) for site in self.sites.values()]
+        return tuple(sorted(self.bulk or own))
 
     @classmethod
     def from_json(cls, record: Json) -> Commit:
         """Build from ``to_json``'s form; raises KeyError or TypeError where fields are missing or wrong."""
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
         sites = {
-            name: StoredSite(_layout(site["layout"]), int(site["offset"]), tuple(site["checksums"]))
+            name: StoredSite(_layout(site["layout"]), int(site["offset"]), tuple(site["checksums"]), int(site.get("stride", 0)))
             for name, site in fields.pop("sites").items()
         }
         labels = {
@@ -145,7 +163,14 @@ class Commit:
             for name, label in fields.pop("labels").items()
         }
         shared = {name: SharedSite(site["run"], tuple(site["checksums"])) for name, site in fields.pop("shared", {}).items()}
-        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, shared=shared, **fields)
+        bulk = tuple((int(start), int(end)) for start, end in fields.pop("bulk", ()))
+        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, shared=shared, bulk=bulk, **fields)
+
+
+def _drop_empty(record: Json, *names: str) -> None:
+    for name in names:
+        if not record[name]:
+            del record[name]
 
 
 def _layout(record: Json) -> SiteLayout:

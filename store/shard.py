@@ -6,7 +6,7 @@ The numbers go from the caller's memory to the page cache in one copy; no filter
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,18 @@ class ShardWriter:
     Raises StoreError where the disk cannot hold the shard, before anything of it is written.
     """
 
-    def __init__(self, path: Path, layouts: Sequence[SiteLayout], labels: Labels, attributes: dict[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        layouts: Sequence[SiteLayout],
+        labels: Labels,
+        attributes: dict[str, str],
+        blocks: Mapping[str, Sequence[int]] | None = None,  # numbers of layers, depths; from 0 on where not given
+    ) -> None:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
         image = Image()
-        write_skeleton(image, layouts, labels, attributes)
+        write_skeleton(image, layouts, labels, attributes, blocks)
         self.size = image.size
         self._offsets = offsets(image, list(self._layouts))
         self._labels = label_records(image, labels)
@@ -105,7 +112,8 @@ class ShardWriter:
             for site, layout in self._layouts.items()
         }
         os.fsync(self._descriptor)
-        rest = rest_checksum(self._descriptor, self.size, sites.values())
+        bulk = [(site.offset, site.offset + site.layout.nbytes) for site in sites.values()]
+        rest = rest_checksum(self._descriptor, self.size, bulk)
         os.close(self._descriptor)
         self._descriptor = -1
         return ShardRecord(self.size, sites, self._labels, rest)

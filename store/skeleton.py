@@ -6,7 +6,7 @@ HDF5 writes it into memory alone: a full disk under an open HDF5 file leaks the 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import h5netcdf
@@ -79,13 +79,23 @@ class Image(io.RawIOBase):
             done += len(part)
 
 
-def write_skeleton(image: Image, layouts: Sequence[SiteLayout], labels: Labels, attributes: dict[str, str]) -> None:
-    """Write all dimensions, labels and attributes, and leave room for every site."""
+def write_skeleton(
+    image: Image,
+    layouts: Sequence[SiteLayout],
+    labels: Labels,
+    attributes: dict[str, str],
+    blocks: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Write all dimensions, labels and attributes, and leave room for every site.
+
+    blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
+    """
     with h5netcdf.File(image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
         file.attrs.update({"Conventions": "CF-1.11", **attributes})
         file.dimensions = _dimensions(layouts, labels)
         for name, first in {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}.items():
-            _write_small(file, name, (name,), np.arange(first, first + file.dimensions[name].size, dtype=np.int32))
+            numbers = (blocks or {}).get(name, range(first, first + file.dimensions[name].size))
+            _write_small(file, name, (name,), np.array(numbers, dtype=np.int32))
         _write_labels(file, labels)
         for layout in layouts:
             _allocate(file, layout)

@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 
 import dask
+import hypothesis
 import pytest
 
 from tests.small_model import TEXTS, save_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+hypothesis.settings.register_profile("actlas", deadline=None)  # machines are shared: a slow moment is no failure
+hypothesis.settings.load_profile("actlas")
 
 
 @pytest.fixture(autouse=True, scope="session")

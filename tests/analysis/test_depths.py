@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.depths import std_by_depth, step_norms
 from tests import strategies
 
 
-@settings(deadline=None)
 @given(strategies.residuals(), st.data())
 def test_agrees_with_numpy_for_any_split(resid, data):
     units = data.draw(strategies.splits(resid.sizes["token"]))
@@ -24,7 +23,6 @@ def test_agrees_with_numpy_for_any_split(resid, data):
         np.testing.assert_allclose(spread, wide.std((1, 2)), rtol=1e-9, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(strategies.residuals())
 def test_a_skipped_block_steps_exactly_nowhere(resid):
     skipped = xr.concat([resid, resid.isel(depth=[-1])], "depth")

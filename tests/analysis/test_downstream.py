@@ -42,7 +42,7 @@ def dataset(rows, resid, nll):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs(), st.booleans())
 def test_agrees_with_numpy(pair, include_first):
     clean, edited, _ = pair
@@ -77,7 +77,7 @@ def kept_in(data, start, end, include_first):
     return (data["position"].values[start:end] > 0) | include_first
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs())
 def test_nothing_changes_upstream_and_nothing_between_equals(pair):
     clean, edited, first = pair
@@ -89,7 +89,7 @@ def test_nothing_changes_upstream_and_nothing_between_equals(pair):
     assert got["first_depth"].values.tolist() == [first, 9]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs())
 def test_pooled_deltas_are_the_sentences_joined(pair):
     clean, edited, _ = pair
@@ -97,7 +97,7 @@ def test_pooled_deltas_are_the_sentences_joined(pair):
     np.testing.assert_allclose((got["sentence_delta"] ** 2).sum("sentence") ** 0.5, got["delta"], rtol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs())
 def test_redundancy_is_the_end_of_downstream(pair):
     clean, edited, _ = pair

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.laminar import Mask, laminar_correlation
@@ -28,7 +28,6 @@ def pearson(x, y):
     return np.corrcoef(x, y)[0, 1]
 
 
-@settings(deadline=None)
 @given(strategies.residuals(), masks, st.data())
 def test_agrees_with_numpy_for_any_split(resid, mask, data):
     tokens = resid.sizes["token"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.groups import FIRST, LATER, token_groups
@@ -23,7 +23,6 @@ def statistics(norms):
     return np.stack([norms.mean(-1), *np.quantile(norms, (0.25, 0.5, 0.75, 1), axis=-1)], -1)
 
 
-@settings(deadline=None)
 @given(strategies.residuals(), st.data())
 def test_agrees_with_numpy_for_any_split(resid, data):
     tokens = resid.sizes["token"]

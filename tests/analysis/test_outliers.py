@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.groups import FIRST, LATER
@@ -19,7 +19,6 @@ def labelled(resid, sentences):
     return resid.assign_coords(sentence=("token", sentence), position=("token", position))
 
 
-@settings(deadline=None)
 @given(strategies.residuals(), st.integers(1, 6), st.data())
 def test_agrees_with_a_plain_search_for_any_split(resid, count, data):
     tokens = resid.sizes["token"]

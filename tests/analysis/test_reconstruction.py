@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.reconstruction import ATTENTION, MLP, ROUNDING, WHOLE, Precision, broken, edited_blocks, reconstruction
@@ -23,7 +23,6 @@ def summed(resid, random):
     return xr.Dataset({"resid": resid.drop_vars("depth"), "attn_out": (dims, attention), "mlp_out": (dims, mlp)})
 
 
-@settings(deadline=None)
 @given(strategies.residuals(), st.integers(0, 99), st.data())
 def test_agrees_with_numpy_for_any_split(resid, seed, data):
     dataset = summed(resid, np.random.default_rng(seed))
@@ -45,7 +44,6 @@ def test_agrees_with_numpy_for_any_split(resid, seed, data):
 
 
 @given(strategies.residuals(), st.data())
-@settings(deadline=None)
 def test_one_planted_value_is_found_wherever_it_is(resid, data):
     dataset = summed(resid, np.random.default_rng(0))
     place = tuple(data.draw(st.integers(0, size - 1)) for size in dataset["attn_out"].shape)

@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.tokens import Target, TargetError, select_tokens
+from actlas.analysis.tokens import Target, TargetError, select_tokens, surroundings
 from actlas.store.errors import UsageError
 from tests import strategies
 
@@ -129,3 +129,49 @@ def test_word_that_cannot_be_studied(texts, word, message):
 def test_wrong_target(wrong):
     with pytest.raises(UsageError):
         Target(**wrong)
+
+
+@given(dataset=strategies.labelled_sentences(), context=st.integers(0, 4), word=st.sampled_from(["her", "there", "Mary"]))
+def test_surroundings_are_the_tokens_near_any_match(dataset, context, word):
+    position, sentence = dataset["position"].values, dataset["sentence"].values
+    words = [
+        [at for at, text in enumerate(str(text).split(" ")) if text.lower() == word.lower()] for text in dataset["text"].values
+    ]
+    near = [min((abs(p - at) for at in words[s]), default=99) <= context for p, s in zip(position, sentence, strict=True)]
+    target = Target(word)
+    if not any(words):
+        with pytest.raises(TargetError, match="occurs in none"):
+            surroundings(dataset, target, context)
+        return
+    np.testing.assert_array_equal(surroundings(dataset, target, context), np.flatnonzero(near))
+    whole = surroundings(dataset, target, None)
+    np.testing.assert_array_equal(whole, np.flatnonzero([bool(words[s]) for s in sentence]))
+
+
+@given(
+    dataset=strategies.labelled_sentences(),
+    context=st.integers(1, 4),
+    occurrence=st.sampled_from(["first", "last", "all"]),
+)
+def test_among_the_tokens_around_a_word_the_same_pairs_are_found(dataset, context, occurrence):
+    target = Target("her", occurrence=occurrence)
+    try:
+        wanted = select_tokens(dataset, target)
+    except TargetError:
+        return
+    kept = surroundings(dataset, target, context)
+    got = select_tokens(dataset.isel(token=kept), target)
+    for name in ("first_token", "last_token", "control_token"):
+        np.testing.assert_array_equal(kept[getattr(got, name)], getattr(wanted, name))
+    np.testing.assert_array_equal(got.sentence, wanted.sentence)
+
+
+def test_a_word_without_its_tokens_is_left_out_with_the_reason():
+    dataset = strategies.labels(["Mary in saw her there", "Mary a saw her there", "Mary saw her in a cup there"])
+    kept = surroundings(dataset, Target("there"), 2)
+    part = dataset.isel(token=kept)
+    selection = select_tokens(part, Target("her"))
+    assert [(item.sentence, item.reason) for item in selection.left_out] == [(2, "without the tokens of the word")]
+    assert [word_of(part, token) for token in selection.control_token] == ["saw", "saw"]
+    with pytest.raises(TargetError, match=r"0 pairs of 'Mary' .* 3 have the word in their text and not among their tokens"):
+        select_tokens(part, Target("Mary"))

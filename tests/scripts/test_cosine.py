@@ -43,7 +43,7 @@ def test_json_parses(actlas, store):
         (["--target", "hers"], 1, "occurs in none of the 5 sentences: near to it are her"),
         (["--target", "rain"], 1, "1 pairs of 'rain'"),
         (["--target", "Mary"], 1, "0 pairs of 'Mary'"),
-        (["--target", "her", "--layers", "0,3"], 2, "3 is not within 0-2, the blocks of this model"),
+        (["--target", "her", "--layers", "0,3"], 2, "3 is not within 0-2, the blocks that are stored"),
         (["--target", "her", "--layers", "x"], 2, "'x' is neither a layer nor a range"),
         (["--target", "her", "--bins", "0"], 2, "--bins"),
         (["--target", "her", "--seed", "-1"], 2, "--seed is -1"),
@@ -65,10 +65,21 @@ def test_run_without_its_sites_says_how_to_add_them(actlas, small_model, sentenc
 
 @pytest.mark.parametrize(("text", "layers"), [(None, [0, 1, 2, 3]), ("2", [2]), ("3,0-1, 1", [0, 1, 3])])
 def test_layers(text, layers):
-    assert parse_layers(text, 4) == layers
+    assert parse_layers(text, range(4)) == layers
 
 
 @pytest.mark.parametrize("text", ["", "4", "1-4", "2-1", "-1", "1,,2", "1.5"])
 def test_wrong_layers(text):
     with pytest.raises(UsageError, match="--layers"):
-        parse_layers(text, 4)
+        parse_layers(text, range(4))
+
+
+@pytest.mark.parametrize(("text", "layers"), [(None, [3, 7, 8]), ("7", [7]), ("3,7-8", [3, 7, 8])])
+def test_layers_of_an_excerpt_keep_their_numbers(text, layers):
+    assert parse_layers(text, [3, 7, 8]) == layers
+
+
+@pytest.mark.parametrize("text", ["0", "3-7", "3-999999999"])
+def test_layers_that_an_excerpt_lacks(text):
+    with pytest.raises(UsageError, match="is not within 3,7-8, the blocks that are stored"):
+        parse_layers(text, [3, 7, 8])

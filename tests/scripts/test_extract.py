@@ -90,7 +90,7 @@ def test_names(extract, tmp_path):
     assert extract("--site", "q", "--name", "mine").returncode == 0
     taken = extract("--site", "q", "--bos", "--name", "mine")
     assert (taken.returncode, len(taken.stderr.splitlines())) == (2, 1)
-    assert "already: choose another --name" in taken.stderr
+    assert "already: choose another name" in taken.stderr
     assert "bad run name" in extract("--site", "q", "--name", "a/b").stderr
 
 

@@ -13,7 +13,7 @@ from actlas.store import DamagedStore, blocks
 from tests.store.making import Content, contents, flip, make_run, shards
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(content=contents())
 def test_every_value_and_label_survives(content, tmp_path_factory):
     dataset = make_run(tmp_path_factory.mktemp("any") / "store", content).dataset(check=True)
@@ -26,7 +26,7 @@ def test_every_value_and_label_survives(content, tmp_path_factory):
         np.testing.assert_array_equal(dataset[name].values, array)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_selections_are_numpys(data, stored, content):
     site = data.draw(st.sampled_from(sorted(content.dtypes)))
@@ -117,7 +117,7 @@ def test_many_blocks_at_once_need_few_descriptors(most, monkeypatch, tmp_path):
     np.testing.assert_array_equal(found, content.values["resid"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_check_finds_any_flipped_bit_of_the_numbers(data, stored):
     unit = data.draw(st.integers(0, 2))

@@ -1,0 +1,40 @@
+"""``actlas pack``: the many shards of a run joined into few."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from actlas.scripts.options import json_option, store_option
+from actlas.scripts.terminal import echo_json
+from actlas.store.catalog import Store
+
+MEGABYTE = 1_000_000
+
+
+@click.command("pack")
+@click.argument("reference", metavar="RUN")
+@store_option
+@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="MB of activations a file at most.")
+@json_option
+def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
+    """Join the many small files of RUN into few; its id, units and values stay as they are.
+
+    Takes the room of one joined file meanwhile. Killed at any moment, the run is whole. Who has it open must open it again.
+    """
+    from actlas.store.packing import pack
+
+    run = Store(store_path).run(reference)
+    with tqdm(unit="B", unit_scale=True, desc=run.name, disable=True if as_json else None) as bar:
+
+        def progress(nbytes: int, total: int) -> None:
+            bar.total = total
+            bar.update(nbytes)
+
+        packed = pack(run, most * MEGABYTE, progress)
+    if as_json:
+        echo_json({"run": run.id, "files": {"before": packed.before, "after": packed.after}, "units": packed.units})
+        return
+    click.echo(f"run {run.name}: {packed.units} units joined, {packed.before} files before, {packed.after} now")

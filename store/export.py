@@ -1,0 +1,136 @@
+"""Exporting: a run, or part of one, as a single self-contained netCDF-4 file that is read in place of the run.
+
+The file is written as shards are (aside, reserved, hashed, synced, linked without overwriting) and block by block. Behind the
+HDF5 part follows its record, see ``store.exported``. Equal exports of equal data are equal files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import filecmp
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from actlas.store.durable import publish_file
+from actlas.store.errors import ActlasError, StoreError, UsageError
+from actlas.store.excerpt import Excerpt, ExportPlan, plan_export
+from actlas.store.export_record import record_bytes
+from actlas.store.exported import Exported
+from actlas.store.leftovers import workspace
+from actlas.store.run import Run
+from actlas.store.schema import EXPORT_SUFFIXES, Json, seal
+from actlas.store.several import Several, write_units
+from actlas.store.shard import ShardWriter
+
+Progress = Callable[[int, int], None]
+WHOLE = Excerpt()
+UNLINKED = (errno.EPERM, errno.ENOTSUP)  # what systems say of links where there are none
+
+
+def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None) -> tuple[Exported, bool]:
+    """Write ``excerpt`` of ``run`` to ``out``; return it opened, and whether it is new: an identical file stays.
+
+    progress: called with the bytes of each block as it is written, and those of all.
+    Raises UsageError for a site or layer that is not there, StoreError where ``out`` is something else, the disk is full or a
+    value does not fit, DamagedStore where the run is altered.
+    """
+    if out.suffix not in EXPORT_SUFFIXES:
+        raise UsageError(f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told from a run's name by that")
+    plan = plan_export(run, excerpt)
+    _check_place(out, plan)
+    try:
+        with workspace(_drafts(out)) as work:
+            draft = work.folder / out.name
+            _write(draft, plan, progress)
+            new = _publish(draft, out)
+    except OSError as error:
+        hint = " (a file system without hard links? write it elsewhere and copy it)" if error.errno in UNLINKED else ""
+        raise StoreError(f"cannot write {out}: {error.strerror or error}{hint}") from error
+    finally:
+        for folder in (_drafts(out) / "tmp", _drafts(out)):
+            with contextlib.suppress(OSError):  # not there, or another export is at work in it
+                folder.rmdir()
+    return Exported(out), new
+
+
+def _drafts(out: Path) -> Path:
+    return out.with_name(f".{out.name}.draft")
+
+
+def _check_place(out: Path, plan: ExportPlan) -> None:
+    """Raise StoreError before any work where ``out`` cannot become this export."""
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent} is no folder: give OUT in one that is there")
+    if not out.exists():
+        return
+    try:
+        same = {**Exported(out).header, **plan.header} == Exported(out).header
+    except ActlasError:
+        same = False
+    if not same:
+        raise _taken(out)
+
+
+def _taken(out: Path) -> StoreError:
+    return StoreError(f"{out} is there already and is not this export: remove it, or give another OUT")
+
+
+def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
+    attributes = {"actlas_run": plan.run.id} | {
+        f"actlas_{name}": json.dumps(plan.header[name], sort_keys=True) for name in ("specification", "description", "excerpt")
+    }
+
+    total = sum(layout.nbytes for layout in plan.layouts)
+
+    def read(index: int, site: str, block: int) -> npt.NDArray[Any]:
+        rows = plan.read(index, site, block)
+        progress(rows.nbytes, total)
+        return rows
+
+    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks)
+    try:
+        several = write_units(writer, plan.layouts, plan.units, read)
+    except BaseException:
+        writer.drop()
+        raise
+    with draft.open("ab") as file:
+        file.write(record_bytes(seal({**plan.header, **_places(several)})))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _places(several: Several) -> Json:
+    """Return the part of the record that says where the parts of the file lie, and their checksums."""
+    sites = {
+        name: {
+            "layout": asdict(site.layout),
+            "offset": site.offset,
+            "checksums": [checksums[name] for checksums in several.checksums],
+        }
+        for name, site in several.record.sites.items()
+    }
+    labels = {name: asdict(label) for name, label in several.record.labels.items()}
+    return {"size": several.record.size, "sites": sites, "labels": labels, "rest": several.record.rest}
+
+
+def _publish(draft: Path, out: Path) -> bool:
+    """Give the finished file its name; False where an identical one has it, StoreError where another."""
+    if publish_copy(draft, out):
+        return True
+    if filecmp.cmp(draft, out, shallow=False):
+        return False
+    raise _taken(out)
+
+
+def publish_copy(draft: Path, out: Path) -> bool:
+    """Publish a second name of ``draft``, which itself stays to be compared; False where ``out`` is taken."""
+    second = draft.with_name(f"{draft.name}.new")
+    os.link(draft, second)
+    return publish_file(second, out)

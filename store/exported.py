@@ -1,0 +1,106 @@
+"""An exported file in place of a run: a ``Run`` whose units all lie in that file.
+
+The file is read by its record alone, never through HDF5: links, external storage or virtual datasets in it lead nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actlas.store.checking import Checked, Rests, check_commit
+from actlas.store.errors import DamagedStore, UsageError, unknown
+from actlas.store.export_record import places, read_record
+from actlas.store.run import Run
+from actlas.store.schema import BLOCK_DIMS, Commit, Json
+
+WARNING = "do not open it by other means"
+MOST_VARIABLES = 10_000  # in an HDF5 part that is looked through
+
+
+class Exported(Run):
+    """The export at ``path``; raises UsageError where that is none, DamagedStore where its record is not sound."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path
+        self.header, size = read_record(path)
+        try:
+            self.units, self.blocks, several = places(self.header)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedStore(f"{path} has a record that is not sound ({error}): export it again") from error
+        self.folder = path.parent
+        self.names = (path.name,)
+        self.id: str = self.header["run"]
+        self.specification = self.header["specification"]
+        self.description = self.header["description"]
+        self.excerpt: Json = self.header["excerpt"]
+        bulk = (*several.bulk, (several.record.size, size))  # the record has a checksum of its own
+        devices = {"device": str(self.header.get("device", "?"))}
+        self.commits = tuple(
+            Commit(self.id, unit, path.name, size, several.sites(i), several.labels(i), several.record.rest, devices, bulk=bulk)
+            for i, unit in enumerate(self.units)
+        )
+
+    @property
+    def limits(self) -> Json:
+        """The excerpt of the run that was exported."""
+        return {"export": self.excerpt}
+
+    def path(self, commit: Commit) -> Path:
+        """Return the file."""
+        return self.file
+
+    def refresh(self) -> None:
+        """Do nothing: an export does not change."""
+
+    def require(self, sites: Iterable[str]) -> None:
+        """Raise UsageError for a site that was not exported."""
+        for site in sites:
+            if site not in self.sites:
+                raise UsageError(f"{self.file} was exported without it: {unknown('site', site, self.sites)}")
+
+    def _coordinates(self, variables: Any) -> dict[str, Any]:
+        coordinates = super()._coordinates(variables)
+        return {**coordinates, **{dim: np.array(self.blocks[dim]) for dim in BLOCK_DIMS if dim in coordinates}}
+
+
+def verify_export(exported: Exported) -> Iterator[Checked]:
+    """Check every byte of an export against its checksums, and its HDF5 part for what would lead readers elsewhere."""
+    rests: Rests = {}
+    structure, told = list(_led_astray(exported)), set[str]()
+    for number, commit in enumerate(exported.commits):
+        nbytes, damages = check_commit(commit, exported.file, "export it again", rests)
+        problems = tuple(problem for problem in (*structure, *damages) if problem not in told)  # units share their labels
+        told.update(problems)
+        yield Checked(f"{exported.file.name} unit {number}", nbytes, problems)
+
+
+def _led_astray(exported: Exported) -> Iterator[str]:
+    """Open the HDF5 part and yield what is no plain variable of this very file, or lies elsewhere than the record says."""
+    import h5py
+
+    places = {name: site.offset for name, site in exported.commits[0].sites.items()}
+    try:
+        with h5py.File(exported.file, "r") as file:
+            if len(file) > MOST_VARIABLES:
+                yield f"{exported.file} has {len(file)} variables, wanted {MOST_VARIABLES} at most: {WARNING}"
+                return
+            for name in file:
+                if not _plain(file, name, places.get(name)):
+                    yield f"{exported.file}: {name} is a link, or no variable of this file as its record tells of it: {WARNING}"
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        yield f"{exported.file}: its HDF5 part cannot be read ({error}): export it again"
+
+
+def _plain(file: Any, name: str, offset: int | None) -> bool:
+    """Whether ``name`` is a variable of the file itself, at ``offset`` where the record has one."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return False
+    variable = file[name]
+    own = isinstance(variable, h5py.Dataset) and not variable.is_virtual and not variable.external
+    return own and offset in (None, variable.id.get_offset())

@@ -1,0 +1,111 @@
+"""Repair: units that are damaged leave the run, so that the next extraction makes them again.
+
+The commit goes first, then its shard: killed between the two, the run has a shard without a commit, which is swept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from actlas.store.checking import Checked, check_path
+from actlas.store.commit import read_commit
+from actlas.store.digest import READ_BYTES
+from actlas.store.durable import sync_folder
+from actlas.store.errors import DamagedStore
+from actlas.store.leftovers import check_own, sweep
+from actlas.store.run import Run
+from actlas.store.schema import canonical, checksum
+
+COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A commit that was removed: its unit and its sites, None and empty where it did not say any more."""
+
+    commit: str
+    unit: int | None
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was dropped, and what was left as it is and why."""
+
+    dropped: tuple[Dropped, ...]
+    left: tuple[str, ...]
+
+
+def repair(run: Run, checked: Iterable[Checked]) -> Repair:
+    """Drop the commits among ``checked`` that have problems, and then the shards that no commit speaks of any more.
+
+    Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound commits that
+    this actlas does not understand.
+    """
+    dropped, left = [], []
+    check_own(run.folder / "commits", run.folder / "shards")
+    for path in (run.folder / "commits" / item.commit for item in checked if item.problems):
+        reason = _must_stay(run, path)
+        if reason:
+            left.append(f"{path} was left alone: {reason}")
+        elif path.exists():
+            if check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
+                dropped.append(_dropped(path))
+                path.unlink(missing_ok=True)
+            elif check_path(run, path, {}).problems:
+                left.append(
+                    f"{path} was left alone: what is wrong are blocks of its baseline: repair and extract that run again"
+                )
+    if dropped:
+        sync_folder(run.folder / "commits")
+        try:
+            sweep(run.folder)
+        except (DamagedStore, PermissionError) as error:
+            left.append(f"shards of what was dropped stay until `actlas gc` can remove them: {error}")
+    run.refresh()
+    return Repair(tuple(dropped), tuple(left))
+
+
+def _must_stay(run: Run, path: Path) -> str | None:
+    """Return why a commit with problems is not to be dropped, None where it is."""
+    try:
+        content = path.read_bytes()
+        shard = run.path(read_commit(path))
+    except FileNotFoundError:
+        return None
+    except DamagedStore as error:
+        return f"it is whole, but not understood ({error})" if _sealed(content) else None
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    try:
+        with shard.open("rb") as file:
+            while file.read(READ_BYTES):
+                pass
+    except FileNotFoundError:
+        return None if shard.parent.is_dir() else f"{shard.parent} is not there"
+    except OSError as error:
+        return f"{shard} cannot be read ({error.strerror})"
+    return None
+
+
+def _sealed(content: bytes) -> bool:
+    """Whether a record's checksum holds, whatever it says."""
+    try:
+        record = json.loads(content)
+        found = record.pop("checksum")
+        return bool(found == checksum(canonical(record)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def _dropped(path: Path) -> Dropped:
+    unit = COMMIT.fullmatch(path.name)
+    try:
+        sites = tuple(sorted(read_commit(path).holds))
+    except (DamagedStore, FileNotFoundError):
+        sites = ()
+    return Dropped(path.name, int(unit[1]) if unit else None, sites)

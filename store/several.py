@@ -1,0 +1,83 @@
+"""Several units in one file: each site is one array over all their tokens, and a unit's block a range of rows of it.
+
+What packing and exporting share. A unit's record points to its rows with the stride from one block to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredLabel, StoredSite, Unit
+from actlas.store.shard import ShardRecord, ShardWriter
+
+#: (index of the unit, site, block) → its rows as they are to be stored
+Read = Callable[[int, str, int], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Several:
+    """A finished file of several units, in order: the record of the whole, and the checksums of each unit's blocks."""
+
+    units: tuple[Unit, ...]
+    record: ShardRecord
+    checksums: tuple[dict[str, tuple[str, ...]], ...]
+
+    def sites(self, index: int) -> dict[str, StoredSite]:
+        """Return where the sites of one unit lie."""
+        first = list(accumulate((unit.tokens for unit in self.units), initial=0))[index]
+        sites = {}
+        for name, whole in self.record.sites.items():
+            layout = narrow_layout(whole.layout, self.units[index].tokens)
+            stride = whole.layout.block_bytes if layout.blocks > 1 else 0
+            offset = whole.offset + first * layout.row_bytes
+            sites[name] = StoredSite(layout, offset, self.checksums[index][name], stride)
+        return sites
+
+    def labels(self, index: int) -> dict[str, StoredLabel]:
+        """Return where the labels of one unit lie."""
+        unit = self.units[index]
+        before = self.units[:index]
+        starts = {"token": sum(unit.tokens for unit in before), "sentence": sum(unit.sentences for unit in before)}
+        sizes = {"token": unit.tokens, "sentence": unit.sentences}
+        return {
+            name: _rows_of(label, starts[label.dims[0]], sizes[label.dims[0]]) for name, label in self.record.labels.items()
+        }
+
+    @property
+    def bulk(self) -> tuple[tuple[int, int], ...]:
+        """The spans that hold the sites of all units."""
+        return tuple(sorted((site.offset, site.offset + site.layout.nbytes) for site in self.record.sites.values()))
+
+
+def write_units(writer: ShardWriter, layouts: Sequence[SiteLayout], units: Sequence[Unit], read: Read) -> Several:
+    """Fill ``writer``, opened for ``layouts`` over the tokens of all ``units``, from first to last byte, and finish it.
+
+    Holds one block of one unit at a time.
+    """
+    checksums: list[dict[str, tuple[str, ...]]] = [{} for _ in units]
+    for layout in layouts:
+        for block in range(layout.blocks):
+            for index, unit in enumerate(units):
+                rows = np.ascontiguousarray(read(index, layout.site, block))
+                checksum = xxhash.xxh3_64_hexdigest(rows.data)
+                checksums[index][layout.site] = (*checksums[index].get(layout.site, ()), checksum)
+                writer.write(layout.site, layout.first + block, unit.tokens, [rows])
+    return Several(tuple(units), writer.finish(), tuple(checksums))
+
+
+def narrow_layout(layout: SiteLayout, tokens: int) -> SiteLayout:
+    """Return ``layout`` with another number of tokens."""
+    axis = 1 if layout.dims[0] in BLOCK_DIMS else 0
+    return replace(layout, shape=(*layout.shape[:axis], tokens, *layout.shape[axis + 1 :]))
+
+
+def _rows_of(label: StoredLabel, start: int, count: int) -> StoredLabel:
+    row_bytes = int(np.prod(label.shape[1:], dtype=np.int64)) * np.dtype(label.dtype).itemsize
+    return replace(label, shape=(count, *label.shape[1:]), offset=label.offset + start * row_bytes)

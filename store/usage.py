@@ -1,0 +1,62 @@
+"""What takes the room in a store: per run its sites, its records and labels, and leftovers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actlas.store.catalog import Store
+from actlas.store.housekeeping import collect, tree_bytes
+from actlas.store.leftovers import writers
+from actlas.store.run import Run
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Bytes of one run."""
+
+    run: Run
+    sites: Mapping[str, int]
+    records: int  # labels, HDF5's and JSON records, gaps
+    writing: int  # of units that are being written
+    leftovers: int
+
+    @property
+    def total(self) -> int:
+        """All bytes in the run's folder."""
+        return sum(self.sites.values()) + self.records + self.writing + self.leftovers
+
+
+@dataclass(frozen=True)
+class StoreUsage:
+    """Bytes of a store: its runs, and leftovers, those within runs among them."""
+
+    runs: tuple[Usage, ...]
+    leftovers: int
+
+    @property
+    def total(self) -> int:
+        """All bytes of runs and leftovers."""
+        return sum(run.total - run.leftovers for run in self.runs) + self.leftovers
+
+
+def usage(store: Store) -> StoreUsage:
+    """Measure every run of ``store``; nothing is changed."""
+    leftovers = collect(store, dry_run=True).leftovers
+    swept = Counter[str]()
+    for leftover in leftovers:
+        if leftover.path.parent.parent.parent == store.path / "runs":
+            swept[leftover.path.parent.parent.name] += leftover.nbytes
+    runs = tuple(_of_run(run, swept[run.id]) for run in store.runs())
+    return StoreUsage(runs, sum(leftover.nbytes for leftover in leftovers))
+
+
+def _of_run(run: Run, leftovers: int) -> Usage:
+    sites = Counter[str]()
+    for commit in run.commits:
+        for name, site in commit.sites.items():
+            sites[name] += site.layout.nbytes
+    writing = sum(tree_bytes(folder) for folder in writers(run.folder))
+    records = tree_bytes(run.folder) - sum(sites.values()) - writing - leftovers
+    return Usage(run, dict(sorted(sites.items())), max(0, records), writing, leftovers)
