@@ -39,6 +39,7 @@ HEAVY = ("torch", "transformers", "xarray", "dask", "matplotlib", "tokenizers")
         ("import actlas.store", HEAVY),
         ("import actlas.scripts.extract", HEAVY),
         ("import actlas.scripts.variance", HEAVY),
+        ("import actlas.scripts.norms, actlas.scripts.reconstruct", HEAVY),
         ("import actlas.analysis.variance, actlas.analysis.plots", ("torch", "transformers", "tokenizers")),
     ],
 )
