@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from actlas.scripts.options import json_option, run_argument
-from actlas.scripts.terminal import echo_json, size, table
+from actlas.scripts.terminal import echo_json, printable, size, table
 from actlas.store.run import Run
 
 
@@ -23,17 +23,21 @@ def command(run: Run, as_json: bool) -> None:
         return
     model, numerics = run.description["model"], run.specification["numerics"]
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
-    click.echo(f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}")
+    click.echo(
+        printable(f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}")
+    )
     click.echo(f"weights    {run.specification['model']['weights']}")
     click.echo(
-        f"sentences  {run.sentences} of {run.description['source']}, {run.tokens} tokens{', BOS' * run.description['bos']}"
+        printable(
+            f"sentences  {run.sentences} of {run.description['source']}, {run.tokens} tokens{', BOS' * run.description['bos']}"
+        )
     )
     columns = run.description["labels"]["columns"]
-    click.echo(f"columns    {' '.join(columns) or 'none'}")
+    click.echo(printable(f"columns    {' '.join(columns) or 'none'}"))
     click.echo(
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
     )
-    click.echo(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}")
+    click.echo(printable(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"))
     click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len(run.commits)} files\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
     if lacking or not held:

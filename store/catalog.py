@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from actlas.store.commit import SUFFIX
 from actlas.store.durable import make_folder, publish_bytes
-from actlas.store.errors import DamagedStore, UsageError, unknown
+from actlas.store.errors import DamagedStore, StoreError, UsageError, unknown
 from actlas.store.leftovers import workspace
+from actlas.store.opening import LARGEST_RECORD, listed, read_record
 from actlas.store.run import Run
 from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
 
@@ -28,7 +30,7 @@ class Store:
         if not marker.is_file():
             found = "no actlas store (it has no store.json)" if self.path.exists() else "not there"
             raise UsageError(f"{self.path} is {found}: give another --store, or make one with `actlas extract`")
-        unseal(marker.read_bytes(), str(marker), FORMAT)
+        unseal(read_record(marker), str(marker), FORMAT)
 
     @classmethod
     def is_at(cls, path: str | Path) -> bool:
@@ -36,7 +38,7 @@ class Store:
         folder = Path(path)
         if (folder / "store.json").exists():
             return True
-        others = [folder] if folder.exists() and not folder.is_dir() else list(folder.glob("*"))
+        others = [folder] if folder.exists() and not folder.is_dir() else list(folder.iterdir()) if folder.exists() else []
         others = [entry for entry in others if not entry.name.startswith("store.json.")]  # drafts of one being made
         if others:
             raise UsageError(f"{folder} is no actlas store and not empty ({others[0].name}): give another --store")
@@ -55,13 +57,29 @@ class Store:
 
     def names(self) -> dict[str, str]:
         """Return name → run id."""
-        paths = sorted(path for path in (self.path / "names").glob("*") if NAME.fullmatch(path.name))
-        return {path.name: path.read_text(errors="replace").strip() for path in paths}
+        paths = [path for path in listed(self.path / "names") if NAME.fullmatch(path.name)]
+        return {path.name: read_record(path).decode(errors="replace").strip() for path in paths}
+
+    def ids(self) -> list[str]:
+        """Return the ids of all runs, readable or not."""
+        paths = [path for path in listed(self.path / "runs") if RUN_ID.fullmatch(path.name)]
+        return [path.name for path in paths if (path / "run.json").exists() or any((path / "commits").glob(f"*{SUFFIX}"))]
 
     def runs(self) -> list[Run]:
-        """Return all runs, oldest first."""
-        runs = [self._open(path.parent.name) for path in (self.path / "runs").glob("*/run.json")]
-        return sorted(runs, key=lambda run: (run.description.get("created", ""), run.id))
+        """Return the runs that can be opened, oldest first; ``damaged`` has the others."""
+        return self.survey()[0]
+
+    def damaged(self) -> dict[str, DamagedStore]:
+        """Return what cannot be opened or found, run id or name → why."""
+        return self.survey()[1]
+
+    def survey(self) -> tuple[list[Run], dict[str, DamagedStore]]:
+        """Return ``runs`` and ``damaged`` from one look at the store."""
+        attempts = {run_id: self._attempt(run_id) for run_id in self.ids()}
+        runs = [run for run in attempts.values() if isinstance(run, Run)]
+        lost = {name: self._lost(name, run_id) for name, run_id in self.names().items() if run_id not in attempts}
+        damaged = {run_id: error for run_id, error in attempts.items() if isinstance(error, DamagedStore)}
+        return sorted(runs, key=lambda run: (str(run.description.get("created")), run.id)), lost | damaged
 
     def run(self, reference: str) -> Run:
         """Return the run of a name, an id or an unambiguous beginning of an id; raises UsageError, listing the names."""
@@ -69,9 +87,10 @@ class Store:
         found = self.find(named.get(reference, reference))
         if found is not None:
             return found
-        if reference in named:
-            raise DamagedStore(f"{self.path / 'names' / reference} points to run {named[reference]!r}, which is not there")
-        ids = [path.parent.name for path in (self.path / "runs").glob("*/run.json")]
+        ids = self.ids()
+        if reference in named and named[reference] not in ids:
+            raise self._lost(reference, named[reference])
+        reference = named.get(reference, reference)
         matches = [run_id for run_id in ids if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)]
         if len(matches) > 1:
             raise UsageError(f"run {reference!r} is ambiguous: {', '.join(sorted(matches))}")
@@ -103,8 +122,11 @@ class Store:
             "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in units],
         }
         if not (folder / "run.json").exists():
+            content = seal(record)
+            if len(content) > LARGEST_RECORD:
+                raise StoreError(f"{len(units)} units are more than a run can have: give a larger --unit-tokens")
             with workspace(folder) as work:
-                publish_bytes(seal(record), folder / "run.json", aside=work.folder)
+                publish_bytes(content, folder / "run.json", aside=work.folder)
         return self._open(run_id)
 
     @staticmethod
@@ -136,6 +158,15 @@ class Store:
         taken = self.names()
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
+
+    def _lost(self, name: str, run_id: str) -> DamagedStore:
+        return DamagedStore(f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: remove the file")
+
+    def _attempt(self, run_id: str) -> Run | DamagedStore:
+        try:
+            return self._open(run_id)
+        except DamagedStore as error:
+            return error
 
     def _open(self, run_id: str) -> Run:
         return Run(self.path / "runs" / run_id, [name for name, target in self.names().items() if target == run_id])

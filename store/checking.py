@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,10 @@ from pathlib import Path
 from actlas.store.commit import SUFFIX, read_commit, stem
 from actlas.store.digest import rest_checksum, span_checksum
 from actlas.store.errors import DamagedStore
+from actlas.store.opening import listed, opened
 from actlas.store.run import Run
 from actlas.store.schema import Commit
+from actlas.store.structure import structure_problems
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Checked:
 
 def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once."""
-    for path in sorted((run.folder / "commits").glob(f"*{SUFFIX}")):
+    for path in listed(run.folder / "commits", SUFFIX):
         try:
             commit = read_commit(path)
         except DamagedStore as error:
@@ -47,15 +48,18 @@ def _misplaced(run: Run, path: Path, commit: Commit) -> Iterator[str]:
 def _damages(run: Run, path: Path, commit: Commit) -> Iterator[str]:
     shard, remedy = run.path(commit), f"remove {path} and extract again"
     try:
-        with shard.open("rb") as file:
-            found = os.fstat(file.fileno()).st_size
-            if found != commit.size:
-                yield f"{shard} has {found} bytes, wanted {commit.size}: {remedy}"
+        with opened(shard) as (descriptor, found):
+            if found.st_size != commit.size:
+                yield f"{shard} has {found.st_size} bytes, wanted {commit.size}: {remedy}"
                 return
-            for altered in _altered(file.fileno(), commit):
-                yield f"{shard}: {altered} altered: {remedy}"
+            altered = list(_altered(descriptor, commit))
+        yield from (f"{shard}: {what} altered: {remedy}" for what in altered)
+        if not altered:
+            yield from (f"{shard}: to HDF5, {what}: {remedy}" for what in structure_problems(shard, commit))
     except OSError as error:
         yield f"{shard} cannot be read ({error.strerror}): {remedy}"
+    except DamagedStore as error:
+        yield f"{error}; {remedy}"
 
 
 def _altered(descriptor: int, commit: Commit) -> Iterator[str]:

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.store.commit import SUFFIX, read_commit
+from actlas.store.commit import read_commits
 from actlas.store.durable import make_folder
+from actlas.store.opening import listed
 
 OWNER = "owner"
 
@@ -45,15 +46,15 @@ def sweep(run_folder: Path) -> list[Path]:
 
     Shards are listed before owners are asked and commits are read after, so a shard whose writer commits it meanwhile is kept.
     """
-    shards = list((run_folder / "shards").glob("*.h5"))
-    folders = [folder for folder in (run_folder / "tmp").glob("*") if folder.is_dir()]
+    shards = listed(run_folder / "shards", ".h5")
+    folders = [folder for folder in listed(run_folder / "tmp") if folder.is_dir()]
     locks = {folder: _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) for folder in folders}
     try:
         abandoned = [folder for folder, lock in locks.items() if lock is not None]
         living = {folder.name for folder, lock in locks.items() if lock is None}
         uncommitted = [shard for shard in shards if shard.stem.rsplit("-", 1)[-1] not in living]
         if uncommitted:
-            committed = {read_commit(path).file for path in (run_folder / "commits").glob(f"*{SUFFIX}")}
+            committed = {commit.file for commit in read_commits(run_folder)}
             uncommitted = [shard for shard in uncommitted if shard.name not in committed]
         for shard in uncommitted:
             shard.unlink(missing_ok=True)
