@@ -106,11 +106,11 @@ class Run:
         """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
         return _joined([self._read_labels(self._any_commit(unit)) for unit in self.units])
 
-    def dataset(self, sites: Iterable[str] | None = None, *, check: bool = False) -> xr.Dataset:
+    def dataset(self, sites: Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
         sites: names of sites, all complete ones by default. check: compare the labels, now, and every block that is read,
-        then, with their checksums.
+        then, with their checksums; without it only the rows that are asked for are read, and sizes alone are checked.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack, DamagedStore on reading.
         """
         import xarray as xr

@@ -17,7 +17,7 @@ from actlas.store.checking import verify
 from actlas.store.commit import read_commit
 from actlas.store.errors import UsageError
 
-SENTENCES, UNIT_TOKENS, SITES = 8, 60, ("resid", "q", "nll")
+SENTENCES, UNIT_TOKENS, SITES = 6, 60, ("q", "nll")
 SENTENCE = "When the rain began, Tom gave her coat number {} and walked home."
 LONGEST = 60.0  # seconds that any command may take
 
