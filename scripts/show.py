@@ -6,6 +6,7 @@ import click
 
 from actlas.scripts.options import json_option, run_argument
 from actlas.scripts.terminal import echo_json, printable, size, table
+from actlas.store.errors import DamagedStore
 from actlas.store.run import Run
 
 
@@ -21,6 +22,17 @@ def command(run: Run, as_json: bool) -> None:
         missing = [{"unit": unit.number, "sites": sites} for unit, sites in lacking]
         echo_json({**record, "sites": run.sites, "units": len(run.units), "missing": missing, "bytes": run.nbytes})
         return
+    try:
+        _describe(run)
+    except (KeyError, TypeError) as error:
+        raise DamagedStore(f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy") from error
+    click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len(run.commits)} files\n")
+    click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
+    if lacking or not held:
+        click.echo(f"\nincomplete: {len(lacking) or len(run.units)} units lack sites; the same `actlas extract` finishes it")
+
+
+def _describe(run: Run) -> None:
     model, numerics = run.description["model"], run.specification["numerics"]
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
     click.echo(
@@ -38,10 +50,6 @@ def command(run: Run, as_json: bool) -> None:
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
     )
     click.echo(printable(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"))
-    click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len(run.commits)} files\n")
-    click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
-    if lacking or not held:
-        click.echo(f"\nincomplete: {len(lacking) or len(run.units)} units lack sites; the same `actlas extract` finishes it")
 
 
 def _devices(run: Run) -> str:
