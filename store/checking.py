@@ -11,7 +11,7 @@ from actlas.store.digest import rest_checksum, span_checksum
 from actlas.store.errors import DamagedStore
 from actlas.store.opening import listed, opened
 from actlas.store.run import Run
-from actlas.store.schema import Commit
+from actlas.store.schema import Commit, Unit
 from actlas.store.structure import structure_problems
 
 
@@ -26,20 +26,21 @@ class Checked:
 
 def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once."""
+    planned = frozenset(run.units)
     for path in listed(run.folder / "commits", SUFFIX):
         try:
             commit = read_commit(path)
         except DamagedStore as error:
             yield Checked(path.name, 0, (str(error),))
             continue
-        problems = [*_misplaced(run, path, commit), *_damages(run, path, commit)]
+        problems = [*_misplaced(run.id, planned, path, commit), *_damages(run, path, commit)]
         yield Checked(path.name, commit.size, tuple(problems))
 
 
-def _misplaced(run: Run, path: Path, commit: Commit) -> Iterator[str]:
-    if commit.run != run.id:
+def _misplaced(run_id: str, planned: frozenset[Unit], path: Path, commit: Commit) -> Iterator[str]:
+    if commit.run != run_id:
         yield f"{path} belongs to run {commit.run}"
-    if commit.unit not in run.units:
+    if commit.unit not in planned:
         yield f"{path} is of unit {commit.unit.number} as no plan of this run has it"
     if path.stem != stem(commit.unit.number, commit.sites):
         yield f"{path} was renamed: its content belongs under {stem(commit.unit.number, commit.sites)}{SUFFIX}"

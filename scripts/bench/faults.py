@@ -33,6 +33,7 @@ FEW_DESCRIPTORS = (8, 12, 14, 15, 16, 17, 18, 20, 24, 32)
 LEAST_FSIZE = 2000  # bytes; what is said must fit as well
 TMPFS_KB = (40, 100, 300, 400, 500, 700)
 DAY = 86_400.0
+IN_MEMORY = Path("/dev/shm")
 
 Trials = Iterator[Outcome]
 
@@ -97,7 +98,7 @@ def file_size_limit(ground: Ground, extent: Extent) -> Trials:
     for part in range(0, 11, min(5, extent.every)):
         store = ground.new()
         answer = ground.run(store, limits={"RLIMIT_FSIZE": largest * part // 9 or LEAST_FSIZE})
-        yield _finished(ground, store, ground.outcome(store, answer))
+        yield _finished(store, ground.outcome(store, answer))
 
 
 def small_tmpfs(ground: Ground, extent: Extent) -> Trials:
@@ -123,7 +124,7 @@ def small_tmpfs(ground: Ground, extent: Extent) -> Trials:
 def short_writes(ground: Ground, extent: Extent) -> Trials:
     """Every write takes half of what it is given."""
     store = ground.new()
-    yield _finished(ground, store, ground.outcome(store, ground.run(store, harm={"kind": "short"})))
+    yield _finished(store, ground.outcome(store, ground.run(store, harm={"kind": "short"})))
 
 
 def interrupted(ground: Ground, extent: Extent) -> Trials:
@@ -144,7 +145,7 @@ def few_descriptors(ground: Ground, extent: Extent) -> Trials:
     """Ulimit -n."""
     for count in FEW_DESCRIPTORS[:: min(3, extent.every)]:
         store = ground.new()
-        yield _finished(ground, store, ground.outcome(store, ground.run(store, limits={"RLIMIT_NOFILE": count})))
+        yield _finished(store, ground.outcome(store, ground.run(store, limits={"RLIMIT_NOFILE": count})))
 
 
 def read_only(ground: Ground, extent: Extent) -> Trials:
@@ -184,7 +185,7 @@ def wrong_clock(ground: Ground, extent: Extent) -> Trials:
             held = frozenset(ground.look(store)[0])
             for path in store.rglob("*"):
                 os.utime(path, times=(time.time() + shift,) * 2)
-            yield ground.outcome(store, least=held)
+            yield _finished(store, ground.outcome(store, least=held))
 
 
 def two_extractors(ground: Ground, extent: Extent) -> Trials:
@@ -231,7 +232,7 @@ def power_loss(ground: Ground, extent: Extent) -> Trials:
         for survival in SURVIVAL:
             store = ground.new()
             after_power_loss(steps, survival, number, store)
-            yield ground.outcome(store, least=frozenset(committed(steps)))
+            yield _finished(store, ground.outcome(store, least=frozenset(committed(steps))))
 
 
 FAULTS: dict[str, Callable[[Ground, Extent], Trials]] = {
@@ -258,10 +259,10 @@ FAULTS: dict[str, Callable[[Ground, Extent], Trials]] = {
 def _hurt(ground: Ground, **harm: object) -> Outcome:
     store = ground.new()
     answer = ground.run(store, harm=harm)
-    return _finished(ground, store, ground.outcome(store, answer))
+    return _finished(store, ground.outcome(store, answer))
 
 
-def _finished(ground: Ground, store: Path, outcome: Outcome) -> Outcome:
+def _finished(store: Path, outcome: Outcome) -> Outcome:
     if not outcome.complaints:  # else it is kept, to be looked at
         shutil.rmtree(store, ignore_errors=True)
     return outcome
@@ -301,10 +302,13 @@ def suite(ground: Ground, extent: Extent, names: list[str]) -> Iterator[tuple[tu
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Hurt every N-th step only.")
 @click.option("--instants", default=RANDOM_INSTANTS, show_default=True, help="Random moments of kill -9.")
 @click.option("--fault", "faults", multiple=True, type=click.Choice(list(FAULTS)), help="Only these; may be repeated.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: the system's temporary folder]")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where to write.  [default: in memory, where the system has it]"
+)
 def main(every: int, instants: int, faults: tuple[str, ...], folder: Path | None) -> None:
     """Hurt extractions of the demo model in every way; print fault, trials, units committed, lost, wrong; fail if any is."""
     rows, complaints, start = [], list[str](), time.perf_counter()
+    folder = folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)  # processes are put to the test, not the disk
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-faults-") as scratch, Victim(Path(scratch)) as victim:
         ground = Ground(Path(scratch), victim)
         click.echo(f"{len(ground.steps)} steps, {len(ground.whole)} units, {ground.seconds:.2f} s unhurt", err=True)
