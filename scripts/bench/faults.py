@@ -103,22 +103,24 @@ def file_size_limit(ground: Ground, extent: Extent) -> Trials:
 
 def small_tmpfs(ground: Ground, extent: Extent) -> Trials:
     """A file system of its own that is too small; skipped where mounting is not allowed."""
-    for kilobytes in TMPFS_KB[:: min(3, extent.every)]:
-        place = ground.new()
+    sizes = TMPFS_KB[:: min(3, extent.every)]
+    places = {kilobytes: ground.new() for kilobytes in sizes}
+    for place in places.values():
         place.mkdir()
-        mount = f'mount -t tmpfs -o size={kilobytes}k none {place} && exec "$@"'
-        prefix = ("unshare", "-rm", "sh", "-c", mount, "sh")
-        if subprocess.run([*prefix, "true"], capture_output=True).returncode:
-            return
-        with Victim(ground.scratch, prefix) as victim:  # what it mounts only its commands see
+    mounts = [f"mount -t tmpfs -o size={kilobytes}k none {place}" for kilobytes, place in places.items()]
+    prefix = ("unshare", "-rm", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh")
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        return
+    with Victim(ground.scratch, prefix) as victim:  # what it mounts only its commands see
+        for place in places.values():
             store = place / "store"
             victim.start(store, ground.extraction(store))
             answer = victim.wait()
             victim.start(store, ["verify", "--store", str(store)])
             verified = victim.wait()
-        sound = verified.status == 0 or "is not there" in verified.errors
-        found = int(verified.output.split(":")[1].split()[0]) if verified.output.startswith("it:") else 0
-        yield Outcome(found, 0, int(not sound), tuple(complaint(answer) if sound else [verified.errors]))
+            sound = verified.status == 0 or "is not there" in verified.errors
+            found = int(verified.output.split(":")[1].split()[0]) if verified.output.startswith("it:") else 0
+            yield Outcome(found, 0, int(not sound), tuple(complaint(answer) if sound else [verified.errors]))
 
 
 def short_writes(ground: Ground, extent: Extent) -> Trials:
