@@ -43,7 +43,7 @@ def read_record(path: Path) -> bytes:
     with opened(path) as (descriptor, found):
         if found.st_size > LARGEST_RECORD:
             raise DamagedStore(f"{path} has {found.st_size} bytes, no record has more than {LARGEST_RECORD}")
-        with os.fdopen(os.dup(descriptor), "rb") as file:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(LARGEST_RECORD)
 
 
