@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,6 +59,8 @@ class Root(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted, each with one line on stderr."""
         extra["standalone_mode"] = False
+        if threading.current_thread() is threading.main_thread():  # no other may say
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to say Ctrl-C
         try:
             code = super().main(args, *rest, **extra)
             sys.exit(code if isinstance(code, int) else 0)

@@ -8,9 +8,12 @@ from typing import Any
 import click
 
 from actlas.scripts.options import json_option, store_option
-from actlas.scripts.terminal import echo_json, size, table
+from actlas.scripts.terminal import echo_json, printable, size, table
 from actlas.store.catalog import Store
+from actlas.store.errors import DamagedStore
 from actlas.store.run import Run
+
+COLUMNS = ("id", "model", "sentences", "tokens")
 
 
 @click.command("ls")
@@ -18,33 +21,35 @@ from actlas.store.run import Run
 @json_option
 def command(store_path: Path, as_json: bool) -> None:
     """List the runs of a store, oldest first."""
-    runs = Store(store_path).runs()
+    runs, unreadable = Store(store_path).survey()
+    damaged = {name: str(error) for name, error in unreadable.items()}
+    records = []
+    for run in runs:
+        try:
+            records.append(_record(run))
+        except DamagedStore as error:
+            damaged[run.name] = str(error)
     if as_json:
-        echo_json({"runs": [_record(run) for run in runs]})
+        echo_json({"runs": records, "damaged": damaged})
         return
-    if not runs:
+    if not records and not damaged:
         click.echo(f"{store_path} holds no run yet: `actlas extract SENTENCES` makes one")
         return
     rows = [
-        (
-            run.name,
-            run.id,
-            run.description["model"]["name"],
-            run.sentences,
-            run.tokens,
-            size(run.nbytes),
-            len(run.sites),
-        )
-        for run in runs
+        ((*record["names"], record["id"])[0], *(record[key] for key in COLUMNS), size(record["bytes"]), len(record["sites"]))
+        for record in records
     ]
-    click.echo(table(("name", "id", "model", "sentences", "tokens", "size", "sites"), rows))
+    click.echo(table(("name", *COLUMNS, "size", "sites"), rows))
+    for line in damaged.values():
+        click.echo(printable(f"damaged: {line}"), err=True)
 
 
 def _record(run: Run) -> dict[str, Any]:
+    model = run.description.get("model")
     return {
         "id": run.id,
         "names": run.names,
-        "model": run.description["model"]["name"],
+        "model": str(model.get("name")) if isinstance(model, dict) else "unknown",
         "sentences": run.sentences,
         "tokens": run.tokens,
         "sites": run.sites,

@@ -8,7 +8,8 @@ import click
 
 from actlas.scripts.options import json_option, run_argument
 from actlas.scripts.proof import proof_lines, proof_record
-from actlas.scripts.terminal import echo_json, size, table
+from actlas.scripts.terminal import echo_json, printable, size, table
+from actlas.store.errors import DamagedStore
 from actlas.store.run import Run
 from actlas.store.schema import SiteLayout
 
@@ -34,26 +35,36 @@ def command(run: Run, as_json: bool) -> None:
             }
         )
         return
-    model, numerics = run.description["model"], run.specification["numerics"]
-    click.echo(f"run        {run.id}  {' '.join(run.names)}")
-    click.echo(f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}")
-    click.echo(f"weights    {run.specification['model']['weights']}")
-    click.echo(
-        f"sentences  {run.sentences} of {run.description['source']}, {run.tokens} tokens{', BOS' * run.description['bos']}"
-    )
-    columns = run.description["labels"]["columns"]
-    click.echo(f"columns    {' '.join(columns) or 'none'}")
-    click.echo(
-        f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
-        + (f", dropout on, seed {numerics['seed']}" if numerics["mode"] == "train" else "")
-    )
-    click.echo(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}")
+    try:
+        _describe(run)
+    except (KeyError, TypeError) as error:
+        raise DamagedStore(f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy") from error
     for line in proof_lines(run):
         click.echo(line)
     click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len({commit.file for commit in run.commits})} files\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
     if lacking or not held:
         click.echo(f"\nincomplete: {len(lacking) or len(run.units)} units lack sites; the same `actlas extract` finishes it")
+
+
+def _describe(run: Run) -> None:
+    model, numerics = run.description["model"], run.specification["numerics"]
+    click.echo(f"run        {run.id}  {' '.join(run.names)}")
+    click.echo(
+        printable(f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}")
+    )
+    click.echo(f"weights    {run.specification['model']['weights']}")
+    click.echo(
+        printable(
+            f"sentences  {run.sentences} of {run.description['source']}, {run.tokens} tokens{', BOS' * run.description['bos']}"
+        )
+    )
+    columns = run.description["labels"]["columns"]
+    click.echo(printable(f"columns    {' '.join(columns) or 'none'}"))
+    click.echo(
+        f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
+    )
+    click.echo(printable(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"))
 
 
 def _devices(run: Run) -> str:

@@ -16,7 +16,7 @@ WIDTH = 80
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return an aligned table; numbers to the right, text to the left."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     right = [all(_numeric(row[index]) for row in cells) for index in range(len(header))]
     lines = [header, *cells]
@@ -44,6 +44,11 @@ def size(nbytes: float) -> str:
 def plain_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
     """Return a row of numbers for JSON, which has no NaN: None stands for it."""
     return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a mark for each character that would steer a terminal or end the line: stores come from anywhere."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def echo_json(record: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import click
 
 from actlas.scripts.options import is_export, json_option, open_run, store_option
 from actlas.scripts.restoring import extract_command
-from actlas.scripts.terminal import echo_json, size
+from actlas.scripts.terminal import echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.checking import Checked, verify
-from actlas.store.errors import UsageError
+from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.repair import Repair, repair
 from actlas.store.run import Run
 
@@ -32,33 +32,56 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
     With --repair, damaged units leave their run, and the command that restores them is shown; it exits with 1 only if
     damage is left, such as files that could not be read for want of permission: these are never dropped.
     """
-    runs = [open_run(reference, store_path)] if reference else Store(store_path).runs()
+    runs, damaged = _runs(reference, store_path)
     if repairing and reference and is_export(reference):
         raise UsageError(f"{reference} is an export, which cannot be repaired: export it again")
     checked = {run.name: list(_check(run)) for run in runs}
     repaired = {run.name: repair(run, checked[run.name]) for run in runs} if repairing else {}
-    problems = [problem for items in checked.values() for item in items for problem in item.problems]
-    left = [reason for each in repaired.values() for reason in each.left] if repairing else problems
+    lost = [str(error) for error in damaged.values()]
+    problems = [problem for items in checked.values() for item in items for problem in item.problems] + lost
+    left = [reason for each in repaired.values() for reason in each.left] + lost if repairing else problems
+    lacking = {run.name: _lacking_units(run) for run in runs if not any(item.problems for item in checked[run.name])}
+    repairs = _repairs(runs, repaired, store_path)
     if as_json:
         record: dict[str, Any] = {"runs": {name: _record(items) for name, items in checked.items()}, "problems": problems}
-        echo_json({**record, "repairs": _repairs(runs, repaired, store_path)} if repairing else record)
+        echo_json({**record, "repairs": repairs} if repairing else record)
     else:
-        if not runs:
+        if not runs and not damaged:
             click.echo(f"{store_path} holds no run yet: nothing to check")
-        for name, items in checked.items():
-            bad = sum(bool(item.problems) for item in items)
-            verdict = "ok" if not bad else f"{bad} DAMAGED"
-            click.echo(f"{name}: {len(items)} shards, {size(sum(item.nbytes for item in items))}, {verdict}")
+        _echo_verdicts(checked, lacking, damaged)
         for problem in problems:
-            click.echo(f"  {problem}", err=True)
-        _echo_repairs(_repairs(runs, repaired, store_path))
+            click.echo(printable(f"  {problem}"), err=True)
+        _echo_repairs(repairs)
     sys.exit(1 if left else 0)
+
+
+def _echo_verdicts(checked: dict[str, list[Checked]], lacking: dict[str, str], damaged: Iterable[str]) -> None:
+    for name, items in checked.items():
+        bad = sum(bool(item.problems) for item in items)
+        verdict = "ok" if not bad else f"{bad} DAMAGED"
+        read = size(sum(item.nbytes for item in items))
+        click.echo(f"{name}: {len(items)} commits, {read}, {verdict}{lacking.get(name, '')}")
+    for name in damaged:
+        click.echo(f"{name}: DAMAGED")
+
+
+def _runs(reference: str | None, store: Path) -> tuple[list[Run], dict[str, DamagedStore]]:
+    """Return the runs to check, and what of the store cannot be opened, by id or name."""
+    return ([open_run(reference, store)], {}) if reference else Store(store).survey()
 
 
 def _check(run: Run) -> Iterator[Checked]:
     from actlas.store.exported import Exported, verify_export
 
     return verify_export(run) if isinstance(run, Exported) else verify(run)
+
+
+def _lacking_units(run: Run) -> str:
+    """Return what a run without damage still lacks: never extracted, or its commits were removed; the two look alike."""
+    held = sorted({site for commit in run.commits for site in commit.holds})
+    missing = run.missing(held)
+    units = len(missing) if held else len(run.units)
+    return f"; {units} of {len(run.units)} units are not stored: the same `actlas extract` makes them" if units else ""
 
 
 def _record(items: list[Checked]) -> dict[str, int]:

@@ -135,7 +135,7 @@ def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
     dtype, count = np.dtype(NUMPY_VIEW[layout.dtype]), math.prod(layout.block_shape)
     offset = piece.stored.place(block)
     try:
-        found = piece.path.stat()
+        found = piece.path.lstat()  # a link has the size of its text, never that of a shard
         if found.st_size != piece.size:
             raise DamagedStore(f"{piece.path} has {found.st_size} bytes, its commit says {piece.size}: see `actlas verify`")
         mapped = _mapped(piece.path, found)

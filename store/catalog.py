@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from actlas.store.commit import RUN_ID
+from actlas.store.commit import RUN_ID, SUFFIX
 from actlas.store.durable import make_folder, publish_bytes
-from actlas.store.errors import DamagedStore, UsageError, unknown
+from actlas.store.errors import DamagedStore, StoreError, UsageError, unknown
 from actlas.store.leftovers import workspace
+from actlas.store.opening import LARGEST_RECORD, listed, read_record
 from actlas.store.run import Run
 from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
 
@@ -29,7 +30,7 @@ class Store:
         if not marker.is_file():
             found = "no actlas store (it has no store.json)" if self.path.exists() else "not there"
             raise UsageError(f"{self.path} is {found}: give another --store, or make one with `actlas extract`")
-        unseal(marker.read_bytes(), str(marker), FORMAT)
+        unseal(read_record(marker), str(marker), FORMAT)
 
     @classmethod
     def is_at(cls, path: str | Path) -> bool:
@@ -37,7 +38,7 @@ class Store:
         folder = Path(path)
         if (folder / "store.json").exists():
             return True
-        others = [folder] if folder.exists() and not folder.is_dir() else list(folder.glob("*"))
+        others = [folder] if folder.exists() and not folder.is_dir() else list(folder.iterdir()) if folder.exists() else []
         others = [entry for entry in others if not entry.name.startswith("store.json.")]  # drafts of one being made
         if others:
             raise UsageError(f"{folder} is no actlas store and not empty ({others[0].name}): give another --store")
@@ -56,15 +57,31 @@ class Store:
 
     def names(self) -> dict[str, str]:
         """Return name → run id."""
-        paths = sorted(path for path in (self.path / "names").glob("*") if NAME.fullmatch(path.name))
-        return {path.name: path.read_text(errors="replace").strip() for path in paths}
+        paths = [path for path in listed(self.path / "names") if NAME.fullmatch(path.name)]
+        return {path.name: read_record(path).decode(errors="replace").strip() for path in paths}
+
+    def ids(self) -> list[str]:
+        """Return the ids of all runs, readable or not."""
+        paths = [path for path in listed(self.path / "runs") if RUN_ID.fullmatch(path.name)]
+        return [path.name for path in paths if (path / "run.json").exists() or any((path / "commits").glob(f"*{SUFFIX}"))]
 
     def runs(self) -> list[Run]:
-        """Return all runs, oldest first, of one time those without edits first."""
-        runs = [self._open(path.parent.name) for path in (self.path / "runs").glob("*/run.json")]
+        """Return the runs that can be opened, oldest first; ``damaged`` has the others."""
+        return self.survey()[0]
+
+    def damaged(self) -> dict[str, DamagedStore]:
+        """Return what cannot be opened or found, run id or name → why."""
+        return self.survey()[1]
+
+    def survey(self) -> tuple[list[Run], dict[str, DamagedStore]]:
+        """Return ``runs``, of one time those without edits first, and ``damaged``, from one look at the store."""
+        attempts = {run_id: self._attempt(run_id) for run_id in self.ids()}
+        runs = [run for run in attempts.values() if isinstance(run, Run)]
+        lost = {name: self._lost(name, run_id) for name, run_id in self.names().items() if run_id not in attempts}
+        damaged = {run_id: error for run_id, error in attempts.items() if isinstance(error, DamagedStore)}
         return sorted(
-            runs, key=lambda run: (run.description.get("created", ""), bool(run.specification.get("edits")), run.name)
-        )
+            runs, key=lambda run: (str(run.description.get("created")), bool(run.baseline_id), run.name)
+        ), lost | damaged
 
     def run(self, reference: str) -> Run:
         """Return the run of a name, an id or an unambiguous beginning of an id; raises UsageError, listing the names."""
@@ -74,11 +91,11 @@ class Store:
         """Return the id of ``run``'s reference and leave the run itself, which may be damaged, unread."""
         named = self.names()
         run_id = named.get(reference, reference)
-        if self._holds(run_id):
+        ids = self.ids()
+        if run_id in ids:
             return run_id
         if reference in named:
-            raise DamagedStore(f"{self.path / 'names' / reference} points to run {run_id!r}, which is not there")
-        ids = [path.parent.name for path in (self.path / "runs").glob("*/run.json")]
+            raise self._lost(reference, run_id)
         matches = [run_id for run_id in ids if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)]
         if len(matches) > 1:
             raise UsageError(f"run {reference!r} is ambiguous: {', '.join(sorted(matches))}")
@@ -111,10 +128,13 @@ class Store:
             "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in units],
         }
         if not (folder / "run.json").exists():
+            content = seal(record)
+            if len(content) > LARGEST_RECORD:
+                raise StoreError(f"{len(units)} units are more than a run can have: give a larger --unit-tokens")
             with workspace(folder) as work:  # before all else: a folder without run.json and without an owner is swept
                 for part in PARTS:
                     make_folder(folder / part)
-                publish_bytes(seal(record), folder / "run.json", aside=work.folder)
+                publish_bytes(content, folder / "run.json", aside=work.folder)
         for part in PARTS:  # some copies leave empty folders out
             make_folder(folder / part)
         return self._open(run_id)
@@ -151,6 +171,15 @@ class Store:
 
     def _holds(self, run_id: str) -> bool:
         return bool(RUN_ID.fullmatch(run_id)) and (self.path / "runs" / run_id / "run.json").is_file()
+
+    def _lost(self, name: str, run_id: str) -> DamagedStore:
+        return DamagedStore(f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: remove the file")
+
+    def _attempt(self, run_id: str) -> Run | DamagedStore:
+        try:
+            return self._open(run_id)
+        except DamagedStore as error:
+            return error
 
     def _open(self, run_id: str) -> Run:
         return Run(self.path / "runs" / run_id, [name for name, target in self.names().items() if target == run_id])

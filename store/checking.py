@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,10 @@ from pathlib import Path
 from actlas.store.commit import SUFFIX, read_commit, stem
 from actlas.store.digest import rest_checksum, span_checksum
 from actlas.store.errors import DamagedStore
+from actlas.store.opening import listed, opened
 from actlas.store.run import Run
-from actlas.store.schema import BLOCK_DIMS, Commit
+from actlas.store.schema import BLOCK_DIMS, Commit, Unit
+from actlas.store.structure import structure_problems
 
 #: file and spans of its sites → the checksum of all else in it, as read
 Rests = dict[tuple[str, tuple[tuple[int, int], ...]], str]
@@ -29,11 +30,12 @@ class Checked:
 def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once."""
     rests: Rests = {}
-    for path in sorted((run.folder / "commits").glob(f"*{SUFFIX}")):
-        yield check_path(run, path, rests)
+    planned = frozenset(run.units)
+    for path in listed(run.folder / "commits", SUFFIX):
+        yield check_path(run, path, rests, planned)
 
 
-def check_path(run: Run, path: Path, rests: Rests, *, shared: bool = True) -> Checked:
+def check_path(run: Run, path: Path, rests: Rests, planned: frozenset[Unit] | None = None, *, shared: bool = True) -> Checked:
     """Check what lies under one commit's path; with ``shared`` also the blocks of its baseline that it refers to."""
     try:
         commit = read_commit(path)
@@ -41,7 +43,8 @@ def check_path(run: Run, path: Path, rests: Rests, *, shared: bool = True) -> Ch
         return Checked(path.name, 0, (str(error),))
     nbytes, damages = check_commit(commit, run.path(commit), f"remove {path} and extract again", rests)
     missed = _missed(run, commit) if shared else ()
-    return Checked(path.name, nbytes, (*_misplaced(run, path, commit), *damages, *missed))
+    misplaced = _misplaced(run.id, frozenset(run.units) if planned is None else planned, path, commit)
+    return Checked(path.name, nbytes, (*misplaced, *damages, *missed))
 
 
 def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tuple[int, list[str]]:
@@ -55,10 +58,10 @@ def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tupl
     return nbytes, list(_damages(commit, shard, remedy, rests))
 
 
-def _misplaced(run: Run, path: Path, commit: Commit) -> Iterator[str]:
-    if commit.run != run.id:
+def _misplaced(run_id: str, planned: frozenset[Unit], path: Path, commit: Commit) -> Iterator[str]:
+    if commit.run != run_id:
         yield f"{path} belongs to run {commit.run}"
-    if commit.unit not in run.units:
+    if commit.unit not in planned:
         yield f"{path} is of unit {commit.unit.number} as no plan of this run has it"
     if path.stem != stem(commit.unit.number, commit.holds):
         yield f"{path} was renamed: its content belongs under {stem(commit.unit.number, commit.holds)}{SUFFIX}"
@@ -66,15 +69,18 @@ def _misplaced(run: Run, path: Path, commit: Commit) -> Iterator[str]:
 
 def _damages(commit: Commit, shard: Path, remedy: str, rests: Rests) -> Iterator[str]:
     try:
-        with shard.open("rb") as file:
-            found = os.fstat(file.fileno()).st_size
-            if found != commit.size:
-                yield f"{shard} has {found} bytes, wanted {commit.size}: {remedy}"
+        with opened(shard) as (descriptor, found):
+            if found.st_size != commit.size:
+                yield f"{shard} has {found.st_size} bytes, wanted {commit.size}: {remedy}"
                 return
-            for altered in _altered(file.fileno(), commit, rests):
-                yield f"{shard}: {altered} altered: {remedy}"
+            altered = list(_altered(descriptor, commit, rests))
+        yield from (f"{shard}: {what} altered: {remedy}" for what in altered)
+        if not altered:
+            yield from (f"{shard}: to HDF5, {what}: {remedy}" for what in structure_problems(shard, commit))
     except OSError as error:
         yield f"{shard} cannot be read ({error.strerror}): {remedy}"
+    except DamagedStore as error:
+        yield f"{error}; {remedy}"
 
 
 def _missed(run: Run, commit: Commit) -> Iterator[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from actlas.store.durable import publish_bytes, publish_file
 from actlas.store.errors import DamagedStore
+from actlas.store.opening import listed, read_record
 from actlas.store.schema import Commit, canonical, seal, unseal
+from actlas.store.soundness import check_commit
 
 SUFFIX = ".json"
 FILE = re.compile(r"[A-Za-z0-9-]+\.h5")  # a shard's name, never a path
@@ -36,20 +38,17 @@ def publish(run_folder: Path, shard: Path, commit: Commit) -> bool:
 
 def read_commits(run_folder: Path) -> list[Commit]:
     """Return all commits of a run by unit; raises DamagedStore naming the first that is unreadable or altered."""
-    return [read_commit(path) for path in sorted((run_folder / "commits").glob(f"*{SUFFIX}"))]
+    return [read_commit(path) for path in listed(run_folder / "commits", SUFFIX)]
 
 
 def read_commit(path: Path) -> Commit:
-    """Read one commit; raises DamagedStore naming it if it is unreadable or altered."""
-    record = unseal(path.read_bytes(), str(path), "actlas-commit")
+    """Read one commit; raises DamagedStore naming it if it is unreadable, altered or says what cannot be."""
+    record = unseal(read_record(path), str(path), "actlas-commit")
     try:
         commit = Commit.from_json(record)
-    except (KeyError, TypeError, ValueError) as error:
+        if not FILE.fullmatch(str(commit.file)):
+            raise DamagedStore(f"{path} names a file outside its run: {str(commit.file)[:100]!r}")
+        check_commit(commit)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): remove it and extract again") from error
-    if not FILE.fullmatch(str(commit.file)):
-        raise DamagedStore(f"{path} names a file outside its run: {commit.file!r}")
-    for site, shared in commit.shared.items():
-        own = commit.sites.get(site)
-        if not RUN_ID.fullmatch(str(shared.run)) or (own and own.layout.first != len(shared.checksums)):
-            raise DamagedStore(f"{path}: {site} does not go on where its baseline's blocks end: remove it and extract again")
     return commit

@@ -9,16 +9,29 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 READ_ONLY = 0o444
+
+
+@contextlib.contextmanager
+def naming(place: Path) -> Iterator[None]:
+    """Add ``place`` to an OSError that does not say what it is about: of a descriptor the system knows no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(place)
+        raise
 
 
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` survive a power loss."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -51,7 +64,7 @@ def publish_bytes(content: bytes, name: Path, aside: Path) -> bool:
     """Write ``content`` in the folder ``aside``, sync it and publish it as ``name``; False where ``name`` is taken."""
     draft = aside / f"{name.name}.{secrets.token_hex(8)}"
     try:
-        with draft.open("xb") as file:
+        with naming(draft), draft.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.store.commit import SUFFIX, read_commit
+from actlas.store.commit import read_commits
 from actlas.store.durable import make_folder
 from actlas.store.errors import DamagedStore
+from actlas.store.opening import listed
 
 OWNER = "owner"
 UNTAKEN = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)  # no lock is to be had: gone, or not ours to write to
@@ -50,13 +51,13 @@ def sweep(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
     Raises DamagedStore, with nothing removed, where a link would lead the removal out of the run, or a commit is unreadable.
     """
     check_own(run_folder / "tmp", run_folder / "shards")
-    shards = list((run_folder / "shards").glob("*.h5"))
+    shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         abandoned = [folder for folder, lock in locks.items() if lock is not None]
         living = {folder.name for folder, lock in locks.items() if lock is None}
         uncommitted = [shard for shard in shards if shard.stem.rsplit("-", 1)[-1] not in living]
         if uncommitted:
-            committed = {read_commit(path).file for path in (run_folder / "commits").glob(f"*{SUFFIX}")}
+            committed = {commit.file for commit in read_commits(run_folder)}
             uncommitted = [shard for shard in uncommitted if shard.name not in committed]
         if not dry_run:
             for shard in uncommitted:

@@ -17,7 +17,9 @@ from actlas.store.commit import read_commits
 from actlas.store.digest import rest_checksum
 from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, missing, unknown
 from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
+from actlas.store.opening import opened, read_record, refuse_links
 from actlas.store.schema import BLOCK_DIMS, Commit, Json, SharedSite, SiteLayout, StoredLabel, Unit, identity, unseal
+from actlas.store.soundness import check_units
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,13 +34,18 @@ class Run:
         self.folder = folder
         self.names = tuple(sorted(names))
         path = folder / "run.json"
+        refuse_links(folder.parent, folder, folder / "commits", folder / "shards")
         try:
-            record = unseal(path.read_bytes(), str(path), "actlas-run")
+            record = unseal(read_record(path), str(path), "actlas-run")
         except FileNotFoundError as error:
             raise DamagedStore(f"{path} is missing: restore it from a copy, or extract again") from error
-        self.specification: Json = record["specification"]
-        self.description: Json = record["description"]
-        self.units = tuple(Unit(*unit) for unit in record["units"])
+        try:
+            self.specification: Json = dict(record["specification"])
+            self.description: Json = dict(record["description"])
+            self.units = tuple(Unit(*unit) for unit in record["units"])
+            check_units(self.units)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): restore it from a copy") from error
         self.id = folder.name
         if identity(self.specification) != self.id:
             raise DamagedStore(f"{path} is of run {identity(self.specification)}, not of {self.id}: restore it from a copy")
@@ -111,11 +118,11 @@ class Run:
         """Return the labels of the tokens and sentences of ``commits``, one after the other."""
         return _joined([self._read_labels(commit) for commit in commits])
 
-    def dataset(self, sites: Iterable[str] | None = None, *, check: bool = False) -> xr.Dataset:
+    def dataset(self, sites: Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
         sites: names of sites, all complete ones by default. check: compare the labels, now, and every block that is read,
-        then, with their checksums.
+        then, with their checksums; without it only the rows that are asked for are read, and sizes alone are checked.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack, DamagedStore on reading.
         """
         import xarray as xr
@@ -131,6 +138,10 @@ class Run:
         for site in wanted:
             units = [self.pieces(unit, site) for unit in self.units]
             layout = units[0][-1].stored.layout
+            for pieces in units:
+                if pieces[-1].stored.layout.form != layout.form or len(pieces) != len(units[0]):
+                    first = units[0][-1].path
+                    raise DamagedStore(f"{pieces[-1].path} has {site} in another shape than {first}: see `actlas show`")
             # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
             array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), units, check)}", units, check)
             variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
@@ -267,14 +278,12 @@ class Run:
         """Open a shard of the committed size; raises DamagedStore where it is missing or has another."""
         path = self.path(commit)
         try:
-            file = path.open("rb")
+            with opened(path) as (descriptor, found):
+                if found.st_size != commit.size:
+                    raise DamagedStore(f"{path} has {found.st_size} bytes, its commit says {commit.size}: see `actlas verify`")
+                yield descriptor
         except FileNotFoundError as error:
             raise DamagedStore(missing(path)) from error
-        with file:
-            found = os.fstat(file.fileno()).st_size
-            if found != commit.size:
-                raise DamagedStore(f"{path} has {found} bytes, its commit says {commit.size}: see `actlas verify`")
-            yield file.fileno()
 
 
 def _read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:

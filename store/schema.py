@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -48,6 +49,12 @@ class SiteLayout:
         return self.shape[0] if self.dims[0] in BLOCK_DIMS else 1
 
     @property
+    def form(self) -> tuple[object, ...]:
+        """What all units of a run have in common: everything but the number of tokens."""
+        sizes = [(dim, size) for dim, size in zip(self.dims, self.shape, strict=True) if dim != "token"]
+        return self.dims, self.dtype, tuple(sizes)
+
+    @property
     def block_shape(self) -> tuple[int, ...]:
         """Shape of one block, ``token`` first."""
         return self.shape[1:] if self.dims[0] in BLOCK_DIMS else self.shape
@@ -55,7 +62,7 @@ class SiteLayout:
     @property
     def row_bytes(self) -> int:
         """Bytes of one token in one block."""
-        return int(np.prod(self.block_shape[1:], dtype=np.int64)) * np.dtype(NUMPY_VIEW[self.dtype]).itemsize
+        return math.prod(self.block_shape[1:]) * np.dtype(NUMPY_VIEW[self.dtype]).itemsize
 
     @property
     def block_bytes(self) -> int:
@@ -203,7 +210,7 @@ def unseal(content: bytes, name: str, kind: str) -> Json:
         record = json.loads(content)
         found = record.pop("checksum")
         wanted = checksum(canonical(record))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedStore(f"{name} is not a readable record ({error}): {REMEDY}") from error
     if record.get("format") != kind:
         raise DamagedStore(f"{name} has format {record.get('format')!r}, wanted {kind!r}")

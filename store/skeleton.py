@@ -165,13 +165,13 @@ def _allocate(file: h5netcdf.File, layout: SiteLayout) -> None:
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    variable = file.create_variable(layout.site, layout.dims, dtype=_hdf5_type(layout.dtype), dcpl=creation)
+    variable = file.create_variable(layout.site, layout.dims, dtype=hdf5_type(layout.dtype), dcpl=creation)
     variable.attrs["long_name"] = layout.description
     labels = (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
     variable.attrs["coordinates"] = " ".join(label for label in labels if label not in layout.dims)
 
 
-def _hdf5_type(dtype: StoredDtype) -> Any:
+def hdf5_type(dtype: StoredDtype) -> Any:
     """Return NumPy's dtype, or HDF5's 16-bit float with bfloat16's 8-bit exponent, which readers widen to float32."""
     if dtype != "bfloat16":
         return np.dtype(dtype)

@@ -92,7 +92,6 @@ def test_a_mask_that_is_none(options, message):
         Mask(**options)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(strategies.mixed, strategies.mixed), min_size=1, max_size=40), st.data())
 def test_moments_of_parts_are_those_of_the_whole(pairs, data):
     x, y = np.array(pairs).T

@@ -1,8 +1,11 @@
 """Every command has help; nothing is imported before it is needed; every failure is one line with the right code."""
 
 import importlib
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +70,24 @@ def test_wrong_usage_is_one_line(actlas, tmp_path, arguments, code, message):
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("Error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which signals a process catches")
+def test_sigterm_is_an_interrupt_also_before_anything_began(tmp_path):
+    command = [sys.executable, "-m", "actlas.scripts", "extract", "-"]  # waits for its sentences
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        while not caught(process.pid, signal.SIGTERM):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (130, "Error: interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
+def caught(process: int, number: int) -> bool:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    mask = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> (number - 1) & 1)

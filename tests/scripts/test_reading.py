@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
+from actlas.scripts.terminal import printable, table
 from actlas.store import Store
 
 
@@ -95,3 +96,19 @@ def test_variance_without_its_sites_says_how_to_add_them(actlas, small_model, se
     done = actlas("variance", "it", "--store", "store", "--target", "her")
     assert done.returncode != 0
     assert "--site k" in done.stderr
+
+
+def test_what_a_store_says_cannot_steer_a_terminal():
+    assert printable("Zürich 日本") == "Zürich 日本"
+    assert printable("a\x1b[2J\nb\udc80\u202e") == "a�[2J�b��"
+    assert "\x1b" not in table(("name",), [("\x1b[31mred",)])
+
+
+def test_descriptions_that_say_nothing_are_listed_all_the_same(actlas, tmp_path):
+    Store.create(tmp_path / "store").add({"seed": 0}, {"model": "\x1b[2J"}, ())
+    done = actlas("ls", "--store", "store")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "unknown" in done.stdout
+    done = actlas("show", done.stdout.split()[7], "--store", "store")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done
+    assert "run.json does not describe its run ('numerics')" in done.stderr

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.store import DamagedStore, Store, UsageError
+from actlas.store import DamagedStore, Store, StoreError, UsageError
 from actlas.store.catalog import NAME, differences
 from actlas.store.schema import identity
 from tests.store.making import Content, begin_run, flip
@@ -170,3 +170,11 @@ def test_a_store_that_is_there_is_opened_without_a_write(tmp_path, monkeypatch):
     monkeypatch.setattr("actlas.store.catalog.publish_bytes", None)
     assert Store.create(tmp_path / "store").names() == {}
     assert (tmp_path / "store" / "names").is_dir()
+
+
+def test_more_units_than_a_record_holds_are_refused_before_they_are_planned(tmp_path, monkeypatch):
+    monkeypatch.setattr("actlas.store.catalog.LARGEST_RECORD", 300)
+    store = Store.create(tmp_path / "store")
+    with pytest.raises(StoreError, match="40 units are more than a run can have: give a larger --unit-tokens"):
+        store.add({"seed": 0}, {}, Content(units=((1,),) * 40).plan)
+    assert store.runs() == []

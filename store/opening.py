@@ -1,0 +1,72 @@
+"""Opening what somebody else may have made: files that are files, folders that are folders, records and lists of bounded size.
+
+A store can come from anywhere. Nothing in it makes a reader follow a link out of it, wait for a pipe, or fill the memory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actlas.store.errors import DamagedStore
+
+LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
+MOST_ENTRIES = 1 << 18  # files of a folder
+SPARSE_FROM, SPAREST = 64 << 20, 1000  # a file larger than this has its bytes on the disk, or a thousandth of them compressed
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
+    """Open a regular file; yield its descriptor and status. Raises FileNotFoundError, DamagedStore for anything else."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if is_file(path) else -1
+    if descriptor < 0:
+        raise DamagedStore(f"{path} is a link or no file at all, wanted a file")
+    try:
+        found = os.fstat(descriptor)
+        if found.st_size > SPARSE_FROM and found.st_blocks * 512 * SPAREST < found.st_size:
+            raise DamagedStore(f"{path} claims {found.st_size} bytes, the disk has {found.st_blocks * 512}")
+        yield descriptor, found
+    finally:
+        os.close(descriptor)
+
+
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is itself a regular file, not a link to one; raises FileNotFoundError where nothing is."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def read_record(path: Path) -> bytes:
+    """Return the content of a small file; raises FileNotFoundError, DamagedStore for what is none."""
+    with opened(path) as (descriptor, found):
+        if found.st_size > LARGEST_RECORD:
+            raise DamagedStore(f"{path} has {found.st_size} bytes, no record has more than {LARGEST_RECORD}")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(LARGEST_RECORD)
+
+
+def refuse_links(*places: Path) -> None:
+    """Raise DamagedStore for a folder of a store that is a link: it would make somebody else's files part of it."""
+    for place in places:
+        if place.is_symlink():
+            raise DamagedStore(f"{place} is a link: put the folder itself there, or link the whole store")
+
+
+def listed(folder: Path, suffix: str = "") -> list[Path]:
+    """Return what ends in ``suffix`` in a folder, sorted; nothing where it is missing.
+
+    Raises DamagedStore for a link in its place or too many entries, PermissionError where it may not be read.
+    """
+    refuse_links(folder)
+    names: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                names.append(entry.name)
+                if len(names) > MOST_ENTRIES:
+                    raise DamagedStore(f"{folder} has more than {MOST_ENTRIES} entries: no store has so many")
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(suffix)]

@@ -1,0 +1,208 @@
+"""Any order of what people and crashes do to a store, against a model of it held in dicts.
+
+A further housekeeping command is one more ``@rule`` that does it to the store and to ``runs`` or ``names``; the invariants hold
+for all of them.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from actlas.store import DamagedStore, IncompleteRun, Run, Store, UsageError
+from actlas.store.checking import verify
+from actlas.store.commit import SUFFIX, publish, stem
+from actlas.store.durable import publish_file
+from actlas.store.leftovers import Workspace, sweep, workspace
+from tests.store.making import Content, begin_run, fill, flip, open_shard, write_unit
+
+NAMES = st.sampled_from(["her", "his", "a.b", "x_1"])
+SITES = st.lists(st.sampled_from(["resid", "q", "attn_out", "nll"]), min_size=1, max_size=3, unique=True).map(sorted).map(tuple)
+
+
+@dataclass
+class Model:
+    """What one run should hold."""
+
+    content: Content
+    commits: set[tuple[int, tuple[str, ...]]] = field(default_factory=set)  # unit, sites
+
+    def held(self, unit: int) -> frozenset[str]:
+        return frozenset(site for number, sites in self.commits if number == unit for site in sites)
+
+    @property
+    def complete(self) -> list[str]:
+        return sorted(frozenset.intersection(*(self.held(unit.number) for unit in self.content.plan)))
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Runs are told apart by their seed; every one has content of its own."""
+
+    run_ids = Bundle("run_ids")
+
+    @initialize()
+    def make(self) -> None:
+        self.scratch = Path(tempfile.mkdtemp(prefix="actlas-stateful-"))
+        self.path = self.scratch / "store"
+        self.store = Store.create(self.path)
+        self.runs: dict[str, Model] = {}
+        self.names: dict[str, str] = {}
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def run_of(self, run_id: str) -> Run:
+        return self.store.run(run_id)
+
+    @rule(target=run_ids, seed=st.integers(0, 2))
+    def begin(self, seed: int) -> str:
+        """Plan a run, or the same again: that changes nothing."""
+        content = Content(seed=seed)
+        run = begin_run(self.path, content, seed=seed)
+        self.runs.setdefault(run.id, Model(content))
+        return run.id
+
+    @rule(run_id=run_ids, sites=SITES, unit=st.integers(0, 2))
+    def write(self, run_id: str, sites: tuple[str, ...], unit: int) -> None:
+        """Extract sites of a unit; what another writer has committed already stays as it is."""
+        model = self.runs[run_id]
+        first = write_unit(self.run_of(run_id), model.content, unit, sites)
+        assert first == ((unit, sites) not in model.commits)
+        model.commits.add((unit, sites))
+
+    @rule(run_id=run_ids, sites=SITES)
+    def resume(self, run_id: str, sites: tuple[str, ...]) -> None:
+        """Extract what is missing, as the command does: for each unit the sites it lacks."""
+        model, run = self.runs[run_id], self.run_of(run_id)
+        for unit, lacking in run.missing(sites):
+            assert not model.held(unit.number) & set(lacking)
+            assert write_unit(run, model.content, unit.number, lacking)
+            model.commits.add((unit.number, lacking))
+        run.refresh()
+        assert run.missing(sites) == []
+
+    @rule(run_id=run_ids, sites=SITES, unit=st.integers(0, 2), step=st.sampled_from(["empty", "part", "whole", "linked"]))
+    def killed(self, run_id: str, sites: tuple[str, ...], unit: int, step: str) -> None:
+        """Write as far as ``step`` and leave everything where it is, as a process does that is killed: its lock is free."""
+        run, model = self.run_of(run_id), self.runs[run_id]
+        with workspace(run.folder) as work:
+            folder = self.scratch / "killed"
+            path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
+            writer = open_shard(path, model.content, model.content.plan[unit], sites)
+            if step in ("whole", "linked"):
+                fill(writer, model.content, model.content.plan[unit], sites)
+            else:
+                if step == "part":
+                    (work.folder / f"{stem(unit, sites)}{SUFFIX}.draft").write_bytes(b"{")
+                writer.flush()
+            if step == "linked":
+                publish_file(path, run.folder / "shards" / path.name)
+            shutil.copytree(work.folder, folder)
+            writer.drop()
+        folder.rename(work.folder)
+
+    @rule(run_id=run_ids)
+    def sweep(self, run_id: str) -> None:
+        """Remove what dead writers left."""
+        sweep(self.run_of(run_id).folder)
+        assert self.leftovers(run_id) == []
+
+    @rule(run_id=run_ids, sites=SITES, unit=st.integers(0, 2))
+    def write_while_another_writes(self, run_id: str, sites: tuple[str, ...], unit: int) -> None:
+        """Two writers with the same work: the first to commit wins, the other leaves nothing."""
+        run, model = self.run_of(run_id), self.runs[run_id]
+        with workspace(run.folder) as slow:
+            path, commit = self.finished(run, model, slow, sites, unit)
+            first = write_unit(run, model.content, unit, sites)
+            assert first == ((unit, sites) not in model.commits)
+            assert not publish(run.folder, path, commit)
+        model.commits.add((unit, sites))
+
+    @rule(run_id=run_ids, name=NAMES)
+    def name(self, run_id: str, name: str) -> None:
+        """Give a further name; another run's is refused."""
+        run = self.run_of(run_id)
+        if self.names.get(name, run_id) != run_id:
+            with pytest.raises(UsageError, match="choose another --name"):
+                self.store.name(run, name)
+            return
+        assert name in self.store.name(run, name).names
+        self.names[name] = run_id
+
+    @precondition(lambda self: any(model.commits for model in self.runs.values()))
+    @rule(data=st.data())
+    def damage_and_mend(self, data: st.DataObject) -> None:
+        """Flip a bit of a committed shard: verification finds it and reading refuses it; flip it back."""
+        run_id = data.draw(st.sampled_from(sorted(run_id for run_id, model in self.runs.items() if model.commits)))
+        run = self.run_of(run_id)
+        commit = data.draw(st.sampled_from(run.commits))
+        site = data.draw(st.sampled_from(sorted(commit.sites)))
+        place = commit.sites[site].offset + data.draw(st.integers(0, commit.sites[site].layout.nbytes - 1))
+        flip(run.path(commit), place)
+        assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [True]
+        if site in run.sites and run._of_unit[commit.unit.number][0] is commit:
+            with pytest.raises(DamagedStore, match=commit.file):
+                run.dataset([site])[site].compute()
+        flip(run.path(commit), place)
+        run.path(commit).chmod(0o444)
+
+    @rule()
+    def move(self) -> None:
+        """Move the whole store."""
+        self.path = self.path.rename(self.scratch / ("store" if self.path.name == "moved" else "moved"))
+        self.store = Store(self.path)
+
+    @invariant()
+    def the_store_is_the_model(self) -> None:
+        """Runs, names and what each unit holds are the model's, and all of it verifies."""
+        assert self.store.names() == self.names
+        runs = {run.id: run for run in self.store.runs()}
+        assert runs.keys() == self.runs.keys()
+        assert self.store.damaged() == {}
+        for run_id, model in self.runs.items():
+            run = runs[run_id]
+            assert set(run.names) == {name for name, target in self.names.items() if target == run_id}
+            assert {(commit.unit.number, tuple(sorted(commit.sites))) for commit in run.commits} == model.commits
+            assert list(run.sites) == model.complete
+            assert self.problems(run) == []
+
+    @invariant()
+    def reading_gives_what_was_written(self) -> None:
+        """Complete sites are read as they were written, the others are refused by name."""
+        for run_id, model in self.runs.items():
+            run = self.run_of(run_id)
+            if all(model.held(unit.number) for unit in model.content.plan):
+                dataset = run.dataset()
+                assert sorted(dataset.data_vars) == model.complete
+                for site in model.complete:
+                    np.testing.assert_array_equal(dataset[site].values, model.content.values[site])
+                assert tuple(dataset["text"].values) == model.content.labels.text
+            else:
+                with pytest.raises(IncompleteRun):
+                    run.dataset()
+
+    def finished(self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int) -> tuple[Path, object]:
+        from actlas.store.schema import Commit
+
+        path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
+        planned = model.content.plan[unit]
+        record = fill(open_shard(path, model.content, planned, sites), model.content, planned, sites)
+        return path, Commit(run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {})
+
+    def problems(self, run: Run) -> list[str]:
+        return [problem for checked in verify(run) for problem in checked.problems]
+
+    def leftovers(self, run_id: str) -> list[Path]:
+        folder = self.run_of(run_id).folder
+        committed = {commit.file for commit in self.run_of(run_id).commits}
+        return [*(folder / "tmp").iterdir(), *(path for path in (folder / "shards").iterdir() if path.name not in committed)]
+
+
+StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestStore = StoreMachine.TestCase
