@@ -190,7 +190,7 @@ def test_commands_list_what_is_damaged_and_go_on(store, actlas):
     assert done.stderr.startswith(f"damaged: {one.folder / 'run.json'} ")
     done = actlas("verify", "--store", store.path)
     assert done.returncode == 1
-    assert "other: 3 shards" in done.stdout
+    assert "other: 3 commits" in done.stdout
     assert f"{one.id}: DAMAGED" in done.stdout
     assert str(one.folder / "run.json") in done.stderr
     flip(min((other.folder / "commits").iterdir()), 60)
@@ -202,5 +202,5 @@ def test_verify_says_what_a_run_lacks(store, actlas):
     min((store.run("one").folder / "commits").iterdir()).unlink()
     done = actlas("verify", "one", "--store", store.path)
     assert done.returncode == 0
-    assert "one: 2 shards" in done.stdout
+    assert "one: 2 commits" in done.stdout
     assert "1 of 3 units are not stored: the same `actlas extract` makes them" in done.stdout

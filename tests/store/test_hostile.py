@@ -49,7 +49,7 @@ def altered(run, change):
     commit = read_commit(path)
     size = shard.stat().st_size
     with shard.open("rb") as file:
-        rest = rest_checksum(file.fileno(), size, commit.sites.values())
+        rest = rest_checksum(file.fileno(), size, commit.spans)
     reseal(path, {**commit.to_json(), "size": size, "rest": rest})
     run.refresh()
     return shard

@@ -129,7 +129,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Give a further name; another run's is refused."""
         run = self.run_of(run_id)
         if self.names.get(name, run_id) != run_id:
-            with pytest.raises(UsageError, match="choose another --name"):
+            with pytest.raises(UsageError, match="choose another name"):
                 self.store.name(run, name)
             return
         assert name in self.store.name(run, name).names
