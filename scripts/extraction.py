@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
     from actlas.store.schema import Unit
 
+#: of a baseline's name in those of its variants: as many as leave room for the edits, which tell them apart
+MOST_LETTERS, LEAST_LETTERS = 88, 20
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
 
 
@@ -154,10 +156,11 @@ class Extraction:
             return store.name(run, self._request.name)
         if run.names:
             return run
+        wanted = f"{plan.description['source']}-{Path(self._request.model).name}"
         if plan.baseline:
-            baseline = store.run(plan.baseline.run_id).name
-            return store.name(run, store.free_name(".".join([baseline, *run.specification["edits"]])))
-        return store.name(run, store.free_name(f"{plan.description['source']}-{Path(self._request.model).name}"))
+            edits = ".".join(run.specification["edits"])
+            wanted = f"{store.run(plan.baseline.run_id).name[: max(MOST_LETTERS - len(edits), LEAST_LETTERS)]}.{edits}"
+        return store.name(run, store.free_name(wanted, reserved=self._request.name))
 
 
 def _load(plan: Plan) -> GPT2LMHeadModel:

@@ -135,11 +135,11 @@ class Store:
                     self.check_name(name, run.id)
         return self._open(run.id)
 
-    def free_name(self, wanted: str) -> str:
-        """Return ``wanted``, cleaned, or with the first number behind it that makes it free."""
+    def free_name(self, wanted: str, reserved: str | None = None) -> str:
+        """Return ``wanted``, cleaned, or with the first number behind it that makes it free and not the ``reserved`` name."""
         base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:90] or "run"
         base = f"run-{base}" if RUN_ID.fullmatch(base) else base
-        taken = self.names()
+        taken = {*self.names(), reserved}
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
 
