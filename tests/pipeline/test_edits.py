@@ -61,6 +61,11 @@ def test_print_and_parse_are_inverse(edit):
             "noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0",
             "noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0",
         ),
+        ("zero:block=1,units=00:-03:1", "zero:block=1,units=:-3"),
+        ("zero:block=1,units=0::02", "zero:block=1,units=::2"),
+        ("zero:block=1,units=-0:", "zero:block=1"),
+        ("scale:block=1,factor=-0.0", "scale:block=1,factor=0"),
+        (f"noise:site=q,layer=0,seed={'9' * 400}", f"noise:site=q,layer=0,mean=0,std=1,seed={'9' * 400}"),
         ("noise:site=mlp_post,layer=3", "noise:site=mlp_post,layer=3,mean=0,std=1,seed=0"),
     ],
 )
@@ -102,6 +107,9 @@ def test_one_form_for_all_spellings(text, same):
         ("noise:site=q,layer=1,seed=-5", "must not be negative"),
         ("noise:site=q,layer=1,units=1-5", "neither a slice"),
         ("noise:site=q,layer=1,units=::0", "neither a slice"),
+        ("noise:site=q,layer=1,units=٣:", "neither a slice"),
+        (f"skip:block={'9' * 5000}", "is not a whole number"),
+        (f"zero:block=1,units=0+{'9' * 5000}", "neither a slice"),
     ],
 )
 def test_what_is_wrong_is_said_when_the_text_is_read(text, message):
@@ -129,6 +137,18 @@ def test_what_the_model_lacks_is_refused(text, message):
 def test_head_2_of_k_in_gpt2_small_is_columns_896_to_960():
     edit = parse_edit("zero:site=k,layer=4,head=2")
     np.testing.assert_array_equal(edit.spot.columns(GPT2), np.arange(896, 960))
+
+
+@given(slices)
+def test_the_one_text_of_a_slice_chooses_what_was_asked_for(text):
+    plain = Spot("mlp_post", 0, units=text).units
+    written = slice(None) if plain is None else slice(*(int(part) if part else None for part in plain.split(":")))
+    wanted = np.arange(3072)[slice(*map(int, text.split(":")))]
+    np.testing.assert_array_equal(np.arange(3072)[written], wanted)
+
+
+def test_a_negative_zero_is_zero():
+    assert str(parse_edit("scale:block=1,factor=-0").factor) == "0.0"
 
 
 def test_columns_of_units():
