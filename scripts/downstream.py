@@ -114,9 +114,10 @@ def _records(result: xr.Dataset) -> list[dict[str, object]]:
 def _variant(run: Run, sites: tuple[str, ...]) -> Variant:
     from actlas.analysis.downstream import Variant
 
+    dataset = run.dataset(sites)
     shared = next(commit for commit in run.commits if "resid" in commit.holds).shared.get("resid")
     first_depth = len(shared.checksums) if shared else 0  # before it the blocks are the baseline's own
-    return Variant(run.name, " ".join(run.specification["edits"]), first_depth, run.dataset(sites))
+    return Variant(run.name, " ".join(run.specification["edits"]), first_depth, dataset)
 
 
 def _baseline(run: Run) -> Run:

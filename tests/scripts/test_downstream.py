@@ -157,4 +157,22 @@ def test_scan_without_a_sweep_says_how_to_make_one(folder):
     assert done.returncode == 0, done.stderr
     done = call(folder, "scan", "other-demo", "--store", "fresh")
     assert done.returncode == 2
-    assert 'actlas sweep other.txt --edit "skip:block=*"' in done.stderr
+    assert 'actlas sweep SENTENCES … --edit "skip:block=*"' in done.stderr
+
+
+def test_a_variant_without_the_residual_says_how_to_add_it(folder):
+    edit = ("--edit", "zero:site=k,layer=0")
+    call(folder, "extract", "other.txt", "--store", "bare", "--site", "nll", *edit, "--name", "mine")
+    done = call(folder, "downstream", "mine", "--store", "bare")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: run mine has no such site yet: unknown site 'resid'")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_scan_of_single_tokens_is_refused(folder):
+    (folder / "words.txt").write_text("A\nA\n")
+    call(folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:block=1", "--quiet")
+    done = call(folder, "scan", "words-demo", "--store", "words")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: run words-demo: every sentence has one token alone")
+    assert len(done.stderr.splitlines()) == 1
