@@ -117,6 +117,6 @@ class Intervention:
 
 
 def generator(edit: Noise, token_ids: Sequence[int]) -> np.random.Generator:
-    """Return the source of an edit's noise in one sentence: by seed, site, layer and the sentence's tokens."""
-    key = f"{edit.seed} {edit.spot.site} {edit.spot.index} {' '.join(map(str, token_ids))}"
+    """Return the source of an edit's noise in one sentence: by seed, spot (also head and units) and the sentence's tokens."""
+    key = f"{edit.seed} {edit.spot.text()} {' '.join(map(str, token_ids))}"
     return np.random.Generator(np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")))
