@@ -48,8 +48,9 @@ def read_commit(path: Path) -> Commit:
         raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): remove it and extract again") from error
     if not FILE.fullmatch(str(commit.file)):
         raise DamagedStore(f"{path} names a file outside its run: {commit.file!r}")
-    for site, shared in commit.shared.items():
-        own = commit.sites.get(site)
-        if not RUN_ID.fullmatch(str(shared.run)) or (own and own.layout.first != len(shared.checksums)):
+    if not all(RUN_ID.fullmatch(str(shared.run)) for shared in commit.shared.values()):
+        raise DamagedStore(f"{path} shares blocks with what is no run: remove it and extract again")
+    for site, own in commit.sites.items():
+        if own.layout.first != (len(commit.shared[site].checksums) if site in commit.shared else 0):
             raise DamagedStore(f"{path}: {site} does not go on where its baseline's blocks end: remove it and extract again")
     return commit

@@ -1,5 +1,6 @@
 """Variants share the blocks before their first edit with their baseline; what is gone is never read as anything."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Store
 from actlas.store.checking import verify
-from actlas.store.commit import publish, stem
+from actlas.store.commit import publish, read_commit, stem
 from actlas.store.leftovers import workspace
-from actlas.store.schema import BLOCK_DIMS, Commit, SharedSite
+from actlas.store.schema import BLOCK_DIMS, Commit, SharedSite, Unit, seal
 from actlas.store.shard import ShardWriter
 from tests.store.making import Content, flip, layouts, make_run, narrowed, shards
 
@@ -149,3 +150,34 @@ def test_a_baseline_with_other_values_is_not_taken_for_the_old_one(pair):
     again = Store(variant.folder.parent.parent).run(variant.id)
     with pytest.raises(DamagedStore, match="was made with other values of resid"):
         again.dataset(["resid"])
+
+
+def test_a_baseline_in_other_units_is_not_taken_for_an_unfinished_one(pair):
+    baseline, variant, before, _ = pair
+    shutil.rmtree(baseline.folder)
+    path = variant.folder.parent.parent
+    merged = (Unit(0, 0, sum(unit.sentences for unit in before.plan), sum(unit.tokens for unit in before.plan)),)
+    Store(path).add(baseline.specification, baseline.description, merged)
+    with pytest.raises(DamagedStore, match=r"was made in other units than its baseline .* has now: .* remove this run"):
+        Store(path).run(variant.id).dataset(["resid"])
+
+
+def test_a_baseline_that_lacks_the_site_says_how_to_add_it(pair):
+    baseline, variant, _, _ = pair
+    for commit in (baseline.folder / "commits").iterdir():
+        commit.unlink()
+    with pytest.raises(DamagedStore, match=r"needs resid of unit 0 of its baseline .* which lacks it"):
+        Store(variant.folder.parent.parent).run(variant.id).dataset(["resid"])
+
+
+@pytest.mark.parametrize("shared", [{}, {"resid": 1}, {"resid": 3}], ids=["none", "one less", "one more"])
+def test_a_commit_whose_blocks_do_not_follow_those_of_its_baseline_is_refused(pair, shared):
+    _, variant, _, _ = pair
+    path = min((variant.folder / "commits").iterdir())
+    commit = read_commit(path)
+    given = {site: SharedSite(commit.shared[site].run, ("0" * 16,) * count) for site, count in shared.items()}
+    others = {site: each for site, each in commit.shared.items() if site != "resid"}
+    path.chmod(0o644)
+    path.write_bytes(seal(dataclasses.replace(commit, shared=others | given).to_json()))
+    with pytest.raises(DamagedStore, match="resid does not go on where its baseline's blocks end"):
+        read_commit(path)
