@@ -281,6 +281,37 @@ def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(tmp_pat
         extract_variant(tmp_path / "store", small_model, TEXTS, ["zero:site=k,layer=2"], ("resid",), **options)
 
 
+@pytest.mark.parametrize("name", ["several", "noise", "final norm"])
+def test_a_unit_that_is_cut_when_memory_runs_out_is_the_same(tmp_path, small_model, variant, monkeypatch, name):
+    """The first pass fails at its edit, the second at its second batch; nothing of them is counted or kept."""
+    calls, apply = [], Intervention.apply
+    last = EDITS[name][-1]
+
+    def failing(self, value, source=None):
+        if self.edit == parse_edit(last):
+            calls.append(len(value))
+            if len(calls) in (1, 3):
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return apply(self, value, source)
+
+    whole = variant(name)
+    extract_texts(tmp_path / "store", small_model, TEXTS, unit_tokens=120)
+    monkeypatch.setattr(Intervention, "apply", failing)
+    cut = extract_variant(tmp_path / "store", small_model, TEXTS, EDITS[name], unit_tokens=120)
+    assert calls[0] == calls[1] + calls[2] > 1
+    assert cut.commits[0].provenance["batches"] == 4
+    for one, other in zip(cut.commits, whole.commits, strict=True):
+        assert [(edit["fired"], edit["values"]) for edit in one.edits] == [
+            (edit["fired"], edit["values"]) for edit in other.edits
+        ]
+        assert one.upstream["compared"] == other.upstream["compared"]
+        assert one.shared == other.shared
+    ours, wanted = cut.dataset(check=True), whole.dataset()
+    for site in ALL_SITES:
+        scale = float(np.nanmax(np.abs(wanted[site])))
+        np.testing.assert_allclose(ours[site], wanted[site], rtol=0, atol=TOLERANCE * scale)
+
+
 def test_the_model_is_as_before_after_a_variant(small_model, store, baseline):
     from actlas.pipeline.extract import extract_with, load_for
 
