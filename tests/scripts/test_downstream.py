@@ -13,6 +13,7 @@ import xarray as xr
 
 from actlas.scripts.demo_grammar import sentences
 from actlas.scripts.train_demo_model import TrainingOptions
+from actlas.store import Store
 
 ENGLISH = Path(__file__).parents[2] / "pipeline" / "texts" / "english.txt"
 EDITS = (
@@ -101,6 +102,27 @@ def test_noise_far_outside_the_distribution_hurts_more_than_a_head(result):
     assert result["delta"].sel(edits="zero:site=z,layer=4,head=2", depth=5) != result["delta"].sel(
         edits="zero:site=k,layer=4,head=2", depth=5
     )
+
+
+def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
+    """The graph of a pass, which outgrows its numbers, does not grow with the sweep; what is found is the same."""
+    from actlas.analysis import downstream as module
+    from actlas.scripts.downstream import TOGETHER, downstream_study, find_variants
+
+    real, at_once = module.downstream, []
+
+    def counted(baseline, variants, *, include_first):
+        at_once.append(len(variants))
+        return real(baseline, variants, include_first=include_first)
+
+    monkeypatch.setattr(module, "downstream", counted)
+    runs = find_variants(Store(folder / "store"), ("english-demo.*",))
+    found, _ = downstream_study(runs, False, folder / "again")
+    assert sum(at_once) == len(runs) == result.sizes["edits"] > TOGETHER
+    assert max(at_once) == TOGETHER
+    last = real(runs[-1].baseline.dataset(), [module.Variant(runs[-1].name, "", 0, runs[-1].dataset())]).compute()
+    for name in set(found) & set(last):
+        np.testing.assert_array_equal(found[name].isel(variant=-1, missing_dims="ignore"), np.squeeze(last[name].values))
 
 
 def test_the_first_token_dwarfs_the_others(folder, result):
