@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from actlas.store.commit import RUN_ID
@@ -60,7 +60,8 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Return all runs, oldest first, of one time those without edits first."""
-        runs = [self._open(path.parent.name) for path in (self.path / "runs").glob("*/run.json")]
+        named = self.names()
+        runs = [self._open(path.parent.name, named) for path in (self.path / "runs").glob("*/run.json")]
         return sorted(
             runs, key=lambda run: (run.description.get("created", ""), bool(run.specification.get("edits")), run.name)
         )
@@ -143,8 +144,9 @@ class Store:
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
 
-    def _open(self, run_id: str) -> Run:
-        return Run(self.path / "runs" / run_id, [name for name, target in self.names().items() if target == run_id])
+    def _open(self, run_id: str, named: Mapping[str, str] | None = None) -> Run:
+        named = self.names() if named is None else named
+        return Run(self.path / "runs" / run_id, [name for name, target in named.items() if target == run_id])
 
 
 def _unedited(specification: Json) -> str:
