@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from itertools import groupby
 from typing import ClassVar
 
 import numpy as np
@@ -187,8 +188,13 @@ def edit_text(edit: Edit) -> str:
 
 
 def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
-    """Return ``edits`` as the forward pass comes to them; those of one spot compose in the order given."""
-    return tuple(sorted(edits, key=lambda edit: edit.spot.order))
+    """Return ``edits`` as the forward pass comes to them, by head where they follow each other in heads of one site.
+
+    Those of one spot, or of a head and of all heads, compose in the order given.
+    """
+    passed = sorted(edits, key=lambda edit: edit.spot.order)
+    stretches = groupby(passed, key=lambda edit: (edit.spot.order, edit.spot.head is None))
+    return tuple(edit for _, stretch in stretches for edit in sorted(stretch, key=lambda edit: edit.spot.head or 0))
 
 
 def _spot(values: Mapping[str, str]) -> Spot:

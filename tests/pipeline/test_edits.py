@@ -178,6 +178,17 @@ def test_the_order_given_matters_only_at_one_spot(permuted):
     assert in_order(here[::-1]) == tuple(here[::-1])
 
 
+@given(st.permutations([Zero(Spot("z", 4, head)) for head in range(4)]))
+def test_edits_of_several_heads_are_one_run_in_whatever_order_they_are_typed(permuted):
+    assert [edit.spot.head for edit in in_order(permuted)] == [0, 1, 2, 3]
+
+
+def test_a_head_and_all_heads_keep_the_order_given():
+    one, all_heads, other = Scale(Spot("z", 4, 2), 2.0), Noise(Spot("z", 4)), Zero(Spot("z", 4, 1))
+    assert in_order([one, all_heads, other]) == (one, all_heads, other)
+    assert in_order([all_heads, one, other]) == (all_heads, other, one)
+
+
 @pytest.mark.parametrize(
     ("text", "layer", "depth", "at_once"),
     [

@@ -1,5 +1,7 @@
 """Variants against the NumPy oracle with the same edit, against their baseline, and what they record as proof."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -264,9 +266,10 @@ def test_an_edit_that_does_not_fire_is_an_error_and_stores_nothing(tmp_path, sma
     assert not list((variant.folder / "shards").iterdir())
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path, small_model):
-    with pytest.raises(StoreError, match="scale:block=1,factor=1e\\+39 makes values that are not finite"):
-        extract_variant(tmp_path / "store", small_model, TEXTS, ["scale:block=1,factor=1e39"], ("resid",))
+@pytest.mark.parametrize("edit", ["scale:block=1,factor=1e+39", "noise:block=1,mean=0,std=1e+39,seed=0"])
+def test_values_that_are_not_finite_are_refused(tmp_path, small_model, edit):
+    with pytest.raises(StoreError, match=re.escape(f"{edit} makes values that are not finite")):
+        extract_variant(tmp_path / "store", small_model, TEXTS, [edit], ("resid",))
 
 
 def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(tmp_path, small_model, monkeypatch):
