@@ -138,7 +138,7 @@ def _kept(dataset: xr.Dataset, include_first: bool) -> npt.NDArray[np.bool_]:
     """Return which tokens count, (token,); raises ValueError where there are only first ones."""
     kept: npt.NDArray[np.bool_] = np.ones(dataset.sizes["token"], np.bool_) if include_first else dataset["position"].values > 0
     if not kept.any():
-        raise ValueError("every sentence has one token alone, which is left out: include first tokens")
+        raise ValueError("every sentence has one token alone, which is left out: use longer ones, or include first tokens")
     return kept
 
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from itertools import groupby
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +21,9 @@ from actlas.pipeline.sites import SITES, Place, places, site_names
 from actlas.store.errors import UsageError, unknown
 
 STREAM = "resid"  # the site whose edits act on the stream itself, between two blocks
-UNITS = re.compile(r"-?\d*:-?\d*(:[1-9]\d*)?|\d+(\+\d+)*")
+NUMBER = r"[0-9]{1,9}"
+LIST = re.compile(rf"{NUMBER}(\+{NUMBER})*")
+SLICE = re.compile(rf"(-?{NUMBER})?:(-?{NUMBER})?(?::({NUMBER})?)?")
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Spot:
             raise UsageError(f"an edit of {self.site} {f'needs {site.dims[0]}=' if self.index is None else 'has no layer'}")
         if self.head is not None and "head" not in site.dims:
             raise UsageError(f"{self.site} has no heads: leave head={self.head} out")
-        if self.units is not None and not UNITS.fullmatch(self.units):
-            raise UsageError(f"units={self.units} is neither a slice such as ::2 nor numbers such as 0+4+7")
+        if self.units is not None:
+            object.__setattr__(self, "units", _plain_units(self.units))  # one choice, one text, one run
 
     @property
     def order(self) -> tuple[int, int]:
@@ -185,15 +188,18 @@ def edit_text(edit: Edit) -> str:
 
 
 def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
-    """Return ``edits`` as the forward pass comes to them; those of one spot compose in the order given."""
-    return tuple(sorted(edits, key=lambda edit: edit.spot.order))
+    """Return ``edits`` as the forward pass comes to them, by head where they follow each other in heads of one site.
+
+    Those of one spot, or of a head and of all heads, compose in the order given.
+    """
+    passed = sorted(edits, key=lambda edit: edit.spot.order)
+    stretches = groupby(passed, key=lambda edit: (edit.spot.order, edit.spot.head is None))
+    return tuple(edit for _, stretch in stretches for edit in sorted(stretch, key=lambda edit: edit.spot.head or 0))
 
 
 def _spot(values: Mapping[str, str]) -> Spot:
     head = _integer("head", values["head"]) if "head" in values else None
     units = values.get("units")
-    if units is not None and re.fullmatch(r"\d+(\+\d+)*", units):
-        units = "+".join(str(number) for number in sorted({int(number) for number in units.split("+")}))
     if "block" in values:
         if others := [name for name in ("site", "layer", "depth", "head") if name in values]:
             raise UsageError(f"block= stands for the whole block: leave {others[0]}= out")
@@ -205,6 +211,18 @@ def _spot(values: Mapping[str, str]) -> Spot:
     if other in values:
         raise UsageError(f"{site} is counted by {name}=, not {other}=")
     return Spot(site, _integer(name, values[name]) if name in values else None, head, units)
+
+
+def _plain_units(text: str) -> str | None:
+    """Return the one text of a choice of units, None for all of them; raises UsageError for what is none."""
+    if LIST.fullmatch(text):
+        return "+".join(str(number) for number in sorted({int(number) for number in text.split("+")}))
+    match = SLICE.fullmatch(text)
+    start, stop, step = (None if part is None else int(part) for part in match.groups()) if match else (0, 0, 0)
+    if step == 0:
+        raise UsageError(f"units={text} is neither a slice such as ::2 nor numbers such as 0+4+7")
+    plain = f"{start or ''}:{'' if stop is None else stop}" + (f":{step}" if (step or 1) > 1 else "")
+    return None if plain == ":" else plain
 
 
 def _units(units: str | None, size: int) -> npt.NDArray[np.int64]:
@@ -224,13 +242,13 @@ def _units(units: str | None, size: int) -> npt.NDArray[np.int64]:
 
 def _number(name: str, text: str, *, integer: bool) -> float:
     try:
-        return int(text) if integer else float(text)
+        return int(text) if integer else float(text) + 0.0  # -0.0 is 0.0: one number, one text
     except ValueError as error:
         raise UsageError(f"{name}={text} is not a {'whole ' * integer}number") from error
 
 
 def _integer(name: str, text: str) -> int:
-    if not re.fullmatch(r"\d+", text):
+    if not re.fullmatch(NUMBER, text):
         several = " (several at once: `actlas sweep`)" if re.search(r"[*|-]", text) else ""
         raise UsageError(f"{name}={text} is not a whole number from 0 on{several}")
     return int(text)
@@ -243,4 +261,6 @@ def _finite(**numbers: float) -> None:
 
 
 def _plain(number: float) -> str:
-    return repr(int(number)) if float(number).is_integer() and abs(number) < 1 << 53 else repr(number)
+    if isinstance(number, int) or (number.is_integer() and abs(number) < 1 << 53):
+        return repr(int(number))
+    return repr(float(number))

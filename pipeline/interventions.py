@@ -97,7 +97,8 @@ class Intervention:
         drawn = np.zeros((*self._batch.token_ids.shape, width), np.float32)
         for row, length in enumerate(self._batch.lengths):
             random = generator(edit, self._batch.token_ids[row, :length].tolist())
-            drawn[row, :length] = edit.mean + edit.std * random.standard_normal((length, width), np.float32)
+            with np.errstate(over="ignore"):  # what overflows is refused, with the edit's name, when it is counted
+                drawn[row, :length] = edit.mean + edit.std * random.standard_normal((length, width), np.float32)
         return drawn
 
     def _count(self, before: torch.Tensor, after: torch.Tensor) -> None:
@@ -117,6 +118,6 @@ class Intervention:
 
 
 def generator(edit: Noise, token_ids: Sequence[int]) -> np.random.Generator:
-    """Return the source of an edit's noise in one sentence: by seed, site, layer and the sentence's tokens."""
-    key = f"{edit.seed} {edit.spot.site} {edit.spot.index} {' '.join(map(str, token_ids))}"
+    """Return the source of an edit's noise in one sentence: by seed, spot (also head and units) and the sentence's tokens."""
+    key = f"{edit.seed} {edit.spot.text()} {' '.join(map(str, token_ids))}"
     return np.random.Generator(np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")))

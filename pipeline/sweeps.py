@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from actlas.pipeline.configuration import Geometry
-from actlas.pipeline.edits import Edit, parse_edit, split_edit
+from actlas.pipeline.edits import NUMBER, Edit, parse_edit, split_edit
 from actlas.store.errors import UsageError
 
 COUNTED = ("block", "layer", "depth", "head", "seed")  # fields that take ranges such as 0-5
@@ -46,7 +46,7 @@ def _choices(name: str, part: str, geometry: Geometry) -> Sequence[str]:
     counts = {"block": geometry.n_layer, "layer": geometry.n_layer, "depth": geometry.n_layer + 1, "head": geometry.n_head}
     if part == "*" and name in counts:
         return [str(number) for number in range(counts[name])]
-    bounds = re.fullmatch(r"(\d+)-(\d+)", part) if name in COUNTED else None
+    bounds = re.fullmatch(rf"({NUMBER})-({NUMBER})", part) if name in COUNTED else None
     if bounds is None:
         return [part]
     first, last = int(bounds[1]), int(bounds[2])

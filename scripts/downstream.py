@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from actlas.analysis.downstream import Variant
 
+TOGETHER = 4  # variants that are compared in one pass over the baseline
+
 
 @click.command("downstream")
 @click.argument("references", metavar="VARIANT…", nargs=-1, required=True)
@@ -66,20 +68,34 @@ def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
 def downstream_study(variants: list[Run], include_first: bool, out: Path | None) -> tuple[xr.Dataset, Output]:
     """Compute, write result and figures; return the result and what was written."""
     from actlas.analysis import plots
-    from actlas.analysis.downstream import downstream
 
     baseline = _named_baseline(variants[0])
     sites = ("resid", "nll") if all("nll" in run.sites for run in (baseline, *variants)) else ("resid",)
-    try:
-        lazy = downstream(baseline.dataset(sites), [_variant(run, sites) for run in variants], include_first=include_first)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    found = _compared(baseline.dataset(sites), [_variant(run, sites) for run in variants], include_first)
     options = {"include_first_token": include_first, "variants": [run.name for run in variants]}
-    result, output = write_result(baseline, "downstream", lazy, options, out, variants)
+    result, output = write_result(baseline, "downstream", found, options, out, variants)
     output = output.with_figure(plots.downstream_delta(result))
     for kind in ("step", "std"):
         output = output.with_figure(plots.downstream_profile(result, kind), kind)
     return result, output
+
+
+def _compared(baseline: xr.Dataset, variants: list[Variant], include_first: bool) -> xr.Dataset:
+    """Compute ``downstream`` a few variants at a time: dask's graph of a long sweep takes more memory than all it is of."""
+    import xarray as xr
+    from threadpoolctl import threadpool_limits
+
+    from actlas.analysis.downstream import downstream
+
+    parts = []
+    for start in range(0, len(variants), TOGETHER):
+        try:
+            lazy = downstream(baseline, variants[start : start + TOGETHER], include_first=include_first)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        with threadpool_limits(1, user_api="blas"):  # as in ``write_result``
+            parts.append(lazy.compute())
+    return xr.concat(parts, dim="variant", data_vars="minimal", coords="minimal", compat="override", combine_attrs="override")
 
 
 def downstream_table(result: xr.Dataset) -> str:
@@ -114,9 +130,10 @@ def _records(result: xr.Dataset) -> list[dict[str, object]]:
 def _variant(run: Run, sites: tuple[str, ...]) -> Variant:
     from actlas.analysis.downstream import Variant
 
+    dataset = run.dataset(sites)
     shared = next(commit for commit in run.commits if "resid" in commit.holds).shared.get("resid")
     first_depth = len(shared.checksums) if shared else 0  # before it the blocks are the baseline's own
-    return Variant(run.name, " ".join(run.specification["edits"]), first_depth, run.dataset(sites))
+    return Variant(run.name, " ".join(run.specification["edits"]), first_depth, dataset)
 
 
 def _baseline(run: Run) -> Run:

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
     from actlas.store.schema import Unit
 
+#: of a baseline's name in those of its variants: as many as leave room for the edits, which tell them apart
+MOST_LETTERS, LEAST_LETTERS = 88, 20
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
 
 
@@ -86,40 +88,48 @@ def plan_request(request: Request) -> Planned:
 
 def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
     """Return the run, with what is missing computed, and what that took; None where all was stored."""
-    return Extraction(request, quiet=quiet).carry_out(plan)
+    with extraction(request, [plan], quiet=quiet) as started:
+        return started.carry_out(plan)
+
+
+@contextmanager
+def extraction(request: Request, plans: Sequence[Plan], *, quiet: bool = False) -> Iterator[Extraction]:
+    """Yield what carries out ``plans``, the model loaded once if one of them needs it; see ``stop_requests`` for Ctrl-C."""
+    start = time.perf_counter()
+    needed = next((plan for plan in plans if plan.missing), None)
+    model = _load(needed) if needed else None  # before anything is made in the store: it can fail
+    loaded = time.perf_counter() - start
+    with stop_requests() as stopped:
+        yield Extraction(request, model, loaded, stopped, quiet=quiet)
 
 
 class Extraction:
-    """What carries out the plans of a request: the model is loaded once, by the first plan that needs it."""
+    """What carries out the plans of a request, one after the other, with one model."""
 
-    def __init__(self, request: Request, *, quiet: bool = False) -> None:
+    def __init__(
+        self, request: Request, model: GPT2LMHeadModel | None, loaded: float, stopped: Callable[[], bool], *, quiet: bool
+    ) -> None:
+        """Take the ``model``, None if there is nothing to compute, and the seconds that it took to load."""
+        self.stopped = stopped
         self._request = request
+        self._model = model
+        self._loaded = loaded
         self._quiet = quiet
-        self._model: GPT2LMHeadModel | None = None
-        self._loaded = 0.0  # seconds
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
         """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
         if plan.run and not plan.missing:
             return self._named(Store(self._request.store), plan.run, plan), None
-        if self._model is None:
-            self._load(plan)  # before anything is made in the store: it can fail
-        if plan.baseline and plan.baseline.missing:
-            self.carry_out(plan.baseline)
         store = Store.create(self._request.store)
+        if plan.baseline and plan.baseline.missing:
+            self.carry_out(_anew(plan.baseline, store), quiet=quiet)
         run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan)), plan)
-        if not plan.run or plan.baseline:  # another process may have made it meanwhile, with units and labels of its own
-            plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
+        plan = _anew(plan, store)
+        if not plan.missing:
+            return run, None
         tally = self._compute(plan, run, quiet or self._quiet)
         tally.seconds["load"], self._loaded = self._loaded, 0.0
         return run, tally
-
-    def _load(self, plan: Plan) -> None:
-        from actlas.pipeline.extract import load_for
-
-        start = time.perf_counter()
-        self._model = load_for(plan)
-        self._loaded = time.perf_counter() - start
 
     def _compute(self, plan: Plan, run: Run, quiet: bool) -> Tally:
         from actlas.pipeline.extract import Watch, extract_with
@@ -127,13 +137,13 @@ class Extraction:
         assert self._model is not None
         total = sum(unit.tokens for unit, _ in plan.missing)
         hidden = True if quiet else None
-        with tqdm(total=total, unit=" tokens", desc=run.name, disable=hidden) as bar, stop_requests() as stopped:
+        with tqdm(total=total, unit=" tokens", desc=run.name, disable=hidden) as bar:
 
             def committed(unit: Unit) -> None:
                 bar.update(unit.tokens)
 
             try:
-                return extract_with(self._model, plan, run, Watch(committed, stopped))
+                return extract_with(self._model, plan, run, Watch(committed, self.stopped))
             except KeyboardInterrupt as error:
                 run.refresh()
                 done = len(run.units) - len(run.missing(plan.options.sites))
@@ -146,10 +156,22 @@ class Extraction:
             return store.name(run, self._request.name)
         if run.names:
             return run
+        wanted = f"{plan.description['source']}-{Path(self._request.model).name}"
         if plan.baseline:
-            baseline = store.run(plan.baseline.run_id).name
-            return store.name(run, store.free_name(".".join([baseline, *run.specification["edits"]])))
-        return store.name(run, store.free_name(f"{plan.description['source']}-{Path(self._request.model).name}"))
+            edits = ".".join(run.specification["edits"])
+            wanted = f"{store.run(plan.baseline.run_id).name[: max(MOST_LETTERS - len(edits), LEAST_LETTERS)]}.{edits}"
+        return store.name(run, store.free_name(wanted, reserved=self._request.name))
+
+
+def _load(plan: Plan) -> GPT2LMHeadModel:
+    from actlas.pipeline.extract import load_for
+
+    return load_for(plan)
+
+
+def _anew(plan: Plan, store: Store) -> Plan:
+    """Return ``plan`` by what is stored now: by an earlier variant of the sweep, or by another process."""
+    return make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
 
 
 def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:

@@ -52,11 +52,14 @@ def scan_study(run: Run, out: Path | None) -> tuple[xr.Dataset, Output]:
         )
     skipped = skipped_blocks(run)
     if not skipped:
-        source = run.description["source"]
         raise UsageError(
-            f'no variant of run {run.name} skips a block: `actlas sweep {source}.txt --edit "skip:block=*"` makes them'
+            f"no variant of run {run.name} skips a block: the sentences and options it was made with, in "
+            '`actlas sweep SENTENCES … --edit "skip:block=*"`, make them'
         )
-    lazy = redundancy(run.dataset(SITES), {block: variant.dataset(SITES) for block, variant in skipped.items()})
+    try:
+        lazy = redundancy(run.dataset(SITES), {block: variant.dataset(SITES) for block, variant in skipped.items()})
+    except ValueError as error:
+        raise UsageError(f"run {run.name}: {error}") from error
     variants = list(skipped.values())
     result, output = write_result(run, "scan", lazy, {"variants": [variant.name for variant in variants]}, out, variants)
     return result, output.with_figure(plots.redundant_blocks(result))

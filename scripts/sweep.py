@@ -12,7 +12,7 @@ from actlas.pipeline.edits import edit_text
 from actlas.pipeline.plan import Plan, make_plan
 from actlas.pipeline.sites import SITES, site_names
 from actlas.pipeline.sweeps import expand
-from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, plan_request, stop_requests
+from actlas.scripts.extraction import Interrupted, Request, echo_skipped, extraction, plan_request
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites
 from actlas.scripts.proof import PERCENT, proof_record, proofs
@@ -82,17 +82,16 @@ def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: b
 
     Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on from there.
     """
-    extraction = Extraction(request, quiet=quiet)
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
-    baseline = Stored(*extraction.carry_out(needed))
     variants: list[Stored] = []
-    with stop_requests() as stopped:
+    with extraction(request, [needed, *plans], quiet=quiet) as started:
+        baseline = Stored(*started.carry_out(needed))
         for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
             try:
-                variants.append(Stored(*extraction.carry_out(each, quiet=True)))
+                variants.append(Stored(*started.carry_out(each, quiet=True)))
             except Interrupted as error:
                 raise _interrupted(variants, plans) from error
-            if stopped():  # between two extractions, which look out for themselves
+            if started.stopped():  # too late for this extraction
                 raise _interrupted(variants, plans)
     return baseline, variants
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from actlas.store.commit import RUN_ID, SUFFIX
@@ -75,9 +75,10 @@ class Store:
 
     def survey(self) -> tuple[list[Run], dict[str, DamagedStore]]:
         """Return ``runs``, of one time those without edits first, and ``damaged``, from one look at the store."""
-        attempts = {run_id: self._attempt(run_id) for run_id in self.ids()}
+        named = self.names()
+        attempts = {run_id: self._attempt(run_id, named) for run_id in self.ids()}
         runs = [run for run in attempts.values() if isinstance(run, Run)]
-        lost = {name: self._lost(name, run_id) for name, run_id in self.names().items() if run_id not in attempts}
+        lost = {name: self._lost(name, run_id) for name, run_id in named.items() if run_id not in attempts}
         damaged = {run_id: error for run_id, error in attempts.items() if isinstance(error, DamagedStore)}
         return sorted(
             runs, key=lambda run: (str(run.description.get("created")), bool(run.baseline_id), run.name)
@@ -161,11 +162,11 @@ class Store:
                     self.check_name(name, run.id)
         return self._open(run.id)
 
-    def free_name(self, wanted: str) -> str:
-        """Return ``wanted``, cleaned, or with the first number behind it that makes it free."""
+    def free_name(self, wanted: str, reserved: str | None = None) -> str:
+        """Return ``wanted``, cleaned, or with the first number behind it that makes it free and not the ``reserved`` name."""
         base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:90] or "run"
         base = f"run-{base}" if RUN_ID.fullmatch(base) else base
-        taken = self.names()
+        taken = {*self.names(), reserved}
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
 
@@ -175,14 +176,15 @@ class Store:
     def _lost(self, name: str, run_id: str) -> DamagedStore:
         return DamagedStore(f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: remove the file")
 
-    def _attempt(self, run_id: str) -> Run | DamagedStore:
+    def _attempt(self, run_id: str, named: Mapping[str, str]) -> Run | DamagedStore:
         try:
-            return self._open(run_id)
+            return self._open(run_id, named)
         except DamagedStore as error:
             return error
 
-    def _open(self, run_id: str) -> Run:
-        return Run(self.path / "runs" / run_id, [name for name, target in self.names().items() if target == run_id])
+    def _open(self, run_id: str, named: Mapping[str, str] | None = None) -> Run:
+        named = self.names() if named is None else named
+        return Run(self.path / "runs" / run_id, [name for name, target in named.items() if target == run_id])
 
 
 def differences(one: Json, other: Json) -> list[str]:

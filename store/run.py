@@ -227,12 +227,14 @@ class Run:
         baseline = self.baseline
         if baseline is None or baseline.id != shared.run:
             raise DamagedStore(f"run {self.name} needs blocks of its baseline {shared.run}, which is not there: {remedy}")
-        if unit not in baseline.units or site not in baseline.held(unit.number):
+        if unit not in baseline.units:
+            raise DamagedStore(f"run {self.name} was made in other units than its baseline {shared.run} has now: {remedy}")
+        commit = next((commit for commit in baseline._of_unit.get(unit.number, ()) if site in commit.sites), None)
+        if commit is None:
             raise DamagedStore(
                 f"run {self.name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "
                 "run the baseline's `actlas extract` command again"
             )
-        commit = baseline._holder(unit, site)
         stored = commit.sites[site]
         if stored.checksums[: len(shared.checksums)] != shared.checksums:
             raise DamagedStore(

@@ -12,7 +12,8 @@ import numpy as np
 
 from actlas.store import Store
 from actlas.store.labels import TOKEN_LABELS, Labels
-from tests.store.making import DIMS, Content, make_run, write_unit
+from actlas.store.packing import pack
+from tests.store.making import DIMS, Content, make_run, make_variant, write_unit
 
 FOLDER = Path(__file__).parent
 DTYPES = ("float32", "float16", "bfloat16")
@@ -27,11 +28,12 @@ class Golden(Content):
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
-        """Site → eighths between -6 and 6, in an order that repeats nowhere soon."""
+        """Site → eighths between -6 and 6, in an order that repeats nowhere soon; negative seeds turn the signs."""
+        sign = -1 if self.seed < 0 else 1
         sizes = {**self.sizes, "token": self.labels.tokens}
         shapes = {site: [sizes[dim] for dim in DIMS[site]] for site in self.dtypes}
         return {
-            site: ((np.arange(np.prod(shape)) * 37 % 97 - 48) / 8).astype(np.float32).reshape(shape)
+            site: (sign * (np.arange(np.prod(shape)) * 37 % 97 - 48) / 8).astype(np.float32).reshape(shape)
             for site, shape in shapes.items()
         }
 
@@ -57,8 +59,38 @@ def golden(dtype: str) -> Golden:
     return Golden(units=((3, 4), (1,)), dtypes={**SITES, "resid": dtype, "q": dtype, ADDED: dtype})
 
 
+def packed() -> Golden:
+    """Return what the golden store of units in one file holds."""
+    return Golden(units=((3, 4), (1,)), dtypes={**SITES, "q": "float16"})
+
+
+def before() -> Golden:
+    """Return what the baseline in the golden store of a variant holds."""
+    return Golden(units=((3, 4, 1),), dtypes=SITES)
+
+
+def after() -> Golden:
+    """Return what the variant there has from ``FIRST`` on."""
+    return Golden(units=((3, 4, 1),), dtypes=SITES, seed=-1)
+
+
 def remake() -> None:
     """Write all golden stores."""
+    _remake_each_dtype()
+    path = FOLDER / "version-1-packed"
+    shutil.rmtree(path, ignore_errors=True)
+    run = make_run(path, packed(), NAME)
+    pack(run)
+    shutil.rmtree(run.folder / "tmp")
+    path = FOLDER / "version-1-variant"
+    shutil.rmtree(path, ignore_errors=True)
+    baseline = make_run(path, before(), edits=[])
+    run = Store(path).name(make_variant(path, baseline, after()), NAME)
+    for each in (baseline, run):
+        shutil.rmtree(each.folder / "tmp")
+
+
+def _remake_each_dtype() -> None:
     for dtype in DTYPES:
         path, content = FOLDER / f"version-1-{dtype}", golden(dtype)
         shutil.rmtree(path, ignore_errors=True)

@@ -61,6 +61,11 @@ def test_print_and_parse_are_inverse(edit):
             "noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0",
             "noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0",
         ),
+        ("zero:block=1,units=00:-03:1", "zero:block=1,units=:-3"),
+        ("zero:block=1,units=0::02", "zero:block=1,units=::2"),
+        ("zero:block=1,units=-0:", "zero:block=1"),
+        ("scale:block=1,factor=-0.0", "scale:block=1,factor=0"),
+        (f"noise:site=q,layer=0,seed={'9' * 400}", f"noise:site=q,layer=0,mean=0,std=1,seed={'9' * 400}"),
         ("noise:site=mlp_post,layer=3", "noise:site=mlp_post,layer=3,mean=0,std=1,seed=0"),
     ],
 )
@@ -102,6 +107,9 @@ def test_one_form_for_all_spellings(text, same):
         ("noise:site=q,layer=1,seed=-5", "must not be negative"),
         ("noise:site=q,layer=1,units=1-5", "neither a slice"),
         ("noise:site=q,layer=1,units=::0", "neither a slice"),
+        ("noise:site=q,layer=1,units=٣:", "neither a slice"),
+        (f"skip:block={'9' * 5000}", "is not a whole number"),
+        (f"zero:block=1,units=0+{'9' * 5000}", "neither a slice"),
     ],
 )
 def test_what_is_wrong_is_said_when_the_text_is_read(text, message):
@@ -131,6 +139,18 @@ def test_head_2_of_k_in_gpt2_small_is_columns_896_to_960():
     np.testing.assert_array_equal(edit.spot.columns(GPT2), np.arange(896, 960))
 
 
+@given(slices)
+def test_the_one_text_of_a_slice_chooses_what_was_asked_for(text):
+    plain = Spot("mlp_post", 0, units=text).units
+    written = slice(None) if plain is None else slice(*(int(part) if part else None for part in plain.split(":")))
+    wanted = np.arange(3072)[slice(*map(int, text.split(":")))]
+    np.testing.assert_array_equal(np.arange(3072)[written], wanted)
+
+
+def test_a_negative_zero_is_zero():
+    assert str(parse_edit("scale:block=1,factor=-0").factor) == "0.0"
+
+
 def test_columns_of_units():
     assert parse_edit("zero:site=v,layer=0,head=1,units=0+63").spot.columns(GPT2).tolist() == [1536 + 64, 1536 + 127]
     np.testing.assert_array_equal(parse_edit("noise:site=mlp_post,layer=0,units=::2").spot.columns(GPT2), np.arange(0, 3072, 2))
@@ -156,6 +176,17 @@ def test_the_order_given_matters_only_at_one_spot(permuted):
     here = [Scale(Spot("q", 1), 2.0), Noise(Spot("q", 1))]
     assert in_order(here) == tuple(here)
     assert in_order(here[::-1]) == tuple(here[::-1])
+
+
+@given(st.permutations([Zero(Spot("z", 4, head)) for head in range(4)]))
+def test_edits_of_several_heads_are_one_run_in_whatever_order_they_are_typed(permuted):
+    assert [edit.spot.head for edit in in_order(permuted)] == [0, 1, 2, 3]
+
+
+def test_a_head_and_all_heads_keep_the_order_given():
+    one, all_heads, other = Scale(Spot("z", 4, 2), 2.0), Noise(Spot("z", 4)), Zero(Spot("z", 4, 1))
+    assert in_order([one, all_heads, other]) == (one, all_heads, other)
+    assert in_order([all_heads, one, other]) == (all_heads, other, one)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Variants against the NumPy oracle with the same edit, against their baseline, and what they record as proof."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -232,14 +234,15 @@ def test_noise_is_the_same_alone_and_in_a_batch(tmp_path, small_model, store, ba
         np.testing.assert_allclose(of_sentence[1, :, 1::2], alone[1, :, 1::2], rtol=1e-4, atol=1e-5)
 
 
-def test_noise_differs_by_seed_layer_and_sentence():
+def test_noise_differs_by_seed_spot_and_sentence():
     def draw(text, ids):
         return generator(parse_edit(text), ids).standard_normal(50)
 
-    base = "noise:site=mlp_post,layer={},seed={}"
-    one = draw(base.format(1, 0), [5, 6, 7])
-    np.testing.assert_array_equal(one, draw(base.format(1, 0), [5, 6, 7]))
-    others = [draw(base.format(2, 0), [5, 6, 7]), draw(base.format(1, 1), [5, 6, 7]), draw(base.format(1, 0), [56, 7])]
+    base = "noise:site=z,layer={},head={},units={},seed={}"
+    one = draw(base.format(1, 0, "::2", 0), [5, 6, 7])
+    np.testing.assert_array_equal(one, draw(base.format(1, 0, "::2", 0), [5, 6, 7]))
+    spots = [(2, 0, "::2", 0), (1, 1, "::2", 0), (1, 0, "1::2", 0), (1, 0, "::2", 1)]
+    others = [draw(base.format(*spot), [5, 6, 7]) for spot in spots] + [draw(base.format(1, 0, "::2", 0), [56, 7])]
     assert all(np.abs(np.corrcoef(one, other)[0, 1]) < 0.5 for other in others)
 
 
@@ -263,9 +266,10 @@ def test_an_edit_that_does_not_fire_is_an_error_and_stores_nothing(tmp_path, sma
     assert not list((variant.folder / "shards").iterdir())
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path, small_model):
-    with pytest.raises(StoreError, match="scale:block=1,factor=1e\\+39 makes values that are not finite"):
-        extract_variant(tmp_path / "store", small_model, TEXTS, ["scale:block=1,factor=1e39"], ("resid",))
+@pytest.mark.parametrize("edit", ["scale:block=1,factor=1e+39", "noise:block=1,mean=0,std=1e+39,seed=0"])
+def test_values_that_are_not_finite_are_refused(tmp_path, small_model, edit):
+    with pytest.raises(StoreError, match=re.escape(f"{edit} makes values that are not finite")):
+        extract_variant(tmp_path / "store", small_model, TEXTS, [edit], ("resid",))
 
 
 def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(tmp_path, small_model, monkeypatch):
@@ -278,6 +282,37 @@ def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(tmp_pat
     monkeypatch.setattr(GPT2MLP, "forward", lambda self, hidden: forward(self, hidden) * 1.1)
     with pytest.raises(StoreError, match=r"upstream of the edits, resid\[2\] differs from the baseline by"):
         extract_variant(tmp_path / "store", small_model, TEXTS, ["zero:site=k,layer=2"], ("resid",), **options)
+
+
+@pytest.mark.parametrize("name", ["several", "noise", "final norm"])
+def test_a_unit_that_is_cut_when_memory_runs_out_is_the_same(tmp_path, small_model, variant, monkeypatch, name):
+    """The first pass fails at its edit, the second at its second batch; nothing of them is counted or kept."""
+    calls, apply = [], Intervention.apply
+    last = EDITS[name][-1]
+
+    def failing(self, value, source=None):
+        if self.edit == parse_edit(last):
+            calls.append(len(value))
+            if len(calls) in (1, 3):
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return apply(self, value, source)
+
+    whole = variant(name)
+    extract_texts(tmp_path / "store", small_model, TEXTS, unit_tokens=120)
+    monkeypatch.setattr(Intervention, "apply", failing)
+    cut = extract_variant(tmp_path / "store", small_model, TEXTS, EDITS[name], unit_tokens=120)
+    assert calls[0] == calls[1] + calls[2] > 1
+    assert cut.commits[0].provenance["batches"] == 4
+    for one, other in zip(cut.commits, whole.commits, strict=True):
+        assert [(edit["fired"], edit["values"]) for edit in one.edits] == [
+            (edit["fired"], edit["values"]) for edit in other.edits
+        ]
+        assert one.upstream["compared"] == other.upstream["compared"]
+        assert one.shared == other.shared
+    ours, wanted = cut.dataset(check=True), whole.dataset()
+    for site in ALL_SITES:
+        scale = float(np.nanmax(np.abs(wanted[site])))
+        np.testing.assert_allclose(ours[site], wanted[site], rtol=0, atol=TOLERANCE * scale)
 
 
 def test_the_model_is_as_before_after_a_variant(small_model, store, baseline):

@@ -13,6 +13,7 @@ import xarray as xr
 
 from actlas.scripts.demo_grammar import sentences
 from actlas.scripts.train_demo_model import TrainingOptions
+from actlas.store import Store
 
 ENGLISH = Path(__file__).parents[2] / "pipeline" / "texts" / "english.txt"
 EDITS = (
@@ -103,6 +104,27 @@ def test_noise_far_outside_the_distribution_hurts_more_than_a_head(result):
     )
 
 
+def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
+    """The graph of a pass, which outgrows its numbers, does not grow with the sweep; what is found is the same."""
+    from actlas.analysis import downstream as module
+    from actlas.scripts.downstream import TOGETHER, downstream_study, find_variants
+
+    real, at_once = module.downstream, []
+
+    def counted(baseline, variants, *, include_first):
+        at_once.append(len(variants))
+        return real(baseline, variants, include_first=include_first)
+
+    monkeypatch.setattr(module, "downstream", counted)
+    runs = find_variants(Store(folder / "store"), ("english-demo.*",))
+    found, _ = downstream_study(runs, False, folder / "again")
+    assert sum(at_once) == len(runs) == result.sizes["edits"] > TOGETHER
+    assert max(at_once) == TOGETHER
+    last = real(runs[-1].baseline.dataset(), [module.Variant(runs[-1].name, "", 0, runs[-1].dataset())]).compute()
+    for name in set(found) & set(last):
+        np.testing.assert_array_equal(found[name].isel(variant=-1, missing_dims="ignore"), np.squeeze(last[name].values))
+
+
 def test_the_first_token_dwarfs_the_others(folder, result):
     done = call(
         folder, "downstream", "english-demo.scale-block-2-factor-0.5", "--store", "store", "--include-first-token", "--json"
@@ -157,4 +179,22 @@ def test_scan_without_a_sweep_says_how_to_make_one(folder):
     assert done.returncode == 0, done.stderr
     done = call(folder, "scan", "other-demo", "--store", "fresh")
     assert done.returncode == 2
-    assert 'actlas sweep other.txt --edit "skip:block=*"' in done.stderr
+    assert 'actlas sweep SENTENCES … --edit "skip:block=*"' in done.stderr
+
+
+def test_a_variant_without_the_residual_says_how_to_add_it(folder):
+    edit = ("--edit", "zero:site=k,layer=0")
+    call(folder, "extract", "other.txt", "--store", "bare", "--site", "nll", *edit, "--name", "mine")
+    done = call(folder, "downstream", "mine", "--store", "bare")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: run mine has no such site yet: unknown site 'resid'")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_scan_of_single_tokens_is_refused(folder):
+    (folder / "words.txt").write_text("A\nA\n")
+    call(folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:block=1", "--quiet")
+    done = call(folder, "scan", "words-demo", "--store", "words")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: run words-demo: every sentence has one token alone")
+    assert len(done.stderr.splitlines()) == 1

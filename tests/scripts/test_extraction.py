@@ -1,10 +1,15 @@
-"""Two extractions that begin at the same time: the first to make the run decides on its units and its labels."""
+"""Extractions one after the other, and two that begin at the same time: the first decides on the run's units and labels."""
+
+import os
+import signal
 
 import pytest
 
 from actlas.pipeline import extract
 from actlas.pipeline.plan import ExtractOptions
-from actlas.scripts.extraction import Request, carry_out, plan_request
+from actlas.scripts.extraction import Interrupted, Request, carry_out, plan_request
+from actlas.scripts.sweep import carry_out_sweep, variant_plans
+from actlas.store import Store
 from actlas.store.checking import verify
 from tests.small_model import TEXTS
 
@@ -50,3 +55,45 @@ def test_the_units_of_the_first_hold(overtaken, tmp_path):
 def test_the_labels_of_the_first_hold(overtaken, tmp_path):
     run = overtaken(write(tmp_path, "mine.csv", range(5)), write(tmp_path, "first.csv", range(1990, 1995)))
     assert all(run._read_labels(commit).columns["year"].min() >= 1990 for commit in run.commits)
+
+
+def sweep_of(small_model, tmp_path, *edits, **options):
+    source = write(tmp_path, "rows.csv", range(5))
+    options = ExtractOptions(("resid", "nll"), device="cpu", **options)
+    request = Request(source, tmp_path / "store", options, model=str(small_model))
+    plan = plan_request(request).plan
+    return request, plan, variant_plans(plan, edits)
+
+
+def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkeypatch):
+    request, _, _ = sweep_of(small_model, tmp_path)
+    alone = Request(request.sentences, request.store, ExtractOptions(("resid",), device="cpu"), model=request.model)
+    carry_out(alone, plan_request(alone).plan, quiet=True)
+    computed = []
+    real = extract.extract_with
+
+    def counted(model, plan, run, watch):
+        computed.append((plan.specification["edits"], *plan.missing[0][1]))
+        return real(model, plan, run, watch)
+
+    monkeypatch.setattr(extract, "extract_with", counted)
+    carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=0-1"), quiet=True)
+    assert computed == [([], "nll"), (["skip:block=0"], "resid", "nll"), (["skip:block=1"], "resid", "nll")]
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["baseline", "first variant"])
+def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(small_model, tmp_path, monkeypatch, after):
+    real, finished = extract.extract_with, []
+
+    def interrupted_late(model, plan, run, watch):
+        tally = real(model, plan, run, watch)
+        finished.append(run.id)
+        if len(finished) == after + 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return tally
+
+    monkeypatch.setattr(extract, "extract_with", interrupted_late)
+    with pytest.raises(Interrupted, match=f"{after} of 3 variants are stored"):
+        carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=*"), quiet=True)
+    assert len(finished) == after + 1
+    assert sum(not run.missing(["resid"]) for run in Store(tmp_path / "store").runs()) == after + 1

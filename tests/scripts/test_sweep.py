@@ -93,6 +93,23 @@ def test_extract_stores_several_edits_as_one_run(actlas, small_model, sentence_f
     assert json.loads(swapped.stdout)["edits"][0]["edit"] == "skip:block=0"
 
 
+def test_the_name_asked_for_is_the_variants_and_not_its_baselines(actlas, small_model, sentence_file, tmp_path):
+    options = ["--model", small_model, "--store", "store", "--site", "nll", "--edit", "skip:block=0", "--name", "her-model"]
+    done = actlas("extract", "her.txt", *options)
+    assert done.returncode == 0, done.stderr
+    run = Store(tmp_path / "store").run("her-model")
+    assert run.specification["edits"] == ["skip:block=0"]
+    assert Store(tmp_path / "store").run("her-model-2").id == run.baseline.id
+
+
+def test_a_long_name_of_the_baseline_leaves_room_for_the_edits(actlas, sweep, small_model, sentence_file, tmp_path):
+    options = ["--model", small_model, "--store", "store", "--site", "resid", "--unit-tokens", 60]
+    actlas("extract", "her.txt", *options, "--name", "x" * 100)
+    sweep("--edit", "skip:block=0-1")
+    assert [run.name.lstrip("x") for run in variants(tmp_path)] == [".skip-block-0", ".skip-block-1"]
+    assert all(len(run.name) <= 100 for run in variants(tmp_path))
+
+
 def test_a_dry_run_of_a_variant_names_the_baseline(actlas, small_model, sentence_file):
     done = actlas("extract", "her.txt", "--model", small_model, "--site", "q", "--edit", "skip:block=0", "--dry-run")
     assert "edits       skip:block=0" in done.stdout

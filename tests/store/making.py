@@ -12,7 +12,7 @@ from actlas.store import Run, Store
 from actlas.store.commit import publish, stem
 from actlas.store.labels import TOKEN_LABELS, Labels
 from actlas.store.leftovers import workspace
-from actlas.store.schema import NUMPY_VIEW, Commit, SiteLayout, Unit
+from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, Commit, SharedSite, SiteLayout, Unit
 from actlas.store.shard import ShardRecord, ShardWriter
 
 SIZES = {"depth": 4, "layer": 3, "head": 2, "d_head": 5, "d_model": 7}
@@ -24,6 +24,7 @@ DIMS = {
     "nll": ("token",),
 }
 DTYPES = {"resid": "float32", "q": "float16", "attn_out": "bfloat16", "final_norm": "float32", "nll": "float32"}
+FIRST = {"layer": 1, "depth": 2}  # where variants begin
 WORDS = ("her", "naïve", "日本", "Zürich's", "🙂", "x")
 
 
@@ -146,6 +147,40 @@ def make_run(path, content: Content, name: str | None = None, sites: Sequence[st
     run = begin_run(path, content, name, **specification)
     for unit in content.plan:
         write_unit(run, content, unit.number, sites or tuple(content.dtypes))
+    run.refresh()
+    return run
+
+
+def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] = FIRST) -> Run:
+    """Return a run that has the blocks of ``baseline`` before ``first`` and those of ``after`` from there on."""
+    store = Store(path)
+    run = store.add({**baseline.specification, "edits": ["skip:block=1"]}, {"created": "2026-01-02"}, after.plan)
+    for unit in after.plan:
+        own, shared = [], {}
+        for layout in layouts(after, unit, after.dtypes):
+            start = first.get(layout.dims[0], 0)
+            if start < layout.blocks or layout.dims[0] not in BLOCK_DIMS:
+                sizes = (layout.shape[0] - start, *layout.shape[1:]) if layout.dims[0] in BLOCK_DIMS else layout.shape
+                own.append(type(layout)(layout.site, layout.dims, sizes, layout.dtype, layout.description, start))
+            if start:
+                stored = baseline.pieces(unit, layout.site)[0].stored
+                shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
+        with workspace(run.folder) as work:
+            shard = work.folder / f"{stem(unit.number, after.dtypes)}-{work.token}.h5"
+            labels = after.labels.sentences(unit.first, unit.sentences)
+            writer = ShardWriter(shard, own, labels, {})
+            for layout in own:
+                values = after.values[layout.site]
+                for block in range(layout.blocks):
+                    of_block = values[layout.first + block] if layout.dims[0] in BLOCK_DIMS else values
+                    writer.write(
+                        layout.site, layout.first + block, unit.tokens, [narrowed(of_block[after.rows(unit)], layout.dtype)]
+                    )
+            record = writer.finish()
+            commit = Commit(
+                run.id, unit, shard.name, record.size, record.sites, record.labels, record.rest, {"by": "a test"}, shared=shared
+            )
+            assert publish(run.folder, shard, commit)
     run.refresh()
     return run
 

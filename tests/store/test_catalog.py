@@ -157,6 +157,13 @@ def test_the_nearest_run_and_what_it_differs_in(store):
     assert Store.create(store.path.parent / "empty").nearest(specification) is None
 
 
+def test_names_are_read_once_however_many_runs_there_are(store, monkeypatch):
+    calls, names = [], Store.names
+    monkeypatch.setattr(Store, "names", lambda self: calls.append(self) or names(self))
+    assert len(store.runs()) > 1
+    assert len(calls) == 1
+
+
 @given(one=specifications, other=specifications)
 def test_specifications_without_differences_are_the_same_run(one, other):
     assert (differences(one, other) == []) == (identity(one) == identity(other))

@@ -14,7 +14,8 @@ import xxhash
 from actlas.store import Store
 from actlas.store.checking import verify
 from actlas.store.schema import FORMAT_VERSION, canonical
-from tests.golden.remake import ADDED, DTYPES, FOLDER, NAME, SITES, golden
+from tests.golden.remake import ADDED, DTYPES, FOLDER, NAME, SITES, after, before, golden, packed
+from tests.store.making import FIRST
 
 READER = Path(__file__).parents[2] / "docs" / "examples" / "read_store.py"
 
@@ -59,11 +60,11 @@ def test_the_reader_in_the_docs_reads_what_we_read(path, dtype):
         read_site(path, NAME, "pattern")
 
 
-def test_the_reader_in_the_docs_is_a_program_of_thirty_lines_without_actlas(path):
+def test_the_reader_in_the_docs_is_a_program_of_a_page_without_actlas(path):
     done = subprocess.run([sys.executable, str(READER), str(path), NAME, "q"], capture_output=True, text=True, check=True)
     assert "float32 (3, 8, 2, 5)" in done.stdout
     code = [line for line in READER.read_text().splitlines() if line.strip()]
-    assert len(code) < 40
+    assert len(code) < 50
     assert not any("actlas" in line for line in code if "import" in line)
 
 
@@ -89,6 +90,32 @@ def test_what_the_docs_say_of_bytes_holds(path):
             end = site["offset"] + blocks * size
         rest.update(content[end:])
         assert rest.hexdigest() == commit["rest"]
+
+
+def test_golden_units_in_one_file_are_read_as_they_were_written():
+    path, content = FOLDER / "version-1-packed", packed()
+    run = Store(path).run(NAME)
+    assert len({commit.file for commit in run.commits}) == 1
+    assert [problem for checked in verify(run) for problem in checked.problems] == []
+    check_reading(path, run, content.values, content.labels.text)
+
+
+def test_a_golden_variant_is_read_as_it_was_written():
+    path, own, shared = FOLDER / "version-1-variant", after().values, before().values
+    run = Store(path).run(NAME)
+    assert [problem for checked in verify(run) for problem in checked.problems] == []
+    firsts = {"resid": FIRST["depth"], "q": FIRST["layer"], "nll": 0}
+    expected = {site: np.concatenate([shared[site][:first], own[site][first:]]) for site, first in firsts.items()}
+    check_reading(path, run, expected, after().labels.text)
+
+
+def check_reading(path, run, expected, texts):
+    read_site, dataset = runpy.run_path(str(READER))["read_site"], run.dataset()
+    for site, values in expected.items():
+        np.testing.assert_array_equal(dataset[site].values, values)
+        found, found_texts = read_site(path, NAME, site)
+        np.testing.assert_array_equal(found, values)
+        assert found_texts == list(texts)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"], indirect=False)

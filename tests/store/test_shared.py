@@ -1,5 +1,6 @@
 """Variants share the blocks before their first edit with their baseline; what is gone is never read as anything."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -10,54 +11,21 @@ from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Store
 from actlas.store.checking import verify
-from actlas.store.commit import publish, stem
-from actlas.store.leftovers import workspace
-from actlas.store.schema import BLOCK_DIMS, Commit, SharedSite
-from actlas.store.shard import ShardWriter
-from tests.store.making import Content, flip, layouts, make_run, narrowed, shards
-
-FIRST = {"layer": 1, "depth": 2}
-
-
-def make_variant(path, baseline, before: Content, after: Content, first=FIRST):
-    """Store a run that has the baseline's blocks before ``first`` and those of ``after`` from there on."""
-    store = Store(path)
-    run = store.add({**baseline.specification, "edits": ["skip:block=1"]}, {"created": "2026-01-02"}, after.plan)
-    for unit in after.plan:
-        own, shared = [], {}
-        for layout in layouts(after, unit, after.dtypes):
-            start = first.get(layout.dims[0], 0)
-            if start < layout.blocks or layout.dims[0] not in BLOCK_DIMS:
-                sizes = (layout.shape[0] - start, *layout.shape[1:]) if layout.dims[0] in BLOCK_DIMS else layout.shape
-                own.append(type(layout)(layout.site, layout.dims, sizes, layout.dtype, layout.description, start))
-            if start:
-                stored = baseline.pieces(unit, layout.site)[0].stored
-                shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
-        with workspace(run.folder) as work:
-            shard = work.folder / f"{stem(unit.number, after.dtypes)}-{work.token}.h5"
-            labels = after.labels.sentences(unit.first, unit.sentences)
-            writer = ShardWriter(shard, own, labels, {})
-            for layout in own:
-                values = after.values[layout.site]
-                for block in range(layout.blocks):
-                    of_block = values[layout.first + block] if layout.dims[0] in BLOCK_DIMS else values
-                    writer.write(
-                        layout.site, layout.first + block, unit.tokens, [narrowed(of_block[after.rows(unit)], layout.dtype)]
-                    )
-            record = writer.finish()
-            commit = Commit(
-                run.id, unit, shard.name, record.size, record.sites, record.labels, record.rest, {"by": "a test"}, shared=shared
-            )
-            assert publish(run.folder, shard, commit)
-    run.refresh()
-    return run
+from actlas.store.commit import read_commit
+from actlas.store.excerpt import Excerpt
+from actlas.store.export import export
+from actlas.store.exported import verify_export
+from actlas.store.packing import pack
+from actlas.store.repair import repair
+from actlas.store.schema import SharedSite, Unit, seal
+from tests.store.making import FIRST, Content, flip, make_run, make_variant, shards, write_unit
 
 
 @pytest.fixture
 def pair(tmp_path):
     before, after = Content(seed=1), Content(seed=2)
     baseline = make_run(tmp_path / "store", before, edits=[])
-    return baseline, make_variant(tmp_path / "store", baseline, before, after), before, after
+    return baseline, make_variant(tmp_path / "store", baseline, after), before, after
 
 
 def stored_bytes(run):
@@ -89,7 +57,7 @@ def test_a_variant_reads_its_baselines_blocks_and_then_its_own(pair, check):
 def test_any_number_of_blocks_can_be_shared(first, tmp_path_factory):
     path = tmp_path_factory.mktemp("shared") / "store"
     before, after = Content(seed=1), Content(seed=2)
-    variant = make_variant(path, make_run(path, before, edits=[]), before, after, first)
+    variant = make_variant(path, make_run(path, before, edits=[]), after, first)
     dataset = variant.dataset()
     for site in after.dtypes:
         np.testing.assert_array_equal(dataset[site].values, joined(before, after, site, first))
@@ -149,3 +117,64 @@ def test_a_baseline_with_other_values_is_not_taken_for_the_old_one(pair):
     again = Store(variant.folder.parent.parent).run(variant.id)
     with pytest.raises(DamagedStore, match="was made with other values of resid"):
         again.dataset(["resid"])
+
+
+def test_a_baseline_in_other_units_is_not_taken_for_an_unfinished_one(pair):
+    baseline, variant, before, _ = pair
+    shutil.rmtree(baseline.folder)
+    path = variant.folder.parent.parent
+    merged = (Unit(0, 0, sum(unit.sentences for unit in before.plan), sum(unit.tokens for unit in before.plan)),)
+    Store(path).add(baseline.specification, baseline.description, merged)
+    with pytest.raises(DamagedStore, match=r"was made in other units than its baseline .* has now: .* remove this run"):
+        Store(path).run(variant.id).dataset(["resid"])
+
+
+def test_a_baseline_that_lacks_the_site_says_how_to_add_it(pair):
+    baseline, variant, _, _ = pair
+    for commit in (baseline.folder / "commits").iterdir():
+        commit.unlink()
+    with pytest.raises(DamagedStore, match=r"needs resid of unit 0 of its baseline .* which lacks it"):
+        Store(variant.folder.parent.parent).run(variant.id).dataset(["resid"])
+
+
+@pytest.mark.parametrize("shared", [{}, {"resid": 1}, {"resid": 3}], ids=["none", "one less", "one more"])
+def test_a_commit_whose_blocks_do_not_follow_those_of_its_baseline_is_refused(pair, shared):
+    _, variant, _, _ = pair
+    path = min((variant.folder / "commits").iterdir())
+    commit = read_commit(path)
+    given = {site: SharedSite(commit.shared[site].run, ("0" * 16,) * count) for site, count in shared.items()}
+    others = {site: each for site, each in commit.shared.items() if site != "resid"}
+    path.chmod(0o644)
+    path.write_bytes(seal(dataclasses.replace(commit, shared=others | given).to_json()))
+    with pytest.raises(DamagedStore, match=r"resid from 2 on, behind \d blocks of the baseline"):
+        read_commit(path)
+
+
+def test_a_variant_is_packed_and_exported_like_any_run(pair, tmp_path):
+    baseline, variant, before, after = pair
+    assert pack(variant).after == pack(baseline).after == 1
+    exported, _ = export(variant, tmp_path / "variant.h5")
+    for run in (variant, exported):
+        dataset = run.dataset()
+        for site in after.dtypes:
+            np.testing.assert_array_equal(dataset[site].values, joined(before, after, site))
+    assert not [problem for checked in (*verify(variant), *verify_export(exported)) for problem in checked.problems]
+    part, _ = export(variant, tmp_path / "part.h5", Excerpt(sites=("resid", "q"), layers=(0, 2)))
+    np.testing.assert_array_equal(part.dataset()["q"], joined(before, after, "q")[[0, 2]])
+    np.testing.assert_array_equal(part.dataset()["resid"], joined(before, after, "resid"))
+
+
+def test_repair_leaves_a_variant_whose_own_blocks_are_sound(pair):
+    baseline, variant, before, after = pair
+    commit = baseline.commits[1]
+    flip(baseline.path(commit), commit.sites["resid"].offset)
+    kept = repair(variant, list(verify(variant)))
+    assert kept.dropped == ()
+    assert "what is wrong are blocks of its baseline" in kept.left[0]
+    assert [dropped.unit for dropped in repair(baseline, list(verify(baseline))).dropped] == [1]
+    write_unit(baseline, before, 1, tuple(before.dtypes))
+    variant.refresh()
+    np.testing.assert_array_equal(variant.dataset()["resid"], joined(before, after, "resid"))
+    own = variant.commits[2]
+    flip(variant.path(own), own.sites["resid"].offset)
+    assert [dropped.sites for dropped in repair(variant, list(verify(variant))).dropped] == [tuple(sorted(after.dtypes))]
