@@ -1,7 +1,6 @@
 """Any order of what people and crashes do to a store, against a model of it held in dicts.
 
-A further housekeeping command is one more ``@rule`` that does it to the store and to ``runs`` or ``names``; the invariants hold
-for all of them.
+Each rule does one thing to the store and to ``runs`` or ``names``; the invariants hold after all of them.
 """
 
 import shutil
@@ -13,15 +12,21 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actlas.store import DamagedStore, IncompleteRun, Run, Store, UsageError
 from actlas.store.checking import verify
 from actlas.store.commit import SUFFIX, publish, stem
 from actlas.store.durable import publish_file
+from actlas.store.export import export
+from actlas.store.housekeeping import collect, remove, rename
 from actlas.store.leftovers import Workspace, sweep, workspace
+from actlas.store.packing import pack
+from actlas.store.repair import repair
+from actlas.store.schema import Commit
 from tests.store.making import Content, begin_run, fill, flip, open_shard, write_unit
 
+RUN = st.integers(0, 2)  # chooses one of the runs
 NAMES = st.sampled_from(["her", "his", "a.b", "x_1"])
 SITES = st.lists(st.sampled_from(["resid", "q", "attn_out", "nll"]), min_size=1, max_size=3, unique=True).map(sorted).map(tuple)
 
@@ -44,8 +49,6 @@ class Model:
 class StoreMachine(RuleBasedStateMachine):
     """Runs are told apart by their seed; every one has content of its own."""
 
-    run_ids = Bundle("run_ids")
-
     @initialize()
     def make(self) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="actlas-stateful-"))
@@ -60,26 +63,35 @@ class StoreMachine(RuleBasedStateMachine):
     def run_of(self, run_id: str) -> Run:
         return self.store.run(run_id)
 
-    @rule(target=run_ids, seed=st.integers(0, 2))
-    def begin(self, seed: int) -> str:
-        """Plan a run, or the same again: that changes nothing."""
+    def pick(self, number: int) -> str:
+        """Return the id of one of the runs."""
+        return sorted(self.runs)[number % len(self.runs)]
+
+    @rule(seed=st.integers(0, 2))
+    def begin(self, seed: int) -> None:
+        """Plan a run, or the same again: that changes nothing. One that was removed begins anew."""
         content = Content(seed=seed)
         run = begin_run(self.path, content, seed=seed)
         self.runs.setdefault(run.id, Model(content))
-        return run.id
 
-    @rule(run_id=run_ids, sites=SITES, unit=st.integers(0, 2))
-    def write(self, run_id: str, sites: tuple[str, ...], unit: int) -> None:
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN, sites=SITES, unit=st.integers(0, 2))
+    def write(self, number: int, sites: tuple[str, ...], unit: int) -> None:
         """Extract sites of a unit; what another writer has committed already stays as it is."""
+        run_id = self.pick(number)
+        run = self.run_of(run_id)
         model = self.runs[run_id]
-        first = write_unit(self.run_of(run_id), model.content, unit, sites)
+        first = write_unit(run, model.content, unit, sites)
         assert first == ((unit, sites) not in model.commits)
         model.commits.add((unit, sites))
 
-    @rule(run_id=run_ids, sites=SITES)
-    def resume(self, run_id: str, sites: tuple[str, ...]) -> None:
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN, sites=SITES)
+    def resume(self, number: int, sites: tuple[str, ...]) -> None:
         """Extract what is missing, as the command does: for each unit the sites it lacks."""
-        model, run = self.runs[run_id], self.run_of(run_id)
+        run_id = self.pick(number)
+        run = self.run_of(run_id)
+        model = self.runs[run_id]
         for unit, lacking in run.missing(sites):
             assert not model.held(unit.number) & set(lacking)
             assert write_unit(run, model.content, unit.number, lacking)
@@ -87,9 +99,11 @@ class StoreMachine(RuleBasedStateMachine):
         run.refresh()
         assert run.missing(sites) == []
 
-    @rule(run_id=run_ids, sites=SITES, unit=st.integers(0, 2), step=st.sampled_from(["empty", "part", "whole", "linked"]))
-    def killed(self, run_id: str, sites: tuple[str, ...], unit: int, step: str) -> None:
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN, sites=SITES, unit=st.integers(0, 2), step=st.sampled_from(["empty", "part", "whole", "linked"]))
+    def killed(self, number: int, sites: tuple[str, ...], unit: int, step: str) -> None:
         """Write as far as ``step`` and leave everything where it is, as a process does that is killed: its lock is free."""
+        run_id = self.pick(number)
         run, model = self.run_of(run_id), self.runs[run_id]
         with workspace(run.folder) as work:
             folder = self.scratch / "killed"
@@ -107,15 +121,19 @@ class StoreMachine(RuleBasedStateMachine):
             writer.drop()
         folder.rename(work.folder)
 
-    @rule(run_id=run_ids)
-    def sweep(self, run_id: str) -> None:
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN)
+    def sweep(self, number: int) -> None:
         """Remove what dead writers left."""
+        run_id = self.pick(number)
         sweep(self.run_of(run_id).folder)
         assert self.leftovers(run_id) == []
 
-    @rule(run_id=run_ids, sites=SITES, unit=st.integers(0, 2))
-    def write_while_another_writes(self, run_id: str, sites: tuple[str, ...], unit: int) -> None:
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN, sites=SITES, unit=st.integers(0, 2))
+    def write_while_another_writes(self, number: int, sites: tuple[str, ...], unit: int) -> None:
         """Two writers with the same work: the first to commit wins, the other leaves nothing."""
+        run_id = self.pick(number)
         run, model = self.run_of(run_id), self.runs[run_id]
         with workspace(run.folder) as slow:
             path, commit = self.finished(run, model, slow, sites, unit)
@@ -124,9 +142,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert not publish(run.folder, path, commit)
         model.commits.add((unit, sites))
 
-    @rule(run_id=run_ids, name=NAMES)
-    def name(self, run_id: str, name: str) -> None:
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN, name=NAMES)
+    def name(self, number: int, name: str) -> None:
         """Give a further name; another run's is refused."""
+        run_id = self.pick(number)
         run = self.run_of(run_id)
         if self.names.get(name, run_id) != run_id:
             with pytest.raises(UsageError, match="choose another name"):
@@ -143,7 +163,7 @@ class StoreMachine(RuleBasedStateMachine):
         run = self.run_of(run_id)
         commit = data.draw(st.sampled_from(run.commits))
         site = data.draw(st.sampled_from(sorted(commit.sites)))
-        place = commit.sites[site].offset + data.draw(st.integers(0, commit.sites[site].layout.nbytes - 1))
+        place = self.place(data, commit, site)
         flip(run.path(commit), place)
         assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [True]
         if site in run.sites and run._of_unit[commit.unit.number][0] is commit:
@@ -151,6 +171,72 @@ class StoreMachine(RuleBasedStateMachine):
                 run.dataset([site])[site].compute()
         flip(run.path(commit), place)
         run.path(commit).chmod(0o444)
+
+    @precondition(lambda self: any(model.commits for model in self.runs.values()))
+    @rule(data=st.data())
+    def damage_and_repair(self, data: st.DataObject) -> None:
+        """Flip a bit of a committed shard and drop what is damaged: one commit, the others stay."""
+        run_id = data.draw(st.sampled_from(sorted(run_id for run_id, model in self.runs.items() if model.commits)))
+        run = self.run_of(run_id)
+        commit = data.draw(st.sampled_from(run.commits))
+        site = data.draw(st.sampled_from(sorted(commit.sites)))
+        flip(run.path(commit), self.place(data, commit, site))
+        done = repair(run, list(verify(run)))
+        assert done.left == ()
+        assert [(item.unit, item.sites) for item in done.dropped] == [(commit.unit.number, tuple(sorted(commit.sites)))]
+        self.runs[run_id].commits.remove((commit.unit.number, tuple(sorted(commit.sites))))
+
+    @precondition(lambda self: self.names)
+    @rule(number=st.integers(0, 3), new=NAMES)
+    def rename(self, number: int, new: str) -> None:
+        """Call a run otherwise; a name of another run is refused."""
+        name = sorted(self.names)[number % len(self.names)]
+        run_id = self.names[name]
+        if self.names.get(new, run_id) != run_id:
+            with pytest.raises(UsageError, match="choose another name"):
+                rename(self.store, name, new)
+            return
+        rename(self.store, name, new)
+        del self.names[name]
+        self.names[new] = run_id
+
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN)
+    def remove(self, number: int) -> None:
+        """Remove a run with all its names."""
+        run_id = self.pick(number)
+        assert sorted(remove(self.store, run_id)) == sorted(n for n, target in self.names.items() if target == run_id)
+        del self.runs[run_id]
+        self.names = {name: target for name, target in self.names.items() if target != run_id}
+
+    @rule()
+    def collect(self) -> None:
+        """Sweep the whole store; a second time there is nothing left."""
+        assert collect(self.store).problems == ()
+        assert collect(self.store).leftovers == ()
+
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN)
+    def pack(self, number: int) -> None:
+        """Join what can be joined; the invariants see the same run."""
+        run_id = self.pick(number)
+        pack(self.run_of(run_id))
+
+    @precondition(lambda self: self.runs)
+    @rule(number=RUN)
+    def export(self, number: int) -> None:
+        """Export what is complete: the file reads as the run does."""
+        run_id = self.pick(number)
+        run, model = self.run_of(run_id), self.runs[run_id]
+        if not model.complete:
+            with pytest.raises((UsageError, IncompleteRun)):
+                export(run, self.scratch / "out.h5")
+            return
+        exported, new = export(run, self.scratch / "out.h5")
+        assert new
+        for site in model.complete:
+            np.testing.assert_array_equal(exported.dataset()[site].values, model.content.values[site])
+        exported.file.unlink()
 
     @rule()
     def move(self) -> None:
@@ -188,12 +274,16 @@ class StoreMachine(RuleBasedStateMachine):
                     run.dataset()
 
     def finished(self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int) -> tuple[Path, object]:
-        from actlas.store.schema import Commit
-
         path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
         planned = model.content.plan[unit]
         record = fill(open_shard(path, model.content, planned, sites), model.content, planned, sites)
         return path, Commit(run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {})
+
+    def place(self, data: st.DataObject, commit: Commit, site: str) -> int:
+        """Draw the place of a byte of a site, which may lie in a file of several units."""
+        stored = commit.sites[site]
+        block = data.draw(st.integers(0, stored.layout.blocks - 1))
+        return stored.place(block) + data.draw(st.integers(0, stored.layout.block_bytes - 1))
 
     def problems(self, run: Run) -> list[str]:
         return [problem for checked in verify(run) for problem in checked.problems]
@@ -204,5 +294,5 @@ class StoreMachine(RuleBasedStateMachine):
         return [*(folder / "tmp").iterdir(), *(path for path in (folder / "shards").iterdir() if path.name not in committed)]
 
 
-StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestStore = StoreMachine.TestCase
