@@ -26,7 +26,7 @@ TOGETHER = 4  # variants that are compared in one pass over the baseline
 @click.command("downstream")
 @click.argument("references", metavar="VARIANT…", nargs=-1, required=True)
 @store_option
-@click.option("--include-first-token", is_flag=True, help="Count the first token of each sentence, which dwarfs all others.")
+@click.option("--include-first-token", is_flag=True, help="Count first tokens, which dwarf all others in GPT-2.")
 @output_options
 @json_option
 def command(references: tuple[str, ...], store_path: Path, include_first_token: bool, out: Path | None, as_json: bool) -> None:

@@ -122,7 +122,8 @@ class Extraction:
             return self._named(Store(self._request.store), plan.run, plan), None
         store = Store.create(self._request.store)
         if plan.baseline and plan.baseline.missing:
-            self.carry_out(_anew(plan.baseline, store), quiet=quiet)
+            _, made = self.carry_out(_anew(plan.baseline, store), quiet=quiet)
+            self._loaded = made.seconds["load"] if made else self._loaded  # the model was loaded for this plan
         run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan)), plan)
         plan = _anew(plan, store)
         if not plan.missing:

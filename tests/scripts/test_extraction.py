@@ -81,6 +81,13 @@ def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkey
     assert computed == [([], "nll"), (["skip:block=0"], "resid", "nll"), (["skip:block=1"], "resid", "nll")]
 
 
+def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(small_model, tmp_path):
+    _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:block=1")
+    request = Request(str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model))
+    _, tally = carry_out(request, plan, quiet=True)
+    assert tally.seconds["load"] > 0
+
+
 @pytest.mark.parametrize("after", [0, 1], ids=["baseline", "first variant"])
 def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(small_model, tmp_path, monkeypatch, after):
     real, finished = extract.extract_with, []
