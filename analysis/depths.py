@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.streaming import Floats, by_token
 
 #: share of a row's sum of squares below which its centred sum is not the difference of two sums any more
 SURE = 0.01
+
+
+def stored_blocks(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where the input of each block lies whose output lies behind it, and the numbers of these blocks.
+
+    resid: (depth, …). All blocks of the model, 0 … L − 1, but in an excerpt, which may leave depths out.
+    """
+    depth = resid["depth"].values if "depth" in resid.coords else np.arange(resid.sizes["depth"])
+    lower = np.flatnonzero(np.diff(depth) == 1)
+    return lower, depth[lower].astype(np.int64)
 
 
 def step_norms(resid: xr.DataArray) -> xr.DataArray:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.depths import stored_blocks
 from actlas.analysis.moments import FIELDS, correlation, merged, moments
 from actlas.analysis.streaming import MERGED, Floats, Indices, by_place, tiles
 from actlas.analysis.tokens import FIRST_POSITION
@@ -76,8 +77,8 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     take part; its cut is the least that does, to a sixteenth of itself. Source: study 2.
     """
     takes_part = np.ones(resid.sizes["token"], dtype=bool) if mask.first_token else resid["position"].values != FIRST_POSITION
-    plain = resid.drop_vars(list(resid.coords)).rename(depth="pair")
-    below, above = plain.isel(pair=slice(None, -1)), plain.isel(pair=slice(1, None))
+    plain, (lower, pairs) = resid.drop_vars(list(resid.coords)).rename(depth="pair"), stored_blocks(resid)
+    below, above = plain.isel(pair=lower), plain.isel(pair=lower + 1)
     levels = len(mask.cuts)
     kernel = partial(_kernel, mask=mask, takes_part=takes_part)
     found = by_place(kernel, partial(_merge, levels=levels), len(FIELDS) * levels, below, above)
@@ -100,7 +101,7 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     result = xr.Dataset({name: numbers.isel(number=number) for number, name in enumerate(names)})
     for name, meaning in names.items():
         result[name].attrs["long_name"] = meaning
-    return result.assign_coords(pair=np.arange(below.sizes["pair"]))
+    return result.assign_coords(pair=pairs)
 
 
 def _kernel(

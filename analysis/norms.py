@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.depths import spread
+from actlas.analysis.depths import spread, stored_blocks
 from actlas.analysis.groups import Groups
 from actlas.analysis.streaming import Floats, by_token
 
@@ -44,7 +44,9 @@ def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
     """
     sites = [site for site in VECTOR_SITES if site in dataset]
     writers = {writer: site for writer, site in WRITERS.items() if "resid" in sites and site in sites}
-    variables = _stream(dataset["resid"], [dataset[site] for site in writers.values()], groups) if "resid" in sites else {}
+    variables = (
+        _stream_and_writers(dataset["resid"], [dataset[site] for site in writers.values()], groups) if "resid" in sites else {}
+    )
     result = xr.Dataset({"tokens": ("group", [len(tokens) for tokens in groups.values()])}, {"group": list(groups)})
     result = result.assign(variables).assign_coords(statistic=list(STATISTICS))
     for site in sites:
@@ -57,9 +59,8 @@ def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
     for name, meaning in MEANINGS.items():
         if name in result:
             result[name].attrs["long_name"] = meaning
-    for dim in {"layer", "depth"} & set(result.dims):
-        result = result.assign_coords({dim: np.arange(result.sizes[dim])})
-    return result
+    places = {dim: dataset[dim].values for dim in ("layer", "depth") if dim in dataset.coords and dim in result.dims}
+    return result.assign_coords({dim: np.arange(result.sizes[dim]) for dim in {"layer", "depth"} & set(result.dims)} | places)
 
 
 def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
@@ -68,14 +69,31 @@ def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
     return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
 
 
-def _stream(resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups) -> dict[str, xr.DataArray]:
-    """Return norms, spread and steps of the stream, norms and shares of what writers write: from one visit to a block."""
+def _stream_and_writers(resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups) -> dict[str, xr.DataArray]:
+    """Return what ``_stream`` does, also of an excerpt whose depths are consecutive where it has no layer between them."""
+    lower, blocks = stored_blocks(resid)
+    layers = outs[0]["layer"].values if outs and "layer" in outs[0].coords else blocks
+    if np.array_equal(blocks, layers):
+        return _stream(resid, lower, outs, groups)
+    shared = _stream(resid, lower[np.isin(blocks, layers)], outs, groups)
+    return {name: array for name, array in shared.items() if "layer" in array.dims} | _stream(resid, lower, (), groups)
+
+
+def _stream(
+    resid: xr.DataArray, lower: npt.NDArray[np.int64], outs: Sequence[xr.DataArray], groups: Groups
+) -> dict[str, xr.DataArray]:
+    """Return norms, spread and steps of the stream, norms and shares of what writers write: from one visit to a block.
+
+    lower: where the inputs of blocks lie whose outputs lie behind them.
+    """
     reduce, statistics = partial(_stream_numbers, width=resid.sizes["d_model"]), len(STATISTICS)
     count = (statistics + 1) * (1 + len(outs)) + 1
-    after, before = resid.isel(depth=slice(1, None)), resid.isel(depth=slice(None, -1))
+    after, before = resid.isel(depth=lower + 1), resid.isel(depth=lower)
+    first = np.setdiff1d(np.arange(resid.sizes["depth"]), lower + 1)  # no step leads there
     blocks = _in_groups(reduce, count, by_token(_stream_rows, 4 + 2 * len(outs), after, before, *outs), groups)
-    start = _in_groups(reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=slice(1))), groups)
+    start = _in_groups(reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=first)), groups)
     depths = xr.concat([start, blocks.isel(number=slice(statistics + 2))], "depth")
+    depths = depths.isel(depth=np.argsort(np.concatenate([first, lower + 1])))
     variables = {
         "norm_resid": depths.isel(number=slice(statistics)).rename(number="statistic"),
         "std": depths.isel(number=statistics),
@@ -83,8 +101,8 @@ def _stream(resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups) -
     }
     shares = []
     for index, out in enumerate(outs):
-        first = statistics + 2 + index * (statistics + 1)
-        of_writer = blocks.rename(depth="layer").isel(number=slice(first, first + statistics + 1))
+        begin = statistics + 2 + index * (statistics + 1)
+        of_writer = blocks.rename(depth="layer").isel(number=slice(begin, begin + statistics + 1))
         variables[f"norm_{out.name}"] = of_writer.isel(number=slice(statistics)).rename(number="statistic")
         shares.append(of_writer.isel(number=statistics))
     if shares:

@@ -33,7 +33,7 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     kernel, merge = partial(_candidates, apart=apart, count=count), partial(_merged, count=count)
     found = by_place(kernel, merge, 2 * count * len(FIELDS), resid)
     ranked = xr.apply_ufunc(
-        partial(_ranked, count=count),
+        partial(_ranked, count=count, depths=resid["depth"].values if "depth" in resid.coords else np.arange(len(resid))),
         found.chunk({"depth": -1}),
         input_core_dims=[["depth", "quantity"]],
         output_core_dims=[["part", "rank", "field"]],
@@ -84,10 +84,10 @@ def _top(candidates: Floats, count: int) -> Floats:
     return np.concatenate([kept, np.tile((np.nan, *[-1.0] * (candidates.shape[1] - 1)), (count - len(kept), 1))])
 
 
-def _ranked(found: Floats, count: int) -> Floats:
-    """Return (group, rank, field) of all depths (depth, quantity): value, dimension, depth, token."""
+def _ranked(found: Floats, count: int, depths: Indices) -> Floats:
+    """Return (group, rank, field) of all ``depths`` (depth, quantity): value, dimension, depth, token."""
     candidates = found.reshape(len(found), 2, count, len(FIELDS))
-    depth = np.broadcast_to(np.arange(len(found))[:, None, None, None], (*candidates.shape[:-1], 1))
+    depth = np.broadcast_to(depths[:, None, None, None], (*candidates.shape[:-1], 1))
     with_depth = np.concatenate([candidates[..., :2], depth, candidates[..., 2:]], axis=-1)
     return np.stack([_top(with_depth[:, group].reshape(-1, len(FIELDS) + 1), count) for group in range(2)])
 

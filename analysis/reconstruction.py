@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.depths import stored_blocks
 from actlas.analysis.moments import correlation, merged, moments_of_all
 from actlas.analysis.streaming import Floats, Indices, by_place, tiles
 from actlas.store.errors import UsageError
@@ -22,7 +23,7 @@ MARGIN = 2.0  # of the bound, whose terms are themselves rounded
 
 #: the sums that are looked at: the whole block, and its two halves where ``resid_mid`` is stored
 WHOLE, ATTENTION, MLP = "block", "attention half", "MLP half"
-EDITED_BLOCK = re.compile(r"(?:skip|scale):(?:[^:]*,)?block=(\d+)(?:,[^:]*)?")
+EDITED_BLOCK = re.compile(r"(?:skip|scale|zero|noise):(?:[^:]*,)?block=(\d+)(?:,[^:]*)?")
 
 #: the numbers of a block of a run
 MEASURES = ("error", "output", "max_abs_error", "rounding", "error_token", "error_dimension")
@@ -67,17 +68,20 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     of both halves too. Returns (sum, layer): ``max_abs_error``; ``relative_error``, Frobenius, of the output; ``correlation``,
     Pearson's r of output and sum; ``rounding``, the largest error of a number as a multiple of what ``precision`` may
     round at that place, so that the sum holds where it is at most 1; and where that is, ``error_token`` (of the run) and
-    ``error_dimension``. Source: study 2.
+    ``error_dimension``. Of an excerpt, the blocks that have input, output and both parts. Source: study 2.
     """
-    before = _blocks(dataset["resid"].isel(depth=slice(None, -1)))
-    after = _blocks(dataset["resid"].isel(depth=slice(1, None)))
-    attention, mlp = _blocks(dataset["attn_out"]), _blocks(dataset["mlp_out"])
+    lower, blocks = stored_blocks(dataset["resid"])
+    stored = dataset["layer"].values if "layer" in dataset.coords else np.arange(dataset.sizes["layer"])
+    layers, at, where = np.intersect1d(blocks, stored, return_indices=True)
+    before = _blocks(dataset["resid"].isel(depth=lower[at]))
+    after = _blocks(dataset["resid"].isel(depth=lower[at] + 1))
+    attention, mlp = (_blocks(dataset[site].isel(layer=where)) for site in ("attn_out", "mlp_out"))
     sums: dict[str, tuple[xr.DataArray, ...]] = {WHOLE: (after, before, attention, mlp)}
     if "resid_mid" in dataset:
-        middle = _blocks(dataset["resid_mid"])
+        middle = _blocks(dataset["resid_mid"].isel(layer=where))
         sums |= {ATTENTION: (middle, before, attention), MLP: (after, middle, mlp)}
     parts = [_measures(arrays, precision) for arrays in sums.values()]
-    result = xr.concat(parts, xr.Variable("sum", list(sums))).assign_coords(layer=np.arange(before.sizes["layer"]))
+    result = xr.concat(parts, xr.Variable("sum", list(sums))).assign_coords(layer=layers)
     result["max_abs_error"].attrs["long_name"] = "largest |output - sum of its parts|"
     result["relative_error"].attrs["long_name"] = "Frobenius norm of output - sum, relative to that of the output"
     result["correlation"].attrs["long_name"] = "Pearson's r of output and sum over tokens and dimensions"
@@ -96,8 +100,9 @@ def edited_blocks(edits: Sequence[str]) -> list[int]:
 def broken(result: xr.Dataset, edited: Sequence[int] = ()) -> list[tuple[str, int]]:
     """Return the sums that do not hold, as (sum, block), of computed results of ``reconstruction``; edited blocks left out."""
     holds = result["rounding"].transpose("sum", "layer").values <= 1  # of NaN: False
-    names = [str(name) for name in result["sum"].values]
-    return [(names[number], int(layer)) for number, layer in np.argwhere(~holds) if layer not in edited]
+    names, layers = [str(name) for name in result["sum"].values], result["layer"].values
+    found = [(names[number], int(layers[place])) for number, place in np.argwhere(~holds)]
+    return [(name, layer) for name, layer in found if layer not in edited]
 
 
 def _blocks(array: xr.DataArray) -> xr.DataArray:

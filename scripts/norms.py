@@ -118,8 +118,9 @@ def norms_table(result: xr.Dataset) -> str:
         numbers += [of_later[name].isel(depth=depth) for name in ("step", "std")]
         cells = [_number(number) for number in numbers]
         for writer in _writers(result):
-            cells.append(_number(of_later["share"].sel(writer=writer).isel(layer=depth - 1)) if depth else "-")
-        rows.append([str(depth), *cells])
+            shares, block = of_later["share"].sel(writer=writer), int(result["depth"][depth]) - 1
+            cells.append(_number(shares.sel(layer=block)) if block in shares["layer"] else "-")
+        rows.append([str(int(result["depth"][depth])), *cells])
     title = "residual stream: norm of first tokens (median); norm, step ‖h[d] − h[d−1]‖, std and shares of later tokens"
     return f"{title}\n{table(header, rows)}"
 

@@ -37,10 +37,12 @@ MOST_ENTRIES = 1 << 21  # of a pair that are drawn
 )
 @click.option("--threshold", type=float, help="Keep entries with a smaller |value| than this, instead of a quantile.")
 @click.option("--exclude-first-token", is_flag=True, help="Leave the first token of each sentence out of the correlation.")
+@click.option("--unchecked", is_flag=True, help="Do not compare checksums: to see what altered numbers do, and where they are.")
 @output_options
 @json_option
 def command(
     run: Run,
+    unchecked: bool,
     pair: str | None,
     quantile: float | None,
     threshold: float | None,
@@ -58,7 +60,7 @@ def command(
     if quantile is None and threshold is None:
         quantile = 0.99
     mask = Mask(quantile, threshold, first_token=not exclude_first_token)
-    result, output, edited = reconstruction_study(run, mask, parse_pair(pair, run), out)
+    result, output, edited = reconstruction_study(run, mask, parse_pair(pair, run), out, check=not unchecked)
     wrong, verdict = verdict_line(result, run, edited)
     if as_json:
         numbers = {name: _record(result, name) for name in ("max_abs_error", "relative_error", "correlation", "rounding")}
@@ -70,13 +72,21 @@ def command(
     sys.exit(1 if wrong else 0)
 
 
-def reconstruction_study(run: Run, mask: Mask, pair: int | None, out: Path | None) -> tuple[xr.Dataset, Output, list[int]]:
+def reconstruction_study(
+    run: Run, mask: Mask, pair: int | None, out: Path | None, *, check: bool = True
+) -> tuple[xr.Dataset, Output, list[int]]:
     """Compute sums and correlations, write result and figures; return the result, what was written, the edited blocks."""
     from actlas.analysis import plots
+    from actlas.analysis.depths import stored_blocks
     from actlas.analysis.laminar import laminar_correlation
     from actlas.analysis.reconstruction import Precision, edited_blocks, reconstruction
 
-    dataset = run.dataset((*NEEDED, *(site for site in ("resid_mid",) if site in run.sites)))
+    dataset = run.dataset((*NEEDED, *(site for site in ("resid_mid",) if site in run.sites)), check=check)
+    known = stored_blocks(dataset["resid"])[1].tolist()
+    if pair is not None and pair not in known:
+        raise UsageError(
+            f"--pair {pair},{pair + 1}: run {run.name} has not both; the lower may be {', '.join(map(str, known))}"
+        )
     numerics, edited = run.specification["numerics"], edited_blocks(run.specification["edits"])
     sums = reconstruction(dataset, Precision(numerics["dtype"], numerics["stored_dtype"]))
     built = sums.merge(laminar_correlation(dataset["resid"], mask), join="exact")
@@ -108,7 +118,7 @@ def pair_entries(resid: xr.DataArray, pair: int, mask: Mask) -> tuple[np.ndarray
     """Return the entries of depth ``pair`` and the next that take part, flat, of at most about MOST_ENTRIES; and a note."""
     tokens = np.arange(resid.sizes["token"]) if mask.first_token else np.flatnonzero(resid["position"].values > 0)
     step = max(1, -(-len(tokens) * resid.sizes["d_model"] // MOST_ENTRIES))
-    drawn = resid.isel(depth=[pair, pair + 1], token=tokens[::step]).values.astype(np.float64)
+    drawn = resid.sel(depth=[pair, pair + 1]).isel(token=tokens[::step]).values.astype(np.float64)
     note = "every entry (token, dimension)" if step == 1 else f"entries of every {step}th token"
     return drawn[0].ravel(), drawn[1].ravel(), note + ("" if mask.first_token else " but first ones")
 
@@ -121,7 +131,7 @@ def verdict_line(result: xr.Dataset, run: Run, edited: list[int]) -> tuple[bool,
     precision = str(Precision(numerics["dtype"], numerics["stored_dtype"]))
     layers = result.sizes["layer"]
     left_out = f" (output edited, not judged: block {', '.join(map(str, edited))})" if edited else ""
-    judged = result.isel(layer=[layer for layer in range(layers) if layer not in edited])
+    judged = result.sel(layer=[layer for layer in result["layer"].values if layer not in edited])
     if not judged.sizes["layer"]:
         return False, f"not judged: the output of every block was edited{left_out}"
     if not wrong:
@@ -151,10 +161,11 @@ def reconstruction_table(result: xr.Dataset, edited: list[int]) -> str:
     step = max(1, -(-layers // SHOWN))
     bad = {int(layer) for layer in result["layer"].values if not bool((result["rounding"].sel(layer=layer) <= 1).all())}
     rows = []
-    for layer in sorted({*range(0, layers, step), layers - 1, *sorted(bad)[:SHOWN]}):
-        whole = result.sel(sum="block").isel(layer=layer)
+    numbers = result["layer"].values.tolist()
+    for layer in sorted({*numbers[::step], numbers[-1], *sorted(bad)[:SHOWN]}):
+        whole = result.sel(sum="block", layer=layer)
         cells = [f"{float(whole[name]):.3g}" for name in ("max_abs_error", "relative_error", "rounding")]
-        r = [f"{float(result[name].isel(pair=layer)):.4f}" for name in ("laminar_correlation", "unmasked_correlation")]
+        r = [f"{float(result[name].sel(pair=layer)):.4f}" for name in ("laminar_correlation", "unmasked_correlation")]
         state = "edited" if layer in edited else "NOT its sum" if layer in bad else "holds"
         rows.append([str(layer), *cells, f"{float(whole['correlation']):.6f}", state, *r])
     header = ["block", "max |error|", "relative", "of rounding", "r of sum", "verdict", "r of depths", "unmasked"]

@@ -22,7 +22,7 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
         assert json.loads(result.attrs["options"]) == {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
         assert float(result["relative_error"].max()) < 1e-5
         assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout
-    record = json.loads(actlas("reconstruct", "it", "--store", "store", "--json").stdout)
+    record = json.loads(actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout)
     assert record["holds"]
     assert (len(record["relative_error"]["block"]), len(record["laminar_correlation"])) == (3, 3)
 
@@ -41,7 +41,9 @@ def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store)
     path.write_bytes(content)
     verified = actlas("verify", "it", "--store", "store")
     assert (verified.returncode, "attn_out[layer 2] was altered" in verified.stderr) == (1, True)
-    done = actlas("reconstruct", "it", "--store", "store")
+    refused = actlas("reconstruct", "it", "--store", "store")
+    assert (refused.returncode, f"{path.name}: attn_out[2] was altered" in refused.stderr) == (1, True)
+    done = actlas("reconstruct", "it", "--store", "store", "--unchecked")
     assert done.returncode == 1
     labels = run.labels
     where = (
@@ -50,7 +52,7 @@ def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store)
     )
     assert "DOES NOT HOLD at 1 of 3 blocks" in done.stdout
     assert where in done.stdout
-    assert not json.loads(actlas("reconstruct", "it", "--store", "store", "--json").stdout)["holds"]
+    assert not json.loads(actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout)["holds"]
 
 
 def edited_run(path, edits):

@@ -20,6 +20,7 @@ DIMS = {
     "resid": ("depth", "token", "d_model"),
     "q": ("layer", "token", "head", "d_head"),
     "attn_out": ("layer", "token", "d_model"),
+    "mlp_out": ("layer", "token", "d_model"),
     "final_norm": ("token", "d_model"),
     "nll": ("token",),
 }
@@ -203,6 +204,6 @@ def flip(path, position: int, bit: int = 0) -> None:
 def contents() -> st.SearchStrategy[Content]:
     """Draw content of any units, sizes and dtypes."""
     units = st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple), min_size=1, max_size=4).map(tuple)
-    dtypes = st.dictionaries(st.sampled_from(list(DIMS)), st.sampled_from(list(NUMPY_VIEW)), min_size=1)
+    dtypes = st.dictionaries(st.sampled_from(list(DTYPES)), st.sampled_from(list(NUMPY_VIEW)), min_size=1)
     sizes = st.fixed_dictionaries({name: st.integers(1, 5) for name in SIZES})
     return st.builds(Content, units=units, dtypes=dtypes, sizes=sizes, seed=st.integers(0, 99))
