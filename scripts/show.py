@@ -63,6 +63,7 @@ def _describe(run: Run) -> None:
     click.echo(printable(f"columns    {' '.join(columns) or 'none'}"))
     click.echo(
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
+        + (f", dropout on, seed {numerics['seed']}" if numerics["mode"] == "train" else "")
     )
     click.echo(printable(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"))
 
