@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, store_option
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--include-first-token", is_flag=True, help="Count the first token of each sentence, which dwarfs all others.")
 @output_options
 @json_option
+@analysis_workers
 def command(references: tuple[str, ...], store_path: Path, include_first_token: bool, out: Path | None, as_json: bool) -> None:
     """Compare each VARIANT with its run without edits, depth by depth: distance, steps, spread, and the change of loss.
 

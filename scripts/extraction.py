@@ -6,12 +6,12 @@ import importlib.util
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 from tqdm import tqdm
@@ -27,7 +27,8 @@ from actlas.store.run import Run
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-    from actlas.pipeline.extract import Tally
+    from actlas.pipeline.cluster import Cluster
+    from actlas.pipeline.extract import Tally, Watch
     from actlas.store.schema import Unit
 
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
@@ -52,6 +53,7 @@ class Request:
     text_column: str = "text"
     bos: bool = False
     skip_bad: bool = False
+    cluster: Cluster | None = None  # who computes; this process where None
 
 
 @dataclass(frozen=True)
@@ -86,60 +88,135 @@ def plan_request(request: Request) -> Planned:
 
 def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
     """Return the run, with what is missing computed, and what that took; None where all was stored."""
-    return Extraction(request, quiet=quiet).carry_out(plan)
+    with Extraction(request, quiet=quiet) as extraction:
+        return extraction.carry_out(plan)
+
+
+class Engine(Protocol):
+    """Who computes: a context manager, ready after the first ``prepare``."""
+
+    def __enter__(self) -> Self:
+        """Hold what it needs until the block ends."""
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of it."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Get all that can fail before anything is made in the store."""
+
+    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
+        """Compute what the plans lack, all of one model, and commit it; raises KeyboardInterrupt where ``watch`` says so."""
+
+
+class OneProcess:
+    """The engine that is this process: the model is loaded once, by the first plan."""
+
+    def __init__(self) -> None:
+        self._model: GPT2LMHeadModel | None = None
+        self._loaded = 0.0  # seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of the model."""
+        self._model = None
+
+    def prepare(self, plan: Plan) -> None:
+        """Load the model."""
+        from actlas.pipeline.extract import load_for
+
+        if self._model is None:
+            start = time.perf_counter()
+            self._model = load_for(plan)
+            self._loaded = time.perf_counter() - start
+
+    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
+        """Compute one plan after the other."""
+        from actlas.pipeline.extract import extract_with
+
+        assert self._model is not None
+        tallies = [extract_with(self._model, plan, run, watch) for plan, run in work]
+        tallies[0].seconds["load"], self._loaded = self._loaded, 0.0
+        return tallies
+
+
+def _engine(request: Request) -> Engine:
+    if request.cluster is None:
+        return OneProcess()
+    from actlas.pipeline.cluster import require_cluster_extra
+
+    require_cluster_extra()
+    from actlas.pipeline.distribution import Workers
+
+    return Workers(request.cluster, request.store)
 
 
 class Extraction:
-    """What carries out the plans of a request: the model is loaded once, by the first plan that needs it."""
+    """What carries out the plans of a request, of one model; a context manager."""
 
     def __init__(self, request: Request, *, quiet: bool = False) -> None:
         self._request = request
         self._quiet = quiet
-        self._model: GPT2LMHeadModel | None = None
-        self._loaded = 0.0  # seconds
+        self._engine = _engine(request)
+
+    def __enter__(self) -> Self:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of model or workers."""
+        self._engine.__exit__(*error)
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
         """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
-        if plan.run and not plan.missing:
-            return self._named(Store(self._request.store), plan.run, plan), None
-        if self._model is None:
-            self._load(plan)  # before anything is made in the store: it can fail
-        if plan.baseline and plan.baseline.missing:
-            self.carry_out(plan.baseline)
+        return self.carry_out_all([plan], quiet=quiet)[0]
+
+    def carry_out_all(self, plans: Sequence[Plan], *, quiet: bool = False) -> list[tuple[Run, Tally | None]]:
+        """Do ``carry_out`` for plans of one baseline, their units side by side where there are several workers."""
+        begun: list[tuple[Plan, Run]] = []
+        stored = {plan.run_id: plan.run for plan in plans if plan.run and not plan.missing}
+        for plan in plans:
+            if plan.run_id not in stored:
+                self._engine.prepare(plan)  # before anything is made in the store: it can fail
+                if plan.baseline and plan.baseline.missing and not begun:
+                    self.carry_out(plan.baseline)
+                begun.append(self._begin(plan))
+        tallies = dict(zip((run.id for _, run in begun), self._compute(begun, quiet or self._quiet), strict=True))
+        runs = {run.id: run for _, run in begun}
+        return [
+            (
+                runs.get(plan.run_id) or self._named(Store(self._request.store), stored[plan.run_id], plan),
+                tallies.get(plan.run_id),
+            )
+            for plan in plans
+        ]
+
+    def _begin(self, plan: Plan) -> tuple[Plan, Run]:
+        """Make the run and name it; return it, and the plan as it is now."""
         store = Store.create(self._request.store)
         run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan)), plan)
         if not plan.run or plan.baseline:  # another process may have made it meanwhile, with units and labels of its own
             plan = make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
-        tally = self._compute(plan, run, quiet or self._quiet)
-        tally.seconds["load"], self._loaded = self._loaded, 0.0
-        return run, tally
+        return plan, run
 
-    def _load(self, plan: Plan) -> None:
-        from actlas.pipeline.extract import load_for
+    def _compute(self, begun: Sequence[tuple[Plan, Run]], quiet: bool) -> list[Tally]:
+        from actlas.pipeline.extract import Watch
 
-        start = time.perf_counter()
-        self._model = load_for(plan)
-        self._loaded = time.perf_counter() - start
-
-    def _compute(self, plan: Plan, run: Run, quiet: bool) -> Tally:
-        from actlas.pipeline.extract import Watch, extract_with
-
-        assert self._model is not None
-        total = sum(unit.tokens for unit, _ in plan.missing)
+        if not begun:
+            return []
+        total = sum(unit.tokens for plan, _ in begun for unit, _ in plan.missing)
         hidden = True if quiet else None
-        with tqdm(total=total, unit=" tokens", desc=run.name, disable=hidden) as bar, stop_requests() as stopped:
+        name = begun[0][1].name if len(begun) == 1 else f"{len(begun)} runs"
+        with tqdm(total=total, unit=" tokens", desc=name, disable=hidden) as bar, stop_requests() as stopped:
 
             def committed(unit: Unit) -> None:
                 bar.update(unit.tokens)
 
             try:
-                return extract_with(self._model, plan, run, Watch(committed, stopped))
+                return self._engine.extract(begun, Watch(committed, stopped))
             except KeyboardInterrupt as error:
-                run.refresh()
-                done = len(run.units) - len(run.missing(plan.options.sites))
-                raise Interrupted(
-                    f"interrupted: {done} of {len(run.units)} units are stored, run the same command again to go on"
-                ) from error
+                raise Interrupted(_progress(begun)) from error
 
     def _named(self, store: Store, run: Run, plan: Plan) -> Run:
         if self._request.name is not None and plan.options.edits == self._request.options.edits:
@@ -150,6 +227,16 @@ class Extraction:
             baseline = store.run(plan.baseline.run_id).name
             return store.name(run, store.free_name(".".join([baseline, *run.specification["edits"]])))
         return store.name(run, store.free_name(f"{plan.description['source']}-{Path(self._request.model).name}"))
+
+
+def _progress(begun: Sequence[tuple[Plan, Run]]) -> str:
+    """Say what is stored of the runs that were interrupted."""
+    for _, run in begun:
+        run.refresh()
+    units = sum(len(run.units) for _, run in begun)
+    done = units - sum(len(run.missing(plan.options.sites)) for plan, run in begun)
+    of_runs = f" of {len(begun)} runs" if len(begun) > 1 else ""
+    return f"interrupted: {done} of {units} units{of_runs} are stored, run the same command again to go on"
 
 
 def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -39,6 +40,7 @@ MOST_ENTRIES = 1 << 21  # of a pair that are drawn
 @click.option("--exclude-first-token", is_flag=True, help="Leave the first token of each sentence out of the correlation.")
 @output_options
 @json_option
+@analysis_workers
 def command(
     run: Run,
     pair: str | None,

@@ -82,9 +82,15 @@ def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: b
 
     Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on from there.
     """
-    extraction = Extraction(request, quiet=quiet)
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
-    baseline = Stored(*extraction.carry_out(needed))
+    with Extraction(request, quiet=quiet) as extraction:
+        baseline = Stored(*extraction.carry_out(needed))
+        if request.cluster is not None:  # a variant has few units: workers take those of all variants
+            return baseline, [Stored(*each) for each in extraction.carry_out_all(plans)]
+        return baseline, _one_by_one(extraction, baseline, plans, quiet)
+
+
+def _one_by_one(extraction: Extraction, baseline: Stored, plans: list[Plan], quiet: bool) -> list[Stored]:
     variants: list[Stored] = []
     with stop_requests() as stopped:
         for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
@@ -94,7 +100,7 @@ def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: b
                 raise _interrupted(variants, plans) from error
             if stopped():  # between two extractions, which look out for themselves
                 raise _interrupted(variants, plans)
-    return baseline, variants
+    return variants
 
 
 def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:
