@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import importlib.util
+import json
 import logging
 import os
 import platform
@@ -130,7 +132,7 @@ def lacks(needs: Needs) -> str | None:
         if here[name] != wanted:
             return f"has {name} {here[name]}, this process {wanted}: install the same version everywhere"
     for path, what in needs.paths:
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110  # Path.exists raises where a folder above may not be looked into
             shared = "workers need the store's folder and the model's, shared, under the same paths as here"
             return f"does not see {what}: {shared}"
     return None
@@ -184,11 +186,12 @@ def dask_setup(_worker: object) -> None:
 def _client_of(scheduler: str) -> Client:
     from distributed import Client
 
-    advice = "wanted the address of a dask scheduler, such as tcp://host:8786, or its scheduler file"
     try:
-        given = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
-        client = Client(**given, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, KeyError) as error:  # no answer, or no address at all
+        address = json.loads(Path(scheduler).read_bytes())["address"] if Path(scheduler).is_file() else scheduler
+        asyncio.run(asyncio.wait_for(_ask(address), CONNECT_SECONDS))  # a Client waits for ever for who listens and is silent
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except Exception as error:  # no answer, no address at all, or whatever else listens there, which may answer anything
+        advice = "wanted the address of a dask scheduler, such as tcp://host:8786, or its scheduler file"
         raise UsageError(f"no scheduler answers at {scheduler}: {advice}") from error
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
@@ -196,6 +199,17 @@ def _client_of(scheduler: str) -> Client:
         client.close()
         raise ClusterError(f"scheduler {scheduler} has no workers: start some, then run the same command again") from error
     return client
+
+
+async def _ask(address: str) -> None:
+    """Raise unless a scheduler answers at ``address``."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    async with rpc(address, connection_args=Security().get_connection_args("client")) as remote:
+        found = await remote.identity()
+    if found["type"] != "Scheduler":
+        raise ValueError(f"{address} is a {found['type']}")
 
 
 def _local_cluster(workers: int, local: Local) -> SpecCluster:
