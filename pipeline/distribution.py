@@ -147,8 +147,7 @@ class _Dispatch:
         most = IN_FLIGHT * max(1, self._workers())
         while not stopping and len(self.waiting) < most and (found := next(tasks, None)):
             index, task = found
-            name = f"actlas-{self.session}-{index}-{task.portion.unit.number}"
-            future = self.client.submit(compute_unit, task, key=name, pure=False)
+            future = self.client.submit(compute_unit, task, pure=False)  # a key of its own: what has an old one is not computed
             self.waiting[future] = (index, task)
         return bool(self.waiting)
 
