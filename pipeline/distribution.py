@@ -97,7 +97,7 @@ class Workers:
         for index, (plan, run) in enumerate(work):
             folder = run.folder.absolute()
             model = replace(plan.model, folder=plan.model.folder.absolute())
-            job, needs = replace(plan.job, model=model), _needs(plan, (folder, f"the run {folder}"))
+            job, needs = replace(plan.job, model=model), _needs(plan, (folder / "run.json", f"the run {folder}"))
             for portion in plan.portions():
                 yield index, Task(self._session, folder, plan.model.weights_digest, job, portion, needs, workers, threads)
 
@@ -112,9 +112,9 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def _needs(plan: Plan, place: tuple[Path, str]) -> Needs:
-    return Needs.of(
-        (*SOFTWARE, *MODEL_SOFTWARE), place, (plan.model.folder, f"the model's folder {plan.model.folder.absolute()}")
-    )
+    model = f"the model's folder {plan.model.folder.absolute()}"  # its files are asked for: an empty folder may have that name
+    files = [(file, model) for file in (plan.model.folder / "config.json", *plan.model.weight_files)]
+    return Needs.of((*SOFTWARE, *MODEL_SOFTWARE), place, *files)
 
 
 @dataclass

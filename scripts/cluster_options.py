@@ -72,7 +72,7 @@ def computing_on(cluster: Cluster, *places: Path) -> Iterator[None]:
     threads = core_share(cluster.workers) if cluster.workers else 1
     session = secrets.token_hex(6)
     with connected(cluster, Local(threads)) as client:
-        check_workers(client, Needs.of((*SOFTWARE, "xarray"), *((place, f"{place.absolute()}") for place in places)))
+        check_workers(client, Needs.of((*SOFTWARE, "xarray"), *((place, str(place)) for place in places)))
         client.run(limit_blas, session)
         try:
             yield
@@ -91,5 +91,5 @@ def _absolute(what: Run | Path) -> Run | Path:
 
 
 def _place(what: Run | Path) -> Path:
-    """Return what workers read: the file of an export, otherwise the folder of a run or of a store."""
-    return what if isinstance(what, Path) else getattr(what, "file", what.folder)
+    """Return a file that workers must see: an export, otherwise the record of a run or of a store."""
+    return what / "store.json" if isinstance(what, Path) else getattr(what, "file", what.folder / "run.json")
