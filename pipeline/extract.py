@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from actlas.pipeline.course import Course
 from actlas.pipeline.forward import Extractor, Way, out_of_memory
 from actlas.pipeline.models import load
-from actlas.pipeline.plan import Plan
+from actlas.pipeline.plan import Job, Plan, Portion
 from actlas.pipeline.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
 from actlas.store.commit import publish, stem
 from actlas.store.errors import StoreError, UsageError
@@ -38,6 +39,7 @@ class Tally:
     nbytes: int = 0
     lost_races: int = 0  # units that another process committed meanwhile
     device: str = ""
+    batches: int = 1  # that a unit was cut into at last
     seconds: dict[str, float] = field(default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0})
 
 
@@ -47,6 +49,7 @@ class Watch:
 
     committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
     stopped: Callable[[], bool] = lambda: False  # asked at every activation; True ends it with KeyboardInterrupt
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)  # held while the model computes
 
 
 def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
@@ -57,38 +60,56 @@ def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
     return extract_with(load_for(plan), plan, run, watch)
 
 
-def load_for(plan: Plan) -> GPT2LMHeadModel:
-    """Load the model of ``plan`` on its device; raises UsageError where either cannot be had, StoreError for want of memory."""
+def load_for(job: Plan | Job) -> GPT2LMHeadModel:
+    """Load the model of ``job`` on its device; raises UsageError where either cannot be had, StoreError for want of memory."""
     import torch
 
-    device = find_device(plan.options.device)
+    device = find_device(job.options.device)
     try:
-        return load(plan.model, dtype=getattr(torch, plan.options.dtype), device=device, attention=plan.options.attention)
+        return load(job.model, dtype=getattr(torch, job.options.dtype), device=device, attention=job.options.attention)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         raise StoreError(
-            f"out of memory when model {plan.model.name} was loaded on {device}: use a smaller --dtype or another --device"
+            f"out of memory when model {job.model.name} was loaded on {device}: use a smaller --dtype or another --device"
         ) from error
 
 
 def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
     """Do ``extract``'s work with a ``model`` that is loaded already; it must be the one ``plan`` is of."""
-    device = model.device
-    tally = Tally(device=_device_name(device))
-    with workspace(run.folder) as work, WriteQueue() as writes:
-        transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
-        model.train(plan.options.mode == "train")
-        course = _course(plan, run)
-        way = Way(plan.longest, plan.options.dropout_seed, course)
-        extractor = Extractor(model, plan.model.geometry, transfer, plan.options.stored, watch.stopped, way)
-        loop = _Loop(plan, run, work, writes, extractor, course, tally, watch)
-        for unit, sites in plan.missing:
-            loop.compute(unit, sites)
+    with workspace(run.folder) as work:
+        tally = compute(model, plan.job, plan.portions(), Destination(run, work), watch)
+    run.refresh()
+    return tally
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where units go: the run, a workspace in it, and what the provenance says of those who compute them together."""
+
+    run: Run
+    work: Workspace
+    company: Mapping[str, int] = field(default_factory=dict)
+
+
+def compute(
+    model: GPT2LMHeadModel, job: Job, portions: Iterable[Portion], destination: Destination, watch: Watch, parts: int = 1
+) -> Tally:
+    """Compute, write and commit ``portions`` of ``job``, each unit in ``parts`` batches at least; its model is ``model``.
+
+    Once the model has computed them ``watch.turn`` is given up, and the last unit only waits for the disk.
+    """
+    tally = Tally(device=_device_name(model.device))
+    with WriteQueue() as writes:
+        with watch.turn:
+            loop = _loop(model, job, destination, writes, tally, watch)
+            loop.extractor.parts = parts
+            for portion in portions:
+                loop.compute(portion)
         start = time.perf_counter()
         writes.drain()
         tally.seconds["store"] += time.perf_counter() - start
-    run.refresh()
+    tally.batches = loop.extractor.parts
     return tally
 
 
@@ -110,14 +131,24 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _course(plan: Plan, run: Run) -> Course | None:
+def _loop(model: GPT2LMHeadModel, job: Job, destination: Destination, writes: WriteQueue, tally: Tally, watch: Watch) -> _Loop:
+    device = model.device
+    transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
+    model.train(job.options.mode == "train")
+    course = _course(job, destination.run)
+    way = Way(job.longest, job.options.dropout_seed, course)
+    extractor = Extractor(model, job.model.geometry, transfer, job.options.stored, watch.stopped, way)
+    return _Loop(job, destination, writes, extractor, course, tally, watch)
+
+
+def _course(job: Job, run: Run) -> Course | None:
     """Return the way of a variant, None for a run without edits; raises StoreError where the baseline is not there."""
-    if plan.branch is None:
+    if job.branch is None:
         return None
     if run.baseline is None:
         raise StoreError(f"the baseline of run {run.name} is not in the store: extract without edits first")
-    options = plan.options
-    return Course(plan.branch, plan.model.geometry, run.baseline, computed=options.dtype, stored=options.stored)
+    options = job.options
+    return Course(job.branch, job.model.geometry, run.baseline, computed=options.dtype, stored=options.stored)
 
 
 @dataclass(frozen=True)
@@ -133,23 +164,22 @@ class _Proven:
 class _Loop:
     """One extraction under way: a unit is computed while the one before it is synced and committed."""
 
-    plan: Plan
-    run: Run
-    work: Workspace
+    job: Job
+    destination: Destination
     writes: WriteQueue
     extractor: Extractor
     course: Course | None  # of a variant
     tally: Tally
     watch: Watch
 
-    def compute(self, unit: Unit, sites: tuple[str, ...]) -> None:
+    def compute(self, portion: Portion) -> None:
         """Run a unit through the model and queue its commit behind its last row."""
+        unit, sites = portion.unit, portion.sites
         start = time.perf_counter()
-        writer = self._writer(unit, sites)
+        writer = self._writer(portion)
         opened = time.perf_counter()
         try:
-            labels = self.plan.tokens.labels.sentences(unit.first, unit.sentences)
-            self.extractor.run(unit, labels, sites, writer, self.writes)
+            self.extractor.run(unit, portion.labels, sites, writer, self.writes)
             edits, upstream = self.course.proof() if self.course else ([], {})
             shared = self.course.shared(unit, sites) if self.course else {}
             proven = _Proven(edits, upstream, shared)
@@ -161,19 +191,18 @@ class _Loop:
         self.tally.seconds["store"] += opened - start
         self.tally.seconds["forward"] += time.perf_counter() - opened
 
-    def _writer(self, unit: Unit, sites: tuple[str, ...]) -> ShardWriter:
-        path = self.work.folder / f"{stem(unit.number, sites)}-{self.work.token}.h5"
-        labels = self.plan.tokens.labels.sentences(unit.first, unit.sentences)
-        return ShardWriter(
-            path, self.plan.layouts(unit, sites), labels, {"actlas_run": self.run.id, "actlas_unit": str(unit.number)}
-        )
+    def _writer(self, portion: Portion) -> ShardWriter:
+        unit, sites, work = portion.unit, portion.sites, self.destination.work
+        path = work.folder / f"{stem(unit.number, sites)}-{work.token}.h5"
+        names = {"actlas_run": self.destination.run.id, "actlas_unit": str(unit.number)}
+        return ShardWriter(path, self.job.layouts(unit, sites), portion.labels, names)
 
     def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
         """Sync, publish, count. Runs in the writer thread."""
         self.writes.flushed()
         record = writer.finish()
         commit = Commit(
-            run=self.run.id,
+            run=self.destination.run.id,
             unit=unit,
             file=writer.path.name,
             size=record.size,
@@ -185,7 +214,7 @@ class _Loop:
             upstream=proven.upstream,
             shared=proven.shared,
         )
-        if publish(self.run.folder, writer.path, commit):
+        if publish(self.destination.run.folder, writer.path, commit):
             self.tally.units += 1
             self.tally.tokens += unit.tokens
             self.tally.nbytes += record.size
@@ -202,8 +231,9 @@ class _Loop:
             "threads": torch.get_num_threads(),
             "batches": self.extractor.parts,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-            "tokenizer": self.plan.tokens.tokenizer,
-            "labels": self.plan.tokens.text_digest,
+            "tokenizer": self.job.tokenizer,
+            "labels": self.job.labels,
+            **self.destination.company,
         }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal, get_args
 
 from actlas.pipeline.branch import Branch
@@ -18,6 +19,7 @@ from actlas.pipeline.transfer import QUEUE_BYTES
 from actlas.pipeline.units import plan_units
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
+from actlas.store.labels import Labels
 from actlas.store.run import Run
 from actlas.store.schema import FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit, identity
 
@@ -72,6 +74,32 @@ class ExtractOptions:
 
 
 @dataclass(frozen=True)
+class Job:
+    """What the units of a run have in common for who computes them; with a ``Portion``, the store and the model it is all."""
+
+    model: ModelFolder
+    options: ExtractOptions
+    branch: Branch | None  # of a variant
+    longest: int  # tokens of the run's longest sentence
+    tokenizer: str  # digest, for the provenance
+    labels: str  # digest of all texts and columns, for the provenance
+
+    def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
+        """Return how the shard of ``sites`` of ``unit`` is laid out."""
+        whole = [layout(site, self.model.geometry, unit.tokens, self.options.stored, self.longest) for site in sites]
+        return self.branch.own(whole) if self.branch else whole
+
+
+@dataclass(frozen=True)
+class Portion:
+    """A unit that is to be computed, and the labels of its sentences: small, also where the plan is large."""
+
+    unit: Unit
+    sites: tuple[str, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True)
 class Plan:
     """An extraction before it starts: the run's specification, its units, and what of them is still to be computed."""
 
@@ -92,20 +120,21 @@ class Plan:
         """The run's id."""
         return identity(self.specification)
 
-    def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
-        """Return how the shard of ``sites`` of ``unit`` is laid out."""
-        whole = [layout(site, self.model.geometry, unit.tokens, self.options.stored, self.longest) for site in sites]
-        return self.branch.own(whole) if self.branch else whole
+    @cached_property
+    def job(self) -> Job:
+        """What the missing units have in common."""
+        longest = int(self.tokens.labels.row_size.max())
+        return Job(self.model, self.options, self.branch, longest, self.tokens.tokenizer, self.tokens.text_digest)
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the run's longest sentence."""
-        return int(self.tokens.labels.row_size.max())
+    def portions(self) -> Iterator[Portion]:
+        """Return what is missing, unit by unit."""
+        labels = self.tokens.labels
+        return (Portion(unit, sites, labels.sentences(unit.first, unit.sentences)) for unit, sites in self.missing)
 
     @property
     def missing_bytes(self) -> int:
         """Bytes of activations still to be written."""
-        return sum(each.nbytes for unit, sites in self.missing for each in self.layouts(unit, sites))
+        return sum(each.nbytes for unit, sites in self.missing for each in self.job.layouts(unit, sites))
 
     @property
     def memory_bytes(self) -> int:

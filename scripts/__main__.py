@@ -2,4 +2,5 @@
 
 from actlas.scripts.cli import main
 
-main()
+if __name__ == "__main__":  # a worker imports this file again under another name
+    main()

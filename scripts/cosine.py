@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, parse_layers, run_argument, target_options
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--save-matrix", is_flag=True, help="Write the whole matrix of the chosen layers too, to cosine_matrix.nc.")
 @output_options
 @json_option
+@analysis_workers
 def command(
     run: Run, target: Target, bins: int, center: bool, layers: str | None, save_matrix: bool, out: Path | None, as_json: bool
 ) -> None:

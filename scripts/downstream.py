@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, store_option
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -29,6 +30,7 @@ TOGETHER = 4  # variants that are compared in one pass over the baseline
 @click.option("--include-first-token", is_flag=True, help="Count first tokens, which dwarf all others in GPT-2.")
 @output_options
 @json_option
+@analysis_workers
 def command(references: tuple[str, ...], store_path: Path, include_first_token: bool, out: Path | None, as_json: bool) -> None:
     """Compare each VARIANT with its run without edits, depth by depth: distance, steps, spread, and the change of loss.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ from actlas.pipeline.models import resolve
 from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
 from actlas.pipeline.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.tokens import tokenize
+from actlas.scripts.engine import Engine, engine_of
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
 from actlas.store.run import Run
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
-
+    from actlas.pipeline.cluster import Cluster
     from actlas.pipeline.extract import Tally
     from actlas.store.schema import Unit
 
@@ -54,6 +53,7 @@ class Request:
     text_column: str = "text"
     bos: bool = False
     skip_bad: bool = False
+    cluster: Cluster | None = None  # who computes; this process where None
 
 
 @dataclass(frozen=True)
@@ -94,63 +94,68 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
 
 @contextmanager
 def extraction(request: Request, plans: Sequence[Plan], *, quiet: bool = False) -> Iterator[Extraction]:
-    """Yield what carries out ``plans``, the model loaded once if one of them needs it; see ``stop_requests`` for Ctrl-C."""
-    start = time.perf_counter()
+    """Yield what carries out ``plans``, its engine ready if one of them needs it; see ``stop_requests`` for Ctrl-C."""
     needed = next((plan for plan in plans if plan.missing), None)
-    model = _load(needed) if needed else None  # before anything is made in the store: it can fail
-    loaded = time.perf_counter() - start
-    with stop_requests() as stopped:
-        yield Extraction(request, model, loaded, stopped, quiet=quiet)
+    with engine_of(request.cluster, request.store) as engine:
+        if needed:
+            engine.prepare(needed)  # before anything is made in the store: it can fail
+        with stop_requests() as stopped:
+            yield Extraction(request, engine, stopped, quiet=quiet)
 
 
 class Extraction:
-    """What carries out the plans of a request, one after the other, with one model."""
+    """What carries out the plans of a request, which are of one model."""
 
-    def __init__(
-        self, request: Request, model: GPT2LMHeadModel | None, loaded: float, stopped: Callable[[], bool], *, quiet: bool
-    ) -> None:
-        """Take the ``model``, None if there is nothing to compute, and the seconds that it took to load."""
+    def __init__(self, request: Request, engine: Engine, stopped: Callable[[], bool], *, quiet: bool) -> None:
+        """Take the ``engine``, prepared if there is something to compute."""
         self.stopped = stopped
         self._request = request
-        self._model = model
-        self._loaded = loaded
+        self._engine = engine
+        self._loaded = 0.0  # seconds in which the model was loaded for a baseline, and so for its variant
         self._quiet = quiet
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
         """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
+        return self.carry_out_all([plan], quiet=quiet)[0]
+
+    def carry_out_all(self, plans: Sequence[Plan], *, quiet: bool = False) -> list[tuple[Run, Tally | None]]:
+        """Do ``carry_out`` for plans of one baseline, their units side by side where there are several workers."""
+        begun = [self._begin(plan, quiet) for plan in plans]
+        work = [(plan, run) for plan, run in begun if plan.missing]
+        tallies = dict(zip((run.id for _, run in work), self._compute(work, quiet or self._quiet), strict=True))
+        return [(run, tallies.get(run.id)) for _, run in begun]
+
+    def _begin(self, plan: Plan, quiet: bool) -> tuple[Plan, Run]:
+        """Return the run, made and named first where it is new, and the plan by what is stored now."""
         if plan.run and not plan.missing:
-            return self._named(Store(self._request.store), plan.run, plan), None
+            return plan, self._named(Store(self._request.store), plan.run, plan)
         store = Store.create(self._request.store)
         if plan.baseline and plan.baseline.missing:
             _, made = self.carry_out(_anew(plan.baseline, store), quiet=quiet)
-            self._loaded = made.seconds["load"] if made else self._loaded  # the model was loaded for this plan
+            self._loaded = made.seconds["load"] if made else self._loaded
         run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan)), plan)
-        plan = _anew(plan, store)
-        if not plan.missing:
-            return run, None
-        tally = self._compute(plan, run, quiet or self._quiet)
-        tally.seconds["load"], self._loaded = self._loaded, 0.0
-        return run, tally
+        return _anew(plan, store), run
 
-    def _compute(self, plan: Plan, run: Run, quiet: bool) -> Tally:
-        from actlas.pipeline.extract import Watch, extract_with
+    def _compute(self, work: Sequence[tuple[Plan, Run]], quiet: bool) -> list[Tally]:
+        from actlas.pipeline.extract import Watch
 
-        assert self._model is not None
-        total = sum(unit.tokens for unit, _ in plan.missing)
+        if not work:
+            return []
+        total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
-        with tqdm(total=total, unit=" tokens", desc=run.name, disable=hidden) as bar:
+        name = work[0][1].name if len(work) == 1 else f"{len(work)} runs"
+        with tqdm(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
 
             def committed(unit: Unit) -> None:
                 bar.update(unit.tokens)
 
             try:
-                return extract_with(self._model, plan, run, Watch(committed, self.stopped))
+                tallies = self._engine.extract(work, Watch(committed, self.stopped))
             except KeyboardInterrupt as error:
-                run.refresh()
-                done = len(run.units) - len(run.missing(plan.options.sites))
-                raise Interrupted(
-                    f"interrupted: {done} of {len(run.units)} units are stored, run the same command again to go on"
-                ) from error
+                raise Interrupted(_progress(work)) from error
+        tallies[0].seconds["load"] += self._loaded
+        self._loaded = 0.0
+        return tallies
 
     def _named(self, store: Store, run: Run, plan: Plan) -> Run:
         if self._request.name is not None and plan.options.edits == self._request.options.edits:
@@ -164,15 +169,19 @@ class Extraction:
         return store.name(run, store.free_name(wanted, reserved=self._request.name))
 
 
-def _load(plan: Plan) -> GPT2LMHeadModel:
-    from actlas.pipeline.extract import load_for
-
-    return load_for(plan)
-
-
 def _anew(plan: Plan, store: Store) -> Plan:
     """Return ``plan`` by what is stored now: by an earlier variant of the sweep, or by another process."""
     return make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
+
+
+def _progress(work: Sequence[tuple[Plan, Run]]) -> str:
+    """Say what is stored of the runs that were interrupted."""
+    for _, run in work:
+        run.refresh()
+    units = sum(len(run.units) for _, run in work)
+    done = units - sum(len(run.missing(plan.options.sites)) for plan, run in work)
+    of_runs = f" of {len(work)} runs" if len(work) > 1 else ""
+    return f"interrupted: {done} of {units} units{of_runs} are stored, run the same command again to go on"
 
 
 def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -47,6 +48,7 @@ class NormOptions:
 )
 @output_options
 @json_option
+@analysis_workers
 def command(run: Run, out: Path | None, as_json: bool, **chosen: Any) -> None:
     """How large the vectors of each site of RUN are, over its tokens, layer by layer.
 

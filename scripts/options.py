@@ -7,14 +7,18 @@ import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from actlas.scripts.cluster_options import cluster_options
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
 from actlas.store.schema import EXPORT_SUFFIXES, NUMPY_VIEW
+
+if TYPE_CHECKING:
+    from actlas.pipeline.cluster import Cluster
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,16 +69,17 @@ def extraction_options(function: F) -> F:
         show_default=True,
         help="Implementation of attention.",
     )
+    @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
     @wraps(function)
-    def command(*args: Any, sentences: str, store_path: Path, **options: Any) -> Any:
+    def command(*args: Any, sentences: str, store_path: Path, cluster: Cluster | None, **options: Any) -> Any:
         from actlas.pipeline.plan import ExtractOptions
         from actlas.pipeline.sites import DEFAULT_SITES
         from actlas.scripts.extraction import Request
 
         numerics = {name: options.pop(name) for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")}
         reading = {name: options.pop(name) for name in ("model", "revision", "text_column", "bos", "skip_bad")}
-        request = Request(sentences, store_path, ExtractOptions(DEFAULT_SITES, **numerics), **reading)
+        request = Request(sentences, store_path, ExtractOptions(DEFAULT_SITES, **numerics), **reading, cluster=cluster)
         return function(*args, request=request, **options)
 
     return command  # type: ignore[return-value]

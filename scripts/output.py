@@ -45,9 +45,12 @@ class Output:
         return replace(self, figures=(*self.figures, *save_figure(figure, path)))
 
     def with_large_result(self, run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any]) -> Output:
-        """Write a lazy ``result`` chunk by chunk as ``<stage>.nc``, without ever holding it."""
+        """Write a lazy ``result`` chunk by chunk as ``<stage>.nc``, without ever holding it, in this process alone."""
+        import dask
+
         path = self.result.with_name(f"{stage}.nc")
-        _save((run,), stage, result, options, path)
+        with dask.config.set(scheduler="threads"):  # workers do not see the folder of results
+            _save((run,), stage, result, options, path)
         return replace(self, more=(*self.more, path))
 
 

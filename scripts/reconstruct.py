@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -40,6 +41,7 @@ MOST_ENTRIES = 1 << 21  # of a pair that are drawn
 @click.option("--unchecked", is_flag=True, help="Do not compare checksums: to see what altered numbers do, and where they are.")
 @output_options
 @json_option
+@analysis_workers
 def command(
     run: Run,
     unchecked: bool,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, table
@@ -25,6 +26,7 @@ SITES = ("resid", "nll")
 @run_argument
 @output_options
 @json_option
+@analysis_workers
 def command(run: Run, out: Path | None, as_json: bool) -> None:
     """Rank the blocks of RUN by what skipping each costs: change of the loss, and of the last residual.
 

@@ -12,7 +12,7 @@ from actlas.pipeline.edits import edit_text
 from actlas.pipeline.plan import Plan, make_plan
 from actlas.pipeline.sites import SITES, site_names
 from actlas.pipeline.sweeps import expand
-from actlas.scripts.extraction import Interrupted, Request, echo_skipped, extraction, plan_request
+from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, extraction, plan_request
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites
 from actlas.scripts.proof import PERCENT, proof_record, proofs
@@ -83,17 +83,23 @@ def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: b
     Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on from there.
     """
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
-    variants: list[Stored] = []
     with extraction(request, [needed, *plans], quiet=quiet) as started:
         baseline = Stored(*started.carry_out(needed))
-        for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
-            try:
-                variants.append(Stored(*started.carry_out(each, quiet=True)))
-            except Interrupted as error:
-                raise _interrupted(variants, plans) from error
-            if started.stopped():  # too late for this extraction
-                raise _interrupted(variants, plans)
-    return baseline, variants
+        if request.cluster is not None:  # a variant has few units: workers take those of all variants
+            return baseline, [Stored(*each) for each in started.carry_out_all(plans)]
+        return baseline, _one_by_one(started, baseline, plans, quiet)
+
+
+def _one_by_one(started: Extraction, baseline: Stored, plans: list[Plan], quiet: bool) -> list[Stored]:
+    variants: list[Stored] = []
+    for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
+        try:
+            variants.append(Stored(*started.carry_out(each, quiet=True)))
+        except Interrupted as error:
+            raise _interrupted(variants, plans) from error
+        if started.stopped():  # too late for this extraction
+            raise _interrupted(variants, plans)
+    return variants
 
 
 def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:

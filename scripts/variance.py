@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument, target_options
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, table
@@ -29,6 +30,7 @@ SHOWN_LAYERS = 9
 )
 @output_options
 @json_option
+@analysis_workers
 def command(run: Run, target: Target, bootstrap: int, out: Path | None, as_json: bool) -> None:
     """Variance and mean of target and control tokens in Q, K and V of RUN, layer by layer.
 
