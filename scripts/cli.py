@@ -27,6 +27,7 @@ COMMANDS = {
     "pack": "Join the many files of a run into few.",
     "reconstruct": "Check that each block is the sum of its parts; correlate consecutive depths.",
     "rename": "Give a run another name.",
+    "report": "Write results as one page, with figures, tables and verdicts.",
     "rm": "Remove a run.",
     "scan": "Which blocks are redundant: the loss when each is skipped.",
     "show": "Show what a run is and what it holds.",

@@ -9,7 +9,7 @@ import click
 
 from actlas.scripts.study import STUDIES, carry_out
 from actlas.scripts.study_file import read_study
-from actlas.scripts.upkeep import Place
+from actlas.scripts.upkeep import REPORT, Place
 
 STUDY = STUDIES / "demo.toml"
 
@@ -23,7 +23,8 @@ def command(out: Path, quiet: bool) -> None:
     All files go to the folder OUT, actlas-demo by default. A second call answers from there and computes nothing.
     """
     store = out / "store"
-    holds = carry_out(read_study(STUDY), Place(out, store), quiet=quiet)
+    place = Place(out, store)
+    holds = carry_out(read_study(STUDY), place, quiet=quiet)
     click.echo(
         "\nWhere to look next\n"
         f"  actlas ls --store {store}\n"
@@ -31,6 +32,7 @@ def command(out: Path, quiet: bool) -> None:
         "  actlas study new mine.toml                  a study of your own, in one file\n"
         f"  actlas extract YOUR.txt --model gpt2 --store {store}\n"
         f'  python: from actlas.store import Store; Store("{store}").run("her-demo").dataset()\n'
-        f"  the study: {STUDY}"
+        f"  the study: {STUDY}\n\n"
+        f"All five studies are in the report:\n{place.out / REPORT}"
     )
     sys.exit(0 if holds else 1)

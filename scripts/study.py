@@ -105,9 +105,23 @@ def carry_out(study: Study, place: Place, *, quiet: bool = False, as_json: bool 
 
     record = bring_up_to_date(study, place, say, quiet=quiet or as_json)
     holds = all(each["holds"] for each in record["analyses"].values())
+    from actlas.scripts.reporting.page import write_report
+
+    report = write_report(place.out, place.store) if record["analyses"] else None
     if as_json:
         kept = {key: record[key] for key in ("runs", "analyses")}
-        echo_json({"out": str(place.out), "store": str(place.store), **kept, "done": lines, "holds": holds})
+        echo_json(
+            {
+                "out": str(place.out),
+                "store": str(place.store),
+                "report": None if report is None else str(report),
+                **kept,
+                "done": lines,
+                "holds": holds,
+            }
+        )
+    elif report:
+        click.echo(f"{'report':{NAME_WIDTH}} {report}")
     return holds
 
 

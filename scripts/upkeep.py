@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
 
 RECORD = "study.json"
+REPORT = "report.html"
 RECORD_FORMAT = "actlas-study"
 Say = Callable[[str, str], None]  # what it is about, and what was done
 

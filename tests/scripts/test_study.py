@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -13,34 +12,6 @@ from actlas.scripts.stages import STAGES
 from actlas.scripts.study import STUDIES
 from actlas.scripts.study_file import read_study
 from actlas.store import Store
-from tests.small_model import TEXTS
-
-STUDY = """
-title = "A small study"
-
-[model]
-name = "MODEL"
-unit_tokens = 60
-
-[runs.it]
-sentences = "her.txt"
-edits = ["skip:block=*", ["scale:block=1,factor=2", "zero:site=z,layer=0,head=0"]]
-
-[analyses.variance]
-target = "her"
-
-[analyses.cosine]
-target = "her"
-bins = 20
-
-[analyses.reconstruct]
-[analyses.norms]
-[analyses.scan]
-
-[analyses.both]
-stage = "downstream"
-edits = ["scale:*"]
-"""
 
 
 def call(folder, *arguments, code=0):
@@ -48,22 +19,6 @@ def call(folder, *arguments, code=0):
     done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=200)
     assert done.returncode == code, done.stderr
     return done
-
-
-@pytest.fixture(scope="module")
-def studied_once(small_model, tmp_path_factory):
-    """Folder with a study file, its sentences, and what one call made of them; and what that call said."""
-    folder = tmp_path_factory.mktemp("study")
-    (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
-    (folder / "small.toml").write_text(STUDY.replace("MODEL", str(small_model)), encoding="utf-8")
-    return folder, call(folder, "study", "run", "small.toml", "--quiet").stdout
-
-
-@pytest.fixture
-def studied(studied_once, tmp_path):
-    """A copy of that folder."""
-    shutil.copytree(studied_once[0], tmp_path, dirs_exist_ok=True)
-    return tmp_path
 
 
 def redone(folder, *arguments):
