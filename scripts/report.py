@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -13,9 +14,7 @@ import click
     "--store",
     "store_path",
     type=click.Path(path_type=Path),
-    envvar="ACTLAS_STORE",
-    show_envvar=True,
-    help="Folder of the store that holds the runs.  [default: the one of the study]",
+    help="Folder of the store that holds the runs.  [default: that of the study, or ACTLAS_STORE]",
 )
 def command(folder: Path, store_path: Path | None) -> None:
     """Write the results in DIR as one page, DIR/report.html, that needs no network and no other file.
@@ -25,4 +24,4 @@ def command(folder: Path, store_path: Path | None) -> None:
     """
     from actlas.scripts.reporting.page import write_report
 
-    click.echo(f"report  {write_report(folder, store_path)}")
+    click.echo(f"report  {write_report(folder, store_path, os.environ.get('ACTLAS_STORE'))}")

@@ -51,13 +51,15 @@ class Section:
     files: list[tuple[str, str, int]]  # name, link, bytes
 
 
-def write_report(path: Path, store: Path | None = None) -> Path:
+def write_report(path: Path, store: Path | None = None, otherwise: str | None = None) -> Path:
     """Write ``report.html`` into the folder of results ``path`` and return where it is.
 
-    store: where the runs are; of a study's folder it is known. Raises UsageError for a folder without results.
+    store: where the runs are; of a study's folder it is known, and of another it is ``otherwise``.
+    Raises UsageError for a folder without results.
     """
     folder = read_folder(path)
-    known = store or (Path(os.path.normpath(path / folder.record["store"])) if folder.record.get("store") else None)
+    recorded = folder.record.get("store")
+    known = store or (Path(os.path.normpath(path / recorded)) if recorded else Path(otherwise) if otherwise else None)
     target = path / REPORT
     draft = path / f".report.{secrets.token_hex(4)}"
     try:

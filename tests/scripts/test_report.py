@@ -115,6 +115,8 @@ def test_a_folder_of_single_commands_is_reported_too(actlas, store, tmp_path):
     assert "actlas extract SENTENCES --model" in page
     assert ">holds</span>" in page
     assert ">not checked</span>" in page
+    assert actlas("report", "res", ACTLAS_STORE="store").returncode == 0
+    assert (tmp_path / "res/report.html").read_text() == page
     alone = actlas("report", "res")
     assert alone.returncode == 0
     assert "The runs could not be opened: no store was named" in (tmp_path / "res/report.html").read_text()

@@ -197,7 +197,7 @@ WRONG = [
     (HER + "edits=[[]]", "empty list"),
     ("[model]\nnmae='x'\n" + HER, "[model]: unknown key 'nmae': did you mean name"),
     ("[model]\ndtype='int'\n" + HER, "unknown dtype 'int'"),
-    (HER + "[analyses.varance]", "unknown stage 'varance': did you mean variance"),
+    (HER + "[analyses.normss]", "unknown stage 'normss': did you mean norms"),
     (HER + "[analyses.variance]", "[analyses.variance] lacks the key 'target'"),
     (HER + "[analyses.variance]\ntarget='her'\ncontrol='x'", "unknown choice 'x'"),
     (HER + "[analyses.variance]\ntarget='hr'", "[analyses.variance]: "),
