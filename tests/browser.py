@@ -107,10 +107,10 @@ class Browser:
         """Give a command of Chromium's own protocol."""
         return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
-    def resize(self, width, height=900, *, dark=False):
+    def resize(self, width, height=900, *, dark=False, paper=False):
         self.tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.tell("Emulation.setEmulatedMedia", features=[scheme])
+        self.tell("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
 
     def picture(self, path):
         """Write the whole page, as high as it is."""

@@ -112,6 +112,10 @@ def test_figures_are_read_in_the_dark(opened):
 def test_it_prints_with_everything_open(opened, tmp_path):
     assert opened.run("return document.querySelectorAll('details:not([open])').length") > 0
     assert opened.paper(tmp_path / "report.pdf").startswith(b"%PDF")
+    opened.resize(760, paper=True)  # as wide as A4
+    sizes = opened.run("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert sizes[0] <= sizes[1]
+    opened.resize(1280)
     states = "dispatchEvent(new Event('beforeprint')); const closed = document.querySelectorAll('details:not([open])').length;"
     assert opened.run(f"{states} dispatchEvent(new Event('afterprint')); return closed") == 0
     assert opened.run("return document.querySelectorAll('details:not([open])').length") > 0
