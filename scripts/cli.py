@@ -16,7 +16,7 @@ from actlas.store.errors import ActlasError
 #: command → its line in the overview; the module of the same name in this folder holds it
 COMMANDS = {
     "cosine": "Cosines between features over contexts, in six blocks, layer by layer.",
-    "demo": "Show it all on the shipped model: extract, verify, study; a minute.",
+    "demo": "Run all five studies on the shipped model; a minute.",
     "downstream": "What edits do to the residual stream and the loss, depth by depth.",
     "du": "Show what takes the room in a store.",
     "export": "Write a run, or part of it, to one file for a laptop.",
@@ -27,9 +27,11 @@ COMMANDS = {
     "pack": "Join the many files of a run into few.",
     "reconstruct": "Check that each block is the sum of its parts; correlate consecutive depths.",
     "rename": "Give a run another name.",
+    "report": "Write results as one page, with figures, tables and verdicts.",
     "rm": "Remove a run.",
     "scan": "Which blocks are redundant: the loss when each is skipped.",
     "show": "Show what a run is and what it holds.",
+    "study": "Check and run a study file: all of a study, brought up to date.",
     "sweep": "Extract many variants of a run, one model load, edits from one text.",
     "variance": "Variance and mean of target and control tokens, layer by layer.",
     "verify": "Check every stored byte against its checksum.",

@@ -62,7 +62,8 @@ def command(
     if quantile is None and threshold is None:
         quantile = 0.99
     mask = Mask(quantile, threshold, first_token=not exclude_first_token)
-    result, output, edited = reconstruction_study(run, mask, parse_pair(pair, run), out, check=not unchecked)
+    blocks = run.description["model"]["layer"]
+    result, output, edited = reconstruction_study(run, mask, parse_pair(pair, blocks), out, check=not unchecked)
     wrong, verdict = verdict_line(result, run, edited)
     if as_json:
         numbers = {name: _record(result, name) for name in ("max_abs_error", "relative_error", "correlation", "rounding")}
@@ -83,7 +84,8 @@ def reconstruction_study(
     from actlas.analysis.laminar import laminar_correlation
     from actlas.analysis.reconstruction import Precision, edited_blocks, reconstruction
 
-    dataset = run.dataset((*NEEDED, *(site for site in ("resid_mid",) if site in run.sites)), check=check)
+    sites = summed_sites(run)
+    dataset = run.dataset(sites, check=check)
     known = stored_blocks(dataset["resid"])[1].tolist()
     if pair is not None and pair not in known:
         raise UsageError(
@@ -92,7 +94,9 @@ def reconstruction_study(
     numerics, edited = run.specification["numerics"], edited_blocks(run.specification["edits"])
     sums = reconstruction(dataset, Precision(numerics["dtype"], numerics["stored_dtype"]))
     built = sums.merge(laminar_correlation(dataset["resid"], mask), join="exact")
-    result, output = write_result(run, "reconstruct", built, {**asdict(mask), "pair": pair}, out)
+    result, output = write_result(
+        run, "reconstruct", built, {**asdict(mask), "pair": pair, "sites": sites, "edited": edited}, out
+    )
     output = output.with_figure(plots.reconstruction_profile(result, edited))
     if pair is not None:
         lower, upper, note = pair_entries(dataset["resid"], pair, mask)
@@ -100,11 +104,15 @@ def reconstruction_study(
     return result, output, edited
 
 
-def parse_pair(text: str | None, run: Run) -> int | None:
-    """Return the lower of two consecutive depths such as ``10,11``; raises UsageError for what is no such pair of ``run``."""
+def summed_sites(run: Run) -> tuple[str, ...]:
+    """Return the sites that the sums of ``run`` are made of: with `resid_mid`, where it is stored, those of both halves."""
+    return (*NEEDED, *(site for site in ("resid_mid",) if site in run.sites))
+
+
+def parse_pair(text: str | None, deepest: int) -> int | None:
+    """Return the lower of two consecutive depths such as ``10,11``; raises UsageError for another or a deeper one."""
     if text is None:
         return None
-    deepest = int(run.description["model"]["layer"])
     match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", text)
     if not match:
         raise UsageError(f"--pair {text!r} is no pair of depths: wanted such as 0,1")

@@ -43,6 +43,7 @@ HEAVY = ("torch", "transformers", "xarray", "dask", "matplotlib", "tokenizers")
         ("import actlas.scripts.extract", HEAVY),
         ("import actlas.scripts.variance", HEAVY),
         ("import actlas.scripts.norms, actlas.scripts.reconstruct", HEAVY),
+        ("import actlas.scripts.study, actlas.scripts.demo", HEAVY),
         ("import actlas.analysis.variance, actlas.analysis.plots", ("torch", "transformers", "tokenizers")),
     ],
 )

@@ -19,7 +19,9 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"reconstruct.nc", *figures}
     with xr.open_dataset(tmp_path / "out" / "reconstruct.nc", engine="h5netcdf") as result:
         assert result.attrs["runs"] == store.run("it").id
-        assert json.loads(result.attrs["options"]) == {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
+        options = {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
+        made_of = {"sites": ["resid", "attn_out", "mlp_out"], "edited": []}
+        assert json.loads(result.attrs["options"]) == {**options, **made_of}
         assert float(result["relative_error"].max()) < 1e-5
         assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout
     record = json.loads(actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout)

@@ -1,0 +1,140 @@
+"""The page: everything gathered, the template filled, one file written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from actlas.scripts.reporting.results import Folder, Result, read_folder
+from actlas.scripts.reporting.sentences import words_in_sentences
+from actlas.scripts.reporting.subjects import find_subjects, repeating, verdicts
+from actlas.scripts.reporting.svg import inline_svg
+from actlas.scripts.reporting.tables import Table, tables_of
+from actlas.scripts.reporting.wording import WORDING, Wording
+from actlas.scripts.upkeep import REPORT
+
+HERE = Path(__file__).parent
+SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and as much as eyes can tell
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure on the page."""
+
+    title: str
+    note: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Section:
+    """An analysis on the page."""
+
+    id: str
+    result: Result
+    wording: Wording
+    summary: str
+    options: list[tuple[str, str]]
+    figures: list[Drawing]
+    tables: list[Table]
+    histograms: dict[str, Any] | None
+    files: list[tuple[str, str, int]]  # name, link, bytes
+
+
+def write_report(path: Path, store: Path | None = None, otherwise: str | None = None) -> Path:
+    """Write ``report.html`` into the folder of results ``path`` and return where it is.
+
+    store: where the runs are; of a study's folder it is known, and of another it is ``otherwise``.
+    Raises UsageError for a folder without results.
+    """
+    folder = read_folder(path)
+    recorded = folder.record.get("store")
+    known = store or (Path(os.path.normpath(path / recorded)) if recorded else Path(otherwise) if otherwise else None)
+    target = path / REPORT
+    draft = path / f".report.{secrets.token_hex(4)}"
+    try:
+        draft.write_text(render(folder, known), encoding="utf-8")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def render(folder: Folder, store: Path | None) -> str:
+    """Return the page as HTML."""
+    subjects, no_store = find_subjects(folder, store)
+    runs = {subject.id: subject.run for subject in subjects if subject.run}
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html").render(
+        title=folder.record.get("title") or f"Results in {folder.path.name}",
+        study=folder.record.get("text"),
+        study_name=folder.record.get("study"),
+        subjects=subjects,
+        no_store=no_store,
+        verdicts=verdicts(folder, subjects),
+        words=words_in_sentences(folder.results, runs),
+        sections=[_section(f"part-{number}", result, folder) for number, result in enumerate(folder.results)],
+        commands=repeating(folder, subjects, store),
+        software=sorted({item for result in folder.results for item in result.software.items()}),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _section(section: str, result: Result, folder: Folder) -> Section:
+    wording = WORDING[result.stage]
+    figures = [
+        Drawing(title, note, inline_svg(path, f"{section}-{kind or 'figure'}", title, note))
+        for kind, path in result.figures
+        for title, note in (wording.figures[kind],)
+    ]
+    options = [(name, _shown(value)) for name, value in result.options.items() if name not in ("left_out", "variants")]
+    files = [(file.name, file.relative_to(folder.path).as_posix(), file.stat().st_size) for file in result.files]
+    return Section(
+        section,
+        result,
+        wording,
+        folder.record["analyses"].get(result.name, {}).get("summary", ""),
+        options,
+        figures,
+        tables_of(result.stage, result.data),
+        histograms(result.data) if result.stage == "cosine" else None,
+        files,
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "not set" if value is None else str(value)
+
+
+def histograms(result: xr.Dataset) -> dict[str, Any]:
+    """Return the shares of pairs in each bin for the slider: (group, block, layer, bin), in whole millionths."""
+    defined = result["pairs"] - result["undefined"]
+    shares = (result["count"] / defined.where(defined > 0, 1)).transpose("group", "block", "layer", "bin").values
+    means = result["mean_abs"].transpose("group", "block", "layer").values
+    return {
+        "unit": SHARE_UNIT,
+        "groups": [str(group) for group in result["group"].values],
+        "blocks": [str(block) for block in result["block"].values],
+        "layers": result["layer"].values.tolist(),
+        "shares": np.round(shares * SHARE_UNIT).astype(int).tolist(),
+        "means": [[[None if np.isnan(mean) else round(float(mean), 3) for mean in row] for row in block] for block in means],
+    }

@@ -1,0 +1,164 @@
+"""What the results are of: the runs in their store, the proof of their edits, and what is to be believed of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actlas.scripts.proof import PERCENT, proof_record
+from actlas.scripts.reporting.results import Folder
+from actlas.scripts.reporting.tables import Table, cell
+from actlas.scripts.restoring import extract_command
+from actlas.scripts.terminal import size
+from actlas.store.catalog import Store
+from actlas.store.errors import ActlasError
+from actlas.store.run import Run
+
+HOLDS, FAILS, OPEN = "holds", "fails", "not checked"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Something to be believed or not: HOLDS, FAILS or OPEN, and why."""
+
+    claim: str
+    state: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run without edits, and the variants of it that a result is of; ``run`` is None where the store does not have it."""
+
+    id: str
+    run: Run | None
+    variants: Mapping[str, Run]  # by id
+    proofs: Mapping[str, dict[str, Any]]  # by id, of the variants
+
+    @property
+    def name(self) -> str:
+        """How the page calls it."""
+        return self.run.name if self.run else self.id
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What it is, as pairs of a word and a value."""
+        if self.run is None:
+            return [("run", self.id), ("store", "not at hand, so nothing else is known of it")]
+        run, description = self.run, self.run.description
+        model, numerics = description["model"], run.specification["numerics"]
+        revision = f", revision {model['revision']}" if model.get("revision") else ""
+        devices = sorted({str(commit.provenance.get("device", "?")) for commit in run.commits})
+        return [
+            ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
+            ("model", f"{model['name']}{revision}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}"),
+            ("weights", str(run.specification["model"]["weights"])),
+            ("config", f"sha256:{run.specification['model']['config']}"),
+            ("sentences", f"{run.sentences} of {description['source']}, {run.tokens} tokens{', BOS' * description['bos']}"),
+            ("sites", " ".join(run.sites)),
+            (
+                "numerics",
+                f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention",
+            ),
+            ("mode", "eval: no dropout" if numerics["mode"] == "eval" else f"train: dropout, seed {numerics['seed']}"),
+            ("size", f"{size(run.nbytes)} in {len(run.units)} units"),
+            ("made", f"{_day(description['created'])} with actlas {description['actlas']} on {', '.join(devices)}"),
+        ]
+
+    @property
+    def table(self) -> Table | None:
+        """The edits of its variants, each with its proof."""
+        rows = []
+        for found in self.proofs.values():
+            for edit in found["edits"]:
+                share = PERCENT * edit["changed"] / edit["values"] if edit["values"] else 0.0
+                upstream = cell(found["upstream"]["max_difference"], ".3g")
+                rows.append(
+                    (cell(edit["edit"]), cell(edit["fired"], "d"), cell(share, ".3g"), cell(edit["max_change"]), upstream)
+                )
+        header = ("edit", "fired in sentences", "changed (% of values)", "by at most", "upstream differs by")
+        return Table("What each edit did, as recorded while it ran", header, tuple(rows)) if rows else None
+
+
+def find_subjects(folder: Folder, store: Path | None) -> tuple[list[Subject], str | None]:
+    """Return the runs that the results are of, and why they could not be opened, if so."""
+    wanted: dict[str, dict[str, None]] = {}
+    for result in folder.results:
+        first, *others = result.runs
+        wanted.setdefault(first, {}).update(dict.fromkeys(others))
+    for each in folder.record["runs"].values():
+        wanted.setdefault(each["id"], {}).update(dict.fromkeys(each["variants"].values()))
+    try:
+        opened = Store(store) if store else None
+    except ActlasError as error:
+        return [Subject(run, None, {}, {}) for run in wanted], str(error)
+    reason = None if opened else "no store was named: give --store"
+    return [_subject(opened, run, others) for run, others in wanted.items()], reason
+
+
+def _subject(store: Store | None, run: str, others: Iterable[str]) -> Subject:
+    found = {each: store.find(each) if store else None for each in (run, *others)}
+    variants = {name: variant for name, variant in found.items() if name != run and variant is not None}
+    return Subject(run, found[run], variants, {name: proof_record(variant) for name, variant in variants.items()})
+
+
+def verdicts(folder: Folder, subjects: list[Subject]) -> list[Verdict]:
+    """Return what holds, what does not, and what nobody looked at."""
+    return [_stored(folder), *_sums(folder), *_edits(subjects)]
+
+
+def _stored(folder: Folder) -> Verdict:
+    claim = "Every stored byte is what was committed"
+    checks = [each["verified"] for each in folder.record["runs"].values() if each.get("verified")]
+    if not checks:
+        return Verdict(claim, OPEN, "`actlas verify` reads every byte and says")
+    shards, nbytes = (sum(check[key] for check in checks) for key in ("checked", "bytes"))
+    return Verdict(claim, HOLDS, f"{shards} shards, {size(nbytes)}, checked on {_day(max(check['when'] for check in checks))}")
+
+
+def _sums(folder: Folder) -> list[Verdict]:
+    """Judge every reconstruction: rounding above 1 at a block whose output was not edited is a fault."""
+    claim, found = "Every block is the sum of its parts", []
+    for result in (result for result in folder.results if result.stage == "reconstruct"):
+        edited = [int(block) for block in result.options.get("edited", [])]
+        rounding = result.data["rounding"].where(~result.data["layer"].isin(edited), drop=True)
+        most = float(rounding.max(skipna=False)) if rounding.size else 0.0
+        blocks = int((~(rounding <= 1)).any("sum").sum())
+        judged = f"{rounding.sizes['layer']} blocks judged"
+        if blocks:
+            found.append(Verdict(claim, FAILS, f"{judged}: {blocks} differ by up to {most:.3g} times what rounding explains"))
+        else:
+            found.append(Verdict(claim, HOLDS, f"{judged}: errors at most {most:.2g} of what rounding may do"))
+    return found
+
+
+def _edits(subjects: list[Subject]) -> list[Verdict]:
+    found = []
+    for subject in subjects:
+        if not subject.proofs:
+            continue
+        edits = [edit for proof in subject.proofs.values() for edit in proof["edits"]]
+        silent = [edit["edit"] for edit in edits if edit["fired"] == 0]
+        upstream = max(proof["upstream"]["max_difference"] for proof in subject.proofs.values())
+        how = "exactly" if upstream == 0 else f"within {upstream:.2g}"
+        claim = f"Every edit of {subject.name} fired"
+        if silent:
+            found.append(Verdict(claim, FAILS, f"{silent[0]} never did"))
+        else:
+            found.append(Verdict(claim, HOLDS, f"{len(edits)} edits; upstream equals the run without edits {how}"))
+    return found
+
+
+def repeating(folder: Folder, subjects: list[Subject], store: Path | None) -> list[str]:
+    """Return the commands that do it all again: of a study the one, otherwise those of its runs."""
+    if folder.record.get("study"):
+        elsewhere = "" if store is None or store == folder.path / "store" else f" --store {store}"
+        return [f"actlas study run {folder.record['study']} --out {folder.path}{elsewhere}"]
+    runs = [subject.run for subject in subjects if subject.run]
+    return [extract_command(run, run.sites, store or Path("STORE")) for run in runs]
+
+
+def _day(time: str) -> str:
+    return time.replace("T", " ").replace("+00:00", " UTC")

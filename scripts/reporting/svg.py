@@ -1,0 +1,111 @@
+"""Figures inside the page: an SVG file, cleaned of all that is not drawing, its ids its own, its black and white the page's.
+
+Files come from anywhere: an element or attribute that is not listed here is left out, and a reference leads to the same figure
+or to a picture within the file, nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from actlas.store.errors import ActlasError
+
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+ELEMENTS = frozenset(("svg", "g", "defs", "path", "use", "rect", "text", "tspan", "image", "clipPath"))  # of matplotlib's
+GEOMETRY = ("d", "x", "y", "width", "height", "viewBox", "transform", "clip-path")
+STYLES = re.compile(
+    r"(?:fill|stroke|opacity|clip|font|text|stop|display|visibility|letter-spacing|image-rendering|mix-blend-mode|isolation)[a-z-]*"
+)
+PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
+LOCAL = re.compile(r"url\(\s*#([\w.:-]+)\s*\)")
+#: what matplotlib draws on white becomes the page's: its ground, its ink, its grey, its two
+#: colours, so that a figure is read as well on a dark page
+COLOURS = {
+    "#ffffff": "var(--paper)",
+    "#000000": "var(--ink)",
+    "#444444": "var(--muted)",
+    "#0072b2": "var(--target)",
+    "#d55e00": "var(--control)",
+}
+LARGEST = 64_000_000  # bytes
+
+
+def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
+    """Return the figure at ``path`` as an element for a page, with a title and a description for who cannot see it.
+
+    prefix: put before every id, so that figures on one page do not share them. Raises ActlasError for what is no SVG.
+    """
+    try:
+        content = path.read_bytes()
+        if len(content) > LARGEST or b"<!ENTITY" in content:
+            raise ActlasError(f"{path} is no figure of actlas: remove it, or run its command again")
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ActlasError(f"{path} is not SVG ({error}): run its command again") from error
+    if root.tag != f"{SVG}svg":
+        raise ActlasError(f"{path} is not SVG (its root is {root.tag!r}): run its command again")
+    drawn = _cleaned(root, prefix)
+    kind = "drawing" if drawn.find(".//image") is None else "drawing plate"  # lines over a picture stay dark on light
+    size = drawn.attrib.pop("width", ""), drawn.attrib.pop("height", "")
+    drawn.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "class": kind}
+    width = re.fullmatch(r"([\d.]+)pt", size[0])
+    if width:
+        drawn.attrib["style"] = f"--natural:{float(width[1]) * 4 / 3:.0f}px"
+    for place, (part, text) in enumerate((("title", title), ("desc", description))):
+        element = ElementTree.Element(part, {"id": f"{prefix}-{part}"})
+        element.text = text
+        element.tail = "\n"
+        drawn.insert(place, element)
+    return Markup(ElementTree.tostring(drawn, encoding="unicode"))  # serialised, hence escaped
+
+
+def _cleaned(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
+    """Return a copy with what is listed only; names without their namespace, which HTML knows by itself."""
+    copy = ElementTree.Element(element.tag.removeprefix(SVG), _attributes(element, prefix))
+    copy.text, copy.tail = element.text, element.tail
+    for child in element:
+        if isinstance(child.tag, str) and child.tag.startswith(SVG) and child.tag.removeprefix(SVG) in ELEMENTS:
+            copy.append(_cleaned(child, prefix))
+    return copy
+
+
+def _attributes(element: ElementTree.Element, prefix: str) -> dict[str, str]:
+    found = {}
+    for name, value in element.attrib.items():
+        if name == "id":
+            found[name] = f"{prefix}-{value}"
+        elif name in (HREF, "href"):
+            if value.startswith("#"):
+                found["href"] = f"#{prefix}-{value[1:]}"
+            elif element.tag == f"{SVG}image" and PICTURE.fullmatch(value):
+                found["href"] = value
+        elif name == "style":
+            found[name] = _style(value, prefix)
+        elif name in GEOMETRY and (led := _referring(value, prefix)) is not None:
+            found[name] = led
+    return found
+
+
+def _style(text: str, prefix: str) -> str:
+    """Return the declarations of drawing."""
+    kept = []
+    for declaration in text.split(";"):
+        name, _, value = declaration.partition(":")
+        referring = _referring(value.strip(), prefix)
+        if STYLES.fullmatch(name.strip()) and referring is not None:
+            kept.append(f"{name.strip()}: {COLOURS.get(referring, referring)}")
+    return "; ".join(kept)
+
+
+def _referring(value: str, prefix: str) -> str | None:
+    """Return ``value`` with its references led to ids with the prefix; None where one leads out of the figure."""
+    led = LOCAL.sub(rf"url(#{prefix}-\1)", value)
+    outside = LOCAL.sub("", value).lower()
+    return (
+        None if any(sign in outside for sign in ("url(", "image(", "image-set", "expression", "javascript", "\\", "@")) else led
+    )

@@ -1,0 +1,84 @@
+"""Tables of a TOML file as frozen dataclasses: a key is a field, and whatever is neither known nor of its type is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from actlas.store.errors import UsageError, unknown
+
+T = TypeVar("T")
+
+NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def filled(kind: type[T], table: object, where: str) -> T:
+    """Return the dataclass ``kind`` with the keys of ``table``.
+
+    where: what errors call the table, such as ``her.toml [analyses.cosine]``. Raises UsageError for unknown keys, the nearest
+    known one named, for keys that lack, for values of another type, and for what ``kind`` itself refuses.
+    """
+    assert dataclasses.is_dataclass(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    given = entries(table, where)
+    for key in given:
+        if key not in fields:
+            raise UsageError(f"{where}: {unknown('key', key, fields)}")
+    for name, field in fields.items():
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING and name not in given:
+            raise UsageError(f"{where} lacks the key {name!r}")
+    hints = get_type_hints(kind)
+    values = {key: typed(value, hints[key], f"{where} {key}") for key, value in given.items()}
+    try:
+        return kind(**values)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def entries(table: object, where: str) -> Mapping[str, object]:
+    """Return ``table``; raises UsageError where it is none."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} is {shown(table)}, wanted a table")
+    return table
+
+
+def typed(value: object, hint: Any, where: str) -> Any:
+    """Return ``value`` as the type ``hint`` has it, lists as tuples; raises UsageError where it is none of that type."""
+    if get_origin(hint) in (Union, types.UnionType):
+        for choice in get_args(hint):
+            try:
+                return typed(value, choice, where)
+            except UsageError:
+                continue
+        raise UsageError(f"{where} is {shown(value)}, wanted {meaning(hint)}")
+    if get_origin(hint) is tuple and isinstance(value, list):
+        each, rest = get_args(hint)
+        assert rest is Ellipsis
+        return tuple(typed(item, each, f"{where}[{number}]") for number, item in enumerate(value))
+    if get_origin(hint) is dict:
+        return entries(value, where)
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:  # a bool is an int to Python, not to a reader
+        return value
+    raise UsageError(f"{where} is {shown(value)}, wanted {meaning(hint)}")
+
+
+def meaning(hint: Any) -> str:
+    """Return a type in words."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(meaning(choice) for choice in get_args(hint) if choice is not types.NoneType)
+    if get_origin(hint) is tuple:
+        return f"a list, each {meaning(get_args(hint)[0])}"
+    return NAMES.get(hint, str(hint))
+
+
+def shown(value: object) -> str:
+    """Return a value of a TOML file for an error."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)

@@ -1,0 +1,196 @@
+"""Bringing a study up to date: runs through the store, which is the cache, and each stage only if its inputs changed.
+
+What is done is kept in ``study.json``, beside the results. A stage leaves it before it is computed and comes back when all of
+its files are written, so that one which was interrupted is not taken for finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from actlas.scripts.extraction import Interrupted, extraction
+from actlas.scripts.stages import Subject, is_current
+from actlas.scripts.study_file import Analysis, Input, Study
+from actlas.scripts.study_plan import Planned, edits_text, plan_study
+from actlas.scripts.terminal import size
+from actlas.store.checking import verify
+from actlas.store.errors import StoreError, UsageError
+from actlas.store.run import Run
+
+if TYPE_CHECKING:
+    from actlas.pipeline.extract import Tally
+
+RECORD = "study.json"
+REPORT = "report.html"
+RECORD_FORMAT = "actlas-study"
+Say = Callable[[str, str], None]  # what it is about, and what was done
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study's files lie."""
+
+    out: Path
+    store: Path
+
+    @property
+    def record(self) -> Path:
+        """The record of what is done."""
+        return self.out / RECORD
+
+    def results(self, analysis: str) -> Path:
+        """Folder of an analysis."""
+        return self.out / "results" / analysis
+
+    def result(self, analysis: Analysis) -> Path:
+        """The result that an analysis writes."""
+        return self.results(analysis.name) / f"{analysis.stage.title}.nc"
+
+
+def bring_up_to_date(study: Study, place: Place, say: Say, *, quiet: bool = False) -> dict[str, Any]:
+    """Compute what is missing, verify what is new, redo the stages whose inputs changed; return the record of it all.
+
+    say: told of each part what was done. Raises StoreError where a byte of a run is not what was committed.
+    """
+    planned = plan_study(study, place.store)
+    record = read_record(place.record)
+    store = Path(os.path.relpath(place.store, place.out)).as_posix()  # so that a folder that has moved knows its store
+    record |= {"title": study.title, "study": study.path.name, "text": study.text, "store": store}
+    record["runs"] = {name: record["runs"][name] for name in study.runs if name in record["runs"]}
+    wanted = {analysis.name for analysis in study.analyses}
+    record["analyses"] = {name: each for name, each in record["analyses"].items() if name in wanted}
+    subjects = {}
+    for name, each in planned.items():
+        subjects[name] = _extract(name, each, say, quiet)
+        before = record["runs"].get(name, {}).get("verified", {})
+        record["runs"][name] = _run_record(study.runs[name], subjects[name], _verified(name, subjects[name], before, say))
+        _write_record(place, record)
+    for analysis in study.analyses:
+        _analyse(analysis, subjects[analysis.run], place, record, say)
+    record["analyses"] = {analysis.name: record["analyses"][analysis.name] for analysis in study.analyses}
+    _write_record(place, record)
+    return record
+
+
+def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
+    """Compute what is missing of a run and its variants, the model loaded once."""
+    variants: dict[str, Run] = {}
+    tallies = []
+    with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
+        run, tally = started.carry_out(planned.plan)
+        say(name, f"{run.sentences} sentences, {run.tokens} tokens, {len(planned.plan.options.sites)} sites: {_took([tally])}")
+        for plan in planned.variants:
+            variants[edits_text(plan)], tally = started.carry_out(plan, quiet=True)
+            tallies.append(tally)
+            if started.stopped():  # too late for this extraction
+                raise Interrupted(f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} are stored")
+    if tallies:
+        done = sum(tally is not None for tally in tallies)
+        part = "" if done in (0, len(tallies)) else f"{len(tallies) - done} up to date, {done} "
+        say(name, f"{len(tallies)} variants: {part}{_took(tallies)}")
+    return Subject(run, variants)
+
+
+def _took(tallies: Sequence[Tally | None]) -> str:
+    seconds = [sum(tally.seconds.values()) for tally in tallies if tally]
+    return f"computed in {sum(seconds):.1f} s" if seconds else "up to date"
+
+
+def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Check every byte of a run and its variants, unless the same commits were checked before; return what was found."""
+    runs = [subject.run, *subject.variants.values()]
+    for run in runs:
+        run.refresh()
+    commits = repr([[(commit.file, commit.size, commit.rest) for commit in run.commits] for run in runs])
+    key = xxhash.xxh3_128_hexdigest(commits.encode())
+    if before.get("commits") == key:
+        return before
+    checked = [item for run in runs for item in verify(run)]
+    problems = [problem for item in checked for problem in item.problems]
+    if problems:
+        raise StoreError(f"{problems[0]} ({len(problems)} problems: `actlas verify --repair`, then run the study again)")
+    nbytes = sum(item.nbytes for item in checked)
+    say(name, f"verified {size(nbytes)} in {len(checked)} shards: every checksum holds")
+    return {"commits": key, "checked": len(checked), "bytes": nbytes, "when": _now()}
+
+
+def _analyse(analysis: Analysis, subject: Subject, place: Place, record: dict[str, Any], say: Say) -> None:
+    done = record["analyses"].get(analysis.name)
+    if done and _is_done(analysis, subject, place, done):
+        say(analysis.name, f"up to date: {done['summary']}")
+        return
+    if record["analyses"].pop(analysis.name, None):
+        _write_record(place, record)
+    start = time.perf_counter()
+    finding = analysis.stage.carry_out(subject, place.results(analysis.name))
+    record["analyses"][analysis.name] = {
+        "stage": analysis.stage.title,
+        "run": analysis.run,
+        "summary": finding.summary,
+        "holds": finding.holds,
+        "files": [path.relative_to(place.out).as_posix() for path in finding.output.paths],
+    }
+    _write_record(place, record)
+    say(analysis.name, f"done in {time.perf_counter() - start:.1f} s: {finding.summary}")
+
+
+def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str, Any]) -> bool:
+    whole = done["run"] == analysis.run and all((place.out / file).is_file() for file in done["files"])
+    return whole and is_current(analysis.stage, subject, place.result(analysis))
+
+
+def states(study: Study, place: Place, planned: dict[str, Planned]) -> dict[str, str]:
+    """Return analysis → what ``bring_up_to_date`` would do about it."""
+    record, found = read_record(place.record)["analyses"], {}
+    for analysis in study.analyses:
+        each, done = planned[analysis.run], record.get(analysis.name)
+        current = each.stored and done and _is_done(analysis, each.subject(), place, done)
+        found[analysis.name] = "up to date" if current else "to do" if each.stored else "to do after its run"
+    return found
+
+
+def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "input": asdict(given),
+        "id": subject.run.id,
+        "variants": {edits: run.id for edits, run in subject.variants.items()},
+        "verified": verified,
+    }
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record of an earlier call, an empty one where there is none; raises UsageError for another file."""
+    empty: dict[str, Any] = {"format": RECORD_FORMAT, "version": 1, "runs": {}, "analyses": {}}
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return empty
+    except ValueError as error:
+        raise UsageError(f"{path} is not a study's record ({error}): remove it, or give another --out") from error
+    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT or record.get("version") != 1:
+        raise UsageError(f"{path} is not a study's record of this version of actlas: remove it, or give another --out")
+    return record
+
+
+def _write_record(place: Place, record: dict[str, Any]) -> None:
+    place.out.mkdir(parents=True, exist_ok=True)
+    draft = place.out / f".{RECORD}.{secrets.token_hex(4)}"
+    try:
+        draft.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        draft.replace(place.record)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
