@@ -44,6 +44,9 @@ class WriteQueue:
         self._flush: Future[None] | None = None
 
     def __enter__(self) -> Self:
+        """Start both threads now: later there may be no memory for their stacks."""
+        for thread in (self._writer, self._flusher):
+            thread.submit(int).result()
         return self
 
     def __exit__(self, *_: object) -> None:

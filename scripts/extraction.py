@@ -137,10 +137,10 @@ class Extraction:
         return _anew(plan, store), run
 
     def _compute(self, work: Sequence[tuple[Plan, Run]], quiet: bool) -> list[Tally]:
-        from actlas.pipeline.extract import Watch
-
         if not work:
             return []
+        from actlas.pipeline.extract import Watch
+
         total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
         name = work[0][1].name if len(work) == 1 else f"{len(work)} runs"
