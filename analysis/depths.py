@@ -22,6 +22,12 @@ def stored_blocks(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArr
     return lower, depth[lower].astype(np.int64)
 
 
+def span(places: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
+    """Return ``places`` as a slice where they are one: blocks chosen by a list are copied, those of a slice stay mapped."""
+    consecutive = len(places) > 0 and places[-1] - places[0] == len(places) - 1
+    return slice(int(places[0]), int(places[-1]) + 1) if consecutive else places
+
+
 def step_norms(resid: xr.DataArray) -> xr.DataArray:
     """‖h[d] − h[d−1]‖_F over all tokens and dimensions: (depth,) of 1 … L, float64; lazy stays lazy.
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.depths import stored_blocks
+from actlas.analysis.depths import span, stored_blocks
 from actlas.analysis.moments import FIELDS, correlation, merged, moments
 from actlas.analysis.streaming import MERGED, Floats, Indices, by_place, tiles
 from actlas.analysis.tokens import FIRST_POSITION
@@ -78,7 +78,7 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     """
     takes_part = np.ones(resid.sizes["token"], dtype=bool) if mask.first_token else resid["position"].values != FIRST_POSITION
     plain, (lower, pairs) = resid.drop_vars(list(resid.coords)).rename(depth="pair"), stored_blocks(resid)
-    below, above = plain.isel(pair=lower), plain.isel(pair=lower + 1)
+    below, above = plain.isel(pair=span(lower)), plain.isel(pair=span(lower + 1))
     levels = len(mask.cuts)
     kernel = partial(_kernel, mask=mask, takes_part=takes_part)
     found = by_place(kernel, partial(_merge, levels=levels), len(FIELDS) * levels, below, above)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.depths import spread, stored_blocks
+from actlas.analysis.depths import span, spread, stored_blocks
 from actlas.analysis.groups import Groups
 from actlas.analysis.streaming import Floats, by_token
 
@@ -88,10 +88,10 @@ def _stream(
     """
     reduce, statistics = partial(_stream_numbers, width=resid.sizes["d_model"]), len(STATISTICS)
     count = (statistics + 1) * (1 + len(outs)) + 1
-    after, before = resid.isel(depth=lower + 1), resid.isel(depth=lower)
+    after, before = resid.isel(depth=span(lower + 1)), resid.isel(depth=span(lower))
     first = np.setdiff1d(np.arange(resid.sizes["depth"]), lower + 1)  # no step leads there
     blocks = _in_groups(reduce, count, by_token(_stream_rows, 4 + 2 * len(outs), after, before, *outs), groups)
-    start = _in_groups(reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=first)), groups)
+    start = _in_groups(reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=span(first))), groups)
     depths = xr.concat([start, blocks.isel(number=slice(statistics + 2))], "depth")
     depths = depths.isel(depth=np.argsort(np.concatenate([first, lower + 1])))
     variables = {

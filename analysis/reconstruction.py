@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.depths import stored_blocks
+from actlas.analysis.depths import span, stored_blocks
 from actlas.analysis.moments import correlation, merged, moments_of_all
 from actlas.analysis.streaming import Floats, Indices, by_place, tiles
 from actlas.store.errors import UsageError
@@ -73,12 +73,12 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     lower, blocks = stored_blocks(dataset["resid"])
     stored = dataset["layer"].values if "layer" in dataset.coords else np.arange(dataset.sizes["layer"])
     layers, at, where = np.intersect1d(blocks, stored, return_indices=True)
-    before = _blocks(dataset["resid"].isel(depth=lower[at]))
-    after = _blocks(dataset["resid"].isel(depth=lower[at] + 1))
-    attention, mlp = (_blocks(dataset[site].isel(layer=where)) for site in ("attn_out", "mlp_out"))
+    before = _blocks(dataset["resid"].isel(depth=span(lower[at])))
+    after = _blocks(dataset["resid"].isel(depth=span(lower[at] + 1)))
+    attention, mlp = (_blocks(dataset[site].isel(layer=span(where))) for site in ("attn_out", "mlp_out"))
     sums: dict[str, tuple[xr.DataArray, ...]] = {WHOLE: (after, before, attention, mlp)}
     if "resid_mid" in dataset:
-        middle = _blocks(dataset["resid_mid"].isel(layer=where))
+        middle = _blocks(dataset["resid_mid"].isel(layer=span(where)))
         sums |= {ATTENTION: (middle, before, attention), MLP: (after, middle, mlp)}
     parts = [_measures(arrays, precision) for arrays in sums.values()]
     result = xr.concat(parts, xr.Variable("sum", list(sums))).assign_coords(layer=layers)
