@@ -72,6 +72,7 @@ class Root(click.Group):
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
+            exec("")  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT in place of our code
             _fail("interrupted", INTERRUPTED)
         except ActlasError as error:
             _fail(str(error), error.exit_code)

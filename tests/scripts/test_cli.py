@@ -73,6 +73,20 @@ def test_wrong_usage_is_one_line(actlas, tmp_path, arguments, code, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interrupt_inside_an_import_ends_with_our_code(tmp_path):
+    (tmp_path / "interrupted.py").write_text("""if True:
+        from actlas.scripts import cli
+
+        def importing(name):
+            exec("raise KeyboardInterrupt")  # as in dataclasses and namedtuple, while modules are imported
+
+        cli.importlib.import_module = importing
+        cli.main(["ls"])
+    """)
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (130, "Error: interrupted")
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which signals a process catches")
 def test_sigterm_is_an_interrupt_also_before_anything_began(tmp_path):
     command = [sys.executable, "-m", "actlas.scripts", "extract", "-"]  # waits for its sentences
