@@ -21,6 +21,9 @@ VECTOR_SITES = (
 )
 STATISTICS = ("mean", "lower quartile", "median", "upper quartile", "largest")
 QUANTILES = (0.25, 0.5, 0.75, 1)
+PART = 256  # squares that are summed as they are stored, before float64 takes over
+#: sums of squares between which all of those in float32 are safe
+SMALLEST, LARGEST = 1e-25, 1e37
 WRITERS = {"attention": "attn_out", "MLP": "mlp_out"}
 MEANINGS = {
     "std": "standard deviation over tokens and dimensions",
@@ -65,7 +68,7 @@ def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
 
 def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
     """STATISTICS of the Euclidean norms of ``activations`` (…, token, …, vector): (group, …, statistic) float64, lazy."""
-    norms = by_token(_norm, 1, activations)
+    norms = by_token(_norm, 1, activations, tiled=False)
     return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
 
 
@@ -125,9 +128,21 @@ def _start_rows(rows: Floats) -> Floats:
     return np.concatenate([spread(rows), np.full((1, len(rows)), np.nan)])
 
 
-def _norm(rows: Floats) -> Floats:
-    norms: Floats = np.sqrt(np.vecdot(rows, rows))
-    return norms[np.newaxis]
+def _norm(rows: npt.NDArray[np.floating]) -> Floats:
+    """Return the Euclidean norm of each of ``rows`` (row, vector): (1, row).
+
+    Squares do not cancel: sums of PART of them in float32 keep its digits, and cost half of what float64 does.
+    """
+    squares = np.zeros(len(rows))
+    with np.errstate(over="ignore", under="ignore"):
+        for start in range(0, rows.shape[1], PART):
+            part = rows[:, start : start + PART]
+            squares += np.vecdot(part, part)
+    unsure = ~((squares > SMALLEST) & (squares < LARGEST))  # the square of a value may lie outside float32
+    if unsure.any():
+        wide = rows[unsure].astype(np.float64)
+        squares[unsure] = np.vecdot(wide, wide)
+    return np.sqrt(squares)[np.newaxis]
 
 
 def _in_groups(reduce: Reduce, count: int, rows: xr.DataArray, groups: Groups) -> xr.DataArray:

@@ -43,11 +43,11 @@ def tiles(*blocks: npt.NDArray[Any]) -> Iterator[tuple[slice, list[Floats]]]:
         yield rows, list(memory[:, : rows.stop - rows.start])
 
 
-def by_token(kernel: TokenKernel, size: int, *arrays: xr.DataArray) -> xr.DataArray:
+def by_token(kernel: TokenKernel, size: int, *arrays: xr.DataArray, tiled: bool = True) -> xr.DataArray:
     """Return the ``size`` numbers of every vector of ``arrays`` (…, token, …, vector): (…, token, …, quantity) float64.
 
-    kernel: tiles of each array (row, vector) → (quantity, row). arrays: alike in all but their values; lazy stays lazy, a task
-    for each block.
+    kernel: tiles of each array (row, vector) → (quantity, row). tiled: float64, the kernel's to write to; without it, the rows
+    of the whole block as they are. arrays: alike in all but their values; lazy stays lazy, a task for each block.
     """
     if all(array.chunks for array in arrays):
         data = _alike(arrays)
@@ -57,12 +57,13 @@ def by_token(kernel: TokenKernel, size: int, *arrays: xr.DataArray) -> xr.DataAr
             *data,
             kernel=kernel,
             size=size,
+            tiled=tiled,
             chunks=(*data[0].chunks[:-1], (size,)),
             dtype=np.float64,
             meta=np.empty((0,) * data[0].ndim),
         )
     else:
-        found = _by_row(*(array.values for array in arrays), kernel=kernel, size=size)
+        found = _by_row(*(array.values for array in arrays), kernel=kernel, size=size, tiled=tiled)
     labels = {name: label for name, label in arrays[0].coords.items() if arrays[0].dims[-1] not in label.dims}
     return xr.DataArray(found, labels, (*arrays[0].dims[:-1], "quantity"))
 
@@ -73,10 +74,10 @@ def _alike(arrays: Sequence[xr.DataArray]) -> list[da.Array]:
     return [first, *(array.data.rechunk(first.chunks) for array in arrays[1:])]
 
 
-def _by_row(*blocks: npt.NDArray[Any], kernel: TokenKernel, size: int) -> Floats:
+def _by_row(*blocks: npt.NDArray[Any], kernel: TokenKernel, size: int, tiled: bool) -> Floats:
     rows = [block.reshape(-1, block.shape[-1]) for block in blocks]  # (layer · token · …, vector)
     found = np.empty((size, len(rows[0])))
-    for part, tile in tiles(*rows):
+    for part, tile in tiles(*rows) if tiled else [(slice(None), rows)]:
         found[:, part] = kernel(*tile)
     return np.moveaxis(found, 0, -1).reshape(*blocks[0].shape[:-1], size)  # (layer, token, …, quantity)
 

@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from actlas.analysis.groups import FIRST, LATER, token_groups
-from actlas.analysis.norms import STATISTICS, VECTOR_SITES, norm_profile
+from actlas.analysis.norms import STATISTICS, VECTOR_SITES, norm_profile, norm_statistics
 from actlas.analysis.tokens import Target, select_tokens
 from actlas.pipeline.sites import SITES
 from actlas.store.errors import UsageError
@@ -16,6 +17,7 @@ from tests.extraction import extract_texts
 from tests.small_model import TEXTS
 
 UNDEFINED = {"pattern", "nll"}
+FLOAT32 = 3e-7  # norms of float32, from squares in float32
 
 
 def statistics(norms):
@@ -43,6 +45,29 @@ def test_agrees_with_numpy_for_any_split(resid, data):
         assert np.isnan(got["norm_resid"].sel(group="none")).all()
 
 
+@given(
+    hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-1, 1, width=32)),
+    st.sampled_from([1e-44, 1e-38, 1e-25, 1e-3, 1, 1e4, 1e18, 1e20, 1e37]),
+    st.data(),
+)
+def test_norms_of_any_magnitude(values, magnitude, data):
+    rows = xr.DataArray(values * np.float32(magnitude), dims=("token", "d_model"))
+    rows[0, 0] = data.draw(st.sampled_from([rows.values[0, 0], 0, 3e38, np.nan, np.inf]))
+    chosen = {"all": np.arange(rows.sizes["token"])}
+    units = data.draw(strategies.splits(rows.sizes["token"]))
+    for given_rows in (rows, rows.chunk(token=units)):
+        with np.errstate(invalid="ignore"):
+            expected = statistics(np.linalg.norm(rows.values.astype(np.float64), axis=-1))
+            np.testing.assert_allclose(norm_statistics(given_rows, chosen)[0], expected, rtol=FLOAT32)
+
+
+def test_norms_of_wide_vectors_keep_float32s_digits():
+    values = np.random.default_rng(0).normal(size=(50, 25600)).astype(np.float32)
+    values[:, :3] *= 3000  # massive activations
+    got = norm_statistics(xr.DataArray(values, dims=("token", "d_mlp")), {"all": np.arange(50)})
+    np.testing.assert_allclose(got[0], statistics(np.linalg.norm(values.astype(np.float64), axis=-1)), rtol=FLOAT32)
+
+
 @pytest.fixture(scope="module")
 def run(small_model, tmp_path_factory):
     sites = ("resid", "q", "z", "attn_out", "mlp_out", "mlp_post", "final_norm", "nll")
@@ -58,7 +83,8 @@ def test_every_site_of_a_run_equals_the_plain_way(run):
         norms = np.linalg.norm(dataset[site].values.astype(np.float64), axis=-1)
         norms = np.moveaxis(norms, dataset[site].dims.index("token"), -1)  # (layer, head, token)
         for group, tokens in groups.items():
-            np.testing.assert_allclose(result[f"norm_{site}"].sel(group=group), statistics(norms[..., tokens]), rtol=1e-12)
+            digits = 1e-12 if site == "resid" else FLOAT32
+            np.testing.assert_allclose(result[f"norm_{site}"].sel(group=group), statistics(norms[..., tokens]), rtol=digits)
     assert result["norm_q"].dims == ("group", "layer", "head", "statistic")
     assert result["norm_final_norm"].dims == ("group", "statistic")
     assert result["statistic"].values.tolist() == list(STATISTICS)
