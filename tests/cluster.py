@@ -66,3 +66,10 @@ def same_content(one, other):
     import xarray as xr
 
     xr.testing.assert_allclose(one.dataset(), other.dataset(), rtol=1e-5, atol=1e-5)
+
+
+def one_line(done, code, *parts):
+    """Fail unless a command ended with ``code`` and one line of error, with all of ``parts`` in it."""
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert all(part in done.stderr for part in ("Error: ", *parts)), done.stderr

@@ -1,19 +1,27 @@
 """Fixtures that several folders share."""
 
+# BLAS reads it when it is imported: beside other tests a second thread only waits for its turn
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import dask
 import hypothesis
 import pytest
 
+from tests import commands
 from tests.small_model import TEXTS, save_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-hypothesis.settings.register_profile("actlas", deadline=None)  # machines are shared: a slow moment is no failure
+# machines are shared: a slow moment is no failure; and CI draws twice, with the oldest set and with the newest
+hypothesis.settings.register_profile("actlas", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("actlas")
 
 
@@ -27,6 +35,13 @@ def _own_cache(tmp_path_factory):
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = old
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _server(_own_cache):
+    """End what runs the commands."""
+    yield
+    commands.SERVER.stop()
 
 
 @pytest.fixture(scope="session")
@@ -58,18 +73,7 @@ def forbid_compute():
 def actlas(tmp_path):
     """Run the command in a process of its own, as users do, in ``tmp_path``; return the finished process."""
 
-    def run(*arguments, stdin=None, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "actlas.scripts", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            input=stdin,
-            text=True,
-            timeout=120,
-        )
-
-    return run
+    return partial(commands.run, tmp_path)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,6 +9,7 @@ import xarray as xr
 
 from actlas.store import Store
 from actlas.store.checking import verify
+from tests.commands import Command
 
 TOLERANCE = 1e-5
 ROUNDS = 6
@@ -28,9 +27,9 @@ def corpus(tmp_path):
     return path
 
 
-def command(corpus, model, store):
+def extraction(corpus, model, store):
     options = ["--model", model, "--store", store, "--unit-tokens", 100, "--site", "resid", "--site", "q", "--site", "mlp_post"]
-    return [sys.executable, "-m", "actlas.scripts", "extract", *map(str, [corpus, *options, "--name", "it", "--quiet"])]
+    return Command(corpus.parent, "extract", corpus, *options, "--name", "it", "--quiet")
 
 
 def committed(store):
@@ -52,22 +51,24 @@ def wait_for(process, store, pattern, but=()):
 @pytest.mark.slow
 def test_killed_extractions_lose_nothing(tmp_path, small_model, corpus):
     store, generator = tmp_path / "store", random.Random(0)
-    subprocess.run(command(corpus, small_model, tmp_path / "whole"), check=True, capture_output=True)
+    assert extraction(corpus, small_model, tmp_path / "whole").wait() == 0
     units = [0]
     for number in range(ROUNDS):
         leftovers, commits = list(store.glob(UNDER_WAY)), list(store.glob(COMMITTED))
-        process = subprocess.Popen(command(corpus, small_model, store), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = extraction(corpus, small_model, store)
         wait_for(process, store, UNDER_WAY, leftovers)  # before that there is nothing to lose
         if number % 2:  # on a busy machine little gets done between two kills
             wait_for(process, store, COMMITTED, commits)
         time.sleep(generator.uniform(0, LONGEST))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.wait()
         units.append(committed(store))
         assert units[-1] >= units[-2]  # what was committed stays
-    done = subprocess.run(command(corpus, small_model, store), capture_output=True, text=True, check=True)
+    last = extraction(corpus, small_model, store)
+    said = last.communicate()
+    assert last.returncode == 0, said
     resumed, whole = Store(store).run("it"), Store(tmp_path / "whole").run("it")
-    assert not resumed.missing(whole.sites), done.stdout
+    assert not resumed.missing(whole.sites), said
     assert committed(store) == len(resumed.units) > ROUNDS
     assert len(list((resumed.folder / "shards").iterdir())) == len(resumed.units)
     assert list((resumed.folder / "tmp").iterdir()) == []
@@ -77,9 +78,7 @@ def test_killed_extractions_lose_nothing(tmp_path, small_model, corpus):
 
 @pytest.mark.slow
 def test_interrupt_says_how_to_go_on(tmp_path, small_model, corpus):
-    process = subprocess.Popen(
-        command(corpus, small_model, tmp_path / "store"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = extraction(corpus, small_model, tmp_path / "store")
     wait_for(process, tmp_path / "store", COMMITTED)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -93,9 +92,7 @@ def test_interrupt_says_how_to_go_on(tmp_path, small_model, corpus):
 
 @pytest.mark.slow
 def test_a_second_interrupt_is_at_once_and_loses_nothing(tmp_path, small_model, corpus):
-    process = subprocess.Popen(
-        command(corpus, small_model, tmp_path / "store"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = extraction(corpus, small_model, tmp_path / "store")
     wait_for(process, tmp_path / "store", COMMITTED)
     for _ in range(3):
         process.send_signal(signal.SIGINT)

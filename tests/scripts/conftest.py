@@ -1,13 +1,11 @@
 """A store made once by the command itself; each test gets a copy."""
 
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from actlas.store import Store
+from tests import commands
 from tests.small_model import TEXTS
 
 STUDY = """
@@ -44,8 +42,8 @@ def stored_once(small_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stored")
     (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     options = ["--model", small_model, "--store", "store", "--name", "it", "--unit-tokens", 60]
-    command = [sys.executable, "-m", "actlas.scripts", "extract", "her.txt", *map(str, options)]
-    subprocess.run(command, cwd=folder, env=os.environ, check=True, capture_output=True)
+    done = commands.run(folder, "extract", "her.txt", *options)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -62,8 +60,7 @@ def studied_once(small_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     (folder / "small.toml").write_text(STUDY.replace("MODEL", str(small_model)), encoding="utf-8")
-    command = [sys.executable, "-m", "actlas.scripts", "study", "run", "small.toml", "--quiet"]
-    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True)
+    done = commands.run(folder, "study", "run", "small.toml", "--quiet")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 

@@ -7,21 +7,15 @@ import xarray as xr
 from actlas.analysis.cosine import cosine_blocks
 from actlas.analysis.tokens import Target, select_tokens
 from actlas.store import Store
+from tests import commands
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """Run the demo twice; return its folder and both outputs."""
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("demo")
-    runs = [
-        subprocess.run(
-            [sys.executable, "-m", "actlas.scripts", "demo", "out"], cwd=folder, capture_output=True, text=True, check=True
-        )
-        for _ in range(2)
-    ]
+    runs = [commands.run(folder, "demo", "out") for _ in range(2)]
+    assert [(run.returncode, run.stderr) for run in runs] == [(0, "")] * 2
     return folder / "out", [run.stdout for run in runs]
 
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import xarray as xr
 from actlas.scripts.demo_grammar import sentences
 from actlas.scripts.train_demo_model import TrainingOptions
 from actlas.store import Store
+from tests import commands
 
 ENGLISH = Path(__file__).parents[2] / "pipeline" / "texts" / "english.txt"
 EDITS = (
@@ -30,11 +29,6 @@ def test_the_shipped_sentences_are_held_out_ones_of_the_demo_models_grammar():
     assert lines == list(islice(sentences(TrainingOptions().heldout_seed), len(lines)))
 
 
-def call(folder, *arguments):
-    command = [sys.executable, "-m", "actlas.scripts", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A store of variants of the shipped model on sentences it knows how to predict."""
@@ -42,16 +36,16 @@ def folder(tmp_path_factory):
     shutil.copy(ENGLISH, folder / "english.txt")
     (folder / "other.txt").write_text("She saw her.\n")
     edits = [argument for edit in EDITS for argument in ("--edit", edit)]
-    done = call(folder, "sweep", "english.txt", "--store", "store", *edits, "--quiet")
+    done = commands.run(folder, "sweep", "english.txt", "--store", "store", *edits, "--quiet")
     assert done.returncode == 0, done.stderr
-    done = call(folder, "sweep", "other.txt", "--store", "store", "--edit", "skip:block=1", "--quiet")
+    done = commands.run(folder, "sweep", "other.txt", "--store", "store", "--edit", "skip:block=1", "--quiet")
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def result(folder):
-    done = call(folder, "downstream", "english-demo.*", "--store", "store", "--out", "all", "--json")
+    done = commands.run(folder, "downstream", "english-demo.*", "--store", "store", "--out", "all", "--json")
     assert done.returncode == 0, done.stderr
     with xr.open_dataset(folder / "all" / "downstream.nc", engine="h5netcdf") as result:
         return result.load().swap_dims(variant="edits")
@@ -59,7 +53,7 @@ def result(folder):
 
 @pytest.fixture(scope="module")
 def scanned(folder):
-    done = call(folder, "scan", "english-demo", "--store", "store", "--out", "all")
+    done = commands.run(folder, "scan", "english-demo", "--store", "store", "--out", "all")
     assert done.returncode == 0, done.stderr
     with xr.open_dataset(folder / "all" / "scan.nc", engine="h5netcdf") as result:
         return result.load()
@@ -126,7 +120,7 @@ def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
 
 
 def test_a_first_token_counts_for_more_than_another_when_it_is_counted(folder, result):
-    done = call(
+    done = commands.run(
         folder, "downstream", "english-demo.scale-block-2-factor-0.5", "--store", "store", "--include-first-token", "--json"
     )
     (record,) = json.loads(done.stdout)["variants"]
@@ -147,11 +141,11 @@ def test_results_say_what_they_are_of(folder, result, scanned):
 
 
 def test_tables(folder):
-    done = call(folder, "downstream", "english-demo.scale-block-2*", "--store", "store")
+    done = commands.run(folder, "downstream", "english-demo.scale-block-2*", "--store", "store")
     lines = done.stdout.splitlines()
     assert lines[0].split("  ")[0] == "edits"
     assert lines[1].startswith("scale:block=2,factor=0.5  ")
-    done = call(folder, "scan", "english-demo", "--store", "store", "--json")
+    done = commands.run(folder, "scan", "english-demo", "--store", "store", "--json")
     record = json.loads(done.stdout)
     assert [block["block"] for block in record["blocks"]] == list(range(8))
 
@@ -169,24 +163,24 @@ def test_tables(folder):
     ],
 )
 def test_bad_input(folder, arguments, message):
-    done = call(folder, *arguments, "--store", "store")
+    done = commands.run(folder, *arguments, "--store", "store")
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_scan_without_a_sweep_says_how_to_make_one(folder):
-    done = call(folder, "extract", "other.txt", "--store", "fresh", "--site", "resid", "--site", "nll")
+    done = commands.run(folder, "extract", "other.txt", "--store", "fresh", "--site", "resid", "--site", "nll")
     assert done.returncode == 0, done.stderr
-    done = call(folder, "scan", "other-demo", "--store", "fresh")
+    done = commands.run(folder, "scan", "other-demo", "--store", "fresh")
     assert done.returncode == 2
     assert 'actlas sweep SENTENCES … --edit "skip:block=*"' in done.stderr
 
 
 def test_a_variant_without_the_residual_says_how_to_add_it(folder):
     edit = ("--edit", "zero:site=k,layer=0")
-    call(folder, "extract", "other.txt", "--store", "bare", "--site", "nll", *edit, "--name", "mine")
-    done = call(folder, "downstream", "mine", "--store", "bare")
+    commands.run(folder, "extract", "other.txt", "--store", "bare", "--site", "nll", *edit, "--name", "mine")
+    done = commands.run(folder, "downstream", "mine", "--store", "bare")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: run mine has no such site yet: unknown site 'resid'")
     assert len(done.stderr.splitlines()) == 1
@@ -194,8 +188,8 @@ def test_a_variant_without_the_residual_says_how_to_add_it(folder):
 
 def test_a_scan_of_single_tokens_is_refused(folder):
     (folder / "words.txt").write_text("A\nA\n")
-    call(folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:block=1", "--quiet")
-    done = call(folder, "scan", "words-demo", "--store", "words")
+    commands.run(folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:block=1", "--quiet")
+    done = commands.run(folder, "scan", "words-demo", "--store", "words")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: run words-demo: every sentence has one token alone")
     assert len(done.stderr.splitlines()) == 1

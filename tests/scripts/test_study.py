@@ -1,7 +1,6 @@
 """Study files from a user's side: checked, brought up to date, and only what changed done again."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -12,11 +11,11 @@ from actlas.scripts.stages import STAGES
 from actlas.scripts.study import STUDIES
 from actlas.scripts.study_file import read_study
 from actlas.store import Store
+from tests import commands
 
 
 def call(folder, *arguments, code=0):
-    command = [sys.executable, "-m", "actlas.scripts", *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=200)
+    done = commands.run(folder, *arguments)
     assert done.returncode == code, done.stderr
     return done
 

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,6 +9,7 @@ import xarray as xr
 
 from actlas.store import Store
 from actlas.store.checking import verify
+from tests import commands
 from tests.store.making import shards
 
 SWEEP = ("--edit", "skip:block=*", "--edit", "scale:block=1,factor=0.5|2")
@@ -152,9 +151,9 @@ def test_help(actlas, command):
 def test_an_interrupted_sweep_resumes(small_model, tmp_path):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("".join(f"When the rain began, Tom gave her coat number {n} and walked home.\n" for n in range(90)))
-    command = [sys.executable, "-m", "actlas.scripts", "sweep", "corpus.txt", "--model", str(small_model), "--store", "store"]
-    command += ["--edit", "noise:site=mlp_post,layer=0-1,seed=0-2", "--quiet", "--unit-tokens", "200"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    options = ["--edit", "noise:site=mlp_post,layer=0-1,seed=0-2", "--quiet", "--unit-tokens", "200"]
+    command = ["sweep", "corpus.txt", "--model", small_model, "--store", "store", *options]
+    process = commands.Command(tmp_path, *command)
     while len(list(tmp_path.glob("store/runs/*/commits"))) < 4:  # the baseline is stored, and a variant or two
         assert process.poll() is None
         time.sleep(0.01)
@@ -163,7 +162,8 @@ def test_an_interrupted_sweep_resumes(small_model, tmp_path):
     assert process.returncode == 130
     assert "of 6 variants are stored, run the same command again to go on" in said
     stored = {shard for run in variants(tmp_path) for shard in shards(run)}
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = commands.run(tmp_path, *command)
+    assert done.returncode == 0, done.stderr
     assert "6 variants" in done.stdout
     found = variants(tmp_path)
     assert len(found) == 6
