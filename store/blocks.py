@@ -11,6 +11,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -53,7 +54,7 @@ class SiteBlocks:
         """Layout of a piece of the first unit; the others differ in their tokens and blocks alone."""
         return self.units[0][-1].stored.layout
 
-    @property
+    @cached_property
     def tokens(self) -> tuple[int, ...]:
         """Tokens of each unit."""
         return tuple(pieces[-1].stored.layout.block_shape[0] for pieces in self.units)
@@ -63,6 +64,10 @@ class SiteBlocks:
         """Shape over the whole run."""
         shape = (sum(self.tokens), *self.layout.block_shape[1:])
         return (sum(piece.blocks for piece in self.units[0]), *shape) if self._blocked else shape
+
+    @cached_property
+    def _ends(self) -> npt.NDArray[np.int64]:
+        return np.cumsum(self.tokens)
 
     @property
     def ndim(self) -> int:
@@ -89,8 +94,7 @@ class SiteBlocks:
 
     def __getitem__(self, key: tuple[slice, ...]) -> npt.NDArray[np.float32]:
         """Return one chunk of ``lazy``."""
-        ends = np.cumsum(self.tokens)
-        pieces = self.units[int(np.searchsorted(ends, key[int(self._blocked)].start, side="right"))]
+        pieces = self.units[int(np.searchsorted(self._ends, key[int(self._blocked)].start, side="right"))]
         if not self._blocked:
             return read_block(pieces[0], 0, self.check)
         return read_block(*find_block(pieces, key[0].start), self.check)[np.newaxis]

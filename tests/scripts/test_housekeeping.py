@@ -152,7 +152,7 @@ def test_pack(actlas, store, tmp_path):
     done = actlas("pack", "it", "--store", "store")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"run it: {count} units joined, {count} files before, 1 now\n"
-    assert actlas("verify", "--store", "store").stdout.startswith(f"it: {count} shards")
+    assert actlas("verify", "--store", "store").stdout.startswith(f"it: {count} commits")
     after = actlas("variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before")
     assert json.loads(after.stdout) == json.loads(before.stdout)
     assert f"in {1} files" in actlas("show", "it", "--store", "store").stdout

@@ -20,6 +20,7 @@ from actlas.store.checking import verify
 from actlas.store.commit import SUFFIX, publish, stem
 from actlas.store.durable import publish_file
 from actlas.store.leftovers import Workspace, sweep, workspace
+from actlas.store.packing import pack
 from tests.store.making import Content, begin_run, fill, flip, open_shard, write_unit
 
 NAMES = st.sampled_from(["her", "his", "a.b", "x_1"])
@@ -124,6 +125,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert not publish(run.folder, path, commit)
         model.commits.add((unit, sites))
 
+    @rule(run_id=run_ids)
+    def pack(self, run_id: str) -> None:
+        """Join the files of a run: it holds what it held."""
+        pack(self.run_of(run_id))
+        assert self.leftovers(run_id) == []
+
     @rule(run_id=run_ids, name=NAMES)
     def name(self, run_id: str, name: str) -> None:
         """Give a further name; another run's is refused."""
@@ -146,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
         place = commit.sites[site].offset + data.draw(st.integers(0, commit.sites[site].layout.nbytes - 1))
         flip(run.path(commit), place)
         assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [True]
-        if site in run.sites and run._of_unit[commit.unit.number][0] is commit:
+        if site in run.sites and run._places[commit.unit.number][0].holds == commit.holds:
             with pytest.raises(DamagedStore, match=commit.file):
                 run.dataset([site])[site].compute()
         flip(run.path(commit), place)
