@@ -9,7 +9,8 @@ from pathlib import Path
 from actlas.store.commit import SUFFIX, read_commit, stem
 from actlas.store.digest import rest_checksum, span_checksum
 from actlas.store.errors import DamagedStore
-from actlas.store.joined import Joined, joined_paths, read_joined
+from actlas.store.holdings import joined_paths, read_joined
+from actlas.store.joined import Joined
 from actlas.store.opening import listed, opened
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, Commit, Unit

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from actlas.store.durable import make_folder
 from actlas.store.errors import DamagedStore
-from actlas.store.joined import committed_files, superseded
+from actlas.store.holdings import committed_files, superseded
 from actlas.store.opening import listed
 
 OWNER = "owner"

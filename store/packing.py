@@ -18,7 +18,8 @@ from actlas.store.blocks import Piece, read_stored
 from actlas.store.commit import stem
 from actlas.store.durable import publish_file
 from actlas.store.errors import DamagedStore, StoreError
-from actlas.store.joined import join_commits, packing_lock, publish_joined, settle
+from actlas.store.holdings import packing_lock, publish_joined, settle
+from actlas.store.joined import join_commits
 from actlas.store.leftovers import Workspace, sweep, workspace
 from actlas.store.opening import LARGEST_JOINED
 from actlas.store.run import Run

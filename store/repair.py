@@ -17,10 +17,11 @@ from actlas.store.commit import read_commit
 from actlas.store.digest import READ_BYTES
 from actlas.store.durable import sync_folder
 from actlas.store.errors import DamagedStore
-from actlas.store.joined import Joined, joined_paths, packing_lock, read_joined, read_records, replace_joined
+from actlas.store.holdings import joined_paths, packing_lock, read_joined, read_records, replace_joined
+from actlas.store.joined import Holding
 from actlas.store.leftovers import check_own, sweep, workspace
 from actlas.store.run import Run
-from actlas.store.schema import Commit, canonical, checksum
+from actlas.store.schema import canonical, checksum
 
 BASELINE = "what is wrong are blocks of its baseline: repair and extract that run again"
 COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
@@ -122,7 +123,7 @@ def _must_stay(run: Run, path: Path) -> str | None:
     """Return why a commit, or the record of a joined file, with problems is not to be dropped, None where it is."""
     try:
         content = path.read_bytes()
-        record: Commit | Joined = read_joined(path) if path.parent.name == "joined" else read_commit(path)
+        record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
         shard = run.path(record)
     except FileNotFoundError:
         return None

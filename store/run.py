@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from actlas.store.digest import rest_checksum
-from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, missing, unknown
-from actlas.store.joined import Joined, expand, read_holdings
-from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
-from actlas.store.opening import opened, read_record, refuse_links
+from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
+from actlas.store.holdings import expand, read_holdings
+from actlas.store.joined import Holding, Joined
+from actlas.store.labels import TOKEN_LABELS, Labels, join_labels
+from actlas.store.opening import read_record, refuse_links
+from actlas.store.places import Place, check_rest, label_places, places_of, read_labels
 from actlas.store.schema import (
     BLOCK_DIMS,
     Commit,
     Json,
     SharedSite,
     SiteLayout,
-    StoredLabel,
-    StoredSite,
     Unit,
     checksum,
     identity,
@@ -37,25 +34,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.store.blocks import Piece
-
-
-class _Place(NamedTuple):
-    """Where some sites of a unit are stored: a commit of its own, or the unit ``member`` of a joined file."""
-
-    holding: Commit | Joined
-    member: int
-    holds: frozenset[str]
-
-    def stored(self, site: str) -> StoredSite | None:
-        """Return where a site's own blocks lie, None where all are its baseline's."""
-        if site not in self.holding.sites:
-            return None
-        return self.holding.sites[site] if isinstance(self.holding, Commit) else self.holding.site(self.member, site)
-
-    @property
-    def shared(self) -> Mapping[str, SharedSite]:
-        """What is shared with the baseline."""
-        return self.holding.shared if isinstance(self.holding, Commit) else self.holding.shared_of(self.member)
 
 
 class _Paths(dict[str, Path]):
@@ -117,7 +95,7 @@ class Run:
         return sum(unit.tokens for unit in self.units)
 
     @cached_property
-    def holdings(self) -> tuple[Commit | Joined, ...]:
+    def holdings(self) -> tuple[Holding, ...]:
         """Commits, and records of joined files; raises DamagedStore if one is altered or not of this run's plan."""
         holdings, planned = read_holdings(self.folder), set(self.units)
         for holding in holdings:
@@ -165,17 +143,12 @@ class Run:
     @cached_property
     def labels(self) -> Labels:
         """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
-        parts: list[tuple[Commit | Joined, Mapping[str, StoredLabel]]] = []
-        for first, last in _stretches([self._any_place(unit) for unit in self.units]):
-            holding = first.holding
-            parts.append(
-                (holding, holding.labels if isinstance(holding, Commit) else holding.labels_of(first.member, last.member))
-            )
-        return _joined([self._read_labels(*part) for part in parts])
+        places = label_places([self._any_place(unit) for unit in self.units])
+        return join_labels([read_labels(self.path(holding), holding.size, labels) for holding, labels in places])
 
     def labels_of(self, commits: Iterable[Commit]) -> Labels:
         """Return the labels of the tokens and sentences of ``commits``, one after the other."""
-        return _joined([self._read_labels(commit, commit.labels) for commit in commits])
+        return join_labels([read_labels(self.path(commit), commit.size, commit.labels) for commit in commits])
 
     def dataset(self, sites: Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
@@ -239,7 +212,7 @@ class Run:
                 "run its `actlas extract` command again to finish it"
             )
 
-    def path(self, holding: Commit | Joined) -> Path:
+    def path(self, holding: Holding) -> Path:
         """Return the shard's path."""
         return self._paths[holding.file]
 
@@ -248,18 +221,11 @@ class Run:
         return _Paths(self.folder / "shards")
 
     @cached_property
-    def _places(self) -> Mapping[int, list[_Place]]:
+    def _places(self) -> Mapping[int, list[Place]]:
         """Number of a unit → where it is stored."""
-        units: dict[int, list[_Place]] = {}
-        for holding in self.holdings:
-            if isinstance(holding, Joined):
-                for index in holding.present:
-                    units.setdefault(holding.units[index].number, []).append(_Place(holding, index, holding.holds(index)))
-            else:
-                units.setdefault(holding.unit.number, []).append(_Place(holding, 0, holding.holds))
-        return units
+        return places_of(self.holdings)
 
-    def _any_place(self, unit: Unit) -> _Place:
+    def _any_place(self, unit: Unit) -> Place:
         if unit.number not in self._places:
             raise IncompleteRun(f"run {self.name} lacks unit {unit.number}: run its `actlas extract` command again")
         return self._places[unit.number][0]
@@ -282,7 +248,7 @@ class Run:
         pieces = () if own is None else (Piece(self.path(place.holding), place.holding.size, own, own.layout.blocks),)
         return pieces if shared is None else (self._shared(unit, site, shared), *pieces)
 
-    def _holder(self, unit: Unit, site: str) -> _Place:
+    def _holder(self, unit: Unit, site: str) -> Place:
         return next(place for place in self._places[unit.number] if site in place.holds)
 
     @property
@@ -334,69 +300,11 @@ class Run:
                 coordinates[dim] = np.arange(sizes.pop())
         return coordinates
 
-    def _read_labels(self, holding: Commit | Joined, places: Mapping[str, StoredLabel]) -> Labels:
-        with self._opened(holding) as descriptor:
-            arrays = {name: _read_label(descriptor, label) for name, label in places.items()}
-        try:
-            text = bytes_to_text(arrays.pop("text"))
-            row_size = arrays.pop("row_size")
-            token = {name: arrays.pop(name) for name in TOKEN_LABELS}
-            columns = {name: _column(array) for name, array in arrays.items()}
-            return Labels(token, row_size, text, columns)
-        except ValueError as error:  # no UTF-8 any more, or rows that do not add up
-            raise DamagedStore(f"{self.path(holding)}: labels were altered ({error}): see `actlas verify`") from error
-
-    def check_labels(self, holdings: Iterable[Commit | Joined]) -> None:
+    def check_labels(self, holdings: Iterable[Holding]) -> None:
         """Raise DamagedStore where labels or HDF5's records in the files of ``holdings`` were altered."""
         for holding in {holding.file: holding for holding in holdings}.values():  # many units may lie in one file
-            with self._opened(holding) as descriptor:
-                spans = holding.spans if isinstance(holding, Commit) else holding.bulk
-                if rest_checksum(descriptor, holding.size, spans) != holding.rest:
-                    raise DamagedStore(f"{self.path(holding)}: labels were altered (checksum differs): see `actlas verify`")
-
-    @contextmanager
-    def _opened(self, holding: Commit | Joined) -> Iterator[int]:
-        """Open a shard of the committed size; raises DamagedStore where it is missing or has another."""
-        path = self.path(holding)
-        try:
-            with opened(path) as (descriptor, found):
-                if found.st_size != holding.size:
-                    raise DamagedStore(f"{path} has {found.st_size} bytes, its commit says {holding.size}: see `actlas verify`")
-                yield descriptor
-        except FileNotFoundError as error:
-            raise DamagedStore(missing(path)) from error
+            check_rest(self.path(holding), holding)
 
 
-def _shown(holding: Commit | Joined) -> object:
+def _shown(holding: Holding) -> object:
     return holding.shared if isinstance(holding, Commit) else (holding.name, sorted(holding.gone))
-
-
-def _stretches(places: Sequence[_Place]) -> Iterator[tuple[_Place, _Place]]:
-    """Yield first and last of each stretch of places that follow each other in one file."""
-    start = 0
-    for number in range(1, len(places) + 1):
-        before, after = places[number - 1], places[number] if number < len(places) else None
-        together = after and isinstance(after.holding, Joined) and after.holding is before.holding
-        if not together or after.member != before.member + 1:  # type: ignore[union-attr]
-            yield places[start], before
-            start = number
-
-
-def _read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
-    dtype = np.dtype(label.dtype)
-    count = int(np.prod(label.shape, dtype=np.int64))
-    content = os.pread(descriptor, count * dtype.itemsize, label.offset)
-    return np.frombuffer(content, dtype, count).reshape(label.shape)
-
-
-def _column(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.array(bytes_to_text(array), dtype=np.str_) if array.dtype.kind == "S" else array
-
-
-def _joined(parts: Sequence[Labels]) -> Labels:
-    return Labels(
-        token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},
-        row_size=np.concatenate([part.row_size for part in parts]),
-        text=tuple(text for part in parts for text in part.text),
-        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
-    )
