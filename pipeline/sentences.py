@@ -10,7 +10,8 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def read_sentences(source: str, *, text_column: str = "text", skip_bad: bool = F
         raise UsageError(f"sentence file {source} {ending}: wanted {', '.join(READERS)}, or - for stdin")
     good: list[Line] = []
     bad: list[BadLine] = []
-    for item in reader(_content(source), text_column):
+    for item in reader(_raw_lines(source), text_column):
         problem = item if isinstance(item, BadLine) else _unusable(item)
         if problem is None and isinstance(item, Line):
             good.append(item)
@@ -93,9 +94,12 @@ def named(source: str) -> str:
     return "standard input" if source == "-" else source
 
 
-def _content(source: str) -> bytes:
+def _raw_lines(source: str) -> Iterator[bytes]:
+    """Yield the lines, one at a time, without their line feeds or a byte order mark."""
     try:
-        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
+            for number, raw in enumerate(file):
+                yield (raw if number else raw.removeprefix(b"\xef\xbb\xbf")).removesuffix(b"\n")
     except FileNotFoundError as error:
         raise UsageError(f"sentence file {source} does not exist: give a .txt, .csv or .jsonl file, or - for stdin") from error
     except OSError as error:
@@ -113,26 +117,25 @@ def _unusable(line: Line) -> BadLine | None:
     return None
 
 
-def _decoded(content: bytes) -> Iterator[tuple[int, str] | BadLine]:
+def _decoded(lines: Iterable[bytes]) -> Iterator[tuple[int, str] | BadLine]:
     """Yield number and text of each line; one that is not UTF-8 as a BadLine."""
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for number, raw in enumerate(lines if lines[-1] else lines[:-1], 1):
+    for number, raw in enumerate(lines, 1):
         try:
             yield number, raw.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
             yield BadLine(number, f"byte {error.start + 1} (0x{raw[error.start]:02x}) is not UTF-8")
 
 
-def _plain(content: bytes, _: str) -> Iterator[Line | BadLine]:
-    for item in _decoded(content):
+def _plain(lines: Iterable[bytes], _: str) -> Iterator[Line | BadLine]:
+    for item in _decoded(lines):
         if isinstance(item, tuple) and "\r" in item[1]:
             item = BadLine(item[0], "contains a carriage return: wanted line ends of Unix or Windows")
         yield item if isinstance(item, BadLine) else Line(item[0], item[1], {})
 
 
-def _jsonl(content: bytes, text_column: str) -> Iterator[Line | BadLine]:
+def _jsonl(lines: Iterable[bytes], text_column: str) -> Iterator[Line | BadLine]:
     names: set[str] | None = None
-    for item in _decoded(content):
+    for item in _decoded(lines):
         if isinstance(item, BadLine):
             yield item
             continue
@@ -161,8 +164,8 @@ def _json_line(number: int, raw: str, text_column: str) -> Line | BadLine:
     return Line(number, text, record)
 
 
-def _csv(content: bytes, text_column: str) -> Iterator[Line | BadLine]:
-    decoded = list(_decoded(content))
+def _csv(raw: Iterable[bytes], text_column: str) -> Iterator[Line | BadLine]:
+    decoded = list(_decoded(raw))
     yield from (item for item in decoded if isinstance(item, BadLine))
     # an undecodable line becomes an empty one, which CSV readers pass over, so that the lines after it keep their numbers
     lines = ["" if isinstance(item, BadLine) else item[1] for item in decoded]
@@ -182,7 +185,7 @@ def _csv(content: bytes, text_column: str) -> Iterator[Line | BadLine]:
         raise InputError(f"line {max(1, rows.line_num)}: not CSV ({error})") from error
 
 
-READERS: Mapping[str, Callable[[bytes, str], Iterator[Line | BadLine]]] = {
+READERS: Mapping[str, Callable[[Iterable[bytes], str], Iterator[Line | BadLine]]] = {
     ".txt": _plain,
     ".csv": _csv,
     ".jsonl": _jsonl,

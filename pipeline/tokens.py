@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from actlas.pipeline.models import ModelFolder, has_tokenizer
 from actlas.pipeline.sentences import BadLine, Sentences, named
 from actlas.store.errors import InputError, UsageError
-from actlas.store.labels import Labels
+from actlas.store.labels import IntArray, Labels
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 END = "<|endoftext|>"
+BATCH = 4096  # sentences whose encodings, some hundred bytes a token, exist at a time
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Tokenized:
     @property
     def text_digest(self) -> str:
         """SHA-256 of the texts and columns, recorded beside the identity."""
-        digest = hashlib.sha256("\0".join(self.labels.text).encode())
+        digest = hashlib.sha256()
+        for number, text in enumerate(self.labels.text):
+            digest.update(f"\0{text}".encode() if number else text.encode())
         for name, column in sorted(self.labels.columns.items()):
             digest.update(f"\0{name}\0{column.dtype.kind}\0".encode() + "\0".join(map(str, column.tolist())).encode())
         return digest.hexdigest()
@@ -55,16 +58,23 @@ def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, ski
     unless ``skip_bad``; UsageError for a model without a fast tokenizer or, with ``bos``, without a BOS token.
     """
     tokenizer = load_tokenizer(model.folder)
-    encodings = tokenizer.encode_batch(list(sentences.text), add_special_tokens=False)
     prefix = [_bos(model)] if bos else []
-    problems = [_problem(encoding, len(prefix), model) for encoding in encodings]
-    bad = [BadLine(line, problem) for line, problem in zip(sentences.line, problems, strict=True) if problem]
-    if bad and not skip_bad:
-        raise InputError(f"{named(sentences.source)}, line {bad[0].number}: {bad[0].reason} (--skip-bad leaves such lines out)")
-    kept = [index for index, problem in enumerate(problems) if not problem]
+    bad: list[BadLine] = []
+    kept: list[int] = []
+    parts: list[_Part] = []
+    for first in range(0, len(sentences.text), BATCH):
+        encodings = tokenizer.encode_batch(list(sentences.text[first : first + BATCH]), add_special_tokens=False)
+        problems = [_problem(encoding, len(prefix), model) for encoding in encodings]
+        bad += [BadLine(sentences.line[first + index], problem) for index, problem in enumerate(problems) if problem]
+        if bad and not skip_bad:
+            place = f"{named(sentences.source)}, line {bad[0].number}"
+            raise InputError(f"{place}: {bad[0].reason} (--skip-bad leaves such lines out)")
+        good = [index for index, problem in enumerate(problems) if not problem]
+        kept += [first + index for index in good]
+        parts.append(_part([encodings[index] for index in good], prefix))
     if not kept:
         raise InputError(f"{named(sentences.source)} holds no sentence that {model.name} can take: {bad[0].reason}")
-    labels = _labels(sentences, kept, [encodings[index] for index in kept], prefix)
+    labels = _labels(sentences, kept, parts)
     largest = int(labels.token["token_id"].max())
     if largest >= model.geometry.vocabulary:
         raise UsageError(f"{model.name}: its tokenizer gives id {largest}, its vocabulary has {model.geometry.vocabulary}")
@@ -123,15 +133,29 @@ def _problem(encoding: Encoding, prefix: int, model: ModelFolder) -> str | None:
     return f"{count} tokens, but {model.name} has {positions} positions" if count > positions else None
 
 
-def _labels(sentences: Sentences, kept: list[int], encodings: list[Encoding], prefix: list[int]) -> Labels:
+class _Part(NamedTuple):
+    """Some sentences' tokens, int32."""
+
+    ids: IntArray
+    spans: IntArray  # (token, 2)
+    row_size: IntArray
+
+
+def _part(encodings: list[Encoding], prefix: list[int]) -> _Part:
     lead = [(0, 0)] * len(prefix)
     ids = [token for encoding in encodings for token in (*prefix, *encoding.ids)]
-    spans = np.array([span for encoding in encodings for span in (*lead, *encoding.offsets)], dtype=np.int32)
-    row_size = np.array([len(encoding.ids) + len(prefix) for encoding in encodings], dtype=np.int32)
+    spans = [span for encoding in encodings for span in (*lead, *encoding.offsets)]
+    sizes = [len(encoding.ids) + len(prefix) for encoding in encodings]
+    return _Part(*(np.array(values, dtype=np.int32) for values in (ids, np.reshape(spans, (-1, 2)), sizes)))
+
+
+def _labels(sentences: Sentences, kept: list[int], parts: list[_Part]) -> Labels:
+    ids, spans, row_size = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    starts = np.cumsum(row_size, dtype=np.int64) - row_size
     token = {
         "sentence": np.repeat(np.arange(len(kept), dtype=np.int32), row_size),
-        "position": np.concatenate([np.arange(size, dtype=np.int32) for size in row_size]),
-        "token_id": np.array(ids, dtype=np.int32),
+        "position": (np.arange(len(ids)) - np.repeat(starts, row_size)).astype(np.int32),
+        "token_id": ids,
         "char_start": spans[:, 0].copy(),
         "char_end": spans[:, 1].copy(),
     }

@@ -16,10 +16,13 @@ from actlas.scripts.planned import missing_sites, nearest_text, plan_record, pla
 from actlas.scripts.proof import proof_lines, proof_record
 from actlas.scripts.terminal import echo_json, size
 from actlas.store.errors import IncompleteRun, UsageError
+from actlas.store.opening import listed
 
 if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
     from actlas.store.run import Run
+
+MANY_FILES = 1000  # of a run: from here on opening it takes a second and more, and packing is worth a line
 
 
 @click.command("extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
@@ -98,7 +101,7 @@ def _miss(plan: Plan) -> str:
 def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     head = f"run {run.name} ({run.id}): {run.sentences} sentences, {run.tokens} tokens, sites {' '.join(plan.options.sites)}"
     if tally is None:
-        return "\n".join([head, "all stored already: nothing computed", *proof_lines(run)])
+        return "\n".join([head, "all stored already: nothing computed", *proof_lines(run), *_advice(run)])
     seconds = ", ".join(f"{part} {value:.1f} s" for part, value in tally.seconds.items())
     cached = len(plan.units) - len(plan.missing)
     lines = [
@@ -107,7 +110,13 @@ def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     ]
     if cached or tally.lost_races:
         lines.append(f"{cached} units were stored already, {tally.lost_races} were committed by another process meanwhile")
-    return "\n".join([*lines, *proof_lines(run)])
+    return "\n".join([*lines, *proof_lines(run), *_advice(run)])
+
+
+def _advice(run: Run) -> list[str]:
+    """Say how a run of many files opens quickly."""
+    files = len(listed(run.folder / "shards", ".h5"))
+    return [f"{files} files: `actlas pack {run.name}` joins them into few, which open at once"] if files > MANY_FILES else []
 
 
 def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,6 +27,7 @@ from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 #: maps of shards in use, one a file however many of its blocks are alive: each map holds a file descriptor
 _MAPS: WeakValueDictionary[tuple[Path, int, int, int], mmap.mmap] = WeakValueDictionary()
 MOST_MAPS = 128  # files mapped at a time, of the 256 that macOS lets a process open; of further ones blocks are read
+READ_AHEAD = 1 << 20  # bytes of a block in a file of many units that are asked for at once
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class SiteBlocks:
         """Layout of a piece of the first unit; the others differ in their tokens and blocks alone."""
         return self.units[0][-1].stored.layout
 
-    @property
+    @cached_property
     def tokens(self) -> tuple[int, ...]:
         """Tokens of each unit."""
         return tuple(pieces[-1].stored.layout.block_shape[0] for pieces in self.units)
@@ -63,6 +65,10 @@ class SiteBlocks:
         """Shape over the whole run."""
         shape = (sum(self.tokens), *self.layout.block_shape[1:])
         return (sum(piece.blocks for piece in self.units[0]), *shape) if self._blocked else shape
+
+    @cached_property
+    def _ends(self) -> npt.NDArray[np.int64]:
+        return np.cumsum(self.tokens)
 
     @property
     def ndim(self) -> int:
@@ -89,8 +95,7 @@ class SiteBlocks:
 
     def __getitem__(self, key: tuple[slice, ...]) -> npt.NDArray[np.float32]:
         """Return one chunk of ``lazy``."""
-        ends = np.cumsum(self.tokens)
-        pieces = self.units[int(np.searchsorted(ends, key[int(self._blocked)].start, side="right"))]
+        pieces = self.units[int(np.searchsorted(self._ends, key[int(self._blocked)].start, side="right"))]
         if not self._blocked:
             return read_block(pieces[0], 0, self.check)
         return read_block(*find_block(pieces, key[0].start), self.check)[np.newaxis]
@@ -138,21 +143,26 @@ def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
         found = piece.path.lstat()  # a link has the size of its text, never that of a shard
         if found.st_size != piece.size:
             raise DamagedStore(f"{piece.path} has {found.st_size} bytes, its commit says {piece.size}: see `actlas verify`")
-        mapped = _mapped(piece.path, found)
+        mapped = _mapped(piece.path, found, bool(piece.stored.stride))
         if mapped is None:
             return np.fromfile(piece.path, dtype, count, offset=offset).reshape(layout.block_shape)
     except FileNotFoundError as error:
         raise DamagedStore(missing(piece.path)) from error
+    if piece.stored.stride and hasattr(mmap, "MADV_WILLNEED"):
+        start = offset - offset % mmap.PAGESIZE
+        mapped.madvise(mmap.MADV_WILLNEED, start, min(offset + layout.block_bytes - start, READ_AHEAD))
     return np.frombuffer(mapped, dtype, count, offset).reshape(layout.block_shape)
 
 
-def _mapped(path: Path, found: os.stat_result) -> mmap.mmap | None:
+def _mapped(path: Path, found: os.stat_result, scattered: bool) -> mmap.mmap | None:
     """Return the map of the whole file, None where too many others are in use."""
     key = (path, found.st_dev, found.st_ino, found.st_mtime_ns)
     mapped = _MAPS.get(key)
     if mapped is None and len(_MAPS) < MOST_MAPS:
         with path.open("rb") as file:
             mapped = _MAPS[key] = mmap.mmap(file.fileno(), found.st_size, access=mmap.ACCESS_READ)
+        if scattered and hasattr(mmap, "MADV_RANDOM"):
+            mapped.madvise(mmap.MADV_RANDOM)  # what the system reads ahead would be other units
     return mapped
 
 

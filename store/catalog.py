@@ -63,7 +63,7 @@ class Store:
     def ids(self) -> list[str]:
         """Return the ids of all runs, readable or not."""
         paths = [path for path in listed(self.path / "runs") if RUN_ID.fullmatch(path.name)]
-        return [path.name for path in paths if (path / "run.json").exists() or any((path / "commits").glob(f"*{SUFFIX}"))]
+        return [path.name for path in paths if (path / "run.json").exists() or _has_commits(path)]
 
     def runs(self) -> list[Run]:
         """Return the runs that can be opened, oldest first; ``damaged`` has the others."""
@@ -185,6 +185,10 @@ class Store:
     def _open(self, run_id: str, named: Mapping[str, str] | None = None) -> Run:
         named = self.names() if named is None else named
         return Run(self.path / "runs" / run_id, [name for name, target in named.items() if target == run_id])
+
+
+def _has_commits(run_folder: Path) -> bool:
+    return any(record for part in ("commits", "joined") for record in (run_folder / part).glob(f"*{SUFFIX}"))
 
 
 def differences(one: Json, other: Json) -> list[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from actlas.store.commit import SUFFIX, read_commit, stem
 from actlas.store.digest import rest_checksum, span_checksum
 from actlas.store.errors import DamagedStore
+from actlas.store.holdings import joined_paths, read_joined
+from actlas.store.joined import Joined
 from actlas.store.opening import listed, opened
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, Commit, Unit
@@ -28,11 +30,41 @@ class Checked:
 
 
 def verify(run: Run) -> Iterator[Checked]:
-    """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once."""
+    """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once.
+
+    Units of a joined file are told by the names that their commits would have.
+    """
     rests: Rests = {}
     planned = frozenset(run.units)
+    done: set[str] = set()
+    for path in joined_paths(run.folder):
+        try:
+            joined = read_joined(path)
+        except DamagedStore as error:
+            yield Checked(path.name, 0, (str(error),))
+            continue
+        except FileNotFoundError:
+            continue  # repacked meanwhile
+        for index in joined.present:
+            if joined.commit_name(index) not in done:
+                done.add(joined.commit_name(index))
+                yield check_member(run, joined, index, rests, planned)
     for path in listed(run.folder / "commits", SUFFIX):
-        yield check_path(run, path, rests, planned)
+        if path.name not in done:
+            yield check_path(run, path, rests, planned)
+
+
+def check_member(
+    run: Run, joined: Joined, index: int, rests: Rests, planned: frozenset[Unit], *, shared: bool = True
+) -> Checked:
+    """Check one unit of a joined file; with ``shared`` also the blocks of its baseline that it refers to."""
+    commit, record = joined.commit(index), run.folder / "joined" / joined.name
+    nbytes, damages = check_commit(commit, run.path(commit), "see `actlas verify --repair`", rests)
+    missed = _missed(run, commit) if shared else ()
+    misplaced = [f"{record} belongs to run {commit.run}"] if commit.run != run.id else []
+    if commit.unit not in planned:
+        misplaced.append(f"{record} is of unit {commit.unit.number} as no plan of this run has it")
+    return Checked(joined.commit_name(index), nbytes, (*misplaced, *damages, *missed))
 
 
 def check_path(run: Run, path: Path, rests: Rests, planned: frozenset[Unit] | None = None, *, shared: bool = True) -> Checked:

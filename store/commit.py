@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actlas.store.durable import publish_bytes, publish_file
 from actlas.store.errors import DamagedStore
-from actlas.store.opening import listed, read_record
+from actlas.store.opening import read_record
 from actlas.store.schema import Commit, canonical, seal, unseal
 from actlas.store.soundness import check_commit
 
@@ -26,7 +26,11 @@ def stem(unit: int, sites: Iterable[str]) -> str:
 
 def publish(run_folder: Path, shard: Path, commit: Commit) -> bool:
     """Move a finished ``shard`` and then its ``commit`` to their final names; False where another process was first."""
+    from actlas.store.holdings import has_joined  # which is made of commits
+
     target = run_folder / "shards" / commit.file
+    if has_joined(run_folder, commit.unit.number, commit.holds):
+        return False
     if not publish_file(shard, target):
         raise DamagedStore(f"{target} exists although its name is new each time: the store was written by something else")
     name = run_folder / "commits" / (stem(commit.unit.number, commit.holds) + SUFFIX)
@@ -34,11 +38,6 @@ def publish(run_folder: Path, shard: Path, commit: Commit) -> bool:
         return True
     target.unlink()
     return False
-
-
-def read_commits(run_folder: Path) -> list[Commit]:
-    """Return all commits of a run by unit; raises DamagedStore naming the first that is unreadable or altered."""
-    return [read_commit(path) for path in listed(run_folder / "commits", SUFFIX)]
 
 
 def read_commit(path: Path) -> Commit:

@@ -1,7 +1,6 @@
 """Durable files: written aside, synced, then linked to their name without overwriting; the basis of every promise.
 
-A name appears only when its content is on the disk, and it never changes its content afterwards. The one exception are commits:
-packing replaces them, see ``replace_bytes``.
+A name appears only when its content is on the disk, and it never changes its content afterwards.
 """
 
 from __future__ import annotations
@@ -72,23 +71,6 @@ def publish_bytes(content: bytes, name: Path, aside: Path) -> bool:
     finally:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
-
-
-def replace_bytes(content: bytes, name: Path, aside: Path) -> None:
-    """Write ``content`` in the folder ``aside``, sync it and put it in the place of the file ``name``, in one step.
-
-    The caller syncs the folder of ``name``. Packing alone does that, with commits that say the same of another file.
-    """
-    draft = aside / f"{name.name}.{secrets.token_hex(8)}"
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(READ_ONLY)
-        draft.replace(name)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def reserve(descriptor: int, size: int) -> None:

@@ -39,7 +39,7 @@ class Exported(Run):
         self.excerpt: Json = self.header["excerpt"]
         bulk = (*several.bulk, (several.record.size, size))  # the record has a checksum of its own
         devices = {"device": str(self.header.get("device", "?"))}
-        self.commits = tuple(
+        self.holdings = self.commits = tuple(
             Commit(self.id, unit, path.name, size, several.sites(i), several.labels(i), several.record.rest, devices, bulk=bulk)
             for i, unit in enumerate(self.units)
         )
@@ -49,7 +49,7 @@ class Exported(Run):
         """The excerpt of the run that was exported."""
         return {"export": self.excerpt}
 
-    def path(self, commit: Commit) -> Path:
+    def path(self, holding: object) -> Path:
         """Return the file."""
         return self.file
 

@@ -116,13 +116,14 @@ def _of_run(folder: Path, dry_run: bool) -> list[Leftover]:
     """Sweep a run of what dead writers left in it."""
     sizes = {path: tree_bytes(path) for path in sweep(folder, dry_run=True)}
     found = sizes if dry_run else sweep(folder)
-    kinds = {"tmp": "folder of a writer that is gone", "shards": "shard without a commit"}
+    double = "record for which another stands"
+    kinds = {"tmp": "folder of a writer that is gone", "shards": "shard without a commit", "commits": double, "joined": double}
     return [Leftover(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
 
 
 def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:
     """Take away a run whose making was killed before its run.json; one that has commits lost that file and is damaged."""
-    if any((folder / "commits").glob("*")):
+    if any(entry for part in ("commits", "joined") for entry in (folder / part).glob("*")):
         raise DamagedStore(
             f"{folder / 'run.json'} is missing and {folder} has commits: restore it from a copy, or extract again"
         )

@@ -5,7 +5,7 @@ On ``token``: sentence, position, token_id, char_start, char_end. On ``sentence`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -69,6 +69,16 @@ class Labels:
             text=self.text[part],
             columns={name: column[part] for name, column in self.columns.items()},
         )
+
+
+def join_labels(parts: Sequence[Labels]) -> Labels:
+    """Return the labels of sentences that follow each other."""
+    return Labels(
+        token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},
+        row_size=np.concatenate([part.row_size for part in parts]),
+        text=tuple(text for part in parts for text in part.text),
+        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
+    )
 
 
 def text_to_bytes(texts: tuple[str, ...] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:

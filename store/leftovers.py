@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.store.commit import read_commits
 from actlas.store.durable import make_folder
 from actlas.store.errors import DamagedStore
+from actlas.store.holdings import committed_files, superseded
 from actlas.store.opening import listed
 
 OWNER = "owner"
@@ -45,26 +45,32 @@ def workspace(run_folder: Path) -> Iterator[Workspace]:
 
 
 def sweep(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove the folders and uncommitted shards of writers that are gone; return what was (or, with ``dry_run``, would be).
+    """Remove the folders and uncommitted shards of writers that are gone, and commits that a joined record stands for.
+
+    Returns what was removed (or, with ``dry_run``, would be).
 
     Shards are listed before owners are asked and commits are read after, so a shard whose writer commits it meanwhile is kept.
     Raises DamagedStore, with nothing removed, where a link would lead the removal out of the run, or a commit is unreadable.
     """
-    check_own(run_folder / "tmp", run_folder / "shards")
+    check_own(run_folder / "tmp", run_folder / "shards", run_folder / "commits", run_folder / "joined")
+    doubled = superseded(run_folder)
+    if not dry_run:
+        for path in doubled:
+            path.unlink(missing_ok=True)
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         abandoned = [folder for folder, lock in locks.items() if lock is not None]
         living = {folder.name for folder, lock in locks.items() if lock is None}
         uncommitted = [shard for shard in shards if shard.stem.rsplit("-", 1)[-1] not in living]
         if uncommitted:
-            committed = {commit.file for commit in read_commits(run_folder)}
+            committed = committed_files(run_folder, but=doubled)
             uncommitted = [shard for shard in uncommitted if shard.name not in committed]
         if not dry_run:
             for shard in uncommitted:
                 shard.unlink(missing_ok=True)
             for folder in abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
-    return [*uncommitted, *abandoned]
+    return [*uncommitted, *abandoned, *doubled]
 
 
 def writers(run_folder: Path) -> list[Path]:

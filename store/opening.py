@@ -14,6 +14,7 @@ from pathlib import Path
 from actlas.store.errors import DamagedStore
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
+LARGEST_JOINED = 64 << 20  # bytes of the record of a joined file: some ten thousand units of many sites
 MOST_ENTRIES = 1 << 18  # files of a folder
 SPARSE_FROM, SPAREST = 64 << 20, 1000  # a file larger than this has its bytes on the disk, or a thousandth of them compressed
 
@@ -38,13 +39,13 @@ def is_file(path: Path) -> bool:
     return stat.S_ISREG(path.lstat().st_mode)
 
 
-def read_record(path: Path) -> bytes:
+def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
     """Return the content of a small file; raises FileNotFoundError, DamagedStore for what is none."""
     with opened(path) as (descriptor, found):
-        if found.st_size > LARGEST_RECORD:
-            raise DamagedStore(f"{path} has {found.st_size} bytes, no record has more than {LARGEST_RECORD}")
+        if found.st_size > largest:
+            raise DamagedStore(f"{path} has {found.st_size} bytes, no record has more than {largest}")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(LARGEST_RECORD)
+            return file.read(largest)
 
 
 def refuse_links(*places: Path) -> None:

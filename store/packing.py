@@ -1,11 +1,12 @@
 """Packing: the shards of many units joined into few files, unit by unit the same run to every reader.
 
-The joined file is published first; then each commit is replaced, in one step, by one that points into it; then the shards go
-that no commit speaks of any more. Killed anywhere, every unit has one commit, whose file is there.
+The joined file is published first; then its record, which counts more than the commits it stands for; then these go, and
+the shards that nothing speaks of any more. Killed anywhere, every unit has a commit or a record whose file is there.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Any
 import numpy.typing as npt
 
 from actlas.store.blocks import Piece, read_stored
-from actlas.store.commit import SUFFIX, stem
-from actlas.store.durable import publish_file, replace_bytes, sync_folder
+from actlas.store.commit import stem
+from actlas.store.durable import publish_file
 from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.holdings import packing_lock, publish_joined, settle
+from actlas.store.joined import join_commits
 from actlas.store.leftovers import Workspace, sweep, workspace
+from actlas.store.opening import LARGEST_JOINED
 from actlas.store.run import Run
-from actlas.store.schema import Commit, SiteLayout, seal
+from actlas.store.schema import Commit, SiteLayout, canonical
 from actlas.store.several import Several, narrow_layout, write_units
 from actlas.store.shard import ShardWriter
 
@@ -41,17 +45,18 @@ def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], 
     progress: called with the bytes of each block as it is written, and those of all. Identity, units and values stay.
     Raises DamagedStore where a shard is altered, before its commit is touched: `verify --repair` comes first then.
     """
-    run.refresh()
-    before = {commit.file for commit in run.commits}
-    groups = list(_groups(run.commits, most_bytes))
-    total = sum(_nbytes(commit) for group in groups for commit in group)
-    with workspace(run.folder) as work:
-        for group in groups:
-            several, shard = _join(run, group, work, lambda nbytes: progress(nbytes, total))
+    with workspace(run.folder) as work, packing_lock(run.folder):
+        settle(run.folder, work.folder)  # what one before was killed over
+        run.refresh()
+        before = {commit.file for commit in run.commits}
+        groups = list(_groups(run.commits, most_bytes))
+        total = sum(_nbytes(commit) for group in groups for commit in group)
+        for number, group in enumerate(groups):
+            several, shard = _join(run, group, work, number, lambda nbytes: progress(nbytes, total))
             if not publish_file(shard, run.folder / "shards" / shard.name):
                 raise DamagedStore(f"{shard.name} exists although its name is new: the store was written by something else")
-            if not _point_to(run, group, several, shard.name, work):
-                (run.folder / "shards" / shard.name).unlink()  # another packer was faster with each of them
+            _record(run, group, several, shard.name, work)
+            settle(run.folder, work.folder)
             sweep(run.folder)
     run.refresh()
     return Packed(len(before), len({commit.file for commit in run.commits}), sum(map(len, groups)))
@@ -64,18 +69,22 @@ def _groups(commits: tuple[Commit, ...], most_bytes: int) -> Iterator[list[Commi
         kind = frozenset(narrow_layout(site.layout, 0) for site in commit.sites.values())
         kinds.setdefault(kind, []).append(commit)
     for alike in kinds.values():
+        users = Counter(commit.file for commit in alike)
         group: list[Commit] = []
+        held = recorded = 0
         for commit in alike:
-            if group and sum(map(_nbytes, group)) + _nbytes(commit) > most_bytes:
-                yield from _unless_done(group, alike)
-                group = []
+            record = len(canonical(commit.to_json()))  # more than its part of the joined record
+            if group and (held + _nbytes(commit) > most_bytes or recorded + record > LARGEST_JOINED):
+                yield from _unless_done(group, users)
+                group, held, recorded = [], 0, 0
             group.append(commit)
-        yield from _unless_done(group, alike)
+            held, recorded = held + _nbytes(commit), recorded + record
+        yield from _unless_done(group, users)
 
 
-def _unless_done(group: list[Commit], alike: list[Commit]) -> Iterator[list[Commit]]:
+def _unless_done(group: list[Commit], users: Counter[str]) -> Iterator[list[Commit]]:
     files = {commit.file for commit in group}
-    alone = sum(commit.file in files for commit in alike) == len(group)
+    alone = sum(users[file] for file in files) == len(group)
     if len(files) > 1 or (len(group) > 1 and not alone):
         yield group
 
@@ -84,12 +93,12 @@ def _nbytes(commit: Commit) -> int:
     return sum(site.layout.nbytes for site in commit.sites.values())
 
 
-def _join(run: Run, group: list[Commit], work: Workspace, progress: Callable[[int], None]) -> tuple[Several, Path]:
+def _join(run: Run, group: list[Commit], work: Workspace, number: int, progress: Callable[[int], None]) -> tuple[Several, Path]:
     """Write the file of a group aside; every byte that goes into it is checked."""
     run.check_labels(group)
     tokens = sum(commit.unit.tokens for commit in group)
     layouts = [narrow_layout(site.layout, tokens) for site in group[0].sites.values()]
-    path = work.folder / f"{stem(group[0].unit.number, group[0].sites)}-pack-{work.token}.h5"
+    path = work.folder / f"{stem(group[0].unit.number, group[0].sites)}-pack{number}-{work.token}.h5"
 
     def read(index: int, site: str, block: int) -> npt.NDArray[Any]:
         commit = group[index]
@@ -109,25 +118,12 @@ def _join(run: Run, group: list[Commit], work: Workspace, progress: Callable[[in
         raise
 
 
-def _point_to(run: Run, group: list[Commit], several: Several, file: str, work: Workspace) -> int:
-    """Replace the commits of a group and return how many; one that is another by now, or gone, stays as it is."""
-    replaced = 0
+def _record(run: Run, group: list[Commit], several: Several, file: str, work: Workspace) -> None:
+    """Publish the record of a joined file: from now on it, not the commits of ``group``, says where their sites lie."""
+    moved = []
     for index, commit in enumerate(group):
-        name = run.folder / "commits" / (stem(commit.unit.number, commit.holds) + SUFFIX)
         sites = several.sites(index)
         if any(sites[site].checksums != old.checksums for site, old in commit.sites.items()):
-            raise StoreError(f"{name}: its blocks changed while they were joined: see `actlas verify`")
-        moved = replace(
-            commit,
-            file=file,
-            size=several.record.size,
-            sites=sites,
-            labels=several.labels(index),
-            rest=several.record.rest,
-            bulk=several.bulk,
-        )
-        if name.exists() and name.read_bytes() == seal(commit.to_json()):
-            replace_bytes(seal(moved.to_json()), name, aside=work.folder)
-            replaced += 1
-    sync_folder(run.folder / "commits")
-    return replaced
+            raise StoreError(f"{file}: blocks of unit {commit.unit.number} changed while they were joined: see `actlas verify`")
+        moved.append(replace(commit, file=file, size=several.record.size, sites=sites, rest=several.record.rest))
+    publish_joined(run.folder, join_commits(moved, several.record.sites, several.record.labels), work.folder)

@@ -1,6 +1,7 @@
 """Repair: units that are damaged leave the run, so that the next extraction makes them again.
 
-The commit goes first, then its shard: killed between the two, the run has a shard without a commit, which is swept.
+The commit goes first, then its shard: killed between the two, the run has a shard without a commit, which is swept. A unit of a
+joined file goes by a new record without it.
 """
 
 from __future__ import annotations
@@ -8,18 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actlas.store.checking import Checked, check_path
+from actlas.store.checking import Checked, Rests, check_member, check_path
 from actlas.store.commit import read_commit
 from actlas.store.digest import READ_BYTES
 from actlas.store.durable import sync_folder
 from actlas.store.errors import DamagedStore
-from actlas.store.leftovers import check_own, sweep
+from actlas.store.holdings import joined_paths, packing_lock, read_joined, read_records, replace_joined
+from actlas.store.joined import Holding
+from actlas.store.leftovers import check_own, sweep, workspace
 from actlas.store.run import Run
 from actlas.store.schema import canonical, checksum
 
+BASELINE = "what is wrong are blocks of its baseline: repair and extract that run again"
 COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
 
 
@@ -46,20 +50,19 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound commits that
     this actlas does not understand.
     """
-    dropped, left = [], []
-    check_own(run.folder / "commits", run.folder / "shards")
-    for path in (run.folder / "commits" / item.commit for item in checked if item.problems):
-        reason = _must_stay(run, path)
-        if reason:
-            left.append(f"{path} was left alone: {reason}")
-        elif path.exists():
-            if check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
-                dropped.append(_dropped(path))
-                path.unlink(missing_ok=True)
-            elif check_path(run, path, {}).problems:
-                left.append(
-                    f"{path} was left alone: what is wrong are blocks of its baseline: repair and extract that run again"
-                )
+    dropped: list[Dropped] = []
+    left: list[str] = []
+    bad = {item.commit for item in checked if item.problems}
+    check_own(*(run.folder / part for part in ("commits", "joined", "shards")))
+    for path in (run.folder / "commits" / name for name in sorted(bad)):
+        _drop_commit(run, path, dropped, left)
+    if bad and (run.folder / "joined").is_dir():
+        try:
+            with packing_lock(run.folder):
+                _drop_records(run, bad, dropped, left)
+                _drop_members(run, bad, dropped, left)
+        except (DamagedStore, PermissionError) as error:
+            left.append(f"units of joined files were left alone: {error}")
     if dropped:
         sync_folder(run.folder / "commits")
         try:
@@ -70,11 +73,58 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     return Repair(tuple(dropped), tuple(left))
 
 
+def _drop_commit(run: Run, path: Path, dropped: list[Dropped], left: list[str]) -> None:
+    """Drop a commit with problems, unless it must stay or is sound by now."""
+    reason = _must_stay(run, path)
+    if reason:
+        left.append(f"{path} was left alone: {reason}")
+    elif path.exists():
+        if check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
+            dropped.append(_dropped(path))
+            path.unlink(missing_ok=True)
+        elif check_path(run, path, {}).problems:
+            left.append(f"{path} was left alone: {BASELINE}")
+
+
+def _drop_records(run: Run, bad: set[str], dropped: list[Dropped], left: list[str]) -> None:
+    """Drop records of joined files that cannot be read: all units of their files go."""
+    for path in [path for path in joined_paths(run.folder) if path.name in bad]:
+        reason = _must_stay(run, path)
+        if reason:
+            left.append(f"{path} was left alone: {reason}")
+        else:
+            path.unlink()
+            sync_folder(path.parent)
+            dropped.append(Dropped(path.name, None, ()))
+
+
+def _drop_members(run: Run, bad: set[str], dropped: list[Dropped], left: list[str]) -> None:
+    """Drop damaged units from the records of joined files."""
+    planned = frozenset(run.units)
+    for joined in read_records(run.folder):
+        path = run.folder / "joined" / joined.name
+        told = [index for index in joined.present if joined.commit_name(index) in bad]
+        reason = _must_stay(run, path) if told else None
+        if reason:
+            left.append(f"{path} was left alone: {reason}")
+            continue
+        rests: Rests = {}
+        lost = [index for index in told if check_member(run, joined, index, rests, planned, shared=False).problems]
+        for index in set(told).difference(lost):
+            if check_member(run, joined, index, rests, planned).problems:
+                left.append(f"unit {joined.units[index].number} of {path} was left alone: {BASELINE}")
+        dropped += [Dropped(joined.commit_name(i), joined.units[i].number, tuple(sorted(joined.holds(i)))) for i in lost]
+        if lost:
+            with workspace(run.folder) as work:
+                replace_joined(run.folder, path, replace(joined, gone=joined.gone.union(lost)), work.folder)
+
+
 def _must_stay(run: Run, path: Path) -> str | None:
-    """Return why a commit with problems is not to be dropped, None where it is."""
+    """Return why a commit, or the record of a joined file, with problems is not to be dropped, None where it is."""
     try:
         content = path.read_bytes()
-        shard = run.path(read_commit(path))
+        record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
+        shard = run.path(record)
     except FileNotFoundError:
         return None
     except DamagedStore as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +11,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from actlas.store.commit import read_commits
-from actlas.store.digest import rest_checksum
-from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, missing, unknown
-from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
-from actlas.store.opening import opened, read_record, refuse_links
-from actlas.store.schema import BLOCK_DIMS, Commit, Json, SharedSite, SiteLayout, StoredLabel, Unit, identity, unseal
+from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
+from actlas.store.holdings import expand, read_holdings
+from actlas.store.joined import Holding, Joined
+from actlas.store.labels import TOKEN_LABELS, Labels, join_labels
+from actlas.store.opening import read_record, refuse_links
+from actlas.store.places import Place, check_rest, label_places, places_of, read_labels
+from actlas.store.schema import (
+    BLOCK_DIMS,
+    Commit,
+    Json,
+    SharedSite,
+    SiteLayout,
+    Unit,
+    checksum,
+    identity,
+    unseal,
+)
 from actlas.store.soundness import check_units
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.store.blocks import Piece
+
+
+class _Paths(dict[str, Path]):
+    """Name of a shard → its path, made once: a run of many units asks often."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __missing__(self, file: str) -> Path:
+        path = self[file] = self._folder / file
+        return path
 
 
 class Run:
@@ -34,7 +54,7 @@ class Run:
         self.folder = folder
         self.names = tuple(sorted(names))
         path = folder / "run.json"
-        refuse_links(folder.parent, folder, folder / "commits", folder / "shards")
+        refuse_links(folder.parent, folder, folder / "commits", folder / "joined", folder / "shards")
         try:
             record = unseal(read_record(path), str(path), "actlas-run")
         except FileNotFoundError as error:
@@ -75,17 +95,23 @@ class Run:
         return sum(unit.tokens for unit in self.units)
 
     @cached_property
+    def holdings(self) -> tuple[Holding, ...]:
+        """Commits, and records of joined files; raises DamagedStore if one is altered or not of this run's plan."""
+        holdings, planned = read_holdings(self.folder), set(self.units)
+        for holding in holdings:
+            units = holding.units if isinstance(holding, Joined) else (holding.unit,)
+            if holding.run != self.id or not planned.issuperset(units):
+                raise DamagedStore(f"run {self.name}: the commit of {holding.file} is not of its plan: see `actlas verify`")
+        return tuple(holdings)
+
+    @cached_property
     def commits(self) -> tuple[Commit, ...]:
-        """All commits, by unit; raises DamagedStore if one is altered or does not belong to this run's plan."""
-        commits, planned = read_commits(self.folder), set(self.units)
-        for commit in commits:
-            if commit.run != self.id or commit.unit not in planned:
-                raise DamagedStore(f"run {self.name}: the commit of {commit.file} is not of its plan: see `actlas verify`")
-        return tuple(commits)
+        """All commits, by unit, those of joined files among them; raises DamagedStore as ``holdings`` does."""
+        return tuple(sorted(expand(self.holdings), key=lambda commit: (commit.unit.number, sorted(commit.holds))))
 
     def refresh(self) -> None:
         """Forget the commits, to see those made since."""
-        for cached in ("commits", "labels", "baseline", "_of_unit"):
+        for cached in ("holdings", "commits", "labels", "baseline", "_places", "_digest"):
             self.__dict__.pop(cached, None)
 
     @property
@@ -96,27 +122,33 @@ class Run:
 
     def held(self, unit: int) -> frozenset[str]:
         """Sites that a unit has."""
-        return frozenset(site for commit in self._of_unit.get(unit, ()) for site in commit.holds)
+        places = self._places.get(unit, ())
+        if len(places) == 1:
+            return places[0].holds
+        return frozenset(site for place in places for site in place.holds)
 
     def missing(self, sites: Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
         """Return the units that lack some of ``sites``, each with what it lacks."""
         wanted = tuple(sites)
-        lacking = [(unit, tuple(site for site in wanted if site not in self.held(unit.number))) for unit in self.units]
-        return [(unit, sites) for unit, sites in lacking if sites]
+        held = ((unit, self.held(unit.number)) for unit in self.units)
+        return [
+            (unit, tuple(site for site in wanted if site not in here)) for unit, here in held if not here.issuperset(wanted)
+        ]
 
     @property
     def nbytes(self) -> int:
         """Bytes of all committed shards."""
-        return sum({commit.file: commit.size for commit in self.commits}.values())
+        return sum({holding.file: holding.size for holding in self.holdings}.values())
 
     @cached_property
     def labels(self) -> Labels:
         """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
-        return self.labels_of(self._any_commit(unit) for unit in self.units)
+        places = label_places([self._any_place(unit) for unit in self.units])
+        return join_labels([read_labels(self.path(holding), holding.size, labels) for holding, labels in places])
 
     def labels_of(self, commits: Iterable[Commit]) -> Labels:
         """Return the labels of the tokens and sentences of ``commits``, one after the other."""
-        return _joined([self._read_labels(commit) for commit in commits])
+        return join_labels([read_labels(self.path(commit), commit.size, commit.labels) for commit in commits])
 
     def dataset(self, sites: Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
@@ -133,17 +165,22 @@ class Run:
         wanted = self.sites if sites is None else tuple(sites)
         self.require(wanted)
         if check:
-            self.check_labels(self._any_commit(unit) for unit in self.units)
+            self.check_labels(self._any_place(unit).holding for unit in self.units)
         variables = {}
         for site in wanted:
             units = [self.pieces(unit, site) for unit in self.units]
             layout = units[0][-1].stored.layout
+            alike: set[tuple[SiteLayout, int]] = {(layout, len(units[0]))}
             for pieces in units:
-                if pieces[-1].stored.layout.form != layout.form or len(pieces) != len(units[0]):
+                kind = (pieces[-1].stored.layout, len(pieces))
+                if kind in alike:
+                    continue
+                alike.add(kind)
+                if kind[0].form != layout.form or kind[1] != len(units[0]):
                     first = units[0][-1].path
                     raise DamagedStore(f"{pieces[-1].path} has {site} in another shape than {first}: see `actlas show`")
             # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
-            array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), units, check)}", units, check)
+            array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), site, self._digest, check)}", units, check)
             variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
         return xr.Dataset(variables, coords=self._coordinates(variables), attrs={"run": self.id, "name": self.name})
 
@@ -162,7 +199,7 @@ class Run:
 
     def require(self, sites: Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
-        held = frozenset(site for commit in self.commits for site in commit.holds)
+        held = frozenset(site for places in self._places.values() for place in places for site in place.holds)
         wanted = tuple(sites)
         for site in wanted:
             if site not in held:
@@ -175,21 +212,29 @@ class Run:
                 "run its `actlas extract` command again to finish it"
             )
 
-    def path(self, commit: Commit) -> Path:
+    def path(self, holding: Holding) -> Path:
         """Return the shard's path."""
-        return self.folder / "shards" / commit.file
+        return self._paths[holding.file]
 
     @cached_property
-    def _of_unit(self) -> Mapping[int, list[Commit]]:
-        units: dict[int, list[Commit]] = {}
-        for commit in self.commits:
-            units.setdefault(commit.unit.number, []).append(commit)
-        return units
+    def _paths(self) -> _Paths:
+        return _Paths(self.folder / "shards")
 
-    def _any_commit(self, unit: Unit) -> Commit:
-        if unit.number not in self._of_unit:
+    @cached_property
+    def _places(self) -> Mapping[int, list[Place]]:
+        """Number of a unit → where it is stored."""
+        return places_of(self.holdings)
+
+    def _any_place(self, unit: Unit) -> Place:
+        if unit.number not in self._places:
             raise IncompleteRun(f"run {self.name} lacks unit {unit.number}: run its `actlas extract` command again")
-        return self._of_unit[unit.number][0]
+        return self._places[unit.number][0]
+
+    @cached_property
+    def _digest(self) -> str:
+        """What the lazy arrays of this run are named after: all files, places and checksums that they read."""
+        parts = [repr((holding.file, holding.size, holding.sites, holding.rest, _shown(holding))) for holding in self.holdings]
+        return checksum("\n".join(parts).encode()) + (self.baseline._digest if self.baseline else "")
 
     def pieces(self, unit: Unit, site: str) -> tuple[Piece, ...]:
         """Return where a site of a unit lies: what a variant shares with its baseline, then what is its own.
@@ -198,13 +243,13 @@ class Run:
         """
         from actlas.store.blocks import Piece
 
-        commit = self._holder(unit, site)
-        own, shared = commit.sites.get(site), commit.shared.get(site)
-        pieces = () if own is None else (Piece(self.path(commit), commit.size, own, own.layout.blocks),)
+        place = self._holder(unit, site)
+        own, shared = place.stored(site), place.shared.get(site)
+        pieces = () if own is None else (Piece(self.path(place.holding), place.holding.size, own, own.layout.blocks),)
         return pieces if shared is None else (self._shared(unit, site, shared), *pieces)
 
-    def _holder(self, unit: Unit, site: str) -> Commit:
-        return next(commit for commit in self._of_unit[unit.number] if site in commit.holds)
+    def _holder(self, unit: Unit, site: str) -> Place:
+        return next(place for place in self._places[unit.number] if site in place.holds)
 
     @property
     def baseline_id(self) -> str | None:
@@ -229,18 +274,17 @@ class Run:
             raise DamagedStore(f"run {self.name} needs blocks of its baseline {shared.run}, which is not there: {remedy}")
         if unit not in baseline.units:
             raise DamagedStore(f"run {self.name} was made in other units than its baseline {shared.run} has now: {remedy}")
-        commit = next((commit for commit in baseline._of_unit.get(unit.number, ()) if site in commit.sites), None)
-        if commit is None:
+        place = next((place for place in baseline._places.get(unit.number, ()) if site in place.holding.sites), None)
+        stored = place.stored(site) if place else None
+        if place is None or stored is None:
             raise DamagedStore(
                 f"run {self.name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "
                 "run the baseline's `actlas extract` command again"
             )
-        stored = commit.sites[site]
+        path = baseline.path(place.holding)
         if stored.checksums[: len(shared.checksums)] != shared.checksums:
-            raise DamagedStore(
-                f"run {self.name} was made with other values of {site} than {baseline.path(commit)} has now: {remedy}"
-            )
-        return Piece(baseline.path(commit), commit.size, stored, len(shared.checksums))
+            raise DamagedStore(f"run {self.name} was made with other values of {site} than {path} has now: {remedy}")
+        return Piece(path, place.holding.size, stored, len(shared.checksums))
 
     def _coordinates(self, variables: Mapping[str, xr.Variable]) -> dict[str, Any]:
         labels = self.labels
@@ -256,53 +300,11 @@ class Run:
                 coordinates[dim] = np.arange(sizes.pop())
         return coordinates
 
-    def _read_labels(self, commit: Commit) -> Labels:
-        with self._opened(commit) as descriptor:
-            arrays = {name: _read_label(descriptor, label) for name, label in commit.labels.items()}
-        try:
-            text = bytes_to_text(arrays.pop("text"))
-            row_size = arrays.pop("row_size")
-            token = {name: arrays.pop(name) for name in TOKEN_LABELS}
-            columns = {name: _column(array) for name, array in arrays.items()}
-            return Labels(token, row_size, text, columns)
-        except ValueError as error:  # no UTF-8 any more, or rows that do not add up
-            raise DamagedStore(f"{self.path(commit)}: labels were altered ({error}): see `actlas verify`") from error
-
-    def check_labels(self, commits: Iterable[Commit]) -> None:
-        """Raise DamagedStore where labels or HDF5's records in the files of ``commits`` were altered."""
-        for commit in {commit.file: commit for commit in commits}.values():  # many units may lie in one file
-            with self._opened(commit) as descriptor:
-                if rest_checksum(descriptor, commit.size, commit.spans) != commit.rest:
-                    raise DamagedStore(f"{self.path(commit)}: labels were altered (checksum differs): see `actlas verify`")
-
-    @contextmanager
-    def _opened(self, commit: Commit) -> Iterator[int]:
-        """Open a shard of the committed size; raises DamagedStore where it is missing or has another."""
-        path = self.path(commit)
-        try:
-            with opened(path) as (descriptor, found):
-                if found.st_size != commit.size:
-                    raise DamagedStore(f"{path} has {found.st_size} bytes, its commit says {commit.size}: see `actlas verify`")
-                yield descriptor
-        except FileNotFoundError as error:
-            raise DamagedStore(missing(path)) from error
+    def check_labels(self, holdings: Iterable[Holding]) -> None:
+        """Raise DamagedStore where labels or HDF5's records in the files of ``holdings`` were altered."""
+        for holding in {holding.file: holding for holding in holdings}.values():  # many units may lie in one file
+            check_rest(self.path(holding), holding)
 
 
-def _read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
-    dtype = np.dtype(label.dtype)
-    count = int(np.prod(label.shape, dtype=np.int64))
-    content = os.pread(descriptor, count * dtype.itemsize, label.offset)
-    return np.frombuffer(content, dtype, count).reshape(label.shape)
-
-
-def _column(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.array(bytes_to_text(array), dtype=np.str_) if array.dtype.kind == "S" else array
-
-
-def _joined(parts: Sequence[Labels]) -> Labels:
-    return Labels(
-        token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},
-        row_size=np.concatenate([part.row_size for part in parts]),
-        text=tuple(text for part in parts for text in part.text),
-        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
-    )
+def _shown(holding: Holding) -> object:
+    return holding.shared if isinstance(holding, Commit) else (holding.name, sorted(holding.gone))

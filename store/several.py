@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -31,7 +32,7 @@ class Several:
 
     def sites(self, index: int) -> dict[str, StoredSite]:
         """Return where the sites of one unit lie."""
-        first = list(accumulate((unit.tokens for unit in self.units), initial=0))[index]
+        first = self._starts["token"][index]
         sites = {}
         for name, whole in self.record.sites.items():
             layout = narrow_layout(whole.layout, self.units[index].tokens)
@@ -43,11 +44,18 @@ class Several:
     def labels(self, index: int) -> dict[str, StoredLabel]:
         """Return where the labels of one unit lie."""
         unit = self.units[index]
-        before = self.units[:index]
-        starts = {"token": sum(unit.tokens for unit in before), "sentence": sum(unit.sentences for unit in before)}
         sizes = {"token": unit.tokens, "sentence": unit.sentences}
         return {
-            name: _rows_of(label, starts[label.dims[0]], sizes[label.dims[0]]) for name, label in self.record.labels.items()
+            name: rows_of(label, self._starts[label.dims[0]][index], sizes[label.dims[0]])
+            for name, label in self.record.labels.items()
+        }
+
+    @cached_property
+    def _starts(self) -> dict[str, list[int]]:
+        """First token and first sentence of each unit."""
+        return {
+            "token": list(accumulate((unit.tokens for unit in self.units), initial=0)),
+            "sentence": list(accumulate((unit.sentences for unit in self.units), initial=0)),
         }
 
     @property
@@ -61,15 +69,15 @@ def write_units(writer: ShardWriter, layouts: Sequence[SiteLayout], units: Seque
 
     Holds one block of one unit at a time.
     """
-    checksums: list[dict[str, tuple[str, ...]]] = [{} for _ in units]
+    checksums: list[dict[str, list[str]]] = [{layout.site: [] for layout in layouts} for _ in units]
     for layout in layouts:
         for block in range(layout.blocks):
             for index, unit in enumerate(units):
                 rows = np.ascontiguousarray(read(index, layout.site, block))
-                checksum = xxhash.xxh3_64_hexdigest(rows.data)
-                checksums[index][layout.site] = (*checksums[index].get(layout.site, ()), checksum)
+                checksums[index][layout.site].append(xxhash.xxh3_64_hexdigest(rows.data))
                 writer.write(layout.site, layout.first + block, unit.tokens, [rows])
-    return Several(tuple(units), writer.finish(), tuple(checksums))
+    of_units = ({site: tuple(digests) for site, digests in each.items()} for each in checksums)
+    return Several(tuple(units), writer.finish(), tuple(of_units))
 
 
 def narrow_layout(layout: SiteLayout, tokens: int) -> SiteLayout:
@@ -78,6 +86,7 @@ def narrow_layout(layout: SiteLayout, tokens: int) -> SiteLayout:
     return replace(layout, shape=(*layout.shape[:axis], tokens, *layout.shape[axis + 1 :]))
 
 
-def _rows_of(label: StoredLabel, start: int, count: int) -> StoredLabel:
+def rows_of(label: StoredLabel, start: int, count: int) -> StoredLabel:
+    """Return a label of ``count`` tokens or sentences from the ``start``-th on."""
     row_bytes = int(np.prod(label.shape[1:], dtype=np.int64)) * np.dtype(label.dtype).itemsize
     return replace(label, shape=(count, *label.shape[1:]), offset=label.offset + start * row_bytes)

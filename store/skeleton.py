@@ -9,12 +9,12 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import h5netcdf
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from actlas.store.labels import TEXT_DIM, TOKEN_LABELS, Labels, text_to_bytes
+from actlas.store.netcdf import PREFIX, Netcdf
 from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredDtype, StoredLabel
 
 LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
@@ -90,15 +90,23 @@ def write_skeleton(
 
     blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
     """
-    with h5netcdf.File(image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
-        file.attrs.update({"Conventions": "CF-1.11", **attributes})
-        file.dimensions = _dimensions(layouts, labels)
-        for name, first in {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}.items():
-            numbers = (blocks or {}).get(name, range(first, first + file.dimensions[name].size))
-            _write_small(file, name, (name,), np.array(numbers, dtype=np.int32))
-        _write_labels(file, labels)
+    sizes = _dimensions(layouts, labels)
+    firsts = {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}
+    with h5py.File(
+        image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT, track_order=False
+    ) as file:
+        netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
+        for name in sizes:
+            first = firsts.get(name)
+            numbers = (blocks or {}).get(name, range(first, first + sizes[name])) if first is not None else None
+            netcdf.dimension(name, None if numbers is None else np.array(numbers, dtype=np.int32))
+        for name, (dims, array) in _label_arrays(labels).items():
+            netcdf.variable(name, dims, array.dtype, _label_attributes(name, array), array)
         for layout in layouts:
-            _allocate(file, layout)
+            coordinates = (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
+            named = " ".join(label for label in coordinates if label not in layout.dims)
+            described = {"long_name": layout.description, "coordinates": named}
+            netcdf.variable(layout.site, layout.dims, hdf5_type(layout.dtype), described)
 
 
 def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
@@ -119,7 +127,7 @@ def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
 
 def _hdf5_variable(file: h5py.File, name: str) -> h5py.Dataset:
     # netCDF-4 files a variable that shares a dimension's name, but not its dims, under this prefix
-    return file.get(f"_nc4_non_coord_{name}") or file[name]
+    return file.get(PREFIX + name) or file[name]
 
 
 def _dimensions(layouts: Sequence[SiteLayout], labels: Labels) -> dict[str, int]:
@@ -146,29 +154,15 @@ def _label_arrays(labels: Labels) -> dict[str, tuple[tuple[str, ...], npt.NDArra
     return arrays
 
 
-def _write_labels(file: h5netcdf.File, labels: Labels) -> None:
-    for name, (dims, array) in _label_arrays(labels).items():
-        variable = _write_small(file, name, dims, array)
-        if array.dtype.kind == "S":
-            variable.attrs["_Encoding"] = "utf-8"
-        if name in TOKEN_LABELS:
-            variable.attrs["long_name"] = TOKEN_LABELS[name]
-    file.variables["row_size"].attrs.update({"long_name": "tokens of the sentence", "sample_dimension": "token"})
-    file.variables["text"].attrs["long_name"] = "the sentence"
-
-
-def _write_small(file: h5netcdf.File, name: str, dims: tuple[str, ...], array: npt.NDArray[Any]) -> h5netcdf.Variable:
-    return file.create_variable(name, dims, dtype=array.dtype, data=array)
-
-
-def _allocate(file: h5netcdf.File, layout: SiteLayout) -> None:
-    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    variable = file.create_variable(layout.site, layout.dims, dtype=hdf5_type(layout.dtype), dcpl=creation)
-    variable.attrs["long_name"] = layout.description
-    labels = (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
-    variable.attrs["coordinates"] = " ".join(label for label in labels if label not in layout.dims)
+def _label_attributes(name: str, array: npt.NDArray[Any]) -> dict[str, str]:
+    attributes = {"_Encoding": "utf-8"} if array.dtype.kind == "S" else {}
+    if name in TOKEN_LABELS:
+        attributes["long_name"] = TOKEN_LABELS[name]
+    elif name == "row_size":
+        attributes |= {"long_name": "tokens of the sentence", "sample_dimension": "token"}
+    elif name == "text":
+        attributes["long_name"] = "the sentence"
+    return attributes
 
 
 def hdf5_type(dtype: StoredDtype) -> Any:

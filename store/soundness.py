@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actlas.store.labels import TEXT_DIM, TOKEN_LABELS
-from actlas.store.schema import NUMPY_VIEW, Commit, SiteLayout, StoredLabel, Unit
+from actlas.store.schema import NUMPY_VIEW, Commit, SiteLayout, StoredLabel, StoredSite, Unit
+
+if TYPE_CHECKING:
+    from actlas.store.joined import Joined
 
 SITE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = re.compile(r"[0-9a-f]{16}")
+DIGESTS = re.compile(r"[0-9a-f]*")
 LABEL_DTYPE = re.compile(r"<[iu][248]|<f[48]|\|[iu]1|\|S1|\|b1")
 LARGEST = 1 << 62
 MOST_DIMS = 8
@@ -41,6 +46,35 @@ def check_commit(commit: Commit) -> None:
     )
     _want(all(one[1] <= other[0] for one, other in pairwise(places)), "variables that overlap")
     _check_bulk(commit)
+
+
+def check_joined(joined: Joined) -> None:
+    """Raise ValueError unless the record of a joined file is as sound as the commits that it stands for.
+
+    Units are rows of the whole, one after the other: if the whole lies within the file, all of them do.
+    """
+    count = len(joined.units)
+    for unit in joined.units:
+        check_unit(unit)
+    _want(count > 0 and all(_whole(index) and index < count for index in joined.gone), "units")
+    for name, pool in joined.pools.items():
+        members = joined.members[name]
+        _want(isinstance(pool, list) and len(members) == count, f"members of {name}")
+        _want(all(_whole(member) and member < len(pool) for member in members), f"members of {name}")
+    _want(all(isinstance(each, dict) for each in (*joined.pools["provenance"], *joined.pools["upstream"])), "provenance")
+    _want(all(isinstance(each, list) for each in joined.pools["edits"]), "edits")
+    _want(joined.checksums.keys() == joined.sites.keys(), "checksums")
+    sites = {}
+    for name, site in joined.sites.items():
+        text = joined.checksums[name]
+        _want(bool(DIGESTS.fullmatch(text)) and len(text) == 16 * site.layout.blocks * count, f"checksums of {name}"[:100])
+        sites[name] = StoredSite(site.layout, site.offset, tuple(text[16 * i : 16 * i + 16] for i in range(site.layout.blocks)))
+    unit = Unit(0, 0, sum(unit.sentences for unit in joined.units), sum(unit.tokens for unit in joined.units))
+    for shared in joined.pools["shared"][:1]:
+        whole = Commit(joined.run, unit, joined.file, joined.size, sites, joined.labels, joined.rest, {}, [], {}, shared)
+        check_commit(whole)
+        for other in joined.pools["shared"]:
+            _check_shared(replace(whole, shared=other))
 
 
 def _check_shared(commit: Commit) -> None:

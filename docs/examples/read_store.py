@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -12,39 +13,57 @@ def read_site(store: Path, run: str, site: str) -> tuple[np.ndarray, list[str]]:
     """Return the float32 activations of all tokens, (layer or depth, token, …), and the texts of the sentences."""
     name = store / "names" / run
     folder = store / "runs" / (name.read_text().strip() if name.exists() else run)
-    units = [unit[0] for unit in json.loads((folder / "run.json").read_bytes())["units"]]
-    parts, texts = zip(*[read_unit(folder, number, site) for number in units], strict=True)
+    units = json.loads((folder / "run.json").read_bytes())["units"]
+    parts, texts = zip(*[read_unit(folder, unit, site) for unit in units], strict=True)
     axis = 0 if site in ("final_norm", "nll") else 1  # where token is
     return np.concatenate(parts, axis), [text for unit in texts for text in unit]
 
 
-def read_unit(folder: Path, number: int, site: str) -> tuple[np.ndarray, list[str]]:
-    """Return the same of one unit of the run in ``folder``."""
-    commits = [json.loads(path.read_bytes()) for path in sorted((folder / "commits").glob(f"{number:08d}-*.json"))]
-    holding = [commit for commit in commits if site in commit["sites"] or site in commit.get("shared", {})]
-    if not holding:
-        raise ValueError(f"run {folder.name} lacks {site} in unit {number}")
-    commit, blocks = holding[0], []
-    if site in commit.get("shared", {}):  # a variant begins with blocks of its baseline
-        shared = commit["shared"][site]
-        blocks.append(read_unit(folder.parent / shared["run"], number, site)[0][: len(shared["checksums"])])
-    path = folder / "shards" / commit["file"]
-    if path.stat().st_size != commit["size"]:
+def read_unit(folder: Path, unit: list[int], site: str) -> tuple[np.ndarray, list[str]]:
+    """Return the same of one unit, ``[number, first sentence, sentences, tokens]``, of the run in ``folder``."""
+    if unit[0] not in find(folder, site):
+        raise ValueError(f"run {folder.name} lacks {site} in unit {unit[0]}")
+    record, shared, token, sentence = find(folder, site)[unit[0]]
+    blocks = []
+    if site in shared:  # a variant begins with blocks of its baseline
+        below = read_unit(folder.parent / shared[site]["run"], unit, site)[0]
+        blocks.append(below[: len(shared[site]["checksums"])])
+    path = folder / "shards" / record["file"]
+    if path.stat().st_size != record["size"]:
         raise ValueError(f"{path} is not as it was committed")
     with h5py.File(path, "r") as shard:
-        if site in commit["sites"]:
-            record = commit["sites"][site]
-            blocks.append(rows(shard[site], record["offset"], record["layout"]).astype(np.float32))
-        texts = rows(shard["text"], commit["labels"]["text"]["offset"], commit["labels"]["text"])
+        if site in record["sites"]:
+            blocks.append(rows(shard[site], record["sites"][site], token, unit[3]).astype(np.float32))
+        texts = rows(shard["text"], record["labels"]["text"], sentence, unit[2])
     return np.concatenate(blocks), [b"".join(row).decode() for row in texts]
 
 
-def rows(variable: h5py.Dataset, offset: int, record: dict) -> np.ndarray:
-    """Return the rows of one unit: a file may hold several, one after the other."""
-    axis = next(number for number, dim in enumerate(record["dims"]) if dim in ("token", "sentence"))
+@cache
+def find(folder: Path, site: str) -> dict[int, tuple[dict, dict, int, int]]:
+    """Return of each unit with the site the record, what it shares, and its first token and sentence from there on."""
+    found = {}
+    for path in sorted((folder / "commits").glob("*.json")):
+        commit = json.loads(path.read_bytes())
+        shared = commit.get("shared", {})
+        if site in commit["sites"] or site in shared:
+            found[commit["unit"]["number"]] = commit, shared, 0, 0
+    for path in sorted((folder / "joined").glob("*.json")):  # the last counts most, and more than commits
+        record, token, sentence = json.loads(path.read_bytes()), 0, 0
+        for index, (number, _, sentences, tokens) in enumerate(record["units"]):
+            shared = record["pools"]["shared"][record["members"]["shared"][index]]
+            if index not in record["gone"] and (site in record["sites"] or site in shared):
+                found[number] = record, shared, token, sentence
+            token, sentence = token + tokens, sentence + sentences
+    return found
+
+
+def rows(variable: h5py.Dataset, record: dict, first: int, count: int) -> np.ndarray:
+    """Return rows of one unit: a file may hold several, one after the other."""
+    layout = record.get("layout", record)
+    axis = next(number for number, dim in enumerate(layout["dims"]) if dim in ("token", "sentence"))
     row_bytes = variable.id.get_storage_size() // variable.size * int(np.prod(variable.shape[axis + 1 :]))
-    first = (offset - variable.id.get_offset()) // row_bytes
-    return variable[(slice(None),) * axis + (slice(first, first + record["shape"][axis]),)]
+    first += (record["offset"] - variable.id.get_offset()) // row_bytes
+    return variable[(slice(None),) * axis + (slice(first, first + count),)]
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_the_units_of_the_first_hold(overtaken, tmp_path):
 
 def test_the_labels_of_the_first_hold(overtaken, tmp_path):
     run = overtaken(write(tmp_path, "mine.csv", range(5)), write(tmp_path, "first.csv", range(1990, 1995)))
-    assert all(run._read_labels(commit).columns["year"].min() >= 1990 for commit in run.commits)
+    assert all(run.labels_of([commit]).columns["year"].min() >= 1990 for commit in run.commits)
 
 
 def sweep_of(small_model, tmp_path, *edits, **options):

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run
-from actlas.store.commit import publish, read_commit, read_commits, stem
+from actlas.store.commit import publish, read_commit, stem
+from actlas.store.holdings import read_holdings
 from actlas.store.leftovers import workspace
 from actlas.store.schema import Commit, seal
 from tests.store.making import begin_run, fill, open_shard, write_unit
@@ -39,7 +40,7 @@ def test_the_first_commit_wins_and_the_second_leaves_nothing(tmp_path, content):
         assert not first[0].exists()
         assert not second[0].exists()
     assert [path.name for path in (run.folder / "shards").iterdir()] == [second[1].file]
-    assert read_commits(run.folder) == [second[1]]
+    assert read_holdings(run.folder) == [second[1]]
 
 
 def test_committed_files_are_read_only(stored):

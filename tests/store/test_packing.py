@@ -154,7 +154,7 @@ def test_a_packing_killed_anywhere_leaves_every_unit_whole(tmp_path):
         assert files(run_store.run("it")) == {commit.file for commit in run.commits}
         assert pack(run).after == 1
         assert sound(run)
-    assert counts == {1, 2, 3}
+    assert counts == {1, 3}  # a file counts for all its units at once
     assert len(stores) > 20
 
 

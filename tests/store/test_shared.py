@@ -1,6 +1,7 @@
 """Variants share the blocks before their first edit with their baseline; what is gone is never read as anything."""
 
 import dataclasses
+import runpy
 import shutil
 
 import numpy as np
@@ -19,6 +20,7 @@ from actlas.store.packing import pack
 from actlas.store.repair import repair
 from actlas.store.schema import SharedSite, Unit, seal
 from tests.store.making import FIRST, Content, flip, make_run, make_variant, shards, write_unit
+from tests.store.test_golden import READER
 
 
 @pytest.fixture
@@ -55,12 +57,20 @@ def test_a_variant_reads_its_baselines_blocks_and_then_its_own(pair, check):
 @settings(max_examples=20)
 @given(first=st.fixed_dictionaries({"layer": st.integers(0, 3), "depth": st.integers(0, 4)}))
 def test_any_number_of_blocks_can_be_shared(first, tmp_path_factory):
+    """By shards of a unit and by joined files; the reader in the docs finds them too."""
     path = tmp_path_factory.mktemp("shared") / "store"
     before, after = Content(seed=1), Content(seed=2)
-    variant = make_variant(path, make_run(path, before, edits=[]), after, first)
-    dataset = variant.dataset()
-    for site in after.dtypes:
-        np.testing.assert_array_equal(dataset[site].values, joined(before, after, site, first))
+    baseline = make_run(path, before, edits=[])
+    variant = make_variant(path, baseline, after, first)
+    for packed in ((), (variant,), (baseline,)):
+        for run in packed:
+            assert pack(run).after == 1
+        again, read = Store(path).run(variant.id), runpy.run_path(str(READER))["read_site"]
+        assert [checked.problems for checked in verify(again)] == [()] * 3
+        for site in after.dtypes:
+            expected = joined(before, after, site, first)
+            np.testing.assert_array_equal(again.dataset([site])[site].values, expected)
+            np.testing.assert_array_equal(read(path, variant.id, site)[0], expected)
 
 
 def test_a_variants_shard_says_which_blocks_it_has(pair):
@@ -164,8 +174,11 @@ def test_a_variant_is_packed_and_exported_like_any_run(pair, tmp_path):
     np.testing.assert_array_equal(part.dataset()["resid"], joined(before, after, "resid"))
 
 
-def test_repair_leaves_a_variant_whose_own_blocks_are_sound(pair):
+@pytest.mark.parametrize("packed", [False, True])
+def test_repair_leaves_a_variant_whose_own_blocks_are_sound(pair, packed):
     baseline, variant, before, after = pair
+    for run in pair[:2] if packed else ():
+        assert pack(run).after == 1
     commit = baseline.commits[1]
     flip(baseline.path(commit), commit.sites["resid"].offset)
     kept = repair(variant, list(verify(variant)))

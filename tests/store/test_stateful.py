@@ -166,7 +166,7 @@ class StoreMachine(RuleBasedStateMachine):
         place = self.place(data, commit, site)
         flip(run.path(commit), place)
         assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [True]
-        if site in run.sites and run._of_unit[commit.unit.number][0] is commit:
+        if site in run.sites and run._places[commit.unit.number][0].holds == commit.holds:
             with pytest.raises(DamagedStore, match=commit.file):
                 run.dataset([site])[site].compute()
         flip(run.path(commit), place)

@@ -1,0 +1,158 @@
+"""The same job by a notebook script, TransformerLens, nnsight and actlas: the same weights, sentences and sites, on disk.
+
+    pip install -c constraints.txt -r scripts/bench/peers-requirements.txt -e ".[model]"
+    python scripts/bench/peers.py --geometry gpt2-xl
+
+Each way in processes of its own, in turn, after a warm-up of one sentence; no way computes logits. TransformerLens runs with
+the weights as they are: nothing folded, nothing centred. Compares the values of all ways, site by site.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from actlas.scripts.bench.extraction import GEOMETRIES, random_model
+from actlas.scripts.bench.measuring import Measured
+from actlas.scripts.bench.peer_ways import SITES, WAYS, read_layer, stored_site, work_of
+from actlas.scripts.terminal import size, table
+
+READS = 5
+
+
+@click.command()
+@click.option("--geometry", type=click.Choice(list(GEOMETRIES)), default="gpt2", show_default=True)
+@click.option("--sentences", default=54, show_default=True)
+@click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
+@click.option("--runs", default=3, show_default=True, help="Processes of each way.")
+@click.option("--threads", default=2, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: that of temporary files]")
+@click.option("--way", type=click.Choice(list(WAYS)), hidden=True)
+def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None, way: str | None) -> None:
+    """Compare actlas with what else does its job."""
+    if way is not None:
+        assert folder is not None
+        click.echo(json.dumps(measured(way, folder, sentences, tokens, threads)))
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as place:
+        scratch = Path(place)
+        random_model(scratch / "model", *GEOMETRIES[geometry])
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+        for _ in range(runs):
+            for name in WAYS:
+                command = [sys.executable, __file__, "--way", name, "--folder", place, "--threads", str(threads)]
+                command += ["--sentences", str(sentences), "--tokens", str(tokens)]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise click.ClickException(f"{name} failed: {done.stderr.strip()[-2000:]}")
+                found[name].append(json.loads(done.stdout.splitlines()[-1]))
+                click.echo(f"{name}: {found[name][-1]}", err=True)
+        click.echo(f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(SITES)}, {threads} threads\n")
+        click.echo(report(found))
+        click.echo("\n" + differences(scratch, GEOMETRIES[geometry][0]))
+
+
+def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) -> dict[str, float]:
+    """Do the job one ``way`` in this process, then read one layer's target tokens back."""
+    import torch
+
+    from actlas.scripts.bench.synthetic import labels_of
+
+    torch.set_num_threads(threads)
+    token_ids = labels_of(sentences, tokens).token["token_id"].reshape(sentences, tokens).astype(np.int64)
+    start = time.perf_counter()
+    work = work_of(way, folder / "model")
+    loaded = time.perf_counter() - start
+    with tempfile.TemporaryDirectory(dir=folder) as warm_up:
+        work(token_ids[:1], Path(warm_up) / "out")
+    out = folder / way
+    subprocess.run(["rm", "-rf", str(out)], check=True)
+    taken = Measured()
+    taken.add(lambda: work(token_ids, out))
+    written = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    layer = json.loads((folder / "model" / "config.json").read_text())["n_layer"] // 2
+    reading = Measured()
+    for number in range(READS + 1):
+        reading.add(lambda: read_layer(way, out, layer, tokens), counted=number > 0)
+    return {
+        "seconds": taken.median,
+        "load": loaded,
+        "peak": taken.peak,
+        "bytes": written,
+        "read seconds": reading.median,
+        "read peak": reading.peak,
+    }
+
+
+def report(found: dict[str, list[dict[str, float]]]) -> str:
+    """Return the table of medians, and of each as a ratio to actlas."""
+    header = (
+        "way",
+        "wall s",
+        "with load",
+        "peak over model",
+        "bytes",
+        "read back s",
+        "× wall",
+        "× with load",
+        "× peak",
+        "× read",
+    )
+    own = {key: _median(found["actlas"], key) for key in found["actlas"][0]}
+    rows = []
+    for name, runs in found.items():
+        one = {key: _median(runs, key) for key in runs[0]}
+        rows.append(
+            (
+                name,
+                f"{one['seconds']:.2f}",
+                f"{one['seconds'] + one['load']:.2f}",
+                size(int(one["peak"])),
+                size(int(one["bytes"])),
+                f"{one['read seconds']:.4f}",
+                f"{one['seconds'] / own['seconds']:.2f}",
+                f"{(one['seconds'] + one['load']) / (own['seconds'] + own['load']):.2f}",
+                f"{own['peak'] / max(one['peak'], 1):.3f}",
+                f"{one['read seconds'] / own['read seconds']:.2f}",
+            )
+        )
+    spread = [
+        f"{name}: {min(run['seconds'] for run in runs):.2f} to {max(run['seconds'] for run in runs):.2f} s"
+        for name, runs in found.items()
+    ]
+    legend = "× wall, with load, read: this way's over actlas's; × peak: actlas's over this way's"
+    return "\n".join([table(header, rows), "", legend, *spread])
+
+
+def differences(scratch: Path, blocks: int) -> str:
+    """Return per site the largest difference of each way from actlas, absolute and relative to the largest value."""
+    rows = []
+    for site in SITES:
+        row: list[Any] = [site]
+        own = [stored_site("actlas", scratch / "actlas", site, number) for number in range(blocks + (site == "resid"))]
+        largest = max(float(np.abs(values).max()) for values in own)
+        for way in WAYS:
+            if way != "actlas":
+                other = (stored_site(way, scratch / way, site, number) for number in range(len(own)))
+                worst = max(float(np.abs(a - b).max()) for a, b in zip(own, other, strict=True))
+                row.append(f"{worst:.1e} ({worst / largest:.1e})")
+        rows.append(tuple(row))
+    others = [way for way in WAYS if way != "actlas"]
+    return "largest difference from actlas (and over the site's largest value)\n" + table(("site", *others), rows)
+
+
+def _median(runs: list[dict[str, float]], key: str) -> float:
+    return statistics.median(run[key] for run in runs)
+
+
+if __name__ == "__main__":
+    main()

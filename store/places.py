@@ -1,0 +1,108 @@
+"""Where the sites and labels of a run's units lie: in files of their own, or as rows of joined ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.store.digest import rest_checksum
+from actlas.store.errors import DamagedStore, missing
+from actlas.store.joined import Holding, Joined
+from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
+from actlas.store.opening import opened
+from actlas.store.schema import Commit, SharedSite, StoredLabel, StoredSite
+
+
+class Place(NamedTuple):
+    """Where some sites of a unit are stored: by a commit of its own, or as unit ``member`` of a joined file."""
+
+    holding: Holding
+    member: int
+    holds: frozenset[str]
+
+    def stored(self, site: str) -> StoredSite | None:
+        """Return where a site's own blocks lie, None where all are its baseline's."""
+        if site not in self.holding.sites:
+            return None
+        return self.holding.sites[site] if isinstance(self.holding, Commit) else self.holding.site(self.member, site)
+
+    @property
+    def shared(self) -> Mapping[str, SharedSite]:
+        """What is shared with the baseline."""
+        return self.holding.shared if isinstance(self.holding, Commit) else self.holding.shared_of(self.member)
+
+
+def places_of(holdings: Iterable[Holding]) -> dict[int, list[Place]]:
+    """Return number of a unit → where it is stored."""
+    units: dict[int, list[Place]] = {}
+    for holding in holdings:
+        if isinstance(holding, Joined):
+            for index in holding.present:
+                units.setdefault(holding.units[index].number, []).append(Place(holding, index, holding.holds(index)))
+        else:
+            units.setdefault(holding.unit.number, []).append(Place(holding, 0, holding.holds))
+    return units
+
+
+def label_places(places: Sequence[Place]) -> Iterator[tuple[Holding, Mapping[str, StoredLabel]]]:
+    """Yield where the labels of the units at ``places`` lie, in order; of units that follow each other in a file at once."""
+    start = 0
+    for number, place in enumerate(places):
+        after = places[number + 1] if number + 1 < len(places) else None
+        if isinstance(place.holding, Commit):
+            yield place.holding, place.holding.labels
+        elif after is None or after.holding is not place.holding or after.member != place.member + 1:
+            yield place.holding, place.holding.labels_of(places[start].member, place.member)
+        else:
+            continue
+        start = number + 1
+
+
+def read_labels(path: Path, size: int, places: Mapping[str, StoredLabel]) -> Labels:
+    """Read labels from a shard of ``size`` bytes; raises DamagedStore."""
+    with opened_shard(path, size) as descriptor:
+        arrays = {name: _read_label(descriptor, label) for name, label in places.items()}
+    try:
+        text = bytes_to_text(arrays.pop("text"))
+        row_size = arrays.pop("row_size")
+        token = {name: arrays.pop(name) for name in TOKEN_LABELS}
+        columns = {name: _column(array) for name, array in arrays.items()}
+        return Labels(token, row_size, text, columns)
+    except ValueError as error:  # no UTF-8 any more, or rows that do not add up
+        raise DamagedStore(f"{path}: labels were altered ({error}): see `actlas verify`") from error
+
+
+def check_rest(path: Path, holding: Holding) -> None:
+    """Raise DamagedStore where labels or HDF5's records in the shard of ``holding`` were altered."""
+    with opened_shard(path, holding.size) as descriptor:
+        if rest_checksum(descriptor, holding.size, holding.spans) != holding.rest:
+            raise DamagedStore(f"{path}: labels were altered (checksum differs): see `actlas verify`")
+
+
+@contextmanager
+def opened_shard(path: Path, size: int) -> Iterator[int]:
+    """Open a shard of the committed size; raises DamagedStore where it is missing or has another."""
+    try:
+        with opened(path) as (descriptor, found):
+            if found.st_size != size:
+                raise DamagedStore(f"{path} has {found.st_size} bytes, its commit says {size}: see `actlas verify`")
+            yield descriptor
+    except FileNotFoundError as error:
+        raise DamagedStore(missing(path)) from error
+
+
+def _read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
+    dtype = np.dtype(label.dtype)
+    count = int(np.prod(label.shape, dtype=np.int64))
+    content = os.pread(descriptor, count * dtype.itemsize, label.offset)
+    return np.frombuffer(content, dtype, count).reshape(label.shape)
+
+
+def _column(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.array(bytes_to_text(array), dtype=np.str_) if array.dtype.kind == "S" else array
