@@ -145,7 +145,8 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     texts = [str(text) for text in labels["text"].values]
     starts = np.searchsorted(labels["sentence"].values, np.arange(len(texts) + 1))
     words, clipped = _words_in(labels, texts, starts, target)
-    positions = [labels["position"].values[a:b] for a, b in pairwise(starts)]
+    position = labels["position"].values
+    positions = [position[a:b] for a, b in pairwise(starts)]
     generator = np.random.default_rng(target.seed)
     pairs, left_out = [], []
     for sentence, found in enumerate(words):

@@ -292,7 +292,8 @@ class Run:
             name: ("token", labels.token[name], {"long_name": meaning}) for name, meaning in TOKEN_LABELS.items()
         }
         coordinates["row_size"] = ("sentence", labels.row_size)
-        coordinates["text"] = ("sentence", np.array(labels.text, dtype=np.str_))
+        # objects: characters of a fixed number would take the longest text's room for each of a corpus
+        coordinates["text"] = ("sentence", np.array(labels.text, dtype=object))
         coordinates.update({name: ("sentence", column) for name, column in labels.columns.items()})
         for dim in BLOCK_DIMS:
             sizes = {variable.sizes[dim] for variable in variables.values() if dim in variable.dims}
