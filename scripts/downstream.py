@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from actlas.scripts.cluster_options import analysis_workers
+from actlas.scripts.completion import complete_run
 from actlas.scripts.options import json_option, output_options, store_option
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -25,7 +26,7 @@ TOGETHER = 4  # variants that are compared in one pass over the baseline
 
 
 @click.command("downstream")
-@click.argument("references", metavar="VARIANT…", nargs=-1, required=True)
+@click.argument("references", metavar="VARIANT…", nargs=-1, required=True, shell_complete=complete_run)
 @store_option
 @click.option("--include-first-token", is_flag=True, help="Count first tokens, which dwarf all others in GPT-2.")
 @output_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from actlas.scripts.completion import complete_site
 from actlas.scripts.options import json_option, parse_layers, run_argument
 from actlas.scripts.terminal import echo_json, size
 from actlas.store.run import Run
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 @click.command("export")
 @run_argument
 @click.argument("out", metavar="OUT.h5", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--site", "sites", multiple=True, metavar="SITE", help="What to export; may be repeated.  [default: all]")
+@click.option(
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="SITE",
+    shell_complete=complete_site,
+    help="What to export; may be repeated.  [default: all]",
+)
 @click.option("--layers", metavar="LIST", help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.")
 @click.option("--target", "word", metavar="WORD", help="Only sentences with this word, as a whole word.")
 @click.option("--case", is_flag=True, help="Let upper and lower case of the word differ.")

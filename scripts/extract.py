@@ -10,6 +10,7 @@ import click
 from actlas.pipeline.edits import in_order, parse_edit
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import DEFAULT_SITES, SITES, site_names
+from actlas.scripts.completion import complete_sentences, complete_site
 from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_request
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites, nearest_text, plan_record, plan_text
@@ -26,12 +27,13 @@ MANY_FILES = 1000  # of a run: from here on opening it takes a second and more, 
 
 
 @click.command("extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
-@click.argument("sentences")
+@click.argument("sentences", shell_complete=complete_sentences)
 @extraction_options
 @click.option(
     "--site",
     "sites",
     multiple=True,
+    shell_complete=complete_site,
     metavar="SITE",
     help=f"What to keep; may be repeated.  [default: {' '.join(DEFAULT_SITES)}]",
 )

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from actlas.scripts.cluster_options import analysis_workers
+from actlas.scripts.completion import complete_site
 from actlas.scripts.options import json_option, output_options, run_argument
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -35,7 +36,12 @@ class NormOptions:
 @click.command("norms")
 @run_argument
 @click.option(
-    "--site", "sites", multiple=True, metavar="SITE", help="Measure this site; may be repeated.  [default: all stored]"
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="SITE",
+    shell_complete=complete_site,
+    help="Measure this site; may be repeated.  [default: all stored]",
 )
 @click.option("--by", metavar="COLUMN", help="Measure the sentences of each value of this column of the input apart.")
 @click.option("--target", metavar="WORD", help="Measure this word, and the token before it, apart.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from actlas.scripts.cluster_options import cluster_options
+from actlas.scripts.completion import complete_run
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
@@ -88,7 +89,7 @@ def extraction_options(function: F) -> F:
 def run_argument(function: F) -> F:
     """Give a command the argument RUN, of a store or the path of an export, and --store; it receives ``run``."""
 
-    @click.argument("reference", metavar="RUN")
+    @click.argument("reference", metavar="RUN", shell_complete=complete_run)
     @store_option
     @wraps(function)
     def command(*args: Any, reference: str, store_path: Path, **options: Any) -> Any:

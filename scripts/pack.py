@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from actlas.scripts.completion import complete_run
 from actlas.scripts.options import json_option, store_option
 from actlas.scripts.terminal import echo_json
 from actlas.store.catalog import Store
@@ -15,7 +16,7 @@ MEGABYTE = 1_000_000
 
 
 @click.command("pack")
-@click.argument("reference", metavar="RUN")
+@click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @store_option
 @click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="MB of activations a file at most.")
 @json_option

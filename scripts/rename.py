@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from actlas.scripts.completion import complete_run
 from actlas.scripts.options import json_option, store_option
 from actlas.scripts.terminal import echo_json
 from actlas.store.catalog import Store
@@ -13,7 +14,7 @@ from actlas.store.housekeeping import rename
 
 
 @click.command("rename")
-@click.argument("reference", metavar="RUN")
+@click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @click.argument("new", metavar="NEW")
 @store_option
 @json_option

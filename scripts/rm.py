@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from actlas.scripts.completion import complete_run
 from actlas.scripts.options import json_option, store_option
 from actlas.scripts.terminal import echo_json, size
 from actlas.store.catalog import Store
@@ -15,7 +16,7 @@ from actlas.store.housekeeping import check_removable, remove, tree_bytes
 
 
 @click.command("rm")
-@click.argument("reference", metavar="RUN")
+@click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @store_option
 @click.option("--force", is_flag=True, help="Remove a baseline too, although variants refer to it.")
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")

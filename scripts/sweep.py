@@ -12,6 +12,7 @@ from actlas.pipeline.edits import edit_text
 from actlas.pipeline.plan import Plan, make_plan
 from actlas.pipeline.sites import SITES, site_names
 from actlas.pipeline.sweeps import expand
+from actlas.scripts.completion import complete_sentences, complete_site
 from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, extraction, plan_request
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites
@@ -34,7 +35,7 @@ class Stored:
 
 
 @click.command("sweep", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
-@click.argument("sentences")
+@click.argument("sentences", shell_complete=complete_sentences)
 @extraction_options
 @click.option(
     "--edit",
@@ -46,7 +47,12 @@ class Stored:
     '"skip:block=*" or "scale:block=2,factor=0.5|1.5". May be repeated.',
 )
 @click.option(
-    "--site", "sites", multiple=True, metavar="SITE", help=f"What to keep; may be repeated.  [default: {' '.join(SWEEP_SITES)}]"
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="SITE",
+    shell_complete=complete_site,
+    help=f"What to keep; may be repeated.  [default: {' '.join(SWEEP_SITES)}]",
 )
 @click.option("--dry-run", is_flag=True, help="List the variants and what they cost; change nothing.")
 @json_option

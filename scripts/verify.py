@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from actlas.scripts.completion import complete_run
 from actlas.scripts.options import is_export, json_option, open_run, store_option
 from actlas.scripts.restoring import extract_command
 from actlas.scripts.terminal import echo_json, printable, size
@@ -20,7 +21,7 @@ from actlas.store.run import Run
 
 
 @click.command("verify")
-@click.argument("reference", metavar="[RUN]", required=False)
+@click.argument("reference", metavar="[RUN]", required=False, shell_complete=complete_run)
 @store_option
 @click.option("--repair", "repairing", is_flag=True, help="Drop what is damaged, so that extracting again makes it anew.")
 @json_option

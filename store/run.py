@@ -74,6 +74,12 @@ class Run:
         """Name, size and sites in a line."""
         return f"<Run {self.name} {self.id}: {self.sentences} sentences, {self.tokens} tokens, sites {' '.join(self.sites)}>"
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from actlas.store.html import run_html
+
+        return run_html(self)
+
     @property
     def name(self) -> str:
         """The first of its names, or its id."""
