@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -161,6 +162,9 @@ def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attent
     from transformers.activations import ACT2FN
     from transformers.utils import logging
 
+    os.environ.setdefault(
+        "THP_MEM_ALLOC_ENABLE", "1"
+    )  # torch takes its memory in pages of 2 MB, and gives it back as it frees it
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it warns of is an error below
     if model.effective["activation_function"] not in ACT2FN:

@@ -1,11 +1,12 @@
 """Many small units by real extraction: the cost of a unit, of opening, and what ``variance`` of a rare word reads and holds.
 
     python scripts/bench/small_units.py --units 10000
+    python scripts/bench/small_units.py --units 2000 --every 20    # as many words in a smaller run: memory should be the same
 
-A small random model, sentences of ten tokens, one a unit; the word is in each hundredth. Overhead is what extraction takes
-beyond the forward pass and writing the same bytes to files, one ``fsync`` each. Then the run is packed. Bytes read are
-those that the kernel fetched for a process whose files were dropped from the page cache before (``read_bytes`` of
-/proc/self/io), so FOLDER must lie on a disk.
+A small random model, sentences of ten tokens, one a unit; the word is in each hundredth, or as ``--every`` says.
+Overhead is what extraction takes beyond the forward pass and writing the same bytes to files, one ``fsync`` each. Then
+the run is packed. Bytes read are those that the kernel fetched for a process whose files were dropped from the page
+cache before (``read_bytes`` of /proc/self/io), so FOLDER must lie on a disk.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ SAMPLE = 500  # units of the bare forward pass and the raw write
 
 @click.command()
 @click.option("--units", default=10000, show_default=True)
+@click.option("--every", default=100, show_default=True, help="Sentences to one that has the word.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: that of temporary files]")
 @click.option("--study", is_flag=True, hidden=True)
-def main(units: int, threads: int, folder: Path | None, study: bool) -> None:
+def main(units: int, every: int, threads: int, folder: Path | None, study: bool) -> None:
     """Measure extraction, opening and variance of many small units."""
     if study:
         assert folder is not None
@@ -46,7 +48,7 @@ def main(units: int, threads: int, folder: Path | None, study: bool) -> None:
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        run = extracted(units, Path(scratch))
+        run = extracted(units, every, Path(scratch))
         show_reading(run, "as extracted")
         from actlas.store.packing import pack
 
@@ -56,7 +58,7 @@ def main(units: int, threads: int, folder: Path | None, study: bool) -> None:
         show_reading(run, "packed")
 
 
-def extracted(units: int, scratch: Path) -> Run:
+def extracted(units: int, every: int, scratch: Path) -> Run:
     """Extract a run of ``units`` sentences and print what a unit took."""
     import torch
 
@@ -69,7 +71,7 @@ def extracted(units: int, scratch: Path) -> Run:
 
     folder = random_model(scratch / "model", BLOCKS, HEADS, D_MODEL)
     model = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
-    labels = rare_labels(units)
+    labels = rare_labels(units, every)
     store = Store.create(scratch / "store")
     options = ExtractOptions(SITES, unit_tokens=TOKENS)
     plan = make_plan(store, folder, Tokenized(labels, (), False, ""), "random", options)
