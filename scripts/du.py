@@ -24,16 +24,16 @@ def command(store_path: Path, as_json: bool) -> None:
         echo_json({"runs": runs, "leftovers": used.leftovers, "bytes": used.total})
         return
     rows = [row for run in used.runs for row in _rows(run)]
-    rows += [["leftovers", "", size(used.leftovers)], ["all", "", size(used.total)]]
-    click.echo(table(["run", "site", "size"], rows))
+    rows += [[size(used.leftovers), "", "leftovers"], [size(used.total), "", "all"]]
+    click.echo(table(["size", "site", "run"], rows))
     if used.leftovers:
         click.echo("\n`actlas gc` removes the leftovers")
 
 
 def _rows(run: Usage) -> list[list[str]]:
     parts = {**run.sites, "(records, labels)": run.records, "(being written)": run.writing}
-    rows = [["", name, size(nbytes)] for name, nbytes in parts.items() if nbytes]
-    return [[run.run.name, "", size(run.total - run.leftovers)], *rows]
+    rows = [[size(nbytes), name, ""] for name, nbytes in parts.items() if nbytes]
+    return [[size(run.total - run.leftovers), "", run.run.name], *rows]
 
 
 def _record(run: Usage) -> dict[str, Any]:

@@ -36,10 +36,10 @@ def command(store_path: Path, as_json: bool) -> None:
         click.echo(f"{store_path} holds no run yet: `actlas extract SENTENCES` makes one")
         return
     rows = [
-        ((*record["names"], record["id"])[0], *(record[key] for key in COLUMNS), size(record["bytes"]), len(record["sites"]))
+        (*(record[key] for key in COLUMNS), size(record["bytes"]), len(record["sites"]), (*record["names"], "")[0])
         for record in records
     ]
-    click.echo(table(("name", *COLUMNS, "size", "sites"), rows))
+    click.echo(table((*COLUMNS, "size", "sites", "name"), rows))
     for line in damaged.values():
         click.echo(printable(f"damaged: {line}"), err=True)
 

@@ -129,7 +129,7 @@ def norms_table(result: xr.Dataset) -> str:
             shares, block = of_later["share"].sel(writer=writer), int(result["depth"][depth]) - 1
             cells.append(_number(shares.sel(layer=block)) if block in shares["layer"] else "-")
         rows.append([str(int(result["depth"][depth])), *cells])
-    title = "residual stream: norm of first tokens (median); norm, step ‖h[d] − h[d−1]‖, std and shares of later tokens"
+    title = "residual stream: norm of first tokens (median);\nnorm, step ‖h[d] − h[d−1]‖, std and shares of later tokens"
     return f"{title}\n{table(header, rows)}"
 
 

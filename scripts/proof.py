@@ -51,7 +51,8 @@ def proof_lines(run: Run) -> list[str]:
     for proof in found:
         share = f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most {proof.max_change:.4g}"
         lines.append(f"edit       {proof.edit}")
-        lines.append(f"           fired for {proof.fired:,} sentences, changed {share if proof.changed else 'nothing'}")
+        lines.append(f"           fired for {proof.fired:,} sentences")
+        lines.append(f"           changed {share if proof.changed else 'nothing'}")
     compared, difference = _upstream(run)
     name = Store(run.folder.parent.parent).run(run.baseline.id).name if run.baseline else "which is not in the store"
     how = "exactly" if difference == 0 else f"within {difference:.2g}, its stored precision"

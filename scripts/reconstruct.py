@@ -178,7 +178,7 @@ def reconstruction_table(result: xr.Dataset, edited: list[int]) -> str:
         r = [f"{float(result[name].sel(pair=layer)):.4f}" for name in ("laminar_correlation", "unmasked_correlation")]
         state = "edited" if layer in edited else "NOT its sum" if layer in bad else "holds"
         rows.append([str(layer), *cells, f"{float(whole['correlation']):.6f}", state, *r])
-    header = ["block", "max |error|", "relative", "of rounding", "r of sum", "verdict", "r of depths", "unmasked"]
+    header = ["block", "max |error|", "relative", "rounding", "r of sum", "verdict", "r of depths", "unmasked"]
     masked = f"{float(result['excluded_share'].mean()):.2%} of entries left out of r of depths"
     return f"output of each block against the sum of its parts\n{table(header, rows)}\n{masked}"
 

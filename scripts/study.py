@@ -12,12 +12,11 @@ from actlas.scripts.options import json_option
 from actlas.scripts.planned import missing_sites
 from actlas.scripts.study_file import Study, read_study
 from actlas.scripts.study_plan import Planned, plan_study
-from actlas.scripts.terminal import echo_json, printable, size, table
+from actlas.scripts.terminal import NAME_WIDTH, echo_json, size, table, wrapped
 from actlas.scripts.upkeep import Place, bring_up_to_date, states
 from actlas.store.errors import UsageError
 
 STUDIES = Path(__file__).parent / "studies"
-NAME_WIDTH = 12
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 out_option = click.option(
@@ -101,7 +100,7 @@ def carry_out(study: Study, place: Place, *, quiet: bool = False, as_json: bool 
     def say(name: str, what: str) -> None:
         lines.append({"of": name, "did": what})
         if not as_json:
-            click.echo(printable(f"{name:{NAME_WIDTH}} {what}"))
+            click.echo(wrapped(name, what))
 
     record = bring_up_to_date(study, place, say, quiet=quiet or as_json)
     holds = all(each["holds"] for each in record["analyses"].values())
@@ -121,7 +120,7 @@ def carry_out(study: Study, place: Place, *, quiet: bool = False, as_json: bool 
             }
         )
     elif report:
-        click.echo(f"{'report':{NAME_WIDTH}} {report}")
+        click.echo(f"{'report':{NAME_WIDTH}} {report}")  # a path is not cut
     return holds
 
 

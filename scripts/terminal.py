@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 KILO = 1000
 WIDTH = 80
+NAME_WIDTH = 12  # of the first column where lines tell what was done
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -30,6 +32,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _numeric(cell: str) -> bool:
     return cell[:1] in "0123456789-+" and cell[:1] != "" and not cell[1:2].isalpha()
+
+
+def wrapped(name: str, told: str) -> str:
+    """Return what is told of ``name``, in as many lines as it takes; names stand in the first column."""
+    lines = textwrap.wrap(printable(told), WIDTH - NAME_WIDTH - 1, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"{printable(name) if not number else '':{NAME_WIDTH}} {line}" for number, line in enumerate(lines))
 
 
 def size(nbytes: float) -> str:
