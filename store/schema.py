@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -54,12 +55,12 @@ class SiteLayout:
         sizes = [(dim, size) for dim, size in zip(self.dims, self.shape, strict=True) if dim != "token"]
         return self.dims, self.dtype, tuple(sizes)
 
-    @property
+    @cached_property
     def block_shape(self) -> tuple[int, ...]:
         """Shape of one block, ``token`` first."""
         return self.shape[1:] if self.dims[0] in BLOCK_DIMS else self.shape
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Bytes of one token in one block."""
         return math.prod(self.block_shape[1:]) * np.dtype(NUMPY_VIEW[self.dtype]).itemsize

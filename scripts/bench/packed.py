@@ -1,0 +1,92 @@
+"""What opening a packed run of many units costs, without the hours of making one unit by unit.
+
+    python scripts/bench/packed.py --units 1000 --units 10000 --units 100000 --folder /dev/shm
+
+One joined file and its record are written directly, as ``actlas pack`` would have left them; its numbers are the same few
+random rows again and again. Each number is the least of three, with a newly opened run whose record was read before.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+
+from actlas.analysis.tokens import Target, select_tokens
+from actlas.pipeline.sites import layout
+from actlas.scripts.bench.scaling import GEOMETRY, SITES, TOKENS, rare_labels
+from actlas.scripts.bench.synthetic import WORD
+from actlas.scripts.terminal import table
+from actlas.store import Run, Store
+from actlas.store.durable import publish_file
+from actlas.store.holdings import packing_lock, publish_joined
+from actlas.store.joined import join_commits
+from actlas.store.leftovers import workspace
+from actlas.store.schema import Commit, Unit
+from actlas.store.several import write_units
+from actlas.store.shard import ShardWriter
+
+REPEATS = 3
+
+
+@click.command()
+@click.option("--units", "sizes", type=int, multiple=True, default=(1000, 10000), show_default=True, help="Units of a run.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to make the runs.  [default: that of temporary files]")
+def main(sizes: tuple[int, ...], folder: Path | None) -> None:
+    """Measure opening, resuming and searching of packed runs."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
+        folders = [packed_run(Path(scratch) / str(units), units) for units in sizes]
+        columns = [list(measured(place).items()) for place in folders]
+    rows = [(row[0][0], *(f"{seconds:.3f}" for _, seconds in row)) for row in zip(*columns, strict=True)]
+    click.echo(table(("seconds", *(f"{units} units" for units in sizes)), rows))
+
+
+def packed_run(store: Path, units: int) -> Path:
+    """Return the folder of a run of ``units`` sentences in one joined file."""
+    plan = [Unit(number, number, 1, TOKENS) for number in range(units)]
+    description = {"created": "", "model": {}, "source": "random", "bos": False, "labels": {"columns": []}, "actlas": ""}
+    run = Store.create(store).add({"random": GEOMETRY.sizes, "units": units}, description, plan)
+    layouts = [layout(site, GEOMETRY, units * TOKENS, "float32") for site in SITES]
+    rows = np.random.default_rng(0).standard_normal((TOKENS, *layouts[0].block_shape[1:]), dtype=np.float32)
+    with workspace(run.folder) as work, packing_lock(run.folder):
+        writer = ShardWriter(work.folder / f"00000000-pack0-{work.token}.h5", layouts, rare_labels(units), {})
+        several = write_units(writer, layouts, plan, lambda *_: rows)
+        name, record = writer.path.name, several.record
+        publish_file(writer.path, run.folder / "shards" / name)
+        commits = [
+            Commit(run.id, unit, name, record.size, several.sites(index), several.labels(index), record.rest, {})
+            for index, unit in enumerate(plan)
+        ]
+        publish_joined(run.folder, join_commits(commits, record.sites, record.labels), work.folder)
+    return run.folder
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """Return what was done with the run → its seconds."""
+    dataset = Run(folder).dataset(SITES)
+    return {
+        "resuming (missing)": least(lambda: Run(folder).missing(SITES)),
+        "opening (dataset)": least(lambda: Run(folder).dataset(SITES)),
+        "target search": least(lambda: select_tokens(dataset, Target(WORD))),
+        "every commit": least(lambda: Run(folder).commits),
+    }
+
+
+def least(work: Callable[[], object]) -> float:
+    """Return the least seconds of ``work``: others use the machine too."""
+    seconds = []
+    for _ in range(REPEATS):
+        gc.collect()
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    main()
