@@ -162,9 +162,8 @@ def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attent
     from transformers.activations import ACT2FN
     from transformers.utils import logging
 
-    os.environ.setdefault(
-        "THP_MEM_ALLOC_ENABLE", "1"
-    )  # torch takes its memory in pages of 2 MB, and gives it back as it frees it
+    # torch then takes its memory in pages of 2 MB, and gives it back as it frees it
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it warns of is an error below
     if model.effective["activation_function"] not in ACT2FN:

@@ -27,7 +27,7 @@ FILES = {
     "pipeline": ROOT / "pipeline",
 }
 #: of GPT-2 XL → of the demo model, which is not as deep
-STANDS_FOR = {"0,12,47": "0,3,7", "depth=12": "depth=6", "the cup": "gave her"}
+STANDS_FOR = {"0,12,47": "0,3,7", "depth=12": "depth=6"}
 #: what a reader has done before reading a page
 BEFORE = {
     "docs/studies.md": ["extract pipeline/texts/her.txt --name her-demo --store actlas-demo/store"],
