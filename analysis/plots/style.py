@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 GROUP_COLOURS = {"target": "#0072B2", "control": "#D55E00"}  # Okabe and Ito's blue and vermilion
@@ -18,6 +20,7 @@ SERIES_COLOURS = (
 )  # of the same two, black and yellow left out
 PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 FORMATS = ("png", "svg")
+DPI = 150
 
 
 def group_label(group: str, word: str) -> str:
@@ -28,8 +31,10 @@ def group_label(group: str, word: str) -> str:
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write ``figure`` beside ``path`` in every format, reproducibly; return the paths."""
     paths = [path.with_suffix(f".{kind}") for kind in FORMATS]
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()  # finds the layout, once: ``savefig`` does so twice for each format
+    figure.set_layout_engine("none")
     with mpl.rc_context({"svg.hashsalt": "actlas", "svg.fonttype": "none"}):
-        for target in paths:
-            metadata = {"Date": None} if target.suffix == ".svg" else {"Software": "actlas"}
-            figure.savefig(target, dpi=150, metadata=metadata)
+        FigureCanvasAgg(figure).print_png(paths[0], metadata={"Software": "actlas"})
+        FigureCanvasSVG(figure).print_svg(paths[1], metadata={"Date": None})
     return paths
