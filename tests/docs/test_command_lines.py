@@ -55,6 +55,7 @@ def blocks(page):
     return [block for block in found if block.language == "python" or (not block.language and COMMAND.search(block.content))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_says_works(page, tmp_path, monkeypatch):
     prepare(page, tmp_path)
