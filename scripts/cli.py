@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from actlas.store.errors import ActlasError
 
@@ -49,9 +51,17 @@ class Root(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return a command."""
         if name not in COMMANDS:
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            if near and not ctx.resilient_parsing:
+                ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
             return None
         command: click.Command = importlib.import_module(f"actlas.scripts.{name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands, from the overview and without importing any, and options."""
+        commands = [CompletionItem(name, help=line) for name, line in sorted(COMMANDS.items()) if name.startswith(incomplete)]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview without importing any command."""

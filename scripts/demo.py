@@ -31,8 +31,9 @@ def command(out: Path, quiet: bool) -> None:
         f"  actlas cosine her-demo --store {store} --target her --control matched\n"
         "  actlas study new mine.toml                  a study of your own, in one file\n"
         f"  actlas extract YOUR.txt --model gpt2 --store {store}\n"
-        f'  python: from actlas.store import Store; Store("{store}").run("her-demo").dataset()\n'
-        f"  the study: {STUDY}\n\n"
+        "  from actlas.store import Store              in Python\n"
+        f'  Store("{store}").run("her-demo").dataset()\n'
+        f"  the study file: {STUDY}\n\n"
         f"All five studies are in the report:\n{place.out / REPORT}"
     )
     sys.exit(0 if holds else 1)

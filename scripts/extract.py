@@ -15,7 +15,7 @@ from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_req
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites, nearest_text, plan_record, plan_text
 from actlas.scripts.proof import proof_lines, proof_record
-from actlas.scripts.terminal import echo_json, size
+from actlas.scripts.terminal import counted, echo_json, size
 from actlas.store.errors import IncompleteRun, UsageError
 from actlas.store.opening import listed
 
@@ -108,7 +108,7 @@ def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     cached = len(plan.units) - len(plan.missing)
     lines = [
         head,
-        f"computed {tally.units} units, {tally.tokens} tokens, {size(tally.nbytes)} on {tally.device}: {seconds}",
+        f"computed {counted(tally.units, 'unit')}, {tally.tokens} tokens, {size(tally.nbytes)} on {tally.device}: {seconds}",
     ]
     if cached or tally.lost_races:
         lines.append(f"{cached} units were stored already, {tally.lost_races} were committed by another process meanwhile")

@@ -8,7 +8,7 @@ import click
 
 from actlas.scripts.options import json_option, run_argument
 from actlas.scripts.proof import proof_lines, proof_record
-from actlas.scripts.terminal import echo_json, printable, size, table
+from actlas.scripts.terminal import counted, echo_json, printable, size, table
 from actlas.store.errors import DamagedStore
 from actlas.store.run import Run
 from actlas.store.schema import SiteLayout
@@ -41,7 +41,8 @@ def command(run: Run, as_json: bool) -> None:
         raise DamagedStore(f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy") from error
     for line in proof_lines(run):
         click.echo(line)
-    click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {len({commit.file for commit in run.commits})} files\n")
+    files = counted(len({commit.file for commit in run.commits}), "file")
+    click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {files}\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
     if lacking or not held:
         click.echo(f"\nincomplete: {len(lacking) or len(run.units)} units lack sites; the same `actlas extract` finishes it")

@@ -49,6 +49,11 @@ def size(nbytes: float) -> str:
     raise AssertionError("unreachable")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, with the noun's plural where it is not one of them."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def plain_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
     """Return a row of numbers for JSON, which has no NaN: None stands for it."""
     return [float(value) if np.isfinite(value) else None for value in values]

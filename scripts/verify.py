@@ -12,7 +12,7 @@ import click
 from actlas.scripts.completion import complete_run
 from actlas.scripts.options import is_export, json_option, open_run, store_option
 from actlas.scripts.restoring import extract_command
-from actlas.scripts.terminal import echo_json, printable, size
+from actlas.scripts.terminal import counted, echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.checking import Checked, verify
 from actlas.store.errors import DamagedStore, UsageError
@@ -61,7 +61,7 @@ def _echo_verdicts(checked: dict[str, list[Checked]], lacking: dict[str, str], d
         bad = sum(bool(item.problems) for item in items)
         verdict = "ok" if not bad else f"{bad} DAMAGED"
         read = size(sum(item.nbytes for item in items))
-        click.echo(f"{name}: {len(items)} commits, {read}, {verdict}{lacking.get(name, '')}")
+        click.echo(f"{name}: {counted(len(items), 'commit')}, {read}, {verdict}{lacking.get(name, '')}")
     for name in damaged:
         click.echo(f"{name}: DAMAGED")
 

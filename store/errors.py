@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+MOST_KNOWN = 20  # valid names that an error lists
+
 
 class ActlasError(Exception):
     """A failure with a one-line message; commands exit with ``exit_code``."""
@@ -38,11 +40,12 @@ class IncompleteRun(StoreError):
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Return the error for a name that is not among ``valid``, the nearest valid names first."""
     names = sorted(valid)
+    more = f" and {len(names) - MOST_KNOWN} more" if len(names) > MOST_KNOWN else ""
     if not names:
         return UsageError(f"unknown {kind} {name!r}: there is none yet")
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return UsageError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names)}")
+    return UsageError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names[:MOST_KNOWN])}{more}")
 
 
 def missing(path: Path) -> str:

@@ -56,6 +56,7 @@ def test_imports_stay_light(code, heavy):
     ("arguments", "code", "message"),
     [
         (["nonsense"], 2, "No such command 'nonsense'"),
+        (["variances"], 2, "No such command 'variances'. Did you mean 'variance'?"),
         (["ls"], 2, "actlas-store is not there: give another --store"),
         (["show", "x"], 2, "actlas-store is not there"),
         (["variance", "x"], 2, "Missing option '--target'"),

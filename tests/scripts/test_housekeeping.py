@@ -128,7 +128,7 @@ def test_verify_repair_drops_and_its_command_restores(actlas, store, stored_once
     command[2] = str(stored_once / "her.txt")
     restored = actlas(*command[1:])
     assert restored.returncode == 0, restored.stderr
-    assert f"computed 1 units, {damaged.unit.tokens} tokens" in restored.stdout
+    assert f"computed 1 unit, {damaged.unit.tokens} tokens" in restored.stdout
     again = Store(store.path).run("it")
     assert (again.sites, again.missing(run.sites), len(again.commits)) == (run.sites, [], len(run.commits))
     assert json.loads(actlas("verify", "--store", "store", "--repair", "--json").stdout)["repairs"] == {}

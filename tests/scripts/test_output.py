@@ -85,6 +85,6 @@ def test_progress_is_for_terminals_and_never_coloured(folder, environment, tmp_p
                 said += content
     os.close(ours)
     assert process.returncode == 0, said
-    assert b"computed 1 units" in said
+    assert b"computed 1 unit," in said
     assert b"\r" in said  # a bar that moved
     assert b"\x1b[3" not in said  # the beginning of every colour
