@@ -36,9 +36,9 @@ class Store:
     def is_at(cls, path: str | Path) -> bool:
         """Whether there is a store at ``path``; raises UsageError for a file, or a folder of other things."""
         folder = Path(path)
-        if (folder / "store.json").exists():
-            return True
         others = [folder] if folder.exists() and not folder.is_dir() else list(folder.iterdir()) if folder.exists() else []
+        if (folder / "store.json").exists():  # asked last: one that is made meanwhile has this before anything else
+            return True
         others = [entry for entry in others if not entry.name.startswith("store.json.")]  # drafts of one being made
         if others:
             raise UsageError(f"{folder} is no actlas store and not empty ({others[0].name}): give another --store")

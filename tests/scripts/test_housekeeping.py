@@ -155,7 +155,7 @@ def test_pack(actlas, store, tmp_path):
     assert actlas("verify", "--store", "store").stdout.startswith(f"it: {count} commits")
     after = actlas("variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before")
     assert json.loads(after.stdout) == json.loads(before.stdout)
-    assert f"in {1} files" in actlas("show", "it", "--store", "store").stdout
+    assert "in 1 file\n" in actlas("show", "it", "--store", "store").stdout
     record = json.loads(actlas("du", "--store", "store", "--json").stdout)
     assert record["bytes"] == sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
     again = json.loads(actlas("pack", "it", "--store", "store", "--json").stdout)

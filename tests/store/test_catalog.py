@@ -1,5 +1,6 @@
 import multiprocessing
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -119,6 +120,18 @@ def test_an_altered_store_file_is_an_error_that_names_it(store):
         with pytest.raises(DamagedStore, match=r"store\.json"):
             Store(store.path)
         flip(store.path / "store.json", position)
+
+
+def test_a_store_that_is_made_meanwhile_is_one(tmp_path, monkeypatch):
+    listing = Path.iterdir
+
+    def made_first(folder):
+        monkeypatch.undo()
+        Store.create(folder)
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", made_first)
+    assert Store.is_at(tmp_path)
 
 
 def test_adding_a_run_again_keeps_its_first_plan(store, content):
