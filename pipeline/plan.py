@@ -20,6 +20,7 @@ from actlas.pipeline.units import plan_units
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
 from actlas.store.labels import Labels
+from actlas.store.opening import uncollected
 from actlas.store.run import Run
 from actlas.store.schema import FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit, identity
 
@@ -161,6 +162,7 @@ class Plan:
         return int(sizes.max()) * len(sizes)
 
 
+@uncollected()
 def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions) -> Plan:
     """Work out the run and what it lacks, for a variant also its baseline, which has its units.
 

@@ -47,18 +47,14 @@ class SiteBlocks:
     ``check`` compares each block with its checksum when it is read.
     """
 
-    units: tuple[tuple[Piece, ...], ...]
+    units: Sequence[tuple[Piece, ...]]
+    tokens: tuple[int, ...]  # of each unit
     check: bool
 
     @property
     def layout(self) -> SiteLayout:
         """Layout of a piece of the first unit; the others differ in their tokens and blocks alone."""
         return self.units[0][-1].stored.layout
-
-    @cached_property
-    def tokens(self) -> tuple[int, ...]:
-        """Tokens of each unit."""
-        return tuple(pieces[-1].stored.layout.block_shape[0] for pieces in self.units)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -166,6 +162,6 @@ def _mapped(path: Path, found: os.stat_result, scattered: bool) -> mmap.mmap | N
     return mapped
 
 
-def lazy_site(name: str, units: Sequence[tuple[Piece, ...]], check: bool) -> da.Array:
-    """Return one site of a run as a dask array named ``name`` (deterministic, so equal views are one)."""
-    return SiteBlocks(tuple(units), check).lazy(name)
+def lazy_site(name: str, units: Sequence[tuple[Piece, ...]], tokens: tuple[int, ...], check: bool) -> da.Array:
+    """Return one site of a run, of units of so many ``tokens``, as a dask array named ``name``: equal views are one."""
+    return SiteBlocks(units, tokens, check).lazy(name)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from actlas.store.commit import RUN_ID, SUFFIX
 from actlas.store.durable import make_folder, publish_bytes
-from actlas.store.errors import DamagedStore, StoreError, UsageError, unknown
+from actlas.store.errors import DamagedStore, UsageError, unknown
 from actlas.store.leftovers import workspace
-from actlas.store.opening import LARGEST_RECORD, listed, read_record
+from actlas.store.opening import listed, read_record, uncollected
 from actlas.store.run import Run
-from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
+from actlas.store.run_record import FILE, RunRecord, run_record_bytes
+from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, seal, unseal
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{24,}")
@@ -63,7 +64,7 @@ class Store:
     def ids(self) -> list[str]:
         """Return the ids of all runs, readable or not."""
         paths = [path for path in listed(self.path / "runs") if RUN_ID.fullmatch(path.name)]
-        return [path.name for path in paths if (path / "run.json").exists() or _has_commits(path)]
+        return [path.name for path in paths if (path / FILE).exists() or _has_commits(path)]
 
     def runs(self) -> list[Run]:
         """Return the runs that can be opened, oldest first; ``damaged`` has the others."""
@@ -117,28 +118,20 @@ class Store:
         candidates = [(run, differences(specification, run.specification)) for run in self.runs()]
         return min(candidates, key=lambda candidate: len(candidate[1]), default=None)
 
+    @uncollected()
     def add(self, specification: Json, description: Json, units: Sequence[Unit]) -> Run:
         """Return the run of ``specification``, made first where it is new; the units of an older one stay as they are."""
-        run_id = identity(specification)
-        folder = self.path / "runs" / run_id
-        record = {
-            "format": "actlas-run",
-            "version": FORMAT_VERSION,
-            "specification": specification,
-            "description": description,
-            "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in units],
-        }
-        if not (folder / "run.json").exists():
-            content = seal(record)
-            if len(content) > LARGEST_RECORD:
-                raise StoreError(f"{len(units)} units are more than a run can have: give a larger --unit-tokens")
+        record = RunRecord(specification, description, tuple(units))
+        folder = self.path / "runs" / record.id
+        if not (folder / FILE).exists():
+            content = run_record_bytes(record)
             with workspace(folder) as work:  # before all else: a folder without run.json and without an owner is swept
                 for part in PARTS:
                     make_folder(folder / part)
-                publish_bytes(content, folder / "run.json", aside=work.folder)
+                publish_bytes(content, folder / FILE, aside=work.folder)
         for part in PARTS:  # some copies leave empty folders out
             make_folder(folder / part)
-        return self._open(run_id)
+        return self._open(record.id)
 
     @staticmethod
     def check_form(name: str) -> None:
@@ -171,7 +164,7 @@ class Store:
         return next(name for name in (base, *numbered) if name not in taken)
 
     def _holds(self, run_id: str) -> bool:
-        return bool(RUN_ID.fullmatch(run_id)) and (self.path / "runs" / run_id / "run.json").is_file()
+        return bool(RUN_ID.fullmatch(run_id)) and (self.path / "runs" / run_id / FILE).is_file()
 
     def _lost(self, name: str, run_id: str) -> DamagedStore:
         return DamagedStore(f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: remove the file")

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from actlas.store.checking import Checked, Rests, check_commit
 from actlas.store.errors import DamagedStore, UsageError, unknown
 from actlas.store.export_record import places, read_record
 from actlas.store.run import Run
-from actlas.store.schema import BLOCK_DIMS, Commit, Json
+from actlas.store.schema import Commit, Json
 
 WARNING = "do not open it by other means"
 MOST_VARIABLES = 10_000  # in an HDF5 part that is looked through
@@ -62,9 +63,9 @@ class Exported(Run):
             if site not in self.sites:
                 raise UsageError(f"{self.file} was exported without it: {unknown('site', site, self.sites)}")
 
-    def _coordinates(self, variables: Any) -> dict[str, Any]:
-        coordinates = super()._coordinates(variables)
-        return {**coordinates, **{dim: np.array(self.blocks[dim]) for dim in BLOCK_DIMS if dim in coordinates}}
+    def block_numbers(self, dim: str, blocks: int) -> npt.NDArray[np.int64]:
+        """Return the layers, or depths, that were exported."""
+        return np.array(self.blocks[dim])
 
 
 def verify_export(exported: Exported) -> Iterator[Checked]:

@@ -79,6 +79,11 @@ class Joined:
         shared: dict[str, SharedSite] = self.pools["shared"][self.members["shared"][index]]
         return shared
 
+    @cached_property
+    def sharing(self) -> frozenset[str]:
+        """Sites of which some unit has blocks of its baseline."""
+        return frozenset(site for shared in self.pools["shared"] for site in shared)
+
     def holds(self, index: int) -> frozenset[str]:
         """Sites that a unit has by this record, shared ones among them."""
         return self._holds[self.members["shared"][index]]

@@ -5,6 +5,7 @@ A store can come from anywhere. Nothing in it makes a reader follow a link out o
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 from collections.abc import Iterator
@@ -71,3 +72,18 @@ def listed(folder: Path, suffix: str = "") -> list[Path]:
     except FileNotFoundError:
         return []
     return [folder / name for name in sorted(names) if name.endswith(suffix)]
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold Python's search for cycles off while the records of a run, maybe of 10⁵ units, become objects.
+
+    They have none, and each search looks at all of those made so far: opening cost more than its units.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

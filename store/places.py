@@ -26,10 +26,8 @@ class Place(NamedTuple):
     member: int
     holds: frozenset[str]
 
-    def stored(self, site: str) -> StoredSite | None:
-        """Return where a site's own blocks lie, None where all are its baseline's."""
-        if site not in self.holding.sites:
-            return None
+    def stored(self, site: str) -> StoredSite:
+        """Return where the own blocks of a site lie, one of the holding's ``sites``."""
         return self.holding.sites[site] if isinstance(self.holding, Commit) else self.holding.site(self.member, site)
 
     @property

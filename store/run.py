@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,21 +14,19 @@ import numpy.typing as npt
 from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.holdings import expand, read_holdings
 from actlas.store.joined import Holding, Joined
-from actlas.store.labels import TOKEN_LABELS, Labels, join_labels
-from actlas.store.opening import read_record, refuse_links
+from actlas.store.labels import Labels, join_labels
+from actlas.store.opening import refuse_links, uncollected
 from actlas.store.places import Place, check_rest, label_places, places_of, read_labels
+from actlas.store.run_record import FILE, read_run_record
 from actlas.store.schema import (
     BLOCK_DIMS,
     Commit,
     Json,
-    SharedSite,
     SiteLayout,
     Unit,
     checksum,
     identity,
-    unseal,
 )
-from actlas.store.soundness import check_units
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,22 +51,10 @@ class Run:
     def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:
         self.folder = folder
         self.names = tuple(sorted(names))
-        path = folder / "run.json"
         refuse_links(folder.parent, folder, folder / "commits", folder / "joined", folder / "shards")
-        try:
-            record = unseal(read_record(path), str(path), "actlas-run")
-        except FileNotFoundError as error:
-            raise DamagedStore(f"{path} is missing: restore it from a copy, or extract again") from error
-        try:
-            self.specification: Json = dict(record["specification"])
-            self.description: Json = dict(record["description"])
-            self.units = tuple(Unit(*unit) for unit in record["units"])
-            check_units(self.units)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): restore it from a copy") from error
+        record = read_run_record(folder)
         self.id = folder.name
-        if identity(self.specification) != self.id:
-            raise DamagedStore(f"{path} is of run {identity(self.specification)}, not of {self.id}: restore it from a copy")
+        self.specification, self.description, self.units = record.specification, record.description, record.units
 
     def __repr__(self) -> str:
         """Name, size and sites in a line."""
@@ -101,6 +87,7 @@ class Run:
         return sum(unit.tokens for unit in self.units)
 
     @cached_property
+    @uncollected()
     def holdings(self) -> tuple[Holding, ...]:
         """Commits, and records of joined files; raises DamagedStore if one is altered or not of this run's plan."""
         holdings, planned = read_holdings(self.folder), set(self.units)
@@ -111,13 +98,14 @@ class Run:
         return tuple(holdings)
 
     @cached_property
+    @uncollected()
     def commits(self) -> tuple[Commit, ...]:
         """All commits, by unit, those of joined files among them; raises DamagedStore as ``holdings`` does."""
         return tuple(sorted(expand(self.holdings), key=lambda commit: (commit.unit.number, sorted(commit.holds))))
 
     def refresh(self) -> None:
         """Forget the commits, to see those made since."""
-        for cached in ("holdings", "commits", "labels", "baseline", "_places", "_digest"):
+        for cached in ("holdings", "commits", "labels", "baseline", "_places", "digest"):
             self.__dict__.pop(cached, None)
 
     @property
@@ -133,6 +121,7 @@ class Run:
             return places[0].holds
         return frozenset(site for place in places for site in place.holds)
 
+    @uncollected()
     def missing(self, sites: Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
         """Return the units that lack some of ``sites``, each with what it lacks."""
         wanted = tuple(sites)
@@ -147,6 +136,7 @@ class Run:
         return sum({holding.file: holding.size for holding in self.holdings}.values())
 
     @cached_property
+    @uncollected()
     def labels(self) -> Labels:
         """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
         places = label_places([self._any_place(unit) for unit in self.units])
@@ -156,6 +146,7 @@ class Run:
         """Return the labels of the tokens and sentences of ``commits``, one after the other."""
         return join_labels([read_labels(self.path(commit), commit.size, commit.labels) for commit in commits])
 
+    @uncollected()
     def dataset(self, sites: Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
@@ -163,32 +154,13 @@ class Run:
         then, with their checksums; without it only the rows that are asked for are read, and sizes alone are checked.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack, DamagedStore on reading.
         """
-        import xarray as xr
-        from dask.base import tokenize
-
-        from actlas.store.blocks import lazy_site
+        from actlas.store.view import lazy_view
 
         wanted = self.sites if sites is None else tuple(sites)
         self.require(wanted)
         if check:
             self.check_labels(self._any_place(unit).holding for unit in self.units)
-        variables = {}
-        for site in wanted:
-            units = [self.pieces(unit, site) for unit in self.units]
-            layout = units[0][-1].stored.layout
-            alike: set[tuple[SiteLayout, int]] = {(layout, len(units[0]))}
-            for pieces in units:
-                kind = (pieces[-1].stored.layout, len(pieces))
-                if kind in alike:
-                    continue
-                alike.add(kind)
-                if kind[0].form != layout.form or kind[1] != len(units[0]):
-                    first = units[0][-1].path
-                    raise DamagedStore(f"{pieces[-1].path} has {site} in another shape than {first}: see `actlas show`")
-            # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
-            array = lazy_site(f"{site}-{tokenize(str(self.folder.resolve()), site, self._digest, check)}", units, check)
-            variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
-        return xr.Dataset(variables, coords=self._coordinates(variables), attrs={"run": self.id, "name": self.name})
+        return lazy_view(self, wanted, check=check)
 
     def rows(self, unit: Unit, site: str, block: int, *, check: bool = False) -> npt.NDArray[np.float32]:
         """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does."""
@@ -227,6 +199,7 @@ class Run:
         return _Paths(self.folder / "shards")
 
     @cached_property
+    @uncollected()
     def _places(self) -> Mapping[int, list[Place]]:
         """Number of a unit → where it is stored."""
         return places_of(self.holdings)
@@ -237,25 +210,24 @@ class Run:
         return self._places[unit.number][0]
 
     @cached_property
-    def _digest(self) -> str:
+    def digest(self) -> str:
         """What the lazy arrays of this run are named after: all files, places and checksums that they read."""
         parts = [repr((holding.file, holding.size, holding.sites, holding.rest, _shown(holding))) for holding in self.holdings]
-        return checksum("\n".join(parts).encode()) + (self.baseline._digest if self.baseline else "")
+        return checksum("\n".join(parts).encode()) + (self.baseline.digest if self.baseline else "")
 
     def pieces(self, unit: Unit, site: str) -> tuple[Piece, ...]:
         """Return where a site of a unit lies: what a variant shares with its baseline, then what is its own.
 
         Raises DamagedStore where the baseline no longer has the blocks that are shared.
         """
-        from actlas.store.blocks import Piece
+        from actlas.store.pieces import pieces_of
 
-        place = self._holder(unit, site)
-        own, shared = place.stored(site), place.shared.get(site)
-        pieces = () if own is None else (Piece(self.path(place.holding), place.holding.size, own, own.layout.blocks),)
-        return pieces if shared is None else (self._shared(unit, site, shared), *pieces)
+        return pieces_of(self, unit, site)
 
-    def _holder(self, unit: Unit, site: str) -> Place:
-        return next(place for place in self._places[unit.number] if site in place.holds)
+    def place(self, unit: Unit, site: str) -> Place:
+        """Return which commit, or unit of a joined file, has ``site`` of a unit that has it."""
+        places = self._places[unit.number]
+        return places[0] if len(places) == 1 else next(place for place in places if site in place.holds)
 
     @property
     def baseline_id(self) -> str | None:
@@ -269,43 +241,15 @@ class Run:
         Raises DamagedStore if it is there and cannot be read.
         """
         folder = self.folder.parent / (self.baseline_id or "")
-        return Run(folder) if self.baseline_id and (folder / "run.json").is_file() else None
+        return Run(folder) if self.baseline_id and (folder / FILE).is_file() else None
 
-    def _shared(self, unit: Unit, site: str, shared: SharedSite) -> Piece:
-        from actlas.store.blocks import Piece
+    def own_place(self, unit: Unit, site: str) -> Place | None:
+        """Return which commit, or unit of a joined file, has own blocks of ``site`` of a unit; None where there is none."""
+        return next((place for place in self._places.get(unit.number, ()) if site in place.holding.sites), None)
 
-        remedy = "restore it from a copy, or remove this run and make both again"
-        baseline = self.baseline
-        if baseline is None or baseline.id != shared.run:
-            raise DamagedStore(f"run {self.name} needs blocks of its baseline {shared.run}, which is not there: {remedy}")
-        if unit not in baseline.units:
-            raise DamagedStore(f"run {self.name} was made in other units than its baseline {shared.run} has now: {remedy}")
-        place = next((place for place in baseline._places.get(unit.number, ()) if site in place.holding.sites), None)
-        stored = place.stored(site) if place else None
-        if place is None or stored is None:
-            raise DamagedStore(
-                f"run {self.name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "
-                "run the baseline's `actlas extract` command again"
-            )
-        path = baseline.path(place.holding)
-        if stored.checksums[: len(shared.checksums)] != shared.checksums:
-            raise DamagedStore(f"run {self.name} was made with other values of {site} than {path} has now: {remedy}")
-        return Piece(path, place.holding.size, stored, len(shared.checksums))
-
-    def _coordinates(self, variables: Mapping[str, xr.Variable]) -> dict[str, Any]:
-        labels = self.labels
-        coordinates: dict[str, Any] = {
-            name: ("token", labels.token[name], {"long_name": meaning}) for name, meaning in TOKEN_LABELS.items()
-        }
-        coordinates["row_size"] = ("sentence", labels.row_size)
-        # objects: characters of a fixed number would take the longest text's room for each of a corpus
-        coordinates["text"] = ("sentence", np.array(labels.text, dtype=object))
-        coordinates.update({name: ("sentence", column) for name, column in labels.columns.items()})
-        for dim in BLOCK_DIMS:
-            sizes = {variable.sizes[dim] for variable in variables.values() if dim in variable.dims}
-            if sizes:
-                coordinates[dim] = np.arange(sizes.pop())
-        return coordinates
+    def block_numbers(self, dim: str, blocks: int) -> npt.NDArray[np.int64]:
+        """Return the layers, or depths, of a site's ``blocks``."""
+        return np.arange(blocks)
 
     def check_labels(self, holdings: Iterable[Holding]) -> None:
         """Raise DamagedStore where labels or HDF5's records in the files of ``holdings`` were altered."""

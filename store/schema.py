@@ -143,6 +143,11 @@ class Commit:
         """Sites this commit makes part of the run, its own and those shared to the last block."""
         return frozenset(self.sites) | frozenset(self.shared)
 
+    @property
+    def sharing(self) -> frozenset[str]:
+        """Sites of which it has blocks of the baseline."""
+        return frozenset(self.shared)
+
     def to_json(self) -> Json:
         """Return the JSON form, checksum left out. What only variants or packed units have, only they say."""
         record = {"format": "actlas-commit", "version": FORMAT_VERSION, **asdict(self)}

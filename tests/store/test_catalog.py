@@ -193,7 +193,7 @@ def test_a_store_that_is_there_is_opened_without_a_write(tmp_path, monkeypatch):
 
 
 def test_more_units_than_a_record_holds_are_refused_before_they_are_planned(tmp_path, monkeypatch):
-    monkeypatch.setattr("actlas.store.catalog.LARGEST_RECORD", 300)
+    monkeypatch.setattr("actlas.store.run_record.LARGEST_RECORD", 300)
     store = Store.create(tmp_path / "store")
     with pytest.raises(StoreError, match="40 units are more than a run can have: give a larger --unit-tokens"):
         store.add({"seed": 0}, {}, Content(units=((1,),) * 40).plan)
