@@ -15,7 +15,7 @@ from actlas.pipeline.hooks import Start, edited, run_captured
 from actlas.pipeline.interventions import Batch, Intervention
 from actlas.pipeline.sites import Place, places
 from actlas.store.blocks import Piece, read_block
-from actlas.store.errors import StoreError
+from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.run import Run
 from actlas.store.schema import Json, SharedSite, StoredDtype, Unit
 
@@ -118,7 +118,11 @@ class Course:
         """Return the baseline's residual at ``depth``, (sentence, position, d_model), padded with each sentence's last row."""
         import torch
 
-        block = read_block(self._piece(self._unit, STREAM), depth, check=True)  # (token, d_model)
+        try:
+            block = read_block(self._piece(self._unit, STREAM), depth, check=True)  # (token, d_model)
+        except DamagedStore:
+            self._baseline.refresh()  # another process may have packed it meanwhile: then it lies elsewhere
+            block = read_block(self._piece(self._unit, STREAM), depth, check=True)
         padded = torch.from_numpy(block[first + _rows(batch)])
         return padded.to(device=model.device, dtype=model.dtype)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import GPT2LMHeadModel
 
+    from actlas.store.packing import Packed
     from actlas.store.run import Run
 
 SOFTWARE = ("actlas", "torch", "transformers", "h5py", "numpy")
@@ -39,6 +40,7 @@ class Tally:
     nbytes: int = 0
     lost_races: int = 0  # units that another process committed meanwhile
     device: str = ""
+    packed: Packed | None = None  # its files afterwards, where they were joined
     batches: int = 1  # that a unit was cut into at last
     seconds: dict[str, float] = field(default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0})
 

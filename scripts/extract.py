@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,13 +17,11 @@ from actlas.scripts.planned import missing_sites, nearest_text, plan_record, pla
 from actlas.scripts.proof import proof_lines, proof_record
 from actlas.scripts.terminal import counted, echo_json, size
 from actlas.store.errors import IncompleteRun, UsageError
-from actlas.store.opening import listed
+from actlas.store.usage import has_many_files
 
 if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
     from actlas.store.run import Run
-
-MANY_FILES = 1000  # of a run: from here on opening it takes a second and more, and packing is worth a line
 
 
 @click.command("extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
@@ -112,13 +110,16 @@ def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     ]
     if cached or tally.lost_races:
         lines.append(f"{cached} units were stored already, {tally.lost_races} were committed by another process meanwhile")
+    if tally.packed:
+        lines.append(f"{tally.packed.before} files joined: {tally.packed.after} now")
     return "\n".join([*lines, *proof_lines(run), *_advice(run)])
 
 
 def _advice(run: Run) -> list[str]:
     """Say how a run of many files opens quickly."""
-    files = len(listed(run.folder / "shards", ".h5"))
-    return [f"{files} files: `actlas pack {run.name}` joins them into few, which open at once"] if files > MANY_FILES else []
+    if not has_many_files(run):
+        return []
+    return [f"many small files: `actlas pack {run.name}` joins them into few, which open at once"]
 
 
 def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
@@ -136,5 +137,6 @@ def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
         "bytes_written": tally.nbytes if tally else 0,
         "seconds": tally.seconds if tally else {"load": 0.0, "forward": 0.0, "store": 0.0},
         "device": tally.device if tally else None,
+        "packed": asdict(tally.packed) if tally and tally.packed else None,
         **proof_record(run),
     }

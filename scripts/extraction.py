@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Request:
     bos: bool = False
     skip_bad: bool = False
     cluster: Cluster | None = None  # who computes; this process where None
+    pack: bool = True  # join the files of a run that has many small ones
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ class Extraction:
         begun = [self._begin(plan, quiet) for plan in plans]
         work = [(plan, run) for plan, run in begun if plan.missing]
         tallies = dict(zip((run.id for _, run in work), self._compute(work, quiet or self._quiet), strict=True))
+        if self._request.pack and work:
+            self._pack([(run, tallies[run.id]) for _, run in work], quiet or self._quiet)
         return [(run, tallies.get(run.id)) for _, run in begun]
 
     def _begin(self, plan: Plan, quiet: bool) -> tuple[Plan, Run]:
@@ -156,6 +160,17 @@ class Extraction:
         tallies[0].seconds["load"] += self._loaded
         self._loaded = 0.0
         return tallies
+
+    def _pack(self, computed: Sequence[tuple[Run, Tally]], quiet: bool) -> None:
+        from actlas.scripts.joining import join_small_files
+
+        for run, tally in computed:
+            start = time.perf_counter()
+            try:
+                tally.packed = join_small_files(run, self.stopped, quiet=quiet)
+            except KeyboardInterrupt as error:
+                raise Interrupted(f"interrupted: run {run.name} is stored, `actlas pack {run.name}` joins its files") from error
+            tally.seconds["store"] += time.perf_counter() - start
 
     def _named(self, store: Store, run: Run, plan: Plan) -> Run:
         if self._request.name is not None and plan.options.edits == self._request.options.edits:

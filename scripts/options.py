@@ -70,6 +70,12 @@ def extraction_options(function: F) -> F:
         show_default=True,
         help="Implementation of attention.",
     )
+    @click.option(
+        "--pack/--no-pack",
+        default=True,
+        show_default=True,
+        help="At the end, join the files of a run that has more than 1000 small ones; see `actlas pack`.",
+    )
     @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
     @wraps(function)
@@ -79,7 +85,7 @@ def extraction_options(function: F) -> F:
         from actlas.scripts.extraction import Request
 
         numerics = {name: options.pop(name) for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")}
-        reading = {name: options.pop(name) for name in ("model", "revision", "text_column", "bos", "skip_bad")}
+        reading = {name: options.pop(name) for name in ("model", "revision", "text_column", "bos", "skip_bad", "pack")}
         request = Request(sentences, store_path, ExtractOptions(DEFAULT_SITES, **numerics), **reading, cluster=cluster)
         return function(*args, request=request, **options)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from actlas.scripts.completion import complete_run
 from actlas.scripts.options import json_option, store_option
@@ -25,16 +24,10 @@ def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
 
     Takes the room of one joined file meanwhile. Killed at any moment, the run is whole. Who has it open must open it again.
     """
-    from actlas.store.packing import pack
+    from actlas.scripts.joining import pack_with_bar
 
     run = Store(store_path).run(reference)
-    with tqdm(unit="B", unit_scale=True, desc=run.name, disable=True if as_json else None) as bar:
-
-        def progress(nbytes: int, total: int) -> None:
-            bar.total = total
-            bar.update(nbytes)
-
-        packed = pack(run, most * MEGABYTE, progress)
+    packed = pack_with_bar(run, most * MEGABYTE, quiet=as_json)
     if as_json:
         echo_json({"run": run.id, "files": {"before": packed.before, "after": packed.after}, "units": packed.units})
         return

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from actlas.store.catalog import Store
 from actlas.store.housekeeping import collect, tree_bytes
 from actlas.store.leftovers import writers
+from actlas.store.opening import listed
 from actlas.store.run import Run
+
+MANY_FILES = 1000  # of a run: from here on opening it takes a second and more
+SMALL_FILE = 16 << 20  # bytes: of larger ones few fit into a joined file, and their labels are a small part
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ def usage(store: Store) -> StoreUsage:
             swept[leftover.path.parent.parent.name] += leftover.nbytes
     runs = tuple(_of_run(run, swept[run.id]) for run in store.runs())
     return StoreUsage(runs, sum(leftover.nbytes for leftover in leftovers))
+
+
+def has_many_files(run: Run) -> bool:
+    """Whether a run lies in so many small files that packing makes opening and reading it faster."""
+    sizes = [path.stat().st_size for path in listed(run.folder / "shards", ".h5")]
+    return len(sizes) > MANY_FILES and sum(sizes) < SMALL_FILE * len(sizes)
 
 
 def _of_run(run: Run, leftovers: int) -> Usage:

@@ -5,7 +5,7 @@
 
 A small random model, sentences of ten tokens, one a unit; the word is in each hundredth, or as ``--every`` says.
 Overhead is what extraction takes beyond the forward pass and writing the same bytes to files, one ``fsync`` each. Then
-the run is packed. Bytes read are those that the kernel fetched for a process whose files were dropped from the page
+the run is packed, as ``actlas extract`` does at its end with so many files. Bytes read are those that the kernel fetched for a process whose files were dropped from the page
 cache before (``read_bytes`` of /proc/self/io), so FOLDER must lie on a disk.
 """
 
@@ -54,7 +54,8 @@ def main(units: int, every: int, threads: int, folder: Path | None, study: bool)
 
         start = time.perf_counter()
         done = pack(run)
-        click.echo(f"packing              {time.perf_counter() - start:.1f} s, {done.before} files to {done.after}")
+        taken = time.perf_counter() - start
+        click.echo(f"packing              {taken / units * 1e3:.1f} ms, {taken:.1f} s: {done.before} files to {done.after}")
         show_reading(run, "packed")
 
 

@@ -6,11 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
 
-from actlas.scripts.extract import command
 from actlas.store import Store
-from actlas.store.packing import pack
 from tests.small_model import SIZES, TEXTS
 
 
@@ -52,18 +49,6 @@ def test_dry_run_says_what_is_missing_and_changes_nothing(extract, tmp_path):
     dry = extract("--dry-run")
     assert "new" in dry.stdout
     assert not (tmp_path / "store").exists()
-
-
-def test_a_run_of_many_files_is_worth_packing(store, small_model, sentence_file, monkeypatch):
-    def extract():
-        options = ["--model", small_model, "--store", store.path]
-        return CliRunner().invoke(command, [str(sentence_file), *map(str, options)], catch_exceptions=False).output
-
-    assert "pack" not in extract()
-    monkeypatch.setattr("actlas.scripts.extract.MANY_FILES", 2)
-    assert "files: `actlas pack it` joins them into few" in extract()
-    pack(store.run("it"))
-    assert "pack" not in extract()
 
 
 @pytest.mark.usefixtures("store")
