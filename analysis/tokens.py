@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.store.errors import ActlasError, UsageError
+from actlas.analysis.words import Indices, TargetError, Words, find_words, nowhere
+from actlas.store.errors import UsageError
 
 Occurrence = Literal["first", "last", "all"]
 Pool = Literal["last", "first", "mean"]
@@ -25,14 +24,9 @@ CONTROL_NAMES = {
 }
 
 FIRST_POSITION = 0  # never a control: the first token of a sequence carries activations an order of magnitude larger
+ABSENT, IMPOSSIBLE = "without the word", "without a possible control"
 CLIPPED = "without the tokens of the word"
 FEWEST = 2  # tokens a variance can be taken over
-
-Indices = npt.NDArray[np.int64]
-
-
-class TargetError(ActlasError, ValueError):
-    """The word cannot be studied in these sentences; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class Target:
             raise UsageError(f"--seed is {self.seed}, wanted 0 or more")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A sentence without a pair, or with fewer than it has words, and why."""
 
@@ -142,60 +136,22 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     Raises TargetError if the word occurs nowhere (nearest words named) or fewer than two pairs are found.
     Source: study 1, target and non-target tokens.
     """
-    texts = [str(text) for text in labels["text"].values]
-    starts = np.searchsorted(labels["sentence"].values, np.arange(len(texts) + 1))
-    words, clipped = _words_in(labels, texts, starts, target)
-    position = labels["position"].values
-    positions = [position[a:b] for a, b in pairwise(starts)]
-    generator = np.random.default_rng(target.seed)
+    words = find_words(labels, target.word, target.case)
+    controls = _Controls(target, words, labels["position"].values)
     pairs, left_out = [], []
-    for sentence, found in enumerate(words):
+    for sentence in range(words.sentences):
+        found = words.found.get(sentence, [])
         chosen = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
-        controls = [_control(sentence, word, target, words, positions, starts, generator) for word in chosen]
-        pairs += [
-            (sentence, starts[sentence] + w[0], starts[sentence] + w[-1], c)
-            for w, c in zip(chosen, controls, strict=True)
-            if c is not None
-        ]
-        if not chosen or None in controls:
-            reason = "without a possible control" if chosen else CLIPPED if clipped[sentence] else "without the word"
+        drawn = [controls.draw(sentence, word) for word in chosen]
+        pairs += [(sentence, word[0], word[-1], one) for word, one in zip(chosen, drawn, strict=True) if one is not None]
+        if not chosen or None in drawn:
+            reason = IMPOSSIBLE if chosen else CLIPPED if sentence in words.clipped else ABSENT
             left_out.append(LeftOut(sentence, reason))
-    _check(len(pairs), left_out, texts, target)
+    if not pairs and not words.found:
+        raise nowhere(labels, target.word)
+    _check(len(pairs), left_out, words.sentences, target)
     sentences, first, last, control = np.array(pairs, dtype=np.int64).T
     return Selection(target, first, last, control, sentences, tuple(left_out))
-
-
-def _matches(text: str, target: Target) -> list[tuple[int, int]]:
-    """Return the character spans of the whole word."""
-    pattern = re.compile(rf"(?<!\w){re.escape(target.word)}(?!\w)", 0 if target.case else re.IGNORECASE)
-    return [match.span() for match in pattern.finditer(text)]
-
-
-def _words_in(
-    labels: xr.Dataset, texts: Sequence[str], starts: Indices, target: Target
-) -> tuple[list[list[Indices]], list[bool]]:
-    """Return per sentence the tokens of each match that has all of them, and whether there is one that has not."""
-    spans = np.stack([labels["char_start"].values, labels["char_end"].values], axis=1)  # (token, 2)
-    positions = labels["position"].values
-    words, clipped = [], []
-    for text, first, end in zip(texts, starts[:-1], starts[1:], strict=True):
-        matches = _matches(text, target)
-        found = [_covered(spans[first:end], positions[first:end], text, *match) for match in matches]
-        words.append([tokens for tokens in found if tokens is not None])
-        clipped.append(len(words[-1]) < len(matches))
-    return words, clipped
-
-
-def _covered(spans: npt.NDArray[np.int32], positions: npt.NDArray[np.int32], text: str, start: int, end: int) -> Indices | None:
-    """Return the tokens that share characters with start … end, None where one is not there.
-
-    A token may begin with the space before the word, or leave it out.
-    """
-    tokens = np.flatnonzero((spans[:, 0] < end) & (spans[:, 1] > start))
-    if not len(tokens) or positions[tokens[-1]] - positions[tokens[0]] != len(tokens) - 1:
-        return None
-    before, after = text[start : spans[tokens[0], 0]], text[spans[tokens[-1], 1] : end]
-    return None if before.strip() or after.strip() else tokens
 
 
 def surroundings(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
@@ -203,78 +159,86 @@ def surroundings(labels: xr.Dataset, target: Target, context: int | None) -> Ind
 
     labels, and what is raised where the word occurs nowhere: as in ``select_tokens``.
     """
-    texts = [str(text) for text in labels["text"].values]
-    starts = np.searchsorted(labels["sentence"].values, np.arange(len(texts) + 1))
-    words, _ = _words_in(labels, texts, starts, target)
+    words = find_words(labels, target.word, target.case)
     kept, positions = np.zeros(labels.sizes["token"], dtype=bool), labels["position"].values
-    for found, first, end in zip(words, starts[:-1], starts[1:], strict=True):
+    for sentence, found in words.found.items():
+        first, end = words.starts[sentence : sentence + 2]
         here = positions[first:end]
         for word in found:
-            near = (here >= here[word[0]] - context) & (here <= here[word[-1]] + context) if context is not None else True
+            ends = positions[word[[0, -1]]]
+            near = (here >= ends[0] - context) & (here <= ends[1] + context) if context is not None else True
             kept[first:end] |= near
     if not kept.any():
-        raise _nowhere(target, texts)
+        raise nowhere(labels, target.word)
     return np.flatnonzero(kept)
 
 
-def _control(
-    sentence: int,
-    word: Indices,
-    target: Target,
-    words: Sequence[Sequence[Indices]],
-    positions: Sequence[npt.NDArray[np.int32]],
-    starts: Indices,
-    generator: np.random.Generator,
-) -> int | None:
-    """Return the index along the run of the control of ``word``, or None where there is none."""
-    here = positions[sentence]
-    earlier = np.flatnonzero((here < here[word[0]]) & (here > FIRST_POSITION))
-    if target.control == "previous":
-        possible = earlier[here[earlier] == here[word[0]] - 1]
-    elif target.control == "random":
-        possible = np.setdiff1d(earlier, np.concatenate([*words[sentence]]))
-    else:
-        position = here[word[0] if target.pool == "first" else word[-1]]
-        found = {s: _at(others, position) for s, others in enumerate(positions) if position > FIRST_POSITION and s != sentence}
-        matched = {s: at for s, at in found.items() if at is not None and not any(at in word for word in words[s])}
-        chosen = int(generator.choice(list(matched))) if matched else None
-        return None if chosen is None else int(starts[chosen]) + matched[chosen]
-    return int(starts[sentence] + generator.choice(possible)) if len(possible) else None
+@dataclass(frozen=True)
+class _Controls:
+    """Draws the controls of the words of a run, sentence by sentence."""
+
+    target: Target
+    words: Words
+    position: npt.NDArray[np.int32]
+
+    @cached_property
+    def _generator(self) -> np.random.Generator:
+        return np.random.default_rng(self.target.seed)
+
+    @cached_property
+    def _at(self) -> dict[int, Indices]:
+        """Position → tokens at it that are part of no match, in order; filled as they are asked for."""
+        return {}
+
+    @cached_property
+    def _plain(self) -> npt.NDArray[np.bool_]:
+        """Which tokens are part of no match."""
+        plain = np.ones(len(self.position), dtype=bool)
+        for found in self.words.found.values():
+            for word in found:
+                plain[word] = False
+        return plain
+
+    def draw(self, sentence: int, word: Indices) -> int | None:
+        """Return the control of ``word``, along the run, or None where there is none."""
+        possible = self._matched(sentence, word) if self.target.control == "matched" else self._earlier(sentence, word)
+        return int(self._generator.choice(possible)) if len(possible) else None
+
+    def _earlier(self, sentence: int, word: Indices) -> Indices:
+        first, end = self.words.starts[sentence : sentence + 2]
+        here, start = self.position[first:end], self.position[word[0]]
+        earlier: Indices = first + np.flatnonzero((here < start) & (here > FIRST_POSITION))
+        if self.target.control == "previous":
+            earlier = earlier[self.position[earlier] == start - 1]
+            return earlier
+        rest: Indices = np.setdiff1d(earlier, np.concatenate(self.words.found[sentence]))
+        return rest
+
+    def _matched(self, sentence: int, word: Indices) -> Indices:
+        """Return the tokens of other sentences at the word's position."""
+        position = int(self.position[word[0] if self.target.pool == "first" else word[-1]])
+        if position <= FIRST_POSITION:
+            return np.array([], dtype=np.int64)
+        if position not in self._at:
+            self._at[position] = np.flatnonzero((self.position == position) & self._plain)
+        at, (first, end) = self._at[position], self.words.starts[sentence : sentence + 2]
+        return np.concatenate([at[: np.searchsorted(at, first)], at[np.searchsorted(at, end) :]])
 
 
-def _at(positions: npt.NDArray[np.int32], position: int) -> int | None:
-    """Return the index of a position, ascending as they are, None where it was left out."""
-    index = int(np.searchsorted(positions, position))
-    return index if index < len(positions) and positions[index] == position else None
-
-
-def _check(pairs: int, left_out: list[LeftOut], texts: list[str], target: Target) -> None:
+def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Target) -> None:
     if pairs >= FEWEST:
         return
-    impossible = sum(item.reason == "without a possible control" for item in left_out)
+    impossible = sum(item.reason == IMPOSSIBLE for item in left_out)
     clipped = sum(item.reason == CLIPPED for item in left_out)
-    if not pairs and not impossible and not clipped:
-        raise _nowhere(target, texts)
     if clipped:
         raise TargetError(
-            f"{pairs} pairs of {target.word!r} and a control in {len(texts)} sentences: {clipped} have the word in their text "
+            f"{pairs} pairs of {target.word!r} and a control in {sentences} sentences: {clipped} have the word in their text "
             "and not among their tokens, as in an export for another word: use the whole run"
         )
     raise TargetError(
-        f"{pairs} pairs of {target.word!r} and a control in {len(texts)} sentences ({impossible} without "
+        f"{pairs} pairs of {target.word!r} and a control in {sentences} sentences ({impossible} without "
         f"a possible control: position {FIRST_POSITION} is never one), wanted {FEWEST} at least"
     )
-
-
-def _nowhere(target: Target, texts: list[str]) -> TargetError:
-    near = difflib.get_close_matches(target.word, sorted(set(_words(texts))), n=3, cutoff=0.5)
-    hint = f": near to it are {', '.join(near)}" if near else ""
-    return TargetError(f"the word {target.word!r} occurs in none of the {len(texts)} sentences{hint}")
-
-
-def _words(texts: list[str]) -> Iterator[str]:
-    for text in texts:
-        yield from re.findall(r"\w+", text)
 
 
 def _mean_of_runs(values: npt.NDArray[Any], *, starts: Indices, sizes: Indices) -> npt.NDArray[np.float64]:

@@ -32,7 +32,7 @@ class Labels:
 
     token: Mapping[str, IntArray]
     row_size: IntArray
-    text: tuple[str, ...]
+    text: Sequence[str]
     columns: Mapping[str, npt.NDArray[Any]]
 
     def __post_init__(self) -> None:
@@ -71,17 +71,17 @@ class Labels:
         )
 
 
-def join_labels(parts: Sequence[Labels]) -> Labels:
-    """Return the labels of sentences that follow each other."""
+def join_labels(parts: Sequence[Labels], text: Sequence[str] | None = None) -> Labels:
+    """Return the labels of sentences that follow each other; their texts too, unless they are given."""
     return Labels(
         token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},
         row_size=np.concatenate([part.row_size for part in parts]),
-        text=tuple(text for part in parts for text in part.text),
+        text=tuple(each for part in parts for each in part.text) if text is None else text,
         columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
     )
 
 
-def text_to_bytes(texts: tuple[str, ...] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:
+def text_to_bytes(texts: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:
     """Return UTF-8 as single bytes, (sentence, text_bytes) of dtype S1, zero padded.
 
     Fixed-size characters instead of HDF5's variable strings: they lie inside the checksummed bytes of the file.

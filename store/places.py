@@ -62,12 +62,13 @@ def label_places(places: Sequence[Place]) -> Iterator[tuple[Holding, Mapping[str
         start = number + 1
 
 
-def read_labels(path: Path, size: int, places: Mapping[str, StoredLabel]) -> Labels:
-    """Read labels from a shard of ``size`` bytes; raises DamagedStore."""
+def read_labels(path: Path, size: int, places: Mapping[str, StoredLabel], text: Sequence[str] | None = None) -> Labels:
+    """Read labels from a shard of ``size`` bytes, its texts too unless they are given; raises DamagedStore."""
     with opened_shard(path, size) as descriptor:
-        arrays = {name: _read_label(descriptor, label) for name, label in places.items()}
+        wanted = {name: label for name, label in places.items() if name != "text" or text is None}
+        arrays = {name: read_label(descriptor, label) for name, label in wanted.items()}
     try:
-        text = bytes_to_text(arrays.pop("text"))
+        text = bytes_to_text(arrays.pop("text")) if text is None else text
         row_size = arrays.pop("row_size")
         token = {name: arrays.pop(name) for name in TOKEN_LABELS}
         columns = {name: _column(array) for name, array in arrays.items()}
@@ -95,7 +96,8 @@ def opened_shard(path: Path, size: int) -> Iterator[int]:
         raise DamagedStore(missing(path)) from error
 
 
-def _read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
+def read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
+    """Read the array of a label from an open shard."""
     dtype = np.dtype(label.dtype)
     count = int(np.prod(label.shape, dtype=np.int64))
     content = os.pread(descriptor, count * dtype.itemsize, label.offset)

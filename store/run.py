@@ -27,6 +27,7 @@ from actlas.store.schema import (
     checksum,
     identity,
 )
+from actlas.store.texts import labels_at
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -138,9 +139,12 @@ class Run:
     @cached_property
     @uncollected()
     def labels(self) -> Labels:
-        """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet."""
+        """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet.
+
+        Texts of more than 65 536 sentences stay where they are and are read when they are asked for.
+        """
         places = label_places([self._any_place(unit) for unit in self.units])
-        return join_labels([read_labels(self.path(holding), holding.size, labels) for holding, labels in places])
+        return labels_at([(self.path(holding), holding.size, labels) for holding, labels in places], self.sentences)
 
     def labels_of(self, commits: Iterable[Commit]) -> Labels:
         """Return the labels of the tokens and sentences of ``commits``, one after the other."""

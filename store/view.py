@@ -8,15 +8,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from actlas.store.blocks import lazy_site
 from actlas.store.errors import DamagedStore
 from actlas.store.labels import TOKEN_LABELS
 from actlas.store.pieces import OwnPieces, Pieces, site_pieces
 from actlas.store.schema import BLOCK_DIMS
+from actlas.store.texts import StoredTexts
 
 if TYPE_CHECKING:
     from actlas.store.run import Run
+
+
+class _Texts(BackendArray):
+    """Texts that xarray reads when they are asked for, as it does the variables of a file."""
+
+    dtype = np.dtype(object)
+
+    def __init__(self, texts: StoredTexts) -> None:
+        self._texts = texts
+        self.shape = (len(texts),)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+
+    def _read(self, key: tuple[int | slice]) -> Any:
+        return self._texts[key[0]] if isinstance(key[0], int) else np.array(self._texts[key[0]], dtype=object)
 
 
 def lazy_view(run: Run, sites: Sequence[str], *, check: bool) -> xr.Dataset:
@@ -52,7 +71,8 @@ def _coordinates(run: Run, variables: Mapping[str, xr.Variable]) -> dict[str, An
     }
     coordinates["row_size"] = ("sentence", labels.row_size)
     # objects: characters of a fixed number would take the longest text's room for each of a corpus
-    coordinates["text"] = ("sentence", np.array(labels.text, dtype=object))
+    texts = indexing.LazilyIndexedArray(_Texts(labels.text)) if isinstance(labels.text, StoredTexts) else None
+    coordinates["text"] = ("sentence", np.array(labels.text, dtype=object) if texts is None else texts)
     coordinates.update({name: ("sentence", column) for name, column in labels.columns.items()})
     for dim in BLOCK_DIMS:
         sizes = {variable.sizes[dim] for variable in variables.values() if dim in variable.dims}

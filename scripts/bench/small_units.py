@@ -5,8 +5,9 @@
 
 A small random model, sentences of ten tokens, one a unit; the word is in each hundredth, or as ``--every`` says.
 Overhead is what extraction takes beyond the forward pass and writing the same bytes to files, one ``fsync`` each. Then
-the run is packed, as ``actlas extract`` does at its end with so many files. Bytes read are those that the kernel fetched for a process whose files were dropped from the page
-cache before (``read_bytes`` of /proc/self/io), so FOLDER must lie on a disk.
+the run is packed, as ``actlas extract`` does at its end with so many files. Bytes read are those that the kernel fetched
+for a process whose files were dropped from the page cache before (``read_bytes`` of /proc/self/io), so FOLDER must lie on
+a disk.
 """
 
 from __future__ import annotations

@@ -52,10 +52,9 @@ def _marked(result: Result, run: Run) -> WordInSentences:
             spans.setdefault(sentence, []).append(span)
     shown = sorted(spans)[:MOST]
     sentences = tuple(Marked(number, tuple(pieces(labels.text[number], spans[number]))) for number in shown)
-    left_out = tuple(
-        (int(number), labels.text[int(number)], str(reason)) for number, reason in result.options.get("left_out", [])
-    )
-    return WordInSentences(result.word or "", run.name, sentences, len(spans) - len(shown), left_out[:MOST])
+    listed = result.options.get("left_out", [])[:MOST]
+    left_out = tuple((int(number), labels.text[int(number)], str(reason)) for number, reason in listed)
+    return WordInSentences(result.word or "", run.name, sentences, len(spans) - len(shown), left_out)
 
 
 def pieces(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str]]:

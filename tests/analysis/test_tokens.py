@@ -8,7 +8,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.tokens import Target, TargetError, select_tokens, surroundings
+from actlas.analysis.tokens import Target, select_tokens, surroundings
+from actlas.analysis.words import TargetError
 from actlas.store.errors import UsageError
 from tests import strategies
 
