@@ -1,22 +1,16 @@
-"""The stages that a study file can ask for: each a command's study with its options, and when its result is still good.
-
-A stage is a frozen dataclass; its fields are the keys of its table in the study file.
-"""
+"""The stages that a study file can ask for, by name."""
 
 from __future__ import annotations
 
-import json
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from actlas.scripts.options import parse_layers
-from actlas.scripts.output import Output
-from actlas.store.errors import UsageError, unknown
-from actlas.store.run import Run
+from actlas.scripts.stage import Finding, Stage, Subject, at_least
+from actlas.scripts.variant_stages import Downstream, Scan
+from actlas.store.errors import unknown
 
 if TYPE_CHECKING:
     from actlas.analysis.laminar import Mask
@@ -26,46 +20,6 @@ if TYPE_CHECKING:
     from actlas.scripts.norms import NormOptions
 
 PROJECTIONS = ("q", "k", "v")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a stage studies: a run and, by the text of their edits, the variants of it that the study asks for."""
-
-    run: Run
-    variants: Mapping[str, Run]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a stage wrote, a line on it, and whether what it checks holds."""
-
-    output: Output
-    summary: str
-    holds: bool = True
-
-
-class Stage(ABC):
-    """An analysis with its options."""
-
-    title: ClassVar[str]  # how results call it: file, attribute, command
-    needs: ClassVar[tuple[str, ...]] = ()  # sites of the run
-    needs_edits: ClassVar[bool] = False
-
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:  # noqa: B027 - most that can be wrong is known without a plan
-        """Raise UsageError for options that the model, the sentences or the edits of the run do not allow."""
-
-    def runs(self, subject: Subject) -> list[Run]:
-        """Return the runs that the result is of, in the order in which it names them."""
-        return [subject.run]
-
-    @abstractmethod
-    def recorded(self, subject: Subject) -> dict[str, Any]:
-        """Return what the result says of the options, or part of it: another value, another result."""
-
-    @abstractmethod
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
-        """Compute, and write result and figures to ``out``."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +61,7 @@ class Variance(_OfWord):
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that are none."""
-        _at_least(0, bootstrap=self.bootstrap)
+        at_least(0, bootstrap=self.bootstrap)
         _ = self.word
 
     def recorded(self, subject: Subject) -> dict[str, Any]:
@@ -135,7 +89,7 @@ class Cosine(_OfWord):
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that are none."""
-        _at_least(1, bins=self.bins)
+        at_least(1, bins=self.bins)
         _ = self.word
 
     def check(self, plan: Plan, edits: Sequence[str]) -> None:
@@ -224,7 +178,7 @@ class Norms(Stage):
         """Raise UsageError for options that are none."""
         from actlas.analysis.norms import VECTOR_SITES
 
-        _at_least(0, outliers=self.outliers)
+        at_least(0, outliers=self.outliers)
         for site in self.sites:
             if site not in VECTOR_SITES:
                 raise unknown("site of vectors", site, VECTOR_SITES)
@@ -254,116 +208,4 @@ class Norms(Stage):
         return Finding(output, f"{len(options.sites)} sites: {' '.join(options.sites)}")
 
 
-@dataclass(frozen=True)
-class Scan(Stage):
-    """``actlas scan``."""
-
-    title = "scan"
-    needs = ("resid", "nll")
-    needs_edits = True
-
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
-        """Raise UsageError where no block is skipped."""
-        if not any(edit.startswith("skip:") for edit in edits):
-            raise UsageError('the run skips no block: give it edits = ["skip:block=*"]')
-
-    def runs(self, subject: Subject) -> list[Run]:
-        """Return the run and its variants that skip a block."""
-        from actlas.scripts.scan import skipped_blocks
-
-        return [subject.run, *skipped_blocks(subject.run).values()]
-
-    def recorded(self, subject: Subject) -> dict[str, Any]:
-        """Return nothing: the runs say it all."""
-        return {}
-
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
-        """Rank the blocks."""
-        from actlas.scripts.scan import scan_study
-
-        result, output = scan_study(subject.run, out)
-        ranked = result["nll_change"].sortby(result["nll_change"])
-        least, most = (f"block {int(end['layer'])} ({float(end):+.3g} nats)" for end in (ranked[0], ranked[-1]))
-        return Finding(output, f"{ranked.size} blocks: skipping {most} costs most, {least} least")
-
-
-@dataclass(frozen=True)
-class Downstream(Stage):
-    """``actlas downstream``."""
-
-    edits: tuple[str, ...] = ("*",)
-    include_first_token: bool = False
-
-    title = "downstream"
-    needs = ("resid",)
-    needs_edits = True
-
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
-        """Raise UsageError for a pattern that no edit of the run matches."""
-        for pattern in self.edits:
-            if not any(_matches(edit, pattern) for edit in edits):
-                raise unknown("edit", pattern, edits)
-
-    def runs(self, subject: Subject) -> list[Run]:
-        """Return the run and the variants that are compared with it."""
-        return [subject.run, *self._variants(subject)]
-
-    def _variants(self, subject: Subject) -> list[Run]:
-        """Return the variants in the order of the study file, each once."""
-        found = {run.id: run for pattern in self.edits for edit, run in subject.variants.items() if _matches(edit, pattern)}
-        return list(found.values())
-
-    def recorded(self, subject: Subject) -> dict[str, Any]:
-        """Return whether first tokens count."""
-        return {"include_first_token": self.include_first_token}
-
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
-        """Compare."""
-        from actlas.scripts.downstream import downstream_study
-
-        variants = self._variants(subject)
-        result, output = downstream_study(variants, self.include_first_token, out)
-        loss = ""
-        if "nll_change" in result:
-            changes = result["nll_change"].values
-            loss = f", change of loss {changes.min():+.3g} to {changes.max():+.3g} nats" if changes.size > 1 else ""
-            loss = loss or f", change of loss {changes[0]:+.3g} nats"
-        return Finding(output, f"{len(variants)} {'variant' if len(variants) == 1 else 'variants'}{loss}")
-
-
 STAGES: dict[str, type[Stage]] = {stage.title: stage for stage in (Variance, Cosine, Reconstruct, Norms, Scan, Downstream)}
-
-
-def is_current(stage: Stage, subject: Subject, result: Path) -> bool:
-    """Whether ``result`` is what ``stage`` would compute: of the same runs and options, by this version of actlas."""
-    import importlib.metadata
-
-    import xarray as xr
-
-    try:
-        with xr.open_dataset(result, engine="h5netcdf") as opened:
-            attributes = dict(opened.attrs)
-    except (OSError, ValueError, RuntimeError):  # not there, or no such file: it will be replaced
-        return False
-    try:
-        options, software = (json.loads(attributes[name]) for name in ("options", "software"))
-        wanted = json.loads(json.dumps(stage.recorded(subject)))
-        return bool(
-            attributes["stage"] == stage.title
-            and attributes["runs"].split() == [run.id for run in stage.runs(subject)]
-            and {name: options[name] for name in wanted} == wanted
-            and software["actlas"] == importlib.metadata.version("actlas")
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):  # of another program, or of an older actlas
-        return False
-
-
-def _matches(edit: str, pattern: str) -> bool:
-    """Whether a variant's edits, or one of them, are as a pattern has them."""
-    return any(each == pattern or fnmatchcase(each, pattern) for each in (edit, *edit.split()))
-
-
-def _at_least(least: int, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < least:
-            raise UsageError(f"{name} is {number}, wanted {least} or more")

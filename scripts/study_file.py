@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actlas.pipeline.sites import site_names
-from actlas.scripts.stages import STAGES, Stage
+from actlas.scripts.stage import Stage
+from actlas.scripts.stages import STAGES
 from actlas.scripts.tables import entries, filled
 from actlas.store.errors import UsageError, unknown
 

@@ -13,7 +13,7 @@ from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
 from actlas.pipeline.sites import DEFAULT_SITES, SITES, site_names
 from actlas.pipeline.sweeps import expand
 from actlas.scripts.extraction import Request, echo_skipped, plan_request
-from actlas.scripts.stages import Subject
+from actlas.scripts.stage import Subject
 from actlas.scripts.study_file import Input, Study, sentence_file
 from actlas.scripts.sweep import SWEEP_SITES
 from actlas.store.catalog import Store

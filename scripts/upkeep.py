@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from actlas.scripts.extraction import Interrupted, extraction
-from actlas.scripts.stages import Subject, is_current
+from actlas.scripts.stage import Subject, is_current
 from actlas.scripts.study_file import Analysis, Input, Study
 from actlas.scripts.study_plan import Planned, edits_text, plan_study
 from actlas.scripts.terminal import size

@@ -92,11 +92,13 @@ def _check_shared(commit: Commit) -> None:
 
 def _check_bulk(commit: Commit) -> None:
     """Hold the spans of a file of several units against the file and the unit's own sites."""
+    if not commit.bulk:
+        return
     _want(all(_whole(start) and _whole(end) and start <= end for start, end in commit.bulk), "bulk")
     spans = sorted(commit.bulk)
-    _want(all(one[1] <= other[0] for one, other in pairwise(spans)) and (not spans or spans[-1][1] <= commit.size), "bulk")
+    _want(all(one[1] <= other[0] for one, other in pairwise(spans)) and spans[-1][1] <= commit.size, "bulk")
     inside = [any(start <= place[0] and place[1] <= end for start, end in spans) for place in _site_places(commit)]
-    _want(not spans or all(inside), "a site outside the spans of its file")
+    _want(all(inside), "a site outside the spans of its file")
 
 
 def check_units(units: Sequence[Unit]) -> None:
