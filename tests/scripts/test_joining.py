@@ -125,3 +125,13 @@ def test_interrupted_while_joining(run_command, tmp_path, monkeypatch):
     assert len(files(run)) == len(TEXTS)
     assert sound(run)
     assert not list((run.folder / "tmp").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("many")
+def test_a_sweep_of_workers_starts_from_a_joined_baseline(run_command, tmp_path):
+    done = run_command(*ALONE, "--workers", "2", "--edit", "skip:block=0-1", command=sweep_command)
+    assert done.exit_code == 0, done.output
+    runs = Store(tmp_path / "store").runs()
+    assert [len(files(run)) for run in runs] == [1, 1, 1]
+    assert all(sound(run) for run in runs)
