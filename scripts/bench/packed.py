@@ -1,17 +1,21 @@
 """What opening a packed run of many units costs, without the hours of making one unit by unit.
 
     python scripts/bench/packed.py --units 1000 --units 10000 --units 100000 --folder /dev/shm
+    python scripts/bench/packed.py --units 100000 --sentences 10 --folder /dev/shm    # 10⁷ tokens
 
 One joined file and its record are written directly, as ``actlas pack`` would have left them; its numbers are the same few
-random rows again and again. Each number is the least of three, with a newly opened run whose record was read before.
+random rows again and again. Each run is opened in a process of its own: first its record is parsed, then each number is the
+least of three, with a newly opened run. Memory is anonymous memory: of the open run, and what a search adds at its end.
 """
 
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import click
@@ -19,6 +23,7 @@ import numpy as np
 
 from actlas.analysis.tokens import Target, select_tokens
 from actlas.pipeline.sites import layout
+from actlas.scripts.bench.measuring import memory
 from actlas.scripts.bench.scaling import GEOMETRY, SITES, TOKENS, rare_labels
 from actlas.scripts.bench.synthetic import WORD
 from actlas.scripts.terminal import table
@@ -36,25 +41,31 @@ REPEATS = 3
 
 @click.command()
 @click.option("--units", "sizes", type=int, multiple=True, default=(1000, 10000), show_default=True, help="Units of a run.")
+@click.option("--sentences", default=1, show_default=True, help="Sentences of a unit, of ten tokens each.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to make the runs.  [default: that of temporary files]")
-def main(sizes: tuple[int, ...], folder: Path | None) -> None:
+def main(sizes: tuple[int, ...], sentences: int, folder: Path | None) -> None:
     """Measure opening, resuming and searching of packed runs."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        folders = [packed_run(Path(scratch) / str(units), units) for units in sizes]
-        columns = [list(measured(place).items()) for place in folders]
-    rows = [(row[0][0], *(f"{seconds:.3f}" for _, seconds in row)) for row in zip(*columns, strict=True)]
+    columns = []
+    spawn = multiprocessing.get_context("spawn")
+    for units in sizes:
+        with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
+            place = packed_run(Path(scratch), units, sentences)
+            with ProcessPoolExecutor(1, mp_context=spawn) as process:
+                columns.append(list(process.submit(measured, place).result().items()))
+    rows = [(row[0][0], *(f"{number:.3f}" for _, number in row)) for row in zip(*columns, strict=True)]
     click.echo(table(("seconds", *(f"{units} units" for units in sizes)), rows))
 
 
-def packed_run(store: Path, units: int) -> Path:
-    """Return the folder of a run of ``units`` sentences in one joined file."""
-    plan = [Unit(number, number, 1, TOKENS) for number in range(units)]
+def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
+    """Return the folder of a run of ``units``, each of so many ``sentences``, in one joined file."""
+    tokens = sentences * TOKENS
+    plan = [Unit(number, number * sentences, sentences, tokens) for number in range(units)]
     description = {"created": "", "model": {}, "source": "random", "bos": False, "labels": {"columns": []}, "actlas": ""}
     run = Store.create(store).add({"random": GEOMETRY.sizes, "units": units}, description, plan)
-    layouts = [layout(site, GEOMETRY, units * TOKENS, "float32") for site in SITES]
-    rows = np.random.default_rng(0).standard_normal((TOKENS, *layouts[0].block_shape[1:]), dtype=np.float32)
+    layouts = [layout(site, GEOMETRY, units * tokens, "float32") for site in SITES]
+    rows = np.random.default_rng(0).standard_normal((tokens, *layouts[0].block_shape[1:]), dtype=np.float32)
     with workspace(run.folder) as work, packing_lock(run.folder):
-        writer = ShardWriter(work.folder / f"00000000-pack0-{work.token}.h5", layouts, rare_labels(units), {})
+        writer = ShardWriter(work.folder / f"00000000-pack0-{work.token}.h5", layouts, rare_labels(units * sentences), {})
         several = write_units(writer, layouts, plan, lambda *_: rows)
         name, record = writer.path.name, several.record
         publish_file(writer.path, run.folder / "shards" / name)
@@ -67,9 +78,17 @@ def packed_run(store: Path, units: int) -> Path:
 
 
 def measured(folder: Path) -> dict[str, float]:
-    """Return what was done with the run → its seconds."""
+    """Return what was done with the run → its seconds, and memory in MB."""
+    before, start = memory("RssAnon"), time.perf_counter()
     dataset = Run(folder).dataset(SITES)
+    first, opened = time.perf_counter() - start, memory("RssAnon")
+    selection = select_tokens(dataset, Target(WORD))
+    searched = memory("RssAnon")
+    del selection
     return {
+        "opening, its record parsed": first,
+        "memory of it, MB": (opened - before) / 1e6,
+        "further memory of a search, MB": (searched - opened) / 1e6,
         "resuming (missing)": least(lambda: Run(folder).missing(SITES)),
         "opening (dataset)": least(lambda: Run(folder).dataset(SITES)),
         "target search": least(lambda: select_tokens(dataset, Target(WORD))),
