@@ -9,8 +9,9 @@ from actlas.pipeline import extract
 from actlas.pipeline.plan import ExtractOptions
 from actlas.scripts.extraction import Interrupted, Request, carry_out, plan_request
 from actlas.scripts.sweep import carry_out_sweep, variant_plans
-from actlas.store import Store
+from actlas.store import Run, Store
 from actlas.store.checking import verify
+from actlas.store.packing import pack
 from tests.small_model import TEXTS
 
 
@@ -104,3 +105,16 @@ def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(small_mode
         carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=*"), quiet=True)
     assert len(finished) == after + 1
     assert sum(not run.missing(["resid"]) for run in Store(tmp_path / "store").runs()) == after + 1
+
+
+def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_model, tmp_path):
+    request, plan, _ = sweep_of(small_model, tmp_path, unit_tokens=1)
+    baseline, _ = carry_out(request, plan, quiet=True)
+    _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:block=1", unit_tokens=1)
+    store = Store(request.store)
+    run = store.add(variant.specification, variant.description, baseline.units)
+    assert len({commit.file for commit in run.baseline.commits}) == len(TEXTS)  # looked up, and remembered
+    pack(Run(baseline.folder))
+    extract.extract_with(extract.load_for(variant), variant, run)
+    assert not run.missing(("resid", "nll"))
+    assert not [problem for checked in verify(run) for problem in checked.problems]
