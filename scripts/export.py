@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from actlas.scripts.completion import complete_site
 from actlas.scripts.options import json_option, parse_layers, run_argument
-from actlas.scripts.terminal import echo_json, size
+from actlas.scripts.terminal import echo_json, extent, size
 from actlas.store.run import Run
 from actlas.store.schema import NUMPY_VIEW
 
@@ -57,7 +57,7 @@ def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
         return
     state = "" if new else ", which was there already"
     click.echo(f"{out}: {size(out.stat().st_size)} of run {run.name}, {summary}{state}")
-    click.echo(f"{exported.sentences} sentences, {exported.tokens} tokens, sites {' '.join(exported.sites)}")
+    click.echo(f"{extent(exported)}, sites {' '.join(exported.sites)}")
 
 
 def _excerpt(

@@ -15,7 +15,7 @@ from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_req
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites, nearest_text, plan_record, plan_text
 from actlas.scripts.proof import proof_lines, proof_record
-from actlas.scripts.terminal import counted, echo_json, size
+from actlas.scripts.terminal import counted, echo_json, extent, size
 from actlas.store.errors import IncompleteRun, UsageError
 from actlas.store.usage import has_many_files
 
@@ -90,7 +90,7 @@ def command(
 
 def _miss(plan: Plan) -> str:
     """Return one line: what is not stored, and what the nearest run differs in."""
-    lacking = f"{len(plan.missing)} of {len(plan.units)} units"
+    lacking = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
     if plan.run:
         return (
             f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave --cached-only out to compute them"
@@ -99,19 +99,17 @@ def _miss(plan: Plan) -> str:
 
 
 def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
-    head = f"run {run.name} ({run.id}): {run.sentences} sentences, {run.tokens} tokens, sites {' '.join(plan.options.sites)}"
+    head = f"run {run.name} ({run.id}): {extent(run)}, sites {' '.join(plan.options.sites)}"
     if tally is None:
         return "\n".join([head, "all stored already: nothing computed", *proof_lines(run), *_advice(run)])
     seconds = ", ".join(f"{part} {value:.1f} s" for part, value in tally.seconds.items())
     cached = len(plan.units) - len(plan.missing)
-    lines = [
-        head,
-        f"computed {counted(tally.units, 'unit')}, {tally.tokens} tokens, {size(tally.nbytes)} on {tally.device}: {seconds}",
-    ]
+    done = f"{counted(tally.units, 'unit')}, {counted(tally.tokens, 'token')}, {size(tally.nbytes)}"
+    lines = [head, f"computed {done} on {tally.device}: {seconds}"]
     if cached or tally.lost_races:
-        lines.append(f"{cached} units were stored already, {tally.lost_races} were committed by another process meanwhile")
+        lines.append(f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: {tally.lost_races:,}")
     if tally.packed:
-        lines.append(f"{tally.packed.before} files joined: {tally.packed.after} now")
+        lines.append(f"{counted(tally.packed.before, 'file')} joined: {tally.packed.after:,} now")
     return "\n".join([*lines, *proof_lines(run), *_advice(run)])
 
 

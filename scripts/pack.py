@@ -8,7 +8,7 @@ import click
 
 from actlas.scripts.completion import complete_run
 from actlas.scripts.options import json_option, store_option
-from actlas.scripts.terminal import echo_json
+from actlas.scripts.terminal import counted, echo_json
 from actlas.store.catalog import Store
 
 MEGABYTE = 1_000_000
@@ -31,4 +31,5 @@ def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
     if as_json:
         echo_json({"run": run.id, "files": {"before": packed.before, "after": packed.after}, "units": packed.units})
         return
-    click.echo(f"run {run.name}: {packed.units} units joined, {packed.before} files before, {packed.after} now")
+    before = counted(packed.before, "file")
+    click.echo(f"run {run.name}: {counted(packed.units, 'unit')} joined, {before} before, {packed.after:,} now")

@@ -6,7 +6,7 @@ from typing import Any
 
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import SITES
-from actlas.scripts.terminal import size
+from actlas.scripts.terminal import counted, size
 
 
 def nearest_text(plan: Plan) -> str:
@@ -23,14 +23,15 @@ def missing_sites(plan: Plan) -> list[str]:
 def plan_text(plan: Plan) -> str:
     """Say what is stored, what would be computed, and what that costs."""
     state = "new" if not plan.run else "stored in part" if plan.missing else "stored"
+    tokens = counted(plan.tokens.labels.tokens, "token")
     lines = [
         f"run         {plan.run.name if plan.run else plan.run_id}: {state}",
-        f"sentences   {len(plan.tokens.labels.text)}, {plan.tokens.labels.tokens} tokens in {len(plan.units)} units",
+        f"sentences   {len(plan.tokens.labels.text):,}, {tokens} in {counted(len(plan.units), 'unit')}",
         f"sites       {' '.join(plan.options.sites)}",
-        f"stored      {len(plan.units) - len(plan.missing)} of {len(plan.units)} units",
+        f"stored      {len(plan.units) - len(plan.missing):,} of {counted(len(plan.units), 'unit')}",
     ]
     if plan.missing:
-        lines.append(f"to compute  {' '.join(missing_sites(plan))} in {len(plan.missing)} units")
+        lines.append(f"to compute  {' '.join(missing_sites(plan))} in {counted(len(plan.missing), 'unit')}")
         lines.append(f"to write    {size(plan.missing_bytes)}")
         lines.append(f"memory      about {size(plan.memory_bytes)}")
     if plan.baseline:

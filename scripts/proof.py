@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from actlas.scripts.terminal import counted
 from actlas.store.catalog import Store
 from actlas.store.run import Run
 
@@ -51,7 +52,7 @@ def proof_lines(run: Run) -> list[str]:
     for proof in found:
         share = f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most {proof.max_change:.4g}"
         lines.append(f"edit       {proof.edit}")
-        lines.append(f"           fired for {proof.fired:,} sentences")
+        lines.append(f"           fired for {counted(proof.fired, 'sentence')}")
         lines.append(f"           changed {share if proof.changed else 'nothing'}")
     compared, difference = _upstream(run)
     name = Store(run.folder.parent.parent).run(run.baseline.id).name if run.baseline else "which is not in the store"

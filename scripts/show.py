@@ -42,10 +42,11 @@ def command(run: Run, as_json: bool) -> None:
     for line in proof_lines(run):
         click.echo(line)
     files = counted(len({commit.file for commit in run.commits}), "file")
-    click.echo(f"units      {len(run.units)}, {size(run.nbytes)} in {files}\n")
+    click.echo(f"units      {len(run.units):,}, {size(run.nbytes)} in {files}\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
     if lacking or not held:
-        click.echo(f"\nincomplete: {len(lacking) or len(run.units)} units lack sites; the same `actlas extract` finishes it")
+        units = counted(len(lacking) or len(run.units), "unit")
+        click.echo(f"\nincomplete: {units} without all sites; the same `actlas extract` finishes it")
 
 
 def _describe(run: Run) -> None:
@@ -54,11 +55,10 @@ def _describe(run: Run) -> None:
     click.echo(
         printable(f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}")
     )
+    tokens = counted(run.tokens, "token")
     click.echo(f"weights    {run.specification['model']['weights']}")
     click.echo(
-        printable(
-            f"sentences  {run.sentences} of {run.description['source']}, {run.tokens} tokens{', BOS' * run.description['bos']}"
-        )
+        printable(f"sentences  {run.sentences:,} of {run.description['source']}, {tokens}{', BOS' * run.description['bos']}")
     )
     columns = run.description["labels"]["columns"]
     click.echo(printable(f"columns    {' '.join(columns) or 'none'}"))

@@ -17,7 +17,7 @@ from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_ski
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import missing_sites
 from actlas.scripts.proof import PERCENT, proof_record, proofs
-from actlas.scripts.terminal import echo_json, size, table
+from actlas.scripts.terminal import counted, echo_json, size, table
 
 if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
@@ -146,7 +146,7 @@ def _text(baseline: Stored, variants: list[Stored]) -> str:
     head = baseline.run
     lines = [
         f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
-        f"{len(variants)} variants: {len(computed)} computed in {seconds:.1f} s, {written}; "
+        f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} s, {written}; "
         f"{len(variants) - len(computed)} stored already",
         "every edit fired in every sentence, and upstream of it all is the baseline's\n",
         table(("variant", "state", "changed", "by at most"), rows),

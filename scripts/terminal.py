@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from actlas.store.run import Run
 
 KILO = 1000
 WIDTH = 80
@@ -52,6 +55,11 @@ def size(nbytes: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number of things, with the noun's plural where it is not one of them."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def extent(run: Run) -> str:
+    """Return how much text a run is of."""
+    return f"{counted(run.sentences, 'sentence')}, {counted(run.tokens, 'token')}"
 
 
 def plain_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:

@@ -22,7 +22,7 @@ from actlas.scripts.extraction import Interrupted, extraction
 from actlas.scripts.stage import Subject, is_current
 from actlas.scripts.study_file import Analysis, Input, Study
 from actlas.scripts.study_plan import Planned, edits_text, plan_study
-from actlas.scripts.terminal import size
+from actlas.scripts.terminal import counted, extent, size
 from actlas.store.checking import verify
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.run import Run
@@ -88,7 +88,7 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
     tallies = []
     with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
         run, tally = started.carry_out(planned.plan)
-        say(name, f"{run.sentences} sentences, {run.tokens} tokens, {len(planned.plan.options.sites)} sites: {_took([tally])}")
+        say(name, f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([tally])}")
         for plan in planned.variants:
             variants[edits_text(plan)], tally = started.carry_out(plan, quiet=True)
             tallies.append(tally)
@@ -97,7 +97,7 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
     if tallies:
         done = sum(tally is not None for tally in tallies)
         part = "" if done in (0, len(tallies)) else f"{len(tallies) - done} up to date, {done} "
-        say(name, f"{len(tallies)} variants: {part}{_took(tallies)}")
+        say(name, f"{counted(len(tallies), 'variant')}: {part}{_took(tallies)}")
     return Subject(run, variants)
 
 

@@ -11,7 +11,7 @@ from actlas.scripts.proof import PERCENT, proof_record
 from actlas.scripts.reporting.results import Folder
 from actlas.scripts.reporting.tables import Table, cell
 from actlas.scripts.restoring import extract_command
-from actlas.scripts.terminal import size
+from actlas.scripts.terminal import counted, size
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
 from actlas.store.run import Run
@@ -51,19 +51,20 @@ class Subject:
         model, numerics = description["model"], run.specification["numerics"]
         revision = f", revision {model['revision']}" if model.get("revision") else ""
         devices = sorted({str(commit.provenance.get("device", "?")) for commit in run.commits})
+        tokens = counted(run.tokens, "token")
         return [
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
             ("model", f"{model['name']}{revision}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}"),
             ("weights", str(run.specification["model"]["weights"])),
             ("config", f"sha256:{run.specification['model']['config']}"),
-            ("sentences", f"{run.sentences} of {description['source']}, {run.tokens} tokens{', BOS' * description['bos']}"),
+            ("sentences", f"{run.sentences:,} of {description['source']}, {tokens}{', BOS' * description['bos']}"),
             ("sites", " ".join(run.sites)),
             (
                 "numerics",
                 f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention",
             ),
             ("mode", "eval: no dropout" if numerics["mode"] == "eval" else f"train: dropout, seed {numerics['seed']}"),
-            ("size", f"{size(run.nbytes)} in {len(run.units)} units"),
+            ("size", f"{size(run.nbytes)} in {counted(len(run.units), 'unit')}"),
             ("made", f"{_day(description['created'])} with actlas {description['actlas']} on {', '.join(devices)}"),
         ]
 
