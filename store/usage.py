@@ -13,7 +13,7 @@ from actlas.store.opening import listed
 from actlas.store.run import Run
 
 MANY_FILES = 1000  # of a run: from here on opening it takes a second and more
-SMALL_FILE = 16 << 20  # bytes: of larger ones few fit into a joined file, and their labels are a small part
+SMALL_FILE = 1 << 20  # bytes: joining larger ones takes as long as opening them a hundred times
 
 
 @dataclass(frozen=True)
