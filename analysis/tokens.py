@@ -207,12 +207,9 @@ class _Controls:
     def _earlier(self, sentence: int, word: Indices) -> Indices:
         first, end = self.words.starts[sentence : sentence + 2]
         here, start = self.position[first:end], self.position[word[0]]
-        earlier: Indices = first + np.flatnonzero((here < start) & (here > FIRST_POSITION))
-        if self.target.control == "previous":
-            earlier = earlier[self.position[earlier] == start - 1]
-            return earlier
-        rest: Indices = np.setdiff1d(earlier, np.concatenate(self.words.found[sentence]))
-        return rest
+        near = here == start - 1 if self.target.control == "previous" else here < start
+        earlier: Indices = first + np.flatnonzero(near & (here > FIRST_POSITION))
+        return earlier[self._plain[earlier]] if self.target.control == "random" else earlier
 
     def _matched(self, sentence: int, word: Indices) -> Indices:
         """Return the tokens of other sentences at the word's position."""

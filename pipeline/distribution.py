@@ -29,6 +29,7 @@ from actlas.pipeline.plan import Plan
 from actlas.pipeline.worker import Task, compute_unit, release, stop
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.run import Run
+from actlas.store.run_record import FILE
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -97,7 +98,7 @@ class Workers:
         for index, (plan, run) in enumerate(work):
             folder = run.folder.absolute()
             model = replace(plan.model, folder=plan.model.folder.absolute())
-            job, needs = replace(plan.job, model=model), _needs(plan, (folder / "run.json", f"the run {folder}"))
+            job, needs = replace(plan.job, model=model), _needs(plan, (folder / FILE, f"the run {folder}"))
             for portion in plan.portions():
                 yield index, Task(self._session, folder, plan.model.weights_digest, job, portion, needs, workers, threads)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -135,6 +135,6 @@ def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
         "bytes_written": tally.nbytes if tally else 0,
         "seconds": tally.seconds if tally else {"load": 0.0, "forward": 0.0, "store": 0.0},
         "device": tally.device if tally else None,
-        "packed": asdict(tally.packed) if tally and tally.packed else None,
+        "packed": tally.packed.to_json() if tally and tally.packed else None,
         **proof_record(run),
     }

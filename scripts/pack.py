@@ -29,7 +29,7 @@ def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
     run = Store(store_path).run(reference)
     packed = pack_with_bar(run, most * MEGABYTE, quiet=as_json)
     if as_json:
-        echo_json({"run": run.id, "files": {"before": packed.before, "after": packed.after}, "units": packed.units})
+        echo_json({"run": run.id, **packed.to_json()})
         return
     before = counted(packed.before, "file")
     click.echo(f"run {run.name}: {counted(packed.units, 'unit')} joined, {before} before, {packed.after:,} now")

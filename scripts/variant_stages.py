@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actlas.scripts.stage import Finding, Stage, Subject
+from actlas.scripts.terminal import counted
 from actlas.store.errors import UsageError, unknown
 from actlas.store.run import Run
 
@@ -90,7 +91,7 @@ class Downstream(Stage):
             changes = result["nll_change"].values
             loss = f", change of loss {changes.min():+.3g} to {changes.max():+.3g} nats" if changes.size > 1 else ""
             loss = loss or f", change of loss {changes[0]:+.3g} nats"
-        return Finding(output, f"{len(variants)} {'variant' if len(variants) == 1 else 'variants'}{loss}")
+        return Finding(output, f"{counted(len(variants), 'variant')}{loss}")
 
 
 def _matches(edit: str, pattern: str) -> bool:

@@ -18,6 +18,7 @@ from actlas.store.durable import make_folder, sync_folder
 from actlas.store.errors import DamagedStore, StoreError, UsageError
 from actlas.store.leftovers import check_own, sweep, writers
 from actlas.store.run import Run
+from actlas.store.run_record import FILE
 
 REMOVED = "removed"
 
@@ -94,7 +95,7 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
             continue
         try:
             check_own(folder)
-            leftovers += _of_run(folder, dry_run) if (folder / "run.json").exists() else _unborn(store, folder, dry_run)
+            leftovers += _of_run(folder, dry_run) if (folder / FILE).exists() else _unborn(store, folder, dry_run)
         except DamagedStore as error:
             problems.append(str(error))
     leftovers += _half_removed(store, dry_run)
@@ -146,7 +147,7 @@ def _half_removed(store: Store, dry_run: bool) -> list[Leftover]:
 
 def _lost_names(store: Store, dry_run: bool) -> Iterator[Leftover]:
     for name, target in store.names().items():
-        if RUN_ID.fullmatch(target) and (store.path / "runs" / target / "run.json").exists():
+        if RUN_ID.fullmatch(target) and (store.path / "runs" / target / FILE).exists():
             continue
         path = store.path / "names" / name
         yield Leftover(path, f"name of run {target!r}, which is not there", tree_bytes(path))

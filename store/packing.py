@@ -23,7 +23,7 @@ from actlas.store.joined import join_commits
 from actlas.store.leftovers import Workspace, sweep, workspace
 from actlas.store.opening import LARGEST_JOINED
 from actlas.store.run import Run
-from actlas.store.schema import Commit, SiteLayout, canonical
+from actlas.store.schema import Commit, Json, SiteLayout, canonical
 from actlas.store.several import Several, narrow_layout, write_units
 from actlas.store.shard import ShardWriter
 
@@ -37,6 +37,10 @@ class Packed:
     before: int
     after: int
     units: int
+
+    def to_json(self) -> Json:
+        """Return the JSON form."""
+        return {"files": {"before": self.before, "after": self.after}, "units": self.units}
 
 
 def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], None] = lambda *_: None) -> Packed:

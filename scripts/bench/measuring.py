@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import statistics
 import threading
 import time
@@ -11,6 +13,17 @@ from pathlib import Path
 from actlas.scripts.terminal import size
 
 SAMPLING = 0.005  # seconds between two looks at the memory
+
+
+def seconds_of(work: Callable[[], object], repeats: int, enough: float = math.inf) -> list[float]:
+    """Return the seconds of ``work``, done ``repeats`` times, or once where that takes ``enough``, garbage collected before."""
+    seconds: list[float] = []
+    while len(seconds) < repeats and not (seconds and seconds[0] > enough):
+        gc.collect()
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 class Measured:

@@ -10,7 +10,6 @@ least of three, with a newly opened run. Memory is anonymous memory: of the open
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import tempfile
 import time
@@ -23,7 +22,7 @@ import numpy as np
 
 from actlas.analysis.tokens import Target, select_tokens
 from actlas.pipeline.sites import layout
-from actlas.scripts.bench.measuring import memory
+from actlas.scripts.bench.measuring import memory, seconds_of
 from actlas.scripts.bench.scaling import GEOMETRY, SITES, TOKENS, rare_labels
 from actlas.scripts.bench.synthetic import WORD
 from actlas.scripts.terminal import table
@@ -98,13 +97,7 @@ def measured(folder: Path) -> dict[str, float]:
 
 def least(work: Callable[[], object]) -> float:
     """Return the least seconds of ``work``: others use the machine too."""
-    seconds = []
-    for _ in range(REPEATS):
-        gc.collect()
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return min(seconds_of(work, REPEATS))
 
 
 if __name__ == "__main__":

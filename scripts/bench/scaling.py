@@ -10,7 +10,6 @@ slopes, not seconds.
 
 from __future__ import annotations
 
-import gc
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ from actlas.pipeline.models import resolve
 from actlas.pipeline.plan import ExtractOptions, make_plan
 from actlas.pipeline.sentences import read_sentences
 from actlas.pipeline.tokens import tokenize
+from actlas.scripts.bench.measuring import seconds_of
 from actlas.scripts.bench.synthetic import WORD, labels_of, random_run
 from actlas.scripts.terminal import table
 from actlas.store import Run, Store
@@ -115,15 +115,7 @@ def rare_labels(units: int, every: int = RARE) -> Labels:
 
 def timed(work: Callable[[], object], repeats: int = REPEATS) -> float:
     """Return the median of the seconds of ``work``."""
-    seconds = []
-    for _ in range(repeats):
-        gc.collect()
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-        if seconds[0] > LONG:
-            break
-    return statistics.median(seconds)
+    return statistics.median(seconds_of(work, repeats, LONG))
 
 
 if __name__ == "__main__":
