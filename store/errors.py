@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MOST_KNOWN = 20  # valid names that an error lists
+MOST_SHOWN = 100  # characters of an input that a message repeats
 
 
 class ActlasError(Exception):
@@ -37,15 +38,21 @@ class IncompleteRun(StoreError):
     """A run does not hold all that was asked of it; the message says which command adds it."""
 
 
+def quoted(value: object) -> str:
+    """Return ``value`` in quotes for a message: on one line, control characters escaped, at most 100 characters."""
+    text = str(value)
+    return repr(text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…")
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Return the error for a name that is not among ``valid``, the nearest valid names first."""
     names = sorted(valid)
     more = f" and {len(names) - MOST_KNOWN} more" if len(names) > MOST_KNOWN else ""
     if not names:
-        return UsageError(f"unknown {kind} {name!r}: there is none yet")
+        return UsageError(f"unknown {kind} {quoted(name)}: there is none yet")
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return UsageError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names[:MOST_KNOWN])}{more}")
+    return UsageError(f"unknown {kind} {quoted(name)}: {hint}known: {', '.join(names[:MOST_KNOWN])}{more}")
 
 
 def missing(path: Path) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import ActlasError, DamagedStore, UsageError
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
 LARGEST_JOINED = 64 << 20  # bytes of the record of a joined file: some ten thousand units of many sites
@@ -47,6 +47,22 @@ def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
             raise DamagedStore(f"{path} has {found.st_size} bytes, no record has more than {largest}")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(largest)
+
+
+def read_input(path: Path, largest: int, error: type[ActlasError] = UsageError) -> bytes:
+    """Return the content of a file that the user named or that lies beside one: never a pipe, a device or a giant.
+
+    Links are followed, as a model cache is made of them. Raises FileNotFoundError and PermissionError as ``open`` does, and
+    ``error`` for what is not a regular file or has more than ``largest`` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise error(f"{path} is not a regular file: expected one with at most {largest:,} bytes")
+        if found.st_size > largest:
+            raise error(f"{path} has {found.st_size:,} bytes, expected at most {largest:,}")
+        return file.read(largest)
 
 
 def refuse_links(*places: Path) -> None:
