@@ -234,7 +234,7 @@ class _Loop:
             "batches": self.extractor.parts,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "tokenizer": self.job.tokenizer,
-            "labels": self.job.labels,
+            "texts": self.job.texts,
             **self.destination.company,
         }
 

@@ -21,6 +21,7 @@ from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
 from actlas.store.labels import Labels
 from actlas.store.opening import uncollected
+from actlas.store.relabelling import LabelChange, label_change
 from actlas.store.run import Run
 from actlas.store.schema import FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit, identity
 
@@ -83,7 +84,7 @@ class Job:
     branch: Branch | None  # of a variant
     longest: int  # tokens of the run's longest sentence
     tokenizer: str  # digest, for the provenance
-    labels: str  # digest of all texts and columns, for the provenance
+    texts: str  # digest of all texts, for the provenance
 
     def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
         """Return how the shard of ``sites`` of ``unit`` is laid out."""
@@ -93,7 +94,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Portion:
-    """A unit that is to be computed, and the labels of its sentences: small, also where the plan is large."""
+    """A unit that is to be computed, and the structural labels of its sentences: small, also where the plan is large."""
 
     unit: Unit
     sites: tuple[str, ...]
@@ -129,7 +130,7 @@ class Plan:
 
     def portions(self) -> Iterator[Portion]:
         """Return what is missing, unit by unit."""
-        labels = self.tokens.labels
+        labels = replace(self.tokens.labels, columns={})
         return (Portion(unit, sites, labels.sentences(unit.first, unit.sentences)) for unit, sites in self.missing)
 
     @property
@@ -153,9 +154,19 @@ class Plan:
         """On a miss: the stored run that differs in the fewest fields, and those fields with both values."""
         return self.store.nearest(self.specification) if self.store and not self.run else None
 
-    def relabelled(self) -> bool:
-        """Whether the run is stored with other texts or columns than these; the stored ones stay."""
-        return self.run is not None and self.run.description["labels"] != self.description["labels"]
+    @cached_property
+    def label_change(self) -> LabelChange | None:
+        """What storing the columns of this input changes in the labels that the run, or its baseline, has; None: nothing.
+
+        An input without columns, such as a .txt, says nothing of labels and leaves them as they are.
+        """
+        columns = self.tokens.labels.columns
+        return label_change(self.labelled, columns, self.tokens.columns_digest) if self.labelled and columns else None
+
+    @property
+    def labelled(self) -> Run | None:
+        """The stored run whose labels these sentences have: this one or its baseline."""
+        return self.run or (self.baseline.run if self.baseline else None)
 
     def _padded(self, unit: Unit) -> int:
         sizes = self.tokens.labels.row_size[unit.first : unit.first + unit.sentences]
@@ -182,8 +193,8 @@ def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source
             f"run {run.name} was begun in other units than its baseline has now: remove {run.folder} to begin anew"
         )
     description = _description(model, tokens, source)
-    if run and missing:
-        tokens = _labelled_as(run, tokens, description["labels"])
+    if run:
+        _check_texts(run, tokens)
     return Plan(store, run, specification, description, units, tuple(missing), model, tokens, options, branch, baseline)
 
 
@@ -209,21 +220,13 @@ def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOption
     }
 
 
-def _labelled_as(run: Run, tokens: Tokenized, labels: Json) -> Tokenized:
-    """Return ``tokens`` with the labels ``run`` was first stored with, so that all its shards say the same.
-
-    Raises UsageError where they are others than ``labels`` and the run, not stored to its end, does not know all of them.
-    """
-    first = run.description["labels"]
-    if first == labels:
-        return tokens
-    if all(run.held(unit.number) for unit in run.units):
-        return replace(tokens, labels=run.labels)
-    columns = f"columns {', '.join(first['columns'])}" if first["columns"] else "no columns"
-    raise UsageError(
-        f"run {run.name} was begun with other texts or columns ({columns}) and is not finished: "
-        f"finish it with that input, or remove {run.folder} to begin anew"
-    )
+def _check_texts(run: Run, tokens: Tokenized) -> None:
+    """Raise UsageError where a run has these tokens of other texts: a tokenizer that drops case or accents gives them."""
+    if run.description.get("texts") != tokens.text_digest:
+        raise UsageError(
+            f"run {run.name} has the same tokens, but of other texts than these: its activations would be right and its "
+            "texts wrong; give the sentences it was made from, or another --store"
+        )
 
 
 def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
@@ -236,6 +239,6 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
         "tokens": tokens.labels.tokens,
         "bos": tokens.bos,
         "tokenizer": tokens.tokenizer,
-        "labels": {"columns": sorted(tokens.labels.columns), "digest": tokens.text_digest},
+        "texts": tokens.text_digest,
         "actlas": importlib.metadata.version("actlas"),
     }

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.sites import SITES
-from actlas.store.errors import InputError, UsageError
+from actlas.store.columns import bad_name
+from actlas.store.errors import InputError, UsageError, quoted
 from actlas.store.labels import TOKEN_LABELS
 
 Scalar = str | int | float | bool
@@ -30,7 +31,6 @@ FRACTION = r"([.][0-9]+)?([eE][+-]?[0-9]+)?"
 
 #: names a column cannot have, because the store gives them a meaning
 RESERVED = frozenset({*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text"})
-BYTES_DIM = "_bytes"  # ends the names of the dims that the store adds for texts
 
 
 @dataclass(frozen=True)
@@ -194,10 +194,8 @@ READERS: Mapping[str, Callable[[Iterable[bytes], str], Iterator[Line | BadLine]]
 
 def _column(source: str, name: str, values: Sequence[Scalar]) -> npt.NDArray[Any]:
     """Return one column as int64, float64, uint8 for booleans, or text where values differ in kind."""
-    if name in RESERVED or name.endswith(BYTES_DIM) or not name.isidentifier():
-        raise InputError(
-            f"{source}: a column cannot be called {name!r} (a name of the store's own, or no plain word): rename it"
-        )
+    if problem := "a name of the store's own" if name in RESERVED else bad_name(name):
+        raise InputError(f"{source}: a column cannot be called {quoted(name)} ({problem}): rename it")
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return np.array(values, dtype=np.uint8)
@@ -206,7 +204,9 @@ def _column(source: str, name: str, values: Sequence[Scalar]) -> npt.NDArray[Any
         return np.array(values, dtype=np.int64)
     if kinds <= {int, float} and exact:
         return np.array(values, dtype=np.float64)
-    return np.array([str(value) for value in values], dtype=np.str_)
+    texts = np.empty(len(values), dtype=object)  # characters of a fixed number would take the longest one's room for each
+    texts[:] = [str(value) for value in values]
+    return texts
 
 
 def _numbers(values: Sequence[Scalar]) -> Sequence[Scalar]:

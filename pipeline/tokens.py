@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from actlas.pipeline.models import ModelFolder, has_tokenizer
 from actlas.pipeline.sentences import BadLine, Sentences, named
+from actlas.store.columns import columns_digest, encode
 from actlas.store.errors import InputError, UsageError
-from actlas.store.labels import IntArray, Labels
+from actlas.store.labels import IntArray, Labels, text_digest
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -40,15 +42,15 @@ class Tokenized:
         digest.update(self.labels.token["token_id"].astype("<i4").tobytes())
         return digest.hexdigest()
 
-    @property
+    @cached_property
     def text_digest(self) -> str:
-        """SHA-256 of the texts and columns, recorded beside the identity."""
-        digest = hashlib.sha256()
-        for number, text in enumerate(self.labels.text):
-            digest.update(f"\0{text}".encode() if number else text.encode())
-        for name, column in sorted(self.labels.columns.items()):
-            digest.update(f"\0{name}\0{column.dtype.kind}\0".encode() + "\0".join(map(str, column.tolist())).encode())
-        return digest.hexdigest()
+        """SHA-256 of the texts, recorded beside the identity: by it a file is known to have a run's sentences."""
+        return text_digest(self.labels.text)
+
+    @cached_property
+    def columns_digest(self) -> str:
+        """Digest of the columns, as label records have it."""
+        return columns_digest(encode(self.labels.columns))
 
 
 def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, skip_bad: bool = False) -> Tokenized:

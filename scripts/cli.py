@@ -28,6 +28,7 @@ COMMANDS = {
     "norms": "How large activations are, layer by layer, and who writes the residual stream.",
     "pack": "Join the many files of a run into few.",
     "reconstruct": "Check that each block is the sum of its parts; correlate consecutive depths.",
+    "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
     "rename": "Give a run another name.",
     "report": "Write results as one page, with figures, tables and verdicts.",
     "rm": "Remove a run.",

@@ -13,7 +13,7 @@ from actlas.pipeline.sites import DEFAULT_SITES, SITES, site_names
 from actlas.scripts.completion import complete_sentences, complete_site
 from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_request
 from actlas.scripts.options import extraction_options, json_option
-from actlas.scripts.planned import missing_sites, nearest_text, plan_record, plan_text
+from actlas.scripts.planned import label_lines, label_record, missing_sites, nearest_text, plan_record, plan_text
 from actlas.scripts.proof import proof_lines, proof_record
 from actlas.scripts.terminal import counted, echo_json, extent, size
 from actlas.store.errors import IncompleteRun, UsageError
@@ -82,10 +82,10 @@ def command(
         return
     if cached_only and planned.plan.missing:
         raise IncompleteRun(_miss(planned.plan))
+    labels = label_lines(planned.plan, done=True)  # by what is stored now
     run, tally = carry_out(request, planned.plan, quiet=quiet or as_json)
-    if planned.plan.relabelled():
-        click.echo("note: the run keeps the texts and columns it was first stored with; those of this input differ", err=True)
-    echo_json(_record(run, tally, planned.plan)) if as_json else click.echo(_text(run, tally, planned.plan))
+    text = [_text(run, tally, planned.plan), *labels, *_advice(run)]
+    echo_json(_record(run, tally, planned.plan)) if as_json else click.echo("\n".join(text))
 
 
 def _miss(plan: Plan) -> str:
@@ -101,7 +101,7 @@ def _miss(plan: Plan) -> str:
 def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     head = f"run {run.name} ({run.id}): {extent(run)}, sites {' '.join(plan.options.sites)}"
     if tally is None:
-        return "\n".join([head, "all stored already: nothing computed", *proof_lines(run), *_advice(run)])
+        return "\n".join([head, "all stored already: nothing computed", *proof_lines(run)])
     seconds = ", ".join(f"{part} {value:.1f} s" for part, value in tally.seconds.items())
     cached = len(plan.units) - len(plan.missing)
     done = f"{counted(tally.units, 'unit')}, {counted(tally.tokens, 'token')}, {size(tally.nbytes)}"
@@ -110,7 +110,7 @@ def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
         lines.append(f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: {tally.lost_races:,}")
     if tally.packed:
         lines.append(f"{counted(tally.packed.before, 'file')} joined: {tally.packed.after:,} now")
-    return "\n".join([*lines, *proof_lines(run), *_advice(run)])
+    return "\n".join([*lines, *proof_lines(run)])
 
 
 def _advice(run: Run) -> list[str]:
@@ -132,6 +132,7 @@ def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
             "cached": len(plan.units) - len(plan.missing),
             "computed": tally.units if tally else 0,
         },
+        "labels": {"version": run.labels_version, "digest": run.labels_digest, "changed": label_record(plan)},
         "bytes_written": tally.nbytes if tally else 0,
         "seconds": tally.seconds if tally else {"load": 0.0, "forward": 0.0, "store": 0.0},
         "device": tally.device if tally else None,

@@ -22,7 +22,9 @@ from actlas.pipeline.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.tokens import tokenize
 from actlas.scripts.engine import Engine, engine_of
 from actlas.store.catalog import Store
+from actlas.store.columns import check_columns
 from actlas.store.errors import ActlasError
+from actlas.store.relabelling import relabel
 from actlas.store.run import Run
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def plan_request(request: Request) -> Planned:
     """Read, tokenize and look into the store; imports no torch and creates nothing."""
     require_model_extra()
     sentences = read_sentences(request.sentences, text_column=request.text_column, skip_bad=request.skip_bad)
+    check_columns(sentences.columns)
     model = resolve(request.model, request.revision)
     tokens = tokenize(sentences, model, bos=request.bos, skip_bad=request.skip_bad)
     store = Store(request.store) if Store.is_at(request.store) else None
@@ -131,14 +134,18 @@ class Extraction:
 
     def _begin(self, plan: Plan, quiet: bool) -> tuple[Plan, Run]:
         """Return the run, made and named first where it is new, and the plan by what is stored now."""
+        _store_labels(plan)
         if plan.run and not plan.missing:
             return plan, self._named(Store(self._request.store), plan.run, plan)
         store = Store.create(self._request.store)
         if plan.baseline and plan.baseline.missing:
             _, made = self.carry_out(_anew(plan.baseline, store), quiet=quiet)
             self._loaded = made.seconds["load"] if made else self._loaded
-        run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan)), plan)
-        return _anew(plan, store), run
+        columns = plan.tokens.labels.columns
+        run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan), columns), plan)
+        plan = _anew(plan, store)
+        _store_labels(plan)  # where another process has made the run meanwhile
+        return plan, run
 
     def _compute(self, work: Sequence[tuple[Plan, Run]], quiet: bool) -> list[Tally]:
         if not work:
@@ -182,6 +189,14 @@ class Extraction:
             edits = ".".join(run.specification["edits"])
             wanted = f"{store.run(plan.baseline.run_id).name[: max(MOST_LETTERS - len(edits), LEAST_LETTERS)]}.{edits}"
         return store.name(run, store.free_name(wanted, reserved=self._request.name))
+
+
+def _store_labels(plan: Plan) -> None:
+    """Store the columns of the input as the labels of its run, or of its baseline, where these have others."""
+    if plan.labelled and plan.label_change:
+        relabel(plan.labelled, plan.tokens.labels.columns, plan.description["source"])
+        if plan.run:
+            plan.run.refresh()
 
 
 def _anew(plan: Plan, store: Store) -> Plan:

@@ -54,4 +54,5 @@ def _record(run: Run) -> dict[str, Any]:
         "tokens": run.tokens,
         "sites": run.sites,
         "bytes": run.nbytes,
+        "labels": {"version": run.labels_version, "columns": list(run.label_record.columns)},
     }

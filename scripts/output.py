@@ -75,6 +75,7 @@ def _save(runs: Sequence[Run], stage: str, result: xr.Dataset, options: Mapping[
     from actlas.analysis.results import save_result, with_provenance
 
     limits = {name: value for run in runs for name, value in run.limits.items()}
+    result = result.assign_attrs(labels=" ".join(f"{run.labels_version}:{run.labels_digest}" for run in runs))
     described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options={**options, **limits})
     try:
         save_result(described, path)

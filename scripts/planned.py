@@ -6,7 +6,10 @@ from typing import Any
 
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import SITES
-from actlas.scripts.terminal import counted, size
+from actlas.scripts.terminal import counted, printable, size
+from actlas.store.errors import DamagedStore
+
+MOST_NAMES = 60  # characters of column names in a line
 
 
 def nearest_text(plan: Plan) -> str:
@@ -37,9 +40,36 @@ def plan_text(plan: Plan) -> str:
     if plan.baseline:
         lines.append(f"edits       {' '.join(plan.specification['edits'])}")
         lines.append(f"baseline    {_baseline_text(plan.baseline)}")
+    lines += label_lines(plan)
     if not plan.run:
         lines.append(f"nearest     {nearest_text(plan)}")
     return "\n".join(lines)
+
+
+def label_lines(plan: Plan, *, done: bool = False) -> list[str]:
+    """Say what becomes of the labels of a stored run by the columns of this input; nothing where they are equal.
+
+    done: say it as a thing that is done, before it is.
+    """
+    if plan.labelled is None:
+        return []
+    change = plan.label_change
+    if change:
+        become = "labels are now" if done else "labels      would become"
+        return [f"{become} version {change.version}: {printable(change.summary)}"]
+    try:
+        record = plan.labelled.label_record
+    except DamagedStore as error:
+        return [f"labels      {error}"]
+    if plan.tokens.labels.columns or not record.columns:
+        return []
+    stay = f"labels stay version {record.number} ({printable(' '.join(record.columns))[:MOST_NAMES]})"
+    return [f"{stay}: this input has no columns; `actlas relabel` replaces them"]
+
+
+def label_record(plan: Plan) -> dict[str, Any] | None:
+    """Return for scripts what ``label_lines`` says of a change."""
+    return plan.label_change.to_json() if plan.label_change else None
 
 
 def plan_record(plan: Plan) -> dict[str, Any]:
@@ -53,6 +83,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "units": len(plan.units),
         "missing": {"units": len(plan.missing), "sites": missing_sites(plan), "bytes": plan.missing_bytes},
         "memory_bytes": plan.memory_bytes,
+        "labels": label_record(plan),
         "edits": plan.specification["edits"],
         "baseline": plan_record(plan.baseline) if plan.baseline else None,
         "nearest": {"run": near[0].name, "differs": near[1]} if near else None,

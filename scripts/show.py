@@ -31,6 +31,7 @@ def command(run: Run, as_json: bool) -> None:
                 "units": len(run.units),
                 "missing": missing,
                 "bytes": run.nbytes,
+                "labels": {"version": run.labels_version, "digest": run.labels_digest, "columns": list(run.columns)},
                 **proof_record(run),
             }
         )
@@ -60,13 +61,19 @@ def _describe(run: Run) -> None:
     click.echo(
         printable(f"sentences  {run.sentences:,} of {run.description['source']}, {tokens}{', BOS' * run.description['bos']}")
     )
-    columns = run.description["labels"]["columns"]
-    click.echo(printable(f"columns    {' '.join(columns) or 'none'}"))
+    click.echo(printable(f"labels     {_labels(run)}"))
     click.echo(
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
         + (f", dropout on, seed {numerics['seed']}" if numerics["mode"] == "train" else "")
     )
     click.echo(printable(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"))
+
+
+def _labels(run: Run) -> str:
+    try:
+        return f"version {run.labels_version}: {' '.join(run.columns) or 'no columns'}"
+    except DamagedStore as error:
+        return str(error)
 
 
 def _devices(run: Run) -> str:

@@ -77,11 +77,17 @@ def is_current(stage: Stage, subject: Subject, result: Path) -> bool:
         return bool(
             attributes["stage"] == stage.title
             and attributes["runs"].split() == [run.id for run in stage.runs(subject)]
+            and label_digests(attributes["labels"]) == [run.labels_digest for run in stage.runs(subject)]
             and {name: options[name] for name in wanted} == wanted
             and software["actlas"] == importlib.metadata.version("actlas")
         )
     except (KeyError, TypeError, ValueError, AttributeError):  # of another program, or of an older actlas
         return False
+
+
+def label_digests(labels: str) -> list[str]:
+    """Return the digests of the label columns that a result was made with, one for each of its runs, from its attribute."""
+    return [stamp.partition(":")[2] for stamp in labels.split()]
 
 
 def at_least(least: int, **numbers: int) -> None:

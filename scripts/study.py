@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from actlas.scripts.options import json_option
-from actlas.scripts.planned import missing_sites
+from actlas.scripts.planned import label_lines, label_record, missing_sites
 from actlas.scripts.study_file import Study, read_study
 from actlas.scripts.study_plan import Planned, plan_study
 from actlas.scripts.terminal import NAME_WIDTH, echo_json, size, table, wrapped
@@ -70,6 +70,9 @@ def check(file: Path, out: Path | None, store_path: Path | None, as_json: bool) 
         return
     rows = [(name, *_cost(each)) for name, each in planned.items()]
     click.echo(table(("run", "sentences", "variants", "to compute", "to write"), rows))
+    for name, each in planned.items():
+        for line in label_lines(each.plan):
+            click.echo(f"\n{wrapped(name, line)}")
     if study.analyses:
         lines = [(each.name, each.stage.title, each.run, todo[each.name]) for each in study.analyses]
         click.echo("\n" + table(("analysis", "stage", "run", "state"), lines))
@@ -143,6 +146,7 @@ def _cost_record(planned: Planned) -> dict[str, object]:
     return {
         "id": planned.plan.run_id,
         "variants": {edits: plan.run_id for edits, plan in zip(planned.edits, planned.variants, strict=True)},
+        "labels": label_record(planned.plan),
         "missing": sum(bool(plan.missing) for plan in plans),
         "missing_bytes": sum(plan.missing_bytes for plan in plans),
     }

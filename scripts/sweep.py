@@ -15,7 +15,7 @@ from actlas.pipeline.sweeps import expand
 from actlas.scripts.completion import complete_sentences, complete_site
 from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, extraction, plan_request
 from actlas.scripts.options import extraction_options, json_option
-from actlas.scripts.planned import missing_sites
+from actlas.scripts.planned import label_lines, label_record, missing_sites
 from actlas.scripts.proof import PERCENT, proof_record, proofs
 from actlas.scripts.terminal import counted, echo_json, size, table
 
@@ -68,10 +68,14 @@ def command(
     echo_skipped(planned.skipped)
     plans = variant_plans(planned.plan, edits)
     if dry_run:
-        echo_json(_cost_record(plans)) if as_json else click.echo(_cost_text(plans))
+        costs = {**_cost_record(plans), "labels": label_record(planned.plan)}
+        lines = [_cost_text(plans), *label_lines(planned.plan)]
+        echo_json(costs) if as_json else click.echo("\n".join(lines))
         return
+    labels, changed = label_lines(planned.plan, done=True), label_record(planned.plan)  # by what is stored now
     baseline, variants = carry_out_sweep(request, planned.plan, plans, quiet=quiet or as_json)
-    echo_json(_record(baseline, variants)) if as_json else click.echo(_text(baseline, variants))
+    record = {**_record(baseline, variants), "labels": changed}
+    echo_json(record) if as_json else click.echo("\n".join([_text(baseline, variants), *labels]))
 
 
 def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:

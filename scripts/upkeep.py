@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from actlas.scripts.extraction import Interrupted, extraction
+from actlas.scripts.planned import label_lines
 from actlas.scripts.stage import Subject, is_current
 from actlas.scripts.study_file import Analysis, Input, Study
 from actlas.scripts.study_plan import Planned, edits_text, plan_study
@@ -86,6 +87,8 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
     """Compute what is missing of a run and its variants, the model loaded once."""
     variants: dict[str, Run] = {}
     tallies = []
+    for line in label_lines(planned.plan, done=True):
+        say(name, line)
     with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
         run, tally = started.carry_out(planned.plan)
         say(name, f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([tally])}")
@@ -154,7 +157,8 @@ def states(study: Study, place: Place, planned: dict[str, Planned]) -> dict[str,
     record, found = read_record(place.record)["analyses"], {}
     for analysis in study.analyses:
         each, done = planned[analysis.run], record.get(analysis.name)
-        current = each.stored and done and _is_done(analysis, each.subject(), place, done)
+        stored = each.stored and not each.plan.label_change
+        current = stored and done and _is_done(analysis, each.subject(), place, done)
         found[analysis.name] = "up to date" if current else "to do" if each.stored else "to do after its run"
     return found
 

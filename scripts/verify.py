@@ -59,9 +59,10 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
 def _echo_verdicts(checked: dict[str, list[Checked]], lacking: dict[str, str], damaged: Iterable[str]) -> None:
     for name, items in checked.items():
         bad = sum(bool(item.problems) for item in items)
+        commits = sum(item.kind == "commit" for item in items)
         verdict = "ok" if not bad else f"{bad} DAMAGED"
         read = size(sum(item.nbytes for item in items))
-        click.echo(f"{name}: {counted(len(items), 'commit')}, {read}, {verdict}{lacking.get(name, '')}")
+        click.echo(f"{name}: {counted(commits, 'commit')}, {read}, {verdict}{lacking.get(name, '')}")
     for name in damaged:
         click.echo(f"{name}: DAMAGED")
 
@@ -87,7 +88,7 @@ def _lacking_units(run: Run) -> str:
 
 def _record(items: list[Checked]) -> dict[str, int]:
     return {
-        "commits": len(items),
+        "commits": sum(item.kind == "commit" for item in items),
         "bytes": sum(item.nbytes for item in items),
         "damaged": sum(bool(i.problems) for i in items),
     }
@@ -98,12 +99,13 @@ def _repairs(runs: list[Run], repaired: dict[str, Repair], store: Path) -> dict[
     return {
         run.name: {
             "dropped": [{"commit": item.commit, "unit": item.unit, "sites": item.sites} for item in done.dropped],
+            "mended": done.mended,
             "left": done.left,
             "restore": extract_command(run, _lacking(run, done), store) if done.dropped else None,
             "source": run.description["source"],
         }
         for run in runs
-        if (done := repaired.get(run.name)) and (done.dropped or done.left)
+        if (done := repaired.get(run.name)) and (done.dropped or done.left or done.mended)
     }
 
 
@@ -120,6 +122,8 @@ def _echo_repairs(repairs: dict[str, Any]) -> None:
         for item in done["dropped"]:
             sites = f" ({' '.join(item['sites'])})" if item["sites"] else ""
             click.echo(f"dropped unit {item['unit']}{sites} of {name}: {item['commit']}")
+        for what in done["mended"]:
+            click.echo(f"{name}: {what}")
         for reason in done["left"]:
             click.echo(f"  {reason}", err=True)
         if done["restore"]:

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from actlas.store.columns import Columns
 from actlas.store.commit import RUN_ID, SUFFIX
 from actlas.store.durable import make_folder, publish_bytes
 from actlas.store.errors import DamagedStore, UsageError, unknown
-from actlas.store.leftovers import workspace
+from actlas.store.leftovers import Workspace, workspace
 from actlas.store.opening import listed, read_record, uncollected
 from actlas.store.run import Run
 from actlas.store.run_record import FILE, RunRecord, run_record_bytes
-from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, seal, unseal
+from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{24,}")
@@ -119,8 +120,11 @@ class Store:
         return min(candidates, key=lambda candidate: len(candidate[1]), default=None)
 
     @uncollected()
-    def add(self, specification: Json, description: Json, units: Sequence[Unit]) -> Run:
-        """Return the run of ``specification``, made first where it is new; the units of an older one stay as they are."""
+    def add(self, specification: Json, description: Json, units: Sequence[Unit], columns: Columns | None = None) -> Run:
+        """Return the run of ``specification``, made first where it is new; the units of an older one stay as they are.
+
+        columns: version 1 of the labels of a new run, which a variant has from its baseline.
+        """
         record = RunRecord(specification, description, tuple(units))
         folder = self.path / "runs" / record.id
         if not (folder / FILE).exists():
@@ -128,10 +132,21 @@ class Store:
             with workspace(folder) as work:  # before all else: a folder without run.json and without an owner is swept
                 for part in PARTS:
                     make_folder(folder / part)
+                self._label(record, columns or {}, work)  # before run.json: no run is without
                 publish_bytes(content, folder / FILE, aside=work.folder)
         for part in PARTS:  # some copies leave empty folders out
             make_folder(folder / part)
         return self._open(record.id)
+
+    def _label(self, record: RunRecord, columns: Columns, work: Workspace) -> None:
+        """Store the first labels of a new run, unless it shares those of its baseline."""
+        from actlas.store.relabelling import publish_labels
+
+        edits = record.specification.get("edits")
+        if not edits or not self._holds(identity({**record.specification, "edits": []})):
+            sentences = sum(unit.sentences for unit in record.units)
+            source = str(record.description.get("source", ""))
+            publish_labels(self.path / "runs" / record.id, sentences, columns, source, work)
 
     @staticmethod
     def check_form(name: str) -> None:

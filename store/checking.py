@@ -5,34 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from actlas.store.commit import SUFFIX, read_commit, stem
 from actlas.store.digest import rest_checksum, span_checksum
 from actlas.store.errors import DamagedStore
 from actlas.store.holdings import joined_paths, read_joined
 from actlas.store.joined import Joined
+from actlas.store.label_checking import label_problems
 from actlas.store.opening import listed, opened
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, Commit, Unit
 from actlas.store.structure import structure_problems
 
-#: file and spans of its sites → the checksum of all else in it, as read
-Rests = dict[tuple[str, tuple[tuple[int, int], ...]], str]
+Kind = Literal["commit", "file", "labels"]
+
+#: files of which HDF5's own part was looked at
+Rests = dict[str, "Checked | None"]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One commit looked at: how many bytes were read, and what is wrong, if anything."""
+    """One thing looked at: how many bytes were read, and what is wrong, if anything.
+
+    kind: a commit, whose numbers or structural labels are meant; HDF5's own part of a file, which damages no unit's numbers;
+    or a version of the label columns.
+    """
 
     commit: str
     nbytes: int
     problems: tuple[str, ...]
+    kind: Kind = "commit"
 
 
 def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once.
 
-    Units of a joined file are told by the names that their commits would have.
+    Units of a joined file are told by the names that their commits would have. What follows is damaged: files whose HDF5
+    part is not as it was written, and versions of the label columns.
     """
     rests: Rests = {}
     planned = frozenset(run.units)
@@ -52,6 +62,8 @@ def verify(run: Run) -> Iterator[Checked]:
     for path in listed(run.folder / "commits", SUFFIX):
         if path.name not in done:
             yield check_path(run, path, rests, planned)
+    yield from (checked for checked in rests.values() if checked)
+    yield from check_label_records(run)
 
 
 def check_member(
@@ -82,12 +94,22 @@ def check_path(run: Run, path: Path, rests: Rests, planned: frozenset[Unit] | No
 def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tuple[int, list[str]]:
     """Read what ``commit`` speaks of in the file ``shard``; return its bytes, and what is not as it says, each with ``remedy``.
 
-    What lies outside the sites is read, and counted, once for all units of a file.
+    What lies outside sites and labels is read, and counted, once for all units of a file; ``rests`` gets
+    what is wrong there.
     """
     nbytes = sum(site.layout.nbytes for site in commit.sites.values())
-    if (commit.file, commit.spans) not in rests:
+    nbytes += sum(label.nbytes for label in commit.labels.values())
+    if commit.file not in rests:
         nbytes += commit.size - sum(end - start for start, end in commit.spans)
     return nbytes, list(_damages(commit, shard, remedy, rests))
+
+
+def check_label_records(run: Run) -> Iterator[Checked]:
+    """Yield the damaged versions of a run's label columns, where it keeps them itself; a variant's are its baseline's."""
+    if run.label_home == run.folder:
+        for name, problems in label_problems(run.folder, run.sentences):
+            if problems:
+                yield Checked(name, 0, problems, "labels")
 
 
 def _misplaced(run_id: str, planned: frozenset[Unit], path: Path, commit: Commit) -> Iterator[str]:
@@ -105,10 +127,10 @@ def _damages(commit: Commit, shard: Path, remedy: str, rests: Rests) -> Iterator
             if found.st_size != commit.size:
                 yield f"{shard} has {found.st_size} bytes, wanted {commit.size}: {remedy}"
                 return
-            altered = list(_altered(descriptor, commit, rests))
-        yield from (f"{shard}: {what} altered: {remedy}" for what in altered)
-        if not altered:
-            yield from (f"{shard}: to HDF5, {what}: {remedy}" for what in structure_problems(shard, commit))
+            yield from (f"{shard}: {what} altered: {remedy}" for what in _altered(descriptor, commit))
+            if commit.file not in rests:  # many units may lie in one file
+                problems = tuple(_hdf5_problems(descriptor, shard, commit))
+                rests[commit.file] = Checked(commit.file, 0, problems, "file") if problems else None
     except OSError as error:
         yield f"{shard} cannot be read ({error.strerror}): {remedy}"
     except DamagedStore as error:
@@ -128,7 +150,16 @@ def _missed(run: Run, commit: Commit) -> Iterator[str]:
             yield str(error)
 
 
-def _altered(descriptor: int, commit: Commit, rests: Rests) -> Iterator[str]:
+def _hdf5_problems(descriptor: int, shard: Path, commit: Commit) -> Iterator[str]:
+    """Say what is wrong with HDF5's own part of a file; the numbers are read without it."""
+    remedy = "`actlas verify --repair` writes the file anew from its numbers and labels"
+    if rest_checksum(descriptor, commit.size, commit.spans) != commit.rest:
+        yield f"{shard}: HDF5 records were altered: {remedy}"
+        return
+    yield from (f"{shard}: to HDF5, {what}: {remedy}" for what in structure_problems(shard, commit))
+
+
+def _altered(descriptor: int, commit: Commit) -> Iterator[str]:
     for site in commit.sites.values():
         layout = site.layout
         for block, wanted in enumerate(site.checksums):
@@ -136,8 +167,6 @@ def _altered(descriptor: int, commit: Commit, rests: Rests) -> Iterator[str]:
             if span_checksum(descriptor, (start, start + layout.block_bytes)) != wanted:
                 place = f"[{layout.dims[0]} {layout.first + block}]" if layout.dims[0] in BLOCK_DIMS else ""
                 yield f"{layout.site}{place} was"
-    key = (commit.file, commit.spans)
-    if key not in rests:  # many units may lie in one file
-        rests[key] = rest_checksum(descriptor, commit.size, commit.spans)
-    if rests[key] != commit.rest:
-        yield "labels or HDF5 records were"
+    for name, label in commit.labels.items():
+        if span_checksum(descriptor, (label.offset, label.offset + label.nbytes)) != label.checksum:
+            yield f"label {name} was"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import xxhash
 
 READ_BYTES = 1 << 22
@@ -23,8 +26,13 @@ def span_checksum(descriptor: int, *spans: tuple[int, int]) -> str:
     return str(digest.hexdigest())
 
 
+def rows_checksum(rows: npt.NDArray[Any]) -> str:
+    """Return the XXH3-64 in hex of rows of a label as they are stored."""
+    return str(xxhash.xxh3_64_hexdigest(np.ascontiguousarray(rows).view(np.uint8).data))
+
+
 def rest_checksum(descriptor: int, size: int, bulk: Iterable[tuple[int, int]]) -> str:
-    """Return the XXH3-64 of all bytes outside the spans ``bulk``: HDF5's records, labels, gaps."""
+    """Return the XXH3-64 of all bytes outside the spans ``bulk``: HDF5's records and gaps."""
     places = sorted(bulk)
     starts, ends = [0, *(end for _, end in places)], [*(start for start, _ in places), size]
     return span_checksum(descriptor, *zip(starts, ends, strict=True))

@@ -66,6 +66,8 @@ class ExportPlan:
             "device": ", ".join(sorted({str(commit.provenance.get("device", "?")) for commit in self.run.commits})),
             "excerpt": self.excerpt,
             "blocks": self.blocks,
+            "labels_version": self.run.labels_version,
+            "labels_digest": self.run.labels_digest,
             "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units],
         }
 

@@ -94,7 +94,7 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
         progress(rows.nbytes, total)
         return rows
 
-    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks)
+    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns)
     try:
         several = write_units(writer, plan.layouts, plan.units, read)
     except BaseException:
@@ -116,8 +116,13 @@ def _places(several: Several) -> Json:
         }
         for name, site in several.record.sites.items()
     }
-    labels = {name: asdict(label) for name, label in several.record.labels.items()}
-    return {"size": several.record.size, "sites": sites, "labels": labels, "rest": several.record.rest}
+    labels = {}
+    for name, label in several.record.labels.items():
+        labels[name] = {**asdict(label), "checksums": list(several.label_checksums[name])}
+        del labels[name]["checksum"]
+    columns = {name: asdict(column) for name, column in several.record.columns.items()}
+    places = {"size": several.record.size, "sites": sites, "labels": labels, "columns": columns}
+    return {**places, "rest": several.record.rest}
 
 
 def _publish(draft: Path, out: Path) -> bool:

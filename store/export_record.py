@@ -13,10 +13,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
+from actlas.store.columns import column_spans, stored_columns
 from actlas.store.errors import DamagedStore, UsageError
-from actlas.store.labels import TOKEN_LABELS
+from actlas.store.labels import TEXT_DIM, TOKEN_LABELS
 from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, Json, SiteLayout, StoredLabel, StoredSite, Unit, identity, unseal
 from actlas.store.several import Several
 from actlas.store.shard import ShardRecord
@@ -29,7 +28,6 @@ MOST_RECORD = 1 << 25  # bytes: some thousand units of many sites; a limit on wh
 MOST_VALUES = 1 << 60  # of one site: counts of bytes stay within 64 bits
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{16}")
-COLUMN_DTYPES = ("|S1", "<i8", "<f8", "|u1")
 
 
 def record_bytes(sealed: bytes) -> bytes:
@@ -77,24 +75,30 @@ def places(record: Json) -> tuple[tuple[Unit, ...], dict[str, list[int]], Severa
         _refuse("its units do not follow each other")
     tokens = sum(unit.tokens for unit in units)
     sites = {name: _site(name, site, tokens, record["blocks"], units) for name, site in record["sites"].items()}
-    labels = {name: _label(name, label, tokens, firsts[-1]) for name, label in record["labels"].items()}
+    found = {name: _label(name, label, units) for name, label in record["labels"].items()}
+    labels = {name: label for name, (label, _) in found.items()}
+    columns = stored_columns(record["columns"], firsts[-1], record["size"])
+    if type(record["labels_version"]) is not int or not DIGEST.fullmatch(record["labels_digest"]):
+        _refuse("its version of labels is none")
     sizes = [pair for site, _ in sites.values() for pair in zip(site.layout.dims, site.layout.shape, strict=True)]
     if not sites or len(set(sizes)) != len({dim for dim, _ in sizes}):
         _refuse("its sites differ in their dims")
-    if set(sites) & ({dim for dim, _ in sizes} | set(labels) | {"sentence"}):
+    if set(sites) & ({dim for dim, _ in sizes} | set(labels) | {"sentence"} | set(columns)):
         _refuse("a site has the name of something else")
-    if not {*TOKEN_LABELS, "row_size", "text"} <= set(labels):
-        _refuse("labels are missing")
+    if {*TOKEN_LABELS, "row_size", "text"} != set(labels):
+        _refuse("labels are missing or unknown")
     spans = [(site.offset, site.offset + site.layout.nbytes) for site, _ in sites.values()]
-    spans += [(label.offset, label.offset + _label_bytes(label)) for label in labels.values()]
+    spans += [(label.offset, label.offset + label.nbytes) for label in labels.values()]
+    spans += column_spans(columns, firsts[-1])
     edges = [edge for span in sorted(spans) for edge in span]
     if edges != sorted(edges) or edges[0] < len(HDF5) or edges[-1] > record["size"]:
         _refuse("its variables overlap or lie outside the file")
     if not DIGEST.fullmatch(record["rest"]):
         _refuse("a checksum is none")
-    whole = ShardRecord(record["size"], {name: site for name, (site, _) in sites.items()}, labels, record["rest"])
+    whole = ShardRecord(record["size"], {name: site for name, (site, _) in sites.items()}, labels, record["rest"], columns)
     checksums = tuple({name: per_unit[i] for name, (_, per_unit) in sites.items()} for i in range(len(units)))
-    return units, {dim: list(numbers) for dim, numbers in record["blocks"].items()}, Several(units, whole, checksums)
+    blocks = {dim: list(numbers) for dim, numbers in record["blocks"].items()}
+    return units, blocks, Several(units, whole, checksums, {name: each for name, (_, each) in found.items()})
 
 
 def _site(
@@ -121,23 +125,23 @@ def _site(
     return StoredSite(layout, _natural(record["offset"]), ()), checksums
 
 
-def _label(name: str, record: Json, tokens: int, sentences: int) -> StoredLabel:
+def _label(name: str, record: Json, units: tuple[Unit, ...]) -> tuple[StoredLabel, tuple[str, ...]]:
+    """Return a label over all units, and the checksum of each unit's rows."""
+    tokens, sentences = sum(unit.tokens for unit in units), sum(unit.sentences for unit in units)
     label = StoredLabel(tuple(record["dims"]), tuple(record["shape"]), record["dtype"], _natural(record["offset"]))
     if name in TOKEN_LABELS:
         wanted = label.dims == ("token",) and label.shape == (tokens,) and label.dtype == "<i4"
     elif name == "row_size":
         wanted = label.dims == ("sentence",) and label.shape == (sentences,) and label.dtype == "<i4"
     else:
-        text = label.dtype == "|S1"
-        wanted = label.dims[0] == "sentence" and len(label.dims) == len(label.shape) == 1 + text and label.shape[0] == sentences
-        wanted = wanted and label.dtype in COLUMN_DTYPES and (text or name != "text")
+        wanted = label.dims == ("sentence", TEXT_DIM) and len(label.shape) == 2 and label.shape[0] == sentences
+        wanted = wanted and label.dtype == "|S1"
     if not wanted or not all(_natural(part) for part in label.shape):
         _refuse(f"label {name[:99]!r} is laid out as none is")
-    return label
-
-
-def _label_bytes(label: StoredLabel) -> int:
-    return math.prod(label.shape) * np.dtype(label.dtype).itemsize
+    checksums = tuple(record["checksums"])
+    if len(checksums) != len(units) or not all(DIGEST.fullmatch(checksum) for checksum in checksums):
+        _refuse(f"label {name[:99]!r} lacks checksums")
+    return label, checksums
 
 
 def _natural(value: Any) -> int:

@@ -5,16 +5,20 @@ The file is read by its record alone, never through HDF5: links, external storag
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from actlas.store.checking import Checked, Rests, check_commit
+from actlas.store.columns import Columns, column_spans, places_of_columns, read_columns
+from actlas.store.digest import rest_checksum
 from actlas.store.errors import DamagedStore, UsageError, unknown
 from actlas.store.export_record import places, read_record
+from actlas.store.places import opened_shard
 from actlas.store.run import Run
 from actlas.store.schema import Commit, Json
 
@@ -38,12 +42,36 @@ class Exported(Run):
         self.specification = self.header["specification"]
         self.description = self.header["description"]
         self.excerpt: Json = self.header["excerpt"]
-        bulk = (*several.bulk, (several.record.size, size))  # the record has a checksum of its own
+        self._columns = several.record.columns
+        own = column_spans(self._columns, self.sentences)
+        bulk = tuple(sorted([*several.bulk, *own, (several.record.size, size)]))  # the record has a checksum of its own
         devices = {"device": str(self.header.get("device", "?"))}
         self.holdings = self.commits = tuple(
             Commit(self.id, unit, path.name, size, several.sites(i), several.labels(i), several.record.rest, devices, bulk=bulk)
             for i, unit in enumerate(self.units)
         )
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The label columns that it was exported with; raises DamagedStore."""
+        with opened_shard(self.file, self.holdings[0].size) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+            return read_columns(self.file, file, self._columns, self.sentences)
+
+    @property
+    def labels_version(self) -> int:
+        """Version of the run's label columns that it was exported with."""
+        return int(self.header["labels_version"])
+
+    @property
+    def labels_digest(self) -> str:
+        """Digest of the run's label columns that it was exported with."""
+        return str(self.header["labels_digest"])
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Variable → file offset, as HDF5 must have it."""
+        own = {name: site.offset for name, site in self.commits[0].sites.items()}
+        return own | places_of_columns(self._columns)
 
     @property
     def limits(self) -> Json:
@@ -70,38 +98,22 @@ class Exported(Run):
 
 def verify_export(exported: Exported) -> Iterator[Checked]:
     """Check every byte of an export against its checksums, and its HDF5 part for what would lead readers elsewhere."""
-    rests: Rests = {}
-    structure, told = list(_led_astray(exported)), set[str]()
+    from actlas.store.structure import plain_problems
+
+    rests: Rests = {exported.file.name: None}  # HDF5's own part is looked at below
+    problems = [
+        f"{exported.file}: {what}: {WARNING}" for what in plain_problems(exported.file, exported.places, MOST_VARIABLES)
+    ]
+    commit, nbytes = exported.commits[0], 0
+    try:
+        with opened_shard(exported.file, commit.size) as descriptor:
+            nbytes = commit.size - sum(end - start for start, end in commit.spans)
+            if rest_checksum(descriptor, commit.size, commit.spans) != commit.rest:
+                problems.append(f"{exported.file}: HDF5 records were altered: export it again")
+        _ = exported.columns
+    except DamagedStore as error:
+        problems.append(f"{error}: export it again")
+    yield Checked(exported.file.name, nbytes, tuple(problems), "file")
     for number, commit in enumerate(exported.commits):
         nbytes, damages = check_commit(commit, exported.file, "export it again", rests)
-        problems = tuple(problem for problem in (*structure, *damages) if problem not in told)  # units share their labels
-        told.update(problems)
-        yield Checked(f"{exported.file.name} unit {number}", nbytes, problems)
-
-
-def _led_astray(exported: Exported) -> Iterator[str]:
-    """Open the HDF5 part and yield what is no plain variable of this very file, or lies elsewhere than the record says."""
-    import h5py
-
-    places = {name: site.offset for name, site in exported.commits[0].sites.items()}
-    try:
-        with h5py.File(exported.file, "r") as file:
-            if len(file) > MOST_VARIABLES:
-                yield f"{exported.file} has {len(file)} variables, wanted {MOST_VARIABLES} at most: {WARNING}"
-                return
-            for name in file:
-                if not _plain(file, name, places.get(name)):
-                    yield f"{exported.file}: {name} is a link, or no variable of this file as its record tells of it: {WARNING}"
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        yield f"{exported.file}: its HDF5 part cannot be read ({error}): export it again"
-
-
-def _plain(file: Any, name: str, offset: int | None) -> bool:
-    """Whether ``name`` is a variable of the file itself, at ``offset`` where the record has one."""
-    import h5py
-
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        return False
-    variable = file[name]
-    own = isinstance(variable, h5py.Dataset) and not variable.is_virtual and not variable.external
-    return own and offset in (None, variable.id.get_offset())
+        yield Checked(f"{exported.file.name} unit {number}", nbytes, tuple(damages))

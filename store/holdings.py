@@ -137,7 +137,14 @@ def has_joined(run_folder: Path, unit: int, holds: frozenset[str]) -> bool:
 def packing_lock(run_folder: Path) -> Iterator[None]:
     """Wait for and hold the lock of those who replace records: packing, sweeping and repair take turns."""
     make_folder(run_folder / FOLDER)
-    descriptor = os.open(run_folder / FOLDER, os.O_RDONLY)
+    with folder_lock(run_folder / FOLDER):
+        yield
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Wait for and hold the lock of those who add to a folder one after the other."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

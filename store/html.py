@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+from actlas.store.errors import DamagedStore
 from actlas.store.schema import BLOCK_DIMS, Json
 
 if TYPE_CHECKING:
@@ -45,12 +46,21 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     size = ", ".join(f"{model[key]} {what}" for key, what in (("layer", "blocks"), ("head", "heads")) if key in model)
     yield "model", escape(f"{model.get('name', '?')}{': ' if size else ''}{size}")
     yield "sentences", f"{run.sentences:,}, {run.tokens:,} tokens"
+    yield "labels", escape(_labels(run))
     seed = f", dropout on, seed {numerics.get('seed')}" if numerics.get("mode") == "train" else ""
     yield "computed in", escape(f"{numerics.get('dtype', '?')}, {numerics.get('attention', '?')} attention{seed}")
     edits = run.specification.get("edits")
     if edits:
         yield "edits", "<br>".join(f"<code>{escape(str(edit))}</code>" for edit in edits)
         yield "baseline", f"<code>{escape(str(run.baseline_id))}</code>"
+
+
+def _labels(run: Run) -> str:
+    try:
+        names = " ".join(run.label_record.columns) or "no columns"
+        return f"version {run.labels_version}: {names}"
+    except DamagedStore as error:
+        return str(error)
 
 
 def _part(record: Json, key: str) -> Json:

@@ -7,7 +7,7 @@ Like a shard it never changes: who drops units from it publishes another, see ``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -23,6 +23,7 @@ from actlas.store.schema import (
     StoredSite,
     Unit,
     canonical,
+    data_spans,
 )
 from actlas.store.several import narrow_layout, rows_of
 from actlas.store.soundness import check_joined
@@ -45,14 +46,15 @@ class Joined:
     labels: dict[str, StoredLabel]  # over all units
     rest: str
     checksums: dict[str, str]  # site → those of all units' blocks, unit by unit, one behind the other
+    label_checksums: dict[str, str]  # label → one of each unit's rows
     pools: dict[str, list[Any]]  # POOLED → distinct values
     members: dict[str, list[int]]  # POOLED → for each unit which of these
     name: str = ""  # of the record
 
     @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
-        """The spans that hold the sites of all units."""
-        return tuple(sorted((site.offset, site.offset + site.layout.nbytes) for site in self.sites.values()))
+        """The spans that hold the sites and labels of all units."""
+        return data_spans(self.sites, self.labels)
 
     @cached_property
     def first_tokens(self) -> list[int]:
@@ -117,11 +119,19 @@ class Joined:
             for name, label in self.labels.items()
         }
 
+    def label_checksum(self, name: str, index: int) -> str:
+        """Return the checksum of a unit's rows of a label."""
+        return self.label_checksums[name][DIGITS * index : DIGITS * (index + 1)]
+
     def commit(self, index: int) -> Commit:
         """Return the commit that a unit would have of its own."""
         provenance, edits, upstream, shared = (self.pools[name][self.members[name][index]] for name in POOLED)
         sites = {name: self.site(index, name) for name in self.sites}
-        labels, unit = self.labels_of(index, index), self.units[index]
+        labels = {
+            name: replace(label, checksum=self.label_checksum(name, index))
+            for name, label in self.labels_of(index, index).items()
+        }
+        unit = self.units[index]
         return Commit(
             self.run, unit, self.file, self.size, sites, labels, self.rest, provenance, edits, upstream, shared, self.spans
         )
@@ -141,9 +151,10 @@ class Joined:
             "file": self.file,
             "size": self.size,
             "sites": {name: {"layout": asdict(site.layout), "offset": site.offset} for name, site in self.sites.items()},
-            "labels": {name: asdict(label) for name, label in self.labels.items()},
+            "labels": {name: _bare(label) for name, label in self.labels.items()},
             "rest": self.rest,
             "checksums": self.checksums,
+            "label_checksums": self.label_checksums,
             "pools": {name: self.pools[name] for name in POOLED if name != "shared"}
             | {"shared": [{site: asdict(each) for site, each in shared.items()} for shared in self.pools["shared"]]},
             "members": self.members,
@@ -195,9 +206,19 @@ def join_commits(commits: Sequence[Commit], sites: dict[str, StoredSite], labels
                 pools[name].append(value)
             members[name].append(known[key])
     first = commits[0]
+    labels_of = {name: "".join(commit.labels[name].checksum for commit in commits) for name in labels}
+    labels = {name: replace(label, checksum="") for name, label in labels.items()}
     bare = {name: StoredSite(site.layout, site.offset, ()) for name, site in sites.items()}
     units = tuple(commit.unit for commit in commits)
-    return Joined(first.run, units, frozenset(), first.file, first.size, bare, labels, first.rest, checksums, pools, members)
+    return Joined(
+        first.run, units, frozenset(), first.file, first.size, bare, labels, first.rest, checksums, labels_of, pools, members
+    )
+
+
+def _bare(label: StoredLabel) -> Json:
+    record = asdict(label)
+    del record["checksum"]
+    return record
 
 
 def _layout(record: Json) -> SiteLayout:

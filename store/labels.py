@@ -1,11 +1,13 @@
-"""The labels of tokens and sentences: what every shard carries so that words are found offline.
+"""The labels of tokens and sentences: what is known of them beside their activations.
 
-On ``token``: sentence, position, token_id, char_start, char_end. On ``sentence``: row_size, text, the input's columns.
+On ``token``: sentence, position, token_id, char_start, char_end. On ``sentence``: row_size, text. These are structural: they
+follow from texts and tokenizer, and lie in the shards. The input's own columns may change, and have records of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,6 +81,14 @@ def join_labels(parts: Sequence[Labels], text: Sequence[str] | None = None) -> L
         text=tuple(each for part in parts for each in part.text) if text is None else text,
         columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
     )
+
+
+def text_digest(texts: Iterable[str]) -> str:
+    """Return the SHA-256 in hex of texts in their order."""
+    digest = hashlib.sha256()
+    for number, text in enumerate(texts):
+        digest.update(f"\0{text}".encode() if number else text.encode())
+    return digest.hexdigest()
 
 
 def text_to_bytes(texts: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:

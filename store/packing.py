@@ -66,6 +66,25 @@ def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], 
     return Packed(len(before), len({commit.file for commit in run.commits}), sum(map(len, groups)))
 
 
+def rewrite(run: Run, file: str) -> bool:
+    """Write a file of ``run`` anew from the blocks and labels of its units; return whether it has any.
+
+    For a file whose HDF5 part is damaged. Raises DamagedStore where a block or label is altered too.
+    """
+    with workspace(run.folder) as work, packing_lock(run.folder):
+        run.refresh()
+        group = [commit for commit in run.commits if commit.file == file]
+        if group:
+            several, shard = _join(run, group, work, 0, lambda _: None)
+            if not publish_file(shard, run.folder / "shards" / shard.name):
+                raise DamagedStore(f"{shard.name} exists although its name is new: the store was written by something else")
+            _record(run, group, several, shard.name, work)
+        settle(run.folder, work.folder)
+        sweep(run.folder)
+    run.refresh()
+    return bool(group)
+
+
 def _groups(commits: tuple[Commit, ...], most_bytes: int) -> Iterator[list[Commit]]:
     """Yield the commits that go into one file each; those that lie so already are left out."""
     kinds: dict[frozenset[SiteLayout], list[Commit]] = {}
@@ -129,5 +148,6 @@ def _record(run: Run, group: list[Commit], several: Several, file: str, work: Wo
         sites = several.sites(index)
         if any(sites[site].checksums != old.checksums for site, old in commit.sites.items()):
             raise StoreError(f"{file}: blocks of unit {commit.unit.number} changed while they were joined: see `actlas verify`")
-        moved.append(replace(commit, file=file, size=several.record.size, sites=sites, rest=several.record.rest))
+        whole = several.record
+        moved.append(replace(commit, file=file, size=whole.size, sites=sites, labels=several.labels(index), rest=whole.rest))
     publish_joined(run.folder, join_commits(moved, several.record.sites, several.record.labels), work.folder)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from actlas.store.digest import rest_checksum
+from actlas.store.digest import rows_checksum
 from actlas.store.errors import DamagedStore, missing
 from actlas.store.joined import Holding, Joined
 from actlas.store.labels import TOKEN_LABELS, Labels, bytes_to_text
 from actlas.store.opening import opened
-from actlas.store.schema import Commit, SharedSite, StoredLabel, StoredSite
+from actlas.store.schema import Commit, SharedSite, StoredLabel, StoredSite, Unit
 
 
 class Place(NamedTuple):
@@ -63,7 +63,7 @@ def label_places(places: Sequence[Place]) -> Iterator[tuple[Holding, Mapping[str
 
 
 def read_labels(path: Path, size: int, places: Mapping[str, StoredLabel], text: Sequence[str] | None = None) -> Labels:
-    """Read labels from a shard of ``size`` bytes, its texts too unless they are given; raises DamagedStore."""
+    """Read structural labels from a shard of ``size`` bytes, its texts too unless they are given; raises DamagedStore."""
     with opened_shard(path, size) as descriptor:
         wanted = {name: label for name, label in places.items() if name != "text" or text is None}
         arrays = {name: read_label(descriptor, label) for name, label in wanted.items()}
@@ -71,17 +71,39 @@ def read_labels(path: Path, size: int, places: Mapping[str, StoredLabel], text: 
         text = bytes_to_text(arrays.pop("text")) if text is None else text
         row_size = arrays.pop("row_size")
         token = {name: arrays.pop(name) for name in TOKEN_LABELS}
-        columns = {name: _column(array) for name, array in arrays.items()}
-        return Labels(token, row_size, text, columns)
+        return Labels(token, row_size, text, {})
     except ValueError as error:  # no UTF-8 any more, or rows that do not add up
         raise DamagedStore(f"{path}: labels were altered ({error}): see `actlas verify`") from error
 
 
-def check_rest(path: Path, holding: Holding) -> None:
-    """Raise DamagedStore where labels or HDF5's records in the shard of ``holding`` were altered."""
-    with opened_shard(path, holding.size) as descriptor:
-        if rest_checksum(descriptor, holding.size, holding.spans) != holding.rest:
-            raise DamagedStore(f"{path}: labels were altered (checksum differs): see `actlas verify`")
+def check_labels(holdings: Iterable[tuple[Path, Holding]]) -> None:
+    """Raise DamagedStore, naming label and unit, where labels of the units of ``holdings`` were altered; each with its file."""
+    files: dict[Path, dict[int, Holding]] = {}  # many units may lie in one file, or in one holding
+    for path, holding in holdings:
+        files.setdefault(path, {})[id(holding)] = holding
+    for path, found in files.items():
+        with opened_shard(path, next(iter(found.values())).size) as descriptor:
+            for holding in found.values():
+                _check_labels_of(descriptor, path, holding)
+
+
+def _check_labels_of(descriptor: int, path: Path, holding: Holding) -> None:
+    for name, label in holding.labels.items():
+        unit = altered_rows(holding, name, read_label(descriptor, label))
+        if unit is not None:
+            what = f"{name} of unit {unit.number}, checksum differs"
+            raise DamagedStore(f"{path}: labels were altered ({what}): see `actlas verify`")
+
+
+def altered_rows(holding: Holding, name: str, rows: npt.NDArray[Any]) -> Unit | None:
+    """Return the first unit whose part of a label's ``rows`` is not as it was stored."""
+    if isinstance(holding, Commit):
+        return None if rows_checksum(rows) == holding.labels[name].checksum else holding.unit
+    ends = holding.first_tokens if holding.labels[name].dims[0] == "token" else holding.first_sentences
+    for index in holding.present:
+        if rows_checksum(rows[ends[index] : ends[index + 1]]) != holding.label_checksum(name, index):
+            return holding.units[index]
+    return None
 
 
 @contextmanager
@@ -102,7 +124,3 @@ def read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
     count = int(np.prod(label.shape, dtype=np.int64))
     content = os.pread(descriptor, count * dtype.itemsize, label.offset)
     return np.frombuffer(content, dtype, count).reshape(label.shape)
-
-
-def _column(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.array(bytes_to_text(array), dtype=np.str_) if array.dtype.kind == "S" else array

@@ -16,9 +16,10 @@ from actlas.store.checking import Checked, Rests, check_member, check_path
 from actlas.store.commit import read_commit
 from actlas.store.digest import READ_BYTES
 from actlas.store.durable import sync_folder
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.holdings import joined_paths, packing_lock, read_joined, read_records, replace_joined
 from actlas.store.joined import Holding
+from actlas.store.label_checking import repair_labels
 from actlas.store.leftovers import check_own, sweep, workspace
 from actlas.store.run import Run
 from actlas.store.schema import canonical, checksum
@@ -42,17 +43,21 @@ class Repair:
 
     dropped: tuple[Dropped, ...]
     left: tuple[str, ...]
+    mended: tuple[str, ...] = ()  # what was written anew from what is whole
 
 
 def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     """Drop the commits among ``checked`` that have problems, and then the shards that no commit speaks of any more.
+
+    Files of which HDF5's own part is damaged are written anew, and so are labels that can be read.
 
     Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound commits that
     this actlas does not understand.
     """
     dropped: list[Dropped] = []
     left: list[str] = []
-    bad = {item.commit for item in checked if item.problems}
+    checked = list(checked)
+    bad = {item.commit for item in checked if item.problems and item.kind == "commit"}
     check_own(*(run.folder / part for part in ("commits", "joined", "shards")))
     for path in (run.folder / "commits" / name for name in sorted(bad)):
         _drop_commit(run, path, dropped, left)
@@ -70,7 +75,26 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
         except (DamagedStore, PermissionError) as error:
             left.append(f"shards of what was dropped stay until `actlas gc` can remove them: {error}")
     run.refresh()
-    return Repair(tuple(dropped), tuple(left))
+    mended = _rewrite(run, {item.commit for item in checked if item.problems and item.kind == "file"}, left)
+    if any(item.problems and item.kind == "labels" for item in checked):
+        written, lost = repair_labels(run)
+        mended += written
+        left += lost
+    return Repair(tuple(dropped), tuple(left), tuple(mended))
+
+
+def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
+    """Write files anew whose HDF5 part is damaged, from the units in them, which are whole; return what was done."""
+    from actlas.store.packing import rewrite
+
+    mended = []
+    for file in sorted(files):
+        try:
+            if rewrite(run, file):
+                mended.append(f"wrote {file} anew from its numbers and labels")
+        except (StoreError, OSError) as error:
+            left.append(f"{run.folder / 'shards' / file} was left alone: {error}")
+    return mended
 
 
 def _drop_commit(run: Run, path: Path, dropped: list[Dropped], left: list[str]) -> None:

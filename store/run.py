@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from actlas.store.columns import Columns
 from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.holdings import expand, read_holdings
 from actlas.store.joined import Holding, Joined
+from actlas.store.label_record import REMEDY, LabelRecord, newest_record, read_values, versions
 from actlas.store.labels import Labels, join_labels
 from actlas.store.opening import refuse_links, uncollected
-from actlas.store.places import Place, check_rest, label_places, places_of, read_labels
+from actlas.store.places import Place, check_labels, label_places, places_of, read_labels
 from actlas.store.run_record import FILE, read_run_record
 from actlas.store.schema import (
     BLOCK_DIMS,
@@ -52,7 +54,7 @@ class Run:
     def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:
         self.folder = folder
         self.names = tuple(sorted(names))
-        refuse_links(folder.parent, folder, folder / "commits", folder / "joined", folder / "shards")
+        refuse_links(folder.parent, folder, folder / "commits", folder / "joined", folder / "labels", folder / "shards")
         record = read_run_record(folder)
         self.id = folder.name
         self.specification, self.description, self.units = record.specification, record.description, record.units
@@ -106,7 +108,7 @@ class Run:
 
     def refresh(self) -> None:
         """Forget the commits, to see those made since."""
-        for cached in ("holdings", "commits", "labels", "baseline", "_places", "digest"):
+        for cached in ("holdings", "commits", "labels", "label_record", "columns", "baseline", "_places", "digest"):
             self.__dict__.pop(cached, None)
 
     @property
@@ -139,15 +141,50 @@ class Run:
     @cached_property
     @uncollected()
     def labels(self) -> Labels:
-        """Labels of all tokens and sentences, read from the shards; raises IncompleteRun if a unit has none yet.
+        """Labels of all tokens and sentences: structural ones from the shards, columns as they were last given.
+
+        Raises IncompleteRun if a unit has none yet, DamagedStore where they cannot be read.
 
         Texts of more than 65 536 sentences stay where they are and are read when they are asked for.
         """
         places = label_places([self._any_place(unit) for unit in self.units])
-        return labels_at([(self.path(holding), holding.size, labels) for holding, labels in places], self.sentences)
+        structural = labels_at([(self.path(holding), holding.size, labels) for holding, labels in places], self.sentences)
+        return replace(structural, columns=self.columns)
+
+    @property
+    def label_home(self) -> Path:
+        """The run's folder that has the label columns: of a variant its baseline's, so that both always agree."""
+        folder = self.folder.parent / (self.baseline_id or self.id)
+        return folder if (folder / FILE).is_file() else self.folder
+
+    @cached_property
+    def label_record(self) -> LabelRecord:
+        """The newest version of the label columns when it was first asked for; raises DamagedStore where that is lost."""
+        home = self.label_home
+        refuse_links(home)
+        if self.baseline_id and home == self.folder and not versions(home):
+            has = f"the labels of run {self.name} are those of its baseline {self.baseline_id}"
+            raise DamagedStore(f"{has}, which is not there: {REMEDY}")
+        return newest_record(home, self.sentences)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The input's own columns on ``sentence``: int64, float64, uint8 for booleans, str objects; raises DamagedStore."""
+        sites = {site for holding in self.holdings for site in (*holding.sites, *holding.sharing)}
+        return read_values(self.label_home, self.label_record, sites)
+
+    @property
+    def labels_version(self) -> int:
+        """Number of the version of its label columns, from 1 on; ``actlas relabel`` makes the next."""
+        return self.label_record.number
+
+    @property
+    def labels_digest(self) -> str:
+        """Digest of the label columns, 16 hex digits: equal names, dtypes and values, equal digest."""
+        return self.label_record.digest
 
     def labels_of(self, commits: Iterable[Commit]) -> Labels:
-        """Return the labels of the tokens and sentences of ``commits``, one after the other."""
+        """Return the structural labels of ``commits``, one after the other."""
         return join_labels([read_labels(self.path(commit), commit.size, commit.labels) for commit in commits])
 
     @uncollected()
@@ -256,9 +293,8 @@ class Run:
         return np.arange(blocks)
 
     def check_labels(self, holdings: Iterable[Holding]) -> None:
-        """Raise DamagedStore where labels or HDF5's records in the files of ``holdings`` were altered."""
-        for holding in {holding.file: holding for holding in holdings}.values():  # many units may lie in one file
-            check_rest(self.path(holding), holding)
+        """Raise DamagedStore where structural labels of ``holdings`` were altered."""
+        check_labels((self.path(holding), holding) for holding in holdings)
 
 
 def _shown(holding: Holding) -> object:

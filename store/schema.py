@@ -103,12 +103,18 @@ class SharedSite:
 
 @dataclass(frozen=True)
 class StoredLabel:
-    """A small variable (token id, text, a column) in a committed shard."""
+    """A structural label (token id, text, …) in a committed shard."""
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: str  # NumPy's little-endian name
     offset: int
+    checksum: str = ""  # XXH3-64 of the unit's rows; over several units they stand apart
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its rows, in Python's integers, which do not overflow."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -131,12 +137,12 @@ class Commit:
     size: int
     sites: Mapping[str, StoredSite]
     labels: Mapping[str, StoredLabel]
-    rest: str  # XXH3-64 of all bytes of the file outside the sites
+    rest: str  # XXH3-64 of all bytes of the file outside sites and labels: HDF5's records
     provenance: Json
     edits: list[Json] = field(default_factory=list)  # the proof of each edit
     upstream: Json = field(default_factory=dict)  # how what comes before the first edit was compared with the baseline
     shared: Mapping[str, SharedSite] = field(default_factory=dict)
-    bulk: tuple[tuple[int, int], ...] = ()  # in a file of several units, the spans that ``rest`` leaves out; else the sites
+    bulk: tuple[tuple[int, int], ...] = ()  # in a file of several units, the spans that ``rest`` leaves out
 
     @property
     def holds(self) -> frozenset[str]:
@@ -159,9 +165,8 @@ class Commit:
 
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of what holds the sites of all units of the file, in order."""
-        own = [(site.offset, site.offset + site.layout.nbytes) for site in self.sites.values()]
-        return tuple(sorted(self.bulk or own))
+        """Start and end of what holds the sites and labels of all units of the file, in order: all that is not HDF5's own."""
+        return self.bulk or data_spans(self.sites, self.labels)
 
     @classmethod
     def from_json(cls, record: Json) -> Commit:
@@ -171,13 +176,21 @@ class Commit:
             name: StoredSite(_layout(site["layout"]), int(site["offset"]), tuple(site["checksums"]), int(site.get("stride", 0)))
             for name, site in fields.pop("sites").items()
         }
-        labels = {
-            name: StoredLabel(tuple(label["dims"]), tuple(label["shape"]), label["dtype"], int(label["offset"]))
-            for name, label in fields.pop("labels").items()
-        }
+        labels = {name: _label(label) for name, label in fields.pop("labels").items()}
         shared = {name: SharedSite(site["run"], tuple(site["checksums"])) for name, site in fields.pop("shared", {}).items()}
         bulk = tuple((int(start), int(end)) for start, end in fields.pop("bulk", ()))
         return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, shared=shared, bulk=bulk, **fields)
+
+
+def data_spans(sites: Mapping[str, StoredSite], labels: Mapping[str, StoredLabel]) -> tuple[tuple[int, int], ...]:
+    """Return start and end of the sites and labels of a file, in order; those of whole files, not of units in them."""
+    spans = [(site.offset, site.offset + site.layout.nbytes) for site in sites.values()]
+    return tuple(sorted([*spans, *((label.offset, label.offset + label.nbytes) for label in labels.values())]))
+
+
+def _label(record: Json) -> StoredLabel:
+    fields = {"dims": tuple(record["dims"]), "shape": tuple(record["shape"]), "offset": int(record["offset"])}
+    return StoredLabel(**{**record, **fields})
 
 
 def _drop_empty(record: Json, *names: str) -> None:

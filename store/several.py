@@ -5,7 +5,7 @@ What packing and exporting share. A unit's record points to its rows with the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredLabel, StoredSite, Unit
+from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredLabel, StoredSite, Unit, data_spans
 from actlas.store.shard import ShardRecord, ShardWriter
 
 #: (index of the unit, site, block) → its rows as they are to be stored
@@ -29,6 +29,7 @@ class Several:
     units: tuple[Unit, ...]
     record: ShardRecord
     checksums: tuple[dict[str, tuple[str, ...]], ...]
+    label_checksums: Mapping[str, tuple[str, ...]]  # label → of each unit
 
     def sites(self, index: int) -> dict[str, StoredSite]:
         """Return where the sites of one unit lie."""
@@ -45,10 +46,11 @@ class Several:
         """Return where the labels of one unit lie."""
         unit = self.units[index]
         sizes = {"token": unit.tokens, "sentence": unit.sentences}
-        return {
-            name: rows_of(label, self._starts[label.dims[0]][index], sizes[label.dims[0]])
-            for name, label in self.record.labels.items()
-        }
+        labels = {}
+        for name, label in self.record.labels.items():
+            rows = rows_of(label, self._starts[label.dims[0]][index], sizes[label.dims[0]])
+            labels[name] = replace(rows, checksum=self.label_checksums[name][index])
+        return labels
 
     @cached_property
     def _starts(self) -> dict[str, list[int]]:
@@ -60,8 +62,8 @@ class Several:
 
     @property
     def bulk(self) -> tuple[tuple[int, int], ...]:
-        """The spans that hold the sites of all units."""
-        return tuple(sorted((site.offset, site.offset + site.layout.nbytes) for site in self.record.sites.values()))
+        """The spans that hold the sites and labels of all units."""
+        return data_spans(self.record.sites, self.record.labels)
 
 
 def write_units(writer: ShardWriter, layouts: Sequence[SiteLayout], units: Sequence[Unit], read: Read) -> Several:
@@ -77,7 +79,7 @@ def write_units(writer: ShardWriter, layouts: Sequence[SiteLayout], units: Seque
                 checksums[index][layout.site].append(xxhash.xxh3_64_hexdigest(rows.data))
                 writer.write(layout.site, layout.first + block, unit.tokens, [rows])
     of_units = ({site: tuple(digests) for site, digests in each.items()} for each in checksums)
-    return Several(tuple(units), writer.finish(), tuple(of_units))
+    return Several(tuple(units), writer.finish(), tuple(of_units), writer.label_checksums(units))
 
 
 def narrow_layout(layout: SiteLayout, tokens: int) -> SiteLayout:
@@ -89,4 +91,4 @@ def narrow_layout(layout: SiteLayout, tokens: int) -> SiteLayout:
 def rows_of(label: StoredLabel, start: int, count: int) -> StoredLabel:
     """Return a label of ``count`` tokens or sentences from the ``start``-th on."""
     row_bytes = int(np.prod(label.shape[1:], dtype=np.int64)) * np.dtype(label.dtype).itemsize
-    return replace(label, shape=(count, *label.shape[1:]), offset=label.offset + start * row_bytes)
+    return replace(label, shape=(count, *label.shape[1:]), offset=label.offset + start * row_bytes, checksum="")

@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 import xxhash
 
+from actlas.store.columns import Columns, StoredColumn, column_spans
 from actlas.store.digest import rest_checksum
 from actlas.store.durable import reserve
 from actlas.store.errors import StoreError
 from actlas.store.labels import Labels
-from actlas.store.schema import SiteLayout, StoredLabel, StoredSite
-from actlas.store.skeleton import Image, label_records, offsets, write_skeleton
+from actlas.store.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans
+from actlas.store.skeleton import (
+    Image,
+    column_records,
+    label_records,
+    offsets,
+    unit_label_checksums,
+    write_skeleton,
+)
 
 IOV_MAX = 1024  # buffers one pwritev takes, on every system we know
 
@@ -41,6 +49,7 @@ class ShardRecord:
     sites: dict[str, StoredSite]
     labels: dict[str, StoredLabel]
     rest: str
+    columns: dict[str, StoredColumn] = field(default_factory=dict)  # of an export
 
 
 class ShardWriter:
@@ -56,14 +65,17 @@ class ShardWriter:
         labels: Labels,
         attributes: dict[str, str],
         blocks: Mapping[str, Sequence[int]] | None = None,  # numbers of layers, depths; from 0 on where not given
+        columns: Columns | None = None,  # the user's labels, which an export carries and a shard does not
     ) -> None:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
         image = Image()
-        write_skeleton(image, layouts, labels, attributes, blocks)
+        write_skeleton(image, layouts, labels, attributes, blocks, columns)
         self.size = image.size
         self._offsets = offsets(image, list(self._layouts))
+        self._given = labels
         self._labels = label_records(image, labels)
+        self._columns = column_records(image, layouts, labels, columns or {})
         self._descriptor = -1
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
@@ -74,6 +86,10 @@ class ShardWriter:
             self.drop()
             raise _no_room(path.parent, self.size, error) from error
         self.restart()
+
+    def label_checksums(self, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
+        """Return label → the checksum of the rows of each of ``units``, which the file holds one after the other."""
+        return unit_label_checksums(self._given, units)
 
     def restart(self) -> None:
         """Forget all rows, to write the shard again from the first one."""
@@ -112,11 +128,11 @@ class ShardWriter:
             for site, layout in self._layouts.items()
         }
         os.fsync(self._descriptor)
-        bulk = [(site.offset, site.offset + site.layout.nbytes) for site in sites.values()]
-        rest = rest_checksum(self._descriptor, self.size, bulk)
+        spans = [*data_spans(sites, self._labels), *column_spans(self._columns, len(self._given.text))]
+        rest = rest_checksum(self._descriptor, self.size, spans)
         os.close(self._descriptor)
         self._descriptor = -1
-        return ShardRecord(self.size, sites, self._labels, rest)
+        return ShardRecord(self.size, sites, self._labels, rest, self._columns)
 
     def _digests(self, layout: SiteLayout) -> Iterable[str]:
         return (self._blocks[layout.site, layout.first + block].hash.hexdigest() for block in range(layout.blocks))

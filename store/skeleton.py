@@ -7,15 +7,29 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
+from actlas.store.columns import (
+    SENTENCE,
+    Columns,
+    Encoded,
+    StoredColumn,
+    all_variables,
+    column_sizes,
+    encode,
+    located,
+    variable_names,
+    write_columns,
+)
+from actlas.store.digest import rows_checksum
 from actlas.store.labels import TEXT_DIM, TOKEN_LABELS, Labels, text_to_bytes
 from actlas.store.netcdf import PREFIX, Netcdf
-from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredDtype, StoredLabel
+from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredDtype, StoredLabel, Unit
 
 LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
 ALIGNMENT = 4096  # a page, so that a memory map of a site begins on one
@@ -85,12 +99,17 @@ def write_skeleton(
     labels: Labels,
     attributes: dict[str, str],
     blocks: Mapping[str, Sequence[int]] | None = None,
+    columns: Columns | None = None,
 ) -> None:
-    """Write all dimensions, labels and attributes, and leave room for every site.
+    """Write all dimensions, structural labels and attributes, and leave room for every site.
 
-    blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
+    blocks: the numbers of layers and depths that the file holds, from 0 on where it has none. columns: those of an export; in a
+    shard the user's columns have no place.
     """
     sizes = _dimensions(layouts, labels)
+    encoded = encode(columns or {})
+    names = variable_names(encoded, _taken(layouts, labels))
+    sizes.update(column_sizes(encoded, names))
     firsts = {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}
     with h5py.File(
         image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT, track_order=False
@@ -102,11 +121,36 @@ def write_skeleton(
             netcdf.dimension(name, None if numbers is None else np.array(numbers, dtype=np.int32))
         for name, (dims, array) in _label_arrays(labels).items():
             netcdf.variable(name, dims, array.dtype, _label_attributes(name, array), array)
+        write_columns(netcdf, encoded, names)
         for layout in layouts:
             coordinates = (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
             named = " ".join(label for label in coordinates if label not in layout.dims)
             described = {"long_name": layout.description, "coordinates": named}
             netcdf.variable(layout.site, layout.dims, hdf5_type(layout.dtype), described)
+
+
+def columns_image(
+    encoded: Mapping[str, Encoded], names: Mapping[str, str], sentences: int, attributes: Mapping[str, str]
+) -> Image:
+    """Return a netCDF-4 file of columns alone."""
+    image, sizes = Image(), {SENTENCE: sentences, **column_sizes(encoded, names)}
+    with h5py.File(image, "w", libver=LIBVER, track_order=False) as file:
+        netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
+        for name in sizes:
+            netcdf.dimension(name)
+        write_columns(netcdf, encoded, names)
+    return image
+
+
+def column_records(image: Image, layouts: Sequence[SiteLayout], labels: Labels, columns: Columns) -> dict[str, StoredColumn]:
+    """Return where the columns lie in a skeleton that was written with them."""
+    encoded = encode(columns)
+    names = variable_names(encoded, _taken(layouts, labels))
+    return located(encoded, names, offsets(image, all_variables(encoded, names)))
+
+
+def _taken(layouts: Sequence[SiteLayout], labels: Labels) -> frozenset[str]:
+    return frozenset(_dimensions(layouts, labels)).union(layout.site for layout in layouts)
 
 
 def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
@@ -116,13 +160,23 @@ def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
 
 
 def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
-    """Return where each label of the skeleton lies, for the commit."""
-    arrays = {name: array for name, (_, array) in _label_arrays(labels).items()}
+    """Return where each structural label of the skeleton lies and the checksum of all its rows, for the commit."""
+    arrays = _label_arrays(labels)
     places = offsets(image, list(arrays))
     return {
-        name: StoredLabel(dims, array.shape, array.dtype.str, places[name])
-        for name, (dims, array) in _label_arrays(labels).items()
+        name: StoredLabel(dims, array.shape, array.dtype.str, places[name], rows_checksum(array))
+        for name, (dims, array) in arrays.items()
     }
+
+
+def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
+    """Return label → the checksum of the rows of each of ``units``, which follow one another in ``labels``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, (dims, array) in _label_arrays(labels).items():
+        counts = [unit.tokens if dims[0] == "token" else unit.sentences for unit in units]
+        ends = list(accumulate(counts, initial=0))
+        found[name] = tuple(rows_checksum(array[start:end]) for start, end in pairwise(ends))
+    return found
 
 
 def _hdf5_variable(file: h5py.File, name: str) -> h5py.Dataset:
@@ -140,17 +194,12 @@ def _dimensions(layouts: Sequence[SiteLayout], labels: Labels) -> dict[str, int]
 
 
 def _label_arrays(labels: Labels) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]]:
-    """Return name → (dims, array) of every label, texts as bytes."""
+    """Return name → (dims, array) of every structural label, texts as bytes."""
     arrays: dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]] = {
         name: (("token",), array) for name, array in labels.token.items()
     }
     arrays["row_size"] = (("sentence",), labels.row_size)
     arrays["text"] = (("sentence", TEXT_DIM), text_to_bytes(labels.text))
-    for name, column in labels.columns.items():
-        if column.dtype.kind == "U":
-            arrays[name] = (("sentence", f"{name}_bytes"), text_to_bytes(column))
-        else:
-            arrays[name] = (("sentence",), column)
     return arrays
 
 

@@ -38,8 +38,8 @@ def check_commit(commit: Commit) -> None:
     _want(isinstance(commit.provenance, dict) and isinstance(commit.edits, list), "provenance or edits")
     _want(bool(DIGEST.fullmatch(str(commit.run)) and DIGEST.fullmatch(str(commit.rest))), "run or rest")
     _check_shared(commit)
-    lacking = {*TOKEN_LABELS, "row_size", "text"} - commit.labels.keys()
-    _want(not lacking, f"labels without {', '.join(sorted(lacking))}")
+    lacking = {*TOKEN_LABELS, "row_size", "text"} ^ commit.labels.keys()
+    _want(not lacking, f"labels with or without {', '.join(sorted(map(repr, lacking)))}"[:100])
     places = sorted([*_site_places(commit), *_label_places(commit)])
     _want(
         all(0 <= start <= end <= commit.size for start, end in places), f"a place outside the {commit.size} bytes of its file"
@@ -69,9 +69,15 @@ def check_joined(joined: Joined) -> None:
         text = joined.checksums[name]
         _want(bool(DIGESTS.fullmatch(text)) and len(text) == 16 * site.layout.blocks * count, f"checksums of {name}"[:100])
         sites[name] = StoredSite(site.layout, site.offset, tuple(text[16 * i : 16 * i + 16] for i in range(site.layout.blocks)))
+    labels = {}
+    _want(joined.label_checksums.keys() == joined.labels.keys(), "checksums of labels")
+    for name, label in joined.labels.items():
+        text = joined.label_checksums[name]
+        _want(bool(DIGESTS.fullmatch(text)) and len(text) == 16 * count, f"checksums of {name}"[:100])
+        labels[name] = replace(label, checksum=text[:16])
     unit = Unit(0, 0, sum(unit.sentences for unit in joined.units), sum(unit.tokens for unit in joined.units))
     for shared in joined.pools["shared"][:1]:
-        whole = Commit(joined.run, unit, joined.file, joined.size, sites, joined.labels, joined.rest, {}, [], {}, shared)
+        whole = Commit(joined.run, unit, joined.file, joined.size, sites, labels, joined.rest, {}, [], {}, shared)
         check_commit(whole)
         for other in joined.pools["shared"]:
             _check_shared(replace(whole, shared=other))
@@ -97,8 +103,9 @@ def _check_bulk(commit: Commit) -> None:
     _want(all(_whole(start) and _whole(end) and start <= end for start, end in commit.bulk), "bulk")
     spans = sorted(commit.bulk)
     _want(all(one[1] <= other[0] for one, other in pairwise(spans)) and spans[-1][1] <= commit.size, "bulk")
-    inside = [any(start <= place[0] and place[1] <= end for start, end in spans) for place in _site_places(commit)]
-    _want(all(inside), "a site outside the spans of its file")
+    places = (*_site_places(commit), *_label_places(commit))
+    inside = [any(start <= place[0] and place[1] <= end for start, end in spans) for place in places]
+    _want(all(inside), "a site or label outside the spans of its file")
 
 
 def check_units(units: Sequence[Unit]) -> None:
@@ -140,7 +147,8 @@ def _label_places(commit: Commit) -> Iterator[Place]:
         _want(label.dims[0] == dim and label.shape[0] == count, f"shape of {name!r}"[:100])
         _want(len(label.shape) == (2 if _is_text(label) else 1), f"shape of {name!r}"[:100])
         _want((name == "text") <= (label.dims[-1] == TEXT_DIM), "dims of text")
-        yield label.offset, label.offset + math.prod(label.shape) * np.dtype(label.dtype).itemsize
+        _want(bool(DIGEST.fullmatch(str(label.checksum))), f"checksum of {name}")
+        yield label.offset, label.offset + label.nbytes
 
 
 def nbytes(layout: SiteLayout) -> int:

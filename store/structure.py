@@ -7,7 +7,7 @@ virtual datasets, sizes without bytes. ``verify`` refuses them, looking at the r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,34 @@ def structure_problems(path: Path, commit: Commit) -> Iterator[str]:
                     yield f"{name.decode(errors='replace')!r} is {problem}"
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         yield f"no readable HDF5 file ({str(error)[:200]})"
+
+
+def plain_problems(path: Path, places: Mapping[str, int], most: int) -> Iterator[str]:
+    """Yield what of a file's HDF5 part is no plain variable of this very file, or lies elsewhere than ``places`` say.
+
+    most: variables, beyond which it is not looked through.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if len(file) > most:
+                yield f"{len(file)} variables, expected at most {most}"
+                return
+            lacking = sorted(places.keys() - set(file))
+            yield from (f"no variable {name!r}" for name in lacking[:1])
+            for name in file:
+                if not _is_plain(file, name, places.get(name)):
+                    yield f"{name!r} is a link, or no variable of this file as its record tells of it"
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        yield f"no readable HDF5 file ({str(error)[:200]})"
+
+
+def _is_plain(file: h5py.File, name: str, offset: int | None) -> bool:
+    """Whether ``name`` is a variable of the file itself, at ``offset`` where the record has one."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return False
+    variable = file[name]
+    own = isinstance(variable, h5py.Dataset) and not variable.is_virtual and not variable.external
+    return own and offset in (None, variable.id.get_offset())
 
 
 def _missing(found: list[bytes], commit: Commit) -> Iterator[str]:

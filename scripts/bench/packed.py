@@ -59,7 +59,7 @@ def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
     """Return the folder of a run of ``units``, each of so many ``sentences``, in one joined file."""
     tokens = sentences * TOKENS
     plan = [Unit(number, number * sentences, sentences, tokens) for number in range(units)]
-    description = {"created": "", "model": {}, "source": "random", "bos": False, "labels": {"columns": []}, "actlas": ""}
+    description = {"created": "", "model": {}, "source": "random", "bos": False, "actlas": ""}
     run = Store.create(store).add({"random": GEOMETRY.sizes, "units": units}, description, plan)
     layouts = [layout(site, GEOMETRY, units * tokens, "float32") for site in SITES]
     rows = np.random.default_rng(0).standard_normal((tokens, *layouts[0].block_shape[1:]), dtype=np.float32)

@@ -43,7 +43,7 @@ def random_run(folder: Path, geometry: Geometry, sites: tuple[str, ...], labels:
         Unit(number, first, len(part.text), part.tokens) for number, (first, part) in enumerate(zip(firsts, parts, strict=True))
     ]
     sizes: dict[str, object] = {"name": "random", **geometry.sizes}
-    description = {"created": "", "model": sizes, "source": "random", "bos": False, "labels": {"columns": []}, "actlas": ""}
+    description = {"created": "", "model": sizes, "source": "random", "bos": False, "actlas": ""}
     run = Store.create(folder).add({"random": geometry.sizes, "tokens": labels.tokens, "units": len(units)}, description, units)
     generator = np.random.default_rng(0)
     with workspace(run.folder) as work:

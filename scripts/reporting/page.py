@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from actlas.scripts.reporting.results import Folder, Result, read_folder
 from actlas.scripts.reporting.sentences import words_in_sentences
-from actlas.scripts.reporting.subjects import find_subjects, repeating, verdicts
+from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating, verdicts
 from actlas.scripts.reporting.svg import inline_svg
 from actlas.scripts.reporting.tables import Table, tables_of
 from actlas.scripts.reporting.wording import WORDING, Wording
@@ -49,6 +49,7 @@ class Section:
     tables: list[Table]
     histograms: dict[str, Any] | None
     files: list[tuple[str, str, int]]  # name, link, bytes
+    outdated: str | None  # where its labels are not those of its runs any more
 
 
 def write_report(path: Path, store: Path | None = None, otherwise: str | None = None) -> Path:
@@ -74,6 +75,7 @@ def render(folder: Folder, store: Path | None) -> str:
     """Return the page as HTML."""
     subjects, no_store = find_subjects(folder, store)
     runs = {subject.id: subject.run for subject in subjects if subject.run}
+    variants = {key: run for subject in subjects for key, run in subject.variants.items()}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -86,7 +88,10 @@ def render(folder: Folder, store: Path | None) -> str:
         no_store=no_store,
         verdicts=verdicts(folder, subjects),
         words=words_in_sentences(folder.results, runs),
-        sections=[_section(f"part-{number}", result, folder) for number, result in enumerate(folder.results)],
+        sections=[
+            _section(f"part-{number}", result, folder, outdated_labels(result, runs | variants))
+            for number, result in enumerate(folder.results)
+        ],
         commands=repeating(folder, subjects, store),
         software=sorted({item for result in folder.results for item in result.software.items()}),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -95,7 +100,7 @@ def render(folder: Folder, store: Path | None) -> str:
     )
 
 
-def _section(section: str, result: Result, folder: Folder) -> Section:
+def _section(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
     wording = WORDING[result.stage]
     figures = [
         Drawing(title, note, inline_svg(path, f"{section}-{kind or 'figure'}", title, note))
@@ -114,6 +119,7 @@ def _section(section: str, result: Result, folder: Folder) -> Section:
         tables_of(result.stage, result.data),
         histograms(result.data) if result.stage == "cosine" else None,
         files,
+        outdated,
     )
 
 

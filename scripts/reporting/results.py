@@ -25,6 +25,7 @@ class Result:
     runs: tuple[str, ...]  # ids; the first without edits
     options: dict[str, Any]
     software: dict[str, str]
+    labels: tuple[str, ...]  # version:digest of the label columns of each run when it was made
     data: xr.Dataset
 
     @property
@@ -79,6 +80,7 @@ def _read(path: Path, name: str | None) -> Result | None:
         attributes = data.attrs
         options, software = json.loads(attributes["options"]), json.loads(attributes["software"])
         runs = tuple(attributes["runs"].split())
-        return Result(name or path.stem, path, attributes["stage"], runs, dict(options), dict(software), data)
+        labels = tuple(str(attributes["labels"]).split())
+        return Result(name or path.stem, path, attributes["stage"], runs, dict(options), dict(software), labels, data)
     except (OSError, KeyError, ValueError, RuntimeError, AttributeError) as error:
         raise ActlasError(f"{path} cannot be read ({error}): run the study, or the command that wrote it, again") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actlas.scripts.proof import PERCENT, proof_record
-from actlas.scripts.reporting.results import Folder
+from actlas.scripts.reporting.results import Folder, Result
 from actlas.scripts.reporting.tables import Table, cell
 from actlas.scripts.restoring import extract_command
 from actlas.scripts.terminal import counted, size
@@ -58,6 +58,7 @@ class Subject:
             ("weights", str(run.specification["model"]["weights"])),
             ("config", f"sha256:{run.specification['model']['config']}"),
             ("sentences", f"{run.sentences:,} of {description['source']}, {tokens}{', BOS' * description['bos']}"),
+            ("labels", labels_fact(run)),
             ("sites", " ".join(run.sites)),
             (
                 "numerics",
@@ -81,6 +82,31 @@ class Subject:
                 )
         header = ("edit", "fired in sentences", "changed (% of values)", "by at most", "upstream differs by")
         return Table("What each edit did, as recorded while it ran", header, tuple(rows)) if rows else None
+
+
+def labels_fact(run: Run) -> str:
+    """Return version and columns of a run's labels, or why they cannot be read."""
+    try:
+        return f"version {run.labels_version}: {' '.join(run.label_record.columns) or 'no columns'}"
+    except ActlasError as error:
+        return str(error)
+
+
+def outdated_labels(result: Result, runs: Mapping[str, Run]) -> str | None:
+    """Return a line where a result was made with other labels than its runs, by id, have now; None where they agree."""
+    for run, stamp in zip(result.runs, result.labels, strict=False):
+        version, _, digest = stamp.partition(":")
+        if run in runs and _labels_digest(runs[run]) not in (None, digest):
+            now = f"{runs[run].name} has version {runs[run].labels_version} now"
+            return f"Made with version {version} of the labels; {now}. Run the study, or the command that wrote it, again."
+    return None
+
+
+def _labels_digest(run: Run) -> str | None:
+    try:
+        return run.labels_digest
+    except ActlasError:
+        return None
 
 
 def find_subjects(folder: Folder, store: Path | None) -> tuple[list[Subject], str | None]:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from actlas.store import Store
+from actlas.store.holdings import read_records
 from actlas.store.labels import TOKEN_LABELS, Labels
 from actlas.store.packing import pack
+from actlas.store.schema import seal
 from tests.store.making import DIMS, Content, make_run, make_variant, write_unit
 
 FOLDER = Path(__file__).parent
@@ -77,11 +79,18 @@ def after() -> Golden:
 def remake() -> None:
     """Write all golden stores."""
     _remake_each_dtype()
-    path = FOLDER / "version-1-joined"  # version-1-packed is older: commits that point into a file of several units
-    shutil.rmtree(path, ignore_errors=True)
-    run = make_run(path, packed(), NAME)
-    pack(run)
-    shutil.rmtree(run.folder / "tmp")
+    for layout in ("joined", "packed"):
+        path = FOLDER / f"version-1-{layout}"
+        shutil.rmtree(path, ignore_errors=True)
+        run = make_run(path, packed(), NAME)
+        pack(run)
+        if layout == "packed":  # commits that point into a file of several units, as the first packing made them
+            (record,) = read_records(run.folder)
+            for index in record.present:
+                name = run.folder / "commits" / record.commit_name(index)
+                name.write_bytes(seal(record.commit(index).to_json()))
+            shutil.rmtree(run.folder / "joined")
+        shutil.rmtree(run.folder / "tmp")
     path = FOLDER / "version-1-variant"
     shutil.rmtree(path, ignore_errors=True)
     baseline = make_run(path, before(), edits=[])

@@ -16,6 +16,8 @@ from actlas.pipeline.tokens import tokenize
 from actlas.pipeline.transfer import WriteQueue
 from actlas.store import Store, StoreError, UsageError
 from actlas.store.checking import verify
+from actlas.store.labels import TOKEN_LABELS
+from actlas.store.relabelling import relabel
 from tests.extraction import extract_texts, plan_for
 from tests.small_model import TEXTS, save_model
 
@@ -48,26 +50,35 @@ def labelled_plan(store, model, name, sites, texts=TEXTS):
     return make_plan(Store.create(store), folder, tokens, "test", ExtractOptions(sites, unit_tokens=50, device="cpu"))
 
 
-def test_sites_added_with_other_columns_keep_the_first_labels(tmp_path, small_model):
-    """Whichever of a unit's shards the labels are read from."""
+def test_shards_added_later_have_no_labels_that_could_come_back(tmp_path, small_model):
     for name, *sites in (("first", "q"), ("second", "resid_mid"), ("third", "mlp_out"), ("fourth", "z"), ("fifth", "k")):
         plan = labelled_plan(tmp_path / "store", small_model, name, tuple(sites))
-        run = plan.store.add(plan.specification, plan.description, plan.units)
+        run = plan.store.add(plan.specification, plan.description, plan.units, plan.tokens.labels.columns)
+        assert bool(plan.label_change) == (name != "first")
+        relabel(run, plan.tokens.labels.columns, "test")
         extract(plan, run)
-        assert plan.relabelled() == (name != "first")
-        assert run.labels.columns.keys() == {"first"}
-        for commit in run.commits:
-            assert "first" in commit.labels
+        assert run.labels.columns.keys() == {name}
+        assert all(commit.labels.keys() == {*TOKEN_LABELS, "row_size", "text"} for commit in run.commits)
+    assert run.labels_version == 5
 
 
-def test_a_run_is_finished_with_the_labels_it_was_begun_with(tmp_path, small_model):
+def test_a_run_that_is_not_finished_takes_other_labels(tmp_path, small_model):
     plan = labelled_plan(tmp_path / "store", small_model, "first", ("q",))
-    run = plan.store.add(plan.specification, plan.description, plan.units)
+    run = plan.store.add(plan.specification, plan.description, plan.units, plan.tokens.labels.columns)
     extract(replace(plan, missing=plan.missing[:1]), run)
-    with pytest.raises(UsageError, match=r"begun with other texts or columns \(columns first\) and is not finished"):
-        labelled_plan(tmp_path / "store", small_model, "second", ("q",))
-    extract(labelled_plan(tmp_path / "store", small_model, "first", ("q",)), run)
+    second = labelled_plan(tmp_path / "store", small_model, "second", ("q",))
+    assert (second.label_change.added, second.label_change.removed) == (("second",), ("first",))
+    relabel(run, second.tokens.labels.columns, "test")
+    extract(second, run)
     assert not run.missing(["q"])
+    assert run.dataset()["second"].values[0] == f"second {TEXTS[0]}"
+
+
+def test_other_texts_of_the_same_tokens_are_refused(tmp_path, small_model):
+    plan = labelled_plan(tmp_path / "store", small_model, "first", ("q",))
+    plan.store.add(plan.specification, {**plan.description, "texts": "0" * 64}, plan.units)
+    with pytest.raises(UsageError, match="the same tokens, but of other texts"):
+        labelled_plan(tmp_path / "store", small_model, "first", ("q",))
 
 
 def test_nothing_is_left_behind(tmp_path, small_model):

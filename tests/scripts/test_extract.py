@@ -103,7 +103,8 @@ def test_columns_and_skipped_lines(extract, tmp_path):
     run = Store(tmp_path / "store").runs()[0]
     assert run.dataset()["year"].values.tolist() == [1999, 2001]
     source.write_text(f'text,year\n"{TEXTS[1]}",1\n{TEXTS[2]},2\n')
-    assert "keeps the texts and columns it was first stored with" in extract("--site", "q", source=source).stderr
+    assert "labels are now version 2: 2 values of year changed" in extract("--site", "q", source=source).stdout
+    assert Store(tmp_path / "store").runs()[0].dataset()["year"].values.tolist() == [1, 2]
 
 
 def test_standard_input_is_called_so(extract):

@@ -53,9 +53,10 @@ def test_the_units_of_the_first_hold(overtaken, tmp_path):
     assert not [problem for checked in verify(run) for problem in checked.problems]
 
 
-def test_the_labels_of_the_first_hold(overtaken, tmp_path):
+def test_the_labels_of_the_last_hold(overtaken, tmp_path):
     run = overtaken(write(tmp_path, "mine.csv", range(5)), write(tmp_path, "first.csv", range(1990, 1995)))
-    assert all(run.labels_of([commit]).columns["year"].min() >= 1990 for commit in run.commits)
+    assert run.labels_version == 2
+    assert run.labels.columns["year"].max() < 1990
 
 
 def sweep_of(small_model, tmp_path, *edits, **options):

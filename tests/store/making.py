@@ -139,7 +139,7 @@ def write_unit(run: Run, content: Content, number: int, sites: Sequence[str]) ->
 def begin_run(path, content: Content, name: str | None = None, **specification) -> Run:
     """Return a run that has no commits."""
     store = Store.create(path)
-    run = store.add({"seed": 0, **specification}, {"created": "2026-01-01"}, content.plan)
+    run = store.add({"seed": 0, **specification}, {"created": "2026-01-01"}, content.plan, content.labels.columns)
     return store.name(run, name) if name else run
 
 

@@ -54,8 +54,10 @@ def test_any_flipped_bit_of_a_shard_is_found(data, stored):
         flip(path, position, bit)
         path.chmod(0o444)
     inside = [name for name, site in commit.sites.items() if 0 <= position - site.offset < site.layout.nbytes]
-    assert found.startswith(f"{path}: {inside[0] if inside else 'labels or HDF5 records'}")
-    assert f"remove {commits(stored)[commit.unit.number]} and extract again" in found
+    inside += [f"label {name} was" for name, label in commit.labels.items() if 0 <= position - label.offset < label.nbytes]
+    assert found.startswith(f"{path}: {inside[0] if inside else 'HDF5 records were altered'}")
+    remedy = f"remove {commits(stored)[commit.unit.number]} and extract again" if inside else "writes the file anew"
+    assert remedy in found
     assert problems(stored) == []
 
 
@@ -112,7 +114,7 @@ def test_an_altered_commit_does_not_hide_the_others(copied):
     flip(last, 8)
     found = problems(copied)
     assert str(first) in found[0]
-    assert "labels or HDF5 records were altered" in found[1]
+    assert "HDF5 records were altered" in found[1]
     assert len(found) == 2
 
 

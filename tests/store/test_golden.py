@@ -71,23 +71,29 @@ def test_the_reader_in_the_docs_is_a_program_of_a_page_without_actlas(path):
 def test_what_the_docs_say_of_bytes_holds(path):
     """Checksums, canonical form, places: recomputed here from the description alone."""
     (run,) = (path / "runs").iterdir()
-    for file in [path / "store.json", run / "run.json", *(run / "commits").iterdir()]:
+    for file in [path / "store.json", run / "run.json", *(run / "commits").iterdir(), *(run / "labels").glob("*.json")]:
         record = json.loads(file.read_bytes())
         said = record.pop("checksum")
         assert xxhash.xxh3_64_hexdigest(canonical(record)) == said
     for file in (run / "commits").iterdir():
         commit = json.loads(file.read_bytes())
         content = (run / "shards" / commit["file"]).read_bytes()
-        rest, end = xxhash.xxh3_64(), 0
+        rest, end, spans = xxhash.xxh3_64(), 0, []
         assert len(content) == commit["size"]
-        for site in sorted(commit["sites"].values(), key=lambda site: site["offset"]):
+        for site in commit["sites"].values():
             shape, width = site["layout"]["shape"], {"float32": 4}.get(site["layout"]["dtype"], 2)
             blocks = shape[0] if site["layout"]["dims"][0] in ("layer", "depth") else 1
             size = int(np.prod(shape)) * width // blocks
             starts = [site["offset"] + number * size for number in range(blocks)]
             assert [xxhash.xxh3_64_hexdigest(content[start : start + size]) for start in starts] == site["checksums"]
-            rest.update(content[end : site["offset"]])
-            end = site["offset"] + blocks * size
+            spans.append((site["offset"], site["offset"] + blocks * size))
+        for label in commit["labels"].values():
+            span = (label["offset"], label["offset"] + int(np.prod(label["shape"])) * np.dtype(label["dtype"]).itemsize)
+            assert xxhash.xxh3_64_hexdigest(content[slice(*span)]) == label["checksum"]
+            spans.append(span)
+        for start, until in sorted(spans):
+            rest.update(content[end:start])
+            end = until
         rest.update(content[end:])
         assert rest.hexdigest() == commit["rest"]
 

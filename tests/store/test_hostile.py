@@ -123,8 +123,9 @@ def many_variables(file):
 
 
 def labels_under_each_others_names(file):
-    file.move("position", "_nc4_non_coord_year")
-    file.move("year", "position")
+    file.move("position", "aside")
+    file.move("token_id", "position")
+    file.move("aside", "token_id")
 
 
 def missing_variable(file):
@@ -171,7 +172,7 @@ def replaced(record, key, value):
     """Return ``record`` with another value at a path of keys."""
     if not key:
         return value
-    return {**record, key[0]: replaced(record[key[0]], key[1:], value)}
+    return {**record, key[0]: replaced(record.get(key[0]), key[1:], value)}
 
 
 Q, NLL = ("sites", "q"), ("sites", "nll")
@@ -211,7 +212,10 @@ FORGED = [
     (("labels", "position", "dtype"), "i4,i4"),
     (("labels", "position", "offset"), 1 << 60),
     (("labels", "position", "shape"), [3, 1]),
-    (("labels", "year", "shape"), [30]),
+    (("labels", "row_size", "shape"), [30]),
+    (("labels", "position", "checksum"), ""),
+    (("labels", "position", "checksum"), 5),
+    (("labels", "surprise"), {"dims": ["sentence"], "shape": [3], "dtype": "<i8", "offset": 10, "checksum": "0" * 16}),
     (("rest",), 0),
     (("run",), "../../x"),
     (("provenance",), None),

@@ -17,6 +17,7 @@ from actlas.store.excerpt import Excerpt
 from actlas.store.export import export
 from actlas.store.exported import verify_export
 from actlas.store.packing import pack
+from actlas.store.relabelling import relabel
 from actlas.store.repair import repair
 from actlas.store.schema import SharedSite, Unit, seal
 from tests.store.making import FIRST, Content, flip, make_run, make_variant, shards, write_unit
@@ -87,7 +88,10 @@ def test_a_baseline_that_is_gone_is_an_error_that_names_it(pair):
     again = Store(variant.folder.parent.parent).run(variant.id)
     with pytest.raises(DamagedStore, match=f"needs blocks of its baseline {baseline.id}, which is not there"):
         again.dataset(["resid"])
-    assert again.dataset(["nll"])["nll"].size  # nothing of it is shared
+    with pytest.raises(DamagedStore, match=f"labels of run .* are those of its baseline {baseline.id}, which is not there"):
+        again.dataset(["nll"])  # nothing of its numbers is shared
+    relabel(again, {"kind": np.arange(again.sentences)}, "given anew")
+    assert again.dataset(["nll"])["nll"].size
     assert all("which is not there" in checked.problems[0] for checked in verify(again))
 
 

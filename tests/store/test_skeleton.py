@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.store.schema import SiteLayout
-from actlas.store.skeleton import ALIGNMENT, PAGE, Image, offsets, write_skeleton
+from actlas.store.skeleton import ALIGNMENT, PAGE, Image, column_records, offsets, write_skeleton
 from tests.store.making import Content, layouts
 
 places = st.integers(0, 3 * PAGE)
@@ -71,12 +71,17 @@ def test_large_sites_begin_on_a_page():
     assert {offset % ALIGNMENT for offset in found.values()} == {0}
 
 
-@pytest.mark.parametrize("name", ["head", "d_model", "key", "q_bytes"])
-def test_a_column_may_be_called_like_a_dimension(name, content):
+@pytest.mark.parametrize("name", ["head", "d_model", "key", "q_bytes", "q", "a/b", "_nc4_non_coord_layer", "日本"])
+def test_a_column_may_be_called_like_anything_else_in_the_file(name, content):
     unit, column = content.plan[0], np.arange(3)
-    labels = content.labels.sentences(unit.first, unit.sentences)
-    object.__setattr__(labels, "columns", {name: column})
-    image = Image()
-    write_skeleton(image, layouts(content, unit, ["q", "resid"]), labels, {})
+    labels, sites = content.labels.sentences(unit.first, unit.sentences), layouts(content, unit, ["q", "resid"])
+    image, columns = Image(), {name: column, "text_too": np.array(["", "é", "x"])}
+    write_skeleton(image, sites, labels, {}, columns=columns)
+    found = column_records(image, sites, labels, columns)
     with h5py.File(image) as file:
-        np.testing.assert_array_equal((file.get(f"_nc4_non_coord_{name}") or file[name])[:], column)
+        variable = file[found[name].variable]
+        np.testing.assert_array_equal(variable[:], column)
+        assert variable.attrs["long_name"] == name
+        assert variable.id.get_offset() == found[name].offset
+        assert b"".join(file["text_too"][:].tolist()).decode() == "éx"
+        assert file["text_too_length"][:].tolist() == [0, 2, 1]

@@ -1,0 +1,186 @@
+"""Relabelling: the next version of a run's label columns, published durably; older versions and shards stay as they are.
+
+A version belongs to a run without edits and all of its variants, so no study can mix two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from actlas.store.columns import (
+    Columns,
+    Encoded,
+    all_variables,
+    check_columns,
+    column_spans,
+    columns_digest,
+    encode,
+    located,
+    variable_names,
+)
+from actlas.store.digest import rest_checksum
+from actlas.store.durable import make_folder, naming, publish_bytes, publish_file
+from actlas.store.errors import DamagedStore, InputError, quoted
+from actlas.store.holdings import folder_lock
+from actlas.store.label_record import FOLDER, LabelRecord, Version, newest_record, tailed, versions
+from actlas.store.leftovers import Workspace, workspace
+from actlas.store.opening import LARGEST_RECORD
+from actlas.store.schema import seal
+
+if TYPE_CHECKING:
+    from actlas.store.run import Run
+
+MOST_LISTED = 5  # columns that a line names
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """What a new version of labels changes."""
+
+    version: int
+    digest: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: Mapping[str, int]  # column → values that differ, 0 where its dtype alone does
+    lost: str | None = None  # why the version before could not be read
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+    @property
+    def summary(self) -> str:
+        """What changes, in a line."""
+        parts = [f"{_listed(self.added)} added"] if self.added else []
+        parts += [f"{_listed(self.removed)} removed"] if self.removed else []
+        values = sum(self.changed.values())
+        parts += (
+            [f"{values:,} value{'' if values == 1 else 's'} of {_listed(tuple(self.changed))} changed"] if self.changed else []
+        )
+        parts += [f"the version before could not be read ({self.lost})"] if self.lost else []
+        return "; ".join(parts) or "no columns"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    shown = [name if name.isidentifier() else quoted(name) for name in names[:MOST_LISTED]]
+    return ", ".join(shown) + more
+
+
+def label_change(run: Run, columns: Columns, digest: str | None = None) -> LabelChange | None:
+    """Return what storing ``columns`` would change; None where the run has these very labels.
+
+    digest: of ``columns``, where it is known. Raises InputError for columns that cannot be stored.
+    """
+    check_columns(columns)
+    digest = digest or columns_digest(encode(columns))
+    before: Columns = {}
+    lost = None
+    try:
+        if newest_record(run.label_home, run.sentences).digest == digest:
+            _ = run.columns  # that they can be read
+            return None
+        before = run.columns
+    except DamagedStore as error:
+        lost = str(error)
+    common = [name for name in columns if name in before]
+    differing = {name: _differing(before[name], columns[name]) for name in common}
+    return LabelChange(
+        _next_number(run.label_home),
+        digest,
+        tuple(name for name in columns if name not in before),
+        tuple(name for name in before if name not in columns),
+        {name: count for name, count in differing.items() if count is not None},
+        lost,
+    )
+
+
+def _differing(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> int | None:
+    """Return how many values differ; None where not even the dtype does."""
+    left, right = one.tolist(), other.tolist()
+    count = sum(a != b and not (a != a and b != b) for a, b in zip(left, right, strict=True))
+    same = columns_digest(encode({"": one})) == columns_digest(encode({"": other}))
+    return None if same else count
+
+
+def relabel(run: Run, columns: Columns, source: str) -> LabelChange | None:
+    """Store ``columns`` as the labels of ``run``, its baseline and all variants; return the change, None where there is none.
+
+    columns: name → values of all sentences, numbers or text. source: the name of the input, for the record.
+    Raises InputError for columns that cannot be stored, OSError where the disk cannot take them.
+    """
+    change = label_change(run, columns)
+    if change is not None:
+        with workspace(run.label_home) as work:
+            publish_labels(run.label_home, run.sentences, columns, source, work)
+        run.refresh()
+    return change
+
+
+def publish_labels(run_folder: Path, sentences: int, columns: Columns, source: str, work: Workspace) -> None:
+    """Publish ``columns`` as the next version in a run's folder, unless its newest version is equal and readable."""
+    check_columns(columns)
+    if any(len(column) != sentences for column in columns.values()):
+        raise ValueError(f"label columns do not all have {sentences} sentences")
+    encoded = encode(columns)
+    make_folder(run_folder / FOLDER)
+    with folder_lock(run_folder / FOLDER):
+        known = versions(run_folder)
+        digest = columns_digest(encoded)
+        if known and known[-1].digest == digest and _is_readable(run_folder, sentences):
+            return
+        number, previous = _next_number(run_folder), known[-1].digest if known else ""
+        version = Version(run_folder / FOLDER, number, digest)
+        record = _written(version, previous, (sentences, source), encoded, work)
+        draft = work.folder / version.file.name
+        if not publish_file(draft, version.file):
+            raise DamagedStore(f"{version.file} exists although its number is new: the store was written by something else")
+        publish_bytes(seal(record.to_json()), version.json, aside=work.folder)
+
+
+def _next_number(run_folder: Path) -> int:
+    return max((version.number for version in versions(run_folder)), default=0) + 1
+
+
+def _is_readable(run_folder: Path, sentences: int) -> bool:
+    from actlas.store.label_checking import version_problems
+
+    return not version_problems(versions(run_folder)[-1], run_folder.name, sentences)
+
+
+def _written(
+    version: Version, previous: str, about: tuple[int, str], encoded: Mapping[str, Encoded], work: Workspace
+) -> LabelRecord:
+    """Write the values and the record behind them to the workspace, synced; return the record."""
+    from actlas.store.skeleton import columns_image, offsets  # HDF5 is imported where it writes
+
+    sentences, source = about
+    run = version.folder.parent.name
+    names = variable_names(encoded)
+    image = columns_image(encoded, names, sentences, {"actlas_run": run, "actlas_labels": str(version.number)})
+    columns = located(encoded, names, offsets(image, all_variables(encoded, names)))
+    draft = work.folder / version.file.name
+    with naming(draft), draft.open("xb+") as file:
+        for offset, content in image.pieces():
+            file.seek(offset)
+            file.write(content)
+        file.truncate(image.size)
+        file.flush()
+        rest = rest_checksum(file.fileno(), image.size, column_spans(columns, sentences))
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        places = (columns, image.size, rest, source, created)
+        record = LabelRecord(run, version.number, version.digest, previous, sentences, *places)
+        if len(seal(record.to_json())) > LARGEST_RECORD:
+            raise InputError(f"the names of {len(columns):,} label columns are too long for a record: shorten them")
+        file.seek(image.size)
+        file.write(tailed(record))
+        file.flush()
+        os.fsync(file.fileno())
+    return record
