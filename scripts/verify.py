@@ -102,7 +102,7 @@ def _repairs(runs: list[Run], repaired: dict[str, Repair], store: Path) -> dict[
             "mended": done.mended,
             "left": done.left,
             "restore": extract_command(run, _lacking(run, done), store) if done.dropped else None,
-            "source": run.description["source"],
+            "source": run.description.get("source"),
         }
         for run in runs
         if (done := repaired.get(run.name)) and (done.dropped or done.left or done.mended)

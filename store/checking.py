@@ -107,9 +107,23 @@ def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tupl
 def check_label_records(run: Run) -> Iterator[Checked]:
     """Yield the damaged versions of a run's label columns, where it keeps them itself; a variant's are its baseline's."""
     if run.label_home == run.folder:
-        for name, problems in label_problems(run.folder, run.sentences):
-            if problems:
-                yield Checked(name, 0, problems, "labels")
+        found = [Checked(*each, "labels") for each in label_problems(run.folder, run.sentences)]
+        if not any(item.problems for item in found) and (problem := _as_read(run)):
+            found = [Checked("labels", 0, (problem,), "labels")]
+        yield from (item for item in found if item.problems)
+
+
+def _as_read(run: Run) -> str | None:
+    """Return why the run itself does not read its label columns, such as one with the name of a site."""
+    try:
+        _ = run.holdings
+    except DamagedStore:
+        return None  # the commit that is damaged is told of
+    try:
+        _ = run.columns
+    except DamagedStore as error:
+        return str(error)
+    return None
 
 
 def _misplaced(run_id: str, planned: frozenset[Unit], path: Path, commit: Commit) -> Iterator[str]:

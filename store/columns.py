@@ -151,8 +151,10 @@ def write_columns(netcdf: Netcdf, encoded: Mapping[str, Encoded], names: Mapping
             netcdf.variable(variable, (SENTENCE,), each.values.dtype, described, each.values)
             continue
         dim = variable + BYTES_DIM
+        # no _Encoding: readers would make one text of all bytes, and lengths are bytes
+        how = {"comment": f"UTF-8, one sentence after the other; {variable}{LENGTH} has the bytes of each"}
         values = each.values if each.nbytes else np.zeros(1, dtype="S1")
-        netcdf.variable(variable, (dim,), values.dtype, described | {"_Encoding": "utf-8"}, values)
+        netcdf.variable(variable, (dim,), values.dtype, described | how, values)
         counts = {"long_name": f"bytes of {name}", "sample_dimension": dim}
         netcdf.variable(variable + LENGTH, (SENTENCE,), each.lengths.dtype, counts, each.lengths)
 

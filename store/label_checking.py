@@ -19,11 +19,11 @@ from actlas.store.label_record import (
     parsed,
     read_values,
     sealed_behind,
-    tailed,
     versions,
 )
 from actlas.store.leftovers import check_own, workspace
 from actlas.store.opening import opened, read_record
+from actlas.store.schema import seal
 
 if TYPE_CHECKING:
     from actlas.store.run import Run
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 MOST_VARIABLES = 8000  # of columns: a text has two variables and a dim
 
 
-def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield of each version its name and what is wrong with it."""
+def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """Yield of each version its name, 0 for bytes that are not counted, and what is wrong with it."""
     try:
         found = versions(run_folder)
     except DamagedStore as error:
-        yield FOLDER, (str(error),)
+        yield FOLDER, 0, (str(error),)
         return
     if not found:
-        yield FOLDER, (f"{run_folder / FOLDER} has no label record: {REMEDY}",)
+        yield FOLDER, 0, (f"{run_folder / FOLDER} has no label record: {REMEDY}",)
     before: Version | None = None
     for version in found:
         problems = version_problems(version, run_folder.name, sentences)
@@ -47,7 +47,7 @@ def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, tupl
             lost = f"after version {before.number} comes {version.number}"
             problems.insert(0, f"{version.folder}: {lost}: label records were removed or doubled; see `actlas verify --repair`")
         before = version
-        yield version.json.name, tuple(problems)
+        yield version.json.name, 0, tuple(problems)
 
 
 def version_problems(version: Version, run: str, sentences: int) -> list[str]:
@@ -56,7 +56,7 @@ def version_problems(version: Version, run: str, sentences: int) -> list[str]:
         record = parsed(sealed_behind(version.file), version, run, sentences)
         content = read_record(version.json)
         parsed(content, version, run, sentences)
-        if content != tailed(record)[: len(content)]:
+        if content != seal(record.to_json()):
             return [f"{version.json} is not the record behind {version.file.name}: {REMEDY}"]
         read_values(version.folder.parent, record)
         return _file_problems(version.file, record)
@@ -88,7 +88,7 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
 
     folder, mended = run.folder, list[str]()
     check_own(folder / FOLDER)
-    if not any(problems for _, problems in label_problems(folder, run.sentences)):
+    if not any(problems for _, _, problems in label_problems(folder, run.sentences)):
         return [], []
     found = versions(folder)
     if not found or found[-1].number in [version.number for version in found[:-1]]:
@@ -103,7 +103,7 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
         found = versions(folder)
     mended += _pruned(found, run)
     run.refresh()
-    left = [problem for _, problems in label_problems(folder, run.sentences) for problem in problems]
+    left = [problem for _, _, problems in label_problems(folder, run.sentences) for problem in problems]
     return mended, left
 
 

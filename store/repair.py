@@ -80,6 +80,8 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
         written, lost = repair_labels(run)
         mended += written
         left += lost
+        if not written and not lost:
+            left += [problem for item in checked if item.kind == "labels" for problem in item.problems]
     return Repair(tuple(dropped), tuple(left), tuple(mended))
 
 

@@ -10,7 +10,7 @@ from actlas.pipeline.configuration import Geometry
 from actlas.pipeline.sites import layout
 from actlas.store.catalog import Store
 from actlas.store.commit import publish, stem
-from actlas.store.labels import Labels
+from actlas.store.labels import Labels, text_digest
 from actlas.store.leftovers import workspace
 from actlas.store.run import Run
 from actlas.store.schema import Commit, Unit
@@ -44,6 +44,7 @@ def random_run(folder: Path, geometry: Geometry, sites: tuple[str, ...], labels:
     ]
     sizes: dict[str, object] = {"name": "random", **geometry.sizes}
     description = {"created": "", "model": sizes, "source": "random", "bos": False, "actlas": ""}
+    description["texts"] = text_digest(labels.text)
     run = Store.create(folder).add({"random": geometry.sizes, "tokens": labels.tokens, "units": len(units)}, description, units)
     generator = np.random.default_rng(0)
     with workspace(run.folder) as work:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -197,3 +198,61 @@ def test_units_whose_sites_differ_in_shape_are_not_joined(tmp_path):
     assert sound(run)
     with pytest.raises(DamagedStore, match="has q in another shape than"):
         export(run, tmp_path / "q.h5")
+
+
+def test_a_byte_in_the_labels_of_a_unit_costs_that_unit_alone(copied, content):
+    pack(copied)
+    flip(shards(copied)[0], copied.commits[1].labels["char_start"].offset)
+    assert [len(item.problems) for item in verify(copied)] == [0, 1, 0]
+    assert "label char_start was altered" in next(item.problems[0] for item in verify(copied) if item.problems)
+    with pytest.raises(DamagedStore, match=r"labels were altered \(char_start of unit 1"):
+        Run(copied.folder).dataset()
+    assert [item.unit for item in repair(copied, list(verify(copied))).dropped] == [1]
+    assert sound(copied)
+    assert [unit.number for unit, _ in copied.missing(content.dtypes)] == [1]
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_byte_in_hdf5s_records_costs_no_unit_and_the_file_is_written_anew(packing, copied, content):
+    if packing:
+        pack(copied)
+    path, before = shards(copied)[0], Run(copied.folder).dataset().load()
+    flip(path, 9)
+    found = list(verify(copied))
+    assert [(item.kind, item.commit) for item in found if item.problems] == [("file", path.name)]
+    assert Run(copied.folder).dataset().load().identical(before)  # no number is read by them
+    done = repair(copied, found)
+    assert (done.dropped, done.left, len(done.mended)) == ((), (), 1)
+    assert sound(copied)
+    assert not path.exists()
+    assert copied.missing(content.dtypes) == []
+    assert Run(copied.folder).dataset().load().identical(before)
+    with h5py.File(shards(copied)[0]) as file:
+        np.testing.assert_array_equal(file["nll"][:], content.values["nll"][: file["nll"].size])
+    assert repair(copied, list(verify(copied))).mended == ()
+
+
+def test_a_file_with_both_kinds_of_damage_keeps_its_other_units(copied):
+    pack(copied)
+    path = shards(copied)[0]
+    flip(path, 9)
+    flip(path, copied.commits[2].sites["q"].offset)
+    done = repair(copied, list(verify(copied)))
+    assert ([item.unit for item in done.dropped], len(done.mended)) == ([2], 1)
+    assert sound(copied)
+    assert [commit.unit.number for commit in copied.commits] == [0, 1]
+
+
+def test_a_repair_of_hdf5s_records_killed_anywhere_loses_nothing(tmp_path):
+    content = Content(units=((2,), (1,)), dtypes={"q": "float32"})
+    run = make_run(tmp_path / "store", content, "it")
+    pack(run)
+    flip(shards(run)[0], 9)
+    imports = "from actlas.store.checking import verify\nfrom actlas.store.repair import repair"
+    action = 'run = Store(store).run("it"); repair(run, list(verify(run)))'
+    for path in killed_stores(tmp_path / "store", tmp_path / "killed", imports, action):
+        killed = Store(path).run("it")
+        np.testing.assert_array_equal(killed.dataset()["q"], content.values["q"])
+        repair(killed, list(verify(killed)))
+        assert sound(killed)
+        np.testing.assert_array_equal(killed.dataset()["q"], content.values["q"])
