@@ -94,7 +94,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Portion:
-    """A unit that is to be computed, and the structural labels of its sentences: small, also where the plan is large."""
+    """A unit that is to be computed and the structural labels of its sentences: small in any plan."""
 
     unit: Unit
     sites: tuple[str, ...]
@@ -156,7 +156,7 @@ class Plan:
 
     @cached_property
     def label_change(self) -> LabelChange | None:
-        """What storing the columns of this input changes in the labels that the run, or its baseline, has; None: nothing.
+        """What the columns of this input change in the labels of the run or its baseline, if anything.
 
         An input without columns, such as a .txt, says nothing of labels and leaves them as they are.
         """
@@ -221,7 +221,7 @@ def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOption
 
 
 def _check_texts(run: Run, tokens: Tokenized) -> None:
-    """Raise UsageError where a run has these tokens of other texts: a tokenizer that drops case or accents gives them."""
+    """Raise UsageError where a run has these tokens of other texts, as after dropping case."""
     if run.description.get("texts") != tokens.text_digest:
         raise UsageError(
             f"run {run.name} has the same tokens, but of other texts than these: its activations would be right and its "

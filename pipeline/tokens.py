@@ -44,7 +44,7 @@ class Tokenized:
 
     @cached_property
     def text_digest(self) -> str:
-        """SHA-256 of the texts, recorded beside the identity: by it a file is known to have a run's sentences."""
+        """SHA-256 of the texts, recorded beside the identity, by which a file of them is known."""
         return text_digest(self.labels.text)
 
     @cached_property

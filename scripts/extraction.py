@@ -192,7 +192,7 @@ class Extraction:
 
 
 def _store_labels(plan: Plan) -> None:
-    """Store the columns of the input as the labels of its run, or of its baseline, where these have others."""
+    """Store the columns of the input as the labels of its run and baseline, if they differ."""
     if plan.labelled and plan.label_change:
         relabel(plan.labelled, plan.tokens.labels.columns, plan.description["source"])
         if plan.run:

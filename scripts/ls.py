@@ -13,6 +13,7 @@ from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore
 from actlas.store.run import Run
 
+MOST_NAMES = 12  # characters of column names: a line has 80
 COLUMNS = ("id", "model", "sentences", "tokens")
 
 
@@ -36,12 +37,22 @@ def command(store_path: Path, as_json: bool) -> None:
         click.echo(f"{store_path} holds no run yet: `actlas extract SENTENCES` makes one")
         return
     rows = [
-        (*(record[key] for key in COLUMNS), size(record["bytes"]), len(record["sites"]), (*record["names"], "")[0])
+        (
+            *(record[key] for key in COLUMNS),
+            *(size(record["bytes"]), len(record["sites"]), _labels(record["labels"]), (*record["names"], "")[0]),
+        )
         for record in records
     ]
-    click.echo(table((*COLUMNS, "size", "sites", "name"), rows))
+    click.echo(table((*COLUMNS, "size", "sites", "labels", "name"), rows))
     for line in damaged.values():
         click.echo(printable(f"damaged: {line}"), err=True)
+
+
+def _labels(labels: dict[str, Any]) -> str:
+    """Return version and columns in short; `actlas show` has them in full."""
+    names = " ".join(labels["columns"])
+    shown = names if len(names) <= MOST_NAMES else f"{names[: MOST_NAMES - 1]}…"
+    return f"v{labels['version']} {shown}".rstrip()
 
 
 def _record(run: Run) -> dict[str, Any]:

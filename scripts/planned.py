@@ -47,7 +47,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def label_lines(plan: Plan, *, done: bool = False) -> list[str]:
-    """Say what becomes of the labels of a stored run by the columns of this input; nothing where they are equal.
+    """Say what the columns of this input do to the labels of a stored run; nothing if equal.
 
     done: say it as a thing that is done, before it is.
     """

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 def command(
     reference: str, file: str, store_path: Path, text_column: str, skip_bad: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Give RUN, its baseline and all its variants the labels in FILE: the columns beside the sentences.
+    """Give RUN, its baseline and all variants the labels in FILE: the columns beside the sentences.
 
-    FILE has the sentences that RUN was made from, in their order, as `actlas extract` reads them. Nothing is computed, and
-    no model is needed. Earlier labels stay in the store, results that were made with them are out of date.
+    FILE has the sentences that RUN was made from, in their order, as `actlas extract` reads them.
+    Nothing is computed, and no model is needed. Earlier labels stay in the store; results that were
+    made with them are out of date.
     """
     if is_export(reference):
         raise UsageError(f"{reference} is an export, which does not change: relabel its run and export that again")
@@ -66,7 +67,7 @@ class _Lines:
 
 
 def _columns_for(run: Run, file: str, text_column: str, *, skip_bad: bool) -> Columns:
-    """Return the columns of ``file``, whose sentences are those of ``run``; raises InputError naming the line that is not."""
+    """Return the columns of ``file``; raises InputError, naming the line, for other sentences."""
     from actlas.pipeline.sentences import read_sentences
 
     sentences = read_sentences(file, text_column=text_column, skip_bad=skip_bad)
@@ -80,7 +81,7 @@ def _columns_for(run: Run, file: str, text_column: str, *, skip_bad: bool) -> Co
 
 
 def _known(run: Run, sentences: Sentences) -> list[int]:
-    """Return the indices of the sentences that the run has: equal texts were kept or skipped alike when it was made."""
+    """Return the indices of the sentences that the run has: equal texts were all kept or skipped."""
     stored = frozenset(run.labels.text)
     return [index for index, text in enumerate(sentences.text) if text in stored]
 

@@ -86,7 +86,7 @@ def is_current(stage: Stage, subject: Subject, result: Path) -> bool:
 
 
 def label_digests(labels: str) -> list[str]:
-    """Return the digests of the label columns that a result was made with, one for each of its runs, from its attribute."""
+    """Return the digests of the labels of each run of a result, from its attribute ``labels``."""
     return [stamp.partition(":")[2] for stamp in labels.split()]
 
 

@@ -121,7 +121,7 @@ class Store:
 
     @uncollected()
     def add(self, specification: Json, description: Json, units: Sequence[Unit], columns: Columns | None = None) -> Run:
-        """Return the run of ``specification``, made first where it is new; the units of an older one stay as they are.
+        """Return the run of ``specification``, made first where it is new; an older one keeps its units.
 
         columns: version 1 of the labels of a new run, which a variant has from its baseline.
         """

@@ -28,8 +28,8 @@ Rests = dict[str, "Checked | None"]
 class Checked:
     """One thing looked at: how many bytes were read, and what is wrong, if anything.
 
-    kind: a commit, whose numbers or structural labels are meant; HDF5's own part of a file, which damages no unit's numbers;
-    or a version of the label columns.
+    kind: a commit, whose numbers or structural labels are meant; HDF5's own part of a file, which
+    damages no unit's numbers; or a version of the label columns.
     """
 
     commit: str
@@ -41,8 +41,8 @@ class Checked:
 def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once.
 
-    Units of a joined file are told by the names that their commits would have. What follows is damaged: files whose HDF5
-    part is not as it was written, and versions of the label columns.
+    Units of a joined file are told by the names that their commits would have. What follows is
+    damaged: files whose HDF5 part is not as it was written, and versions of the label columns.
     """
     rests: Rests = {}
     planned = frozenset(run.units)
@@ -94,8 +94,8 @@ def check_path(run: Run, path: Path, rests: Rests, planned: frozenset[Unit] | No
 def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tuple[int, list[str]]:
     """Read what ``commit`` speaks of in the file ``shard``; return its bytes, and what is not as it says, each with ``remedy``.
 
-    What lies outside sites and labels is read, and counted, once for all units of a file; ``rests`` gets
-    what is wrong there.
+    What lies outside sites and labels is read, and counted, once for all units of a file;
+    ``rests`` gets what is wrong there.
     """
     nbytes = sum(site.layout.nbytes for site in commit.sites.values())
     nbytes += sum(label.nbytes for label in commit.labels.values())
@@ -105,7 +105,7 @@ def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tupl
 
 
 def check_label_records(run: Run) -> Iterator[Checked]:
-    """Yield the damaged versions of a run's label columns, where it keeps them itself; a variant's are its baseline's."""
+    """Yield the damaged versions of a run's label columns; a variant's are its baseline's."""
     if run.label_home == run.folder:
         found = [Checked(*each, "labels") for each in label_problems(run.folder, run.sentences)]
         if not any(item.problems for item in found) and (problem := _as_read(run)):
@@ -114,7 +114,7 @@ def check_label_records(run: Run) -> Iterator[Checked]:
 
 
 def _as_read(run: Run) -> str | None:
-    """Return why the run itself does not read its label columns, such as one with the name of a site."""
+    """Return why the run does not read its columns, such as one with the name of a site."""
     try:
         _ = run.holdings
     except DamagedStore:

@@ -1,7 +1,7 @@
-"""Columns: the user's labels of sentences, as variables of a netCDF-4 file, which is an export or belongs to a label record.
+"""Columns: the user's labels of sentences, as variables of an export or of a label record's file.
 
-Numbers are a variable on ``sentence``. Texts are CF contiguous ragged characters, the bytes of all sentences and how many each
-has, so that one long text takes its own room and not that of every sentence.
+Numbers are a variable on ``sentence``. Texts are CF contiguous ragged characters, the bytes of all
+sentences and how many each has, so that one long text takes its own room alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
-MOST_COLUMNS = 2000  # the record of so many stays small, and HDF5 lists the variables of a dimension in one attribute
+MOST_COLUMNS = 2000  # so many take seconds: HDF5 lists the variables of a dim in one attribute
 MOST_NAME = 200  # characters
 SENTENCE = "sentence"  # the dim of all columns so far
 TEXT = "text"  # the dtype of texts in a record
@@ -46,7 +46,7 @@ STRUCTURAL = frozenset({*TOKEN_LABELS, "row_size", "text", "token", *BLOCK_DIMS}
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """Where a column lies in its file: ``nbytes`` from ``offset`` on; of texts also the int64 length of each."""
+    """Where a column lies in its file: its bytes, and of texts the int64 length of each."""
 
     dim: str
     dtype: str  # NumPy's little-endian name, or TEXT
@@ -100,7 +100,7 @@ def check_columns(columns: Columns) -> None:
 
 
 def encode(columns: Columns) -> dict[str, Encoded]:
-    """Return the stored form of each column; text columns hold str, as NumPy's characters or as objects."""
+    """Return the stored form of each column, by name; texts are NumPy's characters or objects."""
     return {name: _encoded(column) for name, column in sorted(columns.items())}
 
 
@@ -114,7 +114,7 @@ def _encoded(column: npt.NDArray[Any]) -> Encoded:
 
 
 def columns_digest(encoded: Mapping[str, Encoded]) -> str:
-    """Return 16 hex digits of the SHA-256 of names, dtypes and values, whatever the order: equal labels, equal digest."""
+    """Return 16 hex digits of the SHA-256 of names, dtypes and values, in any order."""
     listed = []
     for name, each in sorted(encoded.items()):
         digest = hashlib.sha256()
@@ -125,7 +125,7 @@ def columns_digest(encoded: Mapping[str, Encoded]) -> str:
 
 
 def variable_names(encoded: Mapping[str, Encoded], taken: Collection[str] = ()) -> dict[str, str]:
-    """Return column → its variable: the same name where every netCDF library takes it and nothing else has it.
+    """Return column → its variable: of the same name where netCDF libraries take that and it is free.
 
     taken: names of the other variables and dims of the file.
     """
@@ -138,7 +138,7 @@ def _is_free(name: str, taken: Collection[str]) -> bool:
 
 
 def column_sizes(encoded: Mapping[str, Encoded], names: Mapping[str, str]) -> dict[str, int]:
-    """Return the dims that texts need beside ``sentence``, and their sizes; HDF5 knows no place of an empty variable."""
+    """Return dims of texts and their sizes, 1 at least: HDF5 knows no place of an empty variable."""
     texts = {name: each for name, each in encoded.items() if each.lengths is not None}
     return {names[name] + BYTES_DIM: max(1, each.nbytes) for name, each in texts.items()}
 
@@ -185,7 +185,7 @@ def places_of_columns(columns: Mapping[str, StoredColumn]) -> dict[str, int]:
 
 
 def read_columns(path: Path, file: io.BufferedReader, columns: Mapping[str, StoredColumn], count: int) -> Columns:
-    """Read the columns of ``count`` sentences from an open file, each against its checksum; texts as objects.
+    """Read columns of ``count`` sentences, each against its checksum; texts as objects.
 
     Raises DamagedStore, naming ``path`` and the column.
     """

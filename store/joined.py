@@ -162,7 +162,7 @@ class Joined:
 
     @classmethod
     def from_json(cls, record: Json, name: str) -> Joined:
-        """Build from ``to_json``'s form and check it; raises ValueError, KeyError, TypeError, … where something is wrong."""
+        """Build from ``to_json``'s form; raises ValueError, KeyError, TypeError, … for a wrong one."""
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
         sites = {
             site: StoredSite(_layout(given["layout"]), int(given["offset"]), ()) for site, given in fields.pop("sites").items()

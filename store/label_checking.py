@@ -1,4 +1,4 @@
-"""Verification and repair of label records: every byte of every version, and the versions as a row without gaps."""
+"""Verification and repair of label records: every byte of every version, and gaps between them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_VARIABLES = 8000  # of columns: a text has two variables and a dim
 
 
 def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int, tuple[str, ...]]]:
-    """Yield of each version its name, 0 for bytes that are not counted, and what is wrong with it."""
+    """Yield of each version its name, 0 (bytes are not counted), and what is wrong with it."""
     try:
         found = versions(run_folder)
     except DamagedStore as error:
@@ -51,7 +51,7 @@ def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int,
 
 
 def version_problems(version: Version, run: str, sentences: int) -> list[str]:
-    """Return what is wrong with one version: its record, the same record behind the values, and the values."""
+    """Return what is wrong with one version: its record, the copy of it, or the values."""
     try:
         record = parsed(sealed_behind(version.file), version, run, sentences)
         content = read_record(version.json)
@@ -80,7 +80,7 @@ def _file_problems(path: Path, record: LabelRecord) -> list[str]:
 
 
 def repair_labels(run: Run) -> tuple[list[str], list[str]]:
-    """Store the newest version anew where it can be read, and drop damaged ones that it replaces; return both, in words.
+    """Store the newest version anew if it can be read, drop damaged older ones; say what was done.
 
     The second list is what is left: labels that are lost are never replaced by older ones.
     """
@@ -108,7 +108,7 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
 
 
 def _readable(version: Version, run: Run) -> tuple[LabelRecord, Columns] | None:
-    """Return record and values of a version, by its own record or by the one behind the values; None where they are lost."""
+    """Return record and values of a version, by either copy of the record; None if they are lost."""
     for read, path in ((read_record, version.json), (sealed_behind, version.file)):
         try:
             record = parsed(read(path), version, run.label_home.name, run.sentences)
@@ -119,7 +119,7 @@ def _readable(version: Version, run: Run) -> tuple[LabelRecord, Columns] | None:
 
 
 def _pruned(found: list[Version], run: Run) -> list[str]:
-    """Drop all versions up to the last that is damaged or before a gap; the newest stays, and what may not be read."""
+    """Drop the versions up to the last that is damaged or before a gap; the newest stays."""
     last = -1
     for index, (version, after) in enumerate(pairwise(found)):
         problems = version_problems(version, run.label_home.name, run.sentences)

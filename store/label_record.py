@@ -1,7 +1,8 @@
-"""Label records: the versions of a run's label columns, in ``labels/`` beside its shards; the highest number counts.
+"""Label records: the versions of a run's label columns, in ``labels/``; the highest number counts.
 
-A version is ``<number, 8 digits>-<digest>.h5``, a netCDF-4 file with the record sealed behind it, and the same record as
-``….json``. Neither ever changes. A run and its variants have one family of labels, kept by the run without edits.
+A version is ``<number, 8 digits>-<digest>.h5``, a netCDF-4 file with the record sealed behind it,
+and the same record as ``….json``. Neither ever changes. A run and its variants have one family of
+labels, kept by the run without edits.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ class LabelRecord:
 
     @classmethod
     def from_json(cls, record: Json) -> LabelRecord:
-        """Build from ``to_json``'s form and check it; raises ValueError, KeyError, TypeError, … where something is wrong."""
+        """Build from ``to_json``'s form; raises ValueError, KeyError, TypeError, … for a wrong one."""
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
         count, size = fields["sentences"], fields["size"]
-        if any(type(number) is not int or number < 1 for number in (count, size, fields["number"])):
+        if any(type(number) is not int or number < 0 for number in (count, size, fields["number"])):
             raise ValueError("a count that is none")
         digests = [fields["digest"], fields["rest"], *([fields["previous"]] if fields["previous"] else [])]
         texts = [fields[name] for name in ("run", "previous", "source", "created")]
@@ -92,7 +93,7 @@ class Version:
 
 
 def versions(run_folder: Path) -> list[Version]:
-    """Return all versions of which a record or a file is there, the oldest first; DamagedStore as ``listed`` raises it."""
+    """Return the versions of which record or values are there, oldest first; raises DamagedStore."""
     names = [NAME.fullmatch(path.name) for path in listed(run_folder / FOLDER)]
     return [
         Version(run_folder / FOLDER, number, digest)
@@ -101,7 +102,7 @@ def versions(run_folder: Path) -> list[Version]:
 
 
 def newest_record(run_folder: Path, sentences: int) -> LabelRecord:
-    """Return the record that counts; raises DamagedStore where it is altered or lost: never an older one instead."""
+    """Return the record that counts, never an older one; raises DamagedStore if altered or lost."""
     found = versions(run_folder)
     if not found:
         raise DamagedStore(f"{run_folder / FOLDER} has no label record: {REMEDY}")
@@ -112,7 +113,7 @@ def newest_record(run_folder: Path, sentences: int) -> LabelRecord:
 
 
 def read_version(version: Version, run: str, sentences: int) -> LabelRecord:
-    """Return the record of a version, from behind its values where the JSON is missing; raises DamagedStore.
+    """Return the record of a version, by its copy where the JSON is missing; raises DamagedStore.
 
     run, sentences: id and number of sentences that it must be of.
     """
@@ -124,7 +125,7 @@ def read_version(version: Version, run: str, sentences: int) -> LabelRecord:
 
 
 def parsed(content: bytes, version: Version, run: str, sentences: int) -> LabelRecord:
-    """Return the record of sealed ``content``; raises DamagedStore where it is altered, or not of this version and run."""
+    """Return the record of ``content``; raises DamagedStore if altered or of something else."""
     path = version.json
     record = unseal(content, str(path), FORMAT_LABELS)
     try:
@@ -140,7 +141,7 @@ def parsed(content: bytes, version: Version, run: str, sentences: int) -> LabelR
 
 
 def sealed_behind(path: Path) -> bytes:
-    """Return the sealed record behind the values in ``path``; raises DamagedStore where it is missing or cut."""
+    """Return the sealed record behind the values in ``path``; raises DamagedStore."""
     try:
         with opened(path) as (descriptor, found):
             tail = TAIL.fullmatch(os.pread(descriptor, TAIL_BYTES, max(0, found.st_size - TAIL_BYTES)))

@@ -1,7 +1,8 @@
 """The labels of tokens and sentences: what is known of them beside their activations.
 
-On ``token``: sentence, position, token_id, char_start, char_end. On ``sentence``: row_size, text. These are structural: they
-follow from texts and tokenizer, and lie in the shards. The input's own columns may change, and have records of their own.
+On ``token``: sentence, position, token_id, char_start, char_end. On ``sentence``: row_size, text.
+These are structural: they follow from texts and tokenizer, and lie in the shards. The input's own
+columns may change, and have records of their own.
 """
 
 from __future__ import annotations

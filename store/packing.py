@@ -67,9 +67,9 @@ def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], 
 
 
 def rewrite(run: Run, file: str) -> bool:
-    """Write a file of ``run`` anew from the blocks and labels of its units; return whether it has any.
+    """Write a file of ``run`` anew from its units' blocks and labels; return whether it has any.
 
-    For a file whose HDF5 part is damaged. Raises DamagedStore where a block or label is altered too.
+    For a file whose HDF5 part is damaged. Raises DamagedStore where a block or label is too.
     """
     with workspace(run.folder) as work, packing_lock(run.folder):
         run.refresh()

@@ -1,6 +1,7 @@
-"""Relabelling: the next version of a run's label columns, published durably; older versions and shards stay as they are.
+"""Relabelling: the next version of a run's label columns; older ones and shards stay as they are.
 
-A version belongs to a run without edits and all of its variants, so no study can mix two.
+A version belongs to a run without edits and all of its variants, so no study can mix two. It is
+written aside, synced, and linked to its name.
 """
 
 from __future__ import annotations
@@ -111,9 +112,10 @@ def _differing(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> int | None:
 
 
 def relabel(run: Run, columns: Columns, source: str) -> LabelChange | None:
-    """Store ``columns`` as the labels of ``run``, its baseline and all variants; return the change, None where there is none.
+    """Store ``columns`` as labels of ``run``, its baseline and all variants; return what changed.
 
-    columns: name → values of all sentences, numbers or text. source: the name of the input, for the record.
+    columns: name → values of all sentences, numbers or text. source: name of the input. Returns
+    None where the run has these labels already.
     Raises InputError for columns that cannot be stored, OSError where the disk cannot take them.
     """
     change = label_change(run, columns)
@@ -125,7 +127,7 @@ def relabel(run: Run, columns: Columns, source: str) -> LabelChange | None:
 
 
 def publish_labels(run_folder: Path, sentences: int, columns: Columns, source: str, work: Workspace) -> None:
-    """Publish ``columns`` as the next version in a run's folder, unless its newest version is equal and readable."""
+    """Publish ``columns`` as a run's next version, unless the newest is equal and can be read."""
     check_columns(columns)
     if any(len(column) != sentences for column in columns.values()):
         raise ValueError(f"label columns do not all have {sentences} sentences")

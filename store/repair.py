@@ -86,7 +86,7 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
 
 
 def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
-    """Write files anew whose HDF5 part is damaged, from the units in them, which are whole; return what was done."""
+    """Write files anew whose HDF5 part is damaged, from their units; return what was done."""
     from actlas.store.packing import rewrite
 
     mended = []

@@ -141,7 +141,7 @@ class Run:
     @cached_property
     @uncollected()
     def labels(self) -> Labels:
-        """Labels of all tokens and sentences: structural ones from the shards, columns as they were last given.
+        """Labels of all tokens and sentences: structural ones of the shards, columns as last given.
 
         Raises IncompleteRun if a unit has none yet, DamagedStore where they cannot be read.
 
@@ -153,13 +153,13 @@ class Run:
 
     @property
     def label_home(self) -> Path:
-        """The run's folder that has the label columns: of a variant its baseline's, so that both always agree."""
+        """The folder that has the label columns: a variant's is its baseline, so that they agree."""
         folder = self.folder.parent / (self.baseline_id or self.id)
         return folder if (folder / FILE).is_file() else self.folder
 
     @cached_property
     def label_record(self) -> LabelRecord:
-        """The newest version of the label columns when it was first asked for; raises DamagedStore where that is lost."""
+        """The newest version of the label columns when first asked for; raises DamagedStore."""
         home = self.label_home
         refuse_links(home)
         if self.baseline_id and home == self.folder and not versions(home):
@@ -169,18 +169,18 @@ class Run:
 
     @cached_property
     def columns(self) -> Columns:
-        """The input's own columns on ``sentence``: int64, float64, uint8 for booleans, str objects; raises DamagedStore."""
+        """The input's own columns, (sentence,): int64, float64, uint8 or str; raises DamagedStore."""
         sites = {site for holding in self.holdings for site in (*holding.sites, *holding.sharing)}
         return read_values(self.label_home, self.label_record, sites)
 
     @property
     def labels_version(self) -> int:
-        """Number of the version of its label columns, from 1 on; ``actlas relabel`` makes the next."""
+        """Version of its label columns, from 1 on; ``actlas relabel`` makes the next."""
         return self.label_record.number
 
     @property
     def labels_digest(self) -> str:
-        """Digest of the label columns, 16 hex digits: equal names, dtypes and values, equal digest."""
+        """Digest of the label columns, 16 hex digits, of names, dtypes and values."""
         return self.label_record.digest
 
     def labels_of(self, commits: Iterable[Commit]) -> Labels:

@@ -165,7 +165,7 @@ class Commit:
 
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of what holds the sites and labels of all units of the file, in order: all that is not HDF5's own."""
+        """Start and end of the sites and labels of all units of the file: all that is not HDF5's."""
         return self.bulk or data_spans(self.sites, self.labels)
 
     @classmethod
@@ -183,7 +183,7 @@ class Commit:
 
 
 def data_spans(sites: Mapping[str, StoredSite], labels: Mapping[str, StoredLabel]) -> tuple[tuple[int, int], ...]:
-    """Return start and end of the sites and labels of a file, in order; those of whole files, not of units in them."""
+    """Return start and end of the sites and labels of a whole file, in order."""
     spans = [(site.offset, site.offset + site.layout.nbytes) for site in sites.values()]
     return tuple(sorted([*spans, *((label.offset, label.offset + label.nbytes) for label in labels.values())]))
 

@@ -88,7 +88,7 @@ class ShardWriter:
         self.restart()
 
     def label_checksums(self, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
-        """Return label → the checksum of the rows of each of ``units``, which the file holds one after the other."""
+        """Return label → checksum of the rows of each of ``units``, one after the other."""
         return unit_label_checksums(self._given, units)
 
     def restart(self) -> None:

@@ -103,8 +103,8 @@ def write_skeleton(
 ) -> None:
     """Write all dimensions, structural labels and attributes, and leave room for every site.
 
-    blocks: the numbers of layers and depths that the file holds, from 0 on where it has none. columns: those of an export; in a
-    shard the user's columns have no place.
+    blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
+    columns: those of an export; in a shard the user's columns have no place.
     """
     sizes = _dimensions(layouts, labels)
     encoded = encode(columns or {})
@@ -160,7 +160,7 @@ def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
 
 
 def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
-    """Return where each structural label of the skeleton lies and the checksum of all its rows, for the commit."""
+    """Return where each structural label lies in the skeleton, and the checksum of its rows."""
     arrays = _label_arrays(labels)
     places = offsets(image, list(arrays))
     return {
@@ -170,7 +170,7 @@ def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
 
 
 def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
-    """Return label → the checksum of the rows of each of ``units``, which follow one another in ``labels``."""
+    """Return label → checksum of the rows of each of ``units``, one after the other in ``labels``."""
     found: dict[str, tuple[str, ...]] = {}
     for name, (dims, array) in _label_arrays(labels).items():
         counts = [unit.tokens if dims[0] == "token" else unit.sentences for unit in units]

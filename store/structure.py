@@ -44,7 +44,7 @@ def structure_problems(path: Path, commit: Commit) -> Iterator[str]:
 
 
 def plain_problems(path: Path, places: Mapping[str, int], most: int) -> Iterator[str]:
-    """Yield what of a file's HDF5 part is no plain variable of this very file, or lies elsewhere than ``places`` say.
+    """Yield what in a file's HDF5 part is no plain variable of it, or is not at its place.
 
     most: variables, beyond which it is not looked through.
     """

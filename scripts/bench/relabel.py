@@ -1,8 +1,8 @@
-"""Relabelling of a stored run against its size: the time of a whole ``actlas relabel`` and what it writes.
+"""Relabelling of stored runs of different sizes: the time of a whole ``actlas relabel``.
 
     python scripts/bench/relabel.py
 
-The run has GPT-2 XL's geometry and one number a token: relabelling looks at no activation, however many there are.
+The run has GPT-2 XL's geometry and one number a token: relabelling looks at no activation.
 """
 
 from __future__ import annotations

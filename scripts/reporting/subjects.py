@@ -93,7 +93,7 @@ def labels_fact(run: Run) -> str:
 
 
 def outdated_labels(result: Result, runs: Mapping[str, Run]) -> str | None:
-    """Return a line where a result was made with other labels than its runs, by id, have now; None where they agree."""
+    """Return a line where ``runs``, by id, have other labels now than the result was made with."""
     for run, stamp in zip(result.runs, result.labels, strict=False):
         version, _, digest = stamp.partition(":")
         if run in runs and _labels_digest(runs[run]) not in (None, digest):

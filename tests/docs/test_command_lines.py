@@ -78,6 +78,8 @@ def prepare(page, folder):
     for name, source in FILES.items():
         (folder / name).symlink_to(source)
     (folder / "cups.csv").write_text(CUPS)
+    lines = (TEXTS / "her.txt").read_text(encoding="utf-8").splitlines()
+    (folder / "mine.csv").write_text("\n".join(["text,kind", *(f'"{line}",a' for line in lines)]), encoding="utf-8")
     study = re.search(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     if study:
         (folder / "mine.toml").write_text(study[1])

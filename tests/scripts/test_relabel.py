@@ -1,4 +1,4 @@
-"""Labels corrected in the sentences' file reach every study of the stored run, and no model runs for it."""
+"""Labels corrected in the sentences' file reach every study of the stored run; no model runs."""
 
 import json
 import shutil
@@ -84,6 +84,7 @@ def test_corrected_labels_make_the_groups(command, columns, changed, expected, f
     assert "version 2: kind" in actlas("show", "it", "--store", "store").stdout
     record = json.loads(actlas("ls", "--store", "store", "--json").stdout)["runs"][0]
     assert record["labels"]["version"] == 2
+    assert f"v2 {' '.join(columns)}" in actlas("ls", "--store", "store").stdout
 
 
 def test_a_study_follows_its_labels(tmp_path, actlas):
@@ -191,6 +192,17 @@ def test_a_column_that_cannot_be_stored_is_refused_before_anything_is_done(folde
             done = actlas(*command, "--store", "store")
             assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done
     assert Store(folder / "store").run("it").labels_version == 1
+
+
+@pytest.mark.parametrize("name", ["_nc4_non_coord_layer", "two words", "kind_bytes", "日本", "a/b", "column_1"])
+def test_what_is_extracted_is_sound_whatever_its_columns_are_called(name, tmp_path, actlas):
+    write(tmp_path, {name: ("a", "b", "c")})
+    assert actlas("extract", "rows.csv", "--store", "store", "--name", "it", "--site", "resid").returncode == 0
+    assert actlas("verify", "--store", "store").returncode == 0
+    assert actlas("export", "it", "out.h5", "--store", "store").returncode == 0
+    assert actlas("verify", "./out.h5").returncode == 0
+    done = actlas("norms", "./out.h5", "--by", name, "--json")
+    assert f"{name}=b" in json.loads(done.stdout)["tokens"]
 
 
 def test_it_needs_no_model_and_none_of_its_libraries(folder):

@@ -1,4 +1,4 @@
-"""Label records that were altered, cut, lost, swapped or made to harm: an error of a line, and never older labels instead."""
+"""Label records altered, cut, lost, swapped or made to harm: an error, never older labels instead."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def problems(run):
 
 
 def refused(run, match="."):
-    """Assert that nothing of the labels is read, that it is told in a line, and that verify finds it."""
+    """Assert that no label is read, that an error says so in a line, and that verify finds it."""
     for check in (True, False):
         with pytest.raises(DamagedStore, match=match) as found:
             Run(run.folder).dataset(check=check)
@@ -60,7 +60,7 @@ def refused(run, match="."):
 
 
 def forge(run, change, *, behind=True):
-    """Let ``change`` alter the newest record, under checksums that hold, there and behind the values."""
+    """Let ``change`` alter the newest record and its copy, under checksums that hold."""
     path, values = files(run)
     record = json.loads(path.read_bytes())
     del record["checksum"]

@@ -1,4 +1,4 @@
-"""Label columns: whatever is accepted is read back from a run, a packed run and an export; each relabelling is a version."""
+"""Label columns: what is accepted is read back from runs and exports; a relabelling is a version."""
 
 import os
 import tracemalloc
@@ -105,7 +105,7 @@ def test_a_name_that_cannot_be_stored_is_refused_and_nothing_is_written(name, tm
 
 
 def test_one_long_label_takes_its_own_room_and_no_more(tmp_path):
-    """As characters of a fixed number it took that of every sentence: 300 MB here, and four times that in memory."""
+    """As characters of a fixed number it took that of every sentence: 300 MB here."""
     content = Content(units=(tuple([1] * 300),), dtypes={"nll": "float32"})
     run = make_run(tmp_path / "store", content)
     column = np.array(["x"] * 300, dtype=object)
