@@ -33,6 +33,18 @@ def rows_checksum(rows: npt.NDArray[Any]) -> str:
 
 def rest_checksum(descriptor: int, size: int, bulk: Iterable[tuple[int, int]]) -> str:
     """Return the XXH3-64 of all bytes outside the spans ``bulk``: HDF5's records and gaps."""
+    return span_checksum(descriptor, *_between(size, bulk))
+
+
+def rest_of(content: bytes | bytearray, bulk: Iterable[tuple[int, int]]) -> str:
+    """Return what ``rest_checksum`` returns, of a file in memory."""
+    digest, view = xxhash.xxh3_64(), memoryview(content)
+    for start, end in _between(len(content), bulk):
+        digest.update(view[start:end])
+    return str(digest.hexdigest())
+
+
+def _between(size: int, bulk: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     places = sorted(bulk)
     starts, ends = [0, *(end for _, end in places)], [*(start for start, _ in places), size]
-    return span_checksum(descriptor, *zip(starts, ends, strict=True))
+    return list(zip(starts, ends, strict=True))

@@ -6,7 +6,6 @@ written aside, synced, and linked to its name.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,8 +25,8 @@ from actlas.store.columns import (
     located,
     variable_names,
 )
-from actlas.store.digest import rest_checksum
-from actlas.store.durable import make_folder, naming, publish_bytes, publish_file
+from actlas.store.digest import rest_of
+from actlas.store.durable import make_folder, publish_bytes
 from actlas.store.errors import DamagedStore, InputError, quoted
 from actlas.store.holdings import folder_lock
 from actlas.store.label_record import FOLDER, LabelRecord, Version, newest_record, tailed, versions
@@ -140,9 +139,8 @@ def publish_labels(run_folder: Path, sentences: int, columns: Columns, source: s
             return
         number, previous = _next_number(run_folder), known[-1].digest if known else ""
         version = Version(run_folder / FOLDER, number, digest)
-        record = _written(version, previous, (sentences, source), encoded, work)
-        draft = work.folder / version.file.name
-        if not publish_file(draft, version.file):
+        record, content = _made(version, previous, sentences, encoded, source)
+        if not publish_bytes(content, version.file, aside=work.folder):
             raise DamagedStore(f"{version.file} exists although its number is new: the store was written by something else")
         publish_bytes(seal(record.to_json()), version.json, aside=work.folder)
 
@@ -157,32 +155,25 @@ def _is_readable(run_folder: Path, sentences: int) -> bool:
     return not version_problems(versions(run_folder)[-1], run_folder.name, sentences)
 
 
-def _written(
-    version: Version, previous: str, about: tuple[int, str], encoded: Mapping[str, Encoded], work: Workspace
-) -> LabelRecord:
-    """Write the values and the record behind them to the workspace, synced; return the record."""
+def _made(
+    version: Version, previous: str, sentences: int, encoded: Mapping[str, Encoded], source: str
+) -> tuple[LabelRecord, bytes]:
+    """Return the record of a version, and its file: the values and the record behind them."""
     from actlas.store.skeleton import columns_image, offsets  # HDF5 is imported where it writes
 
-    sentences, source = about
     run = version.folder.parent.name
     names = variable_names(encoded)
-    image = columns_image(encoded, names, sentences, {"actlas_run": run, "actlas_labels": str(version.number)})
+    attributes = {"actlas_run": run, "actlas_labels": str(version.number)}
+    image = columns_image(encoded, names, sentences, attributes)
     columns = located(encoded, names, offsets(image, all_variables(encoded, names)))
-    draft = work.folder / version.file.name
-    with naming(draft), draft.open("xb+") as file:
-        for offset, content in image.pieces():
-            file.seek(offset)
-            file.write(content)
-        file.truncate(image.size)
-        file.flush()
-        rest = rest_checksum(file.fileno(), image.size, column_spans(columns, sentences))
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        places = (columns, image.size, rest, source, created)
-        record = LabelRecord(run, version.number, version.digest, previous, sentences, *places)
-        if len(seal(record.to_json())) > LARGEST_RECORD:
-            raise InputError(f"the names of {len(columns):,} label columns are too long for a record: shorten them")
-        file.seek(image.size)
-        file.write(tailed(record))
-        file.flush()
-        os.fsync(file.fileno())
-    return record
+    content = bytearray(image.size)
+    for offset, piece in image.pieces():
+        content[offset : offset + len(piece)] = piece
+    rest = rest_of(content, column_spans(columns, sentences))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    places = (columns, image.size, rest, source, created)
+    record = LabelRecord(run, version.number, version.digest, previous, sentences, *places)
+    if len(seal(record.to_json())) > LARGEST_RECORD:
+        names_of = f"the names of {len(columns):,} label columns"
+        raise InputError(f"{names_of} are too long for a record: shorten them")
+    return record, bytes(content) + tailed(record)

@@ -109,6 +109,6 @@ def test_descriptions_that_say_nothing_are_listed_all_the_same(actlas, tmp_path)
     done = actlas("ls", "--store", "store")
     assert (done.returncode, done.stderr) == (0, "")
     assert "unknown" in done.stdout
-    done = actlas("show", done.stdout.split()[7], "--store", "store")
+    done = actlas("show", done.stdout.split()[8], "--store", "store")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done
     assert "run.json does not describe its run ('numerics')" in done.stderr
