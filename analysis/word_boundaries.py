@@ -18,19 +18,49 @@ from typing import NamedTuple
 
 import regex
 
-_BOUNDARY = regex.compile(r"\b", regex.WORD)
-_FORMAT = regex.compile(r"\p{Word_Break=Format}")
-_BEHIND = regex.compile(r"\p{Word_Break=Format}*")
+#: rules WB3 to WB16 of UAX #29: two characters are joined where one matches; `i` is what WB4 ignores
+_JOIN = r"""(?:(?<=\r)(?=\n)|(?<![\r\n\p{WB=Newline}])(?:
+    (?=[{ignored}])
+  | (?<=\p{WB=ZWJ})(?=\p{ExtPict})
+  | (?<=\p{WB=WSegSpace})(?=\p{WB=WSegSpace})
+  | (?<=[{letter}{digit}]{i})(?=[{letter}{digit}])
+  | (?<=[{letter}]{i})(?=[{middle}\p{WB=MidLetter}]{i}[{letter}])
+  | (?<=[{letter}]{i}[{middle}\p{WB=MidLetter}]{i})(?=[{letter}])
+  | (?<={hebrew}{i})(?=\p{WB=Single_Quote}|\p{WB=Double_Quote}{i}{hebrew})
+  | (?<={hebrew}{i}\p{WB=Double_Quote}{i})(?={hebrew})
+  | (?<={digit}{i})(?=[{middle}\p{WB=MidNum}]{i}{digit})
+  | (?<={digit}{i}[{middle}\p{WB=MidNum}]{i})(?={digit})
+  | (?<={kana}{i})(?={kana})
+  | (?<=[{letter}{digit}{kana}{underscore}]{i})(?={underscore})
+  | (?<={underscore}{i})(?=[{letter}{digit}{kana}])
+  | (?<=(?<!{flag}{i}){flag}{i}(?:{flag}{i}{flag}{i})*)(?={flag})
+))"""
+_CLASSES = {
+    "ignored": r"\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}",
+    "i": r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*",
+    "letter": r"\p{WB=ALetter}\p{WB=Hebrew_Letter}",
+    "hebrew": r"\p{WB=Hebrew_Letter}",
+    "digit": r"\p{WB=Numeric}",
+    "kana": r"\p{WB=Katakana}",
+    "underscore": r"\p{WB=ExtendNumLet}",
+    "middle": r"\p{WB=MidNumLet}\p{WB=Single_Quote}",
+    "flag": r"\p{WB=Regional_Indicator}",
+}
+for _name, _class in _CLASSES.items():
+    _JOIN = _JOIN.replace(f"{{{_name}}}", _class)
+_JOINED = regex.compile(_JOIN, regex.VERBOSE)
+_SEGMENT = regex.compile(rf".(?:{_JOIN}.)*", regex.VERBOSE | regex.DOTALL)
+_FORMAT = regex.compile(r"\p{WB=Format}")
+_BEHIND = regex.compile(r"\p{WB=Format}*")
 _CLUSTER = regex.compile(r"\X")
-_KNOWN = regex.compile(r"\b\w.*?\b", regex.WORD | regex.DOTALL)
 #: what is not ASCII, with the character on either side: outside, a character of the text is one of the key
 _ZONE = re.compile(r"[\0-\x7f]?[^\0-\x7f]+(?:[\0-\x7f][^\0-\x7f]+)*[\0-\x7f]?")
 
 
 def words_of(text: str) -> list[str]:
     """Return the words of ``text``, composed (NFC), without spaces and punctuation."""
-    words: list[str] = _KNOWN.findall(unicodedata.normalize("NFC", text))
-    return words
+    segments = _SEGMENT.findall(unicodedata.normalize("NFC", text))
+    return [segment for segment in segments if any(map(str.isalnum, segment))]
 
 
 class WordPattern:
@@ -77,7 +107,15 @@ def ends(text: str, place: int) -> bool:
 
 def _is_boundary(text: str, place: int) -> bool:
     """Whether there is a boundary by the default rules of UAX #29."""
-    return place in (0, len(text)) or _BOUNDARY.match(text, place) is not None
+    if place in (0, len(text)):
+        return True
+    around = text[place - 1 : place + 1]
+    if around.isascii():  # most places, decided as the rules would
+        if around.isalnum():
+            return False
+        if (around[0] == " ") != (around[1] == " "):
+            return True
+    return _JOINED.match(text, place) is None
 
 
 def _before(text: str, place: int) -> int:

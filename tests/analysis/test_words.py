@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.analysis.tokens import Target, select_tokens
-from actlas.analysis.word_boundaries import WordPattern, _is_boundary, begins, key_of, words_of
+from actlas.analysis.word_boundaries import _SEGMENT, WordPattern, _is_boundary, begins, key_of, words_of
 from actlas.analysis.words import TargetError, find_words
 
 NFD = (
@@ -104,7 +104,8 @@ def clusters(text):
 
 
 def boundaries(text):
-    return {0, len(text), *(match.start() for match in regex.finditer(r"\b", text, regex.WORD))}
+    """Places between what the rules join, by the same rules in one pass over the whole text."""
+    return {0, *(match.end() for match in _SEGMENT.finditer(text))}
 
 
 @settings(max_examples=400)
@@ -135,6 +136,25 @@ def test_clusters_fold_one_by_one(text):
     """What finding a word in the folded text stands on."""
     for case in (True, False):
         assert "".join(key_of(cluster, case) for cluster in regex.findall(r"\X", text)) == key_of(text, case)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        ["'", "and", " ", "'", "I", "'"],  # a vowel behind an apostrophe is no exception here
+        ["cafe\u0301's", " ", "cafe\u0301"],  # nor is what was decomposed
+        ["café's", " ", "a.b", ".", " ", "3.14", ",", " ", "1,5"],
+        ["ש״מ", " ", "ש׳", " ", '"', "ש", '"'],
+        ["🇩🇪", "🇫🇷", "🇩", "x"],
+        ["🇩\u200d🇪", "🇫🇷"],
+        ["👩\u200d❤\ufe0f\u200d👩", "👍🏽", "a\u200d👩"],
+        ["カ゛フェ", "は", "\r\n", "\n", "\u0301", "a"],
+        ["x_y_", " ", "_3", "  \u3000 ", "\u00a0", "a"],
+        ["x\u00ad\u200fy", " \u200f", "z\u200f"],
+    ],
+)
+def test_segments_by_the_rules_of_unicode(segments):
+    assert _SEGMENT.findall("".join(segments)) == segments
 
 
 @given(texts)
