@@ -33,7 +33,7 @@ _JOIN = r"""(?:(?<=\r)(?=\n)|(?<![\r\n\p{WB=Newline}])(?:
   | (?<={kana}{i})(?={kana})
   | (?<=[{letter}{digit}{kana}{underscore}]{i})(?={underscore})
   | (?<={underscore}{i})(?=[{letter}{digit}{kana}])
-  | (?<=(?<!{flag}{i}){flag}{i}(?:{flag}{i}{flag}{i})*)(?={flag})
+  | (?={flag})(?<=(?<!{flag}{i})(?:{flag}{i}{flag}{i})*+{flag}{i})
 ))"""
 _CLASSES = {
     "ignored": r"\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}",
@@ -52,14 +52,16 @@ _JOINED = regex.compile(_JOIN, regex.VERBOSE)
 _SEGMENT = regex.compile(rf".(?:{_JOIN}.)*", regex.VERBOSE | regex.DOTALL)
 _FORMAT = regex.compile(r"\p{WB=Format}")
 _BEHIND = regex.compile(r"\p{WB=Format}*")
-_CLUSTER = regex.compile(r"\X")
+#: flags first, by pairs: \X counts back over all flags before each, which takes for ever in a row of them
+_CLUSTER = regex.compile(r"\p{RI}\p{RI}[\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}]*|\X")
+_FLAGS = regex.compile(r"\p{RI}+")
 #: what is not ASCII, with the character on either side: outside, a character of the text is one of the key
 _ZONE = re.compile(r"[\0-\x7f]?[^\0-\x7f]+(?:[\0-\x7f][^\0-\x7f]+)*[\0-\x7f]?")
 
 
 def words_of(text: str) -> list[str]:
     """Return the words of ``text``, composed (NFC), without spaces and punctuation."""
-    segments = _SEGMENT.findall(unicodedata.normalize("NFC", text))
+    segments = _SEGMENT.findall(_FLAGS.sub(" ", unicodedata.normalize("NFC", text)))
     return [segment for segment in segments if any(map(str.isalnum, segment))]
 
 

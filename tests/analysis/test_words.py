@@ -1,6 +1,7 @@
 """A word is found where Unicode's rules say it is, however it is written, and covers its tokens."""
 
 import re
+import time
 import unicodedata
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.analysis.tokens import Target, select_tokens
-from actlas.analysis.word_boundaries import _SEGMENT, WordPattern, _is_boundary, begins, key_of, words_of
+from actlas.analysis.word_boundaries import _CLUSTER, _SEGMENT, WordPattern, _is_boundary, begins, key_of, words_of
 from actlas.analysis.words import TargetError, find_words
 
 NFD = (
@@ -100,7 +101,7 @@ texts = st.text(st.one_of(letters, st.characters(exclude_categories=["Cs"])), ma
 
 def clusters(text):
     """Places where grapheme clusters begin or end."""
-    return {0, *(match.end() for match in regex.finditer(r"\X", text))}
+    return {0, *(match.end() for match in _CLUSTER.finditer(text))}
 
 
 def boundaries(text):
@@ -208,6 +209,14 @@ def test_ascii_is_found_as_by_hand(text, word, case):
             expected.append((at, end))
             last = end
     assert WordPattern(word, case).spans(text) == expected
+
+
+@pytest.mark.parametrize("text", ["🇩🇪" * 20_000, "a" + "\u0301" * 100_000, "\u200f" * 100_000, "👩\u200d" * 20_000])
+def test_no_text_is_a_hang(text):
+    start = time.monotonic()
+    assert WordPattern("x").spans(text + " x") == [(len(text) + 1, len(text) + 2)]
+    assert words_of(text + " x")[-1] == "x"
+    assert time.monotonic() - start < 30
 
 
 def test_words_of_a_text():
