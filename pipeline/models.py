@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from actlas.pipeline.configuration import FAMILY, Geometry, effective, geometry
+from actlas.pipeline.tokenizer_files import PATTERNS as TOKENIZER_FILES
+from actlas.pipeline.tokenizer_files import has_tokenizer
 from actlas.pipeline.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
 from actlas.store.schema import canonical
@@ -30,11 +32,8 @@ HUB_FILES = (
     "config.json",
     "*.safetensors",
     "model.safetensors.index.json",
-    "tokenizer.json",
-    "vocab.json",
-    "merges.txt",
+    *TOKENIZER_FILES,
 )
-TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,6 @@ class ModelFolder:
         return sum(file.stat().st_size for file in self.weight_files)
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Whether ``folder`` has ``tokenizer.json``, or GPT-2's ``vocab.json`` and ``merges.txt``."""
-    return any(all((folder / name).is_file() for name in names) for names in TOKENIZERS)
-
-
 def resolve(name: str, revision: str | None = None) -> ModelFolder:
     """Find ``name``: ``demo``, a local folder, or an id on the hub, from its local cache where it is there.
 
@@ -120,7 +114,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
     try:
         cached = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=True))
-        if _is_whole(cached):
+        if _is_whole(cached) and (cached / "tokenizer_config.json").is_file():  # without it: not fetched, or not there
             return cached
     except LocalEntryNotFoundError:
         pass  # not in the local cache yet: ask the hub

@@ -1,29 +1,24 @@
-"""Tokens: sentences through the model's own fast tokenizer, with the place of every token in its text.
-
-Uses `tokenizers` alone, so a run that is stored already is recognised without importing torch.
-"""
+"""Tokens: sentences through the model's own fast tokenizer, with the place of every token in its text."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from actlas.pipeline.models import ModelFolder, has_tokenizer
+from actlas.pipeline.models import ModelFolder
 from actlas.pipeline.sentences import BadLine, Sentences, named
+from actlas.pipeline.tokenizer import Encoded, ModelTokenizer, open_tokenizer
 from actlas.store.columns import columns_digest, encode
-from actlas.store.errors import InputError, UsageError
+from actlas.store.errors import InputError, UsageError, quoted
 from actlas.store.labels import IntArray, Labels, text_digest
 
-if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
-
-END = "<|endoftext|>"
-BATCH = 4096  # sentences whose encodings, some hundred bytes a token, exist at a time
+#: sentences and characters whose encodings, some hundred bytes a token, exist at a time
+BATCH, CHARACTERS = 4096, 1 << 22
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Tokenized:
     labels: Labels
     skipped: tuple[BadLine, ...]
     bos: bool
-    tokenizer: str  # digest of the tokenizer's files
+    tokenizer: str  # digest of all files that decide the ids
 
     @property
     def digest(self) -> str:
@@ -54,105 +49,97 @@ class Tokenized:
 
 
 def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, skip_bad: bool = False) -> Tokenized:
-    """Return the tokens of all sentences, without padding; a BOS token in front only with ``bos``.
+    """Return the tokens of all sentences, without padding; the tokenizer's BOS token in front only with ``bos``.
 
     Raises InputError naming the line of a sentence that has more tokens than the model has positions or none at all,
-    unless ``skip_bad``; UsageError for a model without a fast tokenizer or, with ``bos``, without a BOS token.
+    unless ``skip_bad``; UsageError for a model without a fast tokenizer, ids beyond its vocabulary or, with ``bos``,
+    no BOS token.
     """
-    tokenizer = load_tokenizer(model.folder)
-    prefix = [_bos(model)] if bos else []
     bad: list[BadLine] = []
     kept: list[int] = []
-    parts: list[_Part] = []
-    for first in range(0, len(sentences.text), BATCH):
-        encodings = tokenizer.encode_batch(list(sentences.text[first : first + BATCH]), add_special_tokens=False)
-        problems = [_problem(encoding, len(prefix), model) for encoding in encodings]
-        bad += [BadLine(sentences.line[first + index], problem) for index, problem in enumerate(problems) if problem]
-        if bad and not skip_bad:
-            place = f"{named(sentences.source)}, line {bad[0].number}"
-            raise InputError(f"{place}: {bad[0].reason} (--skip-bad leaves such lines out)")
-        good = [index for index, problem in enumerate(problems) if not problem]
-        kept += [first + index for index in good]
-        parts.append(_part([encodings[index] for index in good], prefix))
+    parts: list[Encoded] = []
+    _ = model.geometry  # an impossible config.json is named before transformers reads it
+    with open_tokenizer(model.folder, model.name) as tokenizer:
+        prefix = _bos(tokenizer, model) if bos else None
+        for first, texts in _batches(sentences.text):
+            encoded = tokenizer.encode(texts)
+            _check_ids(encoded.ids, model)
+            problems = _problems(encoded, prefix, model)
+            bad += [BadLine(sentences.line[first + index], reason) for index, reason in problems.items()]
+            if bad and not skip_bad:
+                place = f"{named(sentences.source)}, line {bad[0].number}"
+                raise InputError(f"{place}: {bad[0].reason} (--skip-bad leaves such lines out)")
+            good = [index for index in range(len(texts)) if index not in problems]
+            kept += [first + index for index in good]
+            part = _rows(encoded, good) if problems else encoded
+            parts.append(part if prefix is None else _with_bos(part, prefix))
     if not kept:
         raise InputError(f"{named(sentences.source)} holds no sentence that {model.name} can take: {bad[0].reason}")
-    labels = _labels(sentences, kept, parts)
-    largest = int(labels.token["token_id"].max())
-    if largest >= model.geometry.vocabulary:
-        raise UsageError(f"{model.name}: its tokenizer gives id {largest}, its vocabulary has {model.geometry.vocabulary}")
-    return Tokenized(labels, tuple(bad), bos, tokenizer_digest(model.folder))
+    return Tokenized(_labels(sentences, kept, parts), tuple(bad), bos, tokenizer.digest)
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load ``tokenizer.json``, or GPT-2's ``vocab.json`` and ``merges.txt``; offsets count a leading space in.
-
-    Raises UsageError where there is neither or the files cannot be read.
-    """
-    if not has_tokenizer(folder):
-        raise UsageError(f"{folder} has no tokenizer: wanted tokenizer.json, or vocab.json and merges.txt")
-    try:
-        return _read_tokenizer(folder)
-    except Exception as error:  # tokenizers raises nothing more exact
-        raise UsageError(f"{folder}: the tokenizer cannot be read ({error}): copy or save it again") from error
+def _batches(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield the number of the first and the texts of each batch."""
+    first = characters = 0
+    for number, text in enumerate(texts):
+        characters += len(text)
+        if number + 1 - first == BATCH or characters >= CHARACTERS or number + 1 == len(texts):
+            yield first, texts[first : number + 1]
+            first, characters = number + 1, 0
 
 
-def _read_tokenizer(folder: Path) -> Tokenizer:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    if (folder / "tokenizer.json").is_file():
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return tokenizer
-    tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    if tokenizer.token_to_id(END) is not None:
-        tokenizer.add_special_tokens([END])  # as tokenizer.json has it: one token wherever it is written
-    return tokenizer
+def _bos(tokenizer: ModelTokenizer, model: ModelFolder) -> int:
+    if tokenizer.bos is None:
+        raise UsageError(f"{model.name}: its tokenizer has no BOS token: leave --bos out")
+    token, number = tokenizer.bos
+    if number >= model.geometry.vocabulary:
+        raise UsageError(
+            f"{model.name}: its tokenizer's BOS token {quoted(token)} has id {number}, expected one below "
+            f"{model.geometry.vocabulary}, the size of its vocabulary: leave --bos out"
+        )
+    return number
 
 
-def tokenizer_digest(folder: Path) -> str:
-    """Return the SHA-256 of the tokenizer's files."""
-    digest = hashlib.sha256()
-    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
-        if (folder / name).is_file():
-            digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
-    return digest.hexdigest()
+def _check_ids(ids: npt.NDArray[np.uint32], model: ModelFolder) -> None:
+    largest, vocabulary = int(ids.max(initial=0)), model.geometry.vocabulary
+    if largest >= vocabulary:
+        raise UsageError(
+            f"{model.name}: its tokenizer gives id {largest}, expected ids below {vocabulary}, the size of its "
+            "vocabulary: the tokenizer is another model's, or tokens were added without resizing the embeddings"
+        )
 
 
-def _bos(model: ModelFolder) -> int:
-    token = model.config.get("bos_token_id")
-    if not isinstance(token, int):
-        raise UsageError(f"{model.name} has no BOS token (bos_token_id is {token!r}): leave --bos out")
-    return token
+def _problems(encoded: Encoded, prefix: int | None, model: ModelFolder) -> dict[int, str]:
+    """Return index → reason for the texts that the model cannot take."""
+    positions = model.geometry.positions
+    counts = encoded.row_size + (prefix is not None)
+    problems = {
+        int(index): f"{counts[index]} tokens, but {model.name} has {positions} positions"
+        for index in np.flatnonzero(counts > positions)
+    }
+    problems |= {int(index): "gives no token" for index in np.flatnonzero(encoded.row_size == 0)}
+    return dict(sorted(problems.items()))
 
 
-def _problem(encoding: Encoding, prefix: int, model: ModelFolder) -> str | None:
-    count, positions = len(encoding.ids) + prefix, model.geometry.positions
-    if not encoding.ids:
-        return "gives no token"
-    return f"{count} tokens, but {model.name} has {positions} positions" if count > positions else None
+def _with_bos(encoded: Encoded, bos: int) -> Encoded:
+    """Return the tokens with ``bos`` in front of each text; it covers no character."""
+    starts = np.cumsum(encoded.row_size, dtype=np.int64) - encoded.row_size
+    ids = np.insert(encoded.ids, starts, bos)
+    return Encoded(ids, np.insert(encoded.spans, starts, 0, axis=0), encoded.row_size + 1)
 
 
-class _Part(NamedTuple):
-    """Some sentences' tokens, int32."""
-
-    ids: IntArray
-    spans: IntArray  # (token, 2)
-    row_size: IntArray
-
-
-def _part(encodings: list[Encoding], prefix: list[int]) -> _Part:
-    lead = [(0, 0)] * len(prefix)
-    ids = [token for encoding in encodings for token in (*prefix, *encoding.ids)]
-    spans = [span for encoding in encodings for span in (*lead, *encoding.offsets)]
-    sizes = [len(encoding.ids) + len(prefix) for encoding in encodings]
-    return _Part(*(np.array(values, dtype=np.int32) for values in (ids, np.reshape(spans, (-1, 2)), sizes)))
+def _rows(encoded: Encoded, kept: Sequence[int]) -> Encoded:
+    """Return the tokens of the texts ``kept``."""
+    mask = np.zeros(len(encoded.row_size), dtype=bool)
+    mask[list(kept)] = True
+    tokens = np.repeat(mask, encoded.row_size)
+    return Encoded(encoded.ids[tokens], encoded.spans[tokens], encoded.row_size[mask])
 
 
-def _labels(sentences: Sentences, kept: list[int], parts: list[_Part]) -> Labels:
-    ids, spans, row_size = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+def _labels(sentences: Sentences, kept: list[int], parts: list[Encoded]) -> Labels:
+    ids = np.concatenate([part.ids for part in parts]).astype(np.int32)  # checked: all below the vocabulary
+    spans = np.concatenate([part.spans for part in parts])
+    row_size: IntArray = np.concatenate([part.row_size for part in parts]).astype(np.int32)
     starts = np.cumsum(row_size, dtype=np.int64) - row_size
     token = {
         "sentence": np.repeat(np.arange(len(kept), dtype=np.int32), row_size),

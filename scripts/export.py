@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     help="What to export; may be repeated.  [default: all]",
 )
 @click.option("--layers", metavar="LIST", help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.")
-@click.option("--target", "word", metavar="WORD", help="Only sentences with this word, as a whole word.")
+@click.option(
+    "--target", "word", metavar="WORD", help="Only sentences with this word, as a whole word: `can` is not in `can't`."
+)
 @click.option("--case", is_flag=True, help="Let upper and lower case of the word differ.")
 @click.option("--context", type=click.IntRange(0), help="Only tokens that many or fewer away from the word.")
 @click.option("--dtype", type=click.Choice(tuple(NUMPY_VIEW)), help="Precision in the file.  [default: as stored]")

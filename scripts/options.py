@@ -53,7 +53,7 @@ def extraction_options(function: F) -> F:
     @click.option(
         "--text-column", default="text", show_default=True, help="Column of a .csv or .jsonl that holds the sentence."
     )
-    @click.option("--bos", is_flag=True, help="Put the model's BOS token in front of each sentence.")
+    @click.option("--bos", is_flag=True, help="Put the tokenizer's BOS token in front of each sentence.")
     @click.option("--skip-bad", is_flag=True, help="Leave out lines that cannot be used, and list them.")
     @click.option(
         "--unit-tokens", type=click.IntRange(1), default=2048, show_default=True, help="Tokens a batch, padding counted."
@@ -123,7 +123,9 @@ def is_export(reference: str) -> bool:
 def target_options(function: F) -> F:
     """Give a command the choice of target and control tokens; it receives ``target``."""
 
-    @click.option("--target", "word", required=True, metavar="WORD", help="The word to study, as a whole word.")
+    @click.option(
+        "--target", "word", required=True, metavar="WORD", help="The word to study, as a whole word: `can` is not in `can't`."
+    )
     @click.option("--case", is_flag=True, help="Let upper and lower case differ.")
     @click.option(
         "--occurrence",

@@ -1,11 +1,15 @@
 """Tokens know their place in the text, and their digest is of the ids and nothing else."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from actlas.pipeline.models import resolve
 from actlas.pipeline.sentences import Sentences
-from actlas.pipeline.tokens import load_tokenizer, tokenize
+from actlas.pipeline.tokens import tokenize
 from actlas.store.errors import InputError, UsageError
 from tests.small_model import SIZES, TEXTS
 
@@ -16,7 +20,7 @@ def sentences(texts, columns=None):
 
 def test_offsets_point_to_the_text(small_model):
     labels = tokenize(sentences(TEXTS), resolve(str(small_model))).labels
-    tokenizer = load_tokenizer(small_model)
+    tokenizer = Tokenizer.from_file(str(small_model / "tokenizer.json"))
     for sentence, text in enumerate(TEXTS):
         here = labels.token["sentence"] == sentence
         ids, starts, ends = (labels.token[name][here] for name in ("token_id", "char_start", "char_end"))
@@ -62,26 +66,46 @@ def test_overlong_sentence_is_named_or_left_out(small_model):
         tokenize(sentences([long]), model, skip_bad=True)
 
 
-def test_vocab_and_merges_are_the_same_tokenizer(small_model, tmp_path):
-    load_tokenizer(small_model).model.save(str(tmp_path))
-    assert load_tokenizer(tmp_path).encode(TEXTS[-1]).ids == load_tokenizer(small_model).encode(TEXTS[-1]).ids
+def write(path, **changes):
+    """Change keys of a JSON file, made where it is not there."""
+    old = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(old | changes))
 
 
-def test_folder_without_tokenizer(tmp_path):
-    with pytest.raises(UsageError, match="has no tokenizer"):
-        load_tokenizer(tmp_path)
+@pytest.fixture
+def copy(small_model, tmp_path):
+    return shutil.copytree(small_model, tmp_path / "copy")
 
 
-def test_broken_tokenizer_is_one_line(tmp_path):
-    (tmp_path / "tokenizer.json").write_text("{")
-    with pytest.raises(UsageError, match="the tokenizer cannot be read"):
-        load_tokenizer(tmp_path)
+def test_bos_is_the_tokenizers_not_that_of_config(copy):
+    write(copy / "config.json", bos_token_id=40)
+    labels = tokenize(sentences(TEXTS), resolve(str(copy)), bos=True).labels
+    assert set(labels.token["token_id"][labels.token["position"] == 0]) == {0}
 
 
-def test_end_of_text_is_one_token_in_both_forms(small_model, tmp_path):
-    load_tokenizer(small_model).model.save(str(tmp_path))
-    text = "We saw her.<|endoftext|>Tom"
-    assert load_tokenizer(tmp_path).encode(text).ids == load_tokenizer(small_model).encode(text).ids
+def test_no_bos_in_the_tokenizer(copy):
+    write(copy / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    with pytest.raises(UsageError, match="its tokenizer has no BOS token: leave --bos out"):
+        tokenize(sentences(TEXTS), resolve(str(copy)), bos=True)
+
+
+def test_bos_beyond_the_vocabulary(copy):
+    write(copy / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", bos_token="<begin>")
+    model = resolve(str(copy))
+    size = model.geometry.vocabulary
+    with pytest.raises(UsageError, match=rf"BOS token '<begin>' has id {size}, expected one below {size}"):
+        tokenize(sentences(TEXTS), model, bos=True)
+    assert tokenize(sentences(TEXTS), model).labels.tokens
+
+
+@pytest.mark.parametrize("number", [311, 1 << 20, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 70, -1])
+def test_ids_beyond_the_vocabulary(copy, number):
+    content = json.loads((copy / "tokenizer.json").read_text())
+    content["model"]["vocab"]["Q"] = number
+    (copy / "tokenizer.json").write_text(json.dumps(content))
+    model = resolve(str(copy))
+    with pytest.raises(UsageError, match=r"expected ids below|the tokenizer cannot be used"):
+        tokenize(sentences(["Q"]), model)
 
 
 def test_the_columns_digest_tells_a_number_from_its_text(small_model):

@@ -1,0 +1,262 @@
+"""The program of the process that tokenizes: ``python -P tokenizer_process.py``, started by ``tokenizer``.
+
+A tokenizer's files can come from anywhere, and code in Rust runs what they say: regular expressions,
+replacements, sizes. Here that can take no more than so much time and memory, and a crash ends this
+process alone. It imports nothing of actlas, and transformers only for files it has not seen before.
+
+Frames go both ways, 8 bytes of length (little-endian) before each:
+
+1. in: JSON ``{"entry": FILE of the cache or null, "key": KEY}``; out: JSON, see ``_first``
+2. where the cache had nothing, in: JSON ``{"folder": FOLDER, "scratch": WHERE IT IS}``; out: the same
+3. in: a JSON list of texts; out: ``1`` and a reason, or ``0`` and three arrays: number of tokens of
+   each text (int32), ids (uint32), start and end of each token in characters (int32); and so on
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+MEMORY = 4 << 30  # bytes
+LOAD_SECONDS = 30  # of processor time; the largest tokenizers take a quarter
+IDS = 1 << 24  # ids are below; the library works through all ids up to the largest
+TEXT_SECONDS, CHARACTER_SECONDS = 10, 2e-5  # for texts, and for each of their characters; ten times what is usual
+ELSEWHERE = ("torch", "tensorflow", "flax", "jax")  # what transformers would import and tokenizers do not need
+
+#: where a tokenizer alone could differ from transformers' class around it: a check, not a proof
+PROBES = (
+    *(
+        "",
+        " ",
+        "a",
+        " her",
+        "We saw her.",
+        "  two  spaces \n\n\tand\ttabs \r\n",
+        "I'm, you're; it's",
+        "ÀÉÎ naïve",
+        "cafe\u0301",
+    ),
+    *("日本語の文。", "她喝了她的茶。", "हिन्दी में", "สวัสดี", "עברית", "مرحبا", "👩‍👩‍👧 🇩🇪", "𝒜𝓁𝓅", "ﬁ ① ™ ㌔", "x\u00a0y\u2003z"),
+    *("1234567890 3.14 1,000", "<s> </s> <unk> [CLS] [SEP] [MASK] <|endoftext|>", "▁▁ under_score Ġ", "a\x00b\x7f", "A" * 300),
+)
+
+
+class Refused(Exception):
+    """These files give no tokenizer that can be used; the message says why."""
+
+
+def main() -> None:
+    """Answer frames until the end of the standard input."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process ends it
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_DATA, MEMORY)
+    questions = sys.stdin.buffer
+    tokenizer = None
+    entry: dict[str, Any] = {}
+    while (frame := _read(questions)) is not None:
+        question = json.loads(frame)
+        if isinstance(question, list):
+            _write(answers, _encoded(tokenizer, question))
+            continue
+        entry |= question
+        answer, tokenizer = _first(entry)
+        _write(answers, json.dumps(answer).encode())
+
+
+def _first(question: dict[str, Any]) -> tuple[dict[str, Any], Tokenizer | None]:
+    """Return what is told of a tokenizer, and the tokenizer.
+
+    Told are ``{"bos": [TOKEN, ID] or null}``, ``{"refused": WHY}``, or ``{"unknown": true}`` where the
+    cache has nothing and no folder is named yet.
+    """
+    _allow(LOAD_SECONDS)
+    entry = question["entry"] and Path(question["entry"])
+    try:
+        if "folder" not in question:
+            found = _remembered(entry, question["key"])
+            if found is None:
+                return {"unknown": True}, None
+            return {"bos": found["bos"]}, _backend(found)
+        os.chdir(question["scratch"])
+        found = _from_transformers(question["folder"])
+        os.chdir("/")
+        tokenizer = _backend(found)
+        _remember(entry, question["key"], found)
+        return {"bos": found["bos"]}, tokenizer
+    except BaseException as error:  # a panic in Rust is no Exception
+        return {"refused": _reason(error)}, None
+
+
+def _from_transformers(folder: str) -> dict[str, Any]:
+    """Load ``folder`` as transformers does; return what ``_backend`` makes the same tokenizer from.
+
+    Raises Refused for one without offsets, one that draws at random, and one whose class does more
+    than hand texts to the library below it.
+    """
+    _check_within(folder)
+    _check_ids(folder)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for name in ELSEWHERE:
+        sys.modules[name] = None  # type: ignore[assignment]  # "not installed"
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    kind = type(loaded).__name__
+    if not getattr(loaded, "is_fast", False):
+        raise Refused(f"{kind} is no fast tokenizer, it gives no offsets")
+    if getattr(loaded.backend_tokenizer.model, "dropout", None):
+        raise Refused("it has BPE dropout, which draws token ids at random: set it to null")
+    # the class takes the settings of tokenizer.json for its own calls back, and only there
+    wanted = loaded(_probes(loaded), add_special_tokens=False, return_offsets_mapping=True)
+    backend = loaded.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    found = {
+        "backend": backend.to_str(),
+        "split_special": bool(getattr(loaded, "split_special_tokens", False)),
+        "bos": None if loaded.bos_token_id is None else [str(loaded.bos_token), loaded.bos_token_id],
+    }
+    again = _backend(found).encode_batch(_probes(loaded), add_special_tokens=False)
+    for ids, spans, encoding in zip(wanted["input_ids"], wanted["offset_mapping"], again, strict=True):
+        if ids != encoding.ids or [tuple(span) for span in spans] != encoding.offsets:
+            raise Refused(f"{kind} changes texts or ids in Python, which is not supported")
+    return found
+
+
+def _check_within(folder: str) -> None:
+    """Raise Refused where the settings name a file elsewhere: some versions of transformers would read it."""
+    path = Path(folder, "tokenizer_config.json")
+    settings = json.loads(path.read_bytes()) if path.is_file() else {}
+    if not isinstance(settings, dict):
+        raise Refused("tokenizer_config.json is no JSON object")
+    named = {key: value for key, value in settings.items() if key.endswith("_file") and key != "special_tokens_map_file"}
+    for number, value in enumerate(settings.get("fast_tokenizer_files") or []):
+        named[f"fast_tokenizer_files[{number}]"] = value
+    for key, value in named.items():
+        if isinstance(value, str) and os.sep in value and Path(folder, value).exists():
+            raise Refused(f"tokenizer_config.json names a file outside the folder ({key}): remove that")
+
+
+def _check_ids(folder: str) -> None:
+    """Raise Refused where a JSON file gives a token an id that none has."""
+    for path in Path(folder).glob("*.json"):
+        content = json.loads(path.read_bytes())
+        ids = [value for value in _ids(path.name, content) if isinstance(value, int)] if isinstance(content, dict) else []
+        if (largest := max(ids, default=0)) >= IDS:
+            raise Refused(f"{path.name} has a token id {str(largest)[:40]}, expected ids below {IDS}")
+
+
+def _ids(name: str, content: dict[str, Any]) -> Iterator[Any]:
+    """Yield what stands for ids in a file of that name, whatever it is."""
+    if name.startswith(("vocab", "added_tokens")):
+        yield from content.values()
+        return
+    yield from (int(number) for number in content.get("added_tokens_decoder") or () if number.isdecimal())
+    model, added = content.get("model"), content.get("added_tokens")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    yield from vocabulary.values() if isinstance(vocabulary, dict) else ()
+    yield from (token.get("id") for token in added if isinstance(token, dict)) if isinstance(added, list) else ()
+
+
+def _probes(loaded: Any) -> list[str]:
+    added = sorted(loaded.get_added_vocab())[:200]
+    return [*PROBES, *(f"a {token}b {token} c" for token in added)]
+
+
+def _backend(found: dict[str, Any]) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(found["backend"])
+    tokenizer.encode_special_tokens = found["split_special"]  # no part of the serialisation
+    return tokenizer
+
+
+def _encoded(tokenizer: Tokenizer | None, texts: list[str]) -> bytes:
+    """Return the third frame for ``texts``."""
+    _allow(TEXT_SECONDS + CHARACTER_SECONDS * sum(map(len, texts)))
+    try:
+        if tokenizer is None:
+            raise Refused("there is no tokenizer")
+        encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
+        counts, ids, spans = array.array("i"), array.array("I"), array.array("i")
+        for encoding in encodings:
+            counts.append(len(encoding))
+            ids.extend(encoding.ids)
+            for span in encoding.offsets:
+                spans.extend(span)
+        return b"0" + counts.tobytes() + ids.tobytes() + spans.tobytes()
+    except BaseException as error:  # as above
+        return b"1" + _reason(error).encode()
+
+
+def _remembered(entry: Path | None, key: str) -> dict[str, Any] | None:
+    """Return what ``_remember`` wrote, None where it is not there or not whole."""
+    try:
+        checksum, _, content = entry.read_bytes().partition(b"\n") if entry else (b"", b"", b"")
+        if hashlib.sha256(content).hexdigest().encode() != checksum:
+            return None
+        record: dict[str, Any] = json.loads(content)
+    except (OSError, ValueError):
+        return None
+    return record if record["key"] == key else None
+
+
+def _remember(entry: Path | None, key: str, found: dict[str, Any]) -> None:
+    if entry is None:
+        return
+    content = json.dumps({"key": key, **found}).encode()
+    draft = entry.with_suffix(f".{secrets.token_hex(4)}")
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        draft.replace(entry)
+    except OSError:  # a cache that cannot be written costs time, nothing else
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def _allow(seconds: float) -> None:
+    """Let this process end itself (SIGXCPU) after so much more processor time of all its threads."""
+    _limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 1)
+
+
+def _limit(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def _reason(error: BaseException) -> str:
+    """Return the error on one line: transformers' have many, and repeat what they were given."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    kind = "" if isinstance(error, Refused) else f"{type(error).__name__}: "
+    return kind + (text if len(text) <= 200 else f"{text[:199]}…")
+
+
+def _read(stream: BinaryIO) -> bytes | None:
+    length = stream.read(8)
+    return stream.read(int.from_bytes(length, "little")) if length else None
+
+
+def _write(stream: BinaryIO, frame: bytes) -> None:
+    stream.write(len(frame).to_bytes(8, "little") + frame)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()
