@@ -191,7 +191,7 @@ def _check_prefix(folder: Path, found: Mapping[str, Entry]) -> None:
         return
     endings = r"(?:transformer\.)?(?:wpe|ln_f)\.weight"
     for name in found:
-        if match := re.fullmatch(rf"(.+\.){endings}", name, re.DOTALL):
+        if match := re.fullmatch(rf"(.+?\.){endings}", name, re.DOTALL):
             prefix = match[1]
             by = WRAPPERS.get(prefix, "expected 'transformer.' or none: save the GPT2LMHeadModel inside alone")
             by = f"as written by {by}" if prefix in WRAPPERS else by

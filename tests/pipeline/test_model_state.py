@@ -53,9 +53,15 @@ CHANGES = {
     "class": (own_class, "changed after it was loaded"),
     "untied": (untied, "changed after it was loaded"),
     "hook": (lambda model: model.transformer.h[0].register_forward_hook(lambda *_: None), r"hooks .* on transformer\.h\.0"),
-    "forward": (lambda model: setattr(model.transformer.ln_f, "forward", lambda value: value), r"hooks .* on transformer\.ln_f"),
+    "forward": (
+        lambda model: setattr(model.transformer.ln_f, "forward", lambda value: value),
+        r"hooks .* on transformer\.ln_f",
+    ),
     "config": (lambda model: setattr(model.config, "layer_norm_epsilon", 0.5), "has configuration"),
-    "attention": (lambda model: setattr(model.config, "_attn_implementation", "eager"), "has attention 'eager', expected 'sdpa'"),
+    "attention": (
+        lambda model: setattr(model.config, "_attn_implementation", "eager"),
+        "has attention 'eager', expected 'sdpa'",
+    ),
     "dtype": (lambda model: model.to(torch.bfloat16), "has dtype 'bfloat16', expected 'float"),
 }
 
