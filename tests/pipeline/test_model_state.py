@@ -1,7 +1,13 @@
 """The model given is the model stored: its numbers, form and settings are looked at when an extraction begins."""
 
+import gc
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,6 +150,40 @@ def test_files_that_change_after_loading_change_nothing(tmp_path, small_model):
     np.testing.assert_array_equal(run.dataset(["resid"])["resid"], wanted.dataset()["resid"])
 
 
+WORKERS = """
+import sys
+from pathlib import Path
+from safetensors.torch import load_file, save_file
+from actlas.pipeline.cluster import Cluster, ClusterError
+from actlas.pipeline.distribution import Workers
+from actlas.pipeline.extract import Watch
+from actlas.store import Store
+from tests.extraction import plan_for
+if __name__ == "__main__":
+    store, file = Path(sys.argv[1]), Path(sys.argv[2]) / "model.safetensors"
+    plan = plan_for(store, file.parent, ["We saw her."], ("resid",), device="cpu")
+    run = Store(store).add(plan.specification, plan.description, plan.units)
+    weights = load_file(file)
+    save_file({**weights, "transformer.ln_f.bias": weights["transformer.ln_f.bias"] + 1}, file)
+    with Workers(Cluster(workers=1), store) as workers:
+        workers.prepare(plan)
+        try:
+            workers.extract([(plan, run)], Watch())
+        except ClusterError as error:
+            print(error, len(run.commits))
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_computes_with_no_other_weights_than_planned(tmp_path, small_model):
+    folder = shutil.copytree(small_model, tmp_path / "copy")
+    (tmp_path / "script.py").write_text(WORKERS)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "store"), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert re.search(r"holds other weights than the same folder here.* 0\n$", done.stdout), done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool, torch.int64])
 def test_the_digest_of_a_device_sees_one_value_and_an_exchange(dtype):
     values = (torch.randn(1000) * 100).to(dtype)
@@ -190,7 +230,5 @@ def test_the_origin_is_forgotten_with_the_model(tmp_path, small_model):
     assert model_state.loaded_weights(model) == json.loads(json.dumps(plan.specification))["model"]["weights"]
     before = len(model_state._LOADED)
     del model
-    import gc
-
     gc.collect()
     assert len(model_state._LOADED) < before
