@@ -1,8 +1,8 @@
 """What the installed transformers computes as attention, against what config.json says, before a model is loaded.
 
-Up to 5.2, transformers' sdpa left ``scale_attn_weights`` and ``scale_attn_by_inverse_layer_idx`` out
-(huggingface/transformers#44380). So two small blocks are run and compared with the formula: what a version does counts, not
-its number.
+Until March 2026, transformers' sdpa left ``scale_attn_weights`` and ``scale_attn_by_inverse_layer_idx`` out
+(huggingface/transformers#44380, mended by #44397). So two small blocks are run and compared with the
+formula: what a version does counts, not its number.
 """
 
 from __future__ import annotations
