@@ -5,11 +5,19 @@ The model is built from these fields alone, so nothing that the identity of a ru
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from actlas.store.errors import UsageError
+from actlas.store.errors import UsageError, quoted
+from actlas.store.opening import read_input
+from actlas.store.schema import canonical
+
+if TYPE_CHECKING:
+    from transformers import GPT2Config
 
 FAMILY = "gpt2"
 
@@ -32,6 +40,18 @@ CONFIG: Mapping[str, object] = {
     "vocab_size": 50257,
 }
 DROPOUT_RATES = ("attn_pdrop", "embd_pdrop", "resid_pdrop")
+RANGES: Mapping[str, tuple[float, float]] = {
+    "layer_norm_epsilon": (0.0, 1.0),
+    **dict.fromkeys(DROPOUT_RATES, (0.0, 1.0)),
+}
+LARGEST_SIZE = 1 << 31
+#: those without weights of their own, each compared with plain NumPy in the tests
+ACTIVATIONS = (
+    *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python"),
+    *("gelu_python_tanh", "gelu_pytorch_tanh", "quick_gelu", "relu", "relu2", "relu6"),
+    *("hardswish", "laplace", "leaky_relu", "linear", "mish", "sigmoid", "silu", "swish", "tanh"),
+)
+LARGEST_CONFIG = 4 << 20  # bytes
 #: transformers takes these names for the same fields
 ALIASES: Mapping[str, str] = {
     "hidden_size": "n_embd",
@@ -68,6 +88,18 @@ class Geometry:
         }
 
 
+def read_config(path: Path) -> Any:
+    """Return the content of a config.json; raises FileNotFoundError, and UsageError for what is no JSON of one."""
+    try:
+        return json.loads(read_input(path, LARGEST_CONFIG), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON ({error})") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
 def effective(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return the fields of CONFIG, defaults filled in, in one form for all configurations that compute the same.
 
@@ -80,14 +112,29 @@ def effective(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     fields: dict[str, Any] = {name: given.get(name, default) for name, default in CONFIG.items()}
     for alias, name in ALIASES.items():
         if alias in config and config.get(name, config[alias]) != config[alias]:
-            raise UsageError(f"{where}: {name} is {config[name]!r}, but {alias}, its other name, {config[alias]!r}")
-    for name, value in fields.items():
-        _check(name, value, where)
+            values = shown(config[name]), shown(config[alias])
+            raise UsageError(f"{where}: {name} is {values[0]}, but {alias}, its other name, {values[1]}")
+    fields = {name: _check(name, value, where) for name, value in fields.items()}
     if fields["n_embd"] % fields["n_head"]:
         raise UsageError(f"{where}: n_embd {fields['n_embd']} is no multiple of n_head {fields['n_head']}")
     if fields["n_inner"] == 4 * fields["n_embd"]:
         fields["n_inner"] = None  # written out or not, it is the same model
     return fields
+
+
+def config_digest(fields: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of ``effective`` fields."""
+    return hashlib.sha256(canonical(dict(fields))).hexdigest()
+
+
+def transformers_config(fields: Mapping[str, Any], attention: str) -> GPT2Config:
+    """Return the configuration that a model of ``effective`` fields is built from: nothing else is in it."""
+    from transformers import GPT2Config
+
+    # ids of special tokens, which nothing computes with, are warned of where the vocabulary is small
+    config = GPT2Config(**fields, bos_token_id=None, eos_token_id=None)
+    config._attn_implementation = attention
+    return config
 
 
 def geometry(fields: Mapping[str, Any]) -> Geometry:
@@ -104,14 +151,27 @@ def geometry(fields: Mapping[str, Any]) -> Geometry:
     )
 
 
-def _check(name: str, value: object, where: str) -> None:
+def shown(value: object) -> str:
+    """Return a value for a message: text in quotes, anything else as Python writes it, in short."""
+    return quoted(value) if isinstance(value, str) else quoted(repr(value))[1:-1]
+
+
+def _check(name: str, value: object, where: str) -> Any:
+    """Return the value of a field in the form that the identity has; raises UsageError for an impossible one."""
     default = CONFIG[name]
-    if isinstance(default, bool | str):
-        good, wanted = isinstance(value, type(default)), "true or false" if isinstance(default, bool) else "a name"
+    if isinstance(default, bool):
+        good, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, str):
+        good = isinstance(value, str) and value in ACTIVATIONS
+        wanted = f"one of {', '.join(ACTIVATIONS)}"
     elif isinstance(default, float):
-        good, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+        least, most = RANGES[name]
+        good = type(value) in (int, float) and least <= value <= most  # type: ignore[operator]
+        wanted = f"a number from {least:g} to {most:g}"
+        value = abs(float(value)) if good else value  # type: ignore[arg-type]  # 0 and -0.0 are 0.0
     else:
-        good = (value is None and default is None) or (type(value) is int and value > 0)
-        wanted = "a whole number above 0"
+        good = (value is None and default is None) or (type(value) is int and 0 < value <= LARGEST_SIZE)
+        wanted = f"a whole number from 1 to {LARGEST_SIZE}"
     if not good:
-        raise UsageError(f"{where}: {name} is {value!r}, wanted {wanted}")
+        raise UsageError(f"{where}: {name} is {shown(value)}, expected {wanted}")
+    return value

@@ -100,7 +100,7 @@ class Workers:
             model = replace(plan.model, folder=plan.model.folder.absolute())
             job, needs = replace(plan.job, model=model), _needs(plan, (folder / FILE, f"the run {folder}"))
             for portion in plan.portions():
-                yield index, Task(self._session, folder, plan.model.weights_digest, job, portion, needs, workers, threads)
+                yield index, Task(self._session, folder, job, portion, needs, workers, threads)
 
 
 def visible_gpus() -> tuple[str, ...]:

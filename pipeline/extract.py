@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from actlas.pipeline.course import Course
 from actlas.pipeline.forward import Extractor, Way, out_of_memory
+from actlas.pipeline.model_state import check_model, loaded_weights
 from actlas.pipeline.models import load
 from actlas.pipeline.plan import Job, Plan, Portion
 from actlas.pipeline.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from actlas.store.run import Run
 
 SOFTWARE = ("actlas", "torch", "transformers", "h5py", "numpy")
+
+
+class ChangedWeights(StoreError):
+    """A model's files hold other weights than those that were planned with."""
 
 
 @dataclass
@@ -63,22 +68,37 @@ def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
 
 
 def load_for(job: Plan | Job) -> GPT2LMHeadModel:
-    """Load the model of ``job`` on its device; raises UsageError where either cannot be had, StoreError for want of memory."""
+    """Load the model of ``job`` on its device.
+
+    Raises UsageError where either cannot be had, StoreError for want of memory, ChangedWeights where the files hold other
+    weights than when the job was planned: what is stored is what was hashed.
+    """
     import torch
 
+    job = job.job if isinstance(job, Plan) else job
     device = find_device(job.options.device)
     try:
-        return load(job.model, dtype=getattr(torch, job.options.dtype), device=device, attention=job.options.attention)
+        model = load(job.model, dtype=getattr(torch, job.options.dtype), device=device, attention=job.options.attention)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         raise StoreError(
             f"out of memory when model {job.model.name} was loaded on {device}: use a smaller --dtype or another --device"
         ) from error
+    if loaded_weights(model) != job.weights:
+        raise ChangedWeights(
+            f"model {job.model.name}: its weight files in {job.model.folder} changed since the extraction was planned: "
+            "run the same command again"
+        )
+    return model
 
 
 def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
-    """Do ``extract``'s work with a ``model`` that is loaded already; it must be the one ``plan`` is of."""
+    """Do ``extract``'s work with a ``model`` that is loaded already.
+
+    Raises UsageError, before anything is stored, unless it is the one ``plan`` is of, as ``load_for(plan)`` gives it.
+    """
+    check_model(model, plan.job)
     with workspace(run.folder) as work:
         tally = compute(model, plan.job, plan.portions(), Destination(run, work), watch)
     run.refresh()

@@ -30,6 +30,16 @@ if TYPE_CHECKING:
     from actlas.store.shard import ShardWriter
 
 
+#: what torch says for want of memory in errors that have no class of their own
+MEMORY_SIGNS = (
+    "can't allocate memory",  # DefaultCPUAllocator
+    "CUDA out of memory",
+    "CUDA error: out of memory",  # from the driver, past torch's allocator
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
 @dataclass(frozen=True)
 class Way:
     """What the units of a run have in common on their way through the model."""
@@ -163,7 +173,9 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python raised ``error`` for want of memory."""
     import torch
 
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_SIGNS)
 
 
 def _free_device_memory() -> None:

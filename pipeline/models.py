@@ -5,22 +5,17 @@ Everything up to ``load`` works without torch, because a stored run must be reco
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from actlas.pipeline.configuration import FAMILY, Geometry, effective, geometry
+from actlas.pipeline.configuration import FAMILY, Geometry, config_digest, effective, geometry, read_config, shown
 from actlas.pipeline.tokenizer_files import PATTERNS as TOKENIZER_FILES
 from actlas.pipeline.tokenizer_files import has_tokenizer
 from actlas.pipeline.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
-from actlas.store.schema import canonical
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +53,7 @@ class ModelFolder:
     @cached_property
     def config_digest(self) -> str:
         """SHA-256 of ``effective``."""
-        return hashlib.sha256(canonical(self.effective)).hexdigest()
+        return config_digest(self.effective)
 
     @cached_property
     def weight_files(self) -> list[Path]:
@@ -67,8 +62,8 @@ class ModelFolder:
 
     @cached_property
     def weights_digest(self) -> str:
-        """Digest of all weights, independent of names of files and folders."""
-        return weights_digest(self.weight_files, tied=self.effective["tie_word_embeddings"])
+        """Digest of all weights, independent of names of files and folders; raises UsageError if they do not fit."""
+        return weights_digest(self.weight_files, self.effective)
 
     @property
     def weights_bytes(self) -> int:
@@ -96,14 +91,12 @@ def resolve(name: str, revision: str | None = None) -> ModelFolder:
 def _opened(name: str, folder: Path, revision: str | None) -> ModelFolder:
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_bytes())
+        config = read_config(path)
     except FileNotFoundError as error:
         raise UsageError(f"model folder {folder} has no config.json") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON ({error})") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != FAMILY:
-        raise UsageError(f"model {name} is of type {kind!r}: wanted the GPT-2 family ({FAMILY!r})")
+        raise UsageError(f"model {name} is of type {shown(kind)}: wanted the GPT-2 family ({FAMILY!r})")
     return ModelFolder(name, folder, revision, config)
 
 
@@ -149,52 +142,9 @@ def _is_whole(folder: Path) -> bool:
 def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str) -> GPT2LMHeadModel:
     """Load the weights on ``device`` in eval mode; safetensors only, no remote code, of config.json ``effective`` alone.
 
-    Raises UsageError where the files do not hold exactly the model's weights: transformers would draw the missing at random.
+    Raises UsageError where the files do not hold exactly the model's weights, all of them finite, and where the installed
+    transformers would compute something else than config.json says.
     """
-    from safetensors import SafetensorError
-    from transformers import GPT2Config, GPT2LMHeadModel
-    from transformers.activations import ACT2FN
-    from transformers.utils import logging
+    from actlas.pipeline.loading import loaded
 
-    # torch then takes its memory in pages of 2 MB, and gives it back as it frees it
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # what it warns of is an error below
-    if model.effective["activation_function"] not in ACT2FN:
-        raise UsageError(f"{model.folder}/config.json: transformers has no {model.effective['activation_function']!r}")
-    try:
-        loaded, found = cast(
-            "tuple[GPT2LMHeadModel, dict[str, Any]]",
-            GPT2LMHeadModel.from_pretrained(
-                model.folder,
-                config=GPT2Config(**model.effective),
-                dtype=dtype,
-                attn_implementation=attention,
-                use_safetensors=True,
-                local_files_only=True,
-                ignore_mismatched_sizes=True,  # reported below instead, with the missing ones
-                output_loading_info=True,
-            ),
-        )
-    except SafetensorError as error:
-        raise UsageError(f"{model.folder}: the weights cannot be read ({error}): copy or save them again") from error
-    _check_loaded(model, found)
-    loaded.to(device)  # type: ignore[arg-type]  # transformers annotates its wrapper of nn.Module.to wrongly
-    loaded.eval()
-    return loaded
-
-
-def _check_loaded(model: ModelFolder, found: Mapping[str, Any]) -> None:
-    # mismatched: names in transformers 4, tuples of name and shapes in 5
-    mismatched = [entry if isinstance(entry, str) else entry[0] for entry in found["mismatched_keys"]]
-    wrong = [*sorted(found["missing_keys"]), *sorted(mismatched)]
-    if wrong:
-        raise UsageError(
-            f"{model.folder}: weights do not fit config.json ({wrong[0]} missing or of another shape, {len(wrong)} in all)"
-        )
-    blocks = (re.match(r"(?:transformer\.)?h\.(\d+)\.", name) for name in found["unexpected_keys"])
-    if beyond := [int(match[1]) for match in blocks if match and int(match[1]) >= model.geometry.n_layer]:
-        n_layer = model.geometry.n_layer
-        raise UsageError(
-            f"{model.folder}: weights do not fit config.json (they have block {max(beyond)}, n_layer is {n_layer})"
-        )
+    return loaded(model.weight_files, model.effective, dtype=dtype, device=device, attention=attention)

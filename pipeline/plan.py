@@ -85,6 +85,7 @@ class Job:
     longest: int  # tokens of the run's longest sentence
     tokenizer: str  # digest, for the provenance
     texts: str  # digest of all texts, for the provenance
+    weights: str  # digest in the identity: the model that computes must have it
 
     def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
         """Return how the shard of ``sites`` of ``unit`` is laid out."""
@@ -126,7 +127,8 @@ class Plan:
     def job(self) -> Job:
         """What the missing units have in common."""
         longest = int(self.tokens.labels.row_size.max())
-        return Job(self.model, self.options, self.branch, longest, self.tokens.tokenizer, self.tokens.text_digest)
+        tokens, weights = self.tokens, self.specification["model"]["weights"]
+        return Job(self.model, self.options, self.branch, longest, tokens.tokenizer, tokens.text_digest, weights)
 
     def portions(self) -> Iterator[Portion]:
         """Return what is missing, unit by unit."""

@@ -160,9 +160,27 @@ class CudaTransfer:
         return self._rows
 
     def _send_piece(self, writer: ShardWriter, place: Place, rows: torch.Tensor) -> None:
+        slot = self._free.get()  # waits until the writer has emptied one
+        try:
+            host, copied = self._copied(slot, rows)
+
+            def write() -> None:
+                try:
+                    copied.synchronize()
+                    writer.write(*place.key, len(host), [as_numpy(host)])
+                    self._writes.flush_now_and_then(host.nbytes, writer.flush)
+                finally:
+                    self._free.put(slot)
+
+            self._writes.submit(0, write)  # the ring bounds the memory
+        except BaseException:  # a slot that is lost would be waited for for ever
+            self._free.put(slot)
+            raise
+
+    def _copied(self, slot: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event]:
+        """Start the copy of ``rows`` into ``slot``; return its place there and the event after it."""
         import torch
 
-        slot = self._free.get()  # waits until the writer has emptied one
         host = slot[: rows.nbytes].view(rows.dtype).view(rows.shape)
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
@@ -170,20 +188,7 @@ class CudaTransfer:
             copied = torch.cuda.Event()
             copied.record(self._stream)
         rows.record_stream(self._stream)  # its memory is not given to another tensor before the copy is done
-
-        def write() -> None:
-            try:
-                copied.synchronize()
-                writer.write(*place.key, len(host), [as_numpy(host)])
-                self._writes.flush_now_and_then(host.nbytes, writer.flush)
-            finally:
-                self._free.put(slot)
-
-        try:
-            self._writes.submit(0, write)  # the ring bounds the memory
-        except BaseException:
-            self._free.put(slot)
-            raise
+        return host, copied
 
 
 def kept_rows(lengths: Sequence[int], padded: int) -> torch.Tensor:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.pipeline.cluster import ClusterError, Needs, lacks
-from actlas.pipeline.extract import Destination, Tally, Watch, compute, load_for
+from actlas.pipeline.extract import ChangedWeights, Destination, Tally, Watch, compute, load_for
+from actlas.pipeline.model_state import check_model
 from actlas.pipeline.plan import Job, Portion
 from actlas.store.commit import SUFFIX, stem
 from actlas.store.errors import ActlasError, StoreError
@@ -35,7 +36,6 @@ class Task:
 
     session: str  # of the command that sent it
     folder: Path  # of the run
-    weights: str  # digest
     job: Job
     portion: Portion
     needs: Needs
@@ -58,6 +58,7 @@ class _Desk:
     leave: ExitStack
     users: int = 0
     parts: int = 1  # batches that its units are cut into, since memory ran out
+    checked: bool = False  # whether the model was found to be the run's
 
 
 @dataclass
@@ -120,6 +121,9 @@ def _compute(task: Task) -> Tally | None:
         with _HERE.turn:
             start = time.perf_counter()
             model = _model(task)
+            if not desk.checked:
+                check_model(model, task.job)
+                desk.checked = True
             loaded = time.perf_counter() - start
         company = {"workers": task.workers}
         tally = compute(model, task.job, [task.portion], Destination(desk.run, desk.work, company), watch, desk.parts)
@@ -134,14 +138,17 @@ def _model(task: Task) -> GPT2LMHeadModel:
     from distributed import get_worker
 
     options, model = task.job.options, task.job.model
-    key = (task.weights, model.config_digest, options.dtype, options.attention, options.device)
+    key = (task.job.weights, model.config_digest, options.dtype, options.attention, options.device)
     if _HERE.model is None or _HERE.model[0] != key:
         _HERE.model = None  # before the next one: there may be no room for both
-        if model.weights_digest != task.weights:
-            raise ClusterError(f"worker {get_worker().address}: {model.folder} holds other weights than the same folder here")
         if _HERE.threads is None:
             _HERE.threads = torch.get_num_threads()
-        _HERE.model = (key, load_for(task.job))
+        try:
+            _HERE.model = (key, load_for(task.job))
+        except ChangedWeights as error:
+            raise ClusterError(
+                f"worker {get_worker().address}: {model.folder} holds other weights than the same folder here"
+            ) from error
     torch.set_num_threads(task.threads or get_worker().state.nthreads)
     return _HERE.model[1]
 

@@ -114,19 +114,23 @@ def test_overflow_on_narrowing_is_refused_with_its_place(tmp_path, small_model):
 
 def test_blocks_that_are_not_needed_are_not_run(tmp_path, small_model, monkeypatch):
     """With ``q`` alone the last block's MLP and the final norm are never reached."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
     from transformers import GPT2LMHeadModel
 
-    reached = []
+    reached, watched_modules = [], {}
     original = GPT2LMHeadModel.from_pretrained
 
     def watched(*args, **options):
         model, info = original(*args, **options)
-        for path in ("h.1.mlp", "h.2.mlp", "ln_f"):
-            model.transformer.get_submodule(path).register_forward_pre_hook(lambda *_, path=path: reached.append(path))
+        watched_modules.update((model.transformer.get_submodule(path), path) for path in ("h.1.mlp", "h.2.mlp", "ln_f"))
         return model, info
 
+    def reach(module, _):
+        reached.extend(path for watched, path in watched_modules.items() if watched is module)
+
     monkeypatch.setattr(GPT2LMHeadModel, "from_pretrained", watched)
-    extract_texts(tmp_path / "store", small_model, TEXTS, ("q",))
+    with register_module_forward_pre_hook(reach):  # on the model itself a hook is refused
+        extract_texts(tmp_path / "store", small_model, TEXTS, ("q",))
     assert reached == ["h.1.mlp"]
 
 

@@ -150,11 +150,11 @@ def test_the_model_is_built_from_what_its_identity_is_made_of(copy):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"n_layer": 2}, "they have block 2, n_layer is 2"),
-        ({"n_layer": 4}, "h.3.* missing or of another shape"),
-        ({"n_positions": 50}, "wpe.weight missing or of another shape"),
-        ({"tie_word_embeddings": False}, "lm_head.weight missing"),
-        ({"activation_function": "nonsense"}, "transformers has no 'nonsense'"),
+        ({"n_layer": 2}, "they have 3 blocks, the last h.2, expected 2 .n_layer."),
+        ({"n_layer": 4}, "they have 3 blocks, the last h.2, expected 4"),
+        ({"n_positions": 50}, r"wpe.weight has shape \[90, 35\], expected \[50, 35\]"),
+        ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
+        ({"activation_function": "nonsense"}, "activation_function is 'nonsense', expected one of gelu, "),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(copy, fields, message):

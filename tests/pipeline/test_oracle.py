@@ -6,7 +6,7 @@ from safetensors.numpy import load_file
 
 from tests import oracle
 from tests.extraction import ALL_SITES, extract_texts
-from tests.small_model import SIZES, TEXTS, save_model
+from tests.small_model import SIZES, TEXTS
 
 TOLERANCE = 1e-5  # relative, float32
 
@@ -48,16 +48,6 @@ def test_site_equals_oracle(run, expected, site):
 def test_loss_is_missing_at_first_positions_only(run):
     loss = run.dataset(["nll"])["nll"]
     np.testing.assert_array_equal(np.isnan(loss.values), loss["position"].values == 0)
-
-
-@pytest.mark.parametrize(
-    "config", [{"scale_attn_by_inverse_layer_idx": True}, {"n_inner": None}], ids=["scaled by layer", "default width"]
-)
-def test_other_configurations_are_read_from_the_model(tmp_path, config):
-    model = save_model(tmp_path / "model", **config)
-    run, _ = extract_texts(tmp_path / "store", model, TEXTS, ("resid", "mlp_pre", "nll"))
-    width = run.dataset(["mlp_pre"]).sizes["d_mlp"]
-    assert width == (4 * SIZES["n_embd"] if "n_inner" in config else SIZES["n_inner"])
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
