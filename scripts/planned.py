@@ -7,6 +7,7 @@ from typing import Any
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import SITES
 from actlas.scripts.terminal import counted, size
+from actlas.store.edit_records import edits_text
 
 
 def nearest_text(plan: Plan) -> str:
@@ -35,7 +36,7 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"to write    {size(plan.missing_bytes)}")
         lines.append(f"memory      about {size(plan.memory_bytes)}")
     if plan.baseline:
-        lines.append(f"edits       {' '.join(plan.specification['edits'])}")
+        lines.append(f"edits       {edits_text(plan.edits)}")
         lines.append(f"baseline    {_baseline_text(plan.baseline)}")
     if not plan.run:
         lines.append(f"nearest     {nearest_text(plan)}")
@@ -53,7 +54,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "units": len(plan.units),
         "missing": {"units": len(plan.missing), "sites": missing_sites(plan), "bytes": plan.missing_bytes},
         "memory_bytes": plan.memory_bytes,
-        "edits": plan.specification["edits"],
+        "edits": [edit.text for edit in plan.edits],
         "baseline": plan_record(plan.baseline) if plan.baseline else None,
         "nearest": {"run": near[0].name, "differs": near[1]} if near else None,
     }
