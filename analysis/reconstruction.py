@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import xarray as xr
 from actlas.analysis.depths import span, stored_blocks
 from actlas.analysis.moments import correlation, merged, moments_of_all
 from actlas.analysis.streaming import Floats, Indices, by_place, tiles
+from actlas.store.edit_records import EditRecord
 from actlas.store.errors import UsageError
 
 #: what a float of each dtype rounds away at most, relative; and its smallest step, absolute
@@ -23,7 +23,6 @@ MARGIN = 2.0  # of the bound, whose terms are themselves rounded
 
 #: the sums that are looked at: the whole block, and its two halves where ``resid_mid`` is stored
 WHOLE, ATTENTION, MLP = "block", "attention half", "MLP half"
-EDITED_BLOCK = re.compile(r"(?:skip|scale|zero|noise):(?:[^:]*,)?block=(\d+)(?:,[^:]*)?")
 
 #: the numbers of a block of a run
 MEASURES = ("error", "output", "max_abs_error", "rounding", "error_token", "error_dimension")
@@ -89,12 +88,12 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     return result
 
 
-def edited_blocks(edits: Sequence[str]) -> list[int]:
-    """Return the blocks whose output an edit replaced or scaled: their sum cannot hold.
+def edited_blocks(edits: Sequence[EditRecord]) -> list[int]:
+    """Return the blocks whose output an edit changed: their sum cannot hold.
 
-    edits: text forms, as in a run's specification, such as ``skip:block=5`` or ``scale:block=2,factor=0.5``.
+    At any other site, what is stored is the value after the edit, which is what the block adds up.
     """
-    return sorted({int(match[1]) for match in map(EDITED_BLOCK.fullmatch, edits) if match})
+    return sorted({edit.block for edit in edits if edit.block is not None})
 
 
 def broken(result: xr.Dataset, edited: Sequence[int] = ()) -> list[tuple[str, int]]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from actlas.pipeline.configuration import Geometry
-from actlas.pipeline.edits import STREAM, Edit, in_order
+from actlas.pipeline.edits import Edit, edit_record, in_order
 from actlas.pipeline.sites import SITES, Place
+from actlas.store.edit_records import STREAM, branch_of
 from actlas.store.schema import SiteLayout
 
 
@@ -25,10 +26,7 @@ class Branch:
         ordered = in_order(edits)
         for edit in ordered:
             edit.spot.place(geometry)
-        first = ordered[0].spot
-        if first.index is None:
-            return cls(ordered, geometry.n_layer, geometry.n_layer + 1)
-        return cls(ordered, first.index, first.index + (first.site != STREAM))
+        return cls(ordered, *branch_of([edit_record(edit) for edit in ordered], geometry.n_layer))
 
     @property
     def at_once(self) -> tuple[Edit, ...]:

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from actlas.pipeline.branch import Branch
 from actlas.pipeline.configuration import Geometry
-from actlas.pipeline.edits import STREAM, edit_text
+from actlas.pipeline.edits import edit_text
 from actlas.pipeline.hooks import Start, edited, run_captured
 from actlas.pipeline.interventions import Batch, Intervention
 from actlas.pipeline.sites import Place, places
 from actlas.store.blocks import Piece, read_block
+from actlas.store.edit_records import STREAM
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.run import Run
 from actlas.store.schema import Json, SharedSite, StoredDtype, Unit

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actlas.pipeline.edits import STREAM
 from actlas.pipeline.sites import BLOCK, BLOCKS, EMBEDDING, Place
+from actlas.store.edit_records import STREAM
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.configuration import Geometry
-from actlas.pipeline.edits import Edit, Noise, Scale, Skip, edit_text
+from actlas.pipeline.edits import Edit, Noise, Scale, Skip, edit_record, edit_text
 from actlas.store.errors import StoreError
 from actlas.store.schema import Json
 
@@ -119,5 +119,5 @@ class Intervention:
 
 def generator(edit: Noise, token_ids: Sequence[int]) -> np.random.Generator:
     """Return the source of an edit's noise in one sentence: by seed, spot (also head and units) and the sentence's tokens."""
-    key = f"{edit.seed} {edit.spot.text()} {' '.join(map(str, token_ids))}"
+    key = f"{edit.seed} {edit_record(edit).where} {' '.join(map(str, token_ids))}"
     return np.random.Generator(np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")))

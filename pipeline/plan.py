@@ -11,13 +11,14 @@ from typing import Literal, get_args
 
 from actlas.pipeline.branch import Branch
 from actlas.pipeline.configuration import DROPOUT_RATES
-from actlas.pipeline.edits import STREAM, Edit, edit_text
+from actlas.pipeline.edits import Edit, edit_record
 from actlas.pipeline.models import ModelFolder
 from actlas.pipeline.sites import SITES, SITES_VERSION, layout
 from actlas.pipeline.tokens import Tokenized
 from actlas.pipeline.transfer import QUEUE_BYTES
 from actlas.pipeline.units import plan_units
 from actlas.store.catalog import Store
+from actlas.store.edit_records import STREAM, EditRecord
 from actlas.store.errors import UsageError
 from actlas.store.labels import Labels
 from actlas.store.opening import uncollected
@@ -123,6 +124,11 @@ class Plan:
         """The run's id."""
         return identity(self.specification)
 
+    @property
+    def edits(self) -> tuple[EditRecord, ...]:
+        """The edits of a variant, in the order of the forward pass."""
+        return tuple(edit_record(edit) for edit in self.branch.edits) if self.branch else ()
+
     @cached_property
     def job(self) -> Job:
         """What the missing units have in common."""
@@ -218,7 +224,7 @@ def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOption
             "mode": options.mode,
             "seed": options.dropout_seed,
         },
-        "edits": [edit_text(edit) for edit in branch.edits] if branch else [],
+        "edits": [edit_record(edit).to_json() for edit in branch.edits] if branch else [],
     }
 
 

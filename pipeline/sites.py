@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actlas.pipeline.configuration import Geometry
-from actlas.store.errors import unknown
 from actlas.store.schema import SiteLayout, StoredDtype
 
 #: changes when the meaning of a site changes; part of every run's identity
@@ -142,7 +141,6 @@ _GPT2 = (
 )
 SITES: Mapping[str, Site] = {site.name: site for site in _GPT2}
 DEFAULT_SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out", "final_norm", "nll")
-_ALIASES = {alias: site.name for site in _GPT2 for alias in site.aliases}
 
 
 @dataclass(frozen=True)
@@ -158,15 +156,6 @@ class Place:
     def key(self) -> tuple[str, int]:
         """Site and block, as the store counts them."""
         return self.site.name, self.block
-
-
-def site_names(wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the table's names for ``wanted`` names or aliases, in table order, each once; raises UsageError for others."""
-    names = {_ALIASES.get(name, name) for name in wanted}
-    for name in names:
-        if name not in SITES:
-            raise unknown("site", name, [*SITES, *(_ALIASES if "hook" in name else ())])
-    return tuple(name for name in SITES if name in names)
 
 
 def places(names: Iterable[str], geometry: Geometry) -> list[Place]:

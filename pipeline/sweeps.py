@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import product
 
 from actlas.pipeline.configuration import Geometry
-from actlas.pipeline.edits import NUMBER, Edit, parse_edit, split_edit
-from actlas.store.errors import UsageError
+from actlas.pipeline.edits import NUMBER, Edit, edit_of, split_edit
+from actlas.store.errors import UsageError, quoted
 
 COUNTED = ("block", "layer", "depth", "head", "seed")  # fields that take ranges such as 0-5
+EVERY_LAYER = "blocks.*."  # begins TransformerLens' name of a site, in every layer
 MOST = 10_000  # variants of one sweep: more are a slip of the keyboard
 
 
@@ -30,26 +31,29 @@ def expand(texts: Sequence[str], geometry: Geometry) -> list[Edit]:
 
 def _expanded(text: str, geometry: Geometry) -> list[Edit]:
     kind, values = split_edit(text)
-    choices = [
-        [f"{name}={choice}" for part in value.split("|") for choice in _choices(name, part, geometry)]
-        for name, value in values.items()
-    ]
+    choices: list[list[str]] = []
     count = 1
-    for each in choices:
-        count *= len(each)
+    for name, value in values.items():
+        choices.append([choice for part in value.split("|") for choice in _choices(name, part, geometry)])
+        count *= len(choices[-1])
     if count > MOST:
-        raise UsageError(f"sweep {text!r} has {count:,} variants, wanted {MOST:,} at most")
-    return [parse_edit(f"{kind}:{','.join(fields)}") for fields in product(*choices)]
+        raise UsageError(f"sweep {quoted(text)} has {count:,} variants, expected {MOST:,} at most")
+    if any(choice == "" for each in choices for choice in each):
+        raise UsageError(f"sweep {quoted(text)}: an alternative is empty, expected such as factor=0.5|1.5")
+    return [edit_of(text, kind, dict(zip(values, chosen, strict=True))) for chosen in product(*choices)]
 
 
 def _choices(name: str, part: str, geometry: Geometry) -> Sequence[str]:
-    counts = {"block": geometry.n_layer, "layer": geometry.n_layer, "depth": geometry.n_layer + 1, "head": geometry.n_head}
+    counts = {"block": geometry.n_layer, "layer": geometry.n_layer}
+    counts |= {"depth": geometry.n_layer + 1, "head": geometry.n_head}
     if part == "*" and name in counts:
         return [str(number) for number in range(counts[name])]
+    if name == "site" and part.startswith(EVERY_LAYER):  # blocks.*.attn.hook_z
+        return [part.replace("*", str(layer), 1) for layer in range(geometry.n_layer)]
     bounds = re.fullmatch(rf"({NUMBER})-({NUMBER})", part) if name in COUNTED else None
     if bounds is None:
         return [part]
     first, last = int(bounds[1]), int(bounds[2])
     if not first <= last < first + MOST:
-        raise UsageError(f"{name}={part}: wanted the smaller number first, and {MOST:,} at most")
+        raise UsageError(f"{name}={part}: expected the smaller number first, and {MOST:,} at most")
     return [str(number) for number in range(first, last + 1)]

@@ -14,7 +14,8 @@ from actlas.scripts.options import json_option, output_options, store_option
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, plain_numbers, table
 from actlas.store.catalog import Store
-from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.edit_records import branch_of, edits_text
+from actlas.store.errors import DamagedStore, UsageError, quoted
 from actlas.store.run import Run
 
 if TYPE_CHECKING:
@@ -52,14 +53,18 @@ def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
     names = list(store.names())
     found: dict[str, Run] = {}
     for reference in references:
-        matches = [name for name in names if fnmatchcase(name, reference)] if set(reference) & set("*?[") else [reference]
+        if set(reference) & set("*?["):
+            matches = [store.run(name) for name in names if fnmatchcase(name, reference)]
+            matches += store.variants_named(reference)
+        else:
+            matches = [store.run(reference)]
         if not matches:
-            raise UsageError(f"no run has a name like {reference!r}: `actlas ls` lists them")
-        for run in (store.run(match) for match in matches):
-            found[run.id] = run
+            raise UsageError(f"no run has a name like {quoted(reference)}: `actlas ls` lists them")
+        for run in matches:
+            found.setdefault(run.id, run)
     variants = list(found.values())
     for run in variants:
-        if not run.specification.get("edits"):
+        if not run.edits:
             raise UsageError(f"run {run.name} has no edits: wanted variants, as `actlas sweep` makes them")
     baselines = {_baseline(run).id: run for run in variants}
     if len(baselines) > 1:
@@ -113,7 +118,7 @@ def downstream_table(result: xr.Dataset) -> str:
         loss = f"{float(of_variant['nll_change']):+.4f}" if "nll_change" in of_variant else "not stored"
         relative = f"{float(of_variant['relative_delta'][last]):.3g}"
         rows.append((str(of_variant["edits"].values), first, at_first, f"{delta[last]:.4g}", relative, loss))
-    header = ("edits", "depth", "delta there", f"at depth {last}", "relative", "loss (nats)")
+    header = ("edits", "depth", "delta there", f"at depth {last}", "relative", "change of loss (nats)")
     return table(header, rows)
 
 
@@ -134,9 +139,8 @@ def _variant(run: Run, sites: tuple[str, ...]) -> Variant:
     from actlas.analysis.downstream import Variant
 
     dataset = run.dataset(sites)
-    shared = next(commit for commit in run.commits if "resid" in commit.holds).shared.get("resid")
-    first_depth = len(shared.checksums) if shared else 0  # before it the blocks are the baseline's own
-    return Variant(run.name, " ".join(run.specification["edits"]), first_depth, dataset)
+    _, first_depth = branch_of(run.edits, dataset.sizes["depth"] - 1)  # before it the blocks are the baseline's own
+    return Variant(run.name, edits_text(run.edits), first_depth, dataset)
 
 
 def _baseline(run: Run) -> Run:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actlas.pipeline.edits import in_order, parse_edit
+from actlas.pipeline.hook_names import site_names
 from actlas.pipeline.plan import Plan
-from actlas.pipeline.sites import DEFAULT_SITES, SITES, site_names
+from actlas.pipeline.sites import DEFAULT_SITES, SITES
 from actlas.scripts.completion import complete_sentences, complete_site
 from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_request
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import label_lines, label_record, missing_sites, nearest_text, plan_record, plan_text
-from actlas.scripts.proof import proof_lines, proof_record
+from actlas.scripts.proof import proof_lines, proof_record, unchanged
 from actlas.scripts.terminal import counted, echo_json, extent, size
 from actlas.store.errors import IncompleteRun, UsageError
 from actlas.store.usage import has_many_files
@@ -84,6 +85,8 @@ def command(
         raise IncompleteRun(_miss(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
     run, tally = carry_out(request, planned.plan, quiet=quiet or as_json)
+    for note in unchanged(run):
+        click.echo(note, err=True)
     text = [_text(run, tally, planned.plan), *labels, *_advice(run)]
     echo_json(_record(run, tally, planned.plan)) if as_json else click.echo("\n".join(text))
 

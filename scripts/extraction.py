@@ -26,14 +26,13 @@ from actlas.store.columns import check_columns
 from actlas.store.errors import ActlasError
 from actlas.store.relabelling import relabel
 from actlas.store.run import Run
+from actlas.store.run_names import cleaned, spelled, variant_name
 
 if TYPE_CHECKING:
     from actlas.pipeline.cluster import Cluster
     from actlas.pipeline.extract import Tally
     from actlas.store.schema import Unit
 
-#: of a baseline's name in those of its variants: as many as leave room for the edits, which tell them apart
-MOST_LETTERS, LEAST_LETTERS = 88, 20
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
 
 
@@ -184,10 +183,11 @@ class Extraction:
             return store.name(run, self._request.name)
         if run.names:
             return run
-        wanted = f"{plan.description['source']}-{Path(self._request.model).name}"
+        source = plan.description["source"]
+        wanted = cleaned(f"{source if cleaned(source) else spelled(source)}-{Path(self._request.model).name}")
         if plan.baseline:
-            edits = ".".join(run.specification["edits"])
-            wanted = f"{store.run(plan.baseline.run_id).name[: max(MOST_LETTERS - len(edits), LEAST_LETTERS)]}.{edits}"
+            baseline = store.run(plan.baseline.run_id)
+            wanted = variant_name(wanted if wanted in baseline.names else baseline.name, run.edits)
         return store.name(run, store.free_name(wanted, reserved=self._request.name))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import SITES
 from actlas.scripts.terminal import counted, printable, size
+from actlas.store.edit_records import edits_text
 from actlas.store.errors import DamagedStore
 
 MOST_NAMES = 60  # characters of column names in a line
@@ -38,7 +39,7 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"to write    {size(plan.missing_bytes)}")
         lines.append(f"memory      about {size(plan.memory_bytes)}")
     if plan.baseline:
-        lines.append(f"edits       {' '.join(plan.specification['edits'])}")
+        lines.append(f"edits       {edits_text(plan.edits)}")
         lines.append(f"baseline    {_baseline_text(plan.baseline)}")
     lines += label_lines(plan)
     if not plan.run:
@@ -84,7 +85,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "missing": {"units": len(plan.missing), "sites": missing_sites(plan), "bytes": plan.missing_bytes},
         "memory_bytes": plan.memory_bytes,
         "labels": label_record(plan),
-        "edits": plan.specification["edits"],
+        "edits": [edit.text for edit in plan.edits],
         "baseline": plan_record(plan.baseline) if plan.baseline else None,
         "nearest": {"run": near[0].name, "differs": near[1]} if near else None,
     }

@@ -47,7 +47,7 @@ def proof_lines(run: Run) -> list[str]:
     """Return the proof as lines for the terminal; none for a run without edits."""
     found = proofs(run)
     if not found:
-        return [f"edit       {edit} (the proof is with the run in its store)" for edit in run.specification.get("edits", ())]
+        return [f"edit       {edit.text} (the proof is with the run in its store)" for edit in run.edits]
     lines = []
     for proof in found:
         share = f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most {proof.max_change:.4g}"
@@ -59,6 +59,12 @@ def proof_lines(run: Run) -> list[str]:
     how = "exactly" if difference == 0 else f"within {difference:.2g}, its stored precision"
     lines.append(f"upstream   equals the baseline, {name}, {how} in {compared:,} values compared")
     return lines
+
+
+def unchanged(run: Run) -> list[str]:
+    """Return a note on each edit of ``run`` that changed no value: a control that is meant, or a slip."""
+    silent = [proof.edit for proof in proofs(run) if not proof.changed]
+    return [f"note: {edit} changed nothing: run {run.name} has the numbers of its baseline there" for edit in silent]
 
 
 def proof_record(run: Run) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def reconstruction_study(
         raise UsageError(
             f"--pair {pair},{pair + 1}: run {run.name} has not both; the lower may be {', '.join(map(str, known))}"
         )
-    numerics, edited = run.specification["numerics"], edited_blocks(run.specification["edits"])
+    numerics, edited = run.specification["numerics"], edited_blocks(run.edits)
     sums = reconstruction(dataset, Precision(numerics["dtype"], numerics["stored_dtype"]))
     built = sums.merge(laminar_correlation(dataset["resid"], mask), join="exact")
     result, output = write_result(

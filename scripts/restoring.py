@@ -24,6 +24,6 @@ def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
     words += ["--dtype", numerics["dtype"]] if numerics["dtype"] != "float32" else []
     words += ["--stored-dtype", numerics["stored_dtype"]] if numerics["stored_dtype"] != numerics["dtype"] else []
     words += ["--attention", numerics["attention"]] if numerics["attention"] != "sdpa" else []
-    words += [word for edit in run.specification["edits"] for word in ("--edit", edit)]
+    words += [word for edit in run.edits for word in ("--edit", edit.text)]
     words += ["--train-mode", "--seed", str(numerics["seed"])] if numerics["mode"] == "train" else []
     return shlex.join(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from actlas.scripts.options import json_option, output_options, run_argument
 from actlas.scripts.output import Output, write_result
 from actlas.scripts.terminal import echo_json, table
 from actlas.store.catalog import Store
+from actlas.store.edit_records import EditRecord
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
 
@@ -48,7 +49,7 @@ def scan_study(run: Run, out: Path | None) -> tuple[xr.Dataset, Output]:
     from actlas.analysis import plots
     from actlas.analysis.downstream import redundancy
 
-    if run.specification.get("edits"):
+    if run.edits:
         raise UsageError(
             f"run {run.name} has edits itself: wanted the run without, {run.baseline.id if run.baseline else 'gone'}"
         )
@@ -71,10 +72,15 @@ def skipped_blocks(run: Run) -> dict[int, Run]:
     """Return block → the variant of ``run`` without it and without any other edit, by block."""
     blocks = {}
     for variant in Store(run.folder.parent.parent).variants(run.id):
-        match = re.fullmatch(r"skip:block=(\d+)", " ".join(variant.specification["edits"]))
-        if match:
-            blocks[int(match[1])] = variant
+        block = skipped_block(variant.edits)
+        if block is not None:
+            blocks[block] = variant
     return dict(sorted(blocks.items()))
+
+
+def skipped_block(edits: Sequence[EditRecord]) -> int | None:
+    """Return the block that these edits skip, None where they do anything else or more."""
+    return edits[0].block if len(edits) == 1 and edits[0].kind == "skip" else None
 
 
 def scan_table(result: xr.Dataset) -> str:
@@ -88,4 +94,4 @@ def scan_table(result: xr.Dataset) -> str:
         )
         for row in order
     ]
-    return table(("block", "loss (nats)", "last residual, relative"), rows)
+    return table(("block", "change of loss (nats)", "last residual, relative"), rows)

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from actlas.scripts.output import Output
+from actlas.store.edit_records import EditRecord
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
 
 if TYPE_CHECKING:
     from actlas.pipeline.plan import Plan
+
+
+Edits = tuple[EditRecord, ...]  # of one variant
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Stage(ABC):
     needs: ClassVar[tuple[str, ...]] = ()  # sites of the run
     needs_edits: ClassVar[bool] = False
 
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:  # noqa: B027 - most that can be wrong is known without a plan
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:  # noqa: B027 - most that can be wrong is known without a plan
         """Raise UsageError for options that the model, the sentences or the edits of the run do not allow."""
 
     def runs(self, subject: Subject) -> list[Run]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actlas.scripts.options import parse_layers
-from actlas.scripts.stage import Finding, Stage, Subject, at_least
+from actlas.scripts.stage import Edits, Finding, Stage, Subject, at_least
 from actlas.scripts.variant_stages import Downstream, Scan
 from actlas.store.errors import unknown
 
@@ -40,7 +40,7 @@ class _OfWord(Stage):
 
         return Target(self.target, self.case, self.occurrence, self.pool, self.control, self.seed)  # type: ignore[arg-type]
 
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
         """Raise TargetError where the word is not in the sentences."""
         import xarray as xr
 
@@ -92,7 +92,7 @@ class Cosine(_OfWord):
         at_least(1, bins=self.bins)
         _ = self.word
 
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
         """Raise UsageError for a word or a layer that is not there."""
         super().check(plan, edits)
         parse_layers(self.layers, range(plan.model.geometry.n_layer))
@@ -140,7 +140,7 @@ class Reconstruct(Stage):
         quantile = 0.99 if self.quantile is None and self.threshold is None else self.quantile
         return Mask(quantile, self.threshold, first_token=not self.exclude_first_token)
 
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
         """Raise UsageError for a pair of depths that the model does not have."""
         from actlas.scripts.reconstruct import parse_pair
 
@@ -183,7 +183,7 @@ class Norms(Stage):
             if site not in VECTOR_SITES:
                 raise unknown("site of vectors", site, VECTOR_SITES)
 
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
         """Raise UsageError for a column that the sentences do not have."""
         if self.by is not None and self.by not in plan.tokens.labels.columns:
             raise unknown("column", self.by, plan.tokens.labels.columns)

@@ -14,6 +14,7 @@ from actlas.scripts.study_file import Study, read_study
 from actlas.scripts.study_plan import Planned, plan_study
 from actlas.scripts.terminal import NAME_WIDTH, echo_json, size, table, wrapped
 from actlas.scripts.upkeep import Place, bring_up_to_date, states
+from actlas.store.edit_records import edits_text
 from actlas.store.errors import UsageError
 
 STUDIES = Path(__file__).parent / "studies"
@@ -145,7 +146,7 @@ def _cost_record(planned: Planned) -> dict[str, object]:
     plans = (planned.plan, *planned.variants)
     return {
         "id": planned.plan.run_id,
-        "variants": {edits: plan.run_id for edits, plan in zip(planned.edits, planned.variants, strict=True)},
+        "variants": {edits_text(plan.edits): plan.run_id for plan in planned.variants},
         "labels": label_record(planned.plan),
         "missing": sum(bool(plan.missing) for plan in plans),
         "missing_bytes": sum(plan.missing_bytes for plan in plans),

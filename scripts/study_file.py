@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actlas.pipeline.sites import site_names
+from actlas.pipeline.hook_names import site_names
 from actlas.scripts.stage import Stage
 from actlas.scripts.stages import STAGES
 from actlas.scripts.tables import entries, filled

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actlas.pipeline.edits import Edit, edit_text, in_order, parse_edit
+from actlas.pipeline.edits import Edit, in_order, parse_edit
+from actlas.pipeline.hook_names import site_names
 from actlas.pipeline.models import DEMO
 from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
-from actlas.pipeline.sites import DEFAULT_SITES, SITES, site_names
+from actlas.pipeline.sites import DEFAULT_SITES, SITES
 from actlas.pipeline.sweeps import expand
 from actlas.scripts.extraction import Request, echo_skipped, plan_request
-from actlas.scripts.stage import Subject
+from actlas.scripts.stage import Edits, Subject
 from actlas.scripts.study_file import Input, Study, sentence_file
 from actlas.scripts.sweep import SWEEP_SITES
 from actlas.store.catalog import Store
+from actlas.store.edit_records import edits_text
 from actlas.store.errors import ActlasError, UsageError
 
 
@@ -34,14 +36,14 @@ class Planned:
         return all(plan.run is not None and not plan.missing for plan in (self.plan, *self.variants))
 
     @property
-    def edits(self) -> list[str]:
-        """The edits of each variant, as text."""
-        return [edits_text(plan) for plan in self.variants]
+    def edits(self) -> list[Edits]:
+        """The edits of each variant."""
+        return [plan.edits for plan in self.variants]
 
     def subject(self) -> Subject:
         """Return run and variants, all stored, under the names they have in the store."""
         store = Store(self.request.store)
-        return Subject(store.run(self.plan.run_id), {edits_text(plan): store.run(plan.run_id) for plan in self.variants})
+        return Subject(store.run(self.plan.run_id), {edits_text(plan.edits): store.run(plan.run_id) for plan in self.variants})
 
 
 def plan_study(study: Study, store: Path) -> dict[str, Planned]:
@@ -118,8 +120,3 @@ def _together(texts: tuple[str, ...]) -> tuple[Edit, ...]:
     if not texts:
         raise UsageError('edits has an empty list: wanted edits that act together, such as ["skip:block=1", "skip:block=2"]')
     return in_order(parse_edit(text) for text in texts)
-
-
-def edits_text(plan: Plan) -> str:
-    """Return the edits of a variant as text."""
-    return " ".join(edit_text(edit) for edit in plan.options.edits)

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from actlas.pipeline.edits import edit_text
+from actlas.pipeline.hook_names import site_names
 from actlas.pipeline.plan import Plan, make_plan
-from actlas.pipeline.sites import SITES, site_names
+from actlas.pipeline.sites import SITES
 from actlas.pipeline.sweeps import expand
 from actlas.scripts.completion import complete_sentences, complete_site
 from actlas.scripts.extraction import Extraction, Interrupted, Request, echo_skipped, extraction, plan_request
 from actlas.scripts.options import extraction_options, json_option
 from actlas.scripts.planned import label_lines, label_record, missing_sites
-from actlas.scripts.proof import PERCENT, proof_record, proofs
+from actlas.scripts.proof import PERCENT, proof_record, proofs, unchanged
+from actlas.scripts.scan import skipped_block
 from actlas.scripts.terminal import counted, echo_json, size, table
+from actlas.store.edit_records import edits_text
 
 if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
@@ -74,6 +76,8 @@ def command(
         return
     labels, changed = label_lines(planned.plan, done=True), label_record(planned.plan)  # by what is stored now
     baseline, variants = carry_out_sweep(request, planned.plan, plans, quiet=quiet or as_json)
+    for note in (note for each in variants for note in unchanged(each.run)):
+        click.echo(note, err=True)
     record = {**_record(baseline, variants), "labels": changed}
     echo_json(record) if as_json else click.echo("\n".join([_text(baseline, variants), *labels]))
 
@@ -118,7 +122,7 @@ def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:
 
 
 def _cost_text(plans: list[Plan]) -> str:
-    rows = [(edit_text(plan.options.edits[0]), _state(plan), size(plan.missing_bytes)) for plan in plans]
+    rows = [(edits_text(plan.edits), _state(plan), size(plan.missing_bytes)) for plan in plans]
     baseline = plans[0].baseline
     lacking = f"to compute first: {' '.join(missing_sites(baseline))}" if baseline and baseline.missing else "stored"
     return f"baseline {lacking}\n\n{table(('variant', 'state', 'to write'), rows)}"
@@ -133,8 +137,7 @@ def _cost_record(plans: list[Plan]) -> dict[str, Any]:
     return {
         "baseline": {"run": baseline.run_id, "missing_bytes": baseline.missing_bytes} if baseline else None,
         "variants": [
-            {"run": plan.run_id, "edit": edit_text(plan.options.edits[0]), "missing_bytes": plan.missing_bytes}
-            for plan in plans
+            {"run": plan.run_id, "edit": edits_text(plan.edits), "missing_bytes": plan.missing_bytes} for plan in plans
         ],
     }
 
@@ -148,19 +151,20 @@ def _text(baseline: Stored, variants: list[Stored]) -> str:
             rows.append((proof.edit, "computed" if each.tally else "stored", share, f"{proof.max_change:.4g}"))
     seconds, written = sum(sum(tally.seconds.values()) for tally in computed), size(sum(tally.nbytes for tally in computed))
     head = baseline.run
+    study = f"scan {head.name}" if _is_scan(variants) else f"downstream '{head.name}.*'"
     lines = [
         f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
         f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} s, {written}; "
         f"{len(variants) - len(computed)} stored already",
         "every edit fired in every sentence, and upstream of it all is the baseline's\n",
         table(("variant", "state", "changed", "by at most"), rows),
-        f"\nnext: actlas {'scan ' + head.name if _is_scan(variants) else 'downstream ' + variants[0].run.name + ' …'}",
+        f"\nnext: actlas {study}",
     ]
     return "\n".join(lines)
 
 
 def _is_scan(variants: list[Stored]) -> bool:
-    return all(each.run.specification["edits"][0].startswith("skip:") for each in variants)
+    return all(skipped_block(each.run.edits) is not None for each in variants)
 
 
 def _record(baseline: Stored, variants: list[Stored]) -> dict[str, Any]:

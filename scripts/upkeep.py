@@ -20,11 +20,13 @@ import xxhash
 
 from actlas.scripts.extraction import Interrupted, extraction
 from actlas.scripts.planned import label_lines
+from actlas.scripts.proof import unchanged
 from actlas.scripts.stage import Subject, is_current
 from actlas.scripts.study_file import Analysis, Input, Study
-from actlas.scripts.study_plan import Planned, edits_text, plan_study
+from actlas.scripts.study_plan import Planned, plan_study
 from actlas.scripts.terminal import counted, extent, size
 from actlas.store.checking import verify
+from actlas.store.edit_records import edits_text
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.run import Run
 
@@ -93,7 +95,7 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
         run, tally = started.carry_out(planned.plan)
         say(name, f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([tally])}")
         for plan in planned.variants:
-            variants[edits_text(plan)], tally = started.carry_out(plan, quiet=True)
+            variants[edits_text(plan.edits)], tally = started.carry_out(plan, quiet=True)
             tallies.append(tally)
             if started.stopped():  # too late for this extraction
                 raise Interrupted(f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} are stored")
@@ -101,6 +103,8 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
         done = sum(tally is not None for tally in tallies)
         part = "" if done in (0, len(tallies)) else f"{len(tallies) - done} up to date, {done} "
         say(name, f"{counted(len(tallies), 'variant')}: {part}{_took(tallies)}")
+    for note in (note for variant in variants.values() for note in unchanged(variant)):
+        say(name, note)
     return Subject(run, variants)
 
 

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actlas.scripts.stage import Finding, Stage, Subject
+from actlas.scripts.stage import Edits, Finding, Stage, Subject
 from actlas.scripts.terminal import counted
+from actlas.store.edit_records import edits_text
 from actlas.store.errors import UsageError, unknown
 from actlas.store.run import Run
 
@@ -25,9 +26,11 @@ class Scan(Stage):
     needs = ("resid", "nll")
     needs_edits = True
 
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
         """Raise UsageError where no block is skipped."""
-        if not any(edit.startswith("skip:") for edit in edits):
+        from actlas.scripts.scan import skipped_block
+
+        if all(skipped_block(each) is None for each in edits):
             raise UsageError('the run skips no block: give it edits = ["skip:block=*"]')
 
     def runs(self, subject: Subject) -> list[Run]:
@@ -61,11 +64,11 @@ class Downstream(Stage):
     needs = ("resid",)
     needs_edits = True
 
-    def check(self, plan: Plan, edits: Sequence[str]) -> None:
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
         """Raise UsageError for a pattern that no edit of the run matches."""
         for pattern in self.edits:
-            if not any(_matches(edit, pattern) for edit in edits):
-                raise unknown("edit", pattern, edits)
+            if not any(_matches(each, pattern) for each in edits):
+                raise unknown("edit", pattern, map(edits_text, edits))
 
     def runs(self, subject: Subject) -> list[Run]:
         """Return the run and the variants that are compared with it."""
@@ -73,7 +76,8 @@ class Downstream(Stage):
 
     def _variants(self, subject: Subject) -> list[Run]:
         """Return the variants in the order of the study file, each once."""
-        found = {run.id: run for pattern in self.edits for edit, run in subject.variants.items() if _matches(edit, pattern)}
+        variants = subject.variants.values()
+        found = {run.id: run for pattern in self.edits for run in variants if _matches(run.edits, pattern)}
         return list(found.values())
 
     def recorded(self, subject: Subject) -> dict[str, Any]:
@@ -94,6 +98,7 @@ class Downstream(Stage):
         return Finding(output, f"{counted(len(variants), 'variant')}{loss}")
 
 
-def _matches(edit: str, pattern: str) -> bool:
-    """Whether a variant's edits, or one of them, are as a pattern has them."""
-    return any(each == pattern or fnmatchcase(each, pattern) for each in (edit, *edit.split()))
+def _matches(edits: Edits, pattern: str) -> bool:
+    """Whether the text of a variant's edits, or of one of them, is as a pattern has it."""
+    texts = [edits_text(edits), *(edit.text for edit in edits)]
+    return any(text == pattern or fnmatchcase(text, pattern) for text in texts)

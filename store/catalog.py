@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from actlas.store.columns import Columns
 from actlas.store.commit import RUN_ID, SUFFIX
 from actlas.store.durable import make_folder, publish_bytes
-from actlas.store.errors import DamagedStore, UsageError, unknown
+from actlas.store.edit_records import EditRecord
+from actlas.store.errors import DamagedStore, UsageError, quoted, unknown
 from actlas.store.leftovers import Workspace, workspace
 from actlas.store.opening import listed, read_record, uncollected
 from actlas.store.run import Run
+from actlas.store.run_names import RULE, cleaned, is_run_name, variant_name
 from actlas.store.run_record import FILE, RunRecord, run_record_bytes
 from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{24,}")
 SHORTEST_PREFIX = 4
 PARTS = ("commits", "shards")  # folders of a run, beside that of writers
@@ -59,7 +62,7 @@ class Store:
 
     def names(self) -> dict[str, str]:
         """Return name → run id."""
-        paths = [path for path in listed(self.path / "names") if NAME.fullmatch(path.name)]
+        paths = [path for path in listed(self.path / "names") if is_run_name(path.name)]
         return {path.name: read_record(path).decode(errors="replace").strip() for path in paths}
 
     def ids(self) -> list[str]:
@@ -93,15 +96,18 @@ class Store:
     def resolve(self, reference: str) -> str:
         """Return the id of ``run``'s reference and leave the run itself, which may be damaged, unread."""
         named = self.names()
+        reference = unicodedata.normalize("NFC", reference)
         run_id = named.get(reference, reference)
         ids = self.ids()
         if run_id in ids:
             return run_id
         if reference in named:
             raise self._lost(reference, run_id)
+        for variant in self.variants_named(reference):
+            return variant.id
         matches = [run_id for run_id in ids if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)]
         if len(matches) > 1:
-            raise UsageError(f"run {reference!r} is ambiguous: {', '.join(sorted(matches))}")
+            raise UsageError(f"run {quoted(reference)} is ambiguous: {', '.join(sorted(matches))}")
         if not matches:
             raise unknown("run", reference, [*named, *(set(ids) - set(named.values()))])
         return matches[0]
@@ -113,6 +119,20 @@ class Store:
     def variants(self, baseline: str) -> list[Run]:
         """Return the runs with edits of which ``baseline`` is the id of the run without, oldest first."""
         return [run for run in self.runs() if run.baseline_id == baseline]
+
+    def variants_named(self, pattern: str) -> list[Run]:
+        """Return the variants that ``pattern`` calls by any name of their baseline, such as ``her.skip-block-*``."""
+        if "." not in pattern:
+            return []
+        names: dict[str, list[str]] = {}
+        for name, run_id in self.names().items():
+            names.setdefault(run_id, []).append(name)
+        found = []
+        for run in self.runs():
+            called = [variant_name(name, run.edits) for name in names.get(run.baseline_id or "", ())]
+            if any(fnmatchcase(name, pattern) for name in called):
+                found.append(run)
+        return found
 
     def nearest(self, specification: Json) -> tuple[Run, list[str]] | None:
         """Return the run whose specification differs in the fewest fields, and those fields; None in an empty store."""
@@ -151,8 +171,8 @@ class Store:
     @staticmethod
     def check_form(name: str) -> None:
         """Raise UsageError unless ``name`` can be the name of a run."""
-        if not NAME.fullmatch(name) or RUN_ID.fullmatch(name):
-            raise UsageError(f"bad run name {name!r}: letters, digits, '.', '_' and '-', 100 at most, not the form of a run id")
+        if not is_run_name(name) or RUN_ID.fullmatch(name):
+            raise UsageError(f"bad run name {quoted(name)}: expected {RULE}, and not the form of a run id")
 
     def check_name(self, name: str, run_id: str) -> None:
         """Raise UsageError unless ``name`` is well formed and free, or already that run's."""
@@ -172,8 +192,7 @@ class Store:
 
     def free_name(self, wanted: str, reserved: str | None = None) -> str:
         """Return ``wanted``, cleaned, or with the first number behind it that makes it free and not the ``reserved`` name."""
-        base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:90] or "run"
-        base = f"run-{base}" if RUN_ID.fullmatch(base) else base
+        base = cleaned(wanted) or "run"
         taken = {*self.names(), reserved}
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
@@ -211,10 +230,19 @@ def differences(one: Json, other: Json) -> list[str]:
 
 def _leaves(record: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in record.items():
-        if isinstance(value, dict) and value:
+        if key == "edits" and isinstance(value, list):
+            yield f"{prefix}{key}", " ".join(map(_edit_text, value)) or "none"
+        elif isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _edit_text(edit: object) -> str:
+    try:
+        return EditRecord.from_json(edit).text
+    except DamagedStore:
+        return quoted(edit)
 
 
 def _shown(value: object) -> str:

@@ -49,9 +49,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "labels", escape(_labels(run))
     seed = f", dropout on, seed {numerics.get('seed')}" if numerics.get("mode") == "train" else ""
     yield "computed in", escape(f"{numerics.get('dtype', '?')}, {numerics.get('attention', '?')} attention{seed}")
-    edits = run.specification.get("edits")
-    if edits:
-        yield "edits", "<br>".join(f"<code>{escape(str(edit))}</code>" for edit in edits)
+    if run.edits:
+        yield "edits", "<br>".join(f"<code>{escape(edit.text)}</code>" for edit in run.edits)
         yield "baseline", f"<code>{escape(str(run.baseline_id))}</code>"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.store.columns import Columns
+from actlas.store.edit_records import EditRecord, read_edits
 from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.holdings import expand, read_holdings
 from actlas.store.joined import Holding, Joined
@@ -269,6 +270,11 @@ class Run:
         """Return which commit, or unit of a joined file, has ``site`` of a unit that has it."""
         places = self._places[unit.number]
         return places[0] if len(places) == 1 else next(place for place in places if site in place.holds)
+
+    @cached_property
+    def edits(self) -> tuple[EditRecord, ...]:
+        """The edits of a variant, in the order of the forward pass; none of a baseline."""
+        return read_edits(self.specification)
 
     @property
     def baseline_id(self) -> str | None:

@@ -174,7 +174,10 @@ def _edits(subjects: list[Subject]) -> list[Verdict]:
         if silent:
             found.append(Verdict(claim, FAILS, f"{silent[0]} never did"))
         else:
-            found.append(Verdict(claim, HOLDS, f"{len(edits)} edits; upstream equals the run without edits {how}"))
+            idle = sum(edit["changed"] == 0 for edit in edits)
+            nothing = f", {idle} of them changed nothing" if idle else ""
+            why = f"{counted(len(edits), 'edit')}{nothing}; upstream equals the run without edits {how}"
+            found.append(Verdict(claim, HOLDS, why))
     return found
 
 

@@ -1,5 +1,7 @@
 """The text form of edits: what can be said, what is refused, what it means for a model."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,20 +9,19 @@ from hypothesis import strategies as st
 
 from actlas.pipeline.branch import Branch
 from actlas.pipeline.configuration import Geometry
-from actlas.pipeline.edits import KINDS, Noise, Scale, Skip, Spot, Zero, edit_text, in_order, parse_edit
+from actlas.pipeline.edits import KINDS, Noise, Scale, Skip, Spot, Zero, edit_record, edit_text, in_order, parse_edit
 from actlas.pipeline.sites import SITES
 from actlas.store import UsageError
+from actlas.store.edit_records import EditRecord, Stride
+from actlas.store.errors import DamagedStore, quoted
+from actlas.store.schema import canonical
 
 GPT2 = Geometry(n_layer=12, n_head=12, d_model=768, d_head=64, d_mlp=3072, positions=1024, vocabulary=50257)
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 indices = st.integers(0, 99)
-slices = st.builds("{}:{}:{}".format, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 9))
-units = (
-    st.none()
-    | slices
-    | st.sampled_from(["::2", "5:", ":-3"])
-    | st.sets(indices, min_size=1).map(lambda chosen: "+".join(map(str, sorted(chosen))))
-)
+bounds = st.none() | st.integers(-9, 9)
+slices = st.builds(Stride, bounds, bounds, st.none() | st.integers(1, 9))
+units = st.none() | slices | st.sets(indices, min_size=1).map(tuple)
 
 
 def spots():
@@ -46,6 +47,14 @@ def test_print_and_parse_are_inverse(edit):
     assert edit_text(parse_edit(edit_text(edit))) == edit_text(edit)
 
 
+@given(edits)
+def test_the_record_of_an_edit_survives_json(edit):
+    record = edit_record(edit)
+    kept = json.loads(canonical(record.to_json()))
+    assert EditRecord.from_json(kept) == record
+    assert EditRecord.from_json(kept).text == edit_text(edit)
+
+
 @pytest.mark.parametrize(
     ("text", "same"),
     [
@@ -53,6 +62,16 @@ def test_print_and_parse_are_inverse(edit):
         ("scale:block=2,factor=0.5", "scale:block=2,factor=0.5"),
         ("scale:factor=5e-1,block=02", "scale:block=2,factor=0.5"),
         ("scale:site=resid,depth=3,factor=1.0", "scale:block=2,factor=1"),
+        ("skip:layer=1", "skip:block=1"),
+        ("scale:layer=2,units=::2,factor=0.5", "scale:block=2,units=::2,factor=0.5"),
+        ("zero:site=blocks.3.attn.hook_q,head=2", "zero:site=q,layer=3,head=2"),
+        ("zero:site=blocks.3.attn.hook_q,layer=3", "zero:site=q,layer=3"),
+        ("zero:site=hook_mlp_out,layer=3", "zero:site=mlp_out,layer=3"),
+        ("skip:site=blocks.3.hook_resid_post", "skip:block=3"),
+        ("scale:site=blocks.0.hook_resid_pre,factor=2", "scale:site=resid,depth=0,factor=2"),
+        ("scale:site=hook_resid_pre,layer=4,factor=2", "scale:block=3,factor=2"),
+        ("scale:site=hook_resid_post,layer=4,factor=2", "scale:block=4,factor=2"),
+        ("zero:site=ln_final", "zero:site=final_norm"),
         ("scale:site=hook_resid_pre,depth=0,factor=1", "scale:site=resid,depth=0,factor=1"),
         ("zero:site=attn.hook_k,layer=4,head=2", "zero:site=k,layer=4,head=2"),
         ("zero:site=final_norm,units=5:9", "zero:site=final_norm,units=5:9"),
@@ -80,8 +99,8 @@ def test_one_form_for_all_spellings(text, same):
         ("skip", "'' is not of the form name=value"),
         ("skip:block", "'block' is not of the form name=value"),
         ("skip:block=1,block=2", "'block=2' is given twice"),
-        ("skip:block=-1", "block=-1 is not a whole number"),
-        ("skip:block=x", "block=x is not a whole number"),
+        ("skip:block=-1", "block='-1' is not a whole number"),
+        ("skip:block=x", "block='x' is not a whole number"),
         ("skip:site=q,layer=1", "only a block can be skipped"),
         ("skip:block=1,units=::2", "only a block can be skipped"),
         ("skip:site=resid,depth=0", "only a block can be skipped"),
@@ -90,9 +109,17 @@ def test_one_form_for_all_spellings(text, same):
         ("scale:block=1,facto=2", "unknown field 'facto': did you mean factor"),
         ("scale:block=1,factor=inf", "factor=inf is not finite"),
         ("scale:block=1,factor=nan", "factor=nan is not finite"),
-        ("scale:block=1,factor=x", "factor=x is not a number"),
+        ("scale:block=1,factor=x", "factor='x' is not a number"),
         ("scale:block=1,head=2,factor=2", "block= stands for the whole block: leave head= out"),
-        ("scale:factor=2", "lacks block= or site="),
+        ("scale:factor=2", "lacks block=, layer= or site="),
+        ("skip:block=1,layer=1", "block= and layer= are the same here: leave one out"),
+        ("zero:layer=1,head=2", "layer= stands for the whole block: leave head= out"),
+        ("zero:block=1,site=q", "block= stands for the whole block: leave site= out"),
+        ("zero:site=blocks.3.attn.hook_q,layer=2", "is of layer 3, not 2"),
+        ("zero:site=blocks.3.hook_q_input", "unknown site 'blocks.3.hook_q_input': did you mean blocks.3"),
+        ("zero:site=blocks.x.attn.hook_q", "expected a layer behind 'blocks.'"),
+        ("zero:site=blocks.3.q", "unknown site 'blocks.3.q'"),
+        ("zero:site=blocks.3.ln_final", "final_norm has no layer, expected ln_final"),
         ("zero:site=qq,layer=1", "unknown site 'qq'"),
         ("zero:site=nll", "cannot edit nll"),
         ("zero:site=resid_mid,layer=1", "cannot edit resid_mid"),
@@ -103,7 +130,7 @@ def test_one_form_for_all_spellings(text, same):
         ("zero:site=final_norm,layer=1", "has no layer"),
         ("zero:site=mlp_out,layer=1,head=2", "mlp_out has no heads"),
         ("noise:site=q,layer=1,std=-1", "must not be negative"),
-        ("noise:site=q,layer=1,seed=1.5", "seed=1.5 is not a whole number"),
+        ("noise:site=q,layer=1,seed=1.5", "seed='1.5' is not a whole number"),
         ("noise:site=q,layer=1,seed=-5", "must not be negative"),
         ("noise:site=q,layer=1,units=1-5", "neither a slice"),
         ("noise:site=q,layer=1,units=::0", "neither a slice"),
@@ -115,8 +142,9 @@ def test_one_form_for_all_spellings(text, same):
 def test_what_is_wrong_is_said_when_the_text_is_read(text, message):
     with pytest.raises(UsageError, match=message) as caught:
         parse_edit(text)
-    assert repr(text) in str(caught.value)
+    assert quoted(text) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1500
 
 
 @pytest.mark.parametrize(
@@ -140,11 +168,11 @@ def test_head_2_of_k_in_gpt2_small_is_columns_896_to_960():
 
 
 @given(slices)
-def test_the_one_text_of_a_slice_chooses_what_was_asked_for(text):
-    plain = Spot("mlp_post", 0, units=text).units
-    written = slice(None) if plain is None else slice(*(int(part) if part else None for part in plain.split(":")))
-    wanted = np.arange(3072)[slice(*map(int, text.split(":")))]
-    np.testing.assert_array_equal(np.arange(3072)[written], wanted)
+def test_the_one_form_of_a_slice_chooses_what_was_asked_for(stride):
+    plain = Spot("mlp_post", 0, units=stride).units
+    written = slice(None) if plain is None else plain.slice
+    np.testing.assert_array_equal(np.arange(3072)[written], np.arange(3072)[stride.slice])
+    assert plain is None or Spot("mlp_post", 0, units=plain).units == plain
 
 
 def test_a_negative_zero_is_zero():
@@ -209,3 +237,27 @@ def test_every_kind_is_documented_in_the_modules_examples():
     from actlas.pipeline import edits as module
 
     assert all(f"``{kind}:" in module.__doc__ for kind in KINDS)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "skip:block=1",
+        {"kind": "skip"},
+        {"kind": ["skip"], "site": "resid"},
+        {"kind": "scale", "site": "resid", "depth": 1},
+        {"kind": "scale", "site": "resid", "depth": True, "factor": 1.0},
+        {"kind": "scale", "site": "resid", "depth": -1, "factor": 1.0},
+        {"kind": "scale", "site": "resid", "layer": 1, "factor": 1.0},
+        {"kind": "scale", "site": "q", "layer": 1, "factor": "2"},
+        {"kind": "zero", "site": 3, "layer": 1},
+        {"kind": "zero", "site": "q", "layer": 1, "units": []},
+        {"kind": "zero", "site": "q", "layer": 1, "units": {"step": 0}},
+        {"kind": "zero", "site": "q", "layer": 1, "units": {"skip": 1}},
+        {"kind": "zero", "site": "q", "layer": 1, "more": 1},
+        {"kind": "noise", "site": "q", "layer": 1, "mean": 0.0, "std": 1.0, "seed": 1.5},
+    ],
+)
+def test_what_is_no_record_of_an_edit_is_refused(record):
+    with pytest.raises(DamagedStore, match="expected"):
+        EditRecord.from_json(record)

@@ -12,6 +12,7 @@ from actlas.pipeline.interventions import Batch, Intervention, generator
 from actlas.pipeline.models import load, resolve
 from actlas.store import Run, Store, StoreError
 from tests import oracle
+from tests.edited_oracle import changing
 from tests.extraction import ALL_SITES, extract_texts, extract_variant, plan_for
 from tests.small_model import SIZES, TEXTS, save_model
 
@@ -54,39 +55,6 @@ def variant(small_model, store, baseline):
     return lambda name: extract_variant(store, small_model, TEXTS, EDITS[name], unit_tokens=120)
 
 
-def changing(edits, token_ids):
-    """Return the oracle's ``change`` for ``edits`` of one sentence, worked out from the text alone."""
-    parsed = [parse_edit(text) for text in edits]
-
-    def change(site, index, value, source):
-        for edit in parsed:
-            if (edit.spot.site, edit.spot.index) != (site, index):
-                continue
-            if edit.kind == "skip":
-                return source
-            heads = value if value.ndim == 3 else value[:, None]  # (token, head, unit)
-            which = slice(None) if edit.spot.head is None else slice(edit.spot.head, edit.spot.head + 1)
-            part = heads[:, which][..., chosen(edit.spot.units)]
-            new = heads.copy()
-            if edit.kind == "noise":
-                drawn = generator(edit, token_ids.tolist()).standard_normal((len(token_ids), part[0].size), np.float32)
-                replaced = (edit.mean + edit.std * drawn).reshape(part.shape)
-            else:
-                replaced = part * (edit.factor if edit.kind == "scale" else 0)
-            view = new[:, which]
-            view[..., chosen(edit.spot.units)] = replaced
-            value = new.reshape(value.shape)
-        return value
-
-    return change
-
-
-def chosen(units):
-    if units is None:
-        return slice(None)
-    return [int(u) for u in units.split("+")] if ":" not in units else slice(*(int(u) if u else None for u in units.split(":")))
-
-
 def expected(model, run: Run, edits):
     weights = load_file(model / "model.safetensors")
     ids = np.split(run.labels.token["token_id"], np.cumsum(run.labels.row_size)[:-1])
@@ -122,7 +90,7 @@ def test_upstream_equals_the_baseline_exactly_and_the_proof_says_what_was_done(v
     np.testing.assert_array_equal(dataset["q"][:first], clean["q"][:first])
     np.testing.assert_array_equal(dataset["mlp_out"][:first], clean["mlp_out"][:first])
     for commit in run.commits:
-        assert [record["edit"] for record in commit.edits] == run.specification["edits"]
+        assert [record["edit"] for record in commit.edits] == [edit.text for edit in run.edits]
         assert all(record["fired"] == commit.unit.sentences for record in commit.edits)
         assert all(0 < record["changed"] <= record["values"] and record["max_change"] > 0 for record in commit.edits)
         assert commit.upstream["max_difference"] == 0
@@ -261,7 +229,7 @@ def test_an_edit_that_does_not_fire_is_an_error_and_stores_nothing(tmp_path, sma
     monkeypatch.setattr(course, "edited", lambda *_: nullcontext())
     with pytest.raises(StoreError, match="zero:site=k,layer=1 fired for 0 of 5 sentences"):
         extract_variant(tmp_path / "store", small_model, TEXTS, ["zero:site=k,layer=1"], ("resid",))
-    variant = next(run for run in Store(tmp_path / "store").runs() if run.specification["edits"])
+    variant = next(run for run in Store(tmp_path / "store").runs() if run.edits)
     assert variant.commits == ()
     assert not list((variant.folder / "shards").iterdir())
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from actlas.store import Store
-from tests.store.making import flip
+from tests.store.making import SKIP, flip
 
 
 def test_rename(actlas, store):
@@ -74,7 +74,7 @@ def test_rm_does_not_ask_where_told_not_to_or_nobody_is_there(actlas, store, sto
 
 def test_a_baseline_is_removed_by_force_alone(actlas, store):
     run = store.run("it")
-    store.name(store.add({**run.specification, "edits": ["skip:block=1"]}, run.description, run.units), "skipped")
+    store.name(store.add({**run.specification, "edits": [SKIP]}, run.description, run.units), "skipped")
     done = actlas("rm", "it", "--store", "store", "--yes")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "is the baseline of skipped: remove it first, or give --force" in done.stderr

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from actlas.analysis.laminar import Mask
+from actlas.pipeline.edits import edit_record, parse_edit
 from actlas.scripts.reconstruct import reconstruction_study, verdict_line
 from tests.store.making import DIMS, Content, make_run
 
@@ -61,7 +62,13 @@ def edited_run(path, edits):
     """A run of random numbers, no block of which is a sum, with ``edits``."""
     numerics = {"dtype": "float32", "stored_dtype": "float32", "mode": "eval"}
     sites = dict.fromkeys(("resid", "attn_out", "mlp_out"), "float32")
-    return make_run(path, Content(dtypes=sites), "edited", numerics=numerics, edits=edits)
+    return make_run(
+        path,
+        Content(dtypes=sites),
+        "edited",
+        numerics=numerics,
+        edits=[edit_record(parse_edit(text)).to_json() for text in edits],
+    )
 
 
 def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):

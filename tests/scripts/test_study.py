@@ -39,7 +39,7 @@ def test_the_first_call_does_everything(studied_once):
     assert "every checksum holds" in said
     assert "holds to the rounding of float32 at every block" in said
     runs = Store(folder / "actlas-small" / "store").runs()
-    assert len([run for run in runs if run.specification["edits"]]) == 4
+    assert len([run for run in runs if run.edits]) == 4
     with xr.open_dataset(folder / "actlas-small/results/both/downstream.nc", engine="h5netcdf") as result:
         assert result["edits"].values.tolist() == ["zero:site=z,layer=0,head=0 scale:block=1,factor=2"]
     for stage in ("variance", "cosine", "reconstruct", "norms", "scan"):

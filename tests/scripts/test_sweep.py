@@ -25,7 +25,7 @@ def sweep(actlas, small_model):
 
 
 def variants(tmp_path):
-    return [run for run in Store(tmp_path / "store").runs() if run.specification["edits"]]
+    return [run for run in Store(tmp_path / "store").runs() if run.edits]
 
 
 def test_a_sweep_stores_its_baseline_and_every_variant_once(sweep, sentence_file, tmp_path):
@@ -82,7 +82,7 @@ def test_extract_stores_several_edits_as_one_run(actlas, small_model, sentence_f
     assert "changed 100 % of" in done.stdout
     assert "upstream   equals the baseline, her-model, exactly" in done.stdout
     run = Store(tmp_path / "store").run("mine")
-    assert run.specification["edits"] == ["skip:block=0", "zero:site=z,layer=2,head=1"]
+    assert [edit.text for edit in run.edits] == ["skip:block=0", "zero:site=z,layer=2,head=1"]
     assert float(abs(run.dataset()["z"][2, :, 1]).max()) == 0
     shown = actlas("show", "mine", "--store", "store").stdout
     assert "edit       zero:site=z,layer=2,head=1" in shown
@@ -97,7 +97,7 @@ def test_the_name_asked_for_is_the_variants_and_not_its_baselines(actlas, small_
     done = actlas("extract", "her.txt", *options)
     assert done.returncode == 0, done.stderr
     run = Store(tmp_path / "store").run("her-model")
-    assert run.specification["edits"] == ["skip:block=0"]
+    assert [edit.text for edit in run.edits] == ["skip:block=0"]
     assert Store(tmp_path / "store").run("her-model-2").id == run.baseline.id
 
 

@@ -25,6 +25,7 @@ DIMS = {
     "nll": ("token",),
 }
 DTYPES = {"resid": "float32", "q": "float16", "attn_out": "bfloat16", "final_norm": "float32", "nll": "float32"}
+SKIP = {"kind": "skip", "site": "resid", "depth": 2}  # block 1
 FIRST = {"layer": 1, "depth": 2}  # where variants begin
 WORDS = ("her", "naïve", "日本", "Zürich's", "🙂", "x")
 
@@ -155,7 +156,7 @@ def make_run(path, content: Content, name: str | None = None, sites: Sequence[st
 def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] = FIRST) -> Run:
     """Return a run that has the blocks of ``baseline`` before ``first`` and those of ``after`` from there on."""
     store = Store(path)
-    run = store.add({**baseline.specification, "edits": ["skip:block=1"]}, {"created": "2026-01-02"}, after.plan)
+    run = store.add({**baseline.specification, "edits": [SKIP]}, {"created": "2026-01-02"}, after.plan)
     for unit in after.plan:
         own, shared = [], {}
         for layout in layouts(after, unit, after.dtypes):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actlas.store import ActlasError, DamagedStore, Run, Store
 from actlas.store.checking import verify
 from actlas.store.leftovers import sweep
-from tests.store.making import Content, flip, make_run, shards
+from tests.store.making import SKIP, Content, flip, make_run, shards
 
 
 def problems(run) -> list[str]:
@@ -28,7 +28,7 @@ def two(tmp_path_factory, content):
     """A store with two runs of equal plan."""
     path = tmp_path_factory.mktemp("two") / "store"
     make_run(path, content, "one")
-    make_run(path, Content(seed=1), "other", edits=["skip:block=1"])
+    make_run(path, Content(seed=1), "other", edits=[SKIP])
     return path
 
 

@@ -12,7 +12,7 @@ from actlas.store.housekeeping import REMOVED, collect, remove, rename, tree_byt
 from actlas.store.leftovers import workspace
 from actlas.store.usage import usage
 from tests.store.killing import killed_stores
-from tests.store.making import Content, begin_run, flip, make_run, write_unit
+from tests.store.making import SKIP, Content, begin_run, flip, make_run, write_unit
 
 SMALL = Content(units=((2, 1), (3,)), dtypes={"q": "float16", "nll": "float32"})
 HOLDER = """
@@ -31,7 +31,7 @@ def store(tmp_path) -> Store:
     """A baseline "clean" with two variants, and a run "other"."""
     path = tmp_path / "store"
     make_run(path, SMALL, "clean", edits=[])
-    make_run(path, SMALL, "skipped", edits=["skip:block=1"])
+    make_run(path, SMALL, "skipped", edits=[SKIP])
     make_run(path, SMALL, "scaled", edits=["scale:block=1,factor=2"])
     make_run(path, SMALL, "other", edits=[], other=1)
     return Store(path)

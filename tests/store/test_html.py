@@ -37,7 +37,7 @@ def test_all_that_a_run_holds_is_shown(folder):
         cells = shown(run)
         assert {run.id, f"actlas run {run.name}", *run.sites} <= set(cells.texts)
         assert cells.texts.count(str(len(run.units))) >= len(run.sites)
-        edits = [str(edit) for edit in run.specification.get("edits", [])]
+        edits = [edit.text for edit in run.edits]
         assert set(edits) <= set(cells.texts)
         assert ("baseline" in cells.texts) == bool(edits)
 

@@ -1,0 +1,40 @@
+"""Edits for the NumPy oracle: what each does to a value, worked out from the edit alone."""
+
+import numpy as np
+
+from actlas.pipeline.edits import parse_edit
+from actlas.pipeline.interventions import generator
+from actlas.store.edit_records import Stride
+
+
+def changing(edits, token_ids):
+    """Return the oracle's ``change`` for ``edits`` of one sentence, worked out from the text alone."""
+    parsed = [parse_edit(text) for text in edits]
+
+    def change(site, index, value, source):
+        for edit in parsed:
+            if (edit.spot.site, edit.spot.index) != (site, index):
+                continue
+            if edit.kind == "skip":
+                return source
+            heads = value if value.ndim == 3 else value[:, None]  # (token, head, unit)
+            which = slice(None) if edit.spot.head is None else slice(edit.spot.head, edit.spot.head + 1)
+            part = heads[:, which][..., chosen(edit.spot.units)]
+            new = heads.copy()
+            if edit.kind == "noise":
+                drawn = generator(edit, token_ids.tolist()).standard_normal((len(token_ids), part[0].size), np.float32)
+                replaced = (edit.mean + edit.std * drawn).reshape(part.shape)
+            else:
+                replaced = part * (edit.factor if edit.kind == "scale" else 0)
+            view = new[:, which]
+            view[..., chosen(edit.spot.units)] = replaced
+            value = new.reshape(value.shape)
+        return value
+
+    return change
+
+
+def chosen(units):
+    if units is None:
+        return slice(None)
+    return slice(units.start, units.stop, units.step) if isinstance(units, Stride) else list(units)
