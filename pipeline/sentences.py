@@ -1,53 +1,35 @@
-"""Reading sentences: a line each in .txt, a text column in .csv and .jsonl, UTF-8; the first step of the data.
+"""Reading sentences: one a line in .txt, a text column in tables and JSON, UTF-8; the first step of the data.
 
-A line that cannot be used is an error naming it, or, with ``skip_bad``, left out and listed.
+A line that cannot be used is an error naming it, or, with ``skip_bad``, skipped and listed. What
+the formats are is in ``pipeline.formats``, which dtype a column gets in ``pipeline.columns``.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
+import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from actlas.pipeline.columns import array_of
+from actlas.pipeline.formats import LINE_READERS, NUMBERED, WHOLE_READERS, BadLine, Line, Wanted
 from actlas.pipeline.sites import SITES
 from actlas.store.columns import bad_name
-from actlas.store.errors import InputError, UsageError, quoted
+from actlas.store.errors import InputError, UsageError, quoted, unknown
 from actlas.store.labels import TOKEN_LABELS
 
-Scalar = str | int | float | bool
-INT64 = 2**63
-INTEGER = r"-?(0|[1-9][0-9]{0,18})"  # longer ones are codes
-FRACTION = r"([.][0-9]+)?([eE][+-]?[0-9]+)?"
+__all__ = ["RESERVED", "BadLine", "Sentences", "named", "place_in", "read_sentences"]
+
+ENDINGS = (*LINE_READERS, *WHOLE_READERS)
+WRITTEN = (".csv", ".tsv")  # formats that have text alone: numbers are recognised
+STDIN = "-"
 
 #: names a column cannot have, because the store gives them a meaning
 RESERVED = frozenset({*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text"})
-
-
-@dataclass(frozen=True)
-class Line:
-    """One sentence as read: the number of its line, its text, its other columns."""
-
-    number: int
-    text: str
-    columns: Mapping[str, Scalar]
-
-
-@dataclass(frozen=True)
-class BadLine:
-    """A line that cannot be used, and why."""
-
-    number: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -59,51 +41,126 @@ class Sentences:
     line: tuple[int, ...]
     columns: Mapping[str, npt.NDArray[Any]]  # on ``sentence``: int64, float64, uint8 (booleans) or text
     skipped: tuple[BadLine, ...] = ()
+    notes: tuple[str, ...] = ()  # what the reader skipped on its own, to be told
+
+    def place(self, number: int) -> str:
+        """Return how errors call a line."""
+        return place_in(self.source, number)
 
 
-def read_sentences(source: str, *, text_column: str = "text", skip_bad: bool = False) -> Sentences:
-    """Read ``source``, a path ending in .txt, .csv or .jsonl, or ``-`` for plain lines on standard input.
+@dataclass(frozen=True)
+class Columns:
+    """What is done with the columns of a table, by their names in the file."""
 
-    Raises UsageError for a missing file or an unknown ending, InputError for content that cannot be used.
+    text: str = "text"  # the column with the sentence
+    rename: tuple[str, ...] = ()  # each OLD=NEW
+    drop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a renaming that is none, and for dropping or renaming the text."""
+        for each in self.rename:
+            old, equals, new = each.partition("=")
+            if not (old and equals and new):
+                raise UsageError(f"--rename {quoted(each)}: expected OLD=NEW")
+        if self.text in self.drop or self.text in self.renamed:
+            raise UsageError(f"column {quoted(self.text)} has the sentences: it is neither dropped nor renamed")
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Old name → new name."""
+        return dict(each.split("=", 1) for each in self.rename)
+
+
+def read_sentences(
+    source: str,
+    *,
+    text_column: str = "text",
+    skip_bad: bool = False,
+    rename: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> Sentences:
+    """Read ``source``, a file by its ending (``ENDINGS``), or ``-`` for plain lines on standard input.
+
+    rename: columns under another name, each "OLD=NEW". drop: columns to skip.
+    Raises UsageError for a missing file, an unknown ending or column, InputError for content that
+    cannot be used; both name the file, and the line where there is one.
     """
-    reader = READERS.get(Path(source).suffix.lower()) if source != "-" else _plain
-    if reader is None:
-        ending = f"ends in {Path(source).suffix!r}" if Path(source).suffix else "has no ending"
-        raise UsageError(f"sentence file {source} {ending}: wanted {', '.join(READERS)}, or - for stdin")
+    chosen = Columns(text_column, tuple(rename), tuple(drop))
+    wanted = Wanted(text_column, chosen.drop)
     good: list[Line] = []
     bad: list[BadLine] = []
-    for item in reader(_raw_lines(source), text_column):
+    for item in _lines(source, wanted):
         problem = item if isinstance(item, BadLine) else _unusable(item)
         if problem is None and isinstance(item, Line):
             good.append(item)
         elif problem is not None and not skip_bad:
-            raise InputError(f"{named(source)}, line {problem.number}: {problem.reason} (--skip-bad leaves such lines out)")
+            place = place_in(source, problem.number)
+            raise InputError(f"{place}: {problem.reason} (--skip-bad skips such lines)")
         elif problem is not None:
             bad.append(problem)
     if not good:
-        raise InputError(f"{named(source)} holds no sentence: wanted one a line")
-    columns: dict[str, Sequence[Scalar]] = {name: [line.columns[name] for line in good] for name in good[0].columns}
-    if reader is _csv:
-        columns = {name: _numbers(values) for name, values in columns.items()}
-    arrays = {name: _column(source, name, values) for name, values in columns.items()}
-    return Sentences(source, tuple(i.text for i in good), tuple(i.number for i in good), arrays, tuple(bad))
+        raise InputError(f"{named(source)} holds no sentence: expected one a line, a row or an object")
+    columns = _columns(source, good, chosen)
+    texts, numbers = tuple(line.text for line in good), tuple(line.number for line in good)
+    return Sentences(source, texts, numbers, columns, tuple(bad), tuple(wanted.notes))
 
 
 def named(source: str) -> str:
     """Return how errors call ``source``."""
-    return "standard input" if source == "-" else source
+    return "standard input" if source == STDIN else source
+
+
+def place_in(source: str, number: int) -> str:
+    """Return how errors call a line, an item of a JSON array, or a row of a Parquet file."""
+    return f"{named(source)}, {NUMBERED.get(_ending(source), 'line')} {number}"
+
+
+def _ending(source: str) -> str:
+    return ".txt" if source == STDIN else Path(source).suffix.lower()
+
+
+def _lines(source: str, wanted: Wanted) -> Iterator[Line | BadLine]:
+    """Yield the lines of ``source``; raises what ``read_sentences`` does, naming it."""
+    ending = _ending(source)
+    if ending not in ENDINGS:
+        found = f"ends in {quoted(ending)}" if ending else "has no ending"
+        raise UsageError(f"sentence file {source} {found}: expected {', '.join(ENDINGS)}, or - for stdin")
+    try:
+        if ending in LINE_READERS:
+            yield from LINE_READERS[ending](_raw_lines(source), wanted)
+        else:
+            _check_regular(Path(source))
+            yield from WHOLE_READERS[ending](Path(source), wanted)
+    except FileNotFoundError as error:
+        expected = f"give a file that ends in {', '.join(ENDINGS)}, or - for stdin"
+        raise UsageError(f"sentence file {source} does not exist: {expected}") from error
+    except OSError as error:
+        raise UsageError(f"sentence file {source} cannot be read: {error.strerror or error}") from error
+    except InputError as error:
+        raise InputError(f"{named(source)}: {error}") from error
 
 
 def _raw_lines(source: str) -> Iterator[bytes]:
     """Yield the lines, one at a time, without their line feeds or a byte order mark."""
-    try:
-        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
-            for number, raw in enumerate(file):
-                yield (raw if number else raw.removeprefix(b"\xef\xbb\xbf")).removesuffix(b"\n")
-    except FileNotFoundError as error:
-        raise UsageError(f"sentence file {source} does not exist: give a .txt, .csv or .jsonl file, or - for stdin") from error
-    except OSError as error:
-        raise UsageError(f"sentence file {source} cannot be read: {error.strerror}") from error
+    if source == STDIN:
+        yield from _cleaned(sys.stdin.buffer)
+        return
+    _check_regular(Path(source))
+    with Path(source).open("rb") as file:
+        yield from _cleaned(file)
+
+
+def _cleaned(file: Iterator[bytes]) -> Iterator[bytes]:
+    for number, raw in enumerate(file):
+        yield (raw if number else raw.removeprefix(b"\xef\xbb\xbf")).removesuffix(b"\n")
+
+
+def _check_regular(path: Path) -> None:
+    """Raise UsageError for a pipe or device, which would make us wait, and for a folder."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise UsageError(f"sentence file {path} cannot be read: it is {kind} (a pipe is read from standard input, as -)")
 
 
 def _unusable(line: Line) -> BadLine | None:
@@ -117,103 +174,26 @@ def _unusable(line: Line) -> BadLine | None:
     return None
 
 
-def _decoded(lines: Iterable[bytes]) -> Iterator[tuple[int, str] | BadLine]:
-    """Yield number and text of each line; one that is not UTF-8 as a BadLine."""
-    for number, raw in enumerate(lines, 1):
-        try:
-            yield number, raw.removesuffix(b"\r").decode()
-        except UnicodeDecodeError as error:
-            yield BadLine(number, f"byte {error.start + 1} (0x{raw[error.start]:02x}) is not UTF-8")
+def _columns(source: str, lines: Sequence[Line], chosen: Columns) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of all lines under their names; a key that a line lacks is missing there."""
+    names = list(dict.fromkeys(name for line in lines for name in line.columns))
+    known = {*names, *chosen.drop}
+    for name in chosen.renamed:
+        if name not in known:
+            raise UsageError(f"{named(source)}: --rename: {unknown('column', name, names)}")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name in names:
+        new = chosen.renamed.get(name, name)
+        _check_name(source, new, name)
+        if new in arrays:
+            raise InputError(f"{named(source)}: two columns are called {quoted(new)}: rename one")
+        values = [line.columns.get(name) for line in lines]
+        arrays[new] = array_of(values, written=_ending(source) in WRITTEN)
+    return arrays
 
 
-def _plain(lines: Iterable[bytes], _: str) -> Iterator[Line | BadLine]:
-    for item in _decoded(lines):
-        if isinstance(item, tuple) and "\r" in item[1]:
-            item = BadLine(item[0], "contains a carriage return: wanted line ends of Unix or Windows")
-        yield item if isinstance(item, BadLine) else Line(item[0], item[1], {})
-
-
-def _jsonl(lines: Iterable[bytes], text_column: str) -> Iterator[Line | BadLine]:
-    names: set[str] | None = None
-    for item in _decoded(lines):
-        if isinstance(item, BadLine):
-            yield item
-            continue
-        number, raw = item
-        line = _json_line(number, raw, text_column)
-        if isinstance(line, Line):
-            names = set(line.columns) if names is None else names
-            if set(line.columns) != names:
-                line = BadLine(number, f"has columns {sorted(line.columns)}, the lines before have {sorted(names)}")
-        yield line
-
-
-def _json_line(number: int, raw: str, text_column: str) -> Line | BadLine:
-    if not raw.strip():
-        return BadLine(number, "blank")
-    try:
-        record = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        return BadLine(number, f"not JSON ({error})")
-    if not isinstance(record, dict) or not isinstance(record.get(text_column), str):
-        return BadLine(number, f"wanted an object with the text in {text_column!r} (--text-column names another)")
-    text = record.pop(text_column)
-    wrong = [name for name, value in record.items() if not isinstance(value, str | int | float | bool)]
-    if wrong:
-        return BadLine(number, f"column {wrong[0]!r} is neither text, number nor boolean")
-    return Line(number, text, record)
-
-
-def _csv(raw: Iterable[bytes], text_column: str) -> Iterator[Line | BadLine]:
-    decoded = list(_decoded(raw))
-    yield from (item for item in decoded if isinstance(item, BadLine))
-    # an undecodable line becomes an empty one, which CSV readers pass over, so that the lines after it keep their numbers
-    lines = ["" if isinstance(item, BadLine) else item[1] for item in decoded]
-    rows = csv.DictReader(io.StringIO("\n".join(lines), newline=""), strict=True)
-    try:
-        header = list(rows.fieldnames or ())
-        if text_column not in header:
-            raise InputError(f"no column {text_column!r} in the CSV header {header}: see --text-column")
-        if len(set(header)) < len(header):
-            raise InputError(f"the CSV header {header} has a name twice: rename one")
-        for row in rows:
-            if None in row or None in row.values():
-                yield BadLine(rows.line_num, f"has another number of fields than the header's {len(header)}")
-                continue
-            yield Line(rows.line_num, row.pop(text_column), row)
-    except csv.Error as error:
-        raise InputError(f"line {max(1, rows.line_num)}: not CSV ({error})") from error
-
-
-READERS: Mapping[str, Callable[[Iterable[bytes], str], Iterator[Line | BadLine]]] = {
-    ".txt": _plain,
-    ".csv": _csv,
-    ".jsonl": _jsonl,
-}
-
-
-def _column(source: str, name: str, values: Sequence[Scalar]) -> npt.NDArray[Any]:
-    """Return one column as int64, float64, uint8 for booleans, or text where values differ in kind."""
-    if problem := "a name of the store's own" if name in RESERVED else bad_name(name):
-        raise InputError(f"{source}: a column cannot be called {quoted(name)} ({problem}): rename it")
-    kinds = {type(value) for value in values}
-    if kinds == {bool}:
-        return np.array(values, dtype=np.uint8)
-    exact = all(abs(value) < INT64 for value in values if isinstance(value, int))  # else text, which keeps every digit
-    if kinds == {int} and exact:
-        return np.array(values, dtype=np.int64)
-    if kinds <= {int, float} and exact:
-        return np.array(values, dtype=np.float64)
-    texts = np.empty(len(values), dtype=object)  # characters of a fixed number would take the longest one's room for each
-    texts[:] = [str(value) for value in values]
-    return texts
-
-
-def _numbers(values: Sequence[Scalar]) -> Sequence[Scalar]:
-    """Return the values of a CSV column as numbers where all are written as such; "007" is a code, not a number."""
-    texts = [str(value) for value in values]
-    if all(re.fullmatch(INTEGER, text) for text in texts):
-        return [int(text) for text in texts]
-    if all(re.fullmatch(INTEGER + FRACTION, text) for text in texts):
-        return [float(text) for text in texts]
-    return values
+def _check_name(source: str, name: str, old: str) -> None:
+    problem = "actlas gives this name a meaning of its own" if name in RESERVED else bad_name(name)
+    if problem:
+        remedy = f"--rename {quoted(f'{old}=NEW')[1:-1]} gives another, --drop skips the column"
+        raise InputError(f"{named(source)}: a column cannot be called {quoted(name)} ({problem}): {remedy}")

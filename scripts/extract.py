@@ -77,7 +77,7 @@ def command(
     )
     request = replace(request, options=options, name=name)
     planned = plan_request(request)
-    echo_skipped(planned.skipped)
+    echo_skipped(planned)
     if dry_run:
         echo_json(plan_record(planned.plan)) if as_json else click.echo(plan_text(planned.plan))
         return

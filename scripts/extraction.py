@@ -21,6 +21,7 @@ from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
 from actlas.pipeline.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.tokens import tokenize
 from actlas.scripts.engine import Engine, engine_of
+from actlas.scripts.terminal import printable
 from actlas.store.catalog import Store
 from actlas.store.columns import check_columns
 from actlas.store.errors import ActlasError
@@ -55,6 +56,8 @@ class Request:
     text_column: str = "text"
     bos: bool = False
     skip_bad: bool = False
+    rename: tuple[str, ...] = ()  # columns, each OLD=NEW
+    drop: tuple[str, ...] = ()  # columns
     cluster: Cluster | None = None  # who computes; this process where None
     pack: bool = True  # join the files of a run that has many small ones
 
@@ -65,6 +68,7 @@ class Planned:
 
     plan: Plan
     skipped: tuple[BadLine, ...]
+    notes: tuple[str, ...] = ()  # of the reader
 
 
 def require_model_extra() -> None:
@@ -77,7 +81,13 @@ def require_model_extra() -> None:
 def plan_request(request: Request) -> Planned:
     """Read, tokenize and look into the store; imports no torch and creates nothing."""
     require_model_extra()
-    sentences = read_sentences(request.sentences, text_column=request.text_column, skip_bad=request.skip_bad)
+    sentences = read_sentences(
+        request.sentences,
+        text_column=request.text_column,
+        skip_bad=request.skip_bad,
+        rename=request.rename,
+        drop=request.drop,
+    )
     check_columns(sentences.columns)
     model = resolve(request.model, request.revision)
     tokens = tokenize(sentences, model, bos=request.bos, skip_bad=request.skip_bad)
@@ -87,7 +97,7 @@ def plan_request(request: Request) -> Planned:
         Store.check_form(request.name)
         if store:
             store.check_name(request.name, plan.run_id)
-    return Planned(plan, (*sentences.skipped, *tokens.skipped))
+    return Planned(plan, (*sentences.skipped, *tokens.skipped), sentences.notes)
 
 
 def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
@@ -242,10 +252,12 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             signal.signal(number, signal.SIG_DFL if requests else old)  # an impatient user gets no traceback from the way out
 
 
-def echo_skipped(skipped: tuple[BadLine, ...]) -> None:
-    """List lines that were left out, on stderr."""
-    for bad in skipped:
-        click.echo(f"left out line {bad.number}: {bad.reason}", err=True)
+def echo_skipped(planned: Planned) -> None:
+    """List on stderr what was skipped of the input."""
+    for note in planned.notes:
+        click.echo(f"note: {printable(note)}", err=True)
+    for bad in planned.skipped:
+        click.echo(f"skipped line {bad.number}: {printable(bad.reason)}", err=True)
 
 
 def _source(sentences: Sentences) -> str:

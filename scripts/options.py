@@ -39,6 +39,24 @@ store_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
+READING = ("text_column", "skip_bad", "rename", "drop")  # options that ``read_sentences`` takes
+
+
+def reading_options(function: F) -> F:
+    """Give a command the choice of columns and lines; it receives the keywords ``READING``."""
+    options = (
+        click.option(
+            "--text-column", default="text", show_default=True, help="Column that has the sentence, of a table or JSON."
+        ),
+        click.option("--rename", multiple=True, metavar="OLD=NEW", help="Give a column another name; may be repeated."),
+        click.option("--drop", multiple=True, metavar="NAME", help="Skip a column; may be repeated."),
+        click.option("--skip-bad", is_flag=True, help="Skip lines that cannot be used, and list them."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def extraction_options(function: F) -> F:
     """Give a command with the argument ``sentences`` the choice of model, store, reading and numerics.
 
@@ -50,11 +68,8 @@ def extraction_options(function: F) -> F:
     )
     @click.option("--revision", help="Commit, tag or branch of a hub model; the one that was used is recorded.")
     @store_option
-    @click.option(
-        "--text-column", default="text", show_default=True, help="Column of a .csv or .jsonl that holds the sentence."
-    )
+    @reading_options
     @click.option("--bos", is_flag=True, help="Put the tokenizer's BOS token in front of each sentence.")
-    @click.option("--skip-bad", is_flag=True, help="Leave out lines that cannot be used, and list them.")
     @click.option(
         "--unit-tokens", type=click.IntRange(1), default=2048, show_default=True, help="Tokens a batch, padding counted."
     )
@@ -85,7 +100,7 @@ def extraction_options(function: F) -> F:
         from actlas.scripts.extraction import Request
 
         numerics = {name: options.pop(name) for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")}
-        reading = {name: options.pop(name) for name in ("model", "revision", "text_column", "bos", "skip_bad", "pack")}
+        reading = {name: options.pop(name) for name in ("model", "revision", "bos", "pack", *READING)}
         request = Request(sentences, store_path, ExtractOptions(DEFAULT_SITES, **numerics), **reading, cluster=cluster)
         return function(*args, request=request, **options)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from actlas.scripts.completion import complete_run
-from actlas.scripts.options import is_export, json_option, store_option
+from actlas.scripts.options import is_export, json_option, reading_options, store_option
 from actlas.scripts.terminal import counted, echo_json, printable
 from actlas.store.catalog import Store
 from actlas.store.errors import InputError, StoreError, UsageError, quoted
@@ -25,23 +26,21 @@ if TYPE_CHECKING:
 @click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @click.argument("file", metavar="FILE")
 @store_option
-@click.option("--text-column", default="text", show_default=True, help="Column of a .csv or .jsonl that holds the sentence.")
-@click.option("--skip-bad", is_flag=True, help="Skip lines of FILE that cannot be used or are no sentence of RUN.")
+@reading_options
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @json_option
-def command(
-    reference: str, file: str, store_path: Path, text_column: str, skip_bad: bool, dry_run: bool, as_json: bool
-) -> None:
+def command(reference: str, file: str, store_path: Path, dry_run: bool, as_json: bool, **reading: Any) -> None:
     """Give RUN, its baseline and all variants the labels in FILE: the columns beside the sentences.
 
-    FILE has the sentences that RUN was made from, in their order, as `actlas extract` reads them.
+    FILE has the sentences that RUN was made from, in their order, as `actlas extract` reads them;
+    with --skip-bad, lines that are no sentence of RUN are skipped.
     Nothing is computed, and no model is needed. Earlier labels stay in the store; results that were
     made with them are out of date.
     """
     if is_export(reference):
         raise UsageError(f"{reference} is an export, which does not change: relabel its run and export that again")
     run = Store(store_path).run(reference)
-    columns = _columns_for(run, file, text_column, skip_bad=skip_bad)
+    columns = _columns_for(run, file, reading)
     from actlas.store.relabelling import label_change, relabel
 
     source = "stdin" if file == "-" else Path(file).stem
@@ -66,14 +65,16 @@ class _Lines:
     line: tuple[int, ...]
 
 
-def _columns_for(run: Run, file: str, text_column: str, *, skip_bad: bool) -> Columns:
+def _columns_for(run: Run, file: str, reading: Mapping[str, Any]) -> Columns:
     """Return the columns of ``file``; raises InputError, naming the line, for other sentences."""
     from actlas.pipeline.sentences import read_sentences
 
-    sentences = read_sentences(file, text_column=text_column, skip_bad=skip_bad)
+    sentences = read_sentences(file, **reading)
+    for note in sentences.notes:
+        click.echo(f"note: {printable(note)}", err=True)
     if text_digest(sentences.text) == run.description.get("texts"):
         return sentences.columns
-    kept = _known(run, sentences) if skip_bad else range(len(sentences.text))
+    kept = _known(run, sentences) if reading["skip_bad"] else range(len(sentences.text))
     text = tuple(sentences.text[index] for index in kept)
     if text_digest(text) != run.description.get("texts"):
         raise _differing(run, _Lines(file, text, tuple(sentences.line[index] for index in kept)))

@@ -48,6 +48,8 @@ class Input:
     text_column: str = "text"
     bos: bool = False
     skip_bad: bool = False
+    rename: tuple[str, ...] = ()  # columns, each "OLD=NEW"
+    drop: tuple[str, ...] = ()  # columns
 
 
 @dataclass(frozen=True)

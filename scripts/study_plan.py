@@ -89,9 +89,11 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         text_column=given.text_column,
         bos=given.bos,
         skip_bad=given.skip_bad,
+        rename=given.rename,
+        drop=given.drop,
     )
     found = plan_request(request)
-    echo_skipped(found.skipped)
+    echo_skipped(found)
     return Planned(request, found.plan, tuple(variant_plans(found.plan, given.edits)))
 
 

@@ -67,7 +67,7 @@ def command(
     """
     request = replace(request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES)))
     planned = plan_request(request)
-    echo_skipped(planned.skipped)
+    echo_skipped(planned)
     plans = variant_plans(planned.plan, edits)
     if dry_run:
         costs = {**_cost_record(plans), "labels": label_record(planned.plan)}

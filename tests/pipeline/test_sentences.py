@@ -58,19 +58,21 @@ def test_windows_line_ends_and_byte_order_mark(tmp_path):
 
 
 BAD = {
-    "blank line": ("a.txt", "one\n\ntwo\n", "line 2: blank"),
-    "white line": ("a.txt", "one\n  \ntwo\n", "line 2: blank"),
+    "blank text": ("a.csv", "text,a\none,1\n  ,2\n", "line 3: blank"),
     "broken encoding": ("a.txt", b"one\ntw\xffo\n", "line 2: byte 3 \\(0xff\\) is not UTF-8"),
     "line ends of old Macs": ("a.txt", "one\ntwo\rthree\n", "line 2: contains a carriage return"),
     "NUL": ("a.txt", "one\ntw\0o\n", "line 2: contains a NUL"),
     "not JSON": ("a.jsonl", '{"text": "one"}\n{"text": \n', "line 2: not JSON"),
-    "no text": ("a.jsonl", '{"text": "one"}\n{"txt": "two"}\n', "line 2: wanted an object with the text in 'text'"),
-    "other columns": ("a.jsonl", '{"text": "one", "a": 1}\n{"text": "two", "b": 1}\n', "line 2: has columns"),
+    "no text": ("a.jsonl", '{"text": "one"}\n{"txt": "two"}\n', "line 2: expected an object with the text in 'text'"),
     "surrogate": ("a.jsonl", '{"text": "one"}\n{"text": "a\\ud800"}\n', "line 2: contains half a surrogate pair"),
     "deep": ("a.jsonl", '{"text": "one"}\n{"text": "two", "a": ' + "[" * 200_000 + "\n", "line 2: not JSON"),
-    "nested": ("a.jsonl", '{"text": "one", "a": 1}\n{"text": "two", "a": [1]}\n', "line 2: column 'a' is neither"),
+    "nested": (
+        "a.jsonl",
+        '{"text": "one", "a": 1}\n{"text": "two", "a": [1]}\n',
+        "line 2: column 'a' is a list, expected text",
+    ),
     "broken encoding in CSV": ("a.csv", b"text\none\ntw\xffo\n", "line 3: byte 3 \\(0xff\\) is not UTF-8"),
-    "ragged CSV": ("a.csv", "text,a\none,1\ntwo\n", "line 3: has another number of fields"),
+    "ragged CSV": ("a.csv", "text,a\none,1\ntwo\n", "line 3: has 1 field, expected the header's 2"),
 }
 
 
@@ -90,7 +92,7 @@ def test_bad_line_is_named_or_left_out_and_listed(tmp_path, name, content, messa
     [
         ("a.txt", "", "holds no sentence"),
         ("a.csv", "", "no column 'text'"),
-        ("a.csv", "sentence\none\n", "no column 'text' in the CSV header"),
+        ("a.csv", "sentence\none\n", "a.csv: no column 'text' in the header, which has 'sentence'"),
         ("a.csv", "text,layer\none,1\n", "cannot be called 'layer'"),
         ("a.csv", "text,nll\none,1\n", "cannot be called 'nll'"),
         ("a.csv", "text,row_size\none,1\n", "cannot be called 'row_size'"),
@@ -98,7 +100,7 @@ def test_bad_line_is_named_or_left_out_and_listed(tmp_path, name, content, messa
         ("a.csv", 'text,"a\tb"\none,1\n', "characters that cannot be printed"),
         ("a.csv", 'text\n"one', "not CSV"),
         ("a.csv", '"text\none\n', "not CSV"),
-        ("a.csv", "text,a,a\none,1,2\n", "has a name twice"),
+        ("a.csv", "text,a,a\none,1,2\n", "the header has 'a' twice"),
     ],
 )
 def test_unusable_file(tmp_path, name, content, message):
