@@ -16,6 +16,7 @@ from actlas.pipeline.tokenizer_files import PATTERNS as TOKENIZER_FILES
 from actlas.pipeline.tokenizer_files import has_tokenizer
 from actlas.pipeline.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
+from actlas.store.opening import user_path
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,8 @@ def resolve(name: str, revision: str | None = None) -> ModelFolder:
 
     Raises UsageError if there is no such model, it is not of the GPT-2 family, or the hub cannot be reached.
     """
+    if name.startswith("~") or "\0" in name:
+        name = str(user_path(name))
     if revision is not None and (name == DEMO or Path(name).is_dir()):
         raise UsageError(f"model {name} is a folder here and has no revision {revision!r}: leave --revision out")
     if name == DEMO:

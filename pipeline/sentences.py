@@ -21,6 +21,7 @@ from actlas.pipeline.sites import SITES
 from actlas.store.columns import bad_name
 from actlas.store.errors import InputError, UsageError, quoted, unknown
 from actlas.store.labels import TOKEN_LABELS
+from actlas.store.opening import user_path
 
 __all__ = ["RESERVED", "BadLine", "Sentences", "named", "place_in", "read_sentences"]
 
@@ -85,6 +86,7 @@ def read_sentences(
     Raises UsageError for a missing file, an unknown ending or column, InputError for content that
     cannot be used; both name the file, and the line where there is one.
     """
+    source = source if source == STDIN else str(user_path(source))
     chosen = Columns(text_column, tuple(rename), tuple(drop))
     wanted = Wanted(text_column, chosen.drop)
     good: list[Line] = []

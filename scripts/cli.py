@@ -13,7 +13,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from actlas.store.errors import ActlasError
+from actlas.scripts.failures import FAILURE, fail, failure, leave_output
+from actlas.scripts.streams import flushed, use_visible_streams
 
 #: command → its line in the overview; the module of the same name in this folder holds it
 COMMANDS = {
@@ -39,7 +40,6 @@ COMMANDS = {
     "variance": "Variance and mean of target and control tokens, layer by layer.",
     "verify": "Check every stored byte against its checksum.",
 }
-INTERRUPTED = 130
 
 
 class Root(click.Group):
@@ -74,30 +74,21 @@ class Root(click.Group):
         extra["standalone_mode"] = False
         if threading.current_thread() is threading.main_thread():  # no other may say
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to say Ctrl-C
+        use_visible_streams()
         try:
             code = super().main(args, *rest, **extra)
-            sys.exit(code if isinstance(code, int) else 0)
-        except click.UsageError as error:
-            where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
-            _fail(f"{error.format_message()}{where}", error.exit_code)
-        except click.ClickException as error:
-            _fail(error.format_message(), error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            exec("")  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT in place of our code
-            _fail("interrupted", INTERRUPTED)
-        except ActlasError as error:
-            _fail(str(error), error.exit_code)
-        except BrokenPipeError:
-            sys.exit(1)  # the reader of our output is gone
-        except OSError as error:
-            if error.filename is None:
-                raise  # not about a file of the user's: a bug, with its traceback
-            _fail(f"{error.filename}: {error.strerror}", 1)
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(code)
+        except BrokenPipeError as error:
+            leave_output(error)
+        except (Exception, KeyboardInterrupt) as error:
+            told = failure(error)
+            if told is None:
+                raise
+            if isinstance(error, KeyboardInterrupt):
+                exec("")  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+            fail(*told)
+        if full := flushed():
+            fail(f"standard output: {full.strerror}", FAILURE)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

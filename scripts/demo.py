@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from actlas.scripts.paths import UserPath
 from actlas.scripts.study import STUDIES, carry_out
 from actlas.scripts.study_file import read_study
 from actlas.scripts.upkeep import REPORT, Place
@@ -15,7 +16,7 @@ STUDY = STUDIES / "demo.toml"
 
 
 @click.command("demo")
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path), default=Path("actlas-demo"))
+@click.argument("out", type=UserPath(file_okay=False), default=Path("actlas-demo"))
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(out: Path, quiet: bool) -> None:
     """Run all five studies with the shipped model on shipped sentences, and write a report.

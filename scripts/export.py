@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from actlas.scripts.completion import complete_site
 from actlas.scripts.options import json_option, parse_layers, run_argument
+from actlas.scripts.paths import UserPath
 from actlas.scripts.terminal import echo_json, extent, size
 from actlas.store.run import Run
 from actlas.store.schema import NUMPY_VIEW
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @run_argument
-@click.argument("out", metavar="OUT.h5", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("out", metavar="OUT.h5", type=UserPath(dir_okay=False))
 @click.option(
     "--site",
     "sites",

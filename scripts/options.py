@@ -13,6 +13,7 @@ import click
 
 from actlas.scripts.cluster_options import cluster_options
 from actlas.scripts.completion import complete_run
+from actlas.scripts.paths import UserPath
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
@@ -29,7 +30,7 @@ DTYPES = tuple(NUMPY_VIEW)
 store_option = click.option(
     "--store",
     "store_path",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     default=DEFAULT_STORE,
     envvar="ACTLAS_STORE",
     show_default=True,
@@ -180,7 +181,7 @@ def output_options(function: F) -> F:
     """Give a command the folder its result and figures go to; it receives ``out``, None for the default."""
     decorated: F = click.option(
         "--out",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=UserPath(file_okay=False),
         help="Folder for the result and its figures.  [default: actlas-results/RUN]",
     )(function)
     return decorated

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
+from actlas.scripts.paths import UserPath
+
 
 @click.command("report")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=UserPath())
 @click.option(
     "--store",
     "store_path",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Folder of the store that holds the runs.  [default: that of the study, or ACTLAS_STORE]",
 )
 def command(folder: Path, store_path: Path | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from actlas.scripts.options import json_option
+from actlas.scripts.paths import UserPath
 from actlas.scripts.planned import label_lines, label_record, missing_sites
 from actlas.scripts.study_file import Study, read_study
 from actlas.scripts.study_plan import Planned, plan_study
@@ -19,16 +20,16 @@ from actlas.store.errors import UsageError
 
 STUDIES = Path(__file__).parent / "studies"
 
-file_argument = click.argument("file", type=click.Path(path_type=Path))
+file_argument = click.argument("file", type=UserPath())
 out_option = click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=UserPath(file_okay=False),
     help="Folder for store, results and report.  [default: actlas-STUDY]",
 )
 store_option = click.option(
     "--store",
     "store_path",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     envvar="ACTLAS_STORE",
     show_envvar=True,
     help="Folder of the store.  [default: as the study file says, or OUT/store]",

@@ -19,7 +19,9 @@ from actlas.scripts.stage import Stage
 from actlas.scripts.stages import STAGES
 from actlas.scripts.tables import entries, filled
 from actlas.store.errors import UsageError, unknown
+from actlas.store.opening import read_input, user_path
 
+MOST_BYTES, MOST_PARTS = 1 << 20, 100  # of a study file, and of a dotted key
 SHIPPED = "demo:"  # before a file that comes with actlas
 KEYS = ("title", "store", "model", "runs", "analyses")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
@@ -90,17 +92,25 @@ class _Top:
 def read_study(path: Path) -> Study:
     """Read a study file; raises UsageError, with the place in the file, for what cannot be meant."""
     try:
-        content = path.read_bytes()
+        content = read_input(path, MOST_BYTES)
     except FileNotFoundError as error:
         raise UsageError(f"study file {path} does not exist: `actlas study new {path}` makes one") from error
     try:
         text = content.decode()
+        _check_keys(path, text)
         table = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers of too many digits
+        raise UsageError(f"{path} is not TOML: {str(error)[:100]}") from error
     return _study(path, text, table)
+
+
+def _check_keys(path: Path, text: str) -> None:
+    """Refuse keys of very many parts, on which tomllib would spend hours."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.partition("=")[0].count(".") > MOST_PARTS:
+            raise UsageError(f"{path}, line {number}: a key has more than {MOST_PARTS} parts: expected a few")
 
 
 def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
@@ -163,4 +173,4 @@ def sentence_file(study: Study, given: str) -> str:
 
 def _beside(file: Path, given: str) -> Path:
     """Return a path that a study file names: relative ones start where it lies."""
-    return file.parent / Path(given).expanduser()
+    return file.parent / user_path(given)

@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from actlas.store.errors import UsageError, unknown
+from actlas.store.errors import MOST_SHOWN, UsageError, unknown
 
 T = TypeVar("T")
 
@@ -81,4 +81,13 @@ def shown(value: object) -> str:
         return "a table"
     if isinstance(value, list):
         return "a list"
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else _short(value)
+
+
+def _short(value: object) -> str:
+    """Return a value's own form, at most 100 characters of it; Python prints no number of many digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"

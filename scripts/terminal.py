@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 import numpy.typing as npt
+
+from actlas.scripts.streams import STEERING
 
 if TYPE_CHECKING:
     from actlas.store.run import Run
@@ -73,5 +76,6 @@ def printable(text: str) -> str:
 
 
 def echo_json(record: dict[str, Any]) -> None:
-    """Print one JSON object."""
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    """Print one JSON object; what a terminal, or its encoding, would not take is escaped as JSON has it."""
+    text = json.dumps(record, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
+    click.echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

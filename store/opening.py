@@ -65,6 +65,19 @@ def read_input(path: Path, largest: int, error: type[ActlasError] = UsageError) 
         return file.read(largest)
 
 
+def user_path(given: str | Path) -> Path:
+    """Return a path as a user typed it, ``~`` expanded.
+
+    Raises UsageError for a NUL in it, and where the system knows no home folder.
+    """
+    if "\0" in str(given):
+        raise UsageError("a path has a NUL character: expected one without")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{given}: there is no home folder here (HOME is not set): give the whole path") from error
+
+
 def refuse_links(*places: Path) -> None:
     """Raise DamagedStore for a folder of a store that is a link: it would make somebody else's files part of it."""
     for place in places:
