@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from actlas.pipeline.sites import SITES
 from actlas.store.errors import InputError, UsageError
-from actlas.store.labels import TOKEN_LABELS
+from actlas.store.labels import SENTENCE_IN_RUN, TOKEN_LABELS
 
 Scalar = str | int | float | bool
 INT64 = 2**63
@@ -29,7 +29,9 @@ INTEGER = r"-?(0|[1-9][0-9]{0,18})"  # longer ones are codes
 FRACTION = r"([.][0-9]+)?([eE][+-]?[0-9]+)?"
 
 #: names a column cannot have, because the store gives them a meaning
-RESERVED = frozenset({*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text"})
+RESERVED = frozenset(
+    {*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text", SENTENCE_IN_RUN}
+)
 BYTES_DIM = "_bytes"  # ends the names of the dims that the store adds for texts
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from actlas.store import Store
+from actlas.store.commit import SUFFIX, stem
 from actlas.store.labels import TOKEN_LABELS, Labels
 from actlas.store.packing import pack
+from actlas.store.schema import seal
 from tests.store.making import DIMS, Content, make_run, make_variant, write_unit
 
 FOLDER = Path(__file__).parent
@@ -77,17 +79,35 @@ def after() -> Golden:
 def remake() -> None:
     """Write all golden stores."""
     _remake_each_dtype()
-    path = FOLDER / "version-1-joined"  # version-1-packed is older: commits that point into a file of several units
-    shutil.rmtree(path, ignore_errors=True)
-    run = make_run(path, packed(), NAME)
-    pack(run)
-    shutil.rmtree(run.folder / "tmp")
+    _remake_joined()
+    _remake_packed()
     path = FOLDER / "version-1-variant"
     shutil.rmtree(path, ignore_errors=True)
     baseline = make_run(path, before(), edits=[])
     run = Store(path).name(make_variant(path, baseline, after()), NAME)
     for each in (baseline, run):
         shutil.rmtree(each.folder / "tmp")
+
+
+def _remake_joined() -> None:
+    path = FOLDER / "version-1-joined"
+    shutil.rmtree(path, ignore_errors=True)
+    run = make_run(path, packed(), NAME)
+    pack(run)
+    shutil.rmtree(run.folder / "tmp")
+
+
+def _remake_packed() -> None:
+    """Commits that point into a file of several units, as the first packing made them, in place of the one record."""
+    path = FOLDER / "version-1-packed"
+    shutil.rmtree(path, ignore_errors=True)
+    run = make_run(path, packed(), NAME)
+    pack(run)
+    for commit in run.commits:
+        name = stem(commit.unit.number, commit.holds) + SUFFIX
+        (run.folder / "commits" / name).write_bytes(seal(commit.to_json()))
+    for folder in ("joined", "tmp"):
+        shutil.rmtree(run.folder / folder)
 
 
 def _remake_each_dtype() -> None:

@@ -123,8 +123,9 @@ def many_variables(file):
 
 
 def labels_under_each_others_names(file):
-    file.move("position", "_nc4_non_coord_year")
-    file.move("year", "position")
+    file.move("position", "other")
+    file.move("sentence_year", "position")
+    file.move("other", "sentence_year")
 
 
 def missing_variable(file):

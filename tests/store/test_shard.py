@@ -47,9 +47,14 @@ def test_xarray_reads_the_same_as_the_run(one):
             same(ours[site], theirs[site].astype(np.float32))
             assert theirs[site].attrs["long_name"] == ours[site].attrs["long_name"] == f"the {site}"
             assert {"sentence", "position", "token_id"} <= set(theirs[site].coords)
-        assert set(ours.coords) == set(theirs.variables) - set(one.sites)
-        for name in ours.coords:
-            same(ours[name], theirs[name].astype(str) if theirs[name].dtype == object else theirs[name])
+        of_sentence = {name: f"sentence_{name}" for name in ("text", "year", "score", "origin")}
+        of_token = set(ours.coords) - set(of_sentence)
+        assert {*of_token, "row_size", *of_sentence.values()} == set(theirs.variables) - set(one.sites)
+        for name in of_token:
+            same(ours[name], theirs[name])
+        for name, stored in of_sentence.items():
+            assert theirs[stored].dims == ("instance",)
+            np.testing.assert_array_equal(theirs[stored].values.astype(object)[ours["sentence"]], ours[name].values)
 
 
 def test_h5py_reads_the_same_as_the_run(one, content):
@@ -59,7 +64,7 @@ def test_h5py_reads_the_same_as_the_run(one, content):
             np.testing.assert_array_equal(file[site].astype(np.float32)[:], ours[site].values)
             scales = [dim[0].name for dim in file[site].dims]  # every dimension has its scale
             assert scales == [f"/{name}" for name in ours[site].dims]
-        assert [bytes(row).rstrip(b"\0").decode() for row in file["text"][:]] == ours["text"].values.tolist()
+        assert [bytes(row).rstrip(b"\0").decode() for row in file["sentence_text"][:]] == list(one.labels.text)
         assert file.attrs["Conventions"] == "CF-1.11"
 
 
@@ -68,11 +73,14 @@ def test_netcdf4_reads_the_same_as_the_run(tmp_path):
     run = make_run(tmp_path / "store", content)  # float32 alone: netCDF4 1.7 crashes on half precision
     ours = run.dataset()
     with netCDF4.Dataset(shards(run)[0]) as file:
-        for name in (*run.sites, "sentence", "position", "token_id", "layer", "depth", "row_size", "year", "score"):
+        for name in (*run.sites, "sentence", "position", "token_id", "layer", "depth"):
             assert file[name].dimensions == ours[name].dims
             np.testing.assert_array_equal(np.asarray(file[name][:]), ours[name].values)
-        for name in ("text", "origin"):
-            assert file[name][:].tolist() == ours[name].values.tolist()
+        table = run.sentence_labels()
+        for name in ("row_size", "year", "score", "text", "origin"):
+            stored = file[name if name == "row_size" else f"sentence_{name}"]
+            assert stored.dimensions[0] == "instance"
+            assert np.asarray(stored[:]).tolist() == table[name].values.tolist()
 
 
 def test_equal_content_gives_equal_bytes(tmp_path, content):

@@ -79,4 +79,4 @@ def test_a_column_may_be_called_like_a_dimension(name, content):
     image = Image()
     write_skeleton(image, layouts(content, unit, ["q", "resid"]), labels, {})
     with h5py.File(image) as file:
-        np.testing.assert_array_equal((file.get(f"_nc4_non_coord_{name}") or file[name])[:], column)
+        np.testing.assert_array_equal(file[f"sentence_{name}"][:], column)
