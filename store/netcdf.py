@@ -62,8 +62,8 @@ class Netcdf:
             h5py.h5ds.attach_scale(variable, self._scales[dim], axis)
         _attach(variable, "_Netcdf4Coordinates", np.array([self._ids[dim] for dim in dims], np.int32))
         _attach(variable, "_Netcdf4Dimid", np.int32(self._ids[dims[0]]))
-        for key, value in attributes.items():
-            _attach(variable, key, value)
+        for key, value in attributes.items():  # NCO reads "coordinates" in the older type of text alone, which is ASCII
+            _attach(variable, key, np.bytes_(value) if value.isascii() else value)
         if values is not None:
             variable.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
 
