@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.depths import std_by_depth, step_norms
+from actlas.analysis.sentences import sentences_of
 from actlas.analysis.streaming import Floats, by_token
 
 
@@ -96,17 +97,16 @@ def token_squares(resid: xr.DataArray) -> xr.DataArray:
 
 def sentence_sums(values: xr.DataArray, labels: xr.Dataset, kept: npt.NDArray[np.bool_]) -> xr.DataArray:
     """Sum ``values`` (…, token) over the ``kept`` tokens of each sentence: (…, sentence)."""
-    rows = labels["row_size"].values
-    starts = np.concatenate([[0], np.cumsum(rows)[:-1]]).astype(np.int64)
+    sentences = sentences_of(labels)
     sums: xr.DataArray = xr.apply_ufunc(
         _sums,
         values,
-        kwargs={"kept": kept, "starts": starts},
+        kwargs={"kept": kept, "starts": sentences.starts[:-1]},
         input_core_dims=[["token"]],
         output_core_dims=[["sentence"]],
         dask="parallelized",
         output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"sentence": len(rows)}, "allow_rechunk": True},
+        dask_gufunc_kwargs={"output_sizes": {"sentence": len(sentences)}, "allow_rechunk": True},
     )
     return sums
 

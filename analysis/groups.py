@@ -6,22 +6,24 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 from actlas.analysis.tokens import FIRST_POSITION, Selection
 from actlas.store.errors import UsageError, unknown
+from actlas.store.labels import TOKEN_LABELS
 
 Groups = Mapping[str, npt.NDArray[np.int64]]
 
 FIRST, LATER = "first token", "later tokens"
-SENTENCE_LABELS = ("row_size", "text")  # that every run has; not the user's
+OWN_LABELS = (*TOKEN_LABELS, "text")  # that every run has; not the user's
 MOST_VALUES = 24  # of a column, to be told apart in a figure
 
 
 def token_groups(labels: xr.Dataset, *, by: str | None = None, selection: Selection | None = None) -> Groups:
     """Return the indices along ``token`` of each group; groups may share tokens.
 
-    labels: Dataset with ``sentence`` and ``position`` on ``token``, columns on ``sentence``. by: a column, a group for each of
+    labels: Dataset with ``position`` and columns on ``token``. by: a column, a group for each of
     its values. selection: a target word and its controls. The first token of a sentence, whose activations are an order of
     magnitude larger, is a group of its own and in no other but the target's.
     Raises UsageError for an unknown column, or one with too many values to be labels.
@@ -36,15 +38,12 @@ def token_groups(labels: xr.Dataset, *, by: str | None = None, selection: Select
 
 
 def _by_column(labels: xr.Dataset, by: str, later: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
-    columns = [
-        str(name) for name, label in labels.coords.items() if label.dims == ("sentence",) and name not in SENTENCE_LABELS
-    ]
+    columns = [str(name) for name, label in labels.coords.items() if label.dims == ("token",) and name not in OWN_LABELS]
     if by not in columns:
         raise unknown("label column", by, columns)
-    values = np.unique(labels[by].values)
+    codes, values = pd.factorize(labels[by].values, sort=True, use_na_sentinel=False)
     if len(values) > MOST_VALUES:
         raise UsageError(
             f"label column {by!r} has {len(values)} values, wanted at most {MOST_VALUES}: choose one that sorts the sentences"
         )
-    of_token = labels[by].values[labels["sentence"].values[later]]
-    return {f"{by}={value}": later[of_token == value] for value in values}
+    return {f"{by}={value}": later[codes[later] == code] for code, value in enumerate(values)}

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.words import Indices, TargetError, Words, find_words, nowhere
+from actlas.analysis.sentences import Indices
+from actlas.analysis.words import TargetError, Words, find_words, nowhere
 from actlas.store.errors import UsageError
 
 Occurrence = Literal["first", "last", "all"]
@@ -71,7 +72,7 @@ class Selection:
     first_token: Indices  # of the word
     last_token: Indices
     control_token: Indices
-    sentence: Indices
+    sentence: Indices  # number of the target's in ``sentence``
     left_out: tuple[LeftOut, ...]
 
     @property
@@ -130,7 +131,7 @@ class Selection:
 def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     """Find the tokens of a word and a control for each.
 
-    labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` on ``token`` and ``text`` on ``sentence``.
+    labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` and ``text`` on ``token``.
     Some tokens of a sentence may be left out, as in an export: a word without all of its tokens is then none.
     A match without a possible control is left out of both groups, so that they stay pairs. Position 0 is never a control.
     Raises TargetError if the word occurs nowhere (nearest words named) or fewer than two pairs are found.
@@ -139,17 +140,17 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     words = find_words(labels, target.word, target.case)
     controls = _Controls(target, words, labels["position"].values)
     pairs, left_out = [], []
-    for sentence in range(words.sentences):
+    for sentence, number in enumerate(words.numbers.tolist()):
         found = words.found.get(sentence, [])
         chosen = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
         drawn = [controls.draw(sentence, word) for word in chosen]
-        pairs += [(sentence, word[0], word[-1], one) for word, one in zip(chosen, drawn, strict=True) if one is not None]
+        pairs += [(number, word[0], word[-1], one) for word, one in zip(chosen, drawn, strict=True) if one is not None]
         if not chosen or None in drawn:
             reason = IMPOSSIBLE if chosen else CLIPPED if sentence in words.clipped else ABSENT
-            left_out.append(LeftOut(sentence, reason))
+            left_out.append(LeftOut(number, reason))
     if not pairs and not words.found:
         raise nowhere(labels, target.word)
-    _check(len(pairs), left_out, words.sentences, target)
+    _check(len(pairs), left_out, len(words.numbers), target)
     sentences, first, last, control = np.array(pairs, dtype=np.int64).T
     return Selection(target, first, last, control, sentences, tuple(left_out))
 

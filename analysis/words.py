@@ -1,24 +1,22 @@
-"""A word in the stored texts, found a few thousand texts at a time: those of a large run are never all in memory."""
+"""A word in the stored texts, and the tokens that it covers."""
 
 from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.sentences import Indices, sentences_of, texts_of
 from actlas.analysis.word_boundaries import WordPattern, words_of
 from actlas.store.errors import ActlasError, quoted
 
-TEXTS = 1 << 14  # that are looked at at a time
 LONGEST_HINTED = 100  # characters of a word to which nearest ones are looked for
 DROPPED = ("M", "Cf", "Cc")  # categories of characters that tokenizers may drop: accents, joiners, controls
-
-Indices = npt.NDArray[np.int64]
 
 
 class TargetError(ActlasError, ValueError):
@@ -29,14 +27,10 @@ class TargetError(ActlasError, ValueError):
 class Words:
     """Where a word is: indices along ``token`` of the run."""
 
-    found: Mapping[int, list[Indices]]  # sentence → the tokens of each match that has all of them
-    clipped: frozenset[int]  # sentences with a match that has not
+    found: Mapping[int, list[Indices]]  # place among ``sentences`` → the tokens of each match that has all of them
+    clipped: frozenset[int]  # places of sentences with a match that has not
     starts: Indices  # first token of each sentence, and the number of all
-
-    @property
-    def sentences(self) -> int:
-        """Number of sentences that were searched."""
-        return len(self.starts) - 1
+    numbers: Indices  # of each sentence, in ``sentence``
 
 
 def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
@@ -45,7 +39,8 @@ def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
     labels: as ``select_tokens`` takes them; its ``text`` may be lazy. case: whether upper and lower case differ.
     """
     pattern = WordPattern(word, case)
-    starts: Indices = np.searchsorted(labels["sentence"].values, np.arange(labels.sizes["sentence"] + 1))
+    sentences = sentences_of(labels)
+    starts = sentences.starts
     places = _Places(*(labels[name].values for name in ("position", "char_start", "char_end")))
     found, clipped = {}, set()
     for sentence, text in enumerate(texts_of(labels)):
@@ -56,14 +51,7 @@ def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
         found[sentence] = [each for each in tokens if each is not None]
         if len(found[sentence]) < len(spans):
             clipped.add(sentence)
-    return Words(found, frozenset(clipped), starts)
-
-
-def texts_of(labels: xr.Dataset) -> Iterator[str]:
-    """Yield the text of each sentence, read a few thousand at a time where they are not in memory."""
-    stored = labels["text"].variable
-    for first in range(0, stored.size, TEXTS):
-        yield from map(str, stored[first : first + TEXTS].values)
+    return Words(found, frozenset(clipped), starts, sentences.numbers)
 
 
 def nowhere(labels: xr.Dataset, word: str) -> TargetError:
@@ -74,7 +62,7 @@ def nowhere(labels: xr.Dataset, word: str) -> TargetError:
         known = {each for text in texts_of(labels) for each in words_of(text) if len(each) in lengths}
         near = difflib.get_close_matches(unicodedata.normalize("NFC", word), sorted(known), n=3, cutoff=0.5)
     hint = f": near to it are {', '.join(near)}" if near else ""
-    return TargetError(f"the word {quoted(word)} occurs in none of the {labels.sizes['sentence']} sentences{hint}")
+    return TargetError(f"the word {quoted(word)} occurs in none of the {len(sentences_of(labels))} sentences{hint}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from actlas.pipeline.formats import LINE_READERS, NUMBERED, WHOLE_READERS, BadLi
 from actlas.pipeline.sites import SITES
 from actlas.store.columns import bad_name
 from actlas.store.errors import InputError, UsageError, quoted, unknown
-from actlas.store.labels import TOKEN_LABELS
+from actlas.store.labels import SENTENCE_IN_RUN, TOKEN_LABELS
 from actlas.store.opening import user_path
 
 __all__ = ["RESERVED", "BadLine", "Sentences", "named", "place_in", "read_sentences"]
@@ -30,7 +30,9 @@ WRITTEN = (".csv", ".tsv")  # formats that have text alone: numbers are recognis
 STDIN = "-"
 
 #: names a column cannot have, because the store gives them a meaning
-RESERVED = frozenset({*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text"})
+RESERVED = frozenset(
+    {*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text", SENTENCE_IN_RUN}
+)
 
 
 @dataclass(frozen=True)

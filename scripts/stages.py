@@ -45,10 +45,9 @@ class _OfWord(Stage):
         import xarray as xr
 
         from actlas.analysis.tokens import select_tokens
+        from actlas.store.view import token_coordinates
 
-        labels = plan.tokens.labels
-        tokens = {name: ("token", array) for name, array in labels.token.items()}
-        select_tokens(xr.Dataset(coords={**tokens, "text": ("sentence", list(labels.text))}), self.word)
+        select_tokens(xr.Dataset(coords=token_coordinates(plan.tokens.labels)), self.word)
 
 
 @dataclass(frozen=True)

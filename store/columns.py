@@ -20,7 +20,7 @@ import numpy.typing as npt
 import xxhash
 
 from actlas.store.errors import DamagedStore, InputError, quoted
-from actlas.store.labels import TEXT_DIM, TOKEN_LABELS
+from actlas.store.labels import INSTANCE, OF_SENTENCE, TOKEN_LABELS
 from actlas.store.schema import BLOCK_DIMS, Json, canonical
 
 if TYPE_CHECKING:
@@ -125,16 +125,19 @@ def columns_digest(encoded: Mapping[str, Encoded]) -> str:
 
 
 def variable_names(encoded: Mapping[str, Encoded], taken: Collection[str] = ()) -> dict[str, str]:
-    """Return column → its variable: of the same name where netCDF libraries take that and it is free.
+    """Return column → its variable, `sentence_<column>` where netCDF libraries take that and it is free.
 
-    taken: names of the other variables and dims of the file.
+    The name says that it is of sentences, and not of tokens. taken: names of the other variables and dims of the file.
     """
-    return {name: name if _is_free(name, taken) else f"column_{number}" for number, name in enumerate(sorted(encoded))}
+    return {
+        name: OF_SENTENCE + (name if _is_free(name, taken) else f"column_{number}")
+        for number, name in enumerate(sorted(encoded))
+    }
 
 
 def _is_free(name: str, taken: Collection[str]) -> bool:
     derived = name.endswith((BYTES_DIM, LENGTH)) or NUMBERED.fullmatch(name)
-    return bool(PLAIN.fullmatch(name)) and not derived and name not in taken and name not in STRUCTURAL and name != TEXT_DIM
+    return bool(PLAIN.fullmatch(name)) and not derived and OF_SENTENCE + name not in taken and name not in STRUCTURAL
 
 
 def column_sizes(encoded: Mapping[str, Encoded], names: Mapping[str, str]) -> dict[str, int]:
@@ -148,7 +151,7 @@ def write_columns(netcdf: Netcdf, encoded: Mapping[str, Encoded], names: Mapping
     for name, each in encoded.items():
         variable, described = names[name], {"long_name": name}
         if each.lengths is None:
-            netcdf.variable(variable, (SENTENCE,), each.values.dtype, described, each.values)
+            netcdf.variable(variable, (INSTANCE,), each.values.dtype, described, each.values)
             continue
         dim = variable + BYTES_DIM
         # no _Encoding: readers would make one text of all bytes, and lengths are bytes
@@ -156,7 +159,7 @@ def write_columns(netcdf: Netcdf, encoded: Mapping[str, Encoded], names: Mapping
         values = each.values if each.nbytes else np.zeros(1, dtype="S1")
         netcdf.variable(variable, (dim,), values.dtype, described | how, values)
         counts = {"long_name": f"bytes of {name}", "sample_dimension": dim}
-        netcdf.variable(variable + LENGTH, (SENTENCE,), each.lengths.dtype, counts, each.lengths)
+        netcdf.variable(variable + LENGTH, (INSTANCE,), each.lengths.dtype, counts, each.lengths)
 
 
 def located(encoded: Mapping[str, Encoded], names: Mapping[str, str], offsets: Mapping[str, int]) -> dict[str, StoredColumn]:

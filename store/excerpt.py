@@ -11,7 +11,7 @@ import numpy.typing as npt
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.export_record import FORMAT_EXPORT
 from actlas.store.exported import Exported
-from actlas.store.labels import Labels
+from actlas.store.labels import SENTENCE_IN_RUN, Labels
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit
 from actlas.store.several import narrow_layout
@@ -19,7 +19,6 @@ from actlas.store.several import narrow_layout
 if TYPE_CHECKING:
     import xarray as xr
 
-SENTENCE_IN_RUN = "sentence_in_run"  # column of an export that leaves sentences out
 Indices = npt.NDArray[np.int64]
 
 

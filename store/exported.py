@@ -18,9 +18,10 @@ from actlas.store.columns import Columns, column_spans, places_of_columns, read_
 from actlas.store.digest import rest_checksum
 from actlas.store.errors import DamagedStore, UsageError, unknown
 from actlas.store.export_record import places, read_record
+from actlas.store.labels import SENTENCE_IN_RUN
 from actlas.store.places import opened_shard
-from actlas.store.run import Run
-from actlas.store.schema import Commit, Json
+from actlas.store.run import Run, names_of
+from actlas.store.schema import Commit, Json, checksum
 
 WARNING = "do not open it by other means"
 MOST_VARIABLES = 10_000  # in an HDF5 part that is looked through
@@ -78,6 +79,15 @@ class Exported(Run):
         """The excerpt of the run that was exported."""
         return {"export": self.excerpt}
 
+    @property
+    def sentences_id(self) -> str:
+        """That of the run, unless sentences were left out before others: these have other numbers here."""
+        numbers = self.labels.columns.get(SENTENCE_IN_RUN)
+        of_run = super().sentences_id
+        if numbers is None or np.array_equal(numbers, np.arange(len(numbers))):
+            return of_run
+        return f"{of_run} {checksum(numbers.tobytes())}"
+
     def path(self, holding: object) -> Path:
         """Return the file."""
         return self.file
@@ -85,9 +95,9 @@ class Exported(Run):
     def refresh(self) -> None:
         """Do nothing: an export does not change."""
 
-    def require(self, sites: Iterable[str]) -> None:
+    def require(self, sites: str | Iterable[str]) -> None:
         """Raise UsageError for a site that was not exported."""
-        for site in sites:
+        for site in names_of(sites):
             if site not in self.sites:
                 raise UsageError(f"{self.file} was exported without it: {unknown('site', site, self.sites)}")
 

@@ -27,6 +27,9 @@ TOKEN_LABELS: Mapping[str, str] = {
     "char_end": "character after the token's last in its sentence's text",
 }
 TEXT_DIM = "text_bytes"
+SENTENCE_IN_RUN = "sentence_in_run"  # column of an export that leaves sentences out
+INSTANCE = "instance"  # what netCDF files call the dimension with one entry a sentence
+OF_SENTENCE = "sentence_"  # begins the names of the variables there, which are then no names of labels of tokens
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,16 @@ def text_digest(texts: Iterable[str]) -> str:
     for number, text in enumerate(texts):
         digest.update(f"\0{text}".encode() if number else text.encode())
     return digest.hexdigest()
+
+
+def file_dims(dims: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the dims of a label as a netCDF file calls them: there `sentence` is a variable on `token`, and no dimension."""
+    return tuple(INSTANCE if dim == "sentence" else dim for dim in dims)
+
+
+def file_name(label: str) -> str:
+    """Return the variable that a netCDF file has for a label."""
+    return label if label in TOKEN_LABELS or label == "row_size" else OF_SENTENCE + label
 
 
 def text_to_bytes(texts: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:

@@ -1,7 +1,7 @@
 """netCDF-4 by HDF5's own calls: dimensions, variables, attributes, as netCDF libraries write and read them.
 
 h5netcdf writes the same, but looks everything up again for every variable, which was most of what a small unit took. After the
-netCDF user's guide, file format: dimension scales, ``_Netcdf4Dimid``, ``_Netcdf4Coordinates``, ``_nc4_non_coord_``.
+netCDF user's guide, file format: dimension scales, ``_Netcdf4Dimid``, ``_Netcdf4Coordinates``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable."
-PREFIX = "_nc4_non_coord_"  # of a variable with the name of a dimension that it does not lie on
 TEXT = h5py.string_dtype()
 
 
@@ -51,16 +50,20 @@ class Netcdf:
         attributes: Mapping[str, str],
         values: npt.NDArray[Any] | None = None,
     ) -> None:
-        """Make a variable on dimensions that are made; without ``values`` its room is allocated and nothing written."""
+        """Make a variable on dimensions that are made; without ``values`` its room is allocated and nothing written.
+
+        Raises ValueError for the name of a dimension: NCO, R and others take such a variable for the dimension's own.
+        """
+        if name in self._sizes:
+            raise ValueError(f"variable {name!r} has the name of a dimension")
         kind = dtype if isinstance(dtype, h5py.h5t.TypeID) else h5py.h5t.py_create(np.dtype(dtype))
-        stored = PREFIX + name if name in self._sizes else name
-        variable = self._dataset(stored, tuple(self._sizes[dim] for dim in dims), kind, bulk=values is None)
+        variable = self._dataset(name, tuple(self._sizes[dim] for dim in dims), kind, bulk=values is None)
         for axis, dim in enumerate(dims):
             h5py.h5ds.attach_scale(variable, self._scales[dim], axis)
         _attach(variable, "_Netcdf4Coordinates", np.array([self._ids[dim] for dim in dims], np.int32))
         _attach(variable, "_Netcdf4Dimid", np.int32(self._ids[dims[0]]))
-        for key, value in attributes.items():
-            _attach(variable, key, value)
+        for key, value in attributes.items():  # NCO reads "coordinates" in the older type of text alone, which is ASCII
+            _attach(variable, key, np.bytes_(value) if value.isascii() else value)
         if values is not None:
             variable.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
 

@@ -126,9 +126,9 @@ class Run:
         return frozenset(site for place in places for site in place.holds)
 
     @uncollected()
-    def missing(self, sites: Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
+    def missing(self, sites: str | Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
         """Return the units that lack some of ``sites``, each with what it lacks."""
-        wanted = tuple(sites)
+        wanted = names_of(sites)
         held = ((unit, self.held(unit.number)) for unit in self.units)
         return [
             (unit, tuple(site for site in wanted if site not in here)) for unit, here in held if not here.issuperset(wanted)
@@ -188,17 +188,34 @@ class Run:
         """Return the structural labels of ``commits``, one after the other."""
         return join_labels([read_labels(self.path(commit), commit.size, commit.labels) for commit in commits])
 
+    @property
+    def sentences_id(self) -> str:
+        """What its numbers of sentences mean: equal in runs of the same token ids, such as a run and its variants."""
+        return str(self.specification.get("tokens", self.id))
+
+    def sentence_labels(self) -> xr.Dataset:
+        """Return what is known of each sentence, on ``sentence``: ``text``, ``row_size`` in tokens, and the input's columns.
+
+        It goes with what was computed by sentence: ``ds["nll"].groupby("sentence").mean().to_dataset().merge(…)``.
+        Raises IncompleteRun, DamagedStore as ``labels`` does.
+        """
+        from actlas.store.view import sentence_labels
+
+        return sentence_labels(self.labels)
+
     @uncollected()
-    def dataset(self, sites: Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
+    def dataset(self, sites: str | Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
-        sites: names of sites, all complete ones by default. check: compare the labels, now, and every block that is read,
-        then, with their checksums; without it only the rows that are asked for are read, and sizes alone are checked.
+        All labels lie on ``token``: ``sentence``, ``position``, ``token_id``, ``char_start``, ``char_end``, int32; ``text`` and
+        the input's columns, those of the token's sentence. ``sentence`` has an index: ``ds.sel(sentence=2)``.
+        sites: names of sites, or one; all complete ones by default. check: compare the labels, now, and every block
+        that is read, then, with their checksums; without it only the rows that are asked for are read, and sizes checked.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack, DamagedStore on reading.
         """
         from actlas.store.view import lazy_view
 
-        wanted = self.sites if sites is None else tuple(sites)
+        wanted = self.sites if sites is None else names_of(sites)
         self.require(wanted)
         if check:
             self.check_labels(self._any_place(unit).holding for unit in self.units)
@@ -217,10 +234,10 @@ class Run:
         blocks = sum(piece.blocks for piece in pieces)
         return replace(layout, first=0, shape=(blocks, *layout.block_shape)) if layout.dims[0] in BLOCK_DIMS else layout
 
-    def require(self, sites: Iterable[str]) -> None:
+    def require(self, sites: str | Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
         held = frozenset(site for places in self._places.values() for place in places for site in place.holds)
-        wanted = tuple(sites)
+        wanted = names_of(sites)
         for site in wanted:
             if site not in held:
                 error = unknown("site", site, held)
@@ -301,6 +318,11 @@ class Run:
     def check_labels(self, holdings: Iterable[Holding]) -> None:
         """Raise DamagedStore where structural labels of ``holdings`` were altered."""
         check_labels((self.path(holding), holding) for holding in holdings)
+
+
+def names_of(sites: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the names of sites; one may be given alone."""
+    return (sites,) if isinstance(sites, str) else tuple(sites)
 
 
 def _shown(holding: Holding) -> object:

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.store.columns import (
-    SENTENCE,
     Columns,
     Encoded,
     StoredColumn,
@@ -27,8 +26,8 @@ from actlas.store.columns import (
     write_columns,
 )
 from actlas.store.digest import rows_checksum
-from actlas.store.labels import TEXT_DIM, TOKEN_LABELS, Labels, text_to_bytes
-from actlas.store.netcdf import PREFIX, Netcdf
+from actlas.store.labels import INSTANCE, TEXT_DIM, TOKEN_LABELS, Labels, file_dims, file_name, text_to_bytes
+from actlas.store.netcdf import Netcdf
 from actlas.store.schema import BLOCK_DIMS, SiteLayout, StoredDtype, StoredLabel, Unit
 
 LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
@@ -120,7 +119,7 @@ def write_skeleton(
             numbers = (blocks or {}).get(name, range(first, first + sizes[name])) if first is not None else None
             netcdf.dimension(name, None if numbers is None else np.array(numbers, dtype=np.int32))
         for name, (dims, array) in _label_arrays(labels).items():
-            netcdf.variable(name, dims, array.dtype, _label_attributes(name, array), array)
+            netcdf.variable(file_name(name), file_dims(dims), array.dtype, _label_attributes(name, array), array)
         write_columns(netcdf, encoded, names)
         for layout in layouts:
             coordinates = (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
@@ -133,7 +132,7 @@ def columns_image(
     encoded: Mapping[str, Encoded], names: Mapping[str, str], sentences: int, attributes: Mapping[str, str]
 ) -> Image:
     """Return a netCDF-4 file of columns alone."""
-    image, sizes = Image(), {SENTENCE: sentences, **column_sizes(encoded, names)}
+    image, sizes = Image(), {INSTANCE: sentences, **column_sizes(encoded, names)}
     with h5py.File(image, "w", libver=LIBVER, track_order=False) as file:
         netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
         for name in sizes:
@@ -156,15 +155,15 @@ def _taken(layouts: Sequence[SiteLayout], labels: Labels) -> frozenset[str]:
 def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
     """Return the file offset of each contiguous variable of ``names``."""
     with h5py.File(image, "r") as file:
-        return {name: _hdf5_variable(file, name).id.get_offset() for name in names}
+        return {name: file[name].id.get_offset() for name in names}
 
 
 def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
     """Return where each structural label lies in the skeleton, and the checksum of its rows."""
     arrays = _label_arrays(labels)
-    places = offsets(image, list(arrays))
+    places = offsets(image, [file_name(name) for name in arrays])
     return {
-        name: StoredLabel(dims, array.shape, array.dtype.str, places[name], rows_checksum(array))
+        name: StoredLabel(dims, array.shape, array.dtype.str, places[file_name(name)], rows_checksum(array))
         for name, (dims, array) in arrays.items()
     }
 
@@ -179,17 +178,12 @@ def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, tup
     return found
 
 
-def _hdf5_variable(file: h5py.File, name: str) -> h5py.Dataset:
-    # netCDF-4 files a variable that shares a dimension's name, but not its dims, under this prefix
-    return file.get(PREFIX + name) or file[name]
-
-
 def _dimensions(layouts: Sequence[SiteLayout], labels: Labels) -> dict[str, int]:
-    sizes = {"token": labels.tokens, "sentence": len(labels.text)}
+    sizes = {"token": labels.tokens, INSTANCE: len(labels.text)}
     for layout in layouts:
         sizes.update(zip(layout.dims, layout.shape, strict=True))
     for dims, array in _label_arrays(labels).values():
-        sizes.update(zip(dims, array.shape, strict=True))
+        sizes.update(zip(file_dims(dims), array.shape, strict=True))
     return sizes
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from actlas.store.labels import INSTANCE, file_dims, file_name
 from actlas.store.schema import Commit
 from actlas.store.skeleton import hdf5_type
 
 MOST_LINKS = 1000
 MOST_ATTRIBUTES = 100
-PREFIX = "_nc4_non_coord_"
-SHARED_DIMS = ("token", "sentence")  # of which a file of several units has those of all
+SHARED_DIMS = ("token", INSTANCE)  # of which a file of several units has those of all
 
 
 def structure_problems(path: Path, commit: Commit) -> Iterator[str]:
@@ -72,8 +72,8 @@ def _is_plain(file: h5py.File, name: str, offset: int | None) -> bool:
 
 
 def _missing(found: list[bytes], commit: Commit) -> Iterator[str]:
-    names = {name.decode(errors="replace").removeprefix(PREFIX) for name in found}
-    lacking = {*commit.sites, *commit.labels} - names
+    names = {name.decode(errors="replace") for name in found}
+    lacking = {*commit.sites, *map(file_name, commit.labels)} - names
     if lacking:
         yield f"without {', '.join(sorted(lacking))}"
 
@@ -95,14 +95,13 @@ def _problem(root: h5py.h5g.GroupID, name: bytes, commit: Commit) -> str | None:
 
 def _differs(dataset: h5py.h5d.DatasetID, name: str, commit: Commit) -> str | None:
     """Return what HDF5 says of a variable otherwise than the commit."""
-    plain = name.removeprefix(PREFIX)
-    sizes = _sizes(commit)
-    if plain in commit.sites:
-        site = commit.sites[plain]
+    sizes, labels = _sizes(commit), {file_name(label): stored for label, stored in commit.labels.items()}
+    if name in commit.sites:
+        site = commit.sites[name]
         wanted = Variable(site.layout.dims, site.layout.shape, site.offset, hdf5_type(site.layout.dtype))
-    elif plain in commit.labels and (name != plain or plain not in sizes):
-        label = commit.labels[plain]
-        wanted = Variable(label.dims, label.shape, label.offset, np.dtype(label.dtype))
+    elif name in labels:
+        label = labels[name]
+        wanted = Variable(file_dims(label.dims), label.shape, label.offset, np.dtype(label.dtype))
     elif name in sizes:
         several = commit.bulk and name in SHARED_DIMS and len(dataset.shape) == 1
         return None if several or dataset.shape == (sizes[name],) else f"of shape {dataset.shape}, wanted ({sizes[name]},)"
@@ -145,5 +144,5 @@ def _sizes(commit: Commit) -> dict[str, int]:
     for site in commit.sites.values():
         sizes.update(zip(site.layout.dims, site.layout.shape, strict=True))
     for label in commit.labels.values():
-        sizes.update(zip(label.dims, label.shape, strict=True))
+        sizes.update(zip(file_dims(label.dims), label.shape, strict=True))
     return sizes

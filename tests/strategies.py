@@ -51,7 +51,8 @@ def labels(texts):
                 columns[name].append(value)
             start = end
     coords = {name: ("token", np.array(values)) for name, values in columns.items()}
-    return xr.Dataset(coords={**coords, "text": ("sentence", np.array(texts, dtype=np.str_))})
+    of_token = np.array(texts, dtype=object)[columns["sentence"]]
+    return xr.Dataset(coords={**coords, "text": ("token", of_token)})
 
 
 #: outliers of the residual stream beside its smallest values

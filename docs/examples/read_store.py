@@ -34,7 +34,7 @@ def read_unit(folder: Path, unit: list[int], site: str) -> tuple[np.ndarray, lis
     with h5py.File(path, "r") as shard:
         if site in record["sites"]:
             blocks.append(rows(shard[site], record["sites"][site], token, unit[3]).astype(np.float32))
-        texts = rows(shard["text"], record["labels"]["text"], sentence, unit[2])
+        texts = rows(shard["sentence_text"], record["labels"]["text"], sentence, unit[2])
     return np.concatenate(blocks), [b"".join(row).decode() for row in texts]
 
 

@@ -37,7 +37,7 @@ def dataset(rows, resid, nll):
     return lazy.assign_coords(
         position=("token", position),
         token_id=("token", np.arange(len(position))),
-        row_size=("sentence", np.array(rows, np.int32)),
+        sentence=("token", np.repeat(np.arange(len(rows)), rows)),
         depth=np.arange(len(resid)),
     )
 
@@ -60,7 +60,7 @@ def test_agrees_with_numpy(pair, include_first):
     assert np.isnan(got["step"][0])
     change = edited["nll"].values.astype(np.float64) - clean["nll"].values
     np.testing.assert_allclose(got["nll_change"], np.nanmean(change), rtol=1e-9, atol=1e-12)
-    starts = np.cumsum([0, *clean["row_size"].values])
+    starts = np.cumsum([0, *np.bincount(clean["sentence"])])
     for sentence, (start, end) in enumerate(pairwise(starts)):
         rows = np.arange(start, end)[kept_in(clean, start, end, include_first)]
         difference = clean["resid"].values[:, rows].astype(np.float64) - edited["resid"].values[:, rows]

@@ -109,7 +109,9 @@ def test_every_site_is_measured_or_left_out_on_purpose():
 
 def labelled():
     labels = strategies.labels(["Mary saw her", "saw her there", "the cup", "her cup her"])
-    return labels.assign_coords(kind=("sentence", ["x", "y", "x", "x"]), year=("sentence", [1, 2, 1, 2]))
+    of_token = labels["sentence"].values
+    columns = {"kind": np.array(["x", "y", "x", "x"]), "year": np.array([1, 2, 1, 2])}
+    return labels.assign_coords({name: ("token", column[of_token]) for name, column in columns.items()})
 
 
 def test_groups_keep_the_first_token_apart():
@@ -137,7 +139,7 @@ def test_an_unknown_column_names_those_there_are(by, message):
 
 
 def test_a_column_of_measurements_is_no_label():
-    labels = strategies.labels(["the cup"] * 30).assign_coords(score=("sentence", np.arange(30) / 7))
+    labels = strategies.labels(["the cup"] * 30).assign_coords(score=("token", np.repeat(np.arange(30), 2) / 7))
     with pytest.raises(UsageError, match="'score' has 30 values, wanted at most 24"):
         token_groups(labels, by="score")
 

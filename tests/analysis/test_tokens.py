@@ -8,6 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actlas.analysis.sentences import texts_of
 from actlas.analysis.tokens import Target, select_tokens, surroundings
 from actlas.analysis.words import TargetError
 from actlas.store.errors import UsageError
@@ -16,7 +17,7 @@ from tests import strategies
 
 def word_of(labels, token):
     """Return the text of a token, without the space before it."""
-    text = str(labels["text"].values[int(labels["sentence"][token])])
+    text = str(labels["text"].values[int(token)])
     return text[int(labels["char_start"][token]) : int(labels["char_end"][token])].strip()
 
 
@@ -50,14 +51,12 @@ def test_laws(labels, occurrence, control, case, seed):
         np.testing.assert_array_equal(selection.control_token, selection.target_token - 1)
     if occurrence != "all":
         assert len(set(selection.sentence)) == len(selection.sentence)
-    assert {item.sentence for item in selection.left_out} | set(selection.sentence.tolist()) == set(
-        range(labels.sizes["sentence"])
-    )
+    assert {item.sentence for item in selection.left_out} | set(selection.sentence.tolist()) == set(sentences)
 
 
 @given(strategies.labelled_sentences())
 def test_all_occurrences_are_found_once(labels):
-    texts = [str(text) for text in labels["text"].values]
+    texts = list(texts_of(labels))
     possible = [len([m for m in re.finditer(r"\bher\b", text) if text[: m.start()].count(" ") > 1]) for text in texts]
     if sum(possible) < 2:
         return
@@ -135,9 +134,7 @@ def test_wrong_target(wrong):
 @given(dataset=strategies.labelled_sentences(), context=st.integers(0, 4), word=st.sampled_from(["her", "there", "Mary"]))
 def test_surroundings_are_the_tokens_near_any_match(dataset, context, word):
     position, sentence = dataset["position"].values, dataset["sentence"].values
-    words = [
-        [at for at, text in enumerate(str(text).split(" ")) if text.lower() == word.lower()] for text in dataset["text"].values
-    ]
+    words = [[at for at, text in enumerate(text.split(" ")) if text.lower() == word.lower()] for text in texts_of(dataset)]
     near = [min((abs(p - at) for at in words[s]), default=99) <= context for p, s in zip(position, sentence, strict=True)]
     target = Target(word)
     if not any(words):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from actlas.store import Store
-from actlas.store.holdings import read_records
+from actlas.store.commit import SUFFIX, stem
 from actlas.store.labels import TOKEN_LABELS, Labels
 from actlas.store.packing import pack
 from actlas.store.schema import seal
@@ -79,24 +79,35 @@ def after() -> Golden:
 def remake() -> None:
     """Write all golden stores."""
     _remake_each_dtype()
-    for layout in ("joined", "packed"):
-        path = FOLDER / f"version-1-{layout}"
-        shutil.rmtree(path, ignore_errors=True)
-        run = make_run(path, packed(), NAME)
-        pack(run)
-        if layout == "packed":  # commits that point into a file of several units, as the first packing made them
-            (record,) = read_records(run.folder)
-            for index in record.present:
-                name = run.folder / "commits" / record.commit_name(index)
-                name.write_bytes(seal(record.commit(index).to_json()))
-            shutil.rmtree(run.folder / "joined")
-        shutil.rmtree(run.folder / "tmp")
+    _remake_joined()
+    _remake_packed()
     path = FOLDER / "version-1-variant"
     shutil.rmtree(path, ignore_errors=True)
     baseline = make_run(path, before(), edits=[])
     run = Store(path).name(make_variant(path, baseline, after()), NAME)
     for each in (baseline, run):
         shutil.rmtree(each.folder / "tmp")
+
+
+def _remake_joined() -> None:
+    path = FOLDER / "version-1-joined"
+    shutil.rmtree(path, ignore_errors=True)
+    run = make_run(path, packed(), NAME)
+    pack(run)
+    shutil.rmtree(run.folder / "tmp")
+
+
+def _remake_packed() -> None:
+    """Commits that point into a file of several units, as the first packing made them, in place of the one record."""
+    path = FOLDER / "version-1-packed"
+    shutil.rmtree(path, ignore_errors=True)
+    run = make_run(path, packed(), NAME)
+    pack(run)
+    for commit in run.commits:
+        name = stem(commit.unit.number, commit.holds) + SUFFIX
+        (run.folder / "commits" / name).write_bytes(seal(commit.to_json()))
+    for folder in ("joined", "tmp"):
+        shutil.rmtree(run.folder / folder)
 
 
 def _remake_each_dtype() -> None:

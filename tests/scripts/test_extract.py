@@ -101,7 +101,7 @@ def test_columns_and_skipped_lines(extract, tmp_path):
     done = extract("--site", "q", "--skip-bad", source=source)
     assert done.stderr.strip() == "left out line 3: blank"
     run = Store(tmp_path / "store").runs()[0]
-    assert run.dataset()["year"].values.tolist() == [1999, 2001]
+    assert run.sentence_labels()["year"].values.tolist() == [1999, 2001]
     source.write_text(f'text,year\n"{TEXTS[1]}",1\n{TEXTS[2]},2\n')
     assert "labels are now version 2: 2 values of year changed" in extract("--site", "q", source=source).stdout
     assert Store(tmp_path / "store").runs()[0].dataset()["year"].values.tolist() == [1, 2]

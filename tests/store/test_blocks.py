@@ -16,14 +16,17 @@ from tests.store.making import Content, contents, flip, make_run, shards
 @settings(max_examples=25)
 @given(content=contents())
 def test_every_value_and_label_survives(content, tmp_path_factory):
-    dataset = make_run(tmp_path_factory.mktemp("any") / "store", content).dataset(check=True)
+    run = make_run(tmp_path_factory.mktemp("any") / "store", content)
+    dataset, table = run.dataset(check=True), run.sentence_labels()
     assert set(dataset.data_vars) == set(content.dtypes)
     for site, values in content.values.items():
         assert dataset[site].dtype == np.float32
         np.testing.assert_array_equal(dataset[site].values, values)
     labels = content.labels
-    for name, array in {**labels.token, **labels.columns, "row_size": labels.row_size, "text": labels.text}.items():
+    for name, array in labels.token.items():
         np.testing.assert_array_equal(dataset[name].values, array)
+    for name, array in {**labels.columns, "row_size": labels.row_size, "text": labels.text}.items():
+        np.testing.assert_array_equal(table[name].values, array)
 
 
 @settings(max_examples=40)
@@ -45,7 +48,7 @@ def test_selections_are_numpys(data, stored, content):
 def test_building_computes_nothing(stored, forbid_compute):
     dataset = stored.dataset(check=True)
     her = dataset["resid"].isel(token=np.flatnonzero(dataset["position"].values == 0))
-    assert her.sizes["token"] == dataset.sizes["sentence"]
+    assert her.sizes["token"] == stored.sentences
     with pytest.raises(AssertionError, match="something was computed"):
         her.compute()
 

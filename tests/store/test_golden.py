@@ -44,9 +44,11 @@ def test_a_golden_store_is_read_as_it_was_written(path, dtype):
     assert set(dataset.data_vars) == {*SITES, ADDED}
     for site, values in content.values.items():
         np.testing.assert_array_equal(dataset[site].values, values)
-    for name, array in {**content.labels.token, **content.labels.columns, "row_size": content.labels.row_size}.items():
+    sentence = content.labels.token["sentence"]
+    for name, array in content.labels.token.items():
         np.testing.assert_array_equal(dataset[name].values, array)
-    assert tuple(dataset["text"].values) == content.labels.text
+    for name, array in {**content.labels.columns, "text": np.array(content.labels.text, dtype=object)}.items():
+        np.testing.assert_array_equal(dataset[name].values, array[sentence])
 
 
 def test_the_reader_in_the_docs_reads_what_we_read(path, dtype):

@@ -53,7 +53,7 @@ def test_a_packed_shard_is_an_ordinary_file(tmp_path):
     with xr.open_dataset(shards(run)[0], engine="h5netcdf") as opened:
         for site, values in content.values.items():
             np.testing.assert_array_equal(opened[site], values)
-        assert [str(text) for text in opened["text"].values] == list(content.labels.text)
+        assert [str(text) for text in opened["sentence_text"].values] == list(content.labels.text)
     with netCDF4.Dataset(shards(run)[0]) as file:
         np.testing.assert_array_equal(file["q"][:], content.values["q"])
 

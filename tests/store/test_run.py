@@ -19,15 +19,18 @@ def test_a_run_says_what_it_holds(stored, content):
     assert stored.dataset().attrs == {"run": stored.id, "name": "her"}
 
 
-def test_labels_are_where_cf_wants_them(stored):
-    dataset = stored.dataset()
-    assert {name: coordinate.dims for name, coordinate in dataset.coords.items()} == {
-        **dict.fromkeys(("sentence", "position", "token_id", "char_start", "char_end"), ("token",)),
-        **dict.fromkeys(("row_size", "text", "year", "score", "origin"), ("sentence",)),
-        "layer": ("layer",),
-        "depth": ("depth",),
-    }
-    np.testing.assert_array_equal(np.bincount(dataset["sentence"]), dataset["row_size"])
+def test_all_labels_lie_on_token(stored):
+    own = ("sentence", "position", "token_id", "char_start", "char_end", "text")
+    labels = dict.fromkeys((*own, "year", "score", "origin"), ("token",))
+    found = {name: coordinate.dims for name, coordinate in stored.dataset().coords.items()}
+    assert found == {**labels, "layer": ("layer",), "depth": ("depth",)}
+
+
+def test_one_site_may_be_given_by_its_name(stored):
+    assert list(stored.dataset("q").data_vars) == ["q"]
+    assert stored.missing("q") == []
+    with pytest.raises(UsageError, match=r"'re': .*known: attn_out, final_norm, nll, q, resid"):
+        stored.dataset("re")
 
 
 def test_sites_added_later_leave_the_old_files_alone(tmp_path, content):
@@ -81,7 +84,7 @@ def test_sites_come_in_the_order_asked_for(stored):
 
 
 def test_a_site_without_blocks_brings_no_dimension_of_blocks(stored):
-    assert set(stored.dataset(["nll"]).dims) == {"token", "sentence"}
+    assert set(stored.dataset(["nll"]).dims) == {"token"}
 
 
 def test_text_columns_of_different_widths_are_joined(tmp_path):
@@ -89,7 +92,7 @@ def test_text_columns_of_different_widths_are_joined(tmp_path):
     run = make_run(tmp_path / "store", content)
     widths = {commit.labels["text"].shape[1] for commit in run.commits}
     assert len(widths) > 1
-    assert tuple(run.dataset()["text"].values) == content.labels.text
+    assert tuple(run.sentence_labels()["text"].values) == content.labels.text
 
 
 def test_a_run_opens_from_its_commits_alone(copied):

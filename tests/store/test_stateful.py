@@ -268,7 +268,9 @@ class StoreMachine(RuleBasedStateMachine):
                 assert sorted(dataset.data_vars) == model.complete
                 for site in model.complete:
                     np.testing.assert_array_equal(dataset[site].values, model.content.values[site])
-                assert tuple(dataset["text"].values) == model.content.labels.text
+                assert list(dataset["text"].values) == [
+                    model.content.labels.text[number] for number in dataset["sentence"].values
+                ]
             else:
                 with pytest.raises(IncompleteRun):
                     run.dataset()

@@ -82,7 +82,7 @@ def test_in_order_each_file_is_read_once_a_chunk(run, monkeypatch):
     list(run.labels.text)
     once = len(read)
     read.clear()
-    [str(dataset["text"][number].values) for number in range(dataset.sizes["sentence"])]
+    [str(dataset["text"][number].values) for number in range(dataset.sizes["token"])]
     assert len(read) == once
 
 
@@ -103,7 +103,7 @@ def test_the_coordinate_is_lazy_and_answers_as_ever(run, monkeypatch):
 @pytest.mark.usefixtures("large")
 def test_a_word_is_searched_for_in_them(run, tmp_path, monkeypatch):
     """Tokens of these runs are random, so that a word is found in the texts and not among the tokens."""
-    monkeypatch.setattr("actlas.analysis.words.TEXTS", 1)
+    monkeypatch.setattr("actlas.analysis.sentences.TEXTS", 1)
     word = run.labels.text[0].split()[-1]
     lazy = find_words(run.dataset(("q",)), word)
     exported = tmp_path / "part.h5"
