@@ -51,6 +51,8 @@ def _layout(result: xr.Dataset, variable: str) -> tuple[Image, int, int]:
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     image.seek(0)
     with h5netcdf.File(image, "r+") as file:
+        for dim in (dim for dim in array.dims if dim not in file.dimensions):
+            file.dimensions[str(dim)] = array.sizes[dim]
         made = file.create_variable(variable, array.dims, array.dtype, dcpl=creation)
         made.attrs["coordinates"] = " ".join(sorted(str(name) for name in set(array.coords) - set(array.dims)))
     with h5py.File(image, "r") as file:
