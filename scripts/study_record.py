@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ ID = re.compile(r"[0-9a-f]{16}")
 #: of which a record cut or altered anywhere still has some
 OWN_WORDS = (b'"analyses":', b'"checksum":', RECORD_FORMAT.encode(), b'"runs":', b'"study":', b'"version":')
 FEWEST_OWN = 2
+BEGINNING = b'{"analyses":'
 
 
 class DamagedRecord(ActlasError):
@@ -40,8 +41,8 @@ class _Whole:
     beside: str  # the way to it from the folder of the record
     text: str
     store: str
-    runs: tuple[dict[str, object], ...] = ()
-    analyses: tuple[dict[str, object], ...] = ()
+    runs: tuple[dict[str, object], ...]
+    analyses: tuple[dict[str, object], ...]
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class _Run:
     name: str
     input: dict[str, object]
     id: str
-    variants: dict[str, object] = field(default_factory=dict)
-    verified: dict[str, object] = field(default_factory=dict)
+    variants: dict[str, object]
+    verified: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def read_record(path: Path) -> dict[str, Any]:
         record = unseal(content, str(path), RECORD_FORMAT)
         _check(record, str(path))
     except (DamagedStore, UsageError) as error:
-        if content.strip() and sum(word in content for word in OWN_WORDS) < FEWEST_OWN:
+        own = not content.strip() or content.startswith(BEGINNING) or sum(word in content for word in OWN_WORDS) >= FEWEST_OWN
+        if not own:
             raise UsageError(f"{path} is not a study's record: remove it, or give another --out") from error
         raise DamagedRecord(f"{path} was altered or cut short: run the study again") from error
     for part in ("runs", "analyses"):
