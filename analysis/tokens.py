@@ -85,6 +85,10 @@ class Selection:
         """Token indices of ``target`` and ``control``."""
         return {"target": self.target_token, "control": self.control_token}
 
+    def record(self) -> dict[str, list[list[object]]]:
+        """Return, for a result's record, the sentences that were left out, each with the reason."""
+        return {"left_out": [[item.sentence, item.reason] for item in self.left_out]}
+
     def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
         """Return the rows of a group along ``token``, a pair each, other token labels dropped; lazy stays lazy.
 

@@ -13,6 +13,8 @@ from actlas.store.errors import UsageError
 
 PROJECTIONS = ("q", "k", "v")
 FEATURES = ("head", "d_head")
+MOST_WEIGHTS = 1 << 27  # resamples times tokens: 1 GB
+RESAMPLES_AT_ONCE = 1 << 12  # whose sums over all features are held
 
 
 def token_variance(activations: xr.DataArray) -> xr.Dataset:
@@ -67,6 +69,9 @@ def variance_bootstrap(dataset: xr.Dataset, selection: Selection, *, resamples: 
     if resamples < FEWEST:
         raise UsageError(f"{resamples} bootstrap resamples, wanted {FEWEST} or more, or 0 for none")
     sentences, member = np.unique(selection.sentence, return_inverse=True)
+    if resamples * max(len(sentences), len(member)) > MOST_WEIGHTS:
+        fit = f"expected at most {MOST_WEIGHTS // max(len(sentences), len(member)):,}"
+        raise UsageError(f"{resamples:,} bootstrap resamples of {len(member):,} tokens do not fit into memory, {fit}")
     draws = np.random.default_rng(seed).multinomial(len(sentences), np.full(len(sentences), 1 / len(sentences)), resamples)
     weights = draws[:, member].astype(np.float64)  # (resample, token)
     groups = []
@@ -100,7 +105,10 @@ def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.
     found = []
     for layer in rows.astype(np.float64):
         centred = layer - layer.mean(0)  # (token, feature); keeps the difference of squares below exact
-        sums, squares = weights @ centred, (weights @ centred**2).mean(1)
-        variances = (squares - (sums**2).mean(1) / size)[size > 1] / (size[size > 1] - 1)
+        parts = []
+        for start in range(0, len(weights), RESAMPLES_AT_ONCE):
+            some = weights[start : start + RESAMPLES_AT_ONCE]
+            parts.append(some @ (centred**2).mean(1) - ((some @ centred) ** 2).mean(1) / size[start : start + len(some)])
+        variances = np.concatenate(parts)[size > 1] / (size[size > 1] - 1)
         found.append(np.percentile(variances, [2.5, 97.5]))
     return np.array(found)

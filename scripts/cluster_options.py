@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from actlas.scripts.bounds import number
 from actlas.store.run import Run
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def cluster_options(function: F) -> F:
     """Give a command the choice of workers; it receives ``cluster``, None for this process."""
 
-    @click.option("--workers", type=click.IntRange(1), metavar="N", help="Compute in N processes of this machine.")
+    @click.option("--workers", type=number("workers"), metavar="N", help="Compute in N processes of this machine.")
     @click.option(
         "--scheduler", metavar="ADDRESS", help="Compute on the workers of a dask scheduler: its address or scheduler file."
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from actlas.scripts.bounds import number
 from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, parse_layers, run_argument, target_options
-from actlas.scripts.output import Output, write_result
+from actlas.scripts.output import Answer, Destination, Output
+from actlas.scripts.question import Question
 from actlas.scripts.terminal import echo_json, plain_numbers, table
 from actlas.store.run import Run
 
@@ -24,18 +25,18 @@ if TYPE_CHECKING:
 @run_argument
 @target_options
 @click.option(
-    "--bins", type=click.IntRange(1), default=100, show_default=True, help="Bins of the histograms, equal, over [-1, 1]."
+    "--bins", type=number("bins"), default=100, show_default=True, help="Bins of the histograms, equal, over [-1, 1]."
 )
 @click.option(
     "--center", is_flag=True, help="Take each feature's mean off first: K and V then no longer measure a constant offset."
 )
 @click.option("--layers", metavar="LIST", help="Blocks of the model, such as 0,12,47 or 0-5,47.  [default: all]")
-@click.option("--save-matrix", is_flag=True, help="Write the whole matrix of the chosen layers too, to cosine_matrix.nc.")
+@click.option("--save-matrix", is_flag=True, help="Write the whole matrix of the chosen layers too, to a file of its own.")
 @output_options
 @json_option
 @analysis_workers
 def command(
-    run: Run, target: Target, bins: int, center: bool, layers: str | None, save_matrix: bool, out: Path | None, as_json: bool
+    run: Run, target: Target, bins: int, center: bool, layers: str | None, save_matrix: bool, out: Destination, as_json: bool
 ) -> None:
     """Cosines between the features of Q, K and V of RUN over the contexts of a word.
 
@@ -62,7 +63,7 @@ class CosineOptions:
     save_matrix: bool = False
 
 
-def cosine_study(run: Run, target: Target, study: CosineOptions, out: Path | None) -> tuple[xr.Dataset, Output, str]:
+def cosine_study(run: Run, target: Target, study: CosineOptions, out: Destination) -> tuple[xr.Dataset, Output, str]:
     """Select, count, write result, figures and, if wanted, the matrix; return the result, what was written, the selection."""
     from actlas.analysis import plots
     from actlas.analysis.cosine import cosine_blocks, cosine_matrix
@@ -72,18 +73,17 @@ def cosine_study(run: Run, target: Target, study: CosineOptions, out: Path | Non
     dataset = run.dataset(sites=PROJECTIONS)
     dataset = dataset.sel(layer=parse_layers(study.layers, dataset["layer"].values.tolist()))
     selection = select_tokens(dataset, target)
-    left_out = [[item.sentence, item.reason] for item in selection.left_out]
-    options = {**dataclasses.asdict(target), **dataclasses.asdict(study), "left_out": left_out}
+    options = {**dataclasses.asdict(target), **dataclasses.asdict(study)}
     blocks = cosine_blocks(dataset, selection, bins=study.bins, center=study.center)
-    result, output = write_result(run, "cosine", blocks, options, out)
+    answer = Answer(Question("cosine", [run], options, target.word), blocks, selection.record())
     matrix = cosine_matrix(dataset, selection, center=study.center)
-    output = output.with_figure(plots.cosine_ridgelines(result, target.word))
-    output = output.with_figure(plots.cosine_heatmap(result, target.word), "heatmap")
-    output = output.with_figure(plots.cosine_profile(result, target.word), "profile")
-    output = output.with_figure(plots.cosine_matrix(matrix.isel(layer=-1), target.word), "matrix")
+    answer.draw(plots.cosine_ridgelines(answer.result, target.word))
+    answer.draw(plots.cosine_heatmap(answer.result, target.word), "heatmap")
+    answer.draw(plots.cosine_profile(answer.result, target.word), "profile")
+    answer.draw(plots.cosine_matrix(matrix.isel(layer=-1), target.word), "matrix")
     if study.save_matrix:
-        output = output.with_large_result(run, "cosine_matrix", matrix.to_dataset(), options)
-    return result, output, selection.summary()
+        answer.take_large("matrix", matrix)
+    return answer.result, answer.write(out), selection.summary()
 
 
 def cosine_table(result: xr.Dataset) -> str:

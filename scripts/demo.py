@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from actlas.scripts.ownership import STUDIES
 from actlas.scripts.paths import UserPath
-from actlas.scripts.study import STUDIES, carry_out
+from actlas.scripts.study import carry_out
 from actlas.scripts.study_file import read_study
 from actlas.scripts.upkeep import REPORT, Place
 

@@ -11,7 +11,8 @@ import click
 from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.completion import complete_run
 from actlas.scripts.options import json_option, output_options, store_option
-from actlas.scripts.output import Output, write_result
+from actlas.scripts.output import Answer, Destination, Output
+from actlas.scripts.question import Question
 from actlas.scripts.terminal import echo_json, plain_numbers, table
 from actlas.store.catalog import Store
 from actlas.store.edit_records import branch_of, edits_text
@@ -33,7 +34,7 @@ TOGETHER = 4  # variants that are compared in one pass over the baseline
 @output_options
 @json_option
 @analysis_workers
-def command(references: tuple[str, ...], store_path: Path, include_first_token: bool, out: Path | None, as_json: bool) -> None:
+def command(references: tuple[str, ...], store_path: Path, include_first_token: bool, out: Destination, as_json: bool) -> None:
     """Compare each VARIANT with its run without edits, depth by depth: distance, steps, spread, and the change of loss.
 
     VARIANT is a run of `actlas sweep` or `actlas extract --edit`; names may be patterns, such as 'her-demo.scale*'.
@@ -73,19 +74,24 @@ def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
     return variants
 
 
-def downstream_study(variants: list[Run], include_first: bool, out: Path | None) -> tuple[xr.Dataset, Output]:
+def downstream_study(variants: list[Run], include_first: bool, out: Destination) -> tuple[xr.Dataset, Output]:
     """Compute, write result and figures; return the result and what was written."""
     from actlas.analysis import plots
 
     baseline = _named_baseline(variants[0])
     sites = ("resid", "nll") if all("nll" in run.sites for run in (baseline, *variants)) else ("resid",)
     found = _compared(baseline.dataset(sites), [_variant(run, sites) for run in variants], include_first)
-    options = {"include_first_token": include_first, "variants": [run.name for run in variants]}
-    result, output = write_result(baseline, "downstream", found, options, out, variants)
-    output = output.with_figure(plots.downstream_delta(result))
+    question = Question("downstream", [baseline, *variants], {"include_first_token": include_first}, _words(variants))
+    answer = Answer(question, found, {"variants": [run.name for run in variants]})
+    answer.draw(plots.downstream_delta(answer.result))
     for kind in ("step", "std"):
-        output = output.with_figure(plots.downstream_profile(result, kind), kind)
-    return result, output
+        answer.draw(plots.downstream_profile(answer.result, kind), kind)
+    return answer.result, answer.write(out)
+
+
+def _words(variants: list[Run]) -> str:
+    """Return what a file's name says of the variants: the edits of one, or how many there are."""
+    return edits_text(variants[0].edits) if len(variants) == 1 else f"{len(variants)} variants"
 
 
 def _compared(baseline: xr.Dataset, variants: list[Variant], include_first: bool) -> xr.Dataset:

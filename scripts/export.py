@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from actlas.scripts.bounds import number
 from actlas.scripts.completion import complete_site
 from actlas.scripts.options import json_option, parse_layers, run_argument
 from actlas.scripts.paths import UserPath
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     "--target", "word", metavar="WORD", help="Only sentences with this word, as a whole word: `can` is not in `can't`."
 )
 @click.option("--case", is_flag=True, help="Let upper and lower case of the word differ.")
-@click.option("--context", type=click.IntRange(0), help="Only tokens that many or fewer away from the word.")
+@click.option("--context", type=number("context"), help="Only tokens that many or fewer away from the word.")
 @click.option("--dtype", type=click.Choice(tuple(NUMPY_VIEW)), help="Precision in the file.  [default: as stored]")
 @json_option
 def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:

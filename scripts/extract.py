@@ -11,6 +11,7 @@ from actlas.pipeline.edits import in_order, parse_edit
 from actlas.pipeline.hook_names import site_names
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import DEFAULT_SITES, SITES
+from actlas.scripts.bounds import number
 from actlas.scripts.completion import complete_sentences, complete_site
 from actlas.scripts.extraction import Request, carry_out, echo_skipped, plan_request
 from actlas.scripts.options import extraction_options, json_option
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
 )
 @click.option("--name", help="Name of the run.  [default: file, model and edits]")
 @click.option("--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does.")
-@click.option("--seed", type=int, help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]")
+@click.option(
+    "--seed", type=number("seed"), help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]"
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing.")
 @click.option("--cached-only", is_flag=True, help="Answer from the store or fail; never load the model.")
 @json_option

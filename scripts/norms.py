@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
+from actlas.scripts.bounds import number
 from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.completion import complete_site
 from actlas.scripts.options import json_option, output_options, run_argument
-from actlas.scripts.output import Output, write_result
+from actlas.scripts.output import Answer, Destination, Output
+from actlas.scripts.question import Question
 from actlas.scripts.terminal import echo_json, plain_numbers, table
 from actlas.store.errors import UsageError, unknown
 from actlas.store.run import Run
@@ -47,7 +48,7 @@ class NormOptions:
 @click.option("--target", metavar="WORD", help="Measure this word, and the token before it, apart.")
 @click.option(
     "--outliers",
-    type=click.IntRange(0),
+    type=number("outliers"),
     default=0,
     metavar="N",
     help="List the N dimensions with the largest values, and where.",
@@ -55,7 +56,7 @@ class NormOptions:
 @output_options
 @json_option
 @analysis_workers
-def command(run: Run, out: Path | None, as_json: bool, **chosen: Any) -> None:
+def command(run: Run, out: Destination, as_json: bool, **chosen: Any) -> None:
     """How large the vectors of each site of RUN are, over its tokens, layer by layer.
 
     With `resid`: how far each block moves the residual stream, and how widely it spreads; with `attn_out` and `mlp_out` too,
@@ -70,7 +71,7 @@ def command(run: Run, out: Path | None, as_json: bool, **chosen: Any) -> None:
     click.echo("\n\n".join(part for part in parts if part))
 
 
-def norm_study(run: Run, options: NormOptions, out: Path | None) -> tuple[xr.Dataset, Output]:
+def norm_study(run: Run, options: NormOptions, out: Destination) -> tuple[xr.Dataset, Output]:
     """Measure, write result and figures; return the result and what was written."""
     from actlas.analysis import plots
     from actlas.analysis.groups import token_groups
@@ -78,20 +79,23 @@ def norm_study(run: Run, options: NormOptions, out: Path | None) -> tuple[xr.Dat
     from actlas.analysis.outliers import outliers
     from actlas.analysis.tokens import Target, select_tokens
 
-    dataset = run.dataset(measured_sites(run, options))
+    options = replace(options, sites=measured_sites(run, options))  # all that are stored: with a further one, another result
+    dataset = run.dataset(options.sites)
     selection = None if options.target is None else select_tokens(dataset, Target(options.target))
     profile = norm_profile(dataset, token_groups(dataset, by=options.by, selection=selection))
     if options.outliers:
         profile = profile.merge(outliers(dataset["resid"], options.outliers))
-    result, output = write_result(run, "norms", profile, asdict(options), out)
+    words = " ".join(word for word in (options.by, options.target) if word)
+    answer = Answer(Question("norms", [run], asdict(options), words), profile)
+    result = answer.result
     if "norm_resid" in result:
-        output = output.with_figure(plots.norm_stream(result))
+        answer.draw(plots.norm_stream(result))
     deep = [str(site) for site in dataset if dataset[site].dims[0] != "token"]  # the others have one place in the model
     if deep:
-        output = output.with_figure(plots.norm_sites(result), "sites")
+        answer.draw(plots.norm_sites(result), "sites")
     if deep and (options.by or options.target):
-        output = output.with_figure(plots.norm_groups(result, deep[0]), "groups")
-    return result, output
+        answer.draw(plots.norm_groups(result, deep[0]), "groups")
+    return result, answer.write(out)
 
 
 def measured_sites(run: Run, options: NormOptions) -> tuple[str, ...]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from actlas.scripts.bounds import number
 from actlas.scripts.cluster_options import cluster_options
 from actlas.scripts.completion import complete_run
+from actlas.scripts.output import Destination
 from actlas.scripts.paths import UserPath
 from actlas.store.catalog import Store
 from actlas.store.errors import UsageError
@@ -72,7 +74,7 @@ def extraction_options(function: F) -> F:
     @reading_options
     @click.option("--bos", is_flag=True, help="Put the tokenizer's BOS token in front of each sentence.")
     @click.option(
-        "--unit-tokens", type=click.IntRange(1), default=2048, show_default=True, help="Tokens a batch, padding counted."
+        "--unit-tokens", type=number("unit_tokens"), default=2048, show_default=True, help="Tokens a batch, padding counted."
     )
     @click.option("--device", default="auto", show_default=True, help="auto (a GPU where there is one), cpu, cuda or cuda:N.")
     @click.option(
@@ -136,6 +138,13 @@ def is_export(reference: str) -> bool:
     return path.suffix in EXPORT_SUFFIXES and (os.sep in reference or path.exists())
 
 
+def is_results(reference: str, store: Path) -> bool:
+    """Whether a RUN on the command line is a folder: it is one, and no run of the store has that name."""
+    if not Path(reference).is_dir():
+        return False
+    return os.sep in reference or not (store / "store.json").is_file() or reference not in Store(store).names()
+
+
 def target_options(function: F) -> F:
     """Give a command the choice of target and control tokens; it receives ``target``."""
 
@@ -165,7 +174,7 @@ def target_options(function: F) -> F:
         help="Compare with the token just before the word, a random earlier one, or one at the same position in another "
         "sentence; never with the first of a sentence.",
     )
-    @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all that is drawn.")
+    @click.option("--seed", type=number("seed"), default=0, show_default=True, help="Seed of all that is drawn.")
     @wraps(function)
     def command(*args: Any, word: str, **options: Any) -> Any:
         from actlas.analysis.tokens import Target
@@ -178,13 +187,18 @@ def target_options(function: F) -> F:
 
 
 def output_options(function: F) -> F:
-    """Give a command the folder its result and figures go to; it receives ``out``, None for the default."""
-    decorated: F = click.option(
+    """Give a command the folder its result and figures go to; it receives ``out``."""
+
+    @click.option(
         "--out",
         type=UserPath(file_okay=False),
         help="Folder for the result and its figures.  [default: actlas-results/RUN]",
-    )(function)
-    return decorated
+    )
+    @wraps(function)
+    def command(*args: Any, out: Path | None, **options: Any) -> Any:
+        return function(*args, out=Destination(out), **options)
+
+    return command  # type: ignore[return-value]
 
 
 def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
@@ -210,9 +224,9 @@ def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
 def _ranges(numbers: Sequence[int]) -> str:
     """Return numbers as ``parse_layers`` reads them."""
     runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
+    for layer in sorted(numbers):
+        if runs and runs[-1][-1] == layer - 1:
+            runs[-1].append(layer)
         else:
-            runs.append([number])
+            runs.append([layer])
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

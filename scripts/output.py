@@ -1,20 +1,32 @@
-"""Where results go: ``<out>/<stage>.nc`` with ``.png`` and ``.svg`` beside it."""
+"""Where results go: ``<out>/<name>.nc`` with ``.png`` and ``.svg`` beside it, all of them or none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actlas.scripts.question import Question
 from actlas.store.errors import ActlasError
-from actlas.store.run import Run
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
 DEFAULT_RESULTS = Path("actlas-results")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes: the folder, by default that of its run; and its name, by default what it is of."""
+
+    folder: Path | None = None
+    name: str | None = None
+
+    def of(self, question: Question) -> Path:
+        """Return the path of the answer to ``question``."""
+        return (self.folder or DEFAULT_RESULTS / question.runs[0].name) / f"{self.name or question.name}.nc"
 
 
 @dataclass(frozen=True)
@@ -37,48 +49,77 @@ class Output:
         lines += ["        and the same as .svg"] if self.figures else []
         return "\n".join(lines)
 
-    def with_figure(self, figure: Figure, kind: str = "") -> Output:
-        """Write ``figure`` beside the result, named like it, with ``_kind`` where a stage has several."""
-        from actlas.analysis.plots import save_figure
 
-        path = self.result.with_name(f"{self.result.stem}_{kind}.nc") if kind else self.result
-        return replace(self, figures=(*self.figures, *save_figure(figure, path)))
+class Answer:
+    """A computed result and its figures, in memory until ``write``."""
 
-    def with_large_result(self, run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any]) -> Output:
-        """Write a lazy ``result`` chunk by chunk as ``<stage>.nc``, without ever holding it, in this process alone."""
-        import dask
+    def __init__(self, question: Question, result: xr.Dataset, found: Mapping[str, Any] | None = None) -> None:
+        """Compute a lazy ``result`` once.
 
-        path = self.result.with_name(f"{stage}.nc")
-        with dask.config.set(scheduler="threads"):  # workers do not see the folder of results
-            _save((run,), stage, result, options, path)
-        return replace(self, more=(*self.more, path))
+        found: what else is to be recorded beside the options, such as the sentences that were left out.
+        """
+        from threadpoolctl import threadpool_limits
+
+        self.question, self._found = question, found or {}
+        with threadpool_limits(1, user_api="blas"):  # dask runs a task on each core already
+            self.result = self._described(question.stage, result.compute())
+        self._figures: dict[str, bytes] = {}  # what follows the name → the file
+        self._large: dict[str, tuple[xr.Dataset, str]] = {}
+
+    def draw(self, figure: Figure, kind: str = "") -> None:
+        """Take ``figure`` along, to be named like the result, with ``_kind`` where a stage has several."""
+        from actlas.analysis.plots import figure_files
+
+        for form, content in figure_files(figure).items():
+            self._figures[f"{f'_{kind}' if kind else ''}.{form}"] = content
+
+    def take_large(self, kind: str, array: xr.DataArray) -> None:
+        """Take a lazy ``array`` along, to be written block by block to ``<name>_kind.nc``, without ever holding it."""
+        stage = f"{self.question.stage}_{kind}"
+        self._large[f"_{kind}.nc"] = (self._described(stage, array.to_dataset()), str(array.name))
+
+    def write(self, out: Destination) -> Output:
+        """Write all files, the result last: it has the checksums of the others. Older files of that name are replaced.
+
+        Raises ActlasError, with the file, where one cannot be written; then the older ones are still there.
+        """
+        from actlas.analysis.large_results import add_large_result
+        from actlas.analysis.results import add_result
+        from actlas.store.replacing import replacing
+
+        path, digest = out.of(self.question), self.question.digest
+        named = {f"{path.stem}{ending}": content for ending, content in self._figures.items()}
+        large = {f"{path.stem}{ending}": each for ending, each in self._large.items()}
+        older = _older(path, None if out.name else digest)
+        try:
+            with replacing(path.parent) as files:
+                beside = {name: add_large_result(files, name, *each, digest) for name, each in large.items()}
+                beside |= {name: files.add(name, [content]) for name, content in named.items()}
+                add_result(files, path.name, self.result, digest, beside)
+            for name in older - set(beside):
+                path.with_name(name).unlink(missing_ok=True)
+        except OSError as error:
+            place = error.filename or path
+            raise ActlasError(f"cannot write {place}: {error.strerror or error} (choose another --out)") from error
+        return Output(path, tuple(map(path.with_name, named)), tuple(map(path.with_name, large)))
+
+    def _described(self, stage: str, result: xr.Dataset) -> xr.Dataset:
+        from actlas.analysis.results import with_provenance
+
+        runs, options = self.question.runs, {**self.question.all_options, **self._found}
+        labels = " ".join(f"{run.labels_version}:{run.labels_digest}" for run in runs)
+        described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options=options)
+        return described.assign_attrs(labels=labels)
 
 
-def write_result(
-    run: Run, stage: str, result: xr.Dataset, options: Mapping[str, Any], out: Path | None, others: Sequence[Run] = ()
-) -> tuple[xr.Dataset, Output]:
-    """Compute a lazy ``result`` once, write it with its provenance, and return it loaded.
+def _older(path: Path, question: str | None) -> set[str]:
+    """Return the files that lie beside an older result; raises ActlasError for one of another than ``question``."""
+    from actlas.analysis.seals import DamagedResult, read_seal
 
-    others: further runs that the result is of.
-
-    Raises ActlasError, naming the folder, where it cannot be written.
-    """
-    from threadpoolctl import threadpool_limits
-
-    path = (out or DEFAULT_RESULTS / run.name) / f"{stage}.nc"
-    with threadpool_limits(1, user_api="blas"):  # dask runs a task on each core already
-        loaded = result.compute()
-    return _save((run, *others), stage, loaded, options, path), Output(path)
-
-
-def _save(runs: Sequence[Run], stage: str, result: xr.Dataset, options: Mapping[str, Any], path: Path) -> xr.Dataset:
-    from actlas.analysis.results import save_result, with_provenance
-
-    limits = {name: value for run in runs for name, value in run.limits.items()}
-    result = result.assign_attrs(labels=" ".join(f"{run.labels_version}:{run.labels_digest}" for run in runs))
-    described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options={**options, **limits})
     try:
-        save_result(described, path)
-    except OSError as error:
-        raise ActlasError(f"cannot write {path}: {error.strerror or error} (choose another --out)") from error
-    return described
+        found = read_seal(path)
+    except DamagedResult:  # none, or one that is replaced in any case
+        return set()
+    if question not in (None, found.question):  # two questions in 2³² have the same name
+        raise ActlasError(f"{path} is the result of another question: give another --out")
+    return set(found.files)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,8 @@ import numpy as np
 
 from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument
-from actlas.scripts.output import Output, write_result
+from actlas.scripts.output import Answer, Destination, Output
+from actlas.scripts.question import Question
 from actlas.scripts.terminal import echo_json, plain_numbers, table
 from actlas.store.errors import UsageError
 from actlas.store.run import Run
@@ -49,7 +49,7 @@ def command(
     quantile: float | None,
     threshold: float | None,
     exclude_first_token: bool,
-    out: Path | None,
+    out: Destination,
     as_json: bool,
 ) -> None:
     """Check that each block of RUN is a sum: h[l+1] = h[l] + attn_out[l] + mlp_out[l], and both halves with `resid_mid`.
@@ -76,7 +76,7 @@ def command(
 
 
 def reconstruction_study(
-    run: Run, mask: Mask, pair: int | None, out: Path | None, *, check: bool = True
+    run: Run, mask: Mask, pair: int | None, out: Destination, *, check: bool = True
 ) -> tuple[xr.Dataset, Output, list[int]]:
     """Compute sums and correlations, write result and figures; return the result, what was written, the edited blocks."""
     from actlas.analysis import plots
@@ -94,14 +94,15 @@ def reconstruction_study(
     numerics, edited = run.specification["numerics"], edited_blocks(run.edits)
     sums = reconstruction(dataset, Precision(numerics["dtype"], numerics["stored_dtype"]))
     built = sums.merge(laminar_correlation(dataset["resid"], mask), join="exact")
-    result, output = write_result(
-        run, "reconstruct", built, {**asdict(mask), "pair": pair, "sites": sites, "edited": edited}, out
-    )
-    output = output.with_figure(plots.reconstruction_profile(result, edited))
+    options = {**asdict(mask), "pair": pair, "sites": sites, "checked": check}
+    words = "" if pair is None else f"pair {pair} {pair + 1}"
+    answer = Answer(Question("reconstruct", [run], options, words), built, {"edited": edited})
+    result = answer.result
+    answer.draw(plots.reconstruction_profile(result, edited))
     if pair is not None:
         lower, upper, note = pair_entries(dataset["resid"], pair, mask)
-        output = output.with_figure(plots.depth_pair(lower, upper, result.sel(pair=pair), note), "pair")
-    return result, output, edited
+        answer.draw(plots.depth_pair(lower, upper, result.sel(pair=pair), note), "pair")
+    return result, answer.write(out), edited
 
 
 def summed_sites(run: Run) -> tuple[str, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument
-from actlas.scripts.output import Output, write_result
+from actlas.scripts.output import Answer, Destination, Output
+from actlas.scripts.question import Question
 from actlas.scripts.terminal import echo_json, table
 from actlas.store.catalog import Store
 from actlas.store.edit_records import EditRecord
@@ -28,7 +28,7 @@ SITES = ("resid", "nll")
 @output_options
 @json_option
 @analysis_workers
-def command(run: Run, out: Path | None, as_json: bool) -> None:
+def command(run: Run, out: Destination, as_json: bool) -> None:
     """Rank the blocks of RUN by what skipping each costs: change of the loss, and of the last residual.
 
     RUN is the run without edits; `actlas sweep … --edit "skip:block=*"` makes the others.
@@ -44,7 +44,7 @@ def command(run: Run, out: Path | None, as_json: bool) -> None:
     click.echo(f"{scan_table(result)}\n\n{output}")
 
 
-def scan_study(run: Run, out: Path | None) -> tuple[xr.Dataset, Output]:
+def scan_study(run: Run, out: Destination) -> tuple[xr.Dataset, Output]:
     """Find the variants, compute, write result and figure; raises UsageError where no block was skipped yet."""
     from actlas.analysis import plots
     from actlas.analysis.downstream import redundancy
@@ -64,8 +64,9 @@ def scan_study(run: Run, out: Path | None) -> tuple[xr.Dataset, Output]:
     except ValueError as error:
         raise UsageError(f"run {run.name}: {error}") from error
     variants = list(skipped.values())
-    result, output = write_result(run, "scan", lazy, {"variants": [variant.name for variant in variants]}, out, variants)
-    return result, output.with_figure(plots.redundant_blocks(result))
+    answer = Answer(Question("scan", [run, *variants], {}), lazy, {"variants": [variant.name for variant in variants]})
+    answer.draw(plots.redundant_blocks(answer.result))
+    return answer.result, answer.write(out)
 
 
 def skipped_blocks(run: Run) -> dict[int, Run]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actlas.scripts.bounds import check_bounds
 from actlas.scripts.options import parse_layers
-from actlas.scripts.stage import Edits, Finding, Stage, Subject, at_least
+from actlas.scripts.output import Destination
+from actlas.scripts.stage import Edits, Finding, Stage, Subject
 from actlas.scripts.variant_stages import Downstream, Scan
 from actlas.store.errors import unknown
 
@@ -60,14 +61,14 @@ class Variance(_OfWord):
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that are none."""
-        at_least(0, bootstrap=self.bootstrap)
+        check_bounds(bootstrap=self.bootstrap, seed=self.seed)
         _ = self.word
 
     def recorded(self, subject: Subject) -> dict[str, Any]:
         """Return the word and the resamples."""
         return {**asdict(self.word), "bootstrap": self.bootstrap}
 
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
+    def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Compute the variances."""
         from actlas.scripts.variance import variance_study
 
@@ -88,7 +89,7 @@ class Cosine(_OfWord):
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that are none."""
-        at_least(1, bins=self.bins)
+        check_bounds(bins=self.bins, seed=self.seed)
         _ = self.word
 
     def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
@@ -107,7 +108,7 @@ class Cosine(_OfWord):
         """Return the word and how cosines are counted."""
         return {**asdict(self.word), **asdict(self.options)}
 
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
+    def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Count the cosines."""
         from actlas.scripts.cosine import cosine_study
 
@@ -150,9 +151,9 @@ class Reconstruct(Stage):
         from actlas.scripts.reconstruct import parse_pair, summed_sites
 
         pair = parse_pair(self.pair, subject.run.description["model"]["layer"])
-        return {**asdict(self.mask), "pair": pair, "sites": summed_sites(subject.run)}
+        return {**asdict(self.mask), "pair": pair, "sites": summed_sites(subject.run), "checked": True}
 
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
+    def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Compute sums and correlations, and judge."""
         from actlas.scripts.reconstruct import parse_pair, reconstruction_study, verdict_line
 
@@ -177,7 +178,7 @@ class Norms(Stage):
         """Raise UsageError for options that are none."""
         from actlas.analysis.norms import VECTOR_SITES
 
-        at_least(0, outliers=self.outliers)
+        check_bounds(outliers=self.outliers)
         for site in self.sites:
             if site not in VECTOR_SITES:
                 raise unknown("site of vectors", site, VECTOR_SITES)
@@ -198,7 +199,7 @@ class Norms(Stage):
         """Return what is measured: of a run that has a further site by now, more."""
         return asdict(self.options(subject))
 
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
+    def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Measure."""
         from actlas.scripts.norms import norm_study
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from actlas.scripts.options import json_option
+from actlas.scripts.ownership import STUDIES
 from actlas.scripts.paths import UserPath
 from actlas.scripts.planned import label_lines, label_record, missing_sites
 from actlas.scripts.study_file import Study, read_study
@@ -17,8 +18,6 @@ from actlas.scripts.terminal import NAME_WIDTH, echo_json, size, table, wrapped
 from actlas.scripts.upkeep import Place, bring_up_to_date, states
 from actlas.store.edit_records import edits_text
 from actlas.store.errors import UsageError
-
-STUDIES = Path(__file__).parent / "studies"
 
 file_argument = click.argument("file", type=UserPath())
 out_option = click.option(

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -15,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actlas.pipeline.hook_names import site_names
+from actlas.scripts.bounds import check_bounds
 from actlas.scripts.stage import Stage
 from actlas.scripts.stages import STAGES
+from actlas.scripts.study_record import NAME
 from actlas.scripts.tables import entries, filled
 from actlas.store.errors import UsageError, unknown
 from actlas.store.opening import read_input, user_path
@@ -24,7 +25,6 @@ from actlas.store.opening import read_input, user_path
 MOST_BYTES, MOST_PARTS = 1 << 20, 100  # of a study file, and of a dotted key
 SHIPPED = "demo:"  # before a file that comes with actlas
 KEYS = ("title", "store", "model", "runs", "analyses")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class ModelChoice:
     attention: str = "sdpa"
     device: str = "auto"
     unit_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for batches of no size or of none that there is."""
+        check_bounds(unit_tokens=self.unit_tokens)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ its files are written, so that one which was interrupted is not taken for finish
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,24 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from actlas.analysis.seals import REMEDY, DamagedResult, check_result, read_seal
 from actlas.scripts.extraction import Interrupted, extraction
+from actlas.scripts.output import Destination
+from actlas.scripts.ownership import beside, check_owner, study_place
 from actlas.scripts.planned import label_lines
 from actlas.scripts.proof import unchanged
 from actlas.scripts.stage import Subject, is_current
 from actlas.scripts.study_file import Analysis, Input, Study
 from actlas.scripts.study_plan import Planned, plan_study
+from actlas.scripts.study_record import RECORD, DamagedRecord, empty_record, read_record, write_record
 from actlas.scripts.terminal import counted, extent, size
 from actlas.store.checking import verify
 from actlas.store.edit_records import edits_text
-from actlas.store.errors import StoreError, UsageError
+from actlas.store.errors import StoreError
 from actlas.store.run import Run
 
 if TYPE_CHECKING:
     from actlas.pipeline.extract import Tally
 
-RECORD = "study.json"
 REPORT = "report.html"
-RECORD_FORMAT = "actlas-study"
 Say = Callable[[str, str], None]  # what it is about, and what was done
 
 
@@ -51,13 +51,18 @@ class Place:
         """The record of what is done."""
         return self.out / RECORD
 
-    def results(self, analysis: str) -> Path:
-        """Folder of an analysis."""
-        return self.out / "results" / analysis
+    def destination(self, analysis: Analysis) -> Destination:
+        """Where an analysis writes: the same place whatever its options are now."""
+        return Destination(self.out / "results" / analysis.name, analysis.stage.title)
 
     def result(self, analysis: Analysis) -> Path:
         """The result that an analysis writes."""
-        return self.results(analysis.name) / f"{analysis.stage.title}.nc"
+        return result_path(self.out, analysis.name, analysis.stage.title)
+
+
+def result_path(out: Path, analysis: str, stage: str) -> Path:
+    """Return where in a study's folder the result of an analysis lies."""
+    return out / "results" / analysis / f"{stage}.nc"
 
 
 def bring_up_to_date(study: Study, place: Place, say: Say, *, quiet: bool = False) -> dict[str, Any]:
@@ -66,22 +71,24 @@ def bring_up_to_date(study: Study, place: Place, say: Say, *, quiet: bool = Fals
     say: told of each part what was done. Raises StoreError where a byte of a run is not what was committed.
     """
     planned = plan_study(study, place.store)
-    record = read_record(place.record)
+    record = _own_record(study, place, planned, lambda problem: say(RECORD, f"{problem}: all analyses are done again"))
     store = Path(os.path.relpath(place.store, place.out)).as_posix()  # so that a folder that has moved knows its store
     record |= {"title": study.title, "study": study.path.name, "text": study.text, "store": store}
+    record |= {"file": study_place(study), "beside": beside(study, place.out)}
     record["runs"] = {name: record["runs"][name] for name in study.runs if name in record["runs"]}
     wanted = {analysis.name for analysis in study.analyses}
     record["analyses"] = {name: each for name, each in record["analyses"].items() if name in wanted}
+    write_record(place.record, record)  # the folder is this study's from now on
     subjects = {}
     for name, each in planned.items():
         subjects[name] = _extract(name, each, say, quiet)
         before = record["runs"].get(name, {}).get("verified", {})
         record["runs"][name] = _run_record(study.runs[name], subjects[name], _verified(name, subjects[name], before, say))
-        _write_record(place, record)
+        write_record(place.record, record)
     for analysis in study.analyses:
         _analyse(analysis, subjects[analysis.run], place, record, say)
     record["analyses"] = {analysis.name: record["analyses"][analysis.name] for analysis in study.analyses}
-    _write_record(place, record)
+    write_record(place.record, record)
     return record
 
 
@@ -133,37 +140,49 @@ def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> 
 
 def _analyse(analysis: Analysis, subject: Subject, place: Place, record: dict[str, Any], say: Say) -> None:
     done = record["analyses"].get(analysis.name)
-    if done and _is_done(analysis, subject, place, done):
-        say(analysis.name, f"up to date: {done['summary']}")
-        return
+    try:
+        if done and _is_done(analysis, subject, place, done):
+            say(analysis.name, f"up to date: {done['summary']}")
+            return
+    except DamagedResult as error:
+        say(analysis.name, f"to be done again: {str(error).removesuffix(f': {REMEDY}')}")
     if record["analyses"].pop(analysis.name, None):
-        _write_record(place, record)
+        write_record(place.record, record)
     start = time.perf_counter()
-    finding = analysis.stage.carry_out(subject, place.results(analysis.name))
+    finding = analysis.stage.carry_out(subject, place.destination(analysis))
     record["analyses"][analysis.name] = {
         "stage": analysis.stage.title,
         "run": analysis.run,
         "summary": finding.summary,
         "holds": finding.holds,
-        "files": [path.relative_to(place.out).as_posix() for path in finding.output.paths],
+        "seal": read_seal(place.result(analysis)).checksum,
     }
-    _write_record(place, record)
+    write_record(place.record, record)
     say(analysis.name, f"done in {time.perf_counter() - start:.1f} s: {finding.summary}")
 
 
 def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str, Any]) -> bool:
-    whole = done["run"] == analysis.run and all((place.out / file).is_file() for file in done["files"])
-    return whole and is_current(analysis.stage, subject, place.result(analysis))
+    """Whether nothing is to be done; raises DamagedResult where a byte of its files is not as it was written."""
+    if (done["run"], done["stage"]) != (analysis.run, analysis.stage.title):
+        return False
+    found = check_result(place.result(analysis))
+    if found.checksum != done["seal"]:
+        raise DamagedResult(f"{found.path} is not the result that {RECORD} tells of: {REMEDY}")
+    return is_current(analysis.stage, subject, found.attributes)
 
 
 def states(study: Study, place: Place, planned: dict[str, Planned]) -> dict[str, str]:
     """Return analysis → what ``bring_up_to_date`` would do about it."""
-    record, found = read_record(place.record)["analyses"], {}
+    record, found = _own_record(study, place, planned, lambda problem: None)["analyses"], {}
     for analysis in study.analyses:
         each, done = planned[analysis.run], record.get(analysis.name)
-        stored = each.stored and not each.plan.label_change
-        current = stored and done and _is_done(analysis, each.subject(), place, done)
-        found[analysis.name] = "up to date" if current else "to do" if each.stored else "to do after its run"
+        try:
+            stored = each.stored and not each.plan.label_change
+            current = stored and done and _is_done(analysis, each.subject(), place, done)
+            state = "up to date" if current else "to do" if each.stored else "to do after its run"
+        except DamagedResult:
+            state = "damaged, to do again"
+        found[analysis.name] = state
     return found
 
 
@@ -176,28 +195,15 @@ def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dic
     }
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the record of an earlier call, an empty one where there is none; raises UsageError for another file."""
-    empty: dict[str, Any] = {"format": RECORD_FORMAT, "version": 1, "runs": {}, "analyses": {}}
+def _own_record(study: Study, place: Place, planned: dict[str, Planned], damaged: Callable[[str], None]) -> dict[str, Any]:
+    """Return the record of the folder, an empty one in place of a damaged one; raises UsageError for another study's."""
     try:
-        record = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return empty
-    except ValueError as error:
-        raise UsageError(f"{path} is not a study's record ({error}): remove it, or give another --out") from error
-    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT or record.get("version") != 1:
-        raise UsageError(f"{path} is not a study's record of this version of actlas: remove it, or give another --out")
+        record = read_record(place.record)
+    except DamagedRecord as error:
+        damaged(str(error).removesuffix(": run the study again"))
+        return empty_record()
+    check_owner(record, study, place.out, {name: each.plan.run_id for name, each in planned.items()})
     return record
-
-
-def _write_record(place: Place, record: dict[str, Any]) -> None:
-    place.out.mkdir(parents=True, exist_ok=True)
-    draft = place.out / f".{RECORD}.{secrets.token_hex(4)}"
-    try:
-        draft.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-        draft.replace(place.record)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _now() -> str:

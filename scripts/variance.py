@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from actlas.scripts.bounds import number
 from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.options import json_option, output_options, run_argument, target_options
-from actlas.scripts.output import Output, write_result
+from actlas.scripts.output import Answer, Destination, Output
+from actlas.scripts.question import Question
 from actlas.scripts.terminal import echo_json, table
 from actlas.store.run import Run
 
@@ -26,12 +27,12 @@ SHOWN_LAYERS = 9
 @run_argument
 @target_options
 @click.option(
-    "--bootstrap", type=click.IntRange(0), default=0, show_default=True, help="Resamples for a 95 % band; 0 for none."
+    "--bootstrap", type=number("bootstrap"), default=0, show_default=True, help="Resamples for a 95 % band; 0 for none."
 )
 @output_options
 @json_option
 @analysis_workers
-def command(run: Run, target: Target, bootstrap: int, out: Path | None, as_json: bool) -> None:
+def command(run: Run, target: Target, bootstrap: int, out: Destination, as_json: bool) -> None:
     """Variance and mean of target and control tokens in Q, K and V of RUN, layer by layer.
 
     Near zero: the model treats the word alike everywhere. Growth with depth: context enters.
@@ -49,7 +50,7 @@ def command(run: Run, target: Target, bootstrap: int, out: Path | None, as_json:
     click.echo(f"{summary}\n\n{variance_table(result)}\n\n{output}")
 
 
-def variance_study(run: Run, target: Target, out: Path | None, bootstrap: int = 0) -> tuple[xr.Dataset, Output, str]:
+def variance_study(run: Run, target: Target, out: Destination, bootstrap: int = 0) -> tuple[xr.Dataset, Output, str]:
     """Select, compute, write result and figure; return the result, what was written and a line on the selection."""
     from actlas.analysis import plots
     from actlas.analysis.tokens import select_tokens
@@ -57,17 +58,13 @@ def variance_study(run: Run, target: Target, out: Path | None, bootstrap: int = 
 
     dataset = run.dataset(sites=PROJECTIONS)
     selection = select_tokens(dataset, target)
-    options = {
-        **dataclasses.asdict(target),
-        "bootstrap": bootstrap,
-        "left_out": [[item.sentence, item.reason] for item in selection.left_out],
-    }
     profile = variance_profile(dataset, selection)
     if bootstrap:
         profile["variance_bootstrap"] = variance_bootstrap(dataset, selection, resamples=bootstrap, seed=target.seed)
-    result, output = write_result(run, "variance", profile, options, out)
-    output = output.with_figure(plots.variance_profile(result, target.word))
-    return result, output, selection.summary()
+    options = {**dataclasses.asdict(target), "bootstrap": bootstrap}
+    answer = Answer(Question("variance", [run], options, target.word), profile, selection.record())
+    answer.draw(plots.variance_profile(answer.result, target.word))
+    return answer.result, answer.write(out), selection.summary()
 
 
 def variance_table(result: xr.Dataset) -> str:

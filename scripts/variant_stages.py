@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actlas.scripts.output import Destination
 from actlas.scripts.stage import Edits, Finding, Stage, Subject
 from actlas.scripts.terminal import counted
 from actlas.store.edit_records import edits_text
@@ -43,7 +43,7 @@ class Scan(Stage):
         """Return nothing: the runs say it all."""
         return {}
 
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
+    def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Rank the blocks."""
         from actlas.scripts.scan import scan_study
 
@@ -84,7 +84,7 @@ class Downstream(Stage):
         """Return whether first tokens count."""
         return {"include_first_token": self.include_first_token}
 
-    def carry_out(self, subject: Subject, out: Path) -> Finding:
+    def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Compare."""
         from actlas.scripts.downstream import downstream_study
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from actlas.scripts.completion import complete_run
-from actlas.scripts.options import is_export, json_option, open_run, store_option
+from actlas.scripts.options import is_export, is_results, json_option, open_run, store_option
 from actlas.scripts.restoring import extract_command
 from actlas.scripts.terminal import counted, echo_json, printable, size
 from actlas.store.catalog import Store
@@ -21,18 +21,24 @@ from actlas.store.run import Run
 
 
 @click.command("verify")
-@click.argument("reference", metavar="[RUN]", required=False, shell_complete=complete_run)
+@click.argument("reference", metavar="[RUN|DIR]", required=False, shell_complete=complete_run)
 @store_option
 @click.option("--repair", "repairing", is_flag=True, help="Drop what is damaged, so that extracting again makes it anew.")
 @json_option
 def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
     """Check every committed byte of RUN, or of all runs; exit with 1 if anything is missing or altered.
 
-    RUN may be a file that `actlas export` made.
+    RUN may be a file that `actlas export` made. DIR is a folder of results: every result and figure in it is checked.
 
     With --repair, damaged units leave their run, and the command that restores them is shown; it exits with 1 only if
     damage is left, such as files that could not be read for want of permission: these are never dropped.
     """
+    if reference and is_results(reference, store_path):
+        if repairing:
+            raise UsageError(f"{reference} is a folder of results: run the study, or the commands that wrote them, again")
+        from actlas.scripts.results_check import verify_folder
+
+        sys.exit(0 if verify_folder(Path(reference), as_json=as_json) else 1)
     runs, damaged = _runs(reference, store_path)
     if repairing and reference and is_export(reference):
         raise UsageError(f"{reference} is an export, which cannot be repaired: export it again")

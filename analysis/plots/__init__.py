@@ -4,7 +4,7 @@ from actlas.analysis.plots.cosine import cosine_heatmap, cosine_matrix, cosine_p
 from actlas.analysis.plots.downstream import downstream_delta, downstream_profile, redundant_blocks
 from actlas.analysis.plots.norms import norm_groups, norm_sites, norm_stream
 from actlas.analysis.plots.reconstruction import depth_pair, reconstruction_profile
-from actlas.analysis.plots.style import save_figure
+from actlas.analysis.plots.style import figure_files, save_figure
 from actlas.analysis.plots.variance import variance_profile
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "depth_pair",
     "downstream_delta",
     "downstream_profile",
+    "figure_files",
     "norm_groups",
     "norm_sites",
     "norm_stream",

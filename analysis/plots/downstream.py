@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actlas.analysis.plots.style import SERIES_COLOURS
+from actlas.analysis.plots.style import SERIES_COLOURS, shown
 
 BASELINE_COLOUR = "#444444"
 WIDE = 20.0  # largest over smallest value from which on an axis is logarithmic
 LETTERS = 15  # of a legend's an inch
+LONGEST_EDITS = 100  # characters of a variant's edits
 LEGEND_LINE = 8  # letters that a legend's line and gaps take
 
 
@@ -97,7 +98,7 @@ def _lines(panel: Axes, result: xr.Dataset, name: str) -> None:
 
 
 def _label(of_variant: xr.Dataset) -> str:
-    edits = str(of_variant["edits"].values)
+    edits = shown(str(of_variant["edits"].values), LONGEST_EDITS)
     if "nll_change" not in of_variant:
         return edits
     return f"{edits}  ({float(of_variant['nll_change']):+.3g} nats)"

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator, NullForm
 
 from actlas.analysis.groups import FIRST, LATER
 from actlas.analysis.norms import WRITERS
-from actlas.analysis.plots.style import SERIES_COLOURS
+from actlas.analysis.plots.style import SERIES_COLOURS, shown
 
 COLOURS = {LATER: SERIES_COLOURS[0], FIRST: SERIES_COLOURS[1]}
 WRITER_COLOURS = dict(zip(WRITERS, SERIES_COLOURS[2:], strict=False))
@@ -82,7 +82,7 @@ def norm_groups(result: xr.Dataset, site: str) -> Figure:
         low, high = (of_group.sel(statistic=name) for name in ("lower quartile", "upper quartile"))
         panel.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
         count = int(result["tokens"].sel(group=group))
-        panel.plot(places, of_group.sel(statistic="mean"), **_line(colour, style), label=f"{group} ({count} tokens)")
+        panel.plot(places, of_group.sel(statistic="mean"), **_line(colour, style), label=f"{shown(group)} ({count} tokens)")
     panel.set_xlabel(_place_name(norms))
     panel.set_ylabel(f"norm of {site}")
     _logarithmic(panel)

@@ -1,13 +1,28 @@
-"""What all figures share: colours that are safe for the colour-blind, names, and how a figure is written."""
+"""What all figures share: colours that are safe for the colour-blind, names, and how a figure is written.
+
+Text comes from anywhere: words, labels of columns, names of files. Here it becomes text that every figure can hold.
+"""
 
 from __future__ import annotations
 
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import Formatter, NullFormatter
+
+from actlas.store.replacing import replacing
 
 GROUP_COLOURS = {"target": "#0072B2", "control": "#D55E00"}  # Okabe and Ito's blue and vermilion
 SERIES_COLOURS = (
@@ -21,20 +36,96 @@ SERIES_COLOURS = (
 PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 FORMATS = ("png", "svg")
 DPI = 150
+MARK = "�"  # in place of what cannot be drawn or written
+LONGEST = 60  # characters of a name from the data
+LONGEST_TEXT = 400  # of any text: more than we write ourselves
+#: of Unicode: control, surrogate, not assigned (XML has none of some), separators of lines
+UNDRAWN = ("Cc", "Cs", "Cn", "Zl", "Zp")
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+POWER = re.compile(r"\$\\mathdefault\{(.*?)\^\{(-?[0-9]+)\}\}\$")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def shown(text: str, longest: int = LONGEST) -> str:
+    """Return ``text`` from the data as a figure shows it: on one line, a mark for each control character, cut with ``…``."""
+    plain = "".join(MARK if unicodedata.category(character) in UNDRAWN else character for character in text[: longest + 1])
+    plain = plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
+    return f" {plain}" if plain.startswith("_") else plain  # of which matplotlib's legends would say nothing
 
 
 def group_label(group: str, word: str) -> str:
     """Return how a legend calls a group."""
-    return f"target “{word}”" if group == "target" else "control"
+    return f"target “{shown(word)}”" if group == "target" else "control"
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write ``figure`` beside ``path`` in every format, reproducibly; return the paths."""
-    paths = [path.with_suffix(f".{kind}") for kind in FORMATS]
+    contents = figure_files(figure)
+    with replacing(path.parent) as files:
+        for form, content in contents.items():
+            files.add(f"{path.stem}.{form}", [content])
+    return [path.with_suffix(f".{form}") for form in contents]
+
+
+def figure_files(figure: Figure) -> dict[str, bytes]:
+    """Return ``figure`` as a file of each format, reproducibly; its texts are taken as they are, never as mathtext."""
     figure.set_dpi(DPI)
-    figure.draw_without_rendering()  # finds the layout, once: ``savefig`` does so twice for each format
-    figure.set_layout_engine("none")
-    with mpl.rc_context({"svg.hashsalt": "actlas", "svg.fonttype": "none"}):
-        FigureCanvasAgg(figure).print_png(paths[0], metadata={"Software": "actlas"})
-        FigureCanvasSVG(figure).print_svg(paths[1], metadata={"Date": None})
-    return paths
+    png, svg = io.BytesIO(), io.StringIO()
+    with _plain_texts(figure):
+        figure.draw_without_rendering()  # finds the layout, once: ``savefig`` does so twice for each format
+        figure.set_layout_engine("none")
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": "actlas"})
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+    return {"png": png.getvalue(), "svg": NOT_XML.sub(MARK, svg.getvalue()).encode()}
+
+
+@contextmanager
+def _plain_texts(figure: Figure) -> Iterator[None]:
+    """Make every text of ``figure`` plain: those that are there, and those that ticks get when they are drawn."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(shown(text.get_text(), LONGEST_TEXT))
+    for panel in figure.axes:
+        _plain_ticks(panel)
+    plain = mpl.rc_context({"text.parse_math": False, "svg.hashsalt": "actlas", "svg.fonttype": "none"})
+    with plain, warnings.catch_warnings():
+        # an SVG has the text and leaves it to the reader's fonts; a PNG has an empty box, as the font has no such letter
+        warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support", UserWarning)
+        yield
+
+
+def _plain_ticks(panel: Axes) -> None:
+    for axis in (panel.xaxis, panel.yaxis):
+        for get, put in (
+            (axis.get_major_formatter, axis.set_major_formatter),
+            (axis.get_minor_formatter, axis.set_minor_formatter),
+        ):
+            if not isinstance(get(), (PlainTicks, NullFormatter)):  # panels may share one
+                put(PlainTicks(get()))
+
+
+class PlainTicks(Formatter):
+    """The labels of another formatter as plain text: a power of ten, which matplotlib writes as mathtext, is ``10⁻⁸``."""
+
+    def __init__(self, inner: Formatter) -> None:
+        self.inner = inner
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        """Return the label of a tick."""
+        label = self.inner(value, position)
+        power = POWER.fullmatch(label)
+        return shown(f"{power[1]}{power[2].translate(SUPERSCRIPTS)}".replace(r"\times", "×") if power else label)
+
+    def set_axis(self, axis: Any) -> None:
+        """Tell both of the axis."""
+        super().set_axis(axis)
+        self.inner.set_axis(axis)
+
+    def set_locs(self, locs: Any) -> None:
+        """Tell both where the ticks are."""
+        super().set_locs(locs)
+        self.inner.set_locs(locs)
+
+    def get_offset(self) -> str:
+        """Return what stands at the end of the axis."""
+        return shown(self.inner.get_offset())

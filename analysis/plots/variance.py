@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES, group_label
+from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES, group_label, shown
 
 
 def variance_profile(result: xr.Dataset, word: str) -> Figure:
@@ -39,5 +39,7 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
     panels[0].set_ylabel(f"variance over {result.sizes['pair']} tokens")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     bars_named = "; bars: 95 % bootstrap over sentences" if "variance_bootstrap" in result else ""
-    figure.suptitle(f"How context enters “{word}”: mean over features, band between their quartiles{bars_named}", fontsize=11)
+    figure.suptitle(
+        f"How context enters “{shown(word)}”: mean over features, band between their quartiles{bars_named}", fontsize=11
+    )
     return figure

@@ -5,23 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import xarray as xr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from actlas.scripts.reporting.results import Folder, Result, read_folder
+from actlas.scripts.reporting.results import Folder, Result, read_folder, telling_of
+from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import words_in_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating, verdicts
 from actlas.scripts.reporting.svg import inline_svg
 from actlas.scripts.reporting.tables import Table, tables_of
 from actlas.scripts.reporting.wording import WORDING, Wording
 from actlas.scripts.upkeep import REPORT
+from actlas.store.replacing import replacing
 
 HERE = Path(__file__).parent
 SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and as much as eyes can tell
@@ -61,14 +63,10 @@ def write_report(path: Path, store: Path | None = None, otherwise: str | None = 
     folder = read_folder(path)
     recorded = folder.record.get("store")
     known = store or (Path(os.path.normpath(path / recorded)) if recorded else Path(otherwise) if otherwise else None)
-    target = path / REPORT
-    draft = path / f".report.{secrets.token_hex(4)}"
-    try:
-        draft.write_text(render(folder, known), encoding="utf-8")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    return target
+    content = render(folder, known).encode("utf-8", "replace")  # names of files may be no Unicode
+    with replacing(path) as files:
+        files.add(REPORT, [content, seal_comment(content)])
+    return path / REPORT
 
 
 def render(folder: Folder, store: Path | None) -> str:
@@ -101,6 +99,11 @@ def render(folder: Folder, store: Path | None) -> str:
 
 
 def _section(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
+    with telling_of(result):
+        return _told(section, result, folder, outdated)
+
+
+def _told(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
     wording = WORDING[result.stage]
     figures = [
         Drawing(title, note, inline_svg(path, f"{section}-{kind or 'figure'}", title, note))
@@ -108,7 +111,7 @@ def _section(section: str, result: Result, folder: Folder, outdated: str | None)
         for title, note in (wording.figures[kind],)
     ]
     options = [(name, _shown(value)) for name, value in result.options.items() if name not in ("left_out", "variants")]
-    files = [(file.name, file.relative_to(folder.path).as_posix(), file.stat().st_size) for file in result.files]
+    files = [(file.name, quote(bytes(file.relative_to(folder.path))), file.stat().st_size) for file in result.files]
     return Section(
         section,
         result,

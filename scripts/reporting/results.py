@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from actlas.analysis.results import load
+from actlas.analysis.seals import REMEDY, DamagedResult, Seal, check_result, ends_as_result
 from actlas.scripts.reporting.wording import WORDING
-from actlas.scripts.upkeep import RECORD, read_record
-from actlas.store.errors import ActlasError, UsageError
+from actlas.scripts.study_record import ID as RUN_ID
+from actlas.scripts.study_record import RECORD, read_record
+from actlas.scripts.upkeep import result_path
+from actlas.store.errors import UsageError, quoted
+from actlas.store.replacing import DRAFT
+
+STORE_FILE = "store.json"
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class Result:
     """A result that was read: where it lies, what it says of itself, its numbers."""
 
     name: str  # of the analysis, or its file's
-    path: Path
+    seal: Seal
     stage: str
     runs: tuple[str, ...]  # ids; the first without edits
     options: dict[str, Any]
@@ -37,15 +47,24 @@ class Result:
     def figures(self) -> Iterator[tuple[str, Path]]:
         """Yield kind and path of its figures."""
         for kind in WORDING[self.stage].figures:
-            path = self.path.with_name(f"{self.path.stem}_{kind}.svg" if kind else f"{self.path.stem}.svg")
-            if path.is_file():
-                yield kind, path
+            name = f"{self.seal.name}_{kind}.svg" if kind else f"{self.seal.name}.svg"
+            if name in self.seal.files:
+                yield kind, self.seal.path.with_name(name)
 
     @property
     def files(self) -> list[Path]:
         """Return the files of the stage: result, figures, what is too large to be shown."""
-        stem = self.path.stem
-        return sorted(path for path in self.path.parent.iterdir() if path.stem == stem or path.stem.startswith(f"{stem}_"))
+        return sorted([self.seal.path, *(path for path, _ in self.seal.beside)])
+
+
+@contextmanager
+def telling_of(result: Result) -> Iterator[None]:
+    """Say of a result that is sealed, but not as the stage would write it, that it cannot be shown."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError) as error:
+        path, reason = result.seal.path, f"{type(error).__name__}: {str(error)[:100]}"
+        raise DamagedResult(f"{path} cannot be shown ({quoted(reason)}): {REMEDY}") from error
 
 
 @dataclass(frozen=True)
@@ -58,29 +77,61 @@ class Folder:
 
 
 def read_folder(path: Path) -> Folder:
-    """Read the results in and below ``path``, those of a study in its order; raises UsageError where there are none."""
+    """Read the results in and below ``path``, those of a study in its order; raises UsageError where there are none.
+
+    Raises DamagedResult for one that was altered, cut short, renamed, or put in another's place.
+    """
     if not path.is_dir():
         raise UsageError(f"{path} is no folder of results: give the one that `actlas study run` or --out named")
     record = read_record(path / RECORD)
-    named = {path / file: name for name, each in record["analyses"].items() for file in each["files"][:1]}
-    files = list(named) if named else sorted(path.rglob("*.nc"))
-    results = [result for file in files if (result := _read(file, named.get(file))) is not None]
+    if record["analyses"]:
+        results = [_of_study(path, name, each) for name, each in record["analyses"].items()]
+    else:
+        seals = [check_result(file) for file in result_files(path)]
+        results = [_read(seal, seal.name) for seal in seals if seal.attributes["stage"] in WORDING]
     if not results:
         raise UsageError(f"{path} holds no result of actlas: `actlas study run`, or a study's command with --out, writes some")
     return Folder(path, record, tuple(results))
 
 
-def _read(path: Path, name: str | None) -> Result | None:
-    """Return a result, None for a netCDF file of something else; raises ActlasError for one that cannot be read."""
+def result_files(path: Path) -> list[Path]:
+    """Return the results in and below a folder, sorted: by their ending, or by a name that ours have and others may not."""
+    files = [file for file in files_below(path) if file.suffix == ".nc"]
+    return [file for file in files if of_stage(file) or ends_as_result(file)]
+
+
+def files_below(path: Path) -> list[Path]:
+    """Return the files in and below a folder, sorted; none of a store, and no drafts."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(path):
+        if STORE_FILE in names:
+            folders.clear()
+            continue
+        found += [Path(place) / name for name in names if not DRAFT.fullmatch(name)]
+    return sorted(found)
+
+
+def of_stage(path: Path) -> bool:
+    """Whether a file has a name that results and figures have: that of a stage, and maybe more."""
+    stage = re.split("[-_]", path.stem)[0]
+    return stage in WORDING
+
+
+def _of_study(path: Path, name: str, done: dict[str, Any]) -> Result:
+    seal = check_result(result_path(path, name, done["stage"]))
+    if seal.checksum != done["seal"] or seal.attributes["stage"] not in WORDING:
+        raise DamagedResult(f"{seal.path} is not the result that {RECORD} tells of: {REMEDY}")
+    return _read(seal, name)
+
+
+def _read(seal: Seal, name: str) -> Result:
+    """Return a result; raises DamagedResult for one that cannot be read."""
+    data = load(seal)
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            if opened.attrs.get("stage") not in WORDING:
-                return None
-            data = opened.load()
-        attributes = data.attrs
-        options, software = json.loads(attributes["options"]), json.loads(attributes["software"])
-        runs = tuple(attributes["runs"].split())
-        labels = tuple(str(attributes["labels"]).split())
-        return Result(name or path.stem, path, attributes["stage"], runs, dict(options), dict(software), labels, data)
-    except (OSError, KeyError, ValueError, RuntimeError, AttributeError) as error:
-        raise ActlasError(f"{path} cannot be read ({error}): run the study, or the command that wrote it, again") from error
+        options, software = (json.loads(seal.attributes[key]) for key in ("options", "software"))
+        runs, labels = (tuple(seal.attributes[key].split()) for key in ("runs", "labels"))
+        if not runs or not all(RUN_ID.fullmatch(run) for run in runs):
+            raise ValueError("ids")
+        return Result(name, seal, seal.attributes["stage"], runs, dict(options), dict(software), labels, data)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise DamagedResult(f"{seal.path} has attributes of another form than results have: {REMEDY}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actlas.scripts.reporting.results import Result
+from actlas.scripts.reporting.results import Result, telling_of
 from actlas.store.run import Run
 
 MOST = 500  # sentences on a page
@@ -33,12 +33,13 @@ def words_in_sentences(results: tuple[Result, ...], runs: dict[str, Run]) -> lis
     """Return each choice of tokens that the results were made with, once, where their run is at hand."""
     found: dict[tuple[object, ...], WordInSentences] = {}
     for result in results:
-        run = runs.get(result.runs[0])
-        if result.word is None or run is None:
-            continue
-        key = (run.id, result.word, tuple(result.data["pair_target"].values), tuple(result.data["pair_control"].values))
-        if key not in found:
-            found[key] = _marked(result, run)
+        with telling_of(result):
+            run = runs.get(result.runs[0])
+            if result.word is None or run is None:
+                continue
+            key = (run.id, result.word, tuple(result.data["pair_target"].values), tuple(result.data["pair_control"].values))
+            if key not in found:
+                found[key] = _marked(result, run)
     return list(found.values())
 
 

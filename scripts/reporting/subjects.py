@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actlas.scripts.proof import PERCENT, proof_record
-from actlas.scripts.reporting.results import Folder, Result
+from actlas.scripts.reporting.results import Folder, Result, telling_of
 from actlas.scripts.reporting.tables import Table, cell
 from actlas.scripts.restoring import extract_command
 from actlas.scripts.terminal import counted, size
@@ -113,8 +113,9 @@ def find_subjects(folder: Folder, store: Path | None) -> tuple[list[Subject], st
     """Return the runs that the results are of, and why they could not be opened, if so."""
     wanted: dict[str, dict[str, None]] = {}
     for result in folder.results:
-        first, *others = result.runs
-        wanted.setdefault(first, {}).update(dict.fromkeys(others))
+        with telling_of(result):
+            first, *others = result.runs
+            wanted.setdefault(first, {}).update(dict.fromkeys(others))
     for each in folder.record["runs"].values():
         wanted.setdefault(each["id"], {}).update(dict.fromkeys(each["variants"].values()))
     try:
@@ -147,18 +148,23 @@ def _stored(folder: Folder) -> Verdict:
 
 def _sums(folder: Folder) -> list[Verdict]:
     """Judge every reconstruction: rounding above 1 at a block whose output was not edited is a fault."""
-    claim, found = "Every block is the sum of its parts", []
+    found = []
     for result in (result for result in folder.results if result.stage == "reconstruct"):
-        edited = [int(block) for block in result.options.get("edited", [])]
-        rounding = result.data["rounding"].where(~result.data["layer"].isin(edited), drop=True)
-        most = float(rounding.max(skipna=False)) if rounding.size else 0.0
-        blocks = int((~(rounding <= 1)).any("sum").sum())
-        judged = f"{rounding.sizes['layer']} blocks judged"
-        if blocks:
-            found.append(Verdict(claim, FAILS, f"{judged}: {blocks} differ by up to {most:.3g} times what rounding explains"))
-        else:
-            found.append(Verdict(claim, HOLDS, f"{judged}: errors at most {most:.2g} of what rounding may do"))
+        with telling_of(result):
+            found.append(_sum(result))
     return found
+
+
+def _sum(result: Result) -> Verdict:
+    claim = "Every block is the sum of its parts"
+    edited = [int(block) for block in result.options.get("edited", [])]
+    rounding = result.data["rounding"].where(~result.data["layer"].isin(edited), drop=True)
+    most = float(rounding.max(skipna=False)) if rounding.size else 0.0
+    blocks = int((~(rounding <= 1)).any("sum").sum())
+    judged = f"{rounding.sizes['layer']} blocks judged"
+    if blocks:
+        return Verdict(claim, FAILS, f"{judged}: {blocks} differ by up to {most:.3g} times what rounding explains")
+    return Verdict(claim, HOLDS, f"{judged}: errors at most {most:.2g} of what rounding may do")
 
 
 def _edits(subjects: list[Subject]) -> list[Verdict]:

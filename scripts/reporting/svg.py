@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from markupsafe import Markup
 
-from actlas.store.errors import ActlasError
+from actlas.store.errors import ActlasError, quoted
+from actlas.store.opening import read_input
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -33,6 +35,8 @@ COLOURS = {
     "#d55e00": "var(--control)",
 }
 LARGEST = 64_000_000  # bytes
+MOST_ELEMENTS = 300_000
+DEEPEST = 40  # elements within each other; matplotlib's are a dozen
 
 
 def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
@@ -40,15 +44,14 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
 
     prefix: put before every id, so that figures on one page do not share them. Raises ActlasError for what is no SVG.
     """
+    content = read_input(path, LARGEST, ActlasError)
     try:
-        content = path.read_bytes()
-        if len(content) > LARGEST or b"<!ENTITY" in content:
-            raise ActlasError(f"{path} is no figure of actlas: remove it, or run its command again")
+        _Bounds().hold(content)
         root = ElementTree.fromstring(content)
-    except (ElementTree.ParseError, ValueError) as error:
-        raise ActlasError(f"{path} is not SVG ({error}): run its command again") from error
+    except (ElementTree.ParseError, ExpatError, ValueError, LookupError) as error:
+        raise ActlasError(f"{path} is not SVG ({str(error)[:99]}): run its command again") from error
     if root.tag != f"{SVG}svg":
-        raise ActlasError(f"{path} is not SVG (its root is {root.tag!r}): run its command again")
+        raise ActlasError(f"{path} is not SVG (its root is {quoted(root.tag)}): run its command again")
     drawn = _cleaned(root, prefix)
     kind = "drawing" if drawn.find(".//image") is None else "drawing plate"  # lines over a picture stay dark on light
     size = drawn.attrib.pop("width", ""), drawn.attrib.pop("height", "")
@@ -62,6 +65,36 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
         element.tail = "\n"
         drawn.insert(place, element)
     return Markup(ElementTree.tostring(drawn, encoding="unicode"))  # serialised, hence escaped
+
+
+class _Bounds:
+    """Looks through a file before it is read as a whole: no definitions of its own, and no more than a figure can have."""
+
+    def __init__(self) -> None:
+        self.elements = self.depth = 0
+
+    def hold(self, content: bytes) -> None:
+        """Raise ValueError, or ExpatError for what is no XML."""
+        parser = ParserCreate("utf-8")
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = self._doctype, self._define
+        parser.Parse(content, True)
+
+    def _start(self, *_: object) -> None:
+        self.elements += 1
+        self.depth += 1
+        if self.depth > DEEPEST or self.elements > MOST_ELEMENTS:
+            raise ValueError(f"more than {MOST_ELEMENTS} elements, or {DEEPEST} within each other")
+
+    def _end(self, _: object) -> None:
+        self.depth -= 1
+
+    def _doctype(self, _name: object, _system: object, _public: object, internal: int) -> None:
+        if internal:
+            self._define()
+
+    def _define(self, *_: object) -> None:
+        raise ValueError("it defines entities or elements")
 
 
 def _cleaned(element: ElementTree.Element, prefix: str) -> ElementTree.Element:

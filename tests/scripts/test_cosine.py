@@ -8,21 +8,23 @@ import xarray as xr
 
 from actlas.scripts.options import parse_layers
 from actlas.store.errors import UsageError
+from tests.answers import answer, endings
 
 
 def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
     done = actlas("cosine", "it", "--store", "store", "--target", "her", "--out", "out", "--layers", "0,2", "--save-matrix")
     assert done.returncode == 0, done.stderr
-    figures = {f"cosine{kind}.{form}" for kind in ("", "_heatmap", "_profile", "_matrix") for form in ("png", "svg")}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cosine.nc", "cosine_matrix.nc", *figures}
-    with xr.open_dataset(tmp_path / "out" / "cosine.nc", engine="h5netcdf") as result:
+    figures = {f"{kind}.{form}" for kind in ("", "_heatmap", "_profile", "_matrix") for form in ("png", "svg")}
+    assert endings(tmp_path / "out", "cosine") == {".nc", "_matrix.nc", *figures}
+    path = answer(tmp_path / "out", "cosine")
+    with xr.open_dataset(path, engine="h5netcdf") as result:
         assert result["layer"].values.tolist() == [0, 2]
         assert result.attrs["runs"] == store.run("it").id
         assert f"{float(result['mean_abs'].sel(group='target', block='QQ', layer=2)):.3f}" in done.stdout
         counted = result["count"].sum("bin")
         np.testing.assert_array_equal(counted, result["pairs"] - result["undefined"])
         mean_abs = result["mean_abs"].load()
-    with xr.open_dataset(tmp_path / "out" / "cosine_matrix.nc", engine="h5netcdf", chunks={}) as matrix:
+    with xr.open_dataset(path.with_name(f"{path.stem}_matrix.nc"), engine="h5netcdf", chunks={}) as matrix:
         block = matrix["cosine"].sel(group="control", layer=2).values[matrix["projection"].values == "q"]
         between = block[:, matrix["other_projection"].values == "v"]
     np.testing.assert_allclose(np.abs(between).mean(), mean_abs.sel(group="control", block="QV", layer=2), rtol=1e-5)
@@ -46,7 +48,7 @@ def test_json_parses(actlas, store):
         (["--target", "her", "--layers", "0,3"], 2, "3 is not within 0-2, the blocks that are stored"),
         (["--target", "her", "--layers", "x"], 2, "'x' is neither a layer nor a range"),
         (["--target", "her", "--bins", "0"], 2, "--bins"),
-        (["--target", "her", "--seed", "-1"], 2, "--seed is -1"),
+        (["--target", "her", "--seed", "-1"], 2, "--seed"),
     ],
 )
 def test_what_cannot_be_studied_is_one_line(actlas, tmp_path, options, code, message):

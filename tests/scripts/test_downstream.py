@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from actlas.scripts.demo_grammar import sentences
+from actlas.scripts.output import Destination
 from actlas.scripts.train_demo_model import TrainingOptions
 from actlas.store import Store
 from tests import commands
+from tests.answers import answer, loaded
 
 ENGLISH = Path(__file__).parents[2] / "pipeline" / "texts" / "english.txt"
 EDITS = (
@@ -47,16 +48,14 @@ def folder(tmp_path_factory):
 def result(folder):
     done = commands.run(folder, "downstream", "english-demo.*", "--store", "store", "--out", "all", "--json")
     assert done.returncode == 0, done.stderr
-    with xr.open_dataset(folder / "all" / "downstream.nc", engine="h5netcdf") as result:
-        return result.load().swap_dims(variant="edits")
+    return loaded(folder / "all", "downstream").swap_dims(variant="edits")
 
 
 @pytest.fixture(scope="module")
 def scanned(folder):
     done = commands.run(folder, "scan", "english-demo", "--store", "store", "--out", "all")
     assert done.returncode == 0, done.stderr
-    with xr.open_dataset(folder / "all" / "scan.nc", engine="h5netcdf") as result:
-        return result.load()
+    return loaded(folder / "all", "scan")
 
 
 def test_scaling_block_2_changes_nothing_upstream_and_most_at_the_end(result):
@@ -111,7 +110,7 @@ def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
 
     monkeypatch.setattr(module, "downstream", counted)
     runs = find_variants(Store(folder / "store"), ("english-demo.*",))
-    found, _ = downstream_study(runs, False, folder / "again")
+    found, _ = downstream_study(runs, False, Destination(folder / "again"))
     assert sum(at_once) == len(runs) == result.sizes["edits"] > TOGETHER
     assert max(at_once) == TOGETHER
     last = real(runs[-1].baseline.dataset(), [module.Variant(runs[-1].name, "", 0, runs[-1].dataset())]).compute()
@@ -135,9 +134,11 @@ def test_results_say_what_they_are_of(folder, result, scanned):
     assert result["delta"].attrs["long_name"]
     assert result["nll_change"].attrs["units"] == "nat"
     assert scanned["layer"].attrs["long_name"] == "block that is skipped"
-    for figure in ("downstream", "downstream_step", "downstream_std", "scan"):
-        assert (folder / "all" / f"{figure}.png").stat().st_size > 10_000
-        assert (folder / "all" / f"{figure}.svg").exists()
+    for stage, kinds in {"downstream": ("", "_step", "_std"), "scan": ("",)}.items():
+        path = answer(folder / "all", stage)
+        for kind in kinds:
+            assert path.with_name(f"{path.stem}{kind}.png").stat().st_size > 10_000
+            assert path.with_name(f"{path.stem}{kind}.svg").exists()
 
 
 def test_tables(folder):

@@ -8,12 +8,8 @@ import xarray as xr
 
 from actlas.store import Store
 from actlas.store.exported import Exported
+from tests.answers import answer, endings, loaded
 from tests.store.making import flip
-
-
-def result(path):
-    with xr.open_dataset(path, engine="h5netcdf") as opened:
-        return opened.load()
 
 
 def test_export_and_verify(actlas, store, tmp_path):
@@ -41,20 +37,21 @@ def test_studies_of_an_excerpt_are_those_of_the_run(actlas, store, tmp_path, com
     whole = actlas(command, "it", "--store", "store", "--target", "her", "--out", "whole")
     part = actlas(command, "her.h5", "--target", "her", "--out", "part")
     assert part.returncode == whole.returncode == 0, part.stderr
-    got, wanted = result(tmp_path / "part" / f"{command}.nc"), result(tmp_path / "whole" / f"{command}.nc").sel(layer=[0, 2])
+    got, wanted = loaded(tmp_path / "part", command), loaded(tmp_path / "whole", command).sel(layer=[0, 2])
     assert got["layer"].values.tolist() == [0, 2]
     labels = [name for name in wanted if "pair_" in name]
     xr.testing.assert_allclose(got.drop_vars(labels), wanted.drop_vars(labels), rtol=1e-6)
     assert got.attrs["runs"] == store.run("it").id
     assert json.loads(got.attrs["options"])["export"]["tokens"] == {"target": "her", "case": False, "context": 1}
-    assert {path.name for path in (tmp_path / "part").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert endings(tmp_path / "part", command) == endings(tmp_path / "whole", command)
+    assert answer(tmp_path / "part", command).name != answer(tmp_path / "whole", command).name
     assert "\n2  " in part.stdout or "   2 " in part.stdout  # layers by their numbers in the model
 
 
 def test_cosine_chooses_layers_by_their_numbers(actlas, store, tmp_path):
     actlas("export", "it", "her.h5", "--store", "store", "--layers", "1-2")
     assert actlas("cosine", "her.h5", "--target", "her", "--layers", "2", "--out", "out").returncode == 0
-    assert result(tmp_path / "out" / "cosine.nc")["layer"].values.tolist() == [2]
+    assert loaded(tmp_path / "out", "cosine")["layer"].values.tolist() == [2]
     done = actlas("cosine", "her.h5", "--target", "her", "--layers", "0")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "0 is not within 1-2" in done.stderr

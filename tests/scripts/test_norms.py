@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests.answers import answer, endings
+
 
 def test_norms_writes_result_figures_and_table(actlas, store, tmp_path):
     done = actlas("norms", "it", "--store", "store", "--out", "out", "--target", "her", "--outliers", "2")
     assert done.returncode == 0, done.stderr
-    figures = {f"norms{kind}.{form}" for kind in ("", "_sites", "_groups") for form in ("png", "svg")}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"norms.nc", *figures}
+    figures = {f"{kind}.{form}" for kind in ("", "_sites", "_groups") for form in ("png", "svg")}
+    assert endings(tmp_path / "out", "norms") == {".nc", *figures}
     run = store.run("it")
     resid, position = run.dataset(["resid"])["resid"].values, run.labels.token["position"]
-    with xr.open_dataset(tmp_path / "out" / "norms.nc", engine="h5netcdf") as result:
+    with xr.open_dataset(answer(tmp_path / "out", "norms"), engine="h5netcdf") as result:
         assert result.attrs["runs"] == run.id
         step = float(result["step"].sel(group="later tokens", depth=2))
         np.testing.assert_allclose(step, np.linalg.norm((resid[2] - resid[1])[position > 0]), rtol=1e-5)
@@ -33,10 +35,10 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
     assert set(record["share"]["first token"]) == {"attention", "MLP"}
     chosen = actlas("norms", "it", "--store", "store", "--site", "q", "--site", "final_norm", "--out", "chosen")
     assert "norms, mean over blocks and heads" in chosen.stdout
-    assert {path.name for path in (tmp_path / "chosen").iterdir()} == {"norms.nc", "norms_sites.png", "norms_sites.svg"}
+    assert endings(tmp_path / "chosen", "norms") == {".nc", "_sites.png", "_sites.svg"}
     alone = actlas("norms", "it", "--store", "store", "--site", "final_norm", "--out", "alone", "--target", "her")
     assert alone.returncode == 0, alone.stderr
-    assert {path.name for path in (tmp_path / "alone").iterdir()} == {"norms.nc"}
+    assert endings(tmp_path / "alone", "norms") == {".nc"}
 
 
 def test_groups_by_a_column(actlas, small_model, tmp_path):

@@ -8,6 +8,7 @@ import xarray as xr
 
 from actlas.scripts.terminal import printable, table
 from actlas.store import Store
+from tests.answers import answer, endings
 
 
 def test_ls_and_show(actlas, store):
@@ -56,14 +57,14 @@ def test_verify_names_what_is_damaged(actlas, store):
 def test_variance_writes_result_figures_and_table(actlas, store, tmp_path):
     done = actlas("variance", "it", "--store", "store", "--target", "her", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"variance.nc", "variance.png", "variance.svg"}
-    with xr.open_dataset(tmp_path / "out" / "variance.nc", engine="h5netcdf") as result:
+    assert endings(tmp_path / "out", "variance") == {".nc", ".png", ".svg"}
+    with xr.open_dataset(answer(tmp_path / "out", "variance"), engine="h5netcdf") as result:
         assert result.attrs["runs"] == store.run("it").id
         assert json.loads(result.attrs["options"])["word"] == "her"
         assert f"{float(result['variance'].sel(group='target', projection='q', layer=0)):.4g}" in done.stdout
     record = json.loads(actlas("variance", "it", "--store", "store", "--target", "her", "--json").stdout)
     assert record["variance"].keys() == {"q", "k", "v"}
-    assert (tmp_path / "actlas-results" / "it" / "variance.nc").is_file()
+    assert answer(tmp_path / "actlas-results" / "it", "variance").name.startswith("variance-her-")
 
 
 @pytest.mark.parametrize(

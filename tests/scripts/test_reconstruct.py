@@ -8,7 +8,9 @@ import xarray as xr
 
 from actlas.analysis.laminar import Mask
 from actlas.pipeline.edits import edit_record, parse_edit
+from actlas.scripts.output import Destination
 from actlas.scripts.reconstruct import reconstruction_study, verdict_line
+from tests.answers import answer, endings
 from tests.store.making import DIMS, Content, make_run
 
 
@@ -16,12 +18,12 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
     done = actlas("reconstruct", "it", "--store", "store", "--out", "out", "--pair", "1,2", "--exclude-first-token")
     assert done.returncode == 0, done.stderr
     assert "holds to the rounding of float32 at every block: relative error at most" in done.stdout
-    figures = {f"reconstruct{kind}.{form}" for kind in ("", "_pair") for form in ("png", "svg")}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"reconstruct.nc", *figures}
-    with xr.open_dataset(tmp_path / "out" / "reconstruct.nc", engine="h5netcdf") as result:
+    figures = {f"{kind}.{form}" for kind in ("", "_pair") for form in ("png", "svg")}
+    assert endings(tmp_path / "out", "reconstruct") == {".nc", *figures}
+    with xr.open_dataset(answer(tmp_path / "out", "reconstruct"), engine="h5netcdf") as result:
         assert result.attrs["runs"] == store.run("it").id
         options = {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
-        made_of = {"sites": ["resid", "attn_out", "mlp_out"], "edited": []}
+        made_of = {"sites": ["resid", "attn_out", "mlp_out"], "checked": True, "edited": []}
         assert json.loads(result.attrs["options"]) == {**options, **made_of}
         assert float(result["relative_error"].max()) < 1e-5
         assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout
@@ -74,13 +76,13 @@ def edited_run(path, edits):
 def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
     monkeypatch.setitem(DIMS, "mlp_out", DIMS["attn_out"])
     run = edited_run(tmp_path / "some", ["skip:block=1", "zero:site=k,layer=0,head=1"])
-    result, _, edited = reconstruction_study(run, Mask(), None, tmp_path / "out")
+    result, _, edited = reconstruction_study(run, Mask(), None, Destination(tmp_path / "out"))
     wrong, verdict = verdict_line(result, run, edited)
     assert (wrong, edited) == (True, [1])
     assert "DOES NOT HOLD at 2 of 3 blocks" in verdict
     assert "(output edited, not judged: block 1)" in verdict
     run = edited_run(tmp_path / "all", [f"scale:block={block},factor=2" for block in range(3)])
-    result, _, edited = reconstruction_study(run, Mask(), None, tmp_path / "out")
+    result, _, edited = reconstruction_study(run, Mask(), None, Destination(tmp_path / "out"))
     assert verdict_line(result, run, edited)[1].startswith("not judged: the output of every block was edited")
 
 

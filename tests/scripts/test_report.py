@@ -1,6 +1,5 @@
 """The page: it stands alone, what comes from files is text, its verdicts and numbers are the results'."""
 
-import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -10,11 +9,14 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actlas.analysis.seals import read_seal
 from actlas.scripts.reporting.page import histograms
 from actlas.scripts.reporting.sentences import pieces
 from actlas.scripts.reporting.svg import inline_svg
 from actlas.scripts.reporting.tables import tables_of
+from actlas.scripts.study_record import read_record, write_record
 from actlas.store.errors import ActlasError
+from tests.answers import sealed_again
 
 ALIEN = '<script>alert("her")</script>'
 HOSTILE = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="alert(1)" width="10pt">
@@ -82,12 +84,13 @@ def test_runs_edits_and_sentences_are_told(page, small_model):
 
 
 def test_what_comes_from_files_is_text(actlas, studied):
-    record = studied / "actlas-small/study.json"
-    content = json.loads(record.read_text())
-    content |= {"title": ALIEN, "text": ALIEN, "study": ALIEN}
-    content["analyses"]["cosine"]["summary"] = ALIEN
-    record.write_text(json.dumps(content))
     (studied / "actlas-small/results/cosine/cosine.svg").write_text(HOSTILE)
+    sealed_again(studied / "actlas-small/results/cosine/cosine.nc")
+    record = studied / "actlas-small/study.json"
+    content = read_record(record) | {"title": ALIEN, "text": ALIEN, "study": ALIEN}
+    seal = read_seal(studied / "actlas-small/results/cosine/cosine.nc").checksum
+    content["analyses"]["cosine"] |= {"summary": ALIEN, "seal": seal}
+    write_record(record, content)
     assert actlas("report", "actlas-small").returncode == 0
     page = (studied / "actlas-small/report.html").read_text()
     assert "alert(&#34;her&#34;)" in page
@@ -124,10 +127,13 @@ def test_a_folder_of_single_commands_is_reported_too(actlas, store, tmp_path):
 
 def test_a_sum_that_does_not_hold_fails(actlas, studied):
     path = studied / "actlas-small/results/reconstruct/reconstruct.nc"
-    with xr.open_dataset(path, engine="h5netcdf") as opened:
-        result = opened.load()
-    result["rounding"][{"layer": 1}] = 7.5
-    result.to_netcdf(path, engine="h5netcdf")
+    (studied / "actlas-small/study.json").unlink()
+
+    def spoil(result):
+        result["rounding"][{"layer": 1}] = 7.5
+        return result
+
+    sealed_again(path, spoil)
     assert actlas("report", "actlas-small").returncode == 0
     page = (studied / "actlas-small/report.html").read_text()
     assert "3 blocks judged: 1 differ by up to 7.5 times" in page
@@ -145,8 +151,18 @@ def test_the_same_results_make_the_same_page(actlas, studied):
     [
         (None, ["none"], 2, "none is no folder of results"),
         (lambda folder: (folder / "none").mkdir(), ["none"], 2, "none holds no result of actlas"),
-        (lambda folder: (folder / "actlas-small/results/scan/scan.svg").write_text("<svg"), ["actlas-small"], 1, "is not SVG"),
-        (lambda folder: (folder / "actlas-small/results/scan/scan.nc").write_text("no"), ["actlas-small"], 1, "cannot be read"),
+        (
+            lambda folder: (folder / "actlas-small/results/scan/scan.svg").write_text("<svg"),
+            ["actlas-small"],
+            1,
+            "scan.svg was altered",
+        ),
+        (
+            lambda folder: (folder / "actlas-small/results/scan/scan.nc").write_text("no"),
+            ["actlas-small"],
+            1,
+            "scan.nc does not end as a result",
+        ),
         (lambda folder: (folder / "actlas-small/study.json").write_text("{"), ["actlas-small"], 2, "not a study's record"),
     ],
 )
@@ -190,5 +206,5 @@ def test_tables_and_histograms_are_the_results_numbers(studied_once):
 
 def test_a_bomb_of_entities_is_refused(tmp_path):
     (tmp_path / "a.svg").write_text('<!DOCTYPE svg [<!ENTITY a "b">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>')
-    with pytest.raises(ActlasError, match="is no figure of actlas"):
+    with pytest.raises(ActlasError, match="defines entities"):
         inline_svg(tmp_path / "a.svg", "p", "t", "d")

@@ -7,9 +7,10 @@ import sys
 import pytest
 import xarray as xr
 
+from actlas.scripts.ownership import STUDIES
 from actlas.scripts.stages import STAGES
-from actlas.scripts.study import STUDIES
 from actlas.scripts.study_file import read_study
+from actlas.scripts.study_record import read_record, write_record
 from actlas.store import Store
 from tests import commands
 
@@ -115,9 +116,9 @@ def test_what_is_lost_or_half_written_is_made_again(studied, file):
 
 def test_a_stage_that_was_interrupted_is_not_taken_for_done(studied):
     path = studied / "actlas-small" / "study.json"
-    record = json.loads(path.read_text())
+    record = read_record(path)
     del record["analyses"]["scan"]  # as it stands while the stage is computed
-    path.write_text(json.dumps(record))
+    write_record(path, record)
     assert redone(studied) == {"scan"}
 
 
@@ -200,7 +201,7 @@ WRONG = [
     (HER + "[analyses.variance]", "[analyses.variance] lacks the key 'target'"),
     (HER + "[analyses.variance]\ntarget='her'\ncontrol='x'", "unknown choice 'x'"),
     (HER + "[analyses.variance]\ntarget='hr'", "[analyses.variance]: "),
-    (HER + "[analyses.cosine]\ntarget='her'\nbins=0", "bins is 0, wanted 1 or more"),
+    (HER + "[analyses.cosine]\ntarget='her'\nbins=0", "bins is 0, expected 1 to 2,000"),
     (HER + "[analyses.cosine]\ntarget='her'\nlayers='5-99'", "5-99 is not within 0-7"),
     (HER + "[analyses.reconstruct]\npair='6,8'", "not consecutive"),
     (HER + "[analyses.reconstruct]\nquantile=2.0", "wanted above 0 and at most 1"),
@@ -247,7 +248,7 @@ def test_a_file_that_is_not_there_and_a_record_that_is_none(actlas, tmp_path):
     )
     actlas("study", "new", "a.toml")
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "study.json").write_text("[]")
+    (tmp_path / "out" / "study.json").write_text("[]")  # of some other program
     done = actlas("study", "check", "a.toml", "--out", "out")
     assert done.returncode == 2
     assert "is not a study's record" in done.stderr

@@ -1,0 +1,4 @@
+‰HDF
+
+{}
+000000000003 actlas-result

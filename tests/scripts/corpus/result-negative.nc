@@ -1,0 +1,1 @@
+-00000000001 actlas-result

@@ -1,0 +1,1 @@
+x 000000000002 actlas-export
