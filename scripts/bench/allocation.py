@@ -60,10 +60,11 @@ def limit_memory(more: int) -> None:
 
 def _handler() -> int:
     """Return the address of NumPy's default handler."""
-    from numpy._core import _multiarray_umath
+    import importlib
 
+    numpy_core: Any = importlib.import_module("numpy._core._multiarray_umath")
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    table = ctypes.cast(pointer(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    table = ctypes.cast(pointer(numpy_core._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
     handler = ctypes.PYFUNCTYPE(ctypes.py_object)(table[GET_HANDLER] or 0)()
     return int(pointer(handler, b"mem_handler"))

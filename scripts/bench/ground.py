@@ -1,4 +1,4 @@
-"""The ground on which commands are hurt: what lay there before, what an unhurt command makes of it, and what must hold after harm."""
+"""The ground on which commands are hurt: what lay there before, what an unhurt one makes of it, and what holds after harm."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from actlas.scripts.bench.harm import MUST_BE_TOLD
-from actlas.scripts.bench.operations import BASE, OPERATIONS, STORE, Operation, Words, inputs
+from actlas.scripts.bench.operations import BASE, OPERATIONS, STORE, inputs
 from actlas.scripts.bench.power import Step
 from actlas.scripts.bench.state import State
 from actlas.scripts.bench.victim import CRASHED
@@ -226,7 +226,7 @@ def ended(ground: Ground, answer: Answer) -> tuple[list[str], int, int]:
     """Return what a user would mind in how a command ended, and whether that was a traceback or a crash."""
     lines = [line for line in answer.errors.strip().splitlines() if line not in ground.said]
     traceback = "Traceback" in answer.errors or answer.status == CRASHED or "Exception ignored" in answer.errors
-    crash = answer.status < 0 and answer.status != KILLED or answer.status not in (*USUAL_ENDS, CRASHED, KILLED)
+    crash = (answer.status < 0 and answer.status != KILLED) or answer.status not in (*USUAL_ENDS, CRASHED, KILLED)
     lengthy = answer.status > 0 and len(lines) != 1 and not ground.operation.many_lines
     if traceback or crash or lengthy or answer.seconds > LONGEST:
         return [told(answer)], int(traceback), int(crash)

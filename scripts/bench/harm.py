@@ -69,7 +69,7 @@ class Harm:
                 setattr(os, name, self._wrapped(name, getattr(os, name), self.path_behind))
             fcntl.flock = self._wrapped("flock", fcntl.flock, self.path_behind)
         os.open = self._wrapped("open", os.open, self._opens)
-        io.open = builtins.open = self._open_file  # type: ignore[assignment]
+        io.open = builtins.open = self._open_file
 
     def _open_file(self, file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
         place = os.path.realpath(file) if isinstance(file, str | os.PathLike) else ""
@@ -167,8 +167,8 @@ class Harm:
 
     def _moved(self, source: Any) -> dict[str, Any]:
         """Return what is to be known of a file or folder before it gets another name."""
-        place = os.path.relpath(os.path.realpath(source), self.place)
-        return {"file": os.stat(source).st_ino, "source": place, "folder": os.path.isdir(source)}  # noqa: PTH112
+        place, path = os.path.relpath(os.path.realpath(source), self.place), Path(source)
+        return {"file": path.stat().st_ino, "source": place, "folder": path.is_dir()}
 
     def _details(self, name: str, arguments: Sequence[Any], result: Any) -> dict[str, Any]:
         """Return what of a step that was done is needed to imitate a loss of power after it."""

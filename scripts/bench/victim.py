@@ -34,10 +34,7 @@ def obey(order: dict[str, Any]) -> None:
     """Carry out an order in this process, a child, and end it."""
     for number, descriptor in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{order['answer']}.{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    if "look" in order:
-        status = look(order["look"])
-    else:
-        status = hurt(order)
+    status = look(order["look"]) if "look" in order else hurt(order)
     try:
         sys.stdout.flush()
     except OSError:
@@ -103,8 +100,8 @@ def prepare(order: dict[str, Any]) -> None:
         shutil.copytree(order["base"], order["root"], dirs_exist_ok=True)
 
 
-def serve() -> None:
-    """Fork a child for every order and answer with its exit status; a signal that ended it is negative."""
+def imported() -> None:
+    """Import everything that a command may need, and load the demo model once."""
     for name in PRELOADED:
         importlib.import_module(name)
     import torch
@@ -117,6 +114,11 @@ def serve() -> None:
     # loading takes longer than all the rest of a trial, and touches no store: once is enough
     model = models.load(models.resolve("demo"), dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     vars(extract)["load"] = lambda *_, **__: model
+
+
+def serve() -> None:
+    """Fork a child for every order and answer with its exit status; a signal that ended it is negative."""
+    imported()
     print("ready", flush=True)
     for line in sys.stdin:
         order, start = json.loads(line), time.perf_counter()
