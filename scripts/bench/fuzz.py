@@ -6,7 +6,9 @@ of ``tests/fuzz/corpus``, changed at random. Each kind of violation is shown onc
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import mmap
 import os
 import random
 import sys
@@ -14,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -44,10 +46,9 @@ class Findings:
                 last = each.text.strip().splitlines()[-1:] or [""]
                 click.echo(f"{kind}: {last[0][:300]} [{self.folder / name}]", err=True)
 
-    def tell(self, target: str) -> None:
-        """Print the row of a table."""
-        seconds = time.perf_counter() - self._start
-        click.echo(f"| {target} | {self.inputs} | {seconds:.0f} | {len(self.kinds)} |")
+    def row(self, target: str, kinds: int) -> str:
+        """Return the row of a table."""
+        return f"| {target} | {self.inputs} | {time.perf_counter() - self._start:.0f} | {kinds} |"
 
 
 @click.command()
@@ -62,8 +63,7 @@ def main(target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, 
     os.environ.update({"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "0"})
     guided = not at_random and importlib.util.find_spec("atheris") is not None
     if guided:
-        import atheris  # type: ignore[import-not-found]
-
+        atheris: Any = importlib.import_module("atheris")  # not among what CI installs
         with atheris.instrument_imports(include=["actlas"]):
             from actlas.scripts.bench import fuzzing
     else:
@@ -83,7 +83,7 @@ def main(target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, 
         if guided and target != "all":  # it ends the process
             led_by_coverage(name, place, findings, inputs, seconds)
         changed_at_random(place, findings, inputs, seconds, seed)
-        findings.tell(name)
+        click.echo(findings.row(name, len(findings.kinds)))
         failed |= bool(findings.kinds)
     sys.exit(failed)
 
@@ -105,35 +105,37 @@ def changed_at_random(place: Fuzzed, findings: Findings, inputs: list[bytes], se
         findings.add(content, place.violations(content))
 
 
-def led_by_coverage(name: str, place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: int) -> None:
+def led_by_coverage(name: str, place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: int) -> NoReturn:
     """Let atheris change inputs, its way and ours by turns; ends the process."""
-    import atheris
-
     from actlas.scripts.bench.mutation import mutated
 
+    atheris: Any = importlib.import_module("atheris")
     folder = place.root.parent / "corpus"
     folder.mkdir()
     for number, content in enumerate(inputs):
         (folder / str(number)).write_bytes(content)
 
+    inputs_run = mmap.mmap(-1, 8)  # shared with the child
+
     def once(content: bytes) -> None:
         findings.add(content, place.violations(content))
+        inputs_run[:] = findings.inputs.to_bytes(8, "little")
 
     def change(content: bytes, most: int, seed: int) -> bytes:
         generator = random.Random(seed)
         own: Callable[[bytes, int], Any] = atheris.Mutate
         return bytes(own(content, most) if seed % 2 else mutated(content, generator, generator.choice(inputs))[:most])
 
-    limits = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=6000", "-max_len=200000", "-print_final_stats=0"]
-    ended = os.fork()
-    if ended:
-        _, status = os.waitpid(ended, 0)
-        sys.exit(os.waitstatus_to_exitcode(status) and 1)
-    import atexit
-
-    atexit.register(findings.tell, name)
-    atheris.Setup([sys.argv[0], str(folder), *limits], once, custom_mutator=change)
-    atheris.Fuzz()
+    limits = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=6000", "-max_len=200000"]
+    child = os.fork()
+    if not child:  # it ends by itself, in C
+        atheris.Setup([sys.argv[0], str(folder), *limits, f"-artifact_prefix={folder}/"], once, custom_mutator=change)
+        atheris.Fuzz()
+    _, status = os.waitpid(child, 0)
+    kinds = len(list(findings.folder.glob("*")))
+    findings.inputs = int.from_bytes(inputs_run[:], "little")
+    click.echo(findings.row(name, kinds))
+    sys.exit(1 if kinds or status else 0)
 
 
 if __name__ == "__main__":

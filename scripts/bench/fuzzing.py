@@ -23,7 +23,6 @@ import xxhash
 from actlas.scripts.bench.damage import make_base
 from actlas.scripts.bench.operations import STORE, Words
 from actlas.scripts.bench.state import told
-from actlas.store.catalog import Store
 
 SECONDS, MEMORY, LONGEST_LINE = 10, 600 << 20, 1200
 TRAILER = 27  # bytes behind the record of an export
@@ -110,9 +109,7 @@ TARGETS: dict[str, Target] = {
     "labels": _record("store/runs/*/labels/*"),
     "name": _record("store/names/it"),
     "shard": Target("store/runs/*/shards/*.h5", LOOKING, dataset="it"),
-    "export": Target(
-        "it.h5", EXPORTED, sealed=True, wrapped=_as_export, seed=_line_of_export, dataset="{root}/it.h5"
-    ),
+    "export": Target("it.h5", EXPORTED, sealed=True, wrapped=_as_export, seed=_line_of_export, dataset="{root}/it.h5"),
     "result": Target("results/*.nc", (REPORTED,)),
     "svg": Target("results/*.svg", (REPORTED,)),
 }

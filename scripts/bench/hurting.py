@@ -61,7 +61,7 @@ class Extent:
         """Return as many of ``numbers`` as are wanted, evenly; ``part``: one of so many suffices."""
         most = max(1, self.most // part) if ground.name != "extract" else max(1, len(numbers) // part)
         step = max(1, -(-len(numbers) // most)) * self.every
-        return numbers[::step]
+        return numbers[min(step // 2, len(numbers) - 1) :: step] if numbers else []
 
     def steps(self, ground: Ground, *names: str, part: int = 1) -> list[int]:
         """Return numbers of steps to hurt: of all, or of those called ``names``."""

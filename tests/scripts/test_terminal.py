@@ -6,7 +6,7 @@ from tests.terminal import escapes, run_on_terminal
 def test_a_command_sees_a_terminal_and_we_see_its_bytes(tmp_path):
     status, said = run_on_terminal(tmp_path, "--help")
     assert status == 0
-    assert b"Usage: actlas" in said
+    assert b"an atlas of activations" in said
     assert said.count(b"\n") == said.count(b"\r\n")
     assert escapes(said) == []
 
