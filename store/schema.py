@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import DamagedStore, quoted
 
 FORMAT = "actlas-store"
 FORMAT_VERSION = 1
@@ -232,9 +232,10 @@ def unseal(content: bytes, name: str, kind: str) -> Json:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedStore(f"{name} is not a readable record ({error}): {REMEDY}") from error
     if record.get("format") != kind:
-        raise DamagedStore(f"{name} has format {record.get('format')!r}, wanted {kind!r}")
+        raise DamagedStore(f"{name} has format {quoted(record.get('format'))}, wanted {kind!r}")
     if record.get("version") != FORMAT_VERSION:
-        raise DamagedStore(f"{name} has version {record.get('version')!r}; this actlas reads {FORMAT_VERSION}: update actlas")
+        found = quoted(record.get("version"))
+        raise DamagedStore(f"{name} has version {found}; this actlas reads {FORMAT_VERSION}: update actlas")
     if found != wanted:
         raise DamagedStore(f"{name} was altered (checksum differs): {REMEDY}")
     return dict(record)

@@ -1,329 +1,181 @@
-"""Faults on the way to the store: a real extraction is hurt in every way we know, and what was committed is counted.
+"""Faults on the way to the disk: every command that writes is hurt in every way we know, and what is left is counted.
 
-``python scripts/bench/faults.py`` makes the table of docs/reliability.md; the tests run a part of it.
+``python scripts/bench/faults.py`` makes the tables of docs/reliability.md; the tests run a part of it.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import random
+import queue
 import shutil
-import signal
-import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
-from actlas.scripts.bench.ground import SITES, Ground, Outcome, Victim, complaint
-from actlas.scripts.bench.power import SURVIVAL, after_power_loss, committed
-from actlas.scripts.terminal import table
-from actlas.store.catalog import Store
-from actlas.store.checking import verify
-from actlas.store.errors import ActlasError, DamagedStore
+from actlas.scripts.bench.ground import Ground, Outcome, Victim, make_base
+from actlas.scripts.bench.hurting import FAULTS, Desk, Extent, Trial
+from actlas.scripts.bench.meeting import MEETINGS
+from actlas.scripts.bench.operations import OPERATIONS
 
-SEED = 0
-RANDOM_INSTANTS = 200
-WRITES = ("pwritev", "write")
-FEW_DESCRIPTORS = (4, 5, 6, 8, 10, 12, 14, 16, 24, 32)  # with 7 torch cannot ask what processor it has, and rounds otherwise
-LEAST_FSIZE = 2000  # bytes; what is said must fit as well
-TMPFS_KB = (40, 100, 300, 400, 500, 700)
-DAY = 86_400.0
 IN_MEMORY = Path("/dev/shm")
-
-Trials = Iterator[Outcome]
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much of the suite is run: every ``every``-th step, ``instants`` random moments."""
-
-    every: int = 1
-    instants: int = RANDOM_INSTANTS
-
-    def steps(self, ground: Ground, *names: str, thin: int = 1) -> list[int]:
-        """Return the numbers of the steps to hurt: all, or those called ``names``; of them every ``thin``-th is enough."""
-        numbers = [number for number, step in enumerate(ground.steps) if not names or step["name"] in names]
-        return numbers[:: self.every * thin]
+ALONE = "extract"  # what other commands meet is tried on it
+NAMESPACE = ("unshare", "-rm")
+ALL = {**FAULTS, **MEETINGS}
+HEAD = ("fault", "operation", "trials", "valid", "lost", "wrong", "tracebacks", "crashes")
+COUNTS = ("valid", "lost", "wrong", "tracebacks", "crashes")
 
 
-def killed_at_each_step(ground: Ground, extent: Extent) -> Trials:
-    """Kill -9 before a step."""
-    for number in extent.steps(ground):
-        yield _hurt(ground, kind="kill", at=number)
+@dataclass
+class Row:
+    """A fault of an operation: how often it was tried, what was counted, and what was amiss."""
+
+    fault: str
+    operation: str
+    counts: Counter[str] = field(default_factory=Counter)
+    complaints: list[str] = field(default_factory=list)
+
+    def add(self, number: int, outcome: Outcome) -> None:
+        """Count a trial."""
+        self.counts["trials"] += 1
+        for name in COUNTS:
+            self.counts[name] += getattr(outcome, name)
+        where = f"{self.operation}, {self.fault}, trial {number}"
+        self.complaints += [f"{where}: {said} [{outcome.kept}]" for said in outcome.complaints]
+
+    @property
+    def cells(self) -> tuple[object, ...]:
+        """The row as a table has it."""
+        return (self.fault, self.operation, *(self.counts[name] for name in ("trials", *COUNTS)))
 
 
-def killed_in_each_write(ground: Ground, extent: Extent) -> Trials:
-    """Kill -9 when half of a write is done."""
-    for number in extent.steps(ground, *WRITES):
-        yield _hurt(ground, kind="tear", at=number)
+def suite(grounds: Iterable[Ground], extent: Extent, faults: Sequence[str]) -> Iterator[tuple[str, Ground, list[Trial]]]:
+    """Yield fault, ground and trials."""
+    for ground in grounds:
+        for name in faults:
+            if name in FAULTS or ground.name == ALONE:
+                yield name, ground, ALL[name](ground, extent)
 
 
-def killed_at_random(ground: Ground, extent: Extent) -> Trials:
-    """Kill -9 at random instants, of one store again and again until it is complete, then of a new one."""
-    generator, store, least = random.Random(SEED), ground.new(), frozenset[str]()
-    for _ in range(extent.instants):
-        answer = ground.run(store, kill_after=generator.uniform(0, ground.seconds))
-        found, problems = ground.look(store)
-        whole = sum(found[name] != ground.whole[name] for name in found)
-        yield Outcome(len(found), len(least - found.keys()), whole + len(problems), (*problems, *complaint(answer)))
-        least = frozenset(found)
-        if found.keys() == ground.whole.keys():
-            shutil.rmtree(store)
-            store, least = ground.new(), frozenset()
-    yield ground.outcome(store)
+def tried(work: Iterable[tuple[str, Ground, list[Trial]]], desks: Sequence[Desk]) -> list[Row]:
+    """Do all trials, as many at a time as there are desks; return a row for each fault of each operation."""
+    waiting: queue.SimpleQueue[tuple[Row, int, Trial] | None] = queue.SimpleQueue()
+    rows: list[Row] = []
+    for fault, ground, trials in work:
+        rows.append(row := Row(fault, ground.name))
+        for number, trial in enumerate(trials):
+            waiting.put((row, number, trial))
+    told = progress(waiting.qsize())
+    failures: list[BaseException] = []
 
-
-def failing_calls(ground: Ground, extent: Extent) -> Trials:
-    """Every second call fails, each in an extraction of its own, with EIO."""
-    for number in extent.steps(ground, thin=2):
-        yield _hurt(ground, kind="error", at=number, code=errno.EIO)
-
-
-def full_disk(ground: Ground, extent: Extent) -> Trials:
-    """From a step on, calls of its kind fail with ENOSPC."""
-    for number in extent.steps(
-        ground, "mkdir", "open", "create", "write", "posix_fallocate", "pwritev", "link", "fsync", thin=3
-    ):
-        yield _hurt(ground, kind="errors", at=number, code=errno.ENOSPC)
-
-
-def file_size_limit(ground: Ground, extent: Extent) -> Trials:
-    """RLIMIT_FSIZE, from nothing to a little more than a shard."""
-    largest = max(step["size"] for step in ground.steps if step["name"] == "posix_fallocate")
-    for part in range(0, 11, min(5, extent.every)):
-        store = ground.new()
-        answer = ground.run(store, limits={"RLIMIT_FSIZE": largest * part // 9 or LEAST_FSIZE})
-        yield _finished(store, ground.outcome(store, answer))
-
-
-def small_tmpfs(ground: Ground, extent: Extent) -> Trials:
-    """A file system of its own that is too small; skipped where mounting is not allowed."""
-    sizes = TMPFS_KB[:: min(3, extent.every)]
-    places = {kilobytes: ground.new() for kilobytes in sizes}
-    for place in places.values():
-        place.mkdir()
-    mounts = [f"mount -t tmpfs -o size={kilobytes}k none {place}" for kilobytes, place in places.items()]
-    prefix = ("unshare", "-rm", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh")
-    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
-        return
-    with Victim(ground.scratch, prefix) as victim:  # what it mounts only its commands see
-        for place in places.values():
-            store = place / "store"
-            victim.start(store, ground.extraction(store))
-            answer = victim.wait()
-            victim.start(store, ["verify", "--store", str(store)])
-            verified = victim.wait()
-            sound = verified.status == 0 or "is not there" in verified.errors
-            found = int(verified.output.split(":")[1].split()[0]) if verified.output.startswith("it:") else 0
-            yield Outcome(found, 0, int(not sound), tuple(complaint(answer) if sound else [verified.errors]))
-
-
-def short_writes(ground: Ground, extent: Extent) -> Trials:
-    """Every write takes half of what it is given."""
-    store = ground.new()
-    yield _finished(store, ground.outcome(store, ground.run(store, harm={"kind": "short"})))
-
-
-def interrupted(ground: Ground, extent: Extent) -> Trials:
-    """SIGINT or SIGTERM at a step."""
-    for number in extent.steps(ground, thin=10):
-        for code in (signal.SIGINT, signal.SIGTERM):
-            yield _hurt(ground, kind="signal", at=number, code=code)
-
-
-def interrupted_twice(ground: Ground, extent: Extent) -> Trials:
-    """SIGINT or SIGTERM, and again two steps later."""
-    for number in extent.steps(ground, thin=10):
-        for code in (signal.SIGINT, signal.SIGTERM):
-            yield _hurt(ground, kind="signal", at=number, code=code, again=2)
-
-
-def few_descriptors(ground: Ground, extent: Extent) -> Trials:
-    """Ulimit -n."""
-    for count in FEW_DESCRIPTORS[:: min(3, extent.every)]:
-        store = ground.new()
-        yield _finished(store, ground.outcome(store, ground.run(store, limits={"RLIMIT_NOFILE": count})))
-
-
-def read_only(ground: Ground, extent: Extent) -> Trials:
-    """A store without permission to write, half full: refused in a line, and read as before."""
-    store = ground.new()
-    ground.run(store, harm={"kind": "kill", "at": len(ground.steps) * 2 // 3})
-    folders = [path for path in (store, *store.rglob("*")) if path.is_dir()]
-    for folder in folders:
-        folder.chmod(0o555)
-    held = frozenset(ground.look(store)[0])
-    answer = ground.run(store, powerless=True)
-    ground.victim.start(store, ["verify", "--store", str(store)], powerless=True)
-    verified = ground.victim.wait()
-    for folder in folders:
-        folder.chmod(0o755)
-    refused = [] if answer.status == 1 else [f"extracting into a read-only store ended with {answer.status}"]
-    found = ground.outcome(store, answer, held)
-    yield Outcome(found.committed, found.lost, found.wrong + verified.status, (*found.complaints, *refused))
-
-
-def moved(ground: Ground, extent: Extent) -> Trials:
-    """A half-filled store is moved to another folder and finished there."""
-    for number in extent.steps(ground, "link"):
-        store, other = ground.new(), ground.new()
-        ground.run(store, harm={"kind": "kill", "at": number})
-        held = frozenset(ground.look(store)[0])
-        store.rename(other)
-        yield ground.outcome(other, least=held)
-
-
-def wrong_clock(ground: Ground, extent: Extent) -> Trials:
-    """All files of a killed extraction a day old, or a day in the future."""
-    for number in extent.steps(ground, "link", thin=2):
-        for shift in (-DAY, DAY):
-            store = ground.new()
-            ground.run(store, harm={"kind": "kill", "at": number})
-            held = frozenset(ground.look(store)[0])
-            for path in store.rglob("*"):
-                os.utime(path, times=(time.time() + shift,) * 2)
-            yield _finished(store, ground.outcome(store, least=held))
-
-
-def two_extractors(ground: Ground, extent: Extent) -> Trials:
-    """Two extractions start together, of the same sites or of different ones; one of them may be killed."""
-    generator = random.Random(SEED)
-    with Victim(ground.scratch) as second:
-        for number in range(max(4, 16 // extent.every)):
-            store = ground.new()
-            options = ["--site", SITES[0]] if number % 2 else []
-            killed = {"kill_after": generator.uniform(0, ground.seconds)} if number % 4 > 1 else {}
-            second.start(store, ground.extraction(store, *options), **killed)
-            first = ground.run(store)
-            other = second.wait()
-            failed = [answer for answer in (first, other) if answer.status and not (killed and answer is other)]
-            complaints = tuple(f"one of two extractors failed: {answer.errors.strip()}" for answer in failed)
-            yield _two_sites(ground, store, complaints) if options else _with(ground.outcome(store, first), complaints)
-
-
-def read_while_written(ground: Ground, extent: Extent) -> Trials:
-    """A reader opens, refreshes and checks what is committed, all the time that an extraction runs."""
-    for _ in range(max(2, 10 // extent.every)):
-        store, looks, problems, most = ground.new(), 0, list[str](), 0
-        ground.victim.start(store, ground.extraction(store))
-        while most < len(ground.whole):
+    def toil(desk: Desk) -> None:
+        while not failures and (item := waiting.get()) is not None:
+            row, number, trial = item
             try:
-                run = Store(store).run("it")
-                found = list(verify(run))
-                most = max(most, len(found))
-                problems += [problem for item in found for problem in item.problems]
-                run.dataset(check=True).compute() if not run.missing(SITES) else None
-                looks += 1
-            except DamagedStore as error:
-                problems.append(str(error))
-            except ActlasError:  # no store yet, or no such run
-                continue
-        answer = ground.victim.wait()
-        yield _with(ground.outcome(store, answer), tuple(problems))
+                row.add(number, trial(desk))
+                told(row)
+            except Exception as error:
+                error.add_note(f"in {row.operation}, {row.fault}, trial {number}")
+                failures.append(error)
+
+    for _ in desks:
+        waiting.put(None)
+    threads = [threading.Thread(target=toil, args=(desk,)) for desk in desks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return [row for row in rows if row.counts["trials"]]
 
 
-def power_loss(ground: Ground, extent: Extent) -> Trials:
-    """The store as it is when power fails after a step and only what was synced is sure, the rest in part or not at all."""
-    for number in extent.steps(ground, thin=5):
-        steps = ground.steps[: number + 1]
-        for survival in SURVIVAL:
-            store = ground.new()
-            after_power_loss(steps, survival, number, store)
-            yield _finished(store, ground.outcome(store, least=frozenset(committed(steps))))
+def progress(total: int) -> Callable[[Row], None]:
+    """Return what tells of every hundredth trial, and at once of what is amiss."""
+    count, start, lock, said = 0, time.perf_counter(), threading.Lock(), set[str]()
+
+    def told(row: Row) -> None:
+        nonlocal count
+        with lock:
+            count += 1
+            for line in [line for line in row.complaints if line not in said]:
+                said.add(line)
+                click.echo(line, err=True)
+            if count % 100 == 0:
+                click.echo(f"{count} of {total} trials, {time.perf_counter() - start:.0f} s", err=True)
+
+    return told
 
 
-FAULTS: dict[str, Callable[[Ground, Extent], Trials]] = {
-    "kill -9 before each step": killed_at_each_step,
-    "kill -9 in the middle of each write": killed_in_each_write,
-    "kill -9 at random instants": killed_at_random,
-    "every second call fails (EIO)": failing_calls,
-    "disk full from a step on (ENOSPC)": full_disk,
-    "file size limit (RLIMIT_FSIZE)": file_size_limit,
-    "small tmpfs": small_tmpfs,
-    "every write takes half": short_writes,
-    "SIGINT, SIGTERM": interrupted,
-    "SIGINT, SIGTERM twice": interrupted_twice,
-    "few file descriptors (ulimit -n)": few_descriptors,
-    "read-only store": read_only,
-    "store moved": moved,
-    "clock a day off": wrong_clock,
-    "two extractors on one run": two_extractors,
-    "reader during the writing": read_while_written,
-    "power loss": power_loss,
-}
+def open_desks(scratch: Path, count: int, hold: Callable[[Victim], Victim], *, mounts: bool = True) -> list[Desk]:
+    """Return ``count`` desks, each with its servers; ``hold`` sees to it that these end."""
+    desks = [Desk(scratch, hold(Victim(scratch))) for _ in range(count)]
+    allowed = mounts and shutil.which(NAMESPACE[0]) and os.spawnvp(os.P_WAIT, NAMESPACE[0], [*NAMESPACE, "true"]) == 0
+    for desk in desks if allowed else ():
+        desk.private = hold(Victim(scratch, NAMESPACE))
+    return desks
 
 
-def _hurt(ground: Ground, **harm: object) -> Outcome:
-    store = ground.new()
-    answer = ground.run(store, harm=harm)
-    return _finished(store, ground.outcome(store, answer))
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table for the documentation."""
+    first = sum(name in ("fault", "operation", "damage") for name in head)
+    lines = [head, ["---"] * first + ["---:"] * (len(head) - first), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def _finished(store: Path, outcome: Outcome) -> Outcome:
-    if not outcome.complaints:  # else it is kept, to be looked at
-        shutil.rmtree(store, ignore_errors=True)
-    return outcome
-
-
-def _with(outcome: Outcome, complaints: tuple[str, ...]) -> Outcome:
-    return Outcome(outcome.committed, outcome.lost, outcome.wrong, (*outcome.complaints, *complaints))
-
-
-def _two_sites(ground: Ground, store: Path, complaints: tuple[str, ...]) -> Outcome:
-    """Look at a run whose one site was extracted by itself as well: all is there and verifies, whoever was first."""
-    again = ground.run(store)
-    problems = [problem for run in Store(store).runs() for item in verify(run) for problem in item.problems]
-    run = Store(store).run("it")
-    whole = Store(ground.path).run("it")
-    lost = len(run.missing(SITES))
-    equal = not lost and run.dataset(SITES, check=True).identical(whole.dataset(SITES, check=True))
-    return Outcome(len(run.units), lost, len(problems) + (not equal), (*complaints, *complaint(again), *problems))
-
-
-def suite(ground: Ground, extent: Extent, names: list[str]) -> Iterator[tuple[tuple[object, ...], list[str]]]:
-    """Yield, per fault, a row of the table and the complaints."""
-    for name in names:
-        start, outcomes = time.perf_counter(), list(FAULTS[name](ground, extent))
-        row = (
-            name,
-            len(outcomes),
-            sum(outcome.committed for outcome in outcomes),
-            sum(outcome.lost for outcome in outcomes),
-            sum(outcome.wrong for outcome in outcomes),
-            f"{time.perf_counter() - start:.0f}",
-        )
-        yield row, [complaint for outcome in outcomes for complaint in outcome.complaints]
+def by(rows: Iterable[Row], part: str) -> list[list[object]]:
+    """Return the sums over all rows of the same ``part``, which is fault or operation."""
+    sums: dict[str, Counter[str]] = {}
+    for row in rows:
+        sums.setdefault(getattr(row, part), Counter()).update(row.counts)
+    return [[name, *(counts[column] for column in ("trials", *COUNTS))] for name, counts in sums.items()]
 
 
 @click.command()
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Hurt every N-th step only.")
-@click.option("--instants", default=RANDOM_INSTANTS, show_default=True, help="Random moments of kill -9.")
-@click.option("--fault", "faults", multiple=True, type=click.Choice(list(FAULTS)), help="Only these; may be repeated.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Do every N-th trial only.")
+@click.option("--most", default=24, show_default=True, help="Trials of a fault and an operation, but for extract.")
+@click.option("--fault", "faults", multiple=True, type=click.Choice(list(ALL)), help="Only these; may be repeated.")
+@click.option("--operation", "operations", multiple=True, type=click.Choice(list(OPERATIONS)), help="Only these.")
+@click.option("--full", is_flag=True, help="Print a row for each fault of each operation.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Trials at a time.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Where to write.  [default: in memory, where the system has it]"
 )
-def main(every: int, instants: int, faults: tuple[str, ...], folder: Path | None) -> None:
-    """Hurt extractions of the demo model in every way; print fault, trials, units committed, lost, wrong; fail if any is."""
-    rows, complaints, start = [], list[str](), time.perf_counter()
+def main(
+    every: int, most: int, faults: tuple[str, ...], operations: tuple[str, ...], full: bool, jobs: int, folder: Path | None
+) -> None:
+    """Hurt every command that writes, in every way; fail if anything is lost or wrong, or ends without a line that says why.
+
+    Folders of trials in which something is amiss are kept and named.
+    """
+    start = time.perf_counter()
     folder = folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)  # processes are put to the test, not the disk
-    with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-faults-") as scratch, Victim(Path(scratch)) as victim:
-        ground = Ground(Path(scratch), victim)
-        click.echo(f"{len(ground.steps)} steps, {len(ground.whole)} units, {ground.seconds:.2f} s unhurt", err=True)
-        for row, said in suite(ground, Extent(every, instants), list(faults or FAULTS)):
-            click.echo(f"{row[0]}: {row[1]} trials in {row[-1]} s", err=True)
-            for line in dict.fromkeys(said):
-                click.echo(f"  {line}", err=True)
-            rows.append(row)
-            complaints += said
-    click.echo(table(("fault", "trials", "units committed", "lost", "wrong", "s"), rows))
-    click.echo(f"\n{time.perf_counter() - start:.0f} s in all")
-    if complaints or any(row[3] or row[4] for row in rows):
-        raise click.ClickException(f"{len(complaints)} complaints: see above")
+    scratch = Path(tempfile.mkdtemp(dir=folder, prefix="actlas-faults-"))
+    with ExitStack() as stack:
+        desks = open_desks(scratch, jobs, stack.enter_context)
+        base = make_base(scratch, desks[0].victim)
+        grounds = [Ground(name, base, scratch, desks[0].victim) for name in operations or OPERATIONS]
+        steps = ", ".join(f"{ground.name} {len(ground.steps)}" for ground in grounds)
+        click.echo(f"steps: {steps}", err=True)
+        rows = tried(suite(grounds, Extent(every, most), faults or tuple(ALL)), desks)
+    complaints = [line for row in rows for line in row.complaints]
+    if full:
+        click.echo(markdown(HEAD, [row.cells for row in rows]) + "\n")
+    click.echo(markdown(("fault", *HEAD[2:]), by(rows, "fault")) + "\n")
+    click.echo(markdown(("operation", *HEAD[2:]), by(rows, "operation")))
+    trials = sum(row.counts["trials"] for row in rows)
+    click.echo(f"\n{trials} trials in {time.perf_counter() - start:.0f} s")
+    if complaints:
+        click.echo(f"{len(complaints)} complaints: see above; folders are kept in {scratch}", err=True)
+        sys.exit(1)
+    shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":

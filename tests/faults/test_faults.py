@@ -1,99 +1,151 @@
 """A part of ``scripts/bench/faults.py``, and proof that it would find what is wrong."""
 
+import errno
+import random
 import shutil
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from actlas.scripts.bench.faults import FAULTS, Extent, small_tmpfs, two_extractors
+from actlas.scripts.bench.allocation import fail_allocation
+from actlas.scripts.bench.faults import ALL, suite
+from actlas.scripts.bench.hurting import Extent, failing, hurt
+from actlas.scripts.bench.operations import OPERATIONS
 from actlas.scripts.bench.power import CONTENT, SYNCS, after_power_loss, committed, synced
 from actlas.store import Store
 
-PART = Extent(every=40, instants=8)
-OF_THEIR_OWN = (two_extractors, small_tmpfs)  # start further servers
+OF_A_UNIT = ("open", "posix_fallocate", "pwritev", "fsync", "chmod", "link", "unlink", "create", "file write", "fsync", "link")
 
 
-def test_an_extraction_takes_every_step_of_the_protocol(ground):
-    steps = [step["name"] for step in ground.steps]
-    of_a_unit = ["open", "posix_fallocate", "pwritev", "fsync", "chmod", "link", "unlink", "create", "write", "fsync", "link"]
+def test_an_extraction_takes_every_step_of_the_protocol(grounds):
+    steps = [step["name"] for step in grounds["extract"].steps]
     rest = iter(steps[steps.index("posix_fallocate") - 1 :])
-    assert all(name in rest for name in of_a_unit)
-    assert len(ground.whole) == steps.count("posix_fallocate") > 2
+    assert all(name in rest for name in OF_A_UNIT)
+    assert steps.count("posix_fallocate") == 2
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_an_operation_does_is_seen(name, grounds):
+    ground = grounds[name]
+    assert ground.steps
+    assert {path for path in ground.after.files if "#" in path or path.startswith(".")} == set()
+    if name not in ("gc", "pack", "verify --repair"):  # after those every value is as before
+        assert ground.after.whole != ground.before.whole
+    if name != "verify --repair":  # which leaves variants without what they share
+        assert ground.after.broken == ground.before.broken
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [name for name, trials in FAULTS.items() if trials not in OF_THEIR_OWN])
-def test_nothing_committed_is_lost_or_wrong(fault, ground):
-    outcomes = list(FAULTS[fault](ground, PART))
-    assert [complaint for outcome in outcomes for complaint in outcome.complaints] == []
-    assert [(outcome.lost, outcome.wrong) for outcome in outcomes] == [(0, 0)] * len(outcomes)
-    assert outcomes
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_nothing_is_lost_or_wrong_and_every_failure_is_a_line(name, grounds, desk):
+    ground = grounds[name]
+    for fault, _, trials in suite([ground], Extent(), tuple(ALL)):
+        if trials:
+            outcome = random.Random(f"{fault}/{name}").choice(trials)(desk)
+            assert outcome.complaints == (), fault
+            assert (outcome.lost, outcome.wrong, outcome.tracebacks, outcome.crashes) == (0, 0, 0, 0)
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_too_small_is_one_line(ground):
-    outcomes = list(small_tmpfs(ground, PART))
-    if not outcomes:
-        pytest.skip("mounting is not allowed here")
-    assert [(outcome.lost, outcome.wrong, outcome.complaints) for outcome in outcomes] == [(0, 0, ())] * len(outcomes)
-    assert min(outcome.committed for outcome in outcomes) < len(ground.whole)
+def test_no_error_of_a_sync_is_swallowed(grounds, desk):
+    ground = grounds["extract, many flushes"]
+    assert sum(step["name"] == "fdatasync" for step in ground.steps) > 4
+    for trial in [trial for trial in failing(ground, Extent(most=8)) if trial.args[0]["harm"].get("only")]:
+        assert trial(desk).complaints == ()
 
 
 @pytest.mark.slow
-def test_two_extractors_started_together_make_one_copy_without_an_error(ground):
-    store = ground.new()
-    command = [sys.executable, "-m", "actlas.scripts", *ground.extraction(store)]
+def test_two_extractors_started_together_make_one_copy_without_an_error(grounds, desk):
+    ground = grounds["extract"]
+    root = desk.copy(ground)
+    command = [sys.executable, "-m", "actlas.scripts", *(word.format(root=root) for word in ground.operation.words)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=120) for process in both]
     assert [(process.returncode, errors) for process, (_, errors) in zip(both, said, strict=True)] == [(0, "")] * 2
-    assert all("run it" in output for output, _ in said)
-    found = ground.outcome(store)
-    assert (found.committed, found.lost, found.wrong, found.complaints) == (len(ground.whole), 0, 0, ())
-    run = Store(store).run("it")
+    assert all("run new" in output for output, _ in said)
+    run = Store(root / "store").run("new")
     assert len(list((run.folder / "shards").iterdir())) == len(run.units)
     assert list((run.folder / "tmp").iterdir()) == []
+    assert ground.judge(desk.victim, root, None).complaints == ()
 
 
-def test_the_check_sees_what_is_lost_and_what_is_wrong(ground):
-    store = ground.new()
-    shutil.copytree(ground.path, store)
-    commit = min(store.glob("runs/*/commits/*.json"))
-    least = frozenset(ground.whole)
-    commit.unlink()
-    assert ground.outcome(store, least=least).lost == 1
-    shard = max(store.glob("runs/*/shards/*.h5"))
+def test_the_check_sees_what_is_lost_and_what_is_wrong(grounds, desk):
+    ground = grounds["extract"]
+    root = desk.copy(ground)
+    run = Store(root / "store").run("it").folder
+    min(run.glob("commits/*.json")).unlink()
+    outcome = ground.judge(desk.victim, root, None)
+    assert outcome.lost > 0
+    assert outcome.kept == str(root)
+    root = desk.copy(ground)
+    shard = max(root.glob("store/runs/*/shards/*.h5"))
     shard.chmod(0o644)
     with shard.open("r+b") as file:
         file.seek(5000)
         file.write(b"altered")
-    assert ground.outcome(store).wrong > 0
-    assert ground.outcome(ground.path).wrong == 0
+    assert ground.judge(desk.victim, root, None).wrong > 0
+    root = desk.copy(ground)
+    shutil.copy(root / "store" / "names" / "it.skip-block-7", root / "results" / ".draft")
+    assert any("left behind" in said for said in ground.judge(desk.victim, root, None).complaints)
 
 
-def test_what_is_not_synced_is_lost_when_power_fails(ground):
-    names = frozenset(ground.whole)
-    assert committed(ground.steps) == names
+def test_the_check_sees_a_result_that_is_another(grounds, desk):
+    ground = grounds["extract"]
+    root = desk.copy(ground)
+    result = next((root / "results").glob("variance*.nc"))
+    content = bytearray(result.read_bytes())
+    values = np.flatnonzero(np.frombuffer(bytes(content[: len(content) // 8 * 8]), "<u8"))
+    content[int(values[len(values) // 2]) * 8] ^= 1
+    result.write_bytes(content)
+    outcome = ground.judge(desk.victim, root, None)
+    assert outcome.wrong + outcome.lost > 0 or ground.before.whole == desk.victim.look(root).whole
+
+
+def test_what_is_not_synced_is_lost_when_power_fails(grounds, desk):
+    ground = grounds["extract"]
+    names = {path for path in committed(ground.steps) if "/commits/" in path}
+    assert len(names) == 2
     unsynced = [step for step in ground.steps if step["name"] not in SYNCS]
     assert committed(unsynced) == set()
     assert not any(safe for step, safe in zip(unsynced, synced(unsynced), strict=True) if step["name"] in CONTENT)
-    after_power_loss(unsynced, "names", 0, store := ground.new())
-    assert {path.stat().st_size for path in store.glob("runs/*/shards/*.h5")} == {0}
+    after_power_loss([step for step in unsynced if step["name"] != "rmdir"], "names", 0, root := desk.copy(ground))
+    assert {path.stat().st_size for path in root.glob("store/runs/*/shards/*.h5")} > {0}
     careless = [step for step in ground.steps if step["name"] != "fsync" or not step["path"].endswith(".h5")]
-    after_power_loss(careless, "names", 0, store := ground.new())
-    _, problems = ground.look(store)
-    assert len(problems) == len(names)  # commits of shards that were not synced: what the protocol is there to prevent
-    after_power_loss(ground.steps, "nothing", 0, store := ground.new())
-    assert ground.look(store) == (ground.whole, [])
+    after_power_loss(careless, "names", 0, root := desk.copy(ground))
+    assert desk.victim.look(root).broken  # commits of shards that were not synced: what the protocol is there to prevent
+    after_power_loss(ground.steps, "nothing", 0, root := desk.copy(ground))
+    assert desk.victim.look(root).whole == ground.after.whole
 
 
-def test_a_hurt_command_ends_as_it_was_told(ground):
+def test_a_hurt_command_ends_as_it_was_told(grounds, desk):
+    ground = grounds["extract"]
     write = next(number for number, step in enumerate(ground.steps) if step["name"] == "pwritev")
-    assert ground.run(ground.new(), harm={"kind": "kill", "at": write}).status == -signal.SIGKILL
-    full = ground.run(ground.new(), harm={"kind": "error", "at": write, "code": 28})
+
+    def ended(**harm):
+        return ground.run(desk.victim, desk.copy(ground), harm={"at": write, **harm})
+
+    assert ended(kind="kill").status == -signal.SIGKILL
+    full = ended(kind="error", code=errno.ENOSPC)
     assert (full.status, len(full.errors.splitlines())) == (1, 1)
+    assert '"pwritev"' in full.struck
     assert "No space left on device: make room or use another --store" in full.errors
-    stopped = ground.run(ground.new(), harm={"kind": "signal", "at": write + 5, "code": signal.SIGTERM})
+    stopped = ended(kind="signal", at=write + 5, code=signal.SIGTERM)
     assert stopped.status == 130
     assert "run the same command again to go on" in stopped.errors
+
+
+def test_an_allocation_fails_when_it_is_told_to():
+    code = "import numpy as np; from actlas.scripts.bench.allocation import fail_allocation as f; f(2)\n"
+    code += "np.ones(5000); np.zeros(5000)\ntry: np.ones(5000)\nexcept MemoryError: print('none'); np.ones(5000)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "none\n"
+    assert callable(fail_allocation)
+
+
+def test_a_trial_that_is_harmless_leaves_nothing(grounds, desk):
+    outcome = hurt({"harm": {}}, grounds["rename"], desk)
+    assert outcome.complaints == ()
+    assert outcome.valid == len(grounds["rename"].after.whole)
