@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+from fnmatch import fnmatch
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from actlas.pipeline import models
-from actlas.pipeline.models import load, resolve
+from actlas.pipeline.models import HUB_FILES, load, resolve
 from actlas.store.errors import UsageError
 
 
@@ -261,3 +262,14 @@ def test_config_that_is_no_configuration(copy, config):
     (copy / "config.json").write_text(config)
     with pytest.raises(UsageError, match=r"of type None|is not JSON"):
         resolve(str(copy))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "tokenizer.json", "tokenizer.4.0.0.json", "tokenizer_config.json", "special_tokens_map.json"),
+        *("added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json"),
+    ],
+)
+def test_every_file_that_decides_ids_is_asked_of_the_hub(name):
+    assert any(fnmatch(name, pattern) for pattern in HUB_FILES)
