@@ -24,7 +24,7 @@ from actlas.scripts.bench.damage import make_base
 from actlas.scripts.bench.operations import STORE, Words
 from actlas.scripts.bench.state import told
 
-SECONDS, MEMORY, LONGEST_LINE = 10, 600 << 20, 1200
+SECONDS, MEMORY, LONGEST_LINE = 10, 600 << 20, 2100
 TRAILER = 27  # bytes behind the record of an export
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 

@@ -76,7 +76,7 @@ def raising(error):
         (lambda: (1, "", ""), "status 1"),
         (lambda: (3, "", "Error: one line"), "status 3"),
         (lambda: (1, "", "two\nlines"), "not one short line"),
-        (lambda: (1, "", "Error: " + "a" * 2000), "not one short line"),
+        (lambda: (1, "", "Error: " + "a" * 3000), "not one short line"),
         (lambda: raising(KeyError("a")), "KeyError in test_fuzz.py:raising"),
         (lambda: raising(BaseException("a panic")), "BaseException in test_fuzz.py:raising"),
     ],
