@@ -71,12 +71,19 @@ def _read(entry: Path, key: str, names: Mapping[str, object]) -> dict[str, str] 
 
 def _entry(file: TensorFile) -> Path | None:
     """Return the place of a file's record; None where there is no home to keep it in."""
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # neither HOME nor an entry in passwd, as in a container
+    cache = cache_folder()
+    if cache is None:
         return None
     place = hashlib.sha256(str(file.path.resolve()).encode()).hexdigest()[:32]
     return cache / "actlas" / "weights" / f"{place}.json"
+
+
+def cache_folder() -> Path | None:
+    """Return the user's folder for caches; None where there is no home to keep it in."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # neither HOME nor an entry in passwd, as in a container
+        return None
 
 
 def _key(file: TensorFile) -> str:

@@ -28,6 +28,7 @@ from actlas.pipeline.extract import Tally, Watch
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.worker import Task, compute_unit, release, stop
 from actlas.store.errors import StoreError, UsageError
+from actlas.store.opening import placed
 from actlas.store.run import Run
 from actlas.store.run_record import FILE
 
@@ -72,8 +73,8 @@ class Workers:
         connection = connected(self.cluster, Local(TASK_THREADS, gpus))
         self._client = connection.__enter__()
         self._connection = connection
-        with mark(self.store) as marked:
-            check_workers(self._client, _needs(plan, (marked, f"the folder of the store {self.store.absolute()}")))
+        with mark(placed(self.store)) as marked:
+            check_workers(self._client, _needs(plan, (marked, f"the folder of the store {placed(self.store)}")))
 
     def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
         """Compute what the plans lack and commit it to their runs; return what that took, by plan, in seconds of workers.

@@ -100,7 +100,11 @@ def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Wa
     """
     check_model(model, plan.job)
     with workspace(run.folder) as work:
-        tally = compute(model, plan.job, plan.portions(), Destination(run, work), watch)
+        portions = plan.portions()
+        if work.restored:  # since the plan was made
+            run.refresh()
+            portions = (each for each in portions if not run.held(each.unit.number).issuperset(each.sites))
+        tally = compute(model, plan.job, portions, Destination(run, work), watch)
     run.refresh()
     return tally
 
@@ -220,8 +224,16 @@ class _Loop:
         return ShardWriter(path, self.job.layouts(unit, sites), portion.labels, names)
 
     def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
-        """Sync, publish, count. Runs in the writer thread."""
-        self.writes.flushed()
+        """Sync, publish, count; where that fails, nothing is left of the unit. Runs in the writer thread."""
+        try:
+            self.writes.flushed()
+            self._publish(unit, writer, proven)
+        except BaseException:
+            writer.drop()
+            raise
+        self.watch.committed(unit)
+
+    def _publish(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
         record = writer.finish()
         commit = Commit(
             run=self.destination.run.id,
@@ -236,13 +248,12 @@ class _Loop:
             upstream=proven.upstream,
             shared=proven.shared,
         )
-        if publish(self.destination.run.folder, writer.path, commit):
+        if publish(self.destination.run.folder, writer, commit):
             self.tally.units += 1
             self.tally.tokens += unit.tokens
             self.tally.nbytes += record.size
         else:
             self.tally.lost_races += 1
-        self.watch.committed(unit)
 
     def _provenance(self) -> Json:
         import torch

@@ -5,6 +5,7 @@ Everything up to ``load`` works without torch, because a stored run must be reco
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ HUB_FILES = (
     "model.safetensors.index.json",
     *TOKENIZER_FILES,
 )
+HUB_CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def _opened(name: str, folder: Path, revision: str | None) -> ModelFolder:
 
 def _from_hub(name: str, revision: str | None) -> Path:
     """Return the snapshot of a hub id: the cached one if it is whole, else downloaded; its folder is named by the commit."""
+    _check_hub_cache(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -131,6 +134,19 @@ def _from_hub(name: str, revision: str | None) -> Path:
             "and the hub has no more or cannot be reached: give a folder, or run once with a connection"
         )
     return folder
+
+
+def _check_hub_cache(name: str) -> None:
+    """Raise UsageError where the hub's library would put its cache into a folder named ``~`` in the working directory."""
+    if any(os.environ.get(variable) for variable in HUB_CACHES):
+        return
+    try:
+        Path.home()
+    except RuntimeError as error:
+        raise UsageError(
+            f"model {name!r} is no folder here, and there is no home folder for the hub's cache (HOME is not set): "
+            "set HF_HOME to a folder, or give the folder of a model"
+        ) from error
 
 
 def _is_whole(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from actlas.pipeline.transfer import QUEUE_BYTES
 from actlas.pipeline.units import plan_units
 from actlas.store.catalog import Store
 from actlas.store.edit_records import STREAM, EditRecord
-from actlas.store.errors import UsageError
+from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.labels import Labels
 from actlas.store.opening import uncollected
 from actlas.store.relabelling import LabelChange, label_change
@@ -200,10 +200,23 @@ def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source
         raise UsageError(
             f"run {run.name} was begun in other units than its baseline has now: remove {run.folder} to begin anew"
         )
+    if run and baseline and not baseline.missing:
+        _check_stranded(run)
     description = _description(model, tokens, source)
     if run:
         _check_texts(run, tokens)
     return Plan(store, run, specification, description, units, tuple(missing), model, tokens, options, branch, baseline)
+
+
+def _check_stranded(run: Run) -> None:
+    """Raise DamagedStore for a variant that shares blocks with its baseline which that has otherwise by now."""
+    from actlas.store.pieces import stranded  # and with it dask
+
+    units = stranded(run)
+    if units:
+        raise DamagedStore(
+            f"{next(iter(units.values()))} ({len(units)} units: `actlas verify {run.name} --repair`, then this command again)"
+        )
 
 
 def _of_baseline(options: ExtractOptions) -> ExtractOptions:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.sites import Place
+from actlas.store.durable import remedy_of
 from actlas.store.errors import StoreError
 from actlas.store.shard import ShardWriter
 
@@ -77,9 +78,13 @@ class WriteQueue:
             self._flush = None
 
     def flush_now_and_then(self, nbytes: int, flush: Callable[[], None]) -> None:
-        """Call ``flush`` beside the writer after every FLUSH_BYTES, so that the last sync finds little left to do."""
+        """Call ``flush`` beside the writer after every FLUSH_BYTES, so that the last sync finds little left to do.
+
+        Raises the error of the one before.
+        """
         self._unflushed += nbytes
         if self._unflushed >= FLUSH_BYTES and (self._flush is None or self._flush.done()):
+            self.flushed()
             self._unflushed = 0
             self._flush = self._flusher.submit(flush)
 
@@ -97,11 +102,8 @@ class WriteQueue:
         except MemoryError as error:  # not the caller's, who would take it for his own and compute the wrong unit again
             raise StoreError("out of memory while activations were written: run the same command again") from error
         except OSError as error:
-            if error.filename is not None:
-                raise
-            raise StoreError(
-                f"cannot write activations: {error.strerror or error}: make room or use another --store"
-            ) from error
+            what = error.filename or "activations"
+            raise StoreError(f"cannot write {what}: {error.strerror or error}: {remedy_of(error)}") from error
 
 
 class Transfer(Protocol):

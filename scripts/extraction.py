@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
+from actlas.pipeline.digest_cache import cache_folder
 from actlas.pipeline.models import resolve
 from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
 from actlas.pipeline.sentences import BadLine, Sentences, read_sentences
@@ -90,6 +91,8 @@ def plan_request(request: Request) -> Planned:
     )
     check_columns(sentences.columns)
     model = resolve(request.model, request.revision)
+    if cache_folder() is None:
+        click.echo("note: no home folder (HOME is not set), so weights are hashed anew: set XDG_CACHE_HOME", err=True)
     tokens = tokenize(sentences, model, bos=request.bos, skip_bad=request.skip_bad)
     store = Store(request.store) if Store.is_at(request.store) else None
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
@@ -109,7 +112,8 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
 @contextmanager
 def extraction(request: Request, plans: Sequence[Plan], *, quiet: bool = False) -> Iterator[Extraction]:
     """Yield what carries out ``plans``, its engine ready if one of them needs it; see ``stop_requests`` for Ctrl-C."""
-    needed = next((plan for plan in plans if plan.missing), None)
+    each_and_baseline = (each for plan in plans for each in (plan, plan.baseline))
+    needed = next((each for each in each_and_baseline if each and each.missing), None)
     with engine_of(request.cluster, request.store) as engine:
         if needed:
             engine.prepare(needed)  # before anything is made in the store: it can fail
@@ -144,7 +148,7 @@ class Extraction:
     def _begin(self, plan: Plan, quiet: bool) -> tuple[Plan, Run]:
         """Return the run, made and named first where it is new, and the plan by what is stored now."""
         _store_labels(plan)
-        if plan.run and not plan.missing:
+        if plan.run and not plan.missing and not (plan.baseline and plan.baseline.missing):
             return plan, self._named(Store(self._request.store), plan.run, plan)
         store = Store.create(self._request.store)
         if plan.baseline and plan.baseline.missing:

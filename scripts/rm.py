@@ -35,7 +35,11 @@ def command(reference: str, store_path: Path, force: bool, yes: bool, as_json: b
         names = [name for name, target in store.names().items() if target == run_id]
         if not click.confirm(f"Remove run {run_id} ({', '.join(names) or 'without a name'}), {size(nbytes)}?", err=True):
             raise StoreError(f"run {run_id} was not removed")
+    stranded = ", ".join(sorted(run.name for run in store.variants(run_id)))
     removed = remove(store, run_id, force=force)
+    if stranded:
+        advice = "the `actlas extract` command of any makes it again, and `actlas rm` removes them"
+        click.echo(f"note: {stranded} are its variants and need it: {advice}", err=True)
     if as_json:
         echo_json({"run": run_id, "names": removed, "bytes": nbytes})
         return

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from actlas.store.durable import naming
 from actlas.store.errors import DamagedStore, missing
 from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 
@@ -139,9 +140,10 @@ def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
         found = piece.path.lstat()  # a link has the size of its text, never that of a shard
         if found.st_size != piece.size:
             raise DamagedStore(f"{piece.path} has {found.st_size} bytes, its commit says {piece.size}: see `actlas verify`")
-        mapped = _mapped(piece.path, found, bool(piece.stored.stride))
-        if mapped is None:
-            return np.fromfile(piece.path, dtype, count, offset=offset).reshape(layout.block_shape)
+        with naming(piece.path):
+            mapped = _mapped(piece.path, found, bool(piece.stored.stride))
+            if mapped is None:
+                return np.fromfile(piece.path, dtype, count, offset=offset).reshape(layout.block_shape)
     except FileNotFoundError as error:
         raise DamagedStore(missing(piece.path)) from error
     if piece.stored.stride and hasattr(mmap, "MADV_WILLNEED"):

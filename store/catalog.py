@@ -14,7 +14,8 @@ from actlas.store.durable import make_folder, publish_bytes
 from actlas.store.edit_records import EditRecord
 from actlas.store.errors import DamagedStore, UsageError, quoted, unknown
 from actlas.store.leftovers import Workspace, workspace
-from actlas.store.opening import listed, read_record, uncollected
+from actlas.store.names import Names
+from actlas.store.opening import listed, placed, read_record, uncollected
 from actlas.store.run import Run
 from actlas.store.run_names import RULE, cleaned, is_run_name, variant_name
 from actlas.store.run_record import FILE, RunRecord, run_record_bytes
@@ -30,7 +31,8 @@ class Store:
     """An existing store at ``path``; raises UsageError where there is none."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = placed(path)
+        self._names = Names(self.path)
         marker = self.path / "store.json"
         if not marker.is_file():
             found = "no actlas store (it has no store.json)" if self.path.exists() else "not there"
@@ -40,7 +42,7 @@ class Store:
     @classmethod
     def is_at(cls, path: str | Path) -> bool:
         """Whether there is a store at ``path``; raises UsageError for a file, or a folder of other things."""
-        folder = Path(path)
+        folder = placed(path)
         others = [folder] if folder.exists() and not folder.is_dir() else list(folder.iterdir()) if folder.exists() else []
         if (folder / "store.json").exists():  # asked last: one that is made meanwhile has this before anything else
             return True
@@ -52,23 +54,21 @@ class Store:
     @classmethod
     def create(cls, path: str | Path) -> Store:
         """Open the store at ``path``, made first where nothing is there; raises UsageError for a folder of other things."""
-        folder = Path(path)
+        folder = placed(path)
         if not cls.is_at(folder):
             make_folder(folder)
             publish_bytes(seal({"format": FORMAT, "version": FORMAT_VERSION}), folder / "store.json", aside=folder)
-        for part in ("runs", "names"):
+        for part in ("runs", "names", "removed"):  # the last now, because a full disk may have no room for a folder
             make_folder(folder / part)
         return cls(folder)
 
     def names(self) -> dict[str, str]:
-        """Return name → run id."""
-        paths = [path for path in listed(self.path / "names") if is_run_name(path.name)]
-        return {path.name: read_record(path).decode(errors="replace").strip() for path in paths}
+        """Return name → run id; ``damaged`` has the names whose record is."""
+        return self._names.all()
 
     def ids(self) -> list[str]:
         """Return the ids of all runs, readable or not."""
-        paths = [path for path in listed(self.path / "runs") if RUN_ID.fullmatch(path.name)]
-        return [path.name for path in paths if (path / FILE).exists() or _has_commits(path)]
+        return [path.name for path in listed(self.path / "runs") if self._is_run(path.name)]
 
     def runs(self) -> list[Run]:
         """Return the runs that can be opened, oldest first; ``damaged`` has the others."""
@@ -83,7 +83,8 @@ class Store:
         named = self.names()
         attempts = {run_id: self._attempt(run_id, named) for run_id in self.ids()}
         runs = [run for run in attempts.values() if isinstance(run, Run)]
-        lost = {name: self._lost(name, run_id) for name, run_id in named.items() if run_id not in attempts}
+        lost = dict(self._names.problems())
+        lost |= {name: self._lost(name, run_id) for name, run_id in named.items() if run_id not in attempts}
         damaged = {run_id: error for run_id, error in attempts.items() if isinstance(error, DamagedStore)}
         return sorted(
             runs, key=lambda run: (str(run.description.get("created")), bool(run.baseline_id), run.name)
@@ -91,20 +92,19 @@ class Store:
 
     def run(self, reference: str) -> Run:
         """Return the run of a name, an id or an unambiguous beginning of an id; raises UsageError, listing the names."""
-        return self._open(self.resolve(reference))
+        return self._open(self.resolve(reference), known=unicodedata.normalize("NFC", reference))
 
     def resolve(self, reference: str) -> str:
         """Return the id of ``run``'s reference and leave the run itself, which may be damaged, unread."""
-        named = self.names()
         reference = unicodedata.normalize("NFC", reference)
-        run_id = named.get(reference, reference)
-        ids = self.ids()
-        if run_id in ids:
-            return run_id
-        if reference in named:
-            raise self._lost(reference, run_id)
+        target = self._names.target(reference)
+        if self._is_run(target or reference):
+            return target or reference
+        if target:
+            raise self._lost(reference, target)
         for variant in self.variants_named(reference):
             return variant.id
+        named, ids = self.names(), self.ids()
         matches = [run_id for run_id in ids if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)]
         if len(matches) > 1:
             raise UsageError(f"run {quoted(reference)} is ambiguous: {', '.join(sorted(matches))}")
@@ -177,25 +177,38 @@ class Store:
     def check_name(self, name: str, run_id: str) -> None:
         """Raise UsageError unless ``name`` is well formed and free, or already that run's."""
         self.check_form(name)
-        taken = self.names().get(name, run_id)
-        if taken != run_id:
+        taken = self._names.owner(name)
+        if taken not in (None, run_id):
             raise UsageError(f"the name {name!r} is run {taken}'s already: choose another name")
 
     def name(self, run: Run, name: str) -> Run:
         """Give ``run`` a (further) name; raises UsageError if it is malformed or another run's."""
         self.check_name(name, run.id)
-        if name not in self.names():
+        if name not in self._names.of_run(run.id):
             with workspace(run.folder) as work:
-                if not publish_bytes(f"{run.id}\n".encode(), self.path / "names" / name, aside=work.folder):
+                if not self._names.give(name, run.id, work.folder):
                     self.check_name(name, run.id)
-        return self._open(run.id)
+        return self._open(run.id, known=name)
+
+    def unname(self, run_id: str, name: str) -> None:
+        """Take a name from a run."""
+        self._names.take(name, run_id)
+
+    def mend_names(self) -> list[str]:
+        """Write damaged and lost names again, as the runs know them, and remove what none knows; return what was done."""
+        return list(self._names.mend())
 
     def free_name(self, wanted: str, reserved: str | None = None) -> str:
         """Return ``wanted``, cleaned, or with the first number behind it that makes it free and not the ``reserved`` name."""
         base = cleaned(wanted) or "run"
-        taken = {*self.names(), reserved}
+        taken = {*self._names.taken(), reserved}
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (base, *numbered) if name not in taken)
+
+    def _is_run(self, run_id: str) -> bool:
+        """Whether there is a run of an id, readable or not."""
+        folder = self.path / "runs" / run_id
+        return bool(RUN_ID.fullmatch(run_id)) and ((folder / FILE).exists() or _has_commits(folder))
 
     def _holds(self, run_id: str) -> bool:
         return bool(RUN_ID.fullmatch(run_id)) and (self.path / "runs" / run_id / FILE).is_file()
@@ -209,9 +222,13 @@ class Store:
         except DamagedStore as error:
             return error
 
-    def _open(self, run_id: str, named: Mapping[str, str] | None = None) -> Run:
-        named = self.names() if named is None else named
-        return Run(self.path / "runs" / run_id, [name for name, target in named.items() if target == run_id])
+    def _open(self, run_id: str, named: Mapping[str, str] | None = None, known: str | None = None) -> Run:
+        """Open a run with its names: those of ``named``, or those it has a record of and ``known``, if that is one."""
+        if named is not None:
+            names = {name for name, target in named.items() if target == run_id}
+        else:
+            names = {*self._names.of_run(run_id), *([known] if known and self._names.target(known) == run_id else [])}
+        return Run(self.path / "runs" / run_id, sorted(names))
 
 
 def _has_commits(run_folder: Path) -> bool:

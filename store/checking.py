@@ -1,23 +1,26 @@
-"""Verification: every committed byte against its checksum, every commit against its run."""
+"""Verification: every committed byte against its checksum, every commit against its run, every file against its own record."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from actlas.store.commit import SUFFIX, read_commit, stem
+from actlas.store.commit import SUFFIX, copy_bytes, read_commit, stem
 from actlas.store.digest import rest_checksum, span_checksum
-from actlas.store.errors import DamagedStore
-from actlas.store.holdings import joined_paths, read_joined
-from actlas.store.joined import Joined
+from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.holdings import ATTEMPTS, joined_paths, read_joined
+from actlas.store.joined import Holding, Joined
 from actlas.store.label_checking import label_problems
+from actlas.store.leftovers import lost_shards, token_of
 from actlas.store.opening import listed, opened
+from actlas.store.pieces import shared_piece
 from actlas.store.run import Run
-from actlas.store.schema import BLOCK_DIMS, Commit, Unit
+from actlas.store.schema import BLOCK_DIMS, Commit, SharedSite, Unit, checksum
 from actlas.store.structure import structure_problems
 
+COPY = "its own copy of its record was altered"
 Kind = Literal["commit", "file", "labels"]
 
 #: files of which HDF5's own part was looked at
@@ -41,29 +44,68 @@ class Checked:
 def verify(run: Run) -> Iterator[Checked]:
     """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once.
 
-    Units of a joined file are told by the names that their commits would have. What follows is
-    damaged: files whose HDF5 part is not as it was written, and versions of the label columns.
+    Units of a joined file are told by the names that their commits would have, shards that have lost their record by their
+    own. What is packed meanwhile is looked at where it lies then. What follows is damaged: files whose HDF5 part is not as
+    it was written, and versions of the label columns.
     """
-    rests: Rests = {}
     planned = frozenset(run.units)
     done: set[str] = set()
+    rests: Rests = {}
+    for _ in range(ATTEMPTS):
+        moved = False
+        for record, checked in _each(run, planned, done, rests):
+            if checked is None or (checked.problems and not record.exists()):
+                moved = True  # packed, or dropped, since it was listed
+            else:
+                done.add(checked.commit)
+                yield checked
+        if not moved:
+            break
+    yield from _lost(run)
+    yield from (checked for checked in rests.values() if checked and (run.folder / "shards" / checked.commit).exists())
+    yield from check_label_records(run)
+
+
+def _each(run: Run, planned: frozenset[Unit], done: set[str], rests: Rests) -> Iterator[tuple[Path, Checked | None]]:
+    """Yield what is not ``done``, each with the path of its record; None for one that is gone since it was listed."""
     for path in joined_paths(run.folder):
-        try:
-            joined = read_joined(path)
-        except DamagedStore as error:
-            yield Checked(path.name, 0, (str(error),))
-            continue
-        except FileNotFoundError:
-            continue  # repacked meanwhile
-        for index in joined.present:
-            if joined.commit_name(index) not in done:
-                done.add(joined.commit_name(index))
-                yield check_member(run, joined, index, rests, planned)
+        yield from ((path, checked) for checked in _each_member(run, path, rests, planned, done))
     for path in listed(run.folder / "commits", SUFFIX):
         if path.name not in done:
-            yield check_path(run, path, rests, planned)
-    yield from (checked for checked in rests.values() if checked)
-    yield from check_label_records(run)
+            try:
+                yield path, check_path(run, path, rests, planned)
+            except FileNotFoundError:
+                yield path, None
+
+
+def _each_member(run: Run, path: Path, rests: Rests, planned: frozenset[Unit], done: set[str]) -> Iterator[Checked | None]:
+    """Yield the units of a joined file that are not ``done``, and its own copy of its record where that is wrong."""
+    try:
+        joined = read_joined(path)
+    except DamagedStore as error:
+        yield from () if path.name in done else (Checked(path.name, 0, (str(error),)),)
+        return
+    except FileNotFoundError:
+        yield None
+        return
+    members = [index for index in joined.present if joined.commit_name(index) not in done]
+    for index in members:
+        if joined.commit_name(index) not in done:
+            yield check_member(run, joined, index, rests, planned)
+    wrong = copy_problem(run.path(joined), joined) if members and path.name not in done else None
+    if wrong:
+        yield Checked(path.name, 0, (wrong,))
+
+
+def _lost(run: Run) -> Iterator[Checked]:
+    """Yield the shards that have lost their record; those that a writer was killed over are no damage."""
+    try:
+        lost, killed = lost_shards(run.folder)
+    except StoreError:  # an unreadable record is told of already; without locks nobody knows who is at work
+        return
+    for each in lost:
+        if token_of(each.path) not in killed:
+            yield Checked(each.path.name, 0, (f"{each}: `actlas verify --repair` restores it",))
 
 
 def check_member(
@@ -72,11 +114,9 @@ def check_member(
     """Check one unit of a joined file; with ``shared`` also the blocks of its baseline that it refers to."""
     commit, record = joined.commit(index), run.folder / "joined" / joined.name
     nbytes, damages = check_commit(commit, run.path(commit), "see `actlas verify --repair`", rests)
-    missed = _missed(run, commit) if shared else ()
-    misplaced = [f"{record} belongs to run {commit.run}"] if commit.run != run.id else []
-    if commit.unit not in planned:
-        misplaced.append(f"{record} is of unit {commit.unit.number} as no plan of this run has it")
-    return Checked(joined.commit_name(index), nbytes, (*misplaced, *damages, *missed))
+    missed = missed_of(run, commit) if shared else ()
+    wrong = (f"{record} {each}" for each in misplaced(run, commit, planned))
+    return Checked(joined.commit_name(index), nbytes, (*wrong, *damages, *missed))
 
 
 def check_path(run: Run, path: Path, rests: Rests, planned: frozenset[Unit] | None = None, *, shared: bool = True) -> Checked:
@@ -86,9 +126,12 @@ def check_path(run: Run, path: Path, rests: Rests, planned: frozenset[Unit] | No
     except DamagedStore as error:
         return Checked(path.name, 0, (str(error),))
     nbytes, damages = check_commit(commit, run.path(commit), f"remove {path} and extract again", rests)
-    missed = _missed(run, commit) if shared else ()
-    misplaced = _misplaced(run.id, frozenset(run.units) if planned is None else planned, path, commit)
-    return Checked(path.name, nbytes, (*misplaced, *damages, *missed))
+    copy = () if damages else (copy_problem(run.path(commit), commit),)
+    missed = missed_of(run, commit) if shared else ()
+    wrong = [f"{path} {each}" for each in misplaced(run, commit, planned)]
+    belongs = stem(commit.unit.number, commit.holds)
+    wrong += [] if path.stem == belongs else [f"{path} was renamed: its content belongs under {belongs}{SUFFIX}"]
+    return Checked(path.name, nbytes, (*wrong, *damages, *filter(None, copy), *missed))
 
 
 def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tuple[int, list[str]]:
@@ -101,6 +144,7 @@ def check_commit(commit: Commit, shard: Path, remedy: str, rests: Rests) -> tupl
     nbytes += sum(label.nbytes for label in commit.labels.values())
     if commit.file not in rests:
         nbytes += commit.size - sum(end - start for start, end in commit.spans)
+        nbytes += commit.size - commit.hdf5 if commit.hdf5 else 0  # see ``copy_problem``
     return nbytes, list(_damages(commit, shard, remedy, rests))
 
 
@@ -126,13 +170,24 @@ def _as_read(run: Run) -> str | None:
     return None
 
 
-def _misplaced(run_id: str, planned: frozenset[Unit], path: Path, commit: Commit) -> Iterator[str]:
-    if commit.run != run_id:
-        yield f"{path} belongs to run {commit.run}"
-    if commit.unit not in planned:
-        yield f"{path} is of unit {commit.unit.number} as no plan of this run has it"
-    if path.stem != stem(commit.unit.number, commit.holds):
-        yield f"{path} was renamed: its content belongs under {stem(commit.unit.number, commit.holds)}{SUFFIX}"
+def copy_problem(shard: Path, record: Holding) -> str | None:
+    """Return what is wrong with a file's own copy of its record, behind the HDF5 part; None for one that is as it should be."""
+    wanted = copy_bytes(replace(record, gone=frozenset()) if isinstance(record, Joined) else record)
+    try:
+        with opened(shard) as (descriptor, found):
+            if found.st_size != record.size or span_checksum(descriptor, (record.hdf5, record.size)) == checksum(wanted):
+                return None  # of another size: told of already
+    except (OSError, DamagedStore):
+        return None  # told of already
+    return f"{shard}: {COPY}: `actlas verify --repair` writes it again"
+
+
+def misplaced(run: Run, commit: Commit, planned: frozenset[Unit] | None = None) -> Iterator[str]:
+    """Yield why a commit is none of ``run``, in words that follow the name of what holds it."""
+    if commit.run != run.id:
+        yield f"belongs to run {commit.run}"
+    if commit.unit not in (frozenset(run.units) if planned is None else planned):
+        yield f"is of unit {commit.unit.number} as no plan of this run has it"
 
 
 def _damages(commit: Commit, shard: Path, remedy: str, rests: Rests) -> Iterator[str]:
@@ -151,17 +206,31 @@ def _damages(commit: Commit, shard: Path, remedy: str, rests: Rests) -> Iterator
         yield f"{error}; {remedy}"
 
 
-def _missed(run: Run, commit: Commit) -> Iterator[str]:
+def missed_of(run: Run, commit: Commit) -> Iterator[str]:
     """Say what the baseline no longer has of the blocks that ``commit`` shares with it."""
+    for site, shared in commit.shared.items():
+        for attempt in range(ATTEMPTS):
+            problem, gone = _missed(run, commit.unit, site, shared)
+            if not gone or attempt == ATTEMPTS - 1:
+                break
+            run.refresh()  # the baseline was packed since it was opened: what it had lies elsewhere
+        if problem:
+            yield problem
+
+
+def _missed(run: Run, unit: Unit, site: str, shared: SharedSite) -> tuple[str | None, bool]:
+    """Return what is wrong with the blocks of the baseline, and whether their file is not there."""
     from actlas.store.blocks import read_block
 
-    for site in commit.shared:
-        try:
-            piece = run.pieces(commit.unit, site)[0]
-            for block in range(piece.blocks):
-                read_block(piece, block, check=True)
-        except DamagedStore as error:
-            yield str(error)
+    gone = False
+    try:
+        piece = shared_piece(run, unit, site, shared)
+        gone = not piece.path.exists()
+        for block in range(piece.blocks):
+            read_block(piece, block, check=True)
+    except DamagedStore as error:
+        return str(error), gone
+    return None, False
 
 
 def _hdf5_problems(descriptor: int, shard: Path, commit: Commit) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Durable files: written aside, synced, then linked to their name without overwriting; the basis of every promise.
+"""Durable files: written aside, synced, then moved to their name without overwriting; the basis of every promise.
 
 A name appears only when its content is on the disk, and it never changes its content afterwards.
 """
@@ -6,12 +6,24 @@ A name appears only when its content is on the disk, and it never changes its co
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from actlas.store.errors import StoreError
+
 READ_ONLY = 0o444
+UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+UNLINKED = (*UNSUPPORTED, errno.EPERM, errno.EMLINK)  # what systems say of links on exFAT, FAT and FUSE
+UNSYNCED = (*UNSUPPORTED, errno.EINVAL)  # … of the sync of a folder
+UNLOCKED = (*UNSUPPORTED, errno.ENOLCK)  # … of locks: Lustre without `flock`, NFS without its lock daemon
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+AT_FDCWD, RENAME_NOREPLACE = -100, 1
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @contextlib.contextmanager
@@ -25,12 +37,20 @@ def naming(place: Path) -> Iterator[None]:
         raise
 
 
+def remedy_of(error: OSError) -> str:
+    """Return what to do about an error while something was written."""
+    return "make room or use another --store" if error.errno in FULL else "see to the disk, then run the same command again"
+
+
 def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power loss."""
+    """Make the names in ``folder`` survive a power loss, where its file system can sync folders at all."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with naming(folder):
             os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
     finally:
         os.close(descriptor)
 
@@ -43,20 +63,75 @@ def make_folder(folder: Path) -> None:
         sync_folder(place.parent)
 
 
-def publish_file(aside: Path, name: Path) -> bool:
-    """Move the synced file ``aside`` to ``name``; return False, with ``aside`` removed, where ``name`` is taken.
+def lock(descriptor: int, operation: int, place: Path) -> None:
+    """Do ``flock`` on an open file, ``place``; raises BlockingIOError, and StoreError where the file system has no locks.
 
-    Link and unlink, because a plain rename would overwrite silently.
+    Without them a writer could sweep what another is writing, so there is no going on.
     """
-    aside.chmod(READ_ONLY)
     try:
-        os.link(aside, name)
+        fcntl.flock(descriptor, operation)
+    except OSError as error:
+        if error.errno not in UNLOCKED:
+            raise
+        raise StoreError(
+            f"{place} cannot be locked ({error.strerror}): its file system keeps no locks, and without them writers remove "
+            "each other's work: mount it with locks (Lustre: -o flock), or write to a store on a local disk and copy that"
+        ) from error
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Set the mode of a file where its file system has modes, which FAT and some of FUSE do not."""
+    try:
+        path.chmod(mode)
+    except OSError as error:
+        if error.errno not in UNLINKED:
+            raise
+
+
+def publish_file(aside: Path, name: Path, *, keep: bool = False) -> bool:
+    """Move the synced file ``aside`` to ``name``; return False where ``name`` is taken, with ``aside`` removed unless ``keep``.
+
+    Link and unlink, because a plain rename would overwrite silently; without hard links, see ``_move``.
+    """
+    try:
+        set_mode(aside, READ_ONLY)
+        try:
+            os.link(aside, name)
+        except OSError as error:
+            if error.errno not in UNLINKED:
+                raise
+            _move(aside, name)
     except FileExistsError:
+        if not keep:
+            aside.unlink()
         return False
-    finally:
-        aside.unlink()
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    aside.unlink(missing_ok=True)
     sync_folder(name.parent)
     return True
+
+
+def _move(aside: Path, name: Path) -> None:
+    """Rename without overwriting: by the system, or, where it cannot, while others who publish there are locked out.
+
+    Raises FileExistsError where ``name`` is taken, StoreError where the file system has no locks either.
+    """
+    if hasattr(LIBC, "renameat2"):
+        if not LIBC.renameat2(AT_FDCWD, os.fsencode(aside), AT_FDCWD, os.fsencode(name), RENAME_NOREPLACE):
+            return
+        code = ctypes.get_errno()
+        if code not in (*UNSUPPORTED, errno.EINVAL):
+            raise OSError(code, os.strerror(code), str(name))
+    descriptor = os.open(name.parent, os.O_RDONLY)
+    try:
+        lock(descriptor, fcntl.LOCK_EX, name.parent)
+        if os.path.lexists(name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(name))
+        aside.rename(name)
+    finally:
+        os.close(descriptor)
 
 
 def publish_bytes(content: bytes, name: Path, aside: Path) -> bool:
@@ -76,10 +151,22 @@ def publish_bytes(content: bytes, name: Path, aside: Path) -> bool:
 def reserve(descriptor: int, size: int) -> None:
     """Give ``size`` bytes of disk to the open file, so that later writes cannot run out of space.
 
-    Raises OSError (ENOSPC, EDQUOT, EFBIG) before anything is written. Where the system has no ``posix_fallocate``
-    (macOS) the file is only extended, and a full disk shows at the write: an error as well, just later.
+    Raises OSError (ENOSPC, EDQUOT, EFBIG) before anything is written. Where the file system cannot reserve (FUSE, NFS 3,
+    macOS) the file is only extended, and a full disk shows at the write: an error as well, just later.
     """
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        os.truncate(descriptor, size)
+    try:
+        if _can_reserve(descriptor):
+            os.posix_fallocate(descriptor, 0, size)
+            return
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+    os.truncate(descriptor, size)
+
+
+def _can_reserve(descriptor: int) -> bool:
+    """Whether the file system reserves. glibc's ``posix_fallocate`` does not say: it would write a byte to every page."""
+    if not hasattr(os, "posix_fallocate") or not hasattr(LIBC, "fallocate64"):
+        return hasattr(os, "posix_fallocate")
+    nothing, one = ctypes.c_int64(0), ctypes.c_int64(1)
+    return not LIBC.fallocate64(descriptor, 0, nothing, one) or ctypes.get_errno() not in UNSUPPORTED

@@ -7,10 +7,8 @@ HDF5 part follows its record, see ``store.exported``. Equal exports of equal dat
 from __future__ import annotations
 
 import contextlib
-import errno
 import filecmp
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,17 +19,17 @@ import numpy.typing as npt
 from actlas.store.durable import publish_file
 from actlas.store.errors import ActlasError, StoreError, UsageError
 from actlas.store.excerpt import Excerpt, ExportPlan, plan_export
-from actlas.store.export_record import record_bytes
+from actlas.store.export_record import FORMAT_EXPORT
 from actlas.store.exported import Exported
 from actlas.store.leftovers import workspace
 from actlas.store.run import Run
 from actlas.store.schema import EXPORT_SUFFIXES, Json, seal
 from actlas.store.several import Several, write_units
 from actlas.store.shard import ShardWriter
+from actlas.store.tail import tail_bytes
 
 Progress = Callable[[int, int], None]
 WHOLE = Excerpt()
-UNLINKED = (errno.EPERM, errno.ENOTSUP)  # what systems say of links where there are none
 
 
 def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None) -> tuple[Exported, bool]:
@@ -51,8 +49,7 @@ def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = l
             _write(draft, plan, progress)
             new = _publish(draft, out)
     except OSError as error:
-        hint = " (a file system without hard links? write it elsewhere and copy it)" if error.errno in UNLINKED else ""
-        raise StoreError(f"cannot write {out}: {error.strerror or error}{hint}") from error
+        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         for folder in (_drafts(out) / "tmp", _drafts(out)):
             with contextlib.suppress(OSError):  # not there, or another export is at work in it
@@ -97,13 +94,10 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
     writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns)
     try:
         several = write_units(writer, plan.layouts, plan.units, read)
+        writer.close(tail_bytes(seal({**plan.header, **_places(several)}), FORMAT_EXPORT))
     except BaseException:
         writer.drop()
         raise
-    with draft.open("ab") as file:
-        file.write(record_bytes(seal({**plan.header, **_places(several)})))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _places(several: Several) -> Json:
@@ -127,15 +121,8 @@ def _places(several: Several) -> Json:
 
 def _publish(draft: Path, out: Path) -> bool:
     """Give the finished file its name; False where an identical one has it, StoreError where another."""
-    if publish_copy(draft, out):
+    if not out.exists() and publish_file(draft, out, keep=True):
         return True
     if filecmp.cmp(draft, out, shallow=False):
         return False
     raise _taken(out)
-
-
-def publish_copy(draft: Path, out: Path) -> bool:
-    """Publish a second name of ``draft``, which itself stays to be compared; False where ``out`` is taken."""
-    second = draft.with_name(f"{draft.name}.new")
-    os.link(draft, second)
-    return publish_file(second, out)

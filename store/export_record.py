@@ -14,25 +14,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from actlas.store.columns import column_spans, stored_columns
+from actlas.store.durable import naming
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.labels import TEXT_DIM, TOKEN_LABELS
 from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, Json, SiteLayout, StoredLabel, StoredSite, Unit, identity, unseal
 from actlas.store.several import Several
 from actlas.store.shard import ShardRecord
+from actlas.store.tail import read_tail
 
 FORMAT_EXPORT = "actlas-export"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-TAIL = re.compile(rb"([0-9]{12}) actlas-export\n")
-TAIL_BYTES = 27
 MOST_RECORD = 1 << 25  # bytes: some thousand units of many sites; a limit on what an unknown file makes us hold
 MOST_VALUES = 1 << 60  # of one site: counts of bytes stay within 64 bits
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{16}")
-
-
-def record_bytes(sealed: bytes) -> bytes:
-    """Return what stands behind the HDF5 part: the record, and its length."""
-    return sealed + b"%012d actlas-export\n" % len(sealed)
 
 
 def read_record(path: Path) -> tuple[Json, int]:
@@ -42,23 +37,24 @@ def read_record(path: Path) -> tuple[Json, int]:
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not there: give a file that `actlas export` made, or the name of a run") from error
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or os.pread(descriptor, len(HDF5), 0) != HDF5:
-            raise UsageError(f"{path} is no HDF5 file: give one that `actlas export` made, or the name of a run")
-        tail = TAIL.fullmatch(os.pread(descriptor, TAIL_BYTES, max(0, found.st_size - TAIL_BYTES)))
-        if not tail:
-            raise DamagedStore(f"{path} does not end as an export does: it was cut short, or made by something else")
-        length = int(tail[1])
-        start = found.st_size - TAIL_BYTES - length
-        if length > MOST_RECORD or start < len(HDF5):
-            raise DamagedStore(f"{path} says its record has {length} bytes, wanted {MOST_RECORD} at most, within the file")
-        record = unseal(os.pread(descriptor, length, start), str(path), FORMAT_EXPORT)
+        with naming(path):
+            return _read(path, descriptor)
     except RecursionError as error:
         raise DamagedStore(f"{path} has a record nested beyond reading: export it again") from error
     finally:
         os.close(descriptor)
-    if record.get("size") != start:
-        raise DamagedStore(f"{path} has {start} bytes before its record, wanted {record.get('size')}: export it again")
+
+
+def _read(path: Path, descriptor: int) -> tuple[Json, int]:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or os.pread(descriptor, len(HDF5), 0) != HDF5:
+        raise UsageError(f"{path} is no HDF5 file: give one that `actlas export` made, or the name of a run")
+    tail = read_tail(descriptor, found.st_size, MOST_RECORD)
+    if tail is None or tail.kind != FORMAT_EXPORT or tail.start < len(HDF5):
+        raise DamagedStore(f"{path} does not end as an export does: it was cut short, or made by something else")
+    record = unseal(tail.sealed, str(path), FORMAT_EXPORT)
+    if record.get("size") != tail.start:
+        raise DamagedStore(f"{path} has {tail.start} bytes before its record, wanted {record.get('size')}: export it again")
     return record, found.st_size
 
 

@@ -19,6 +19,7 @@ from actlas.store.digest import rest_checksum
 from actlas.store.errors import DamagedStore, UsageError, unknown
 from actlas.store.export_record import places, read_record
 from actlas.store.labels import SENTENCE_IN_RUN
+from actlas.store.opening import placed
 from actlas.store.places import opened_shard
 from actlas.store.run import Run, names_of
 from actlas.store.schema import Commit, Json, checksum
@@ -31,7 +32,7 @@ class Exported(Run):
     """The export at ``path``; raises UsageError where that is none, DamagedStore where its record is not sound."""
 
     def __init__(self, path: Path) -> None:
-        self.file = path
+        self.file = path = placed(path)
         self.header, size = read_record(path)
         try:
             self.units, self.blocks, several = places(self.header)

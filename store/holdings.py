@@ -16,13 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from actlas.store.commit import SUFFIX, read_commit
-from actlas.store.durable import make_folder, publish_bytes, sync_folder
+from actlas.store.durable import lock, make_folder, publish_bytes, sync_folder
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.joined import FORMAT_JOINED, Holding, Joined
 from actlas.store.opening import LARGEST_JOINED, listed, read_record
 from actlas.store.schema import Commit, seal, unseal
 
-FOLDER = "joined"
+FOLDER, LOCK = "joined", "lock"
 NAME = re.compile(r"([0-9]{8})-[A-Za-z0-9-]+\.json")
 ATTEMPTS = 10  # at reading a folder of records that are replaced meanwhile
 
@@ -46,7 +46,12 @@ def joined_paths(run_folder: Path) -> list[Path]:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, _inode: int, _mtime: int) -> Joined:
-    record = unseal(read_record(path, LARGEST_JOINED), str(path), FORMAT_JOINED)
+    return parse_joined(read_record(path, LARGEST_JOINED), path)
+
+
+def parse_joined(content: bytes, path: Path) -> Joined:
+    """Return the record whose sealed bytes stand in the file ``path``; raises DamagedStore naming it."""
+    record = unseal(content, str(path), FORMAT_JOINED)
     try:
         return Joined.from_json(record, path.name)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
@@ -120,12 +125,20 @@ def replace_joined(run_folder: Path, old: Path, new: Joined, aside: Path) -> Non
     sync_folder(old.parent)
 
 
-def committed_files(run_folder: Path, but: Sequence[Path]) -> set[str]:
-    """Return the shards that any commit or record speaks of, those in ``but`` left out."""
+def all_records(run_folder: Path, but: Sequence[Path] = ()) -> list[Holding]:
+    """Return all commits and records of joined files, superseded ones too, those in ``but`` left out; raises DamagedStore."""
     left_out = set(but)
     paths = [path for path in listed(run_folder / "commits", SUFFIX) if path not in left_out]
-    commits = {commit.file for path in paths if (commit := _if_there(path))}
-    return commits | {each.file for each in read_records(run_folder) if run_folder / FOLDER / each.name not in left_out}
+    commits = [commit for path in paths if (commit := _if_there(path))]
+    return [*commits, *(each for each in read_records(run_folder) if run_folder / FOLDER / each.name not in left_out)]
+
+
+def is_whole(run_folder: Path, record: Holding) -> bool:
+    """Whether the shard of a record is there, with all its bytes."""
+    try:
+        return (run_folder / "shards" / record.file).lstat().st_size == record.size
+    except FileNotFoundError:
+        return False
 
 
 def has_joined(run_folder: Path, unit: int, holds: frozenset[str]) -> bool:
@@ -144,9 +157,10 @@ def packing_lock(run_folder: Path) -> Iterator[None]:
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Wait for and hold the lock of those who add to a folder one after the other."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    place = folder / LOCK
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)  # a file: NFS does not lock folders
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor, fcntl.LOCK_EX, place)
         yield
     finally:
         os.close(descriptor)
@@ -154,7 +168,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 def superseded(run_folder: Path) -> list[Path]:
     """Return the commits and records for all of which a record stands: what a packing that was killed has not yet removed."""
-    records = read_records(run_folder)
+    records = [joined for joined in read_records(run_folder) if is_whole(run_folder, joined)]
     if not records:
         return []
     counting = {joined.name for joined in without_doubles(records)}

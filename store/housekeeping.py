@@ -16,7 +16,7 @@ from actlas.store.catalog import Store
 from actlas.store.commit import RUN_ID
 from actlas.store.durable import make_folder, sync_folder
 from actlas.store.errors import DamagedStore, StoreError, UsageError
-from actlas.store.leftovers import check_own, sweep, writers
+from actlas.store.leftovers import check_own, lost_shards, restore_lost, sweep, workspace, writers
 from actlas.store.run import Run
 from actlas.store.run_record import FILE
 
@@ -53,8 +53,7 @@ def rename(store: Store, reference: str, new: str) -> tuple[Run, str | None]:
     named = store.name(run, new)
     if old is None or old == new:
         return named, None
-    (store.path / "names" / old).unlink(missing_ok=True)
-    sync_folder(store.path / "names")
+    store.unname(run.id, old)
     return store.run(new), old
 
 
@@ -95,8 +94,12 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
             continue
         try:
             check_own(folder)
-            leftovers += _of_run(folder, dry_run) if (folder / FILE).exists() else _unborn(store, folder, dry_run)
-        except DamagedStore as error:
+            if not (folder / FILE).exists():
+                leftovers += _unborn(store, folder, dry_run)
+                continue
+            problems += [] if dry_run else _restored(folder)
+            leftovers += _of_run(folder, dry_run)
+        except StoreError as error:
             problems.append(str(error))
     leftovers += _half_removed(store, dry_run)
     leftovers += _lost_names(store, dry_run)
@@ -120,6 +123,15 @@ def _of_run(folder: Path, dry_run: bool) -> list[Leftover]:
     double = "record for which another stands"
     kinds = {"tmp": "folder of a writer that is gone", "shards": "shard without a commit", "commits": double, "joined": double}
     return [Leftover(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
+
+
+def _restored(folder: Path) -> list[str]:
+    """Commit what a killed writer had finished, and what has lost its record; return why that cannot be done."""
+    if not lost_shards(folder)[0]:
+        return []
+    with workspace(folder) as work:
+        _, left = restore_lost(folder, work.folder)
+    return [f"{lost}: {problems[0]}" for lost, problems in left]
 
 
 def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:

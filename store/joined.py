@@ -49,12 +49,13 @@ class Joined:
     label_checksums: dict[str, str]  # label → one of each unit's rows
     pools: dict[str, list[Any]]  # POOLED → distinct values
     members: dict[str, list[int]]  # POOLED → for each unit which of these
+    hdf5: int = 0  # bytes of the HDF5 part of the file; its copy of this record follows
     name: str = ""  # of the record
 
     @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
-        """The spans that hold the sites and labels of all units."""
-        return data_spans(self.sites, self.labels)
+        """The spans that hold the sites and labels of all units, and the file's own copy of the record."""
+        return (*data_spans(self.sites, self.labels), (self.hdf5, self.size))
 
     @cached_property
     def first_tokens(self) -> list[int]:
@@ -133,7 +134,19 @@ class Joined:
         }
         unit = self.units[index]
         return Commit(
-            self.run, unit, self.file, self.size, sites, labels, self.rest, provenance, edits, upstream, shared, self.spans
+            self.run,
+            unit,
+            self.file,
+            self.size,
+            sites,
+            labels,
+            self.rest,
+            provenance,
+            edits,
+            upstream,
+            shared,
+            self.spans,
+            self.hdf5,
         )
 
     def commit_name(self, index: int) -> str:
@@ -150,6 +163,7 @@ class Joined:
             "gone": sorted(self.gone),
             "file": self.file,
             "size": self.size,
+            "hdf5": self.hdf5,
             "sites": {name: {"layout": asdict(site.layout), "offset": site.offset} for name, site in self.sites.items()},
             "labels": {name: _bare(label) for name, label in self.labels.items()},
             "rest": self.rest,

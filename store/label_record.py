@@ -17,12 +17,11 @@ from actlas.store.columns import DIGEST, Columns, StoredColumn, read_columns, st
 from actlas.store.errors import DamagedStore
 from actlas.store.opening import LARGEST_RECORD, listed, opened, read_record
 from actlas.store.schema import FORMAT_VERSION, Json, seal, unseal
+from actlas.store.tail import read_tail, tail_bytes
 
 FOLDER = "labels"
 FORMAT_LABELS = "actlas-labels"
 NAME = re.compile(r"([0-9]{8})-([0-9a-f]{16})\.(json|h5)")
-TAIL = re.compile(rb"([0-9]{12}) actlas-labels\n")
-TAIL_BYTES = 27
 REMEDY = "`actlas relabel` with the sentences' file stores them anew"
 
 
@@ -144,20 +143,17 @@ def sealed_behind(path: Path) -> bytes:
     """Return the sealed record behind the values in ``path``; raises DamagedStore."""
     try:
         with opened(path) as (descriptor, found):
-            tail = TAIL.fullmatch(os.pread(descriptor, TAIL_BYTES, max(0, found.st_size - TAIL_BYTES)))
-            length = int(tail[1]) if tail else LARGEST_RECORD + 1
-            start = found.st_size - TAIL_BYTES - length
-            if length > LARGEST_RECORD or start < 0:
+            tail = read_tail(descriptor, found.st_size, LARGEST_RECORD)
+            if tail is None or tail.kind != FORMAT_LABELS:
                 raise DamagedStore(f"{path} does not end as the values of labels do: it was cut or altered: {REMEDY}")
-            return os.pread(descriptor, length, start)
+            return tail.sealed
     except FileNotFoundError as error:
         raise DamagedStore(f"{path} is missing: restore it from a copy, or {REMEDY}") from error
 
 
 def tailed(record: LabelRecord) -> bytes:
     """Return what stands behind the values: the sealed record, and its length."""
-    sealed = seal(record.to_json())
-    return sealed + b"%012d actlas-labels\n" % len(sealed)
+    return tail_bytes(seal(record.to_json()), FORMAT_LABELS)
 
 
 def read_values(run_folder: Path, record: LabelRecord, sites: Collection[str] = ()) -> Columns:

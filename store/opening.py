@@ -12,12 +12,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from actlas.store.durable import naming
 from actlas.store.errors import ActlasError, DamagedStore, UsageError
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
 LARGEST_JOINED = 64 << 20  # bytes of the record of a joined file: some ten thousand units of many sites
 MOST_ENTRIES = 1 << 18  # files of a folder
 SPARSE_FROM, SPAREST = 64 << 20, 1000  # a file larger than this has its bytes on the disk, or a thousandth of them compressed
+
+
+def placed(path: str | Path) -> Path:
+    """Return ``path`` as it stays right wherever the process goes: absolute, ``~`` replaced by the home folder.
+
+    Raises UsageError where the user has no home folder.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: there is no home folder (HOME is not set): give the path without ~") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: the working directory is gone: give an absolute path") from error
 
 
 @contextmanager
@@ -27,10 +41,11 @@ def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
     if descriptor < 0:
         raise DamagedStore(f"{path} is a link or no file at all, wanted a file")
     try:
-        found = os.fstat(descriptor)
-        if found.st_size > SPARSE_FROM and found.st_blocks * 512 * SPAREST < found.st_size:
-            raise DamagedStore(f"{path} claims {found.st_size} bytes, the disk has {found.st_blocks * 512}")
-        yield descriptor, found
+        with naming(path):
+            found = os.fstat(descriptor)
+            if found.st_size > SPARSE_FROM and found.st_blocks * 512 * SPAREST < found.st_size:
+                raise DamagedStore(f"{path} claims {found.st_size} bytes, the disk has {found.st_blocks * 512}")
+            yield descriptor, found
     finally:
         os.close(descriptor)
 
@@ -56,7 +71,7 @@ def read_input(path: Path, largest: int, error: type[ActlasError] = UsageError) 
     ``error`` for what is not a regular file or has more than ``largest`` bytes.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    with naming(path), os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise error(f"{path} is not a regular file: expected one with at most {largest:,} bytes")

@@ -15,11 +15,11 @@ from typing import Any
 import numpy.typing as npt
 
 from actlas.store.blocks import Piece, read_stored
-from actlas.store.commit import stem
+from actlas.store.commit import stem, with_tail
 from actlas.store.durable import publish_file
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.holdings import packing_lock, publish_joined, settle
-from actlas.store.joined import join_commits
+from actlas.store.joined import Joined, join_commits
 from actlas.store.leftovers import Workspace, sweep, workspace
 from actlas.store.opening import LARGEST_JOINED
 from actlas.store.run import Run
@@ -56,10 +56,7 @@ def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], 
         groups = list(_groups(run.commits, most_bytes))
         total = sum(_nbytes(commit) for group in groups for commit in group)
         for number, group in enumerate(groups):
-            several, shard = _join(run, group, work, number, lambda nbytes: progress(nbytes, total))
-            if not publish_file(shard, run.folder / "shards" / shard.name):
-                raise DamagedStore(f"{shard.name} exists although its name is new: the store was written by something else")
-            _record(run, group, several, shard.name, work)
+            _publish(run, _join(run, group, work, number, lambda nbytes: progress(nbytes, total)), work)
             settle(run.folder, work.folder)
             sweep(run.folder)
     run.refresh()
@@ -75,10 +72,7 @@ def rewrite(run: Run, file: str) -> bool:
         run.refresh()
         group = [commit for commit in run.commits if commit.file == file]
         if group:
-            several, shard = _join(run, group, work, 0, lambda _: None)
-            if not publish_file(shard, run.folder / "shards" / shard.name):
-                raise DamagedStore(f"{shard.name} exists although its name is new: the store was written by something else")
-            _record(run, group, several, shard.name, work)
+            _publish(run, _join(run, group, work, 0, lambda _: None), work)
         settle(run.folder, work.folder)
         sweep(run.folder)
     run.refresh()
@@ -116,8 +110,8 @@ def _nbytes(commit: Commit) -> int:
     return sum(site.layout.nbytes for site in commit.sites.values())
 
 
-def _join(run: Run, group: list[Commit], work: Workspace, number: int, progress: Callable[[int], None]) -> tuple[Several, Path]:
-    """Write the file of a group aside; every byte that goes into it is checked."""
+def _join(run: Run, group: list[Commit], work: Workspace, number: int, progress: Callable[[int], None]) -> tuple[Path, Joined]:
+    """Write the file of a group aside, with its record; every byte that goes into it is checked."""
     run.check_labels(group)
     tokens = sum(commit.unit.tokens for commit in group)
     layouts = [narrow_layout(site.layout, tokens) for site in group[0].sites.values()]
@@ -135,14 +129,25 @@ def _join(run: Run, group: list[Commit], work: Workspace, number: int, progress:
     attributes = {"actlas_run": run.id, "actlas_units": numbers}
     writer = ShardWriter(path, layouts, run.labels_of(group), attributes)
     try:
-        return write_units(writer, layouts, [commit.unit for commit in group], read), path
+        several = write_units(writer, layouts, [commit.unit for commit in group], read)
+        joined, tail = with_tail(_record(group, several, path.name))
+        writer.close(tail)
     except BaseException:
         writer.drop()
         raise
+    return path, joined
 
 
-def _record(run: Run, group: list[Commit], several: Several, file: str, work: Workspace) -> None:
-    """Publish the record of a joined file: from now on it, not the commits of ``group``, says where their sites lie."""
+def _publish(run: Run, made: tuple[Path, Joined], work: Workspace) -> None:
+    """Publish a joined file, then its record: from now on it, not the commits of its units, says where their sites lie."""
+    shard, joined = made
+    if not publish_file(shard, run.folder / "shards" / shard.name):
+        raise DamagedStore(f"{shard.name} exists although its name is new: the store was written by something else")
+    publish_joined(run.folder, joined, work.folder)
+
+
+def _record(group: list[Commit], several: Several, file: str) -> Joined:
+    """Return the record of a joined file; its ``size`` is that of the HDF5 part."""
     moved = []
     for index, commit in enumerate(group):
         sites = several.sites(index)
@@ -150,4 +155,4 @@ def _record(run: Run, group: list[Commit], several: Several, file: str, work: Wo
             raise StoreError(f"{file}: blocks of unit {commit.unit.number} changed while they were joined: see `actlas verify`")
         whole = several.record
         moved.append(replace(commit, file=file, size=whole.size, sites=sites, labels=several.labels(index), rest=whole.rest))
-    publish_joined(run.folder, join_commits(moved, several.record.sites, several.record.labels), work.folder)
+    return join_commits(moved, several.record.sites, several.record.labels)

@@ -19,7 +19,8 @@ from actlas.store.schema import SharedSite, Unit
 if TYPE_CHECKING:
     from actlas.store.run import Run
 
-REMEDY = "restore it from a copy, or remove this run and make both again"
+REMEDY = "`actlas verify --repair` drops what needs them, and says how to make it again"
+ANEW = "remove this run (`actlas rm`) and extract it again"
 Pieces = tuple[Piece, ...]
 
 
@@ -79,7 +80,7 @@ def pieces_of(run: Run, unit: Unit, site: str) -> Pieces:
     place = run.place(unit, site)
     shared = place.shared.get(site)
     own = (_own_piece(run.path(place.holding), place, site),) if site in place.holding.sites else ()
-    return own if shared is None else (_shared_piece(run, unit, site, shared), *own)
+    return own if shared is None else (shared_piece(run, unit, site, shared), *own)
 
 
 def _own_piece(path: Path, place: Place, site: str) -> Piece:
@@ -87,17 +88,34 @@ def _own_piece(path: Path, place: Place, site: str) -> Piece:
     return Piece(path, place.holding.size, stored, stored.layout.blocks)
 
 
-def _shared_piece(run: Run, unit: Unit, site: str, shared: SharedSite) -> Piece:
+def stranded(run: Run) -> dict[tuple[int, frozenset[str]], str]:
+    """Return the units of a variant, each with its sites, whose baseline no longer has the blocks they share, and why.
+
+    Records alone are compared, no block is read. A run in other units than its baseline has none: all of it is to go.
+    """
+    found: dict[tuple[int, frozenset[str]], str] = {}
+    for unit in run.units if run.baseline is None or run.baseline.units == run.units else ():
+        for place in run.unit_places(unit):
+            for site, shared in place.shared.items():
+                try:
+                    shared_piece(run, unit, site, shared)
+                except DamagedStore as error:
+                    found.setdefault((unit.number, place.holds), str(error))
+    return found
+
+
+def shared_piece(run: Run, unit: Unit, site: str, shared: SharedSite) -> Piece:
+    """Return where the blocks lie that a unit of ``run`` shares with its baseline; raises DamagedStore where it has others."""
     baseline = run.baseline
     if baseline is None or baseline.id != shared.run:
         raise DamagedStore(f"run {run.name} needs blocks of its baseline {shared.run}, which is not there: {REMEDY}")
     if unit not in baseline.units:
-        raise DamagedStore(f"run {run.name} was made in other units than its baseline {shared.run} has now: {REMEDY}")
+        raise DamagedStore(f"run {run.name} was made in other units than its baseline {shared.run} has now: {ANEW}")
     place = baseline.own_place(unit, site)
     if place is None:
         raise DamagedStore(
             f"run {run.name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "
-            "run the baseline's `actlas extract` command again"
+            "run the baseline's `actlas extract` command again, then `actlas verify`"
         )
     path, stored = baseline.path(place.holding), place.stored(site)
     if stored.checksums[: len(shared.checksums)] != shared.checksums:

@@ -1,80 +1,76 @@
-"""Repair: units that are damaged leave the run, so that the next extraction makes them again.
+"""Repair: what is lost but still known is written again; units that are damaged leave the run, for the next extraction.
 
-The commit goes first, then its shard: killed between the two, the run has a shard without a commit, which is swept. A unit of a
-joined file goes by a new record without it.
+The shard goes first, then its commit: killed between the two, the run has a damaged unit, and the repair is given again. A
+unit of a joined file goes by a new record without it.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actlas.store.checking import Checked, Rests, check_member, check_path
-from actlas.store.commit import read_commit
-from actlas.store.digest import READ_BYTES
+from actlas.store.commit import SUFFIX, read_commit, stem
 from actlas.store.durable import sync_folder
 from actlas.store.errors import DamagedStore, StoreError
-from actlas.store.holdings import joined_paths, packing_lock, read_joined, read_records, replace_joined
-from actlas.store.joined import Holding
+from actlas.store.holdings import packing_lock, read_records, replace_joined
 from actlas.store.label_checking import repair_labels
 from actlas.store.leftovers import check_own, sweep, workspace
+from actlas.store.pieces import ANEW, stranded
+from actlas.store.recovery import Dropped, Report, dropped, must_stay, restore_records, write_copies
 from actlas.store.run import Run
-from actlas.store.schema import canonical, checksum
-
-BASELINE = "what is wrong are blocks of its baseline: repair and extract that run again"
-COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A commit that was removed: its unit and its sites, None and empty where it did not say any more."""
-
-    commit: str
-    unit: int | None
-    sites: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What was dropped, and what was left as it is and why."""
+    """What was dropped; what was written again; what was left as it is and why."""
 
     dropped: tuple[Dropped, ...]
     left: tuple[str, ...]
-    mended: tuple[str, ...] = ()  # what was written anew from what is whole
+    restored: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()  # files and labels that were written anew from what is whole
 
 
 def repair(run: Run, checked: Iterable[Checked]) -> Repair:
-    """Drop the commits among ``checked`` that have problems, and then the shards that no commit speaks of any more.
+    """Write again what can be, then drop the commits that still have problems, and of a variant those that are stranded.
 
-    Files of which HDF5's own part is damaged are written anew, and so are labels that can be read.
-
-    Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound commits that
-    this actlas does not understand.
+    checked: what ``verify`` found. Written again are lost records, and files' own copies of them, files of which HDF5's own
+    part is damaged, and labels that can be read. Stranded are units that share blocks with a baseline which no longer has
+    these. Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound
+    commits that this actlas does not understand.
     """
-    dropped: list[Dropped] = []
-    left: list[str] = []
+    report = Report()
     checked = list(checked)
     bad = {item.commit for item in checked if item.problems and item.kind == "commit"}
     check_own(*(run.folder / part for part in ("commits", "joined", "shards")))
-    for path in (run.folder / "commits" / name for name in sorted(bad)):
-        _drop_commit(run, path, dropped, left)
-    if bad and (run.folder / "joined").is_dir():
+    if bad:
+        write_copies(run, bad, report)
+        restore_records(run, bad, report)
+        run.refresh()
+    needless = {stem(*work) + SUFFIX for work in stranded(run)} if run.baseline_id else set()
+    for path in (run.folder / "commits" / name for name in sorted(bad | needless)):
+        _drop_commit(run, path, path.name in needless, report)
+    if (bad or needless) and (run.folder / "joined").is_dir():
         try:
             with packing_lock(run.folder):
-                _drop_records(run, bad, dropped, left)
-                _drop_members(run, bad, dropped, left)
-        except (DamagedStore, PermissionError) as error:
-            left.append(f"units of joined files were left alone: {error}")
-    if dropped:
+                _drop_members(run, bad, needless, report)
+        except (StoreError, PermissionError) as error:
+            report.left.append(f"units of joined files were left alone: {error}")
+    if report.dropped:
         sync_folder(run.folder / "commits")
         try:
             sweep(run.folder)
-        except (DamagedStore, PermissionError) as error:
-            left.append(f"shards of what was dropped stay until `actlas gc` can remove them: {error}")
+        except (StoreError, PermissionError) as error:
+            report.left.append(f"shards of what was dropped stay until `actlas gc` can remove them: {error}")
     run.refresh()
+    mended = _mend(run, checked, report.left)
+    return Repair(tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(mended))
+
+
+def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
+    """Write anew files whose HDF5 part is damaged, and labels; return what was done."""
     mended = _rewrite(run, {item.commit for item in checked if item.problems and item.kind == "file"}, left)
     if any(item.problems and item.kind == "labels" for item in checked):
         written, lost = repair_labels(run)
@@ -82,7 +78,7 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
         left += lost
         if not written and not lost:
             left += [problem for item in checked if item.kind == "labels" for problem in item.problems]
-    return Repair(tuple(dropped), tuple(left), tuple(mended))
+    return mended
 
 
 def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
@@ -99,89 +95,62 @@ def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
     return mended
 
 
-def _drop_commit(run: Run, path: Path, dropped: list[Dropped], left: list[str]) -> None:
-    """Drop a commit with problems, unless it must stay or is sound by now."""
-    reason = _must_stay(run, path)
+def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
+    """Drop a commit with problems, unless it must stay or is sound by now; and its shard before it."""
+    reason = must_stay(run, path)
     if reason:
-        left.append(f"{path} was left alone: {reason}")
+        if not any(str(path) in each for each in report.left):
+            report.left.append(f"{path} was left alone: {reason}")
     elif path.exists():
-        if check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
-            dropped.append(_dropped(path))
+        if needless or check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
+            report.dropped.append(dropped(path))
+            _remove_shard(run, path)
             path.unlink(missing_ok=True)
         elif check_path(run, path, {}).problems:
-            left.append(f"{path} was left alone: {BASELINE}")
+            report.left.append(f"{path} was left alone: {_of_baseline(run)}")
 
 
-def _drop_records(run: Run, bad: set[str], dropped: list[Dropped], left: list[str]) -> None:
-    """Drop records of joined files that cannot be read: all units of their files go."""
-    for path in [path for path in joined_paths(run.folder) if path.name in bad]:
-        reason = _must_stay(run, path)
-        if reason:
-            left.append(f"{path} was left alone: {reason}")
-        else:
-            path.unlink()
-            sync_folder(path.parent)
-            dropped.append(Dropped(path.name, None, ()))
+def _remove_shard(run: Run, path: Path) -> None:
+    """Remove the shard of a commit that is to go: left without it, its own copy would bring the unit back."""
+    with contextlib.suppress(DamagedStore, FileNotFoundError):
+        commit = read_commit(path)
+        if commit.run == run.id and all(other.file != commit.file or other == commit for other in run.commits):
+            run.path(commit).unlink(missing_ok=True)
+            sync_folder(run.folder / "shards")
 
 
-def _drop_members(run: Run, bad: set[str], dropped: list[Dropped], left: list[str]) -> None:
-    """Drop damaged units from the records of joined files."""
+def _drop_members(run: Run, bad: Collection[str], needless: Collection[str], report: Report) -> None:
+    """Drop damaged and stranded units from the records of joined files."""
     planned = frozenset(run.units)
     for joined in read_records(run.folder):
         path = run.folder / "joined" / joined.name
-        told = [index for index in joined.present if joined.commit_name(index) in bad]
-        reason = _must_stay(run, path) if told else None
+        told = [index for index in joined.present if joined.commit_name(index) in {*bad, *needless}]
+        reason = must_stay(run, path) if told else None
         if reason:
-            left.append(f"{path} was left alone: {reason}")
+            report.left.append(f"{path} was left alone: {reason}")
             continue
         rests: Rests = {}
-        lost = [index for index in told if check_member(run, joined, index, rests, planned, shared=False).problems]
+        lost = [
+            index
+            for index in told
+            if joined.commit_name(index) in needless or check_member(run, joined, index, rests, planned, shared=False).problems
+        ]
         for index in set(told).difference(lost):
             if check_member(run, joined, index, rests, planned).problems:
-                left.append(f"unit {joined.units[index].number} of {path} was left alone: {BASELINE}")
-        dropped += [Dropped(joined.commit_name(i), joined.units[i].number, tuple(sorted(joined.holds(i)))) for i in lost]
+                report.left.append(f"unit {joined.units[index].number} of {path} was left alone: {_of_baseline(run)}")
+        for index in lost:
+            sites = tuple(sorted(joined.holds(index)))
+            report.dropped.append(Dropped(joined.commit_name(index), joined.units[index].number, sites))
         if lost:
+            left = replace(joined, gone=joined.gone.union(lost))
+            if not left.present:  # as with a commit
+                run.path(joined).unlink(missing_ok=True)
             with workspace(run.folder) as work:
-                replace_joined(run.folder, path, replace(joined, gone=joined.gone.union(lost)), work.folder)
+                replace_joined(run.folder, path, left, work.folder)
 
 
-def _must_stay(run: Run, path: Path) -> str | None:
-    """Return why a commit, or the record of a joined file, with problems is not to be dropped, None where it is."""
-    try:
-        content = path.read_bytes()
-        record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
-        shard = run.path(record)
-    except FileNotFoundError:
-        return None
-    except DamagedStore as error:
-        return f"it is whole, but not understood ({error})" if _sealed(content) else None
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    try:
-        with shard.open("rb") as file:
-            while file.read(READ_BYTES):
-                pass
-    except FileNotFoundError:
-        return None if shard.parent.is_dir() else f"{shard.parent} is not there"
-    except OSError as error:
-        return f"{shard} cannot be read ({error.strerror})"
-    return None
-
-
-def _sealed(content: bytes) -> bool:
-    """Whether a record's checksum holds, whatever it says."""
-    try:
-        record = json.loads(content)
-        found = record.pop("checksum")
-        return bool(found == checksum(canonical(record)))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False
-
-
-def _dropped(path: Path) -> Dropped:
-    unit = COMMIT.fullmatch(path.name)
-    try:
-        sites = tuple(sorted(read_commit(path).holds))
-    except (DamagedStore, FileNotFoundError):
-        sites = ()
-    return Dropped(path.name, int(unit[1]) if unit else None, sites)
+def _of_baseline(run: Run) -> str:
+    """Return what to do about blocks of the baseline that are not as they were."""
+    if run.baseline is not None and run.baseline.units != run.units:
+        return f"it was made in other units than its baseline has now: {ANEW}"
+    return f"blocks of its baseline are damaged: `actlas verify {run.baseline_id} --repair` drops them and what needs them"

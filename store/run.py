@@ -53,8 +53,9 @@ class Run:
     """One run of a store, as its commits say when it is opened; ``refresh`` looks again."""
 
     def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
         self.names = tuple(sorted(names))
+        folder = self.folder
         refuse_links(folder.parent, folder, folder / "commits", folder / "joined", folder / "labels", folder / "shards")
         record = read_run_record(folder)
         self.id = folder.name
@@ -262,6 +263,10 @@ class Run:
     def _places(self) -> Mapping[int, list[Place]]:
         """Number of a unit → where it is stored."""
         return places_of(self.holdings)
+
+    def unit_places(self, unit: Unit) -> Sequence[Place]:
+        """Return which commits, or units of joined files, make sites of a unit part of the run."""
+        return self._places.get(unit.number, ())
 
     def _any_place(self, unit: Unit) -> Place:
         if unit.number not in self._places:

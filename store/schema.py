@@ -19,6 +19,7 @@ import xxhash
 from actlas.store.errors import DamagedStore, quoted
 
 FORMAT = "actlas-store"
+FORMAT_COMMIT = "actlas-commit"
 FORMAT_VERSION = 1
 
 #: dims along which a site is cut into blocks; a site with neither is one block
@@ -137,12 +138,13 @@ class Commit:
     size: int
     sites: Mapping[str, StoredSite]
     labels: Mapping[str, StoredLabel]
-    rest: str  # XXH3-64 of all bytes of the file outside sites and labels: HDF5's records
+    rest: str  # XXH3-64 of all bytes of the HDF5 part outside sites and labels: HDF5's records
     provenance: Json
     edits: list[Json] = field(default_factory=list)  # the proof of each edit
     upstream: Json = field(default_factory=dict)  # how what comes before the first edit was compared with the baseline
     shared: Mapping[str, SharedSite] = field(default_factory=dict)
     bulk: tuple[tuple[int, int], ...] = ()  # in a file of several units, the spans that ``rest`` leaves out
+    hdf5: int = 0  # bytes of the HDF5 part, behind which the file has a copy of its record; 0: it has none
 
     @property
     def holds(self) -> frozenset[str]:
@@ -156,7 +158,7 @@ class Commit:
 
     def to_json(self) -> Json:
         """Return the JSON form, checksum left out. What only variants or packed units have, only they say."""
-        record = {"format": "actlas-commit", "version": FORMAT_VERSION, **asdict(self)}
+        record = {"format": FORMAT_COMMIT, "version": FORMAT_VERSION, **asdict(self)}
         for site in record["sites"].values():
             _drop_empty(site, "stride")
             _drop_empty(site["layout"], "first")
@@ -165,8 +167,9 @@ class Commit:
 
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of the sites and labels of all units of the file: all that is not HDF5's."""
-        return self.bulk or data_spans(self.sites, self.labels)
+        """Start and end of the sites and labels of all units of the file, and its own record: all that is not HDF5's."""
+        tail = ((self.hdf5, self.size),) if self.hdf5 else ()
+        return self.bulk or (*data_spans(self.sites, self.labels), *tail)
 
     @classmethod
     def from_json(cls, record: Json) -> Commit:

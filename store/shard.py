@@ -6,7 +6,8 @@ The numbers go from the caller's memory to the page cache in one copy; no filter
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import xxhash
 
 from actlas.store.columns import Columns, StoredColumn, column_spans
 from actlas.store.digest import rest_checksum
-from actlas.store.durable import reserve
+from actlas.store.durable import naming, reserve
 from actlas.store.errors import StoreError
 from actlas.store.labels import Labels
 from actlas.store.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans
@@ -45,7 +46,7 @@ class _Block:
 class ShardRecord:
     """What a commit says of a finished shard."""
 
-    size: int
+    size: int  # of the HDF5 part
     sites: dict[str, StoredSite]
     labels: dict[str, StoredLabel]
     rest: str
@@ -53,9 +54,10 @@ class ShardRecord:
 
 
 class ShardWriter:
-    """An open shard: ``write`` every row of every block, then ``finish``, or ``drop`` the file.
+    """An open shard: ``write`` every row of every block, ``finish``, then ``close`` it; or ``drop`` the file.
 
-    Raises StoreError where the disk cannot hold the shard, before anything of it is written.
+    Raises StoreError where the disk cannot hold the shard, before anything of it is written. Once a call has failed, so do
+    all after it: the system tells of an error of the disk once, and a later sync says that all is well.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ShardWriter:
         self._labels = label_records(image, labels)
         self._columns = column_records(image, layouts, labels, columns or {})
         self._descriptor = -1
+        self._error: OSError | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
             reserve(self._descriptor, self.size)
@@ -111,38 +114,60 @@ class ShardWriter:
             raise ValueError(f"{site}[{block}]: {given} bytes for {rows} tokens of {layout.row_bytes} bytes")
         for view in views:
             state.hash.update(view)
-        _write_all(self._descriptor, views, state.offset + state.rows * layout.row_bytes)
+        with self._once():
+            _write_all(self._descriptor, views, state.offset + state.rows * layout.row_bytes)
         state.rows += rows
 
     def flush(self) -> None:
         """Start and wait for the disk to take what was written so far; harmless beside ``write``."""
-        os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+        with self._once():
+            os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+
+    @contextmanager
+    def _once(self) -> Iterator[None]:
+        """Name the file in an OSError, and raise the first of them again at every later call."""
+        if self._error is not None:
+            raise OSError(self._error.errno, self._error.strerror, self._error.filename) from self._error
+        try:
+            with naming(self.path):
+                yield
+        except OSError as error:
+            self._error = self._error or error
+            raise
 
     def finish(self) -> ShardRecord:
-        """Check that every row came, sync the file and close it."""
-        short = [key for key, state in self._blocks.items() if state.rows != self._layouts[key[0]].block_shape[0]]
-        if short:
-            raise ValueError(f"blocks not written to the end: {short[:3]}, {len(short)} in all")
-        sites = {
-            site: StoredSite(layout, self._offsets[site], tuple(self._digests(layout)))
-            for site, layout in self._layouts.items()
-        }
-        os.fsync(self._descriptor)
-        spans = [*data_spans(sites, self._labels), *column_spans(self._columns, len(self._given.text))]
-        rest = rest_checksum(self._descriptor, self.size, spans)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        """Check that every row came, and return what is to be said of the file."""
+        with self._once():
+            short = [key for key, state in self._blocks.items() if state.rows != self._layouts[key[0]].block_shape[0]]
+            if short:
+                raise ValueError(f"blocks not written to the end: {short[:3]}, {len(short)} in all")
+            sites = {
+                site: StoredSite(layout, self._offsets[site], tuple(self._digests(layout)))
+                for site, layout in self._layouts.items()
+            }
+            spans = [*data_spans(sites, self._labels), *column_spans(self._columns, len(self._given.text))]
+            rest = rest_checksum(self._descriptor, self.size, spans)
         return ShardRecord(self.size, sites, self._labels, rest, self._columns)
+
+    def close(self, tail: bytes) -> None:
+        """Write ``tail``, the file's copy of its record, behind the HDF5 part, sync the file and close it."""
+        with self._once():
+            _write_all(self._descriptor, [memoryview(tail)], self.size)
+            os.fsync(self._descriptor)
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
     def _digests(self, layout: SiteLayout) -> Iterable[str]:
         return (self._blocks[layout.site, layout.first + block].hash.hexdigest() for block in range(layout.blocks))
 
     def drop(self) -> None:
-        """Close and remove an unfinished file; nothing happens to a finished one."""
+        """Close and remove an unfinished file; nothing happens to one that was closed."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            self.path.unlink(missing_ok=True)
+            descriptor, self._descriptor = self._descriptor, -1
+            with suppress(OSError):  # of a file that nobody wants
+                os.close(descriptor)
+            with suppress(OSError):  # what stays goes with the writer's folder
+                self.path.unlink()
 
 
 def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:

@@ -34,7 +34,10 @@ Place = tuple[int, int]  # first byte, byte after the last
 def check_commit(commit: Commit) -> None:
     """Raise ValueError, saying what is wrong, unless ``commit`` speaks of places in its file that cannot mislead a reader."""
     check_unit(commit.unit)
-    _want(_whole(commit.size), f"size {commit.size!r}")
+    _want(
+        _whole(commit.size) and _whole(commit.hdf5) and 0 < commit.hdf5 < commit.size,
+        f"size {commit.size!r} with hdf5 {commit.hdf5!r}"[:100],
+    )
     _want(isinstance(commit.provenance, dict) and isinstance(commit.edits, list), "provenance or edits")
     _want(bool(DIGEST.fullmatch(str(commit.run)) and DIGEST.fullmatch(str(commit.rest))), "run or rest")
     _check_shared(commit)
@@ -42,7 +45,8 @@ def check_commit(commit: Commit) -> None:
     _want(not lacking, f"labels with or without {', '.join(sorted(map(repr, lacking)))}"[:100])
     places = sorted([*_site_places(commit), *_label_places(commit)])
     _want(
-        all(0 <= start <= end <= commit.size for start, end in places), f"a place outside the {commit.size} bytes of its file"
+        all(0 <= start <= end <= commit.hdf5 for start, end in places),
+        f"a place outside the {commit.hdf5} bytes of its HDF5 part",
     )
     _want(all(one[1] <= other[0] for one, other in pairwise(places)), "variables that overlap")
     _check_bulk(commit)
@@ -78,6 +82,7 @@ def check_joined(joined: Joined) -> None:
     unit = Unit(0, 0, sum(unit.sentences for unit in joined.units), sum(unit.tokens for unit in joined.units))
     for shared in joined.pools["shared"][:1]:
         whole = Commit(joined.run, unit, joined.file, joined.size, sites, labels, joined.rest, {}, [], {}, shared)
+        whole = replace(whole, hdf5=joined.hdf5)
         check_commit(whole)
         for other in joined.pools["shared"]:
             _check_shared(replace(whole, shared=other))

@@ -12,7 +12,7 @@ import numpy as np
 def read_site(store: Path, run: str, site: str) -> tuple[np.ndarray, list[str]]:
     """Return the float32 activations of all tokens, (layer or depth, token, …), and the texts of the sentences."""
     name = store / "names" / run
-    folder = store / "runs" / (name.read_text().strip() if name.exists() else run)
+    folder = store / "runs" / (json.loads(name.read_bytes())["run"] if name.exists() else run)
     units = json.loads((folder / "run.json").read_bytes())["units"]
     parts, texts = zip(*[read_unit(folder, unit, site) for unit in units], strict=True)
     axis = 0 if site in ("final_norm", "nll") else 1  # where token is

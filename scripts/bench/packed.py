@@ -27,6 +27,7 @@ from actlas.scripts.bench.scaling import GEOMETRY, SITES, TOKENS, rare_labels
 from actlas.scripts.bench.synthetic import WORD
 from actlas.scripts.terminal import table
 from actlas.store import Run, Store
+from actlas.store.commit import with_tail
 from actlas.store.durable import publish_file
 from actlas.store.holdings import packing_lock, publish_joined
 from actlas.store.joined import join_commits
@@ -67,12 +68,14 @@ def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
         writer = ShardWriter(work.folder / f"00000000-pack0-{work.token}.h5", layouts, rare_labels(units * sentences), {})
         several = write_units(writer, layouts, plan, lambda *_: rows)
         name, record = writer.path.name, several.record
-        publish_file(writer.path, run.folder / "shards" / name)
         commits = [
             Commit(run.id, unit, name, record.size, several.sites(index), several.labels(index), record.rest, {})
             for index, unit in enumerate(plan)
         ]
-        publish_joined(run.folder, join_commits(commits, record.sites, record.labels), work.folder)
+        joined, tail = with_tail(join_commits(commits, record.sites, record.labels))
+        writer.close(tail)
+        publish_file(writer.path, run.folder / "shards" / name)
+        publish_joined(run.folder, joined, work.folder)
     return run.folder
 
 

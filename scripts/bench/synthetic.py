@@ -57,6 +57,6 @@ def random_run(folder: Path, geometry: Geometry, sites: tuple[str, ...], labels:
                     writer.write(each.site, block, unit.tokens, [rows])
             record = writer.finish()
             commit = Commit(run.id, unit, writer.path.name, record.size, record.sites, record.labels, record.rest, {})
-            publish(run.folder, writer.path, commit)
+            publish(run.folder, writer, commit)
     run.refresh()
     return run

@@ -86,9 +86,7 @@ def test_gc_lists_then_sweeps(actlas, store):
     stray = store.run("it").folder / "shards" / "00000000-00000000-0123456789ab.h5"
     stray.write_bytes(b"12345")
     listed = actlas("gc", "--store", "store", "--dry-run")
-    assert listed.stdout == f"{stray.relative_to(store.path.parent)}: shard without a commit, 5 B\n" + (
-        "1 leftovers, 5 B: nothing was removed\n"
-    )
+    assert listed.stdout == f"{stray}: shard without a commit, 5 B\n" + ("1 leftovers, 5 B: nothing was removed\n")
     assert stray.exists()
     swept = json.loads(actlas("gc", "--store", "store", "--json").stdout)
     assert (swept["bytes"], [item["kind"] for item in swept["leftovers"]]) == (5, ["shard without a commit"])

@@ -64,7 +64,7 @@ def test_two_processes_store_what_one_stores(actlas, small_model, tmp_path):
     same_content(*runs)
     assert {commit.provenance["workers"] for commit in runs[1].commits} == {2}
     assert not list((tmp_path / "two").glob("runs/*/tmp/*"))
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["names", "runs", "store.json"]
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["names", "removed", "runs", "store.json"]
 
 
 @pytest.mark.slow

@@ -55,9 +55,12 @@ def test_any_flipped_bit_of_a_shard_is_found(data, stored):
         path.chmod(0o444)
     inside = [name for name, site in commit.sites.items() if 0 <= position - site.offset < site.layout.nbytes]
     inside += [f"label {name} was" for name, label in commit.labels.items() if 0 <= position - label.offset < label.nbytes]
-    assert found.startswith(f"{path}: {inside[0] if inside else 'HDF5 records were altered'}")
-    remedy = f"remove {commits(stored)[commit.unit.number]} and extract again" if inside else "writes the file anew"
-    assert remedy in found
+    if position >= commit.hdf5:
+        assert found == f"{path}: its own copy of its record was altered: `actlas verify --repair` writes it again"
+    else:
+        assert found.startswith(f"{path}: {inside[0] if inside else 'HDF5 records were altered'}")
+        remedy = f"remove {commits(stored)[commit.unit.number]} and extract again" if inside else "writes the file anew"
+        assert remedy in found
     assert problems(stored) == []
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run
-from actlas.store.commit import publish, read_commit, stem
+from actlas.store.commit import publish, read_commit, stem, with_tail
 from actlas.store.holdings import read_holdings
 from actlas.store.leftovers import workspace
 from actlas.store.schema import Commit, seal
@@ -27,8 +27,9 @@ def finished(run, work, content):
     """Return a finished shard in ``work`` and its commit."""
     unit = content.plan[0]
     path = work.folder / f"{stem(0, SITES)}-{work.token}.h5"
-    record = fill(open_shard(path, content, unit, SITES), content, unit, SITES)
-    return path, Commit(run.id, unit, path.name, record.size, record.sites, record.labels, record.rest, {})
+    writer = open_shard(path, content, unit, SITES)
+    record = fill(writer, content, unit, SITES)
+    return writer, Commit(run.id, unit, path.name, record.size, record.sites, record.labels, record.rest, {})
 
 
 def test_the_first_commit_wins_and_the_second_leaves_nothing(tmp_path, content):
@@ -37,10 +38,10 @@ def test_the_first_commit_wins_and_the_second_leaves_nothing(tmp_path, content):
         first, second = finished(run, one, content), finished(run, two, content)
         assert publish(run.folder, *second)
         assert not publish(run.folder, *first)
-        assert not first[0].exists()
-        assert not second[0].exists()
+        assert not first[0].path.exists()
+        assert not second[0].path.exists()
     assert [path.name for path in (run.folder / "shards").iterdir()] == [second[1].file]
-    assert read_holdings(run.folder) == [second[1]]
+    assert read_holdings(run.folder) == [with_tail(second[1])[0]]
 
 
 def test_committed_files_are_read_only(stored):
@@ -51,11 +52,11 @@ def test_committed_files_are_read_only(stored):
 def test_an_equal_shard_name_of_another_hand_is_not_overwritten(tmp_path, content):
     run = begin_run(tmp_path / "store", content)
     with workspace(run.folder) as work:
-        path, commit = finished(run, work, content)
-        foreign = run.folder / "shards" / path.name
+        writer, commit = finished(run, work, content)
+        foreign = run.folder / "shards" / writer.path.name
         foreign.write_text("foreign")
-        with pytest.raises(DamagedStore, match=path.name):
-            publish(run.folder, path, commit)
+        with pytest.raises(DamagedStore, match=writer.path.name):
+            publish(run.folder, writer, commit)
     assert foreign.read_text() == "foreign"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actlas.store import ActlasError, DamagedStore, Run, Store
 from actlas.store.checking import verify
-from actlas.store.leftovers import sweep
+from actlas.store.leftovers import sweep, workspace
 from tests.store.making import SKIP, Content, flip, make_run, shards
 
 
@@ -95,7 +95,7 @@ def test_a_deleted_shard_is_found_and_not_read(store):
         read_all(run, check=False)
 
 
-def test_a_deleted_commit_is_a_unit_to_extract_again(store):
+def test_a_deleted_commit_is_found_and_made_again_from_its_shard(store):
     run = store.run("one")
     commit = min((run.folder / "commits").iterdir())
     commit.unlink()
@@ -103,7 +103,15 @@ def test_a_deleted_commit_is_a_unit_to_extract_again(store):
     assert [unit.number for unit, _ in run.missing(["q"])] == [0]
     with pytest.raises(ActlasError, match="run its `actlas extract` command again"):
         read_all(run, check=False)
-    assert len(sweep(run.folder)) == 1  # its shard, which nothing speaks of
+    (problem,) = problems(run)
+    assert "holds unit 0" in problem
+    assert "no record speaks of it: `actlas verify --repair` restores it" in problem
+    assert sweep(run.folder) == []  # the only copy of a committed unit is never rubbish
+    with workspace(run.folder) as work:  # whoever writes next
+        assert work.restored == (0,)
+    assert problems(run) == []
+    run.refresh()
+    assert run.missing(["q"]) == []
 
 
 def test_what_is_swapped_between_runs_is_found_and_not_read(store):
@@ -199,7 +207,8 @@ def test_commands_list_what_is_damaged_and_go_on(store, actlas):
 
 
 def test_verify_says_what_a_run_lacks(store, actlas):
-    min((store.run("one").folder / "commits").iterdir()).unlink()
+    for folder in ("commits", "shards"):
+        min((store.run("one").folder / folder).iterdir()).unlink()
     done = actlas("verify", "one", "--store", store.path)
     assert done.returncode == 0
     assert "one: 2 commits" in done.stdout

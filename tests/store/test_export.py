@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from actlas.store import DamagedStore, IncompleteRun, StoreError, UsageError
 from actlas.store.excerpt import SENTENCE_IN_RUN, Excerpt, narrowed
 from actlas.store.export import export
-from actlas.store.export_record import record_bytes
+from actlas.store.export_record import FORMAT_EXPORT
 from actlas.store.exported import Exported, verify_export
 from actlas.store.schema import canonical, checksum, seal
+from actlas.store.tail import tail_bytes
 from tests.store.making import Content, as_stored, begin_run, contents, flip, make_run, shards
 
 
@@ -236,7 +237,7 @@ def replaced(path, change):
     del record["checksum"]
     change(record)
     path.chmod(0o644)
-    path.write_bytes(content[: -27 - length] + record_bytes(seal(record)))
+    path.write_bytes(content[: -27 - length] + tail_bytes(seal(record), FORMAT_EXPORT))
 
 
 def at(*keys, value):
@@ -320,7 +321,7 @@ def test_overlapping_variables_are_refused(exported):
 def test_a_record_of_another_kind_is_refused(record, exported):
     content = exported.file.read_bytes()
     exported.file.chmod(0o644)
-    exported.file.write_bytes(content[: exported.header["size"]] + record_bytes(record))
+    exported.file.write_bytes(content[: exported.header["size"]] + tail_bytes(record, FORMAT_EXPORT))
     with pytest.raises(DamagedStore):
         Exported(exported.file)
 

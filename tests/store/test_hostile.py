@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run, Store
 from actlas.store.checking import verify
-from actlas.store.commit import read_commit
+from actlas.store.commit import read_commit, with_tail
 from actlas.store.digest import rest_checksum
 from actlas.store.opening import LARGEST_RECORD, listed, opened, read_record
 from actlas.store.schema import Commit, seal
@@ -43,13 +43,18 @@ def altered(run, change):
     """Let ``change`` alter the HDF5 file of a shard, and make its commit agree with every byte of it."""
     path, (shard, *_) = commit_paths(run)[0], shards(run)
     shard.chmod(0o644)
+    commit = read_commit(path)
+    os.truncate(shard, commit.hdf5)
     with h5py.File(shard, "r+", libver=("v108", "v114")) as file:
         change(file)
-    commit = read_commit(path)
     size = shard.stat().st_size
+    commit = replace(commit, size=size, hdf5=0)
     with shard.open("rb") as file:
         rest = rest_checksum(file.fileno(), size, commit.spans)
-    reseal(path, {**commit.to_json(), "size": size, "rest": rest})
+    commit, tail = with_tail(replace(commit, rest=rest))
+    with shard.open("ab") as file:
+        file.write(tail)
+    reseal(path, commit.to_json())
     run.refresh()
     return shard
 

@@ -10,6 +10,7 @@ from actlas.store import DamagedStore, Store, StoreError, UsageError
 from actlas.store.checking import verify
 from actlas.store.housekeeping import REMOVED, collect, remove, rename, tree_bytes
 from actlas.store.leftovers import workspace
+from actlas.store.schema import seal
 from actlas.store.usage import usage
 from tests.store.killing import killed_stores
 from tests.store.making import SKIP, Content, begin_run, flip, make_run, write_unit
@@ -174,6 +175,7 @@ def test_links_are_not_followed_out_of_the_store(store, tmp_path):
             pass
         (run.folder / place).unlink()
         moved.rename(run.folder / place)
+    (store.path / REMOVED).rmdir()
     (store.path / REMOVED).symlink_to(precious.parent, target_is_directory=True)
     for action in (lambda: collect(store), lambda: remove(store, run.id)):
         with pytest.raises(DamagedStore, match="removed is a link"):
@@ -205,7 +207,7 @@ def leave(store, kind, number):
         (path / "shards" / "one.h5").write_bytes(b"123")
     else:
         path = store.path / "names" / f"lost{number}"
-        path.write_text([f"{number:016x}\n", "../../etc", ""][number % 3])
+        path.write_bytes(seal({"format": "actlas-name", "version": 1, "name": path.name, "run": f"{number:016x}"}))
     return path
 
 

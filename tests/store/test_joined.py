@@ -70,9 +70,10 @@ def test_a_commit_that_a_record_stands_for_is_not_seen_and_is_swept(packed, cont
     sites = tuple(content.dtypes)
     with workspace(packed.folder) as work:
         path = work.folder / f"{stem(1, sites)}-{work.token}.h5"
-        record = fill(open_shard(path, other, other.plan[1], sites), other, other.plan[1], sites)
+        writer = open_shard(path, other, other.plan[1], sites)
+        record = fill(writer, other, other.plan[1], sites)
         commit = Commit(packed.id, other.plan[1], path.name, record.size, record.sites, record.labels, record.rest, {})
-        assert publish(packed.folder, path, commit)
+        assert publish(packed.folder, writer, commit)
     again = Run(packed.folder)
     np.testing.assert_array_equal(again.dataset(["resid"])["resid"], content.values["resid"])
     assert not any(item.problems for item in verify(again))
@@ -89,7 +90,7 @@ def test_the_example_reader_reads_it(packed, content):
         assert tuple(texts) == content.labels.text
 
 
-def test_an_altered_record_is_named_and_repair_drops_it(packed, content):
+def test_an_altered_record_is_named_and_repair_writes_it_again(packed, content):
     (path,) = joined_paths(packed.folder)
     flip(path, 200)
     with pytest.raises(DamagedStore, match=path.name):
@@ -97,11 +98,9 @@ def test_an_altered_record_is_named_and_repair_drops_it(packed, content):
     found = list(verify(packed))
     assert [path.name in problem for item in found for problem in item.problems] == [True]
     done = repair(packed, found)
-    assert [item.unit for item in done.dropped] == [None]
-    assert len(packed.missing(("q",))) == 3
-    for unit in content.plan:
-        assert write_unit(packed, content, unit.number, tuple(content.dtypes))
-    packed.refresh()
+    assert (done.dropped, done.left) == ((), ())
+    assert done.restored == tuple(f"the record of unit {number}" for number in range(3))
+    assert not any(item.problems for item in verify(packed))
     np.testing.assert_array_equal(packed.dataset(["q"])["q"], content.values["q"])
 
 

@@ -134,6 +134,7 @@ def test_drop_leaves_a_finished_shard_and_other_files_alone(tmp_path, content):
     unit = content.plan[1]
     writer = open_shard(tmp_path / "a.h5", content, unit, ["nll"])
     fill(writer, content, unit, ["nll"])
+    writer.close(b"its record")
     writer.drop()
     before = (tmp_path / "a.h5").read_bytes()
     with pytest.raises(StoreError, match="File exists"):

@@ -24,6 +24,7 @@ from actlas.store.leftovers import Workspace, sweep, workspace
 from actlas.store.packing import pack
 from actlas.store.repair import repair
 from actlas.store.schema import Commit
+from actlas.store.shard import ShardWriter
 from tests.store.making import Content, begin_run, fill, flip, open_shard, write_unit
 
 RUN = st.integers(0, 2)  # chooses one of the runs
@@ -136,10 +137,10 @@ class StoreMachine(RuleBasedStateMachine):
         run_id = self.pick(number)
         run, model = self.run_of(run_id), self.runs[run_id]
         with workspace(run.folder) as slow:
-            path, commit = self.finished(run, model, slow, sites, unit)
+            writer, commit = self.finished(run, model, slow, sites, unit)
             first = write_unit(run, model.content, unit, sites)
             assert first == ((unit, sites) not in model.commits)
-            assert not publish(run.folder, path, commit)
+            assert not publish(run.folder, writer, commit)
         model.commits.add((unit, sites))
 
     @precondition(lambda self: self.runs)
@@ -275,11 +276,14 @@ class StoreMachine(RuleBasedStateMachine):
                 with pytest.raises(IncompleteRun):
                     run.dataset()
 
-    def finished(self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int) -> tuple[Path, object]:
+    def finished(
+        self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int
+    ) -> tuple[ShardWriter, Commit]:
         path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
         planned = model.content.plan[unit]
-        record = fill(open_shard(path, model.content, planned, sites), model.content, planned, sites)
-        return path, Commit(run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {})
+        writer = open_shard(path, model.content, planned, sites)
+        record = fill(writer, model.content, planned, sites)
+        return writer, Commit(run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {})
 
     def place(self, data: st.DataObject, commit: Commit, site: str) -> int:
         """Draw the place of a byte of a site, which may lie in a file of several units."""
