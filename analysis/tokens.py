@@ -230,16 +230,17 @@ class _Controls:
 def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Target) -> None:
     if pairs >= FEWEST:
         return
+    found = f"{pairs} {'pair' if pairs == 1 else 'pairs'}"
     impossible = sum(item.reason == IMPOSSIBLE for item in left_out)
     clipped = sum(item.reason == CLIPPED for item in left_out)
     if clipped:
         raise TargetError(
-            f"{pairs} pairs of {target.word!r} and a control in {sentences} sentences: {clipped} have the word in their text "
+            f"{found} of {target.word!r} and a control in {sentences} sentences: {clipped} have the word in their text "
             "and not among their tokens, as in an export for another word: use the whole run"
         )
     raise TargetError(
-        f"{pairs} pairs of {target.word!r} and a control in {sentences} sentences ({impossible} without "
-        f"a possible control: position {FIRST_POSITION} is never one), wanted {FEWEST} at least"
+        f"{found} of {target.word!r} and a control in {sentences} sentences ({impossible} without "
+        f"a possible control: position {FIRST_POSITION} is never one), expected at least {FEWEST}"
     )
 
 

@@ -45,6 +45,13 @@ def hook_point(name: str) -> HookPoint:
     return HookPoint(name, site, layer, side)
 
 
+def check_layers(wanted: Iterable[str], layers: int) -> None:
+    """Raise UsageError for a name with a layer that a model of ``layers`` blocks does not have."""
+    for point in map(hook_point, wanted):
+        if point.layer is not None and point.layer >= layers:
+            raise UsageError(f"site {quoted(point.name)}: the model has layers 0 to {layers - 1}")
+
+
 def site_names(wanted: Iterable[str]) -> tuple[str, ...]:
     """Return the table's names for ``wanted`` names, in table order, each once; raises UsageError for others.
 

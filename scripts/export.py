@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from actlas.scripts.bounds import number
 from actlas.scripts.completion import complete_site
-from actlas.scripts.options import json_option, parse_layers, run_argument
+from actlas.scripts.options import json_option, named_sites, parse_layers, run_argument
 from actlas.scripts.paths import UserPath
 from actlas.scripts.terminal import echo_json, extent, size
 from actlas.store.run import Run
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="SITE",
     shell_complete=complete_site,
+    callback=named_sites,
     help="What to export; may be repeated.  [default: all]",
 )
 @click.option("--layers", metavar="LIST", help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actlas.pipeline.edits import in_order, parse_edit
-from actlas.pipeline.hook_names import site_names
+from actlas.pipeline.hook_names import check_layers, site_names
 from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import DEFAULT_SITES, SITES
 from actlas.scripts.bounds import number
@@ -80,6 +80,7 @@ def command(
     )
     request = replace(request, options=options, name=name)
     planned = plan_request(request)
+    check_layers(sites, planned.plan.model.geometry.n_layer)
     echo_skipped(planned)
     if dry_run:
         echo_json(plan_record(planned.plan)) if as_json else click.echo(plan_text(planned.plan))

@@ -11,7 +11,7 @@ import numpy as np
 from actlas.scripts.bounds import number
 from actlas.scripts.cluster_options import analysis_workers
 from actlas.scripts.completion import complete_site
-from actlas.scripts.options import json_option, output_options, run_argument
+from actlas.scripts.options import json_option, named_sites, output_options, run_argument
 from actlas.scripts.output import Answer, Destination, Output
 from actlas.scripts.question import Question
 from actlas.scripts.terminal import echo_json, plain_numbers, table
@@ -42,6 +42,7 @@ class NormOptions:
     multiple=True,
     metavar="SITE",
     shell_complete=complete_site,
+    callback=named_sites,
     help="Measure this site; may be repeated.  [default: all stored]",
 )
 @click.option("--by", metavar="COLUMN", help="Measure the sentences of each value of this column of the input apart.")

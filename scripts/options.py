@@ -110,6 +110,13 @@ def extraction_options(function: F) -> F:
     return command  # type: ignore[return-value]
 
 
+def named_sites(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
+    from actlas.pipeline.hook_names import hook_point
+
+    return tuple(hook_point(name).site for name in given)
+
+
 def run_argument(function: F) -> F:
     """Give a command the argument RUN, of a store or the path of an export, and --store; it receives ``run``."""
 

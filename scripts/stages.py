@@ -177,8 +177,10 @@ class Norms(Stage):
     def __post_init__(self) -> None:
         """Raise UsageError for options that are none."""
         from actlas.analysis.norms import VECTOR_SITES
+        from actlas.pipeline.hook_names import site_names
 
         check_bounds(outliers=self.outliers)
+        object.__setattr__(self, "sites", site_names(self.sites))
         for site in self.sites:
             if site not in VECTOR_SITES:
                 raise unknown("site of vectors", site, VECTOR_SITES)

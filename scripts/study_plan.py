@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actlas.pipeline.edits import Edit, in_order, parse_edit
-from actlas.pipeline.hook_names import site_names
+from actlas.pipeline.hook_names import check_layers, site_names
 from actlas.pipeline.models import DEMO
 from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
 from actlas.pipeline.sites import DEFAULT_SITES, SITES
@@ -93,6 +93,7 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         drop=given.drop,
     )
     found = plan_request(request)
+    check_layers(given.sites, found.plan.model.geometry.n_layer)
     echo_skipped(found)
     return Planned(request, found.plan, tuple(variant_plans(found.plan, given.edits)))
 

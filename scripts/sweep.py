@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from actlas.pipeline.hook_names import site_names
+from actlas.pipeline.hook_names import check_layers, site_names
 from actlas.pipeline.plan import Plan, make_plan
 from actlas.pipeline.sites import SITES
 from actlas.pipeline.sweeps import expand
@@ -67,6 +67,7 @@ def command(
     """
     request = replace(request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES)))
     planned = plan_request(request)
+    check_layers(sites, planned.plan.model.geometry.n_layer)
     echo_skipped(planned)
     plans = variant_plans(planned.plan, edits)
     if dry_run:

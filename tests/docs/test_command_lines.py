@@ -7,9 +7,11 @@ no command in them.
 
 import re
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import commands
@@ -60,6 +62,25 @@ def blocks(page):
 def test_what_a_page_says_works(page, tmp_path, monkeypatch):
     prepare(page, tmp_path)
     monkeypatch.chdir(tmp_path)
+    follow(page, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_how_to_pages_work_one_after_the_other_in_one_store(tmp_path, monkeypatch):
+    """As a reader does: README, then its how-to pages in its order, all of them in one folder."""
+    readme = ROOT / "README.md"
+    listed = re.search(r"^- How to:(.*?)^- ", readme.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    pages = [readme, *(ROOT / link for link in LINK.findall(listed[1]) if "/how-to/" in link)]
+    assert len(pages) > 5
+    prepare(readme, tmp_path)
+    other_model(tmp_path / "gpt2-xl")
+    monkeypatch.chdir(tmp_path)
+    for page in pages:
+        follow(page, tmp_path)
+
+
+def follow(page, folder):
+    """Do what a page says, block by block, in the folder."""
     for block in blocks(page):
         content = block.content
         for theirs, ours in STANDS_FOR.items():
@@ -70,7 +91,18 @@ def test_what_a_page_says_works(page, tmp_path, monkeypatch):
             exec(compile(content, str(page), "exec"), {"__name__": "page"})
         else:
             for line in content.replace("\\\n", " ").splitlines():
-                perform(line, tmp_path)
+                perform(line, folder)
+
+
+def other_model(folder):
+    """Put a model of its own there: a reader's gpt2-xl and the demo model are not one run."""
+    from safetensors.numpy import load_file, save_file
+
+    folder.unlink()
+    shutil.copytree(ROOT / "pipeline/demo_model", folder)
+    weights = load_file(folder / "model.safetensors")
+    name = next(iter(weights))
+    save_file({**weights, name: weights[name] * np.float32(1.25)}, folder / "model.safetensors", {"format": "pt"})
 
 
 def prepare(page, folder):

@@ -11,10 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from actlas.store import Store
-<<<<<<< HEAD
-from actlas.store.commit import SUFFIX, stem
-=======
->>>>>>> 0d3df5f (squashed)
 from actlas.store.labels import TOKEN_LABELS, Labels
 from actlas.store.packing import pack
 from tests.store.making import DIMS, Content, make_run, make_variant, write_unit
@@ -81,16 +77,11 @@ def after() -> Golden:
 def remake() -> None:
     """Write all golden stores."""
     _remake_each_dtype()
-<<<<<<< HEAD
-    _remake_joined()
-    _remake_packed()
-=======
     path = FOLDER / "version-1-joined"
     shutil.rmtree(path, ignore_errors=True)
     run = make_run(path, packed(), NAME)
     pack(run)
     shutil.rmtree(run.folder / "tmp")
->>>>>>> 0d3df5f (squashed)
     path = FOLDER / "version-1-variant"
     shutil.rmtree(path, ignore_errors=True)
     baseline = make_run(path, before(), edits=[])
@@ -99,27 +90,6 @@ def remake() -> None:
         shutil.rmtree(each.folder / "tmp")
     for path in FOLDER.rglob("lock"):
         path.unlink()
-
-
-def _remake_joined() -> None:
-    path = FOLDER / "version-1-joined"
-    shutil.rmtree(path, ignore_errors=True)
-    run = make_run(path, packed(), NAME)
-    pack(run)
-    shutil.rmtree(run.folder / "tmp")
-
-
-def _remake_packed() -> None:
-    """Commits that point into a file of several units, as the first packing made them, in place of the one record."""
-    path = FOLDER / "version-1-packed"
-    shutil.rmtree(path, ignore_errors=True)
-    run = make_run(path, packed(), NAME)
-    pack(run)
-    for commit in run.commits:
-        name = stem(commit.unit.number, commit.holds) + SUFFIX
-        (run.folder / "commits" / name).write_bytes(seal(commit.to_json()))
-    for folder in ("joined", "tmp"):
-        shutil.rmtree(run.folder / folder)
 
 
 def _remake_each_dtype() -> None:

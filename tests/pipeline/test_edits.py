@@ -4,19 +4,21 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actlas.pipeline.branch import Branch
 from actlas.pipeline.configuration import Geometry
 from actlas.pipeline.edits import KINDS, Noise, Scale, Skip, Spot, Zero, edit_record, edit_text, in_order, parse_edit
 from actlas.pipeline.sites import SITES
+from actlas.pipeline.sweeps import expand
 from actlas.store import UsageError
 from actlas.store.edit_records import EditRecord, Stride
 from actlas.store.errors import DamagedStore, quoted
 from actlas.store.schema import canonical
 
 GPT2 = Geometry(n_layer=12, n_head=12, d_model=768, d_head=64, d_mlp=3072, positions=1024, vocabulary=50257)
+SMALL = Geometry(n_layer=3, n_head=2, d_model=8, d_head=4, d_mlp=32, positions=9, vocabulary=50)
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 indices = st.integers(0, 99)
 bounds = st.none() | st.integers(-9, 9)
@@ -261,3 +263,55 @@ def test_every_kind_is_documented_in_the_modules_examples():
 def test_what_is_no_record_of_an_edit_is_refused(record):
     with pytest.raises(DamagedStore, match="expected"):
         EditRecord.from_json(record)
+
+
+PIECES = [
+    "skip:",
+    "scale:",
+    "zero:",
+    "noise:",
+    "block=",
+    "layer=",
+    "depth=",
+    "site=",
+    "head=",
+    "units=",
+    "factor=",
+    "std=",
+    "seed=",
+]
+PIECES += [
+    "resid",
+    "q",
+    "blocks.",
+    "blocks.1.",
+    "attn.hook_q",
+    "hook_resid_pre",
+    "hook_resid_post",
+    "ln_final",
+    "*",
+    "|",
+    "::2",
+]
+PIECES += [",", ":", "=", "+", "-", ".", "0", "1", "0-2", "1e400", "nan", "inf", "9" * 30, " ", "\x1b[2J", "٣", "\0", "\ud800"]
+sweeps = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).map("".join)
+
+
+@settings(max_examples=400)
+@given(sweeps | st.lists(st.sampled_from(PIECES), min_size=2).map("".join))
+@example("zero:site=blocks.*.attn.hook_q,head=*")
+@example("scale:block=0|1|,factor=1")
+@example("scale:site=blocks.٣.attn.hook_q,factor=1")
+@example(f"scale:block={'0|' * 20_000}0,factor={'1|' * 20_000}1")
+@example("zero:" + "block=1," * 50_000)
+@example("a" * 10**6)
+def test_any_text_is_edits_or_one_short_line(text):
+    try:
+        found = expand([text], SMALL)
+    except UsageError as error:
+        assert str(error).isprintable()
+        assert len(str(error)) < 1500
+        return
+    for edit in found:
+        assert parse_edit(edit_text(edit)) == edit
+        assert EditRecord.from_json(edit_record(edit).to_json()).text == edit_text(edit)
