@@ -42,13 +42,17 @@ def sentences_of(labels: xr.Dataset) -> Sentences:
     begins[1:] = of_token[1:] != of_token[:-1]
     first = np.flatnonzero(begins)
     numbers = of_token[first].astype(np.int64)
-    if len(np.unique(numbers)) < len(numbers):
+    ascending = bool(np.all(numbers[1:] > numbers[:-1]))
+    if not ascending and len(np.unique(numbers)) < len(numbers):
         raise UsageError("the tokens of a sentence do not follow each other: sort them, ds.sortby(['sentence', 'position'])")
     return Sentences(numbers, np.append(first, len(of_token)))
 
 
-def texts_of(labels: xr.Dataset) -> Iterator[str]:
-    """Yield the text of each sentence, read TEXTS at a time where they are not in memory."""
-    stored, starts = labels["text"].variable, sentences_of(labels).starts[:-1]
+def texts_of(labels: xr.Dataset, sentences: Sentences | None = None) -> Iterator[str]:
+    """Yield the text of each sentence, read TEXTS at a time where they are not in memory.
+
+    sentences: those of ``labels``, where they are known already.
+    """
+    stored, starts = labels["text"].variable, (sentences or sentences_of(labels)).starts[:-1]
     for first in range(0, len(starts), TEXTS):
         yield from map(str, stored[starts[first : first + TEXTS]].values)

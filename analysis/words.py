@@ -43,7 +43,7 @@ def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
     starts = sentences.starts
     places = _Places(*(labels[name].values for name in ("position", "char_start", "char_end")))
     found, clipped = {}, set()
-    for sentence, text in enumerate(texts_of(labels)):
+    for sentence, text in enumerate(texts_of(labels, sentences)):
         spans = pattern.spans(text)
         if not spans:
             continue
