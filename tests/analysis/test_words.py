@@ -228,14 +228,16 @@ def labels(texts, spans, positions=None):
     """Labels of ``texts`` whose tokens have ``spans``, a list for each text."""
     positions = positions or [range(len(each)) for each in spans]
     flat = np.array([span for each in spans for span in each], dtype=np.int32).reshape(-1, 2)
+    counts = [len(each) for each in spans]
     token = {
-        "sentence": np.repeat(np.arange(len(texts)), [len(each) for each in spans]),
+        "sentence": np.repeat(np.arange(len(texts)), counts),
+        "text": np.repeat(np.array(texts, dtype=object), counts),
         "position": np.array([place for each in positions for place in each]),
         "char_start": flat[:, 0],
         "char_end": flat[:, 1],
     }
     coords = {name: ("token", values) for name, values in token.items()}
-    return xr.Dataset(coords={**coords, "text": ("sentence", np.array(texts, dtype=np.str_))})
+    return xr.Dataset(coords=coords)
 
 
 def tokens_of(dataset, word):
