@@ -83,7 +83,7 @@ class Root(click.Group):
             told = failure(error)
             if told is None:
                 raise
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, click.Abort | KeyboardInterrupt):
                 exec("")  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
             fail(*told)
         if full := flushed():

@@ -15,7 +15,6 @@ from actlas.store.joined import Holding, Joined
 from actlas.store.label_checking import label_problems
 from actlas.store.leftovers import lost_shards, token_of
 from actlas.store.opening import listed, opened
-from actlas.store.pieces import shared_piece
 from actlas.store.run import Run
 from actlas.store.schema import BLOCK_DIMS, Commit, SharedSite, Unit, checksum
 from actlas.store.structure import structure_problems
@@ -221,6 +220,7 @@ def missed_of(run: Run, commit: Commit) -> Iterator[str]:
 def _missed(run: Run, unit: Unit, site: str, shared: SharedSite) -> tuple[str | None, bool]:
     """Return what is wrong with the blocks of the baseline, and whether their file is not there."""
     from actlas.store.blocks import read_block
+    from actlas.store.pieces import shared_piece  # it brings xarray and dask
 
     gone = False
     try:
