@@ -43,7 +43,7 @@ def test_json_parses(actlas, store):
     ("options", "code", "message"),
     [
         (["--target", "hers"], 1, "occurs in none of the 5 sentences: near to it are her"),
-        (["--target", "rain"], 1, "1 pairs of 'rain'"),
+        (["--target", "rain"], 1, "1 pair of 'rain'"),
         (["--target", "Mary"], 1, "0 pairs of 'Mary'"),
         (["--target", "her", "--layers", "0,3"], 2, "3 is not within 0-2, the blocks that are stored"),
         (["--target", "her", "--layers", "x"], 2, "'x' is neither a layer nor a range"),

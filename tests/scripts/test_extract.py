@@ -99,16 +99,16 @@ def test_columns_and_skipped_lines(extract, tmp_path):
     source.write_text(f'text,year\n"{TEXTS[1]}",1999\n" ",2000\n{TEXTS[2]},2001\n')
     assert "line 3: blank" in extract("--site", "q", source=source).stderr
     done = extract("--site", "q", "--skip-bad", source=source)
-    assert done.stderr.strip() == "left out line 3: blank"
+    assert done.stderr.strip() == "skipped line 3: blank"
     run = Store(tmp_path / "store").runs()[0]
     assert run.sentence_labels()["year"].values.tolist() == [1999, 2001]
     source.write_text(f'text,year\n"{TEXTS[1]}",1\n{TEXTS[2]},2\n')
     assert "labels are now version 2: 2 values of year changed" in extract("--site", "q", source=source).stdout
-    assert Store(tmp_path / "store").runs()[0].dataset()["year"].values.tolist() == [1, 2]
+    assert Store(tmp_path / "store").runs()[0].sentence_labels()["year"].values.tolist() == [1, 2]
 
 
 def test_standard_input_is_called_so(extract):
-    for stdin, message in (("", "standard input holds no sentence"), ("a\n\n", "standard input, line 2: blank")):
+    for stdin, message in (("", "standard input holds no sentence"), ("a\nb\rc\n", "standard input, line 2: contains a carriage return")):
         assert message in extract(source="-", stdin=stdin).stderr
 
 
@@ -119,7 +119,7 @@ def write(path, content):
 
 BAD = {
     "empty": (b"", [], 1, "holds no sentence"),
-    "blank": (b"one\n\ntwo", [], 1, "line 2: blank"),
+    "line end": (b"one\ntwo\rthree", [], 1, "line 2: contains a carriage return"),
     "encoding": (b"one\n\xff\n", [], 1, "line 2: byte 1 (0xff) is not UTF-8"),
     "too long": (b"xyz " * 200, [], 1, "tokens, but"),
     "site": (b"one", ["--site", "resd"], 2, "unknown site 'resd': did you mean resid"),
@@ -202,7 +202,7 @@ def test_train_mode_is_a_run_of_its_own(extract, store, actlas):
     ("options", "message"),
     [
         (["--seed", "3"], "--seed is of the dropout of --train-mode: give both, or neither"),
-        (["--train-mode", "--seed", "-3"], "--seed is -3, wanted 0 or more"),
+        (["--train-mode", "--seed", "-3"], "-3 is not in the range"),
         (["--site", "pattern"], "site pattern needs --attention eager"),
         (["--site", "attn.hook_pattern", "--attention", "sdpa"], "site pattern needs --attention eager"),
     ],

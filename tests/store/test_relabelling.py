@@ -77,7 +77,7 @@ def test_what_is_accepted_is_read_back_verified_packed_and_exported(columns, tmp
     same(exported.labels.columns, columns)
     assert problems(verify_export(exported)) == []
     for name, column in columns.items():
-        np.testing.assert_array_equal(exported.dataset()[name].values, column)
+        np.testing.assert_array_equal(exported.sentence_labels()[name].values, column)
     with xr.open_dataset(next((run.folder / "labels").glob("*2-*.h5"), folder / "out.h5"), engine="h5netcdf") as plain:
         assert set(columns) <= {each.attrs.get("long_name") for each in plain.variables.values()}
 
@@ -152,7 +152,7 @@ def test_a_run_without_any_unit_can_be_relabelled_and_keeps_that(tmp_path):
     relabel(run, {"kind": np.array(["a", "b", "c"])}, "early")
     for unit in SMALL.plan:
         assert write_unit(run, SMALL, unit.number, ("nll",))
-    assert Run(run.folder).dataset()["kind"].values.tolist() == ["a", "b", "c"]
+    assert Run(run.folder).sentence_labels()["kind"].values.tolist() == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -164,7 +164,7 @@ def test_a_baseline_and_its_variants_have_one_family_of_labels(which, tmp_path):
     relabel((baseline, variant)[which], {"kind": np.arange(6)}, "both")
     for run in (Run(baseline.folder), Run(variant.folder)):
         assert run.labels_version == 2
-        assert run.dataset()["kind"].values.tolist() == list(range(6))
+        assert run.sentence_labels()["kind"].values.tolist() == list(range(6))
         assert problems(verify(run)) == []
 
 
