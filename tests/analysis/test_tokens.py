@@ -114,7 +114,7 @@ def test_random_control_follows_its_seed():
     [
         (["we saw him there", "he saw hers"], "her", r"occurs in none of the 2 sentences: near to it are .*hers"),
         (["we saw him"], "zzz", r"'zzz' occurs in none of the 1 sentences$"),
-        (["we saw her", "nobody came"], "her", r"1 pairs of 'her' .* wanted 2 at least"),
+        (["we saw her", "nobody came"], "her", r"1 pair of 'her' .* expected at least 2"),
         (["a her", "b her"], "her", r"0 pairs of 'her' .*\(2 without a possible control"),
     ],
 )

@@ -108,7 +108,10 @@ def test_columns_and_skipped_lines(extract, tmp_path):
 
 
 def test_standard_input_is_called_so(extract):
-    for stdin, message in (("", "standard input holds no sentence"), ("a\nb\rc\n", "standard input, line 2: contains a carriage return")):
+    for stdin, message in (
+        ("", "standard input holds no sentence"),
+        ("a\nb\rc\n", "standard input, line 2: contains a carriage return"),
+    ):
         assert message in extract(source="-", stdin=stdin).stderr
 
 
