@@ -51,8 +51,8 @@ def damage(root: Path, kind: str, seed: str) -> Damage:
 
 
 def found(root: Path, patterns: tuple[str, ...]) -> list[Path]:
-    """Return the files of the patterns, sorted."""
-    return sorted(path for pattern in patterns for path in root.glob(pattern) if path.is_file())
+    """Return the files of the patterns that hold anything, sorted."""
+    return sorted(path for pattern in patterns for path in root.glob(pattern) if path.is_file() and path.stat().st_size)
 
 
 def _flip(path: Path, _: Path, generator: random.Random) -> str:

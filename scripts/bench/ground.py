@@ -188,7 +188,7 @@ class Ground:
                 wrong.append(f"wrong: {thing} is {digest}, expected {' or '.join(sorted(map(str, allowed)))}")
         for thing, why in found.broken.items():
             if thing not in self.before.broken and thing not in self.after.broken:
-                wrong.append(f"broken: {thing}: {why}")
+                wrong.append(f"broken: {thing}" if why in thing else f"broken: {thing}: {why}")
         return lost, wrong
 
     def _prepare(self, victim: Victim) -> None:

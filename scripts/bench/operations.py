@@ -106,7 +106,7 @@ OPERATIONS: dict[str, Operation] = {
     "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", BLOCKS)),
     "pack": Operation(("pack", "it", *STORE)),
     "export": Operation(("export", "it", "{root}/it.h5", *STORE, "--target", "her", "--context", "2")),
-    "verify --repair": Operation(("verify", "--repair", *STORE), spoil=alter_a_shard, many_lines=True),
+    "verify --repair": Operation(("verify", "--repair", *STORE), spoil=alter_a_shard, again=(0, 1), many_lines=True),
     "gc": Operation(("gc", *STORE), killed_before=(extraction("new.txt", "new", *SITES), 40)),
     "rename": Operation(("rename", "it", "other", *STORE), again=(0, 2)),
     "rm": Operation(("rm", "it.skip-block-7", *STORE, "--yes"), again=(0, 2)),

@@ -180,14 +180,14 @@ def _picture(path: Path) -> str:
 
 
 def _page(path: Path) -> str:
-    if not path.read_text().rstrip().endswith("</html>"):
+    if "</html>" not in path.read_text()[-200:]:  # behind it stands a seal
         raise ValueError("no whole page")
     return "written"
 
 
 def _record(path: Path) -> str:
-    record = json.loads(path.read_bytes())
-    return digest_of(sorted(record.get("analyses", {})))
+    json.loads(path.read_bytes())
+    return "written"
 
 
 FILES: dict[str, Callable[[Path], str]] = {
