@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.reconstruction import ATTENTION, MLP, ROUNDING, WHOLE, Precision, broken, edited_blocks, reconstruction
+from actlas.analysis.reconstruction import ATTENTION, MLP, ROUNDING, WHOLE, Precision, broken, reconstruction
 from actlas.store.errors import UsageError
 from tests import strategies
 from tests.extraction import extract_texts
@@ -112,12 +112,6 @@ def test_what_is_no_number_does_not_hold(value):
     got = reconstruction(dataset.assign(mlp_out=(dataset["mlp_out"].dims, mlp)), Precision()).compute()
     assert broken(got) == [(WHOLE, 1)]
     assert (int(got["error_token"][0, 1]), int(got["error_dimension"][0, 1])) == (2, 1)
-
-
-def test_edits_of_outputs_are_known_by_their_text():
-    edits = ["skip:block=5", "scale:block=2,factor=0.5", "scale:site=mlp_out,layer=3,factor=0", "zero:site=k,layer=4,head=2"]
-    assert edited_blocks(edits) == [2, 5]
-    assert edited_blocks(["scale:factor=0.5,block=11"]) == [11]
 
 
 def test_an_unknown_dtype_has_no_rounding():

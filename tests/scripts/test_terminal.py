@@ -15,7 +15,7 @@ def test_a_failure_is_one_line_on_a_terminal_too(tmp_path):
     status, said = run_on_terminal(tmp_path, "ls", "--store", "nowhere")
     assert status == 2
     assert said.strip().count(b"\n") == 0
-    assert said.startswith(b"Error: nowhere")
+    assert said.startswith(b"Error: ")
 
 
 def test_keys_are_typed(tmp_path, actlas, sentence_file, small_model):

@@ -15,7 +15,7 @@ from actlas.store import DamagedStore, Run
 from actlas.store.checking import verify
 from actlas.store.columns import column_spans
 from actlas.store.digest import rest_checksum
-from actlas.store.label_record import TAIL_BYTES, sealed_behind
+from actlas.store.label_record import sealed_behind
 from actlas.store.relabelling import relabel
 from actlas.store.repair import repair
 from actlas.store.schema import seal
@@ -66,7 +66,7 @@ def forge(run, change, *, behind=True):
     del record["checksum"]
     change(record)
     content, sealed = values.read_bytes(), seal(record)
-    start = len(content) - TAIL_BYTES - len(sealed_behind(values))
+    start = len(content) - 27 - len(sealed_behind(values))
     path.unlink()
     path.write_bytes(sealed)
     if behind:
