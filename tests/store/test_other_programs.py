@@ -130,3 +130,12 @@ def test_r_reads_it(file):
     with netCDF4.Dataset(path) as opened:
         first = opened["depth"][0]
     np.testing.assert_allclose(mean, CONTENT.values["resid"][first:, tokens].mean(dtype=np.float64), rtol=1e-6)
+
+
+def test_columns_that_have_a_file_of_their_own_are_read_too(run):
+    (path,) = (run.folder / "labels").glob("*.h5")
+    with netCDF4.Dataset(path) as opened:
+        assert {name: variable.dimensions for name, variable in opened.variables.items()} == COLUMNS
+        np.testing.assert_array_equal(opened["sentence_year"][:], CONTENT.labels.columns["year"])
+    if shutil.which("ncks"):
+        assert " sentence_origin(sentence_origin_bytes) ;" in told("ncks", "-m", path)
