@@ -14,7 +14,7 @@ from actlas.scripts.reporting.seal import check_report
 from actlas.scripts.study_record import RECORD, DamagedRecord, read_record
 from actlas.scripts.terminal import counted, echo_json, printable, size
 from actlas.scripts.upkeep import REPORT, result_path
-from actlas.store.errors import ActlasError, UsageError
+from actlas.store.errors import ActlasError, LaterRecord, UsageError
 
 FIGURES = (".png", ".svg")
 
@@ -83,7 +83,9 @@ def _study_problems(path: Path, seals: dict[Path, Seal]) -> Iterator[str]:
     except DamagedRecord as error:
         yield str(error)
         return
-    except UsageError:
+    except UsageError as error:
+        if isinstance(error.__cause__, LaterRecord):
+            yield str(error)
         return
     for name, done in record["analyses"].items():
         file = result_path(path, name, done["stage"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actlas.scripts.tables import filled
-from actlas.store.errors import ActlasError, DamagedStore, UsageError
+from actlas.store.errors import ActlasError, DamagedStore, LaterRecord, UsageError
 from actlas.store.opening import read_input
 from actlas.store.replacing import replacing
 from actlas.store.schema import FORMAT_VERSION, Json, seal, unseal
@@ -84,6 +84,8 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = unseal(content, str(path), RECORD_FORMAT)
         _check(record, str(path))
+    except LaterRecord as error:
+        raise UsageError(f"{error}, or give another --out") from error
     except (DamagedStore, UsageError) as error:
         own = not content.strip() or content.startswith(BEGINNING) or sum(word in content for word in OWN_WORDS) >= FEWEST_OWN
         if not own:

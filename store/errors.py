@@ -34,6 +34,10 @@ class DamagedStore(StoreError):
     """A committed file is missing, short or altered; the message names it."""
 
 
+class LaterRecord(DamagedStore):
+    """A record is whole and of a later version of its format: nothing of it is to be replaced."""
+
+
 class IncompleteRun(StoreError):
     """A run does not hold all that was asked of it; the message says which command adds it."""
 

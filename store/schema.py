@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
-from actlas.store.errors import DamagedStore, quoted
+from actlas.store.errors import DamagedStore, LaterRecord, quoted
 
 FORMAT = "actlas-store"
 FORMAT_COMMIT = "actlas-commit"
@@ -227,7 +227,10 @@ def seal(record: Json) -> bytes:
 
 
 def unseal(content: bytes, name: str, kind: str) -> Json:
-    """Return the record of a sealed file of format ``kind``; raises DamagedStore, with the file's ``name``, if altered."""
+    """Return the record of a sealed file of format ``kind``; raises DamagedStore, with the file's ``name``, if altered.
+
+    One that is whole and of a later version raises LaterRecord.
+    """
     try:
         record = json.loads(content)
         found = record.pop("checksum")
@@ -237,8 +240,8 @@ def unseal(content: bytes, name: str, kind: str) -> Json:
     if record.get("format") != kind:
         raise DamagedStore(f"{name} has format {quoted(record.get('format'))}, wanted {kind!r}")
     if record.get("version") != FORMAT_VERSION:
-        found = quoted(record.get("version"))
-        raise DamagedStore(f"{name} has version {found}; this actlas reads {FORMAT_VERSION}: update actlas")
+        version, kind_of_error = record.get("version"), LaterRecord if found == wanted else DamagedStore
+        raise kind_of_error(f"{name} has version {quoted(version)}; this actlas reads {FORMAT_VERSION}: update actlas")
     if found != wanted:
         raise DamagedStore(f"{name} was altered (checksum differs): {REMEDY}")
     return dict(record)

@@ -239,3 +239,17 @@ def test_what_is_checked_is_what_is_read(studied):
     flip(path, 5000)
     with pytest.raises(DamagedResult):
         check_result(path)
+
+
+def test_the_record_of_a_later_version_is_left_alone(actlas, studied):
+    path = studied / "actlas-small/study.json"
+    record = json.loads(path.read_bytes()) | {"version": 2, "further": 1}
+    del record["checksum"]
+    path.write_bytes(seal(record))
+    before = path.read_bytes()
+    for words in (("study", "run", "small.toml"), ("study", "check", "small.toml"), ("report", "actlas-small")):
+        done = actlas(*words)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert "update actlas" in done.stderr
+    assert "update actlas" in actlas("verify", "actlas-small").stderr
+    assert path.read_bytes() == before
