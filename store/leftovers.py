@@ -91,6 +91,7 @@ def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list
 
 def lost_shards(run_folder: Path) -> tuple[list[Lost], set[str]]:
     """Return the shards that have lost their record, and the tokens of writers that were killed; raises DamagedStore."""
+    check_own(run_folder / "tmp", run_folder / "shards", run_folder / "commits", run_folder / "joined")
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         living = {folder.name for folder, held in locks.items() if held is None}
