@@ -48,7 +48,7 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     if bad:
         write_copies(run, bad, report)
         restore_records(run, bad, report)
-        run.refresh()
+    run.refresh()  # its baseline may have been repaired since it was looked at
     needless = {stem(*work) + SUFFIX for work in stranded(run)} if run.baseline_id else set()
     for path in (run.folder / "commits" / name for name in sorted(bad | needless)):
         _drop_commit(run, path, path.name in needless, report)

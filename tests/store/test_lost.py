@@ -161,6 +161,21 @@ def test_units_dropped_from_a_file_stay_away_when_it_is_packed_again(copied, con
     check_values(copied, content)
 
 
+@pytest.mark.parametrize("site", ["resid", "nll"])
+@pytest.mark.parametrize("packed", [False, True], ids=["single", "packed"])
+def test_a_unit_of_a_variant_goes_with_the_unit_it_shares_blocks_of_whatever_was_damaged_there(site, packed, tmp_path):
+    baseline = make_run(tmp_path / "store", Content(), "clean", edits=[])
+    variant = make_variant(tmp_path / "store", baseline, Content(seed=1), FIRST)
+    for run in (baseline, variant) if packed else ():
+        pack(run)
+    commit = baseline.commits[1]
+    flip(baseline.path(commit), commit.sites[site].offset)
+    found = [list(verify(run)) for run in (baseline, variant)]
+    dropped = [repair(run, items).dropped for run, items in zip((baseline, variant), found, strict=True)]
+    assert [[item.unit for item in each] for each in dropped] == [[1], [1]]
+    assert problems(baseline) == problems(variant) == []
+
+
 @pytest.mark.parametrize("harm", ["later", "unreadable", "run.json", "away"])
 def test_a_baseline_of_which_nothing_is_known_costs_no_variant(harm, tmp_path):
     baseline = make_run(tmp_path / "store", Content(), "clean", edits=[])
