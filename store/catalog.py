@@ -228,6 +228,8 @@ class Store:
             names = {name for name, target in named.items() if target == run_id}
         else:
             names = {*self._names.of_run(run_id), *([known] if known and self._names.target(known) == run_id else [])}
+            # named by a command that was killed before the run had its record
+            names = names or {name for name, target in self.names().items() if target == run_id}
         return Run(self.path / "runs" / run_id, sorted(names))
 
 

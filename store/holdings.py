@@ -10,19 +10,19 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from actlas.store.commit import SUFFIX, read_commit
-from actlas.store.durable import lock, make_folder, publish_bytes, sync_folder
+from actlas.store.durable import FULL, lock, make_folder, publish_bytes, sync_folder
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.joined import FORMAT_JOINED, Holding, Joined
 from actlas.store.opening import LARGEST_JOINED, listed, read_record
 from actlas.store.schema import Commit, seal, unseal
 
-FOLDER, LOCK = "joined", "lock"
+FOLDER, LOCK, DROPPED = "joined", "lock", "dropped"
 NAME = re.compile(r"([0-9]{8})-[A-Za-z0-9-]+\.json")
 ATTEMPTS = 10  # at reading a folder of records that are replaced meanwhile
 
@@ -177,10 +177,50 @@ def superseded(run_folder: Path) -> list[Path]:
     return [*old, *(run_folder / FOLDER / joined.name for joined in records if joined.name not in counting)]
 
 
+def remove_superseded(run_folder: Path) -> list[Path]:
+    """Remove the commits and records for which another stands; return them."""
+    old = superseded(run_folder)
+    for path in old:
+        with suppress(FileNotFoundError):
+            if path.parent.name == FOLDER and (record := read_joined(path)).gone:
+                mark_dropped(run_folder, record.file)
+            path.unlink(missing_ok=True)
+    return old
+
+
+def mark_dropped(run_folder: Path, file: str) -> None:
+    """Note that the units of a file which no record holds were dropped on purpose, before the last record goes.
+
+    Else a file that a kill leaves behind would be taken for one that lost its record.
+    """
+    try:
+        make_folder(run_folder / DROPPED)
+        (run_folder / DROPPED / file).touch()
+        sync_folder(run_folder / DROPPED)
+    except OSError as error:
+        if error.errno not in FULL:  # on a full disk nothing could be dropped then
+            raise
+
+
+def is_dropped(run_folder: Path, file: str) -> bool:
+    """Whether ``mark_dropped`` was called for a file."""
+    return (run_folder / DROPPED / file).exists()
+
+
+def forget_dropped(run_folder: Path) -> None:
+    """Remove the notes of files that are gone."""
+    notes = listed(run_folder / DROPPED)
+    for note in notes:
+        if not (run_folder / "shards" / note.name).exists():
+            note.unlink(missing_ok=True)
+    if notes:
+        with suppress(OSError):  # others are there
+            (run_folder / DROPPED).rmdir()
+
+
 def settle(run_folder: Path, aside: Path) -> None:
     """Remove what is superseded, and rewrite records that have a unit which a later one has. The caller holds the lock."""
-    for path in superseded(run_folder):
-        path.unlink(missing_ok=True)
+    remove_superseded(run_folder)
     records = read_records(run_folder)
     kept = {joined.name: joined for joined in without_doubles(records)}
     for before in records:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from actlas.store.durable import lock, make_folder
 from actlas.store.errors import DamagedStore, StoreError
-from actlas.store.holdings import superseded
+from actlas.store.holdings import DROPPED, forget_dropped, remove_superseded, superseded
 from actlas.store.lost import Lost, restore, without_record
 from actlas.store.opening import listed
 
@@ -66,11 +66,8 @@ def sweep(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
 
 def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list[Lost]]:
     """Do ``sweep``, and return also the shards that stay because their record is lost."""
-    check_own(run_folder / "tmp", run_folder / "shards", run_folder / "commits", run_folder / "joined")
-    doubled = superseded(run_folder)
-    if not dry_run:
-        for path in doubled:
-            path.unlink(missing_ok=True)
+    check_own(*(run_folder / part for part in ("tmp", "shards", "commits", "joined", DROPPED)))
+    doubled = superseded(run_folder) if dry_run else remove_superseded(run_folder)
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         abandoned = [folder for folder, held in locks.items() if held is not None]
@@ -84,6 +81,7 @@ def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list
             for folder in abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
     if not dry_run:
+        forget_dropped(run_folder)
         for folder in abandoned:
             _remove_empty(folder)
     return [*uncommitted, *abandoned, *doubled], lost
@@ -91,6 +89,7 @@ def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list
 
 def lost_shards(run_folder: Path) -> tuple[list[Lost], set[str]]:
     """Return the shards that have lost their record, and the tokens of writers that were killed; raises DamagedStore."""
+    check_own(*(run_folder / part for part in ("tmp", "shards", "commits", "joined", DROPPED)))
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         living = {folder.name for folder, held in locks.items() if held is None}

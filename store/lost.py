@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from actlas.store.commit import SUFFIX, parse_commit, stem
 from actlas.store.durable import make_folder, publish_bytes, sync_folder
-from actlas.store.errors import DamagedStore
-from actlas.store.holdings import all_records, is_whole, packing_lock, parse_joined, publish_joined
+from actlas.store.errors import DamagedStore, LaterRecord
+from actlas.store.holdings import all_records, is_dropped, is_whole, packing_lock, parse_joined, publish_joined
 from actlas.store.joined import FORMAT_JOINED, Holding, Joined
 from actlas.store.opening import LARGEST_JOINED, opened
 from actlas.store.schema import FORMAT_COMMIT, Commit, seal
@@ -59,7 +59,7 @@ def without_record(run_folder: Path, shards: Iterable[Path], but: Sequence[Path]
     held = {work for record in records if unnamed and is_whole(run_folder, record) for work in works(record)}
     unneeded, lost = [], []
     for shard in sorted(unnamed, reverse=True):
-        record = read_copy(shard)
+        record = None if is_dropped(run_folder, shard.name) else read_copy(shard)
         foreign = record is not None and record.run != run_folder.name  # nobody knows whether that run has it too
         members = [index for index, work in enumerate(_all_works(record)) if foreign or work not in held] if record else []
         if record and members:
@@ -80,6 +80,8 @@ def read_copy(shard: Path) -> Holding | None:
         if tail.kind not in (FORMAT_COMMIT, FORMAT_JOINED):
             return None
         record: Holding = (parse_commit if tail.kind == FORMAT_COMMIT else parse_joined)(tail.sealed, shard)
+    except LaterRecord:  # nobody here knows what it holds
+        raise
     except (DamagedStore, FileNotFoundError):
         return None
     return record if (record.hdf5, record.size) == (tail.start, found.st_size) else None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from actlas.store.commit import RUN_ID
 from actlas.store.durable import make_folder, publish_bytes, sync_folder
-from actlas.store.errors import DamagedStore, UsageError, quoted
+from actlas.store.errors import DamagedStore, LaterRecord, UsageError, quoted
 from actlas.store.leftovers import workspace
 from actlas.store.opening import listed, read_record
 from actlas.store.run_names import is_run_name
@@ -65,6 +65,8 @@ class Names:
         for name in _names_in(self._own(run_id)):
             try:
                 found += [name] if self.target(name) == run_id else []
+            except LaterRecord:  # or the run would get a second name
+                raise
             except DamagedStore:
                 continue
         return found
@@ -73,6 +75,8 @@ class Names:
         """Let ``name`` stand for a run; False where it stands for another. A damaged record in its place is replaced."""
         try:
             found = self.target(name)
+        except LaterRecord:
+            raise
         except DamagedStore:
             found = None
             (self.folder / name).unlink(missing_ok=True)
@@ -106,7 +110,9 @@ class Names:
         for run_id in self._run_ids():
             for name in _names_in(self._own(run_id)):
                 own = self._own(run_id) / name
-                if not _is_sound(own, run_id):
+                if later := self._later(own):
+                    yield name, later
+                elif not _is_sound(own, run_id):
                     yield name, DamagedStore(f"{own} is not the record of this name: `actlas verify --repair` mends it")
                 elif not (self.folder / name).exists():
                     yield name, DamagedStore(f"{self.folder / name}, a name of run {run_id}, is missing: {REMEDY}")
@@ -115,12 +121,12 @@ class Names:
         """Make what ``problems`` yields right: written again from the other record, or removed; yield what was done."""
         for run_id in self._run_ids():
             for own in [self._own(run_id) / name for name in _names_in(self._own(run_id))]:
-                if not _is_sound(own, run_id):
+                if not _is_sound(own, run_id) and not self._later(own):
                     own.unlink()
                     sync_folder(own.parent)
                     known = self.owner(own.name) == run_id and self._give(own.name, run_id)
                     yield f"{'wrote' if known else 'removed'} the record of the name {own.name} in run {run_id}"
-        for name in sorted({name for name, _ in self.problems()}):
+        for name in sorted({name for name, problem in self.problems() if not isinstance(problem, LaterRecord)}):
             owners = list(self._owners(name))
             if len(owners) == 1 and self._give(name, owners[0]):
                 yield f"restored the name {name} of run {owners[0]}"
@@ -128,6 +134,16 @@ class Names:
                 (self.folder / name).unlink(missing_ok=True)
                 sync_folder(self.folder)
                 yield f"removed the name {name}, which no run knows: `actlas rename ID {name}` gives it to one"
+
+    def _later(self, path: Path) -> LaterRecord | None:
+        """Return the error for a record that a later version wrote, None for any other."""
+        try:
+            self._read(path)
+        except LaterRecord as error:
+            return error
+        except (DamagedStore, FileNotFoundError):
+            return None
+        return None
 
     def _give(self, name: str, run_id: str) -> bool:
         with workspace(self._own(run_id).parent) as work:
@@ -146,6 +162,8 @@ class Names:
     def _read(self, path: Path) -> str:
         try:
             record = unseal(read_record(path), str(path), FORMAT_NAME)
+        except LaterRecord:
+            raise
         except DamagedStore as error:
             raise DamagedStore(f"{path} is not the record of a name: {REMEDY}") from error
         name, run_id = str(record.get("name")), str(record.get("run"))

@@ -27,9 +27,7 @@ def placed(path: str | Path) -> Path:
     Raises UsageError where the user has no home folder.
     """
     try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise UsageError(f"{path}: there is no home folder (HOME is not set): give the path without ~") from error
+        return user_path(path).absolute()
     except FileNotFoundError as error:
         raise UsageError(f"{path}: the working directory is gone: give an absolute path") from error
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actlas.store.run import Run
 
 REMEDY = "`actlas verify --repair` drops what needs them, and says how to make it again"
+AWAY = "restore it, or run its `actlas extract` command or that of this run, which makes it again"
 ANEW = "remove this run (`actlas rm`) and extract it again"
 Pieces = tuple[Piece, ...]
 
@@ -91,10 +92,16 @@ def _own_piece(path: Path, place: Place, site: str) -> Piece:
 def stranded(run: Run) -> dict[tuple[int, frozenset[str]], str]:
     """Return the units of a variant, each with its sites, whose baseline no longer has the blocks they share, and why.
 
-    Records alone are compared, no block is read. A run in other units than its baseline has none: all of it is to go.
+    Records alone are compared, no block is read. None are known where records are unreadable or the whole baseline is
+    away, which may come back, and of a run in other units than its baseline, which is to go as a whole.
     """
     found: dict[tuple[int, frozenset[str]], str] = {}
-    for unit in run.units if run.baseline is None or run.baseline.units == run.units else ():
+    try:
+        known = run.baseline is not None and run.baseline.units == run.units
+        _ = run.holdings, run.baseline.holdings if run.baseline else ()
+    except DamagedStore:
+        known = False
+    for unit in run.units if known else ():
         for place in run.unit_places(unit):
             for site, shared in place.shared.items():
                 try:
@@ -108,7 +115,7 @@ def shared_piece(run: Run, unit: Unit, site: str, shared: SharedSite) -> Piece:
     """Return where the blocks lie that a unit of ``run`` shares with its baseline; raises DamagedStore where it has others."""
     baseline = run.baseline
     if baseline is None or baseline.id != shared.run:
-        raise DamagedStore(f"run {run.name} needs blocks of its baseline {shared.run}, which is not there: {REMEDY}")
+        raise DamagedStore(f"run {run.name} needs blocks of its baseline {shared.run}, which is not there: {AWAY}")
     if unit not in baseline.units:
         raise DamagedStore(f"run {run.name} was made in other units than its baseline {shared.run} has now: {ANEW}")
     place = baseline.own_place(unit, site)

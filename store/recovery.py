@@ -109,7 +109,10 @@ def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[D
                 continue
         except FileNotFoundError:
             continue
-        except (DamagedStore, OSError):
+        except OSError as error:
+            report.left.append(f"{path} was left alone: it cannot be read ({error.strerror})")
+            continue
+        except DamagedStore:
             pass
         reason = must_stay(run, path)
         if reason:

@@ -1,7 +1,7 @@
 """Repair: what is lost but still known is written again; units that are damaged leave the run, for the next extraction.
 
-The shard goes first, then its commit: killed between the two, the run has a damaged unit, and the repair is given again. A
-unit of a joined file goes by a new record without it.
+The commit goes first, then its shard, of which it was noted before that it is not to come back. A unit of a joined file goes
+by a new record without it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from actlas.store.checking import Checked, Rests, check_member, check_path
 from actlas.store.commit import SUFFIX, read_commit, stem
 from actlas.store.durable import sync_folder
 from actlas.store.errors import DamagedStore, StoreError
-from actlas.store.holdings import packing_lock, read_records, replace_joined
+from actlas.store.holdings import mark_dropped, packing_lock, read_records, replace_joined
 from actlas.store.label_checking import repair_labels
 from actlas.store.leftovers import check_own, sweep, workspace
-from actlas.store.pieces import ANEW, stranded
+from actlas.store.pieces import ANEW, AWAY, stranded
 from actlas.store.recovery import Dropped, Report, dropped, must_stay, restore_records, write_copies
 from actlas.store.run import Run
 
@@ -48,7 +48,7 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     if bad:
         write_copies(run, bad, report)
         restore_records(run, bad, report)
-        run.refresh()
+    run.refresh()  # its baseline may have been repaired since it was looked at
     needless = {stem(*work) + SUFFIX for work in stranded(run)} if run.baseline_id else set()
     for path in (run.folder / "commits" / name for name in sorted(bad | needless)):
         _drop_commit(run, path, path.name in needless, report)
@@ -96,7 +96,7 @@ def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
 
 
 def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
-    """Drop a commit with problems, unless it must stay or is sound by now; and its shard before it."""
+    """Drop a commit with problems, unless it must stay or is sound by now."""
     reason = must_stay(run, path)
     if reason:
         if not any(str(path) in each for each in report.left):
@@ -104,19 +104,18 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
     elif path.exists():
         if needless or check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
             report.dropped.append(dropped(path))
-            _remove_shard(run, path)
+            _mark_shard(run, path)
             path.unlink(missing_ok=True)
         elif check_path(run, path, {}).problems:
             report.left.append(f"{path} was left alone: {_of_baseline(run)}")
 
 
-def _remove_shard(run: Run, path: Path) -> None:
-    """Remove the shard of a commit that is to go: left without it, its own copy would bring the unit back."""
+def _mark_shard(run: Run, path: Path) -> None:
+    """Note that the shard of a commit is to go with it: left without, its own copy would bring the unit back."""
     with contextlib.suppress(DamagedStore, FileNotFoundError):
         commit = read_commit(path)
-        if commit.run == run.id and all(other.file != commit.file or other == commit for other in run.commits):
-            run.path(commit).unlink(missing_ok=True)
-            sync_folder(run.folder / "shards")
+        if path.stem == stem(commit.unit.number, commit.holds):
+            mark_dropped(run.folder, commit.file)
 
 
 def _drop_members(run: Run, bad: Collection[str], needless: Collection[str], report: Report) -> None:
@@ -144,13 +143,15 @@ def _drop_members(run: Run, bad: Collection[str], needless: Collection[str], rep
         if lost:
             left = replace(joined, gone=joined.gone.union(lost))
             if not left.present:  # as with a commit
-                run.path(joined).unlink(missing_ok=True)
+                mark_dropped(run.folder, joined.file)
             with workspace(run.folder) as work:
                 replace_joined(run.folder, path, left, work.folder)
 
 
 def _of_baseline(run: Run) -> str:
     """Return what to do about blocks of the baseline that are not as they were."""
-    if run.baseline is not None and run.baseline.units != run.units:
+    if run.baseline is None:
+        return f"its baseline {run.baseline_id} is not there: {AWAY}"
+    if run.baseline.units != run.units:
         return f"it was made in other units than its baseline has now: {ANEW}"
     return f"blocks of its baseline are damaged: `actlas verify {run.baseline_id} --repair` drops them and what needs them"

@@ -251,7 +251,7 @@ def test_without_a_home_folder_a_store_in_it_is_a_line(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("pathlib.Path.expanduser", homeless)
-    with pytest.raises(UsageError, match=r"~/store: there is no home folder \(HOME is not set\)"):
+    with pytest.raises(UsageError, match=r"~/store: there is no home folder here \(HOME is not set\)"):
         Store("~/store")
 
 

@@ -1,5 +1,6 @@
 """Records that are lost: told of, made again from what the files themselves say, and never a reason to sweep data."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from actlas.store.housekeeping import collect
 from actlas.store.leftovers import sweep, workspace
 from actlas.store.packing import pack
 from actlas.store.repair import repair
+from actlas.store.schema import seal
 from tests.store.killing import killed_stores
 from tests.store.making import FIRST, Content, begin_run, flip, make_run, make_variant, shards, write_unit
 
@@ -144,6 +146,55 @@ def test_a_variant_gets_its_records_back_unless_its_baseline_differs(tmp_path, c
     assert len(repair(variant, list(verify(variant))).restored) == 3
     for site, array in Run(variant.folder).dataset().data_vars.items():
         np.testing.assert_array_equal(array.values, values[site])
+
+
+def test_units_dropped_from_a_file_stay_away_when_it_is_packed_again(copied, content):
+    pack(copied, 1)
+    pack(copied)
+    commit = copied.commits[1]
+    flip(copied.path(commit), commit.sites["q"].offset)
+    assert [item.unit for item in repair(copied, list(verify(copied))).dropped] == [1]
+    assert write_unit(copied, content, 1, SITES)
+    copied.refresh()
+    pack(copied)
+    assert len(shards_of(copied)) == 1
+    check_values(copied, content)
+
+
+@pytest.mark.parametrize("site", ["resid", "nll"])
+@pytest.mark.parametrize("packed", [False, True], ids=["single", "packed"])
+def test_a_unit_of_a_variant_goes_with_the_unit_it_shares_blocks_of_whatever_was_damaged_there(site, packed, tmp_path):
+    baseline = make_run(tmp_path / "store", Content(), "clean", edits=[])
+    variant = make_variant(tmp_path / "store", baseline, Content(seed=1), FIRST)
+    for run in (baseline, variant) if packed else ():
+        pack(run)
+    commit = baseline.commits[1]
+    flip(baseline.path(commit), commit.sites[site].offset)
+    found = [list(verify(run)) for run in (baseline, variant)]
+    dropped = [repair(run, items).dropped for run, items in zip((baseline, variant), found, strict=True)]
+    assert [[item.unit for item in each] for each in dropped] == [[1], [1]]
+    assert problems(baseline) == problems(variant) == []
+
+
+@pytest.mark.parametrize("harm", ["later", "unreadable", "run.json", "away"])
+def test_a_baseline_of_which_nothing_is_known_costs_no_variant(harm, tmp_path):
+    baseline = make_run(tmp_path / "store", Content(), "clean", edits=[])
+    variant = make_variant(tmp_path / "store", baseline, Content(seed=1), FIRST)
+    path = min((baseline.folder / "commits").iterdir())
+    record = json.loads(path.read_bytes())
+    if harm == "away":
+        baseline.folder.rename(tmp_path / "elsewhere")
+    else:
+        path = baseline.folder / "run.json" if harm == "run.json" else path
+        path.unlink()
+        if harm != "run.json":
+            del record["checksum"]
+            path.write_bytes(seal({**record, "version": 2}) if harm == "later" else b"{")
+    before = {path: path.read_bytes() for path in variant.folder.rglob("*.*")}
+    done = repair(variant, list(verify(variant)))
+    assert done.dropped == ()
+    assert done.left
+    assert {path: path.read_bytes() for path in variant.folder.rglob("*.*")} == before
 
 
 @pytest.mark.parametrize("step", ["before", "after"])

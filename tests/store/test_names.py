@@ -72,6 +72,16 @@ def test_any_bit_of_a_name_is_found_or_changes_nothing(store):
         flip(path, position)
 
 
+def test_a_name_of_a_later_version_is_left_as_it_is(store, actlas):
+    path = store.path / "names" / "her"
+    content = seal({"format": "actlas-name", "version": 2, "name": "her", "run": store.run("her").id})
+    overwrite(path, content)
+    for words in (["show", "her"], ["verify", "--repair"], ["gc"], ["rename", "alias", "her"]):
+        done = actlas(*words, "--store", store.path)
+        assert words == ["gc"] or (done.returncode == 1 and "update actlas" in done.stderr), (words, done)
+        assert path.read_bytes() == content
+
+
 def test_a_name_that_points_to_no_run_is_damage(store):
     overwrite(store.path / "names" / "her", sealed("her", "0" * 16))
     with pytest.raises(DamagedStore, match=r"names/her points to run .*, which is not there"):

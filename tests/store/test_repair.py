@@ -197,4 +197,4 @@ def test_a_repair_killed_anywhere_leaves_damage_or_a_missing_unit(tmp_path):
         killed.refresh()
         np.testing.assert_array_equal(killed.dataset(check=True)["q"].values, content.values["q"])
         assert len(list((killed.folder / "shards").iterdir())) == 2
-    assert states == {(False, (), 2), (False, (), 1), (True, (0,), 1)}
+    assert states == {(False, (), 2), (True, (0,), 2), (True, (0,), 1)}
