@@ -124,7 +124,7 @@ def downstream_table(result: xr.Dataset) -> str:
         loss = f"{float(of_variant['nll_change']):+.4f}" if "nll_change" in of_variant else "not stored"
         relative = f"{float(of_variant['relative_delta'][last]):.3g}"
         rows.append((str(of_variant["edits"].values), first, at_first, f"{delta[last]:.4g}", relative, loss))
-    header = ("edits", "depth", "delta there", f"at depth {last}", "relative", "change of loss (nats)")
+    header = ("edits", "depth", "Δ there", f"at depth {last}", "relative", "Δ loss (nats)")
     return table(header, rows)
 
 

@@ -15,7 +15,7 @@ import dask
 import hypothesis
 import pytest
 
-from tests import commands, known_failures
+from tests import commands
 from tests.small_model import TEXTS, save_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -87,8 +87,3 @@ def actlas_without_root(tmp_path):
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
 
     return run
-
-
-def pytest_collection_modifyitems(items):
-    """Show known failures as what they are."""
-    known_failures.mark(items)

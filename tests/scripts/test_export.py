@@ -80,7 +80,7 @@ def test_only_the_word_and_what_is_around_it(actlas, store, tmp_path):
         (["its", "her.h5"], 2, "unknown run 'its'"),
         (["it", "her.txt"], 2, "does not end in .h5 or .nc"),
         (["it", "none/her.h5"], 2, "none is no folder"),
-        (["it", "her.h5", "--site", "mlp"], 2, "no such site"),
+        (["it", "her.h5", "--site", "mlp"], 2, "unknown site 'mlp': did you mean"),
         (["it", "her.h5", "--layers", "3"], 2, "3 is not within 0-2"),
         (["it", "her.h5", "--context", "3"], 2, "give --target WORD too"),
         (["it", "her.h5", "--target", "him"], 1, "the word 'him' occurs in none of the 5 sentences"),

@@ -31,7 +31,7 @@ def test_words_of_any_script(actlas, small_model, tmp_path, name, word, pairs):
     done = actlas("variance", name, "--store", "store", "--target", word, "--json")
     if pairs < 2:  # of which there is no variance
         assert done.returncode == 1
-        assert f"{pairs} pairs" in done.stderr or "occurs in none" in done.stderr
+        assert f"{pairs} pair" in done.stderr or "occurs in none" in done.stderr
         return
     assert done.returncode == 0, done.stderr
     assert f"{pairs} pairs of {word!r}" in json.dumps(json.loads(done.stdout), ensure_ascii=False)

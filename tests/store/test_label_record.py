@@ -76,7 +76,7 @@ def forge(run, change, *, behind=True):
 
 def test_two_sound_versions(run):
     assert problems(run) == []
-    assert run.dataset()["kind"].values.tolist() == KINDS.tolist()
+    assert run.sentence_labels()["kind"].values.tolist() == KINDS.tolist()
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -89,7 +89,7 @@ def test_any_flipped_bit_is_found_and_never_read(data, run):
         if path.suffix == ".h5" or problems(run):  # a JSON file may be another spelling of the same
             assert [path.stem in problem for problem in problems(run)] == [True]
         try:
-            found = Run(run.folder).dataset()["kind"].values.tolist()
+            found = Run(run.folder).sentence_labels()["kind"].values.tolist()
         except DamagedStore as error:
             assert path.stem in str(error)
         else:
@@ -116,11 +116,11 @@ def test_a_deleted_newest_record_does_not_bring_the_older_labels_back(run):
     files(run)[0].unlink()
     again = Run(run.folder)
     assert again.labels_version == 2
-    assert again.dataset()["kind"].values.tolist() == KINDS.tolist()
+    assert again.sentence_labels()["kind"].values.tolist() == KINDS.tolist()
     assert ["is missing: `actlas verify --repair` writes it" in problem for problem in problems(run)] == [True]
     assert repair(run, list(verify(run))).left == ()
     assert problems(run) == []
-    assert Run(run.folder).dataset()["kind"].values.tolist() == KINDS.tolist()
+    assert Run(run.folder).sentence_labels()["kind"].values.tolist() == KINDS.tolist()
 
 
 def test_deleted_newest_values_are_refused_and_not_replaced_by_older_ones(run):
@@ -155,7 +155,7 @@ def test_a_gap_in_the_versions_is_noticed(run):
 
 def test_an_older_version_that_is_damaged_costs_nothing(run):
     flip(files(run, 1)[1], 100)
-    assert Run(run.folder).dataset()["kind"].values.tolist() == KINDS.tolist()
+    assert Run(run.folder).sentence_labels()["kind"].values.tolist() == KINDS.tolist()
     assert len(problems(run)) == 1
     assert repair(run, list(verify(run))).left == ()
     assert problems(run) == []
@@ -164,11 +164,11 @@ def test_an_older_version_that_is_damaged_costs_nothing(run):
 
 def test_a_byte_in_hdf5s_records_of_the_values_damages_no_label(run):
     flip(files(run)[1], 20)
-    assert Run(run.folder).dataset()["kind"].values.tolist() == KINDS.tolist()
+    assert Run(run.folder).sentence_labels()["kind"].values.tolist() == KINDS.tolist()
     assert ["HDF5 records were altered" in problem for problem in problems(run)] == [True]
     assert repair(run, list(verify(run))).left == ()
     assert problems(run) == []
-    assert Run(run.folder).dataset()["kind"].values.tolist() == KINDS.tolist()
+    assert Run(run.folder).sentence_labels()["kind"].values.tolist() == KINDS.tolist()
 
 
 def test_two_records_of_one_version_are_refused(run):
@@ -301,7 +301,7 @@ def test_hdf5_that_leads_elsewhere_is_told_of_and_never_followed(run):
         rest = rest_checksum(file.fileno(), size, column_spans(record.columns, 3))
     values.write_bytes(values.read_bytes() + content[record.size :])
     forge(run, lambda record: record.update(size=size, rest=rest))
-    assert Run(run.folder).dataset()["n"].values.tolist() == [0, 1, 2]
+    assert Run(run.folder).sentence_labels()["n"].values.tolist() == [0, 1, 2]
     assert ["'stolen' is a link" in problem for problem in problems(run)] == [True]
     assert repair(run, list(verify(run))).left == ()
     assert problems(run) == []

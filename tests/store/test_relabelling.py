@@ -128,13 +128,14 @@ def test_versions_follow_one_another_and_nothing_is_edited(tmp_path):
     assert (change.version, change.added, change.removed, change.changed) == (2, ("new",), (), {"year": 3})
     assert change.summary == "new added; 3 values of year changed"
     assert (run.labels_version, run.label_record.previous) == (2, first.digest)
-    assert run.dataset()["year"].values.tolist() == [1, 2, 3]
+    assert run.sentence_labels()["year"].values.tolist() == [1, 2, 3]
     assert relabel(run, dict(reversed(run.columns.items())), "the same") is None
     change = relabel(run, SMALL.labels.columns, "back")
     assert (change.version, change.digest, change.removed) == (3, first.digest, ("new",))
     assert {path: path.read_bytes() for path in shards} == shards
     assert problems(verify(run)) == []
-    assert [path.suffix for path in sorted((run.folder / "labels").iterdir())] == [".h5", ".json"] * 3
+    kept = [path for path in sorted((run.folder / "labels").iterdir()) if path.name != "lock"]
+    assert [path.suffix for path in kept] == [".h5", ".json"] * 3
 
 
 def test_values_that_look_alike_are_told_apart(tmp_path):
@@ -179,10 +180,10 @@ def test_the_values_are_an_ordinary_netcdf_file(stored, content):
     (path,) = (stored.folder / "labels").glob("*.h5")
     with netCDF4.Dataset(path) as file:
         for name in ("year", "score"):
-            np.testing.assert_array_equal(file[name][:], content.labels.columns[name])
-        assert file["origin_length"].sample_dimension == "origin_bytes"
-        characters = file["origin"][:].tobytes().decode()
-        assert file["origin_length"][:].sum() == len(characters.encode())
+            np.testing.assert_array_equal(file[f"sentence_{name}"][:], content.labels.columns[name])
+        assert file["sentence_origin_length"].sample_dimension == "sentence_origin_bytes"
+        characters = file["sentence_origin"][:].tobytes().decode()
+        assert file["sentence_origin_length"][:].sum() == len(characters.encode())
         assert characters == "".join(content.labels.columns["origin"].tolist())
 
 
@@ -207,9 +208,9 @@ def test_a_relabelling_killed_anywhere_leaves_the_old_labels_or_the_new(tmp_path
         killed = Store(path).run("it")
         seen.add(killed.labels_version)
         assert (killed.labels_digest == old) == (killed.labels_version == 1)
-        assert killed.dataset().sizes["sentence"] == 3
+        assert killed.sentence_labels().sizes["sentence"] == 3
         assert relabel(killed, {"kind": np.arange(3)}, "again") is None or killed.labels_version == 2
-        assert killed.dataset()["kind"].values.tolist() == [0, 1, 2]
+        assert killed.sentence_labels()["kind"].values.tolist() == [0, 1, 2]
     assert seen == {1, 2}
 
 
@@ -247,4 +248,4 @@ def test_lost_labels_are_replaced_by_the_next_version(tmp_path):
     change = label_change(run, SMALL.labels.columns)
     assert "could not be read" in change.summary
     assert relabel(run, SMALL.labels.columns, "again").version == 2
-    assert Run(run.folder).dataset()["year"].size == 3
+    assert Run(run.folder).sentence_labels()["year"].size == 3
