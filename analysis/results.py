@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask
 import h5py
 import numpy as np
 import xarray as xr
@@ -51,7 +52,8 @@ def add_result(files: Replacement, name: str, result: xr.Dataset, question: str,
 
     beside: name → XXH3-128 of the files that belong to it.
     """
-    content = result.to_netcdf(engine="h5netcdf")
+    with dask.config.set(scheduler="synchronous"):  # a client's lock of a file is no lock of memory
+        content = result.to_netcdf(engine="h5netcdf")
     digest = xxhash.xxh3_128_hexdigest(content)
     files.add(name, [content, sealed_tail(Path(name).stem, question, result.attrs, len(content), digest, beside)])
 

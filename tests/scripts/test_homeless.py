@@ -36,13 +36,34 @@ def homeless(folder):
     def run(*arguments, **environment):
         user = ["env", "-i", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", *(f"{name}={value}" for name, value in environment.items())]
         user += ["setpriv", "--reuid", UID, "--regid", UID, "--clear-groups", "--inh-caps=-all"]
-        command = [*user, sys.executable, "-m", "actlas.scripts", *map(str, arguments)]
+        command = [*opened(), *user, sys.executable, *map(str, arguments)]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
 
-    tried = run("--version")
+    tried = run("-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)")
     if tried.returncode:
         pytest.skip(f"Python is not for every user here: {tried.stderr[-200:]}")
-    return run
+    return lambda *arguments, **environment: run("-m", "actlas.scripts", *arguments, **environment)
+
+
+def opened():
+    """Return what goes before a command, so that Python is for every user in it though its folder is root's own alone.
+
+    In file systems of the command's own, an empty folder stands in the place of that one, with what is needed in it.
+    """
+    python = Path(sys.executable).resolve()
+    closed = next((each for each in reversed(python.parents) if not each.stat().st_mode & 0o001), None)
+    if closed is None:
+        return []
+    inside = closed / python.relative_to(closed).parts[0]
+    aside = tempfile.mkdtemp()
+    steps = [
+        f"mount --bind {inside} {aside}",
+        f"mount -t tmpfs -o mode=755 none {closed}",
+        f"mkdir {inside}",
+        f"mount --bind {aside} {inside}",
+        'exec "$@"',
+    ]
+    return ["unshare", "-m", "sh", "-ec", "; ".join(steps), "sh"]
 
 
 @pytest.fixture
