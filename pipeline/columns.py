@@ -2,7 +2,7 @@
 
 A column of whole numbers is int64, of numbers float64, of booleans uint8 (1 and 0), anything else
 text. A missing value is NaN in a column of numbers or booleans, which is float64 then, and the
-empty text in a column of text. CSV has text alone: there, numbers and booleans are recognised
+empty text in a column of text; among numbers of a table, NaN and NA are missing too. CSV has text alone: there, numbers and booleans are recognised
 where all values of a column are written as such.
 """
 
@@ -23,7 +23,7 @@ EXACT_FLOAT = 2**53  # up to here float64 has every whole number
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")  # longer ones, and "007", are codes
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})([.][0-9]+)?([eE][+-]?[0-9]+)?")
 BOOLEANS = {"True": True, "true": True, "TRUE": True, "False": False, "false": False, "FALSE": False}
-NAN = frozenset({"nan", "NaN", "NAN"})
+NAN = frozenset({"nan", "NaN", "NAN", "NA"})
 
 
 def array_of(values: Sequence[Value], *, written: bool) -> npt.NDArray[Any]:
@@ -66,5 +66,5 @@ def _recognised(values: Sequence[Value]) -> Sequence[Value]:
         return [None if text is None else int(text) for text in texts]
     if any(INTEGER.fullmatch(text) and abs(int(text)) > EXACT_FLOAT for text in present):
         return values
-    floats = [None if text is None else float(text) for text in texts]
+    floats = [None if text is None or text in NAN else float(text) for text in texts]
     return values if any(value is not None and math.isinf(value) for value in floats) else floats

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,23 +71,23 @@ def read_json_lines(lines: Iterable[bytes], wanted: Wanted) -> Iterator[Line | B
 
 def read_table(raw: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLine]:
     """Read a table with a header, separated by commas, semicolons, tabs or bars."""
-    decoded = list(_decoded(raw))
-    yield from (item for item in decoded if isinstance(item, BadLine))
-    # an undecodable line becomes an empty one, which csv passes over, so that line numbers stay
-    lines = ["" if isinstance(item, BadLine) else item[1] for item in decoded]
+    lines: list[str] = []
+    bad: dict[int, BadLine] = {}
+    for number, line in enumerate(raw, 1):
+        text, problem = _decode(number, line)
+        lines.append(text)
+        if problem:
+            bad[number] = problem
     with _fields_of_any_length():
         separator = _separator(lines, wanted.text_column)
         rows = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=separator, strict=True)
-        try:
-            yield from _rows(rows, wanted)
-        except csv.Error as error:
-            raise InputError(f"line {max(1, rows.line_num)}: not CSV ({error})") from error
+        yield from _rows(rows, wanted, bad)
 
 
 def read_json(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
     """Read an array of JSON objects, or of texts; ``number`` counts items."""
     try:
-        items = json.loads(read_input(path, MOST_BYTES, InputError))
+        items = _parsed(read_input(path, MOST_BYTES, InputError))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise InputError(f"not JSON ({str(error)[:100]})") from error
     if not isinstance(items, list):
@@ -136,10 +137,18 @@ NUMBERED = {".json": "item", ".parquet": "row"}  # what ``number`` counts, where
 def _decoded(lines: Iterable[bytes]) -> Iterator[tuple[int, str] | BadLine]:
     """Yield number and text of each line; one that is not UTF-8 as a BadLine."""
     for number, raw in enumerate(lines, 1):
-        try:
-            yield number, raw.removesuffix(b"\r").decode()
-        except UnicodeDecodeError as error:
-            yield BadLine(number, f"byte {error.start + 1} (0x{raw[error.start]:02x}) is not UTF-8")
+        text, problem = _decode(number, raw)
+        yield problem or (number, text)
+
+
+def _decode(number: int, raw: bytes) -> tuple[str, BadLine | None]:
+    """Return the text of a line, and what is wrong with it: then a mark stands for each wrong byte."""
+    raw = raw.removesuffix(b"\r")
+    try:
+        return raw.decode(), None
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start + 1} (0x{raw[error.start]:02x}) is not UTF-8"
+        return raw.decode(errors="replace"), BadLine(number, reason)
 
 
 def _without_blank(lines: Iterable[tuple[int, str] | BadLine], wanted: Wanted) -> Iterator[tuple[int, str] | BadLine]:
@@ -157,10 +166,23 @@ def _without_blank(lines: Iterable[tuple[int, str] | BadLine], wanted: Wanted) -
 
 def _json_line(number: int, raw: str, wanted: Wanted) -> Line | BadLine:
     try:
-        record = json.loads(raw)
+        record = _parsed(raw)
     except (ValueError, RecursionError) as error:
         return BadLine(number, f"not JSON ({str(error)[:100]})")
     return _object_line(number, record, wanted)
+
+
+def _parsed(text: str | bytes) -> Any:
+    """Parse JSON; raises ValueError for a key that stands twice, of which one value would be lost."""
+    return json.loads(text, object_pairs_hook=_once_each)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise ValueError(f"the key {quoted(twice)} stands twice")
+    return record
 
 
 def _object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
@@ -174,6 +196,8 @@ def _object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
         if value is not None and not isinstance(value, Scalar):
             kind = type(value).__name__
             return BadLine(number, f"column {quoted(name)} is a {kind}, expected text, a number or a boolean (or --drop it)")
+        if isinstance(value, float) and math.isinf(value):
+            return BadLine(number, f"column {quoted(name)} is infinite, expected a number that a float64 holds")
     return Line(number, text, values)
 
 
@@ -199,23 +223,41 @@ def _separator(lines: Sequence[str], text_column: str) -> str:
     return ","
 
 
-def _rows(rows: Any, wanted: Wanted) -> Iterator[Line | BadLine]:
-    """Yield the rows of a csv reader, its header first."""
-    header: list[str] = next((row for row in rows if row), [])
+def _rows(rows: Any, wanted: Wanted, bad: Mapping[int, BadLine]) -> Iterator[Line | BadLine]:
+    """Yield the rows of a csv reader, its header first; ``bad``: lines that are not UTF-8, by number."""
+    first = 1  # line of the next row, which may have several
+    header: list[str] = []
+    kept: list[tuple[int, str]] = []
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise InputError(f"line {first}: not CSV ({error})") from error
+        if row is None:
+            break
+        number, first = first, rows.line_num + 1
+        problem = next((bad[line] for line in range(number, first) if line in bad), None)
+        if problem is not None and header:
+            yield problem
+        elif row and not header:
+            header = row
+            kept = _header(header, wanted)
+        elif row and len(row) != len(header):
+            told = f"has {len(row)} field{'s' * (len(row) != 1)}, expected the header's {len(header)}"
+            yield BadLine(number, told)
+        elif row:
+            values: dict[str, Value] = {name: row[place] or None for place, name in kept}
+            yield Line(number, values.pop(wanted.text_column) or "", values)  # type: ignore[arg-type]
+    if not header:
+        _header(header, wanted)
+
+
+def _header(header: Sequence[str], wanted: Wanted) -> list[tuple[int, str]]:
+    """Return place and name of the columns to read; raises InputError for a header without the text column."""
     if wanted.text_column not in header:
         shown = ", ".join(map(quoted, header[:SHOWN_NAMES])) or "no column"
         raise InputError(f"no column {quoted(wanted.text_column)} in the header, which has {shown}: see --text-column")
-    kept = _kept_columns(header, wanted)
-    first = rows.line_num + 1  # of the next row, which may have several lines
-    for row in rows:
-        number, first = first, rows.line_num + 1
-        if not row:
-            continue
-        if len(row) != len(header):
-            yield BadLine(number, f"has {len(row)} field{'s' * (len(row) != 1)}, expected the header's {len(header)}")
-            continue
-        values: dict[str, Value] = {name: row[place] or None for place, name in kept}
-        yield Line(number, values.pop(wanted.text_column) or "", values)  # type: ignore[arg-type]
+    return _kept_columns(header, wanted)
 
 
 def _kept_columns(header: Sequence[str], wanted: Wanted) -> list[tuple[int, str]]:

@@ -189,3 +189,28 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, ending, data):
             assert len(str(error)) < 600
         else:
             assert all(len(column) == len(read.text) for column in read.columns.values())
+
+
+LOST = {
+    "bytes in a quoted field": ("a.csv", b'text,a\n"one\n\xff\nmore",1\ntwo,2\n', "line 3: byte 1 \\(0xff\\) is not UTF-8"),
+    "infinity": ("a.jsonl", b'{"text": "one", "a": 1e999}\n{"text": "two", "a": 1}\n', "line 1: column 'a' is infinite"),
+    "a key twice": (
+        "a.jsonl",
+        b'{"text": "one", "a": 1, "a": 2}\n{"text": "two", "a": 1}\n',
+        "line 1: not JSON .*'a' stands twice",
+    ),
+    "a quote left open": ("a.csv", b'text,a\none,1\n"two\nmore,2\nthree,3\n', "line 3: not CSV"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), LOST.values(), ids=LOST)
+def test_nothing_is_lost_or_changed_in_silence(name, content, message, tmp_path):
+    source = write(tmp_path, name, content)
+    with pytest.raises(InputError, match=message):
+        read_sentences(source)
+
+
+def test_what_statistics_programs_write_for_missing_is_missing(tmp_path):
+    read = read_sentences(write(tmp_path, "a.csv", "text,a,b\none,1,NA\ntwo,NA,x\n"))
+    np.testing.assert_array_equal(read.columns["a"], [1, NAN])
+    assert read.columns["b"].tolist() == ["NA", "x"]
