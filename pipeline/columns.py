@@ -2,8 +2,8 @@
 
 A column of whole numbers is int64, of numbers float64, of booleans uint8 (1 and 0), anything else
 text. A missing value is NaN in a column of numbers or booleans, which is float64 then, and the
-empty text in a column of text; among numbers of a table, NaN and NA are missing too. CSV has text alone: there, numbers and booleans are recognised
-where all values of a column are written as such.
+empty text in a column of text. CSV has text alone: there, numbers and booleans are recognised
+where all values of a column are written as such; among numbers, NaN and NA are missing too.
 """
 
 from __future__ import annotations
