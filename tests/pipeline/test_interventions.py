@@ -137,7 +137,7 @@ def test_starting_from_the_baseline_equals_running_the_whole_model(tmp_path, sma
     from actlas.pipeline.course import Course
 
     model = save_model(tmp_path / "model", **config) if config else small_model
-    short = extract_variant(tmp_path / "short", model, TEXTS, EDITS[name], unit_tokens=120).dataset()
+    short = extract_variant(tmp_path / "short", model, TEXTS, EDITS[name], unit_tokens=120, attention="eager").dataset()
     begin = Course.__init__
 
     def whole(self, *arguments, computed, stored):
@@ -145,7 +145,7 @@ def test_starting_from_the_baseline_equals_running_the_whole_model(tmp_path, sma
         self._stored = stored
 
     monkeypatch.setattr(Course, "__init__", whole)
-    run = extract_variant(tmp_path / "long", model, TEXTS, EDITS[name], unit_tokens=120)
+    run = extract_variant(tmp_path / "long", model, TEXTS, EDITS[name], unit_tokens=120, attention="eager")
     assert run.commits[0].upstream["start"] == "token ids"
     long = run.dataset()
     for site in ALL_SITES:
