@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from actlas.scripts.terminal import NAME_WIDTH, echo_json, size, table, wrapped
 from actlas.scripts.upkeep import Place, bring_up_to_date, states
 from actlas.store.edit_records import edits_text
 from actlas.store.errors import UsageError
+from actlas.store.replacing import replacing
 
 file_argument = click.argument("file", type=UserPath())
 out_option = click.option(
@@ -46,12 +46,18 @@ def new(file: Path) -> None:
     """Write a commented template to FILE, which runs as it is on the demo model."""
     if file.suffix != ".toml":
         raise UsageError(f"study file {file}: wanted a name that ends in .toml")
-    try:
-        with (STUDIES / "template.toml").open("rb") as template, file.open("xb") as made:
-            shutil.copyfileobj(template, made)
-    except FileExistsError as error:
-        raise UsageError(f"{file} is there already: give another name") from error
+    if not _written(file, (STUDIES / "template.toml").read_bytes()):
+        raise UsageError(f"{file} is there already: give another name")
     click.echo(f"wrote {file}\nnext: actlas study check {file}, then actlas study run {file}")
+
+
+def _written(file: Path, content: bytes) -> bool:
+    """Write a file of the user's as a whole, or not at all; False where one of that name is there."""
+    if file.exists() or file.is_symlink():
+        return False
+    with replacing(file.parent) as files:
+        files.add(file.name, [content])
+    return True
 
 
 @command.command("check")

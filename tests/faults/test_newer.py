@@ -70,7 +70,7 @@ def test_a_record_of_a_later_version_is_refused_and_left_alone(kind, copy_of_eve
         assert "Traceback" not in done.stderr, said
         after = contents(root)
         assert {place for place in before if after.get(place) != before[place]} == set(), said
-        if done.returncode == 0 and (words[0] == "gc" or (words[0] == "show" and kind == "actlas-labels")):
+        if done.returncode == 0 and (words[0] == "gc" or (words[0] in ("show", "pack") and kind == "actlas-labels")):
             continue  # there is nothing to sweep, or it reads no labels
         assert done.returncode in (1, 2), said
         assert "update actlas" in done.stderr, said
