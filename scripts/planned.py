@@ -8,7 +8,7 @@ from actlas.pipeline.plan import Plan
 from actlas.pipeline.sites import SITES
 from actlas.scripts.terminal import counted, printable, size
 from actlas.store.edit_records import edits_text
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import DamagedStore, LaterRecord
 
 MOST_NAMES = 60  # characters of column names in a line
 
@@ -60,6 +60,8 @@ def label_lines(plan: Plan, *, done: bool = False) -> list[str]:
         return [f"{become} version {change.version}: {printable(change.summary)}"]
     try:
         record = plan.labelled.label_record
+    except LaterRecord:  # nothing is added to a run of which this actlas cannot read all
+        raise
     except DamagedStore as error:
         return [f"labels      {error}"]
     if plan.tokens.labels.columns or not record.columns:
