@@ -52,7 +52,8 @@ def slug(text: str) -> str:
     Letters lose their accents; others become their number: ``her``, ``cafe``, ``u5979``.
     """
     parts = [""]
-    for character in unicodedata.normalize("NFKD", text.casefold()):
+    decomposed = unicodedata.normalize("NFKD", text)  # first: 𝓐 has no lower case of its own
+    for character in unicodedata.normalize("NFKD", decomposed.casefold()):
         if character.isascii() and character.isalnum():
             parts[-1] += character
         elif character.isalnum():
