@@ -13,10 +13,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from actlas.scripts.failures import FAILURE, fail, failure, leave_output
-from actlas.scripts.streams import flushed, use_visible_streams
+from actlas.scripts.terminal.failures import FAILURE, fail, failure, leave_output
+from actlas.scripts.terminal.streams import flushed, use_visible_streams
 
-#: command → its line in the overview; the module of the same name in this folder holds it
+#: command → its line in the overview; the module of the same name holds it
 COMMANDS = {
     "cosine": "Cosines between features over contexts, in six blocks, layer by layer.",
     "demo": "Run all five studies on the shipped model; a minute.",
@@ -42,6 +42,15 @@ COMMANDS = {
 }
 
 
+#: the commands of analyses; the others lie in ``commands``
+ANALYSES = {"cosine", "downstream", "norms", "reconstruct", "scan", "variance"}
+
+
+def module_of(command: str) -> str:
+    """Return the module that holds ``command``."""
+    return f"actlas.scripts.{'analyses' if command in ANALYSES else 'commands'}.{command}"
+
+
 class Root(click.Group):
     """Lazy subcommands, and one line for every failure that the user can mend."""
 
@@ -56,7 +65,7 @@ class Root(click.Group):
             if near and not ctx.resilient_parsing:
                 ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
             return None
-        command: click.Command = importlib.import_module(f"actlas.scripts.{name}").command
+        command: click.Command = importlib.import_module(module_of(name)).command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

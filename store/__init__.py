@@ -9,6 +9,6 @@ Imports no sibling, no torch, no matplotlib.
 
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, DamagedStore, IncompleteRun, StoreError, UsageError
-from actlas.store.run import Run
+from actlas.store.runs.run import Run
 
 __all__ = ["ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"]

@@ -8,18 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from actlas.store.columns import Columns
-from actlas.store.commit import RUN_ID, SUFFIX
-from actlas.store.durable import make_folder, publish_bytes
-from actlas.store.edit_records import EditRecord
 from actlas.store.errors import DamagedStore, UsageError, quoted, unknown
-from actlas.store.leftovers import Workspace, workspace
-from actlas.store.names import Names
-from actlas.store.opening import listed, placed, read_record, uncollected
-from actlas.store.run import Run
-from actlas.store.run_names import RULE, cleaned, is_run_name, variant_name
-from actlas.store.run_record import FILE, RunRecord, run_record_bytes
-from actlas.store.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
+from actlas.store.format.edit_records import EditRecord
+from actlas.store.format.run_names import RULE, cleaned, is_run_name, variant_name
+from actlas.store.format.run_record import FILE, RunRecord, run_record_bytes
+from actlas.store.format.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
+from actlas.store.io.durable import make_folder, publish_bytes
+from actlas.store.io.safe_open import listed, placed, read_record, uncollected
+from actlas.store.io.workspace import Workspace, workspace
+from actlas.store.labels.columns import Columns
+from actlas.store.runs.commit import RUN_ID, SUFFIX
+from actlas.store.runs.names import Names
+from actlas.store.runs.run import Run
 
 DIGEST = re.compile(r"[0-9a-f]{24,}")
 SHORTEST_PREFIX = 4
@@ -160,7 +160,7 @@ class Store:
 
     def _label(self, record: RunRecord, columns: Columns, work: Workspace) -> None:
         """Store the first labels of a new run, unless it shares those of its baseline."""
-        from actlas.store.relabelling import publish_labels
+        from actlas.store.labels.relabel import publish_labels
 
         edits = record.specification.get("edits")
         if not edits or not self._holds(identity({**record.specification, "edits": []})):

@@ -4,9 +4,9 @@ import re
 
 import xarray as xr
 
-from actlas.analysis.results import add_result
-from actlas.analysis.seals import read_seal
-from actlas.store.replacing import replacing
+from actlas.analysis.results.files import add_result
+from actlas.analysis.results.seals import read_seal
+from actlas.store.io.replacing import replacing
 
 
 def answer(folder, stage):

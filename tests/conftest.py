@@ -81,8 +81,9 @@ def actlas_without_root(tmp_path):
     """Run the command as somebody for whom permissions hold, whoever runs the tests."""
 
     def run(*arguments):
-        code = "import sys; from actlas.scripts.bench.victim import drop_capabilities; from actlas.scripts.cli import main\n"
-        code += "import os; os.geteuid() or drop_capabilities(); main(prog_name='actlas')"
+        code = "import sys, os; from actlas.scripts.cli import main\n"
+        code += "from actlas.scripts.bench.injection.process import drop_capabilities\n"
+        code += "os.geteuid() or drop_capabilities(); main(prog_name='actlas')"
         command = [sys.executable, "-c", code, *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from actlas.pipeline.edits import parse_edit
-from actlas.pipeline.interventions import generator
-from actlas.store.edit_records import Stride
+from actlas.pipeline.edits.apply import generator
+from actlas.pipeline.edits.spec import parse_edit
+from actlas.store.format.edit_records import Stride
 
 
 def changing(edits, token_ids):

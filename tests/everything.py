@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import xxhash
 
-MAKE = "import sys; from pathlib import Path; from actlas.scripts.bench.fuzzing import make_root; make_root(Path(sys.argv[1]))"
+MAKE = (
+    "import sys; from pathlib import Path; from actlas.scripts.bench.inputs.targets import make_root\n"
+    "make_root(Path(sys.argv[1]))"
+)
 
 
 @pytest.fixture(scope="session")

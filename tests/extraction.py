@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from actlas.pipeline.edits import parse_edit
-from actlas.pipeline.extract import Tally, extract
-from actlas.pipeline.models import resolve
-from actlas.pipeline.plan import ExtractOptions, Plan, make_plan
-from actlas.pipeline.sentences import Sentences
-from actlas.pipeline.sites import SITES
-from actlas.pipeline.tokens import tokenize
+from actlas.pipeline.edits.spec import parse_edit
+from actlas.pipeline.extraction.loop import Tally, extract
+from actlas.pipeline.extraction.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.inputs.sentences import Sentences
+from actlas.pipeline.inputs.tokens import tokenize
+from actlas.pipeline.models.folder import resolve
+from actlas.pipeline.models.sites import SITES
 from actlas.store import Run, Store
 
 ALL_SITES = tuple(site for site in SITES if site != "pattern")  # that every attention implementation has

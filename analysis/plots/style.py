@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import Formatter, NullFormatter
 
-from actlas.store.replacing import replacing
+from actlas.store.io.replacing import replacing
 
 GROUP_COLOURS = {"target": "#0072B2", "control": "#D55E00"}  # Okabe and Ito's blue and vermilion
 SERIES_COLOURS = (

@@ -15,9 +15,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from actlas.analysis.depths import step_norms
-from actlas.analysis.tokens import Target, select_tokens
-from actlas.analysis.variance import variance_profile
+from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.analysis.norms.depths import step_norms
+from actlas.analysis.variance.compute import variance_profile
 from actlas.store import Store
 
 run = Store("actlas-store").run("her")

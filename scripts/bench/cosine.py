@@ -18,16 +18,16 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from actlas.analysis.cosine import BLOCKS, cosine_blocks
-from actlas.analysis.cosine_tiles import HIGH
-from actlas.analysis.tokens import Selection, Target, select_tokens
-from actlas.analysis.variance import PROJECTIONS
-from actlas.pipeline.configuration import Geometry
-from actlas.scripts.bench.measuring import HEADER, Measured
-from actlas.scripts.bench.synthetic import WORD, labels_of, random_run
-from actlas.scripts.terminal import table
+from actlas.analysis.cosine.compute import BLOCKS, cosine_blocks
+from actlas.analysis.data.tokens import Selection, Target, select_tokens
+from actlas.analysis.kernels.cosine_tiles import HIGH
+from actlas.analysis.variance.compute import PROJECTIONS
+from actlas.pipeline.models.configuration import Geometry
+from actlas.scripts.bench.common.measuring import HEADER, Measured
+from actlas.scripts.bench.common.synthetic import WORD, labels_of, random_run
+from actlas.scripts.terminal.text import table
 from actlas.store.catalog import Store
-from actlas.store.run import Run
+from actlas.store.runs.run import Run
 
 XL = {"n_layer": 48, "n_head": 25, "d_model": 1600, "d_head": 64, "d_mlp": 6400, "positions": 1024, "vocabulary": 50257}
 SMALL = {"n_layer": 2, "n_head": 2, "d_model": 8, "d_head": 4, "d_mlp": 16, "positions": 64, "vocabulary": 100}

@@ -22,12 +22,12 @@ from typing import Any
 
 import click
 
-from actlas.scripts.bench.damages import SITES_OF_DAMAGE, damage
 from actlas.scripts.bench.faults import IN_MEMORY, markdown
-from actlas.scripts.bench.operations import BASE, STORE, STUDIED, STUDY, extraction, inputs
-from actlas.scripts.bench.readers import Seen, read_all
-from actlas.scripts.bench.state import state, told
-from actlas.scripts.bench.victim import imported
+from actlas.scripts.bench.injection.damages import SITES_OF_DAMAGE, damage
+from actlas.scripts.bench.injection.operations import BASE, STORE, STUDIED, STUDY, extraction, inputs
+from actlas.scripts.bench.injection.process import imported
+from actlas.scripts.bench.injection.readers import Seen, read_all
+from actlas.scripts.bench.injection.state import state, told
 
 LONGEST = 120  # seconds for all readers of one damage
 HEAD = ("damage", "trials", "said in a line", "harmless", "read silently", "swept", "tracebacks", "crashes")

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from actlas.pipeline.extract import extract_with
-from actlas.pipeline.models import ModelFolder, load, resolve
-from actlas.pipeline.plan import ExtractOptions, make_plan
-from actlas.pipeline.sites import DEFAULT_SITES
-from actlas.pipeline.tokens import Tokenized
-from actlas.scripts.bench.measuring import HEADER, Measured
-from actlas.scripts.bench.synthetic import labels_of
-from actlas.scripts.terminal import size, table
+from actlas.pipeline.extraction.loop import extract_with
+from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.inputs.tokens import Tokenized
+from actlas.pipeline.models.folder import ModelFolder, load, resolve
+from actlas.pipeline.models.sites import DEFAULT_SITES
+from actlas.scripts.bench.common.measuring import HEADER, Measured
+from actlas.scripts.bench.common.synthetic import labels_of
+from actlas.scripts.terminal.text import size, table
 from actlas.store.catalog import Store
 
 if TYPE_CHECKING:
     import torch
     from transformers import GPT2LMHeadModel
 
-    from actlas.store.labels import Labels
+    from actlas.store.labels.labels import Labels
 
 GEOMETRIES = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large": (36, 20, 1280), "gpt2-xl": (48, 25, 1600)}
 

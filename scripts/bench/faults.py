@@ -20,10 +20,10 @@ from pathlib import Path
 
 import click
 
-from actlas.scripts.bench.ground import Ground, Outcome, Victim, make_base
-from actlas.scripts.bench.hurting import FAULTS, Desk, Extent, Trial
-from actlas.scripts.bench.meeting import MEETINGS
-from actlas.scripts.bench.operations import OPERATIONS
+from actlas.scripts.bench.injection.fixture import Ground, Outcome, Victim, make_base
+from actlas.scripts.bench.injection.hurting import FAULTS, Desk, Extent, Trial
+from actlas.scripts.bench.injection.meeting import MEETINGS
+from actlas.scripts.bench.injection.operations import OPERATIONS
 
 IN_MEMORY = Path("/dev/shm")
 ALONE = "extract"  # what other commands meet is tried on it

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from actlas.scripts.bench.fuzzing import Fuzzed, Violation
+    from actlas.scripts.bench.inputs.targets import Fuzzed, Violation
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "fuzz" / "corpus"
 
@@ -65,9 +65,9 @@ def main(target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, 
     if guided:
         atheris: Any = importlib.import_module("atheris")  # not among what CI installs
         with atheris.instrument_imports(include=["actlas"]):
-            from actlas.scripts.bench import fuzzing
+            from actlas.scripts.bench.inputs import targets as fuzzing
     else:
-        from actlas.scripts.bench import fuzzing
+        from actlas.scripts.bench.inputs import targets as fuzzing
     if target != "all" and target not in fuzzing.TARGETS:
         raise click.UsageError(f"unknown target {target!r}: known: all, {', '.join(fuzzing.TARGETS)}")
     root = Path(tempfile.mkdtemp(prefix="actlas-fuzz-")) / "root"
@@ -95,7 +95,7 @@ def kept(target: str) -> list[bytes]:
 
 def changed_at_random(place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: float, seed: int) -> None:
     """Give all inputs as they are, then changed at random until the time is over."""
-    from actlas.scripts.bench.mutation import mutated
+    from actlas.scripts.bench.inputs.mutation import mutated
 
     generator, end = random.Random(seed), time.monotonic() + seconds
     for content in inputs:
@@ -107,7 +107,7 @@ def changed_at_random(place: Fuzzed, findings: Findings, inputs: list[bytes], se
 
 def led_by_coverage(name: str, place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: int) -> NoReturn:
     """Let atheris change inputs, its way and ours by turns; ends the process."""
-    from actlas.scripts.bench.mutation import mutated
+    from actlas.scripts.bench.inputs.mutation import mutated
 
     atheris: Any = importlib.import_module("atheris")
     folder = place.root.parent / "corpus"

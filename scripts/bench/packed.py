@@ -20,21 +20,21 @@ from pathlib import Path
 import click
 import numpy as np
 
-from actlas.analysis.tokens import Target, select_tokens
-from actlas.pipeline.sites import layout
-from actlas.scripts.bench.measuring import memory, seconds_of
+from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.pipeline.models.sites import layout
+from actlas.scripts.bench.common.measuring import memory, seconds_of
+from actlas.scripts.bench.common.synthetic import WORD
 from actlas.scripts.bench.scaling import GEOMETRY, SITES, TOKENS, rare_labels
-from actlas.scripts.bench.synthetic import WORD
-from actlas.scripts.terminal import table
+from actlas.scripts.terminal.text import table
 from actlas.store import Run, Store
-from actlas.store.commit import with_tail
-from actlas.store.durable import publish_file
-from actlas.store.holdings import packing_lock, publish_joined
-from actlas.store.joined import join_commits
-from actlas.store.leftovers import workspace
-from actlas.store.schema import Commit, Unit
-from actlas.store.several import write_units
-from actlas.store.shard import ShardWriter
+from actlas.store.format.schema import Commit, Unit
+from actlas.store.io.durable import publish_file
+from actlas.store.io.workspace import workspace
+from actlas.store.runs.commit import with_tail
+from actlas.store.runs.holdings import packing_lock, publish_joined
+from actlas.store.runs.joined import join_commits
+from actlas.store.writing.several import write_units
+from actlas.store.writing.shard import ShardWriter
 
 REPEATS = 3
 

@@ -24,10 +24,10 @@ from typing import Any
 import click
 import numpy as np
 
+from actlas.scripts.bench.common.measuring import Measured
+from actlas.scripts.bench.common.peers import SITES, WAYS, read_layer, stored_site, work_of
 from actlas.scripts.bench.extraction import GEOMETRIES, random_model
-from actlas.scripts.bench.measuring import Measured
-from actlas.scripts.bench.peer_ways import SITES, WAYS, read_layer, stored_site, work_of
-from actlas.scripts.terminal import size, table
+from actlas.scripts.terminal.text import size, table
 
 READS = 5
 
@@ -69,7 +69,7 @@ def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) 
     """Do the job one ``way`` in this process, then read one layer's target tokens back."""
     import torch
 
-    from actlas.scripts.bench.synthetic import labels_of
+    from actlas.scripts.bench.common.synthetic import labels_of
 
     torch.set_num_threads(threads)
     token_ids = labels_of(sentences, tokens).token["token_id"].reshape(sentences, tokens).astype(np.int64)

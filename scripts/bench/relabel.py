@@ -17,11 +17,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from actlas.pipeline.configuration import Geometry
-from actlas.scripts.bench.measuring import HEADER, Measured
-from actlas.scripts.bench.synthetic import labels_of, random_run
+from actlas.pipeline.models.configuration import Geometry
+from actlas.scripts.bench.common.measuring import HEADER, Measured
+from actlas.scripts.bench.common.synthetic import labels_of, random_run
 from actlas.scripts.bench.verify import XL
-from actlas.scripts.terminal import table
+from actlas.scripts.terminal.text import table
 
 KINDS = ("animal", "plant", "stone")
 UNITS = 100

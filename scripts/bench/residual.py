@@ -20,15 +20,15 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from actlas.analysis.groups import token_groups
-from actlas.analysis.laminar import Mask, laminar_correlation
-from actlas.analysis.norms import QUANTILES, norm_profile, norm_statistics
-from actlas.analysis.reconstruction import Precision, reconstruction
-from actlas.pipeline.configuration import Geometry
-from actlas.scripts.bench.measuring import HEADER, Measured, memory
-from actlas.scripts.bench.synthetic import labels_of, random_run
-from actlas.scripts.terminal import size, table
-from actlas.store.run import Run
+from actlas.analysis.data.groups import token_groups
+from actlas.analysis.norms.compute import QUANTILES, norm_profile, norm_statistics
+from actlas.analysis.reconstruction.compute import Precision, reconstruction
+from actlas.analysis.reconstruction.laminar import Mask, laminar_correlation
+from actlas.pipeline.models.configuration import Geometry
+from actlas.scripts.bench.common.measuring import HEADER, Measured, memory
+from actlas.scripts.bench.common.synthetic import labels_of, random_run
+from actlas.scripts.terminal.text import size, table
+from actlas.store.runs.run import Run
 
 XL = {"n_layer": 48, "n_head": 25, "d_model": 1600, "d_head": 64, "d_mlp": 6400, "positions": 1024, "vocabulary": 50257}
 DEFAULT = ("resid", "q", "k", "v", "attn_out", "mlp_out")

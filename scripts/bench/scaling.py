@@ -19,18 +19,18 @@ from pathlib import Path
 
 import click
 
-from actlas.analysis.tokens import Target, select_tokens
-from actlas.pipeline.configuration import Geometry
-from actlas.pipeline.models import resolve
-from actlas.pipeline.plan import ExtractOptions, make_plan
-from actlas.pipeline.sentences import read_sentences
-from actlas.pipeline.tokens import tokenize
-from actlas.scripts.bench.measuring import seconds_of
-from actlas.scripts.bench.synthetic import WORD, labels_of, random_run
-from actlas.scripts.terminal import table
+from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.inputs.sentences import read_sentences
+from actlas.pipeline.inputs.tokens import tokenize
+from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.folder import resolve
+from actlas.scripts.bench.common.measuring import seconds_of
+from actlas.scripts.bench.common.synthetic import WORD, labels_of, random_run
+from actlas.scripts.terminal.text import table
 from actlas.store import Run, Store
-from actlas.store.labels import Labels
-from actlas.store.packing import pack
+from actlas.store.labels.labels import Labels
+from actlas.store.writing.pack import pack
 
 GEOMETRY = Geometry(n_layer=2, n_head=2, d_head=8, d_model=16, d_mlp=64, positions=1024, vocabulary=50257)
 SITES = ("q", "k", "v")

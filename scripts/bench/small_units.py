@@ -22,9 +22,9 @@ from pathlib import Path
 
 import click
 
-from actlas.scripts.bench.measuring import memory
-from actlas.scripts.bench.synthetic import WORD
-from actlas.scripts.terminal import size
+from actlas.scripts.bench.common.measuring import memory
+from actlas.scripts.bench.common.synthetic import WORD
+from actlas.scripts.terminal.text import size
 from actlas.store import Run, Store
 
 SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out")
@@ -51,7 +51,7 @@ def main(units: int, every: int, threads: int, folder: Path | None, study: bool)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
         run = extracted(units, every, Path(scratch))
         show_reading(run, "as extracted")
-        from actlas.store.packing import pack
+        from actlas.store.writing.pack import pack
 
         start = time.perf_counter()
         done = pack(run)
@@ -64,10 +64,10 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     """Extract a run of ``units`` sentences and print what a unit took."""
     import torch
 
-    from actlas.pipeline.extract import extract_with
-    from actlas.pipeline.models import load
-    from actlas.pipeline.plan import ExtractOptions, make_plan
-    from actlas.pipeline.tokens import Tokenized
+    from actlas.pipeline.extraction.loop import extract_with
+    from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+    from actlas.pipeline.inputs.tokens import Tokenized
+    from actlas.pipeline.models.folder import load
     from actlas.scripts.bench.extraction import random_model
     from actlas.scripts.bench.scaling import rare_labels
 
@@ -128,8 +128,8 @@ def show_reading(run: Run, state: str) -> None:
 
 def studied(store: Path) -> dict[str, float]:
     """Open the run and compute the variance, counting what the kernel read for this process."""
-    from actlas.analysis.tokens import Target, select_tokens
-    from actlas.analysis.variance import PROJECTIONS, variance_profile
+    from actlas.analysis.data.tokens import Target, select_tokens
+    from actlas.analysis.variance.compute import PROJECTIONS, variance_profile
 
     before = read_bytes()
     start = time.perf_counter()

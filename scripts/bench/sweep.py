@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actlas.pipeline.edits import parse_edit
-from actlas.pipeline.extract import extract_with
-from actlas.pipeline.models import ModelFolder, load
-from actlas.pipeline.plan import ExtractOptions, make_plan
-from actlas.pipeline.tokens import Tokenized
+from actlas.pipeline.edits.spec import parse_edit
+from actlas.pipeline.extraction.loop import extract_with
+from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.inputs.tokens import Tokenized
+from actlas.pipeline.models.folder import ModelFolder, load
+from actlas.scripts.bench.common.measuring import Measured
+from actlas.scripts.bench.common.synthetic import labels_of
 from actlas.scripts.bench.extraction import GEOMETRIES, random_model
-from actlas.scripts.bench.measuring import Measured
-from actlas.scripts.bench.synthetic import labels_of
-from actlas.scripts.sweep import SWEEP_SITES
-from actlas.scripts.terminal import size, table
+from actlas.scripts.commands.sweep import SWEEP_SITES
+from actlas.scripts.terminal.text import size, table
 from actlas.store.catalog import Store
 
 if TYPE_CHECKING:

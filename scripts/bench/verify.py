@@ -14,12 +14,12 @@ import click
 import dask
 import xxhash
 
-from actlas.pipeline.configuration import Geometry
-from actlas.scripts.bench.measuring import HEADER, Measured
-from actlas.scripts.bench.synthetic import labels_of, random_run
-from actlas.scripts.terminal import size, table
-from actlas.store.checking import verify
-from actlas.store.run import Run
+from actlas.pipeline.models.configuration import Geometry
+from actlas.scripts.bench.common.measuring import HEADER, Measured
+from actlas.scripts.bench.common.synthetic import labels_of, random_run
+from actlas.scripts.terminal.text import size, table
+from actlas.store.maintenance.verify import verify
+from actlas.store.runs.run import Run
 
 XL = {"n_layer": 48, "n_head": 25, "d_model": 1600, "d_head": 64, "d_mlp": 6400, "positions": 1024, "vocabulary": 50257}
 SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out")

@@ -22,8 +22,8 @@ from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, re
 from actlas.scripts.reporting.svg import inline_svg
 from actlas.scripts.reporting.tables import Table, tables_of
 from actlas.scripts.reporting.wording import WORDING, Wording
-from actlas.scripts.upkeep import REPORT
-from actlas.store.replacing import replacing
+from actlas.scripts.study.update import REPORT
+from actlas.store.io.replacing import replacing
 
 HERE = Path(__file__).parent
 SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and as much as eyes can tell

@@ -13,14 +13,14 @@ from typing import Any
 
 import xarray as xr
 
-from actlas.analysis.results import load
-from actlas.analysis.seals import REMEDY, DamagedResult, Seal, check_result, ends_as_result
+from actlas.analysis.results.files import load
+from actlas.analysis.results.seals import REMEDY, DamagedResult, Seal, check_result, ends_as_result
 from actlas.scripts.reporting.wording import WORDING
-from actlas.scripts.study_record import ID as RUN_ID
-from actlas.scripts.study_record import RECORD, read_record
-from actlas.scripts.upkeep import result_path
+from actlas.scripts.study.record import ID as RUN_ID
+from actlas.scripts.study.record import RECORD, read_record
+from actlas.scripts.study.update import result_path
 from actlas.store.errors import UsageError, quoted
-from actlas.store.replacing import DRAFT
+from actlas.store.io.replacing import DRAFT
 
 STORE_FILE = "store.json"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import xxhash
 
-from actlas.analysis.seals import DamagedResult
-from actlas.store.opening import read_input
+from actlas.analysis.results.seals import DamagedResult
+from actlas.store.io.safe_open import read_input
 
 ENDING = re.compile(rb"<!-- actlas-report XXH3-128 ([0-9a-f]{32}) -->\n")
 ENDING_BYTES = 65

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actlas.scripts.reporting.results import Result, telling_of
-from actlas.store.run import Run
+from actlas.store.runs.run import Run
 
 MOST = 500  # sentences on a page
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actlas.scripts.proof import PERCENT, proof_record
+from actlas.scripts.extraction.edit_check import PERCENT, proof_record
+from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.reporting.results import Folder, Result, telling_of
 from actlas.scripts.reporting.tables import Table, cell
-from actlas.scripts.restoring import extract_command
-from actlas.scripts.terminal import counted, size
+from actlas.scripts.terminal.text import counted, size
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
-from actlas.store.run import Run
+from actlas.store.runs.run import Run
 
 HOLDS, FAILS, OPEN = "holds", "fails", "not checked"
 

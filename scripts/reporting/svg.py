@@ -14,7 +14,7 @@ from xml.parsers.expat import ExpatError, ParserCreate
 from markupsafe import Markup
 
 from actlas.store.errors import ActlasError, quoted
-from actlas.store.opening import read_input
+from actlas.store.io.safe_open import read_input
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"

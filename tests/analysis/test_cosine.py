@@ -8,8 +8,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.cosine import BLOCKS, MOMENTS, block_masks, cosine_blocks, cosine_matrix
-from actlas.analysis.tokens import Selection, Target
+from actlas.analysis.cosine.compute import BLOCKS, MOMENTS, block_masks, cosine_blocks, cosine_matrix
+from actlas.analysis.data.tokens import Selection, Target
 from actlas.store.errors import UsageError
 from tests import strategies
 

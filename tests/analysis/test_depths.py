@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.depths import std_by_depth, step_norms
+from actlas.analysis.norms.depths import std_by_depth, step_norms
 from tests import strategies
 
 

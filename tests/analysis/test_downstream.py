@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from actlas.analysis.downstream import Variant, downstream, redundancy
+from actlas.analysis.downstream.compute import Variant, downstream, redundancy
 
 finite = st.floats(-1e4, 1e4, width=32)
 

@@ -6,8 +6,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.laminar import Mask, laminar_correlation
-from actlas.analysis.moments import correlation, merged, moments, moments_of_all
+from actlas.analysis.kernels.moments import correlation, merged, moments, moments_of_all
+from actlas.analysis.reconstruction.laminar import Mask, laminar_correlation
 from actlas.store.errors import UsageError
 from tests import strategies
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from actlas.analysis.groups import FIRST, LATER, token_groups
-from actlas.analysis.norms import STATISTICS, VECTOR_SITES, norm_profile, norm_statistics
-from actlas.analysis.tokens import Target, select_tokens
-from actlas.pipeline.sites import SITES
+from actlas.analysis.data.groups import FIRST, LATER, token_groups
+from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.analysis.norms.compute import STATISTICS, VECTOR_SITES, norm_profile, norm_statistics
+from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError
 from tests import strategies
 from tests.extraction import extract_texts

@@ -6,8 +6,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.groups import FIRST, LATER
-from actlas.analysis.outliers import outliers
+from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.norms.outliers import outliers
 from actlas.store.errors import UsageError
 from tests import strategies
 

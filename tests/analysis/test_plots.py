@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from actlas.analysis import plots
-from actlas.analysis.cosine import BLOCKS
-from actlas.analysis.groups import FIRST, LATER
-from actlas.analysis.norms import STATISTICS, WRITERS
-from actlas.analysis.plots.cosine import OVERLAP
+from actlas.analysis.cosine.compute import BLOCKS
+from actlas.analysis.cosine.figures import OVERLAP
+from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.norms.compute import STATISTICS, WRITERS
 from actlas.analysis.plots.style import GROUP_COLOURS
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.reconstruction import ATTENTION, MLP, ROUNDING, WHOLE, Precision, broken, reconstruction
+from actlas.analysis.reconstruction.compute import ATTENTION, MLP, ROUNDING, WHOLE, Precision, broken, reconstruction
 from actlas.store.errors import UsageError
 from tests import strategies
 from tests.extraction import extract_texts

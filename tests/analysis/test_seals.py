@@ -10,10 +10,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.large_results import add_large_result
-from actlas.analysis.results import add_result, read_result, with_provenance
-from actlas.analysis.seals import DamagedResult, check_result, read_seal, sealed_tail
-from actlas.store.replacing import replacing
+from actlas.analysis.results.files import add_result, read_result, with_provenance
+from actlas.analysis.results.large import add_large_result
+from actlas.analysis.results.seals import DamagedResult, check_result, read_seal, sealed_tail
+from actlas.store.io.replacing import replacing
 
 
 def write(folder, name="variance-her-0a1b2c3d", numbers=(0.00157, 2.0), question="q"):
@@ -141,8 +141,8 @@ def test_a_sealed_result_cannot_lead_elsewhere_or_fill_the_memory(tmp_path, make
     ],
 )
 def test_a_sealed_record_of_another_form_is_refused(written, tmp_path, change):
-    from actlas.store.schema import seal, unseal
-    from actlas.store.tail import read_tail, tail_bytes
+    from actlas.store.format.schema import seal, unseal
+    from actlas.store.format.tail import read_tail, tail_bytes
 
     path = shutil.copytree(written[0].parent, tmp_path / "copy") / written[0].name
     content = path.read_bytes()
@@ -175,6 +175,6 @@ def test_a_large_result_is_written_block_by_block(tmp_path):
     xr.testing.assert_identical(read_result(path), wanted)
     with xr.open_dataset(path, engine="netcdf4") as opened:
         xr.testing.assert_identical(opened.load(), wanted)
-    from actlas.analysis.seals import file_digest
+    from actlas.analysis.results.seals import file_digest
 
     assert file_digest(path) == digest

@@ -8,9 +8,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.results import save_result, with_provenance
-from actlas.analysis.tokens import Target, select_tokens
-from actlas.analysis.variance import token_variance, variance_bootstrap, variance_profile
+from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.analysis.results.files import save_result, with_provenance
+from actlas.analysis.variance.compute import token_variance, variance_bootstrap, variance_profile
 from actlas.store.errors import UsageError
 from tests import strategies
 from tests.extraction import extract_texts

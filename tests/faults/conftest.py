@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from actlas.scripts.bench.faults import open_desks
-from actlas.scripts.bench.ground import Ground, make_base
+from actlas.scripts.bench.injection.fixture import Ground, make_base
 from tests.everything import copy_of_everything, everything  # noqa: F401 - fixtures
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from actlas.scripts.bench.damage import silent, unexplained
-from actlas.scripts.bench.damages import SITES_OF_DAMAGE, WAYS, damage, found
-from actlas.scripts.bench.readers import Seen
+from actlas.scripts.bench.injection.damages import SITES_OF_DAMAGE, WAYS, damage, found
+from actlas.scripts.bench.injection.readers import Seen
 
 UNDAMAGED = {"reader": Seen(0, "", {"q": "1"})}
 

@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from actlas.scripts.bench.allocation import fail_allocation
 from actlas.scripts.bench.faults import ALL, suite
-from actlas.scripts.bench.hurting import Extent, failing, hurt
-from actlas.scripts.bench.operations import OPERATIONS
-from actlas.scripts.bench.power import CONTENT, SYNCS, after_power_loss, committed, synced
+from actlas.scripts.bench.injection.allocation import fail_allocation
+from actlas.scripts.bench.injection.hurting import Extent, failing, hurt
+from actlas.scripts.bench.injection.operations import OPERATIONS
+from actlas.scripts.bench.injection.power import CONTENT, SYNCS, after_power_loss, committed, synced
 from actlas.store import Store
 
 OF_A_UNIT = ("open", "posix_fallocate", "pwritev", "fsync", "chmod", "link", "unlink", "create", "file write", "fsync", "link")
@@ -146,7 +146,7 @@ def test_a_hurt_command_ends_as_it_was_told(grounds, desk):
 
 
 def test_an_allocation_fails_when_it_is_told_to():
-    code = "import numpy as np; from actlas.scripts.bench.allocation import fail_allocation as f; f(2)\n"
+    code = "import numpy as np; from actlas.scripts.bench.injection.allocation import fail_allocation as f; f(2)\n"
     code += "np.ones(5000); np.zeros(5000)\ntry: np.ones(5000)\nexcept MemoryError: print('none'); np.ones(5000)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "none\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actlas.scripts.bench.operations import MODEL
+from actlas.scripts.bench.injection.operations import MODEL
 from tests import commands
 from tests.everything import newer, records
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actlas.scripts.bench import fuzzing
 from actlas.scripts.bench.fuzz import CORPUS, kept
-from actlas.scripts.bench.fuzzing import TARGETS, Fuzzed, lawful, resealed
-from actlas.scripts.bench.mutation import MOST, mutated
+from actlas.scripts.bench.inputs import targets as fuzzing
+from actlas.scripts.bench.inputs.mutation import MOST, mutated
+from actlas.scripts.bench.inputs.targets import TARGETS, Fuzzed, lawful, resealed
 
 BUDGET = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from actlas.store import Store
-from actlas.store.labels import TOKEN_LABELS, Labels
-from actlas.store.packing import pack
+from actlas.store.labels.labels import TOKEN_LABELS, Labels
+from actlas.store.writing.pack import pack
 from tests.store.making import DIMS, Content, make_run, make_variant, write_unit
 
 FOLDER = Path(__file__).parent

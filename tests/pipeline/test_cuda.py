@@ -4,7 +4,8 @@ import pytest
 import torch
 import xarray as xr
 
-from actlas.pipeline import extract, transfer
+from actlas.pipeline.extraction import loop as extract
+from actlas.pipeline.extraction import transfer
 from tests.extraction import extract_texts
 from tests.small_model import TEXTS
 

@@ -10,11 +10,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from actlas.store import Run, Store
-from actlas.store.commit import publish, stem
-from actlas.store.labels import TOKEN_LABELS, Labels
-from actlas.store.leftovers import workspace
-from actlas.store.schema import BLOCK_DIMS, NUMPY_VIEW, Commit, SharedSite, SiteLayout, Unit
-from actlas.store.shard import ShardRecord, ShardWriter
+from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, Commit, SharedSite, SiteLayout, Unit
+from actlas.store.io.workspace import workspace
+from actlas.store.labels.labels import TOKEN_LABELS, Labels
+from actlas.store.runs.commit import publish, stem
+from actlas.store.writing.shard import ShardRecord, ShardWriter
 
 SIZES = {"depth": 4, "layer": 3, "head": 2, "d_head": 5, "d_model": 7}
 DIMS = {

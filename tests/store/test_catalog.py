@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from actlas.store import DamagedStore, Store, StoreError, UsageError
 from actlas.store.catalog import differences
 from actlas.store.errors import quoted
-from actlas.store.names import Names
-from actlas.store.run_names import is_run_name
-from actlas.store.schema import identity
+from actlas.store.format.run_names import is_run_name
+from actlas.store.format.schema import identity
+from actlas.store.runs.names import Names
 from tests.store.making import Content, begin_run, flip
 
 values = st.integers(0, 2) | st.text(max_size=2) | st.none()
@@ -187,7 +187,7 @@ def test_a_store_that_is_there_is_opened_without_a_write(tmp_path, monkeypatch):
 
 
 def test_more_units_than_a_record_holds_are_refused_before_they_are_planned(tmp_path, monkeypatch):
-    monkeypatch.setattr("actlas.store.run_record.LARGEST_RECORD", 300)
+    monkeypatch.setattr("actlas.store.format.run_record.LARGEST_RECORD", 300)
     store = Store.create(tmp_path / "store")
     with pytest.raises(StoreError, match="40 units are more than a run can have: give a larger --unit-tokens"):
         store.add({"seed": 0}, {}, Content(units=((1,),) * 40).plan)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import ActlasError, DamagedStore, Run, Store
-from actlas.store.checking import verify
-from actlas.store.leftovers import sweep, workspace
+from actlas.store.io.workspace import sweep, workspace
+from actlas.store.maintenance.verify import verify
 from tests.store.making import SKIP, Content, flip, make_run, shards
 
 

@@ -12,8 +12,8 @@ import xarray as xr
 import xxhash
 
 from actlas.store import Store
-from actlas.store.checking import verify
-from actlas.store.schema import FORMAT_VERSION, canonical
+from actlas.store.format.schema import FORMAT_VERSION, canonical
+from actlas.store.maintenance.verify import verify
 from tests.golden.remake import ADDED, DTYPES, FOLDER, NAME, SITES, after, before, golden, packed
 from tests.store.making import FIRST
 

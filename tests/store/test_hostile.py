@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run, Store
-from actlas.store.checking import verify
-from actlas.store.commit import read_commit, with_tail
-from actlas.store.digest import rest_checksum
-from actlas.store.opening import LARGEST_RECORD, listed, opened, read_record
-from actlas.store.schema import Commit, seal
+from actlas.store.format.digest import rest_checksum
+from actlas.store.format.schema import Commit, seal
+from actlas.store.io.safe_open import LARGEST_RECORD, listed, opened, read_record
+from actlas.store.maintenance.verify import verify
+from actlas.store.runs.commit import read_commit, with_tail
 from tests.store.making import contents, make_run, shards
 
 SECONDS, MEMORY = 5, 500 << 20
@@ -413,7 +413,7 @@ def test_more_files_than_a_store_has_are_refused_in_a_moment(copied, monkeypatch
     names = copied.folder.parents[1] / "names"
     for number in range(3000):
         (names / f"n{number}").touch()
-    monkeypatch.setattr("actlas.store.opening.MOST_ENTRIES", 2000)
+    monkeypatch.setattr("actlas.store.io.safe_open.MOST_ENTRIES", 2000)
     with pytest.raises(DamagedStore, match="names has more than 2000 entries"):
         Store(copied.folder.parents[1]).names()
 

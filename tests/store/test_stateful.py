@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actlas.store import DamagedStore, IncompleteRun, Run, Store, UsageError
-from actlas.store.checking import verify
-from actlas.store.commit import SUFFIX, publish, stem
-from actlas.store.durable import publish_file
-from actlas.store.export import export
-from actlas.store.housekeeping import collect, remove, rename
-from actlas.store.leftovers import Workspace, sweep, workspace
-from actlas.store.packing import pack
-from actlas.store.repair import repair
-from actlas.store.schema import Commit
-from actlas.store.shard import ShardWriter
+from actlas.store.format.schema import Commit
+from actlas.store.io.durable import publish_file
+from actlas.store.io.workspace import Workspace, sweep, workspace
+from actlas.store.maintenance.gc import collect, remove, rename
+from actlas.store.maintenance.repair import repair
+from actlas.store.maintenance.verify import verify
+from actlas.store.runs.commit import SUFFIX, publish, stem
+from actlas.store.writing.export import export
+from actlas.store.writing.pack import pack
+from actlas.store.writing.shard import ShardWriter
 from tests.store.making import Content, begin_run, fill, flip, open_shard, write_unit
 
 RUN = st.integers(0, 2)  # chooses one of the runs

@@ -1,0 +1,1 @@
+"""Cosines between features over contexts."""

@@ -1,0 +1,164 @@
+"""Study 1, second half: how alike features are over contexts, in the six blocks of Q, K and V, layer by layer."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from actlas.analysis.data.tokens import Selection
+from actlas.analysis.kernels.cosine_tiles import BlockCounts, block_counts, directions, unit_columns
+from actlas.analysis.variance.compute import FEATURES, PROJECTIONS
+from actlas.store.errors import UsageError
+
+#: block → the two projections whose features are compared; within one, every pair once and none with itself
+BLOCKS = {
+    **{(projection + projection).upper(): (projection, projection) for projection in PROJECTIONS},
+    **{(one + two).upper(): (one, two) for one, two in combinations(PROJECTIONS, 2)},
+}
+MOMENTS = {
+    "mean": "mean cosine of the block's defined pairs",
+    "mean_abs": "mean |cosine|",
+    "std": "standard deviation of the cosine over pairs",
+    "share_above_0.9": "share of pairs with |cosine| > 0.9",
+}
+PAIRS = {
+    "pairs": "pairs of features in the block",
+    "undefined": "pairs without a cosine: a feature is zero, or constant if centred",
+}
+DEFAULT_BINS = 100
+LAYERS = 6  # counted in one task: long beside what dask does between two, and the rows of a word in six layers are still few MB
+
+
+def cosine_blocks(dataset: xr.Dataset, selection: Selection, *, bins: int = DEFAULT_BINS, center: bool = False) -> xr.Dataset:
+    """Histogram and moments of the cosines between features over the selected tokens, per group, block and layer.
+
+    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head); choose layers with ``.sel(layer=…)``. Every feature's column
+    over the n tokens is divided by its Euclidean norm (with ``center`` after its mean is taken off). Returns, lazily, ``count``
+    (group, block, layer, bin) int64 with ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9``
+    float64 and ``pairs``, ``undefined`` int64 (group, block, layer); and the tokens. Counts sum to pairs - undefined.
+    Memory: one tile a thread. Fastest with one BLAS thread in each of dask's: ``threadpoolctl.threadpool_limits(1, "blas")``.
+    Source: study 1. Raises UsageError for fewer than one bin.
+    """
+    if bins < 1:
+        raise UsageError(f"{bins} bins, wanted 1 or more")
+    groups = [_group(dataset, selection, group, bins, center) for group in selection.groups]
+    result = xr.concat(groups, xr.Variable("group", list(selection.groups)))
+    result = result.assign_coords(block=list(BLOCKS), bin_edge=("edge", np.linspace(-1, 1, bins + 1)))
+    for name, meaning in {"count": "pairs in the bin", **MOMENTS, **PAIRS}.items():
+        result[name].attrs["long_name"] = meaning
+    return result.merge(selection.coordinates())
+
+
+def _group(dataset: xr.Dataset, selection: Selection, group: str, bins: int, center: bool) -> xr.Dataset:
+    columns = _columns(dataset, selection, group)
+    counts, moments, pairs = xr.apply_ufunc(
+        _layers,
+        *columns.values(),
+        kwargs={"bins": bins, "center": center},
+        input_core_dims=[["token", f"feature_{projection}"] for projection in columns],
+        output_core_dims=[["block", "bin"], ["block", "moment"], ["block", "kind"]],
+        dask="parallelized",
+        output_dtypes=[np.int64, np.float64, np.int64],
+        dask_gufunc_kwargs={
+            "output_sizes": {"block": len(BLOCKS), "bin": bins, "moment": len(MOMENTS), "kind": len(PAIRS)},
+        },
+    )
+    parts = {"count": counts}
+    parts |= {name: moments.isel(moment=index) for index, name in enumerate(MOMENTS)}
+    parts |= {name: pairs.isel(kind=index) for index, name in enumerate(PAIRS)}
+    order = ("block", "layer", "bin")
+    return xr.Dataset({name: part.transpose(*(dim for dim in order if dim in part.dims)) for name, part in parts.items()})
+
+
+def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str, xr.DataArray]:
+    """Return each projection as (layer, token, feature), a few layers a chunk where it is lazy."""
+    columns = {}
+    for projection in PROJECTIONS:
+        chosen = selection.take(dataset[projection], group)
+        stacked = chosen.stack({f"feature_{projection}": FEATURES}, create_index=False)  # head · d_head
+        columns[projection] = (
+            stacked.chunk({"layer": LAYERS, "token": -1, f"feature_{projection}": -1}) if chosen.chunks else stacked
+        )
+    return columns
+
+
+def _layers(
+    *columns: npt.NDArray[Any], bins: int, center: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Count every layer of (layer, token, feature) arrays of Q, K and V: count, moments, pairs, (layer, block, …)."""
+    found: list[list[BlockCounts]] = []
+    for layer in range(len(columns[0])):
+        units = {p: directions(array[layer], center=center) for p, array in zip(PROJECTIONS, columns, strict=True)}
+        found.append([block_counts(units[a], None if a == b else units[b], bins) for a, b in BLOCKS.values()])
+    count = np.array([[block.count for block in blocks] for blocks in found])
+    moments = np.array([[(b.mean, b.mean_abs, b.std, b.share_high) for b in blocks] for blocks in found])
+    pairs = np.array([[(block.pairs, block.undefined) for block in blocks] for blocks in found])
+    return count, moments, pairs
+
+
+def cosine_matrix(dataset: xr.Dataset, selection: Selection, *, center: bool = False) -> xr.DataArray:
+    """Return the whole matrix of cosines, lazily: (group, layer, feature, other) float32, NaN where undefined.
+
+    dataset, center: as in ``cosine_blocks``. ``feature`` runs through Q, K and V side by side; ``projection``, ``head``,
+    ``d_head`` label it, and ``other_projection``, … label ``other``. A (group, layer) is one chunk: 92 MB at GPT-2 XL's size.
+    """
+    groups = []
+    for group in selection.groups:
+        columns = [array.rename({f"feature_{p}": "feature"}) for p, array in _columns(dataset, selection, group).items()]
+        features = xr.concat(columns, "feature", coords="minimal", compat="override").chunk(
+            {"layer": 1, "token": -1, "feature": -1}
+        )
+        size = features.sizes["feature"]
+        groups.append(
+            xr.apply_ufunc(
+                _matrices,
+                features.drop_vars([name for name in features.coords if name != "layer"]),
+                kwargs={"center": center},
+                input_core_dims=[["token", "feature"]],
+                output_core_dims=[["feature", "other"]],
+                exclude_dims={"feature"},
+                dask="parallelized",
+                output_dtypes=[np.float32],
+                dask_gufunc_kwargs={"output_sizes": {"feature": size, "other": size}},
+            )
+        )
+    matrix: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups))).rename("cosine")
+    labels = _feature_labels(dataset)
+    matrix = matrix.assign_coords({name: ("feature", values) for name, values in labels.items()})
+    return matrix.assign_coords({f"other_{name}": ("other", values) for name, values in labels.items()})
+
+
+def _matrices(features: npt.NDArray[Any], *, center: bool) -> npt.NDArray[np.float32]:
+    units = [unit_columns(layer, center=center) for layer in features]
+    return np.stack([unit @ unit.T for unit in units])
+
+
+def _feature_labels(dataset: xr.Dataset) -> dict[str, npt.NDArray[Any]]:
+    heads, d_head = dataset.sizes["head"], dataset.sizes["d_head"]
+    return {
+        "projection": np.repeat(list(PROJECTIONS), heads * d_head),
+        "head": np.tile(np.repeat(np.arange(heads), d_head), len(PROJECTIONS)),
+        "d_head": np.tile(np.arange(d_head), heads * len(PROJECTIONS)),
+    }
+
+
+def block_masks(matrix: xr.DataArray) -> xr.DataArray:
+    """Return which pairs of ``cosine_matrix`` belong to each block: (block, feature, other) bool, lazy, a block a chunk."""
+    size = matrix.sizes["feature"]
+    row, column = (matrix[name].values for name in ("projection", "other_projection"))
+
+    def mask(one: str, two: str) -> da.Array:
+        rows, columns = da.from_array(row == one, chunks=-1), da.from_array(column == two, chunks=-1)
+        pairs: da.Array = rows[:, None] & columns[None, :]
+        return pairs & da.triu(da.ones((size, size), dtype=bool, chunks=-1), 1) if one == two else pairs
+
+    masks = da.stack([mask(one, two) for one, two in BLOCKS.values()])
+    sides = matrix.drop_vars("layer", errors="ignore").coords
+    return xr.DataArray(masks, dims=("block", "feature", "other"), coords={"block": list(BLOCKS)}).assign_coords(
+        {name: value for name, value in sides.items() if value.dims and value.dims[0] in ("feature", "other")}
+    )

@@ -1,0 +1,167 @@
+"""Study 1, the figures of the cosine blocks: ridgelines, heat maps, profiles, and the matrix itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Polygon
+from matplotlib.ticker import MaxNLocator
+
+from actlas.analysis.plots.style import GROUP_COLOURS, group_label
+
+OVERLAP = 3.0  # height of the highest ridge, in distances between ridges
+FEW_LAYERS = 12
+LEAST_SHARE = 1e-4  # of pairs in a bin that a heat map tells from none
+LARGEST_PICTURE = 960  # features a side of the matrix picture; more are averaged
+
+
+def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
+    """Histograms of each block, a ridge per layer, the first below; target beside control.
+
+    result: of ``actlas.analysis.cosine.compute.cosine_blocks``. A ridge is as high as the root of the share of pairs.
+    """
+    figure, panels = _grid(
+        result, word, "Cosines between features over contexts: a ridge per layer, its height the root of the share of pairs"
+    )
+    roots = _shares(result) ** 0.5
+    centres = _centres(result)
+    highest = float(roots.max()) or 1.0
+    tops = roots.max(("block", "group", "bin")) * OVERLAP / highest + np.arange(roots.sizes["layer"])
+    for panel, block, group in panels:
+        ridges = roots.sel(block=block, group=group).transpose("layer", "bin").values * OVERLAP / highest
+        for number in reversed(range(len(ridges))):  # the nearer ridge covers the one behind it
+            top, colour, order = number + ridges[number], GROUP_COLOURS[group], len(ridges) - number
+            panel.fill_between(centres, number, top, color=colour, alpha=0.45, linewidth=0, zorder=order)
+            panel.plot(centres, top, color=colour, linewidth=0.8, zorder=order)
+        panel.set_xlim(-1, 1)
+        panel.set_ylim(-0.2, float(tops.max()) + 0.2)
+        _layer_ticks(panel, result)
+    return figure
+
+
+def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
+    """Histograms of each block as layer × bin, colour the share of pairs in a bin; target beside control."""
+    figure, panels = _grid(result, word, "Cosines between features over contexts: share of pairs")
+    shares = _shares(result)
+    scale = LogNorm(LEAST_SHARE, max(float(shares.max()), 10 * LEAST_SHARE), clip=True)
+    image: AxesImage | None = None
+    for panel, block, group in panels:
+        values = shares.sel(block=block, group=group).transpose("layer", "bin").values
+        extent = (-1, 1, -0.5, len(values) - 0.5)
+        image = panel.imshow(
+            values, aspect="auto", origin="lower", extent=extent, cmap="viridis", norm=scale, interpolation="nearest"
+        )
+        _layer_ticks(panel, result)
+    if image is not None:
+        bar = figure.colorbar(image, ax=figure.axes, shrink=0.6, pad=0.01)
+        bar.set_label(f"share of pairs in a bin of {2 / result.sizes['bin']:g} (logarithmic)")
+    return figure
+
+
+def cosine_profile(result: xr.Dataset, word: str) -> Figure:
+    """Mean |cosine| of each block over layers, target and control."""
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    panels = figure.subplots(2, 3, sharex=True, sharey=True)
+    for panel, block in zip(panels.flat, result["block"].values, strict=True):
+        for group, colour in GROUP_COLOURS.items():
+            values = result["mean_abs"].sel(block=block, group=group)
+            panel.plot(result["layer"], values, color=colour, marker="o", markersize=3, label=group_label(group, word))
+        panel.set_title(str(block))
+        panel.set_ylim(0, 1)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for panel in panels[1]:
+        panel.set_xlabel("layer")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("mean |cosine|")
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle("How alike features are over contexts: 1, they move together; 0, not at all", fontsize=11)
+    return figure
+
+
+def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
+    """The matrix of one layer, target beside control, with the six blocks outlined.
+
+    matrix: (group, feature, other), of ``cosine.compute.cosine_matrix`` at one layer. Undefined cosines are grey.
+    Computed group by group; with more than LARGEST_PICTURE features squares of them are averaged.
+    """
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    panels = figure.subplots(1, matrix.sizes["group"])
+    size, image = matrix.sizes["feature"], None
+    for panel, group in zip(panels, matrix["group"].values, strict=True):
+        picture = _averaged(matrix.sel(group=group).transpose("feature", "other").values)
+        panel.set_facecolor("0.6")
+        image = panel.imshow(picture, cmap="RdBu_r", vmin=-1, vmax=1, extent=(0, size, size, 0), interpolation="nearest")
+        _outline_blocks(panel, size)
+        panel.set_title(f"{group_label(str(group), word)}, layer {int(matrix['layer'])}")
+        panel.set_xlabel("feature (heads side by side)")
+    panels[0].set_ylabel("feature")
+    if image is not None:
+        figure.colorbar(image, ax=panels, shrink=0.8, pad=0.01).set_label("cosine over contexts")
+    return figure
+
+
+def _grid(result: xr.Dataset, word: str, title: str) -> tuple[Figure, Iterator[tuple[Axes, str, str]]]:
+    """Return a figure of 2 × 6 panels, the target and control of three blocks in a row, and the panels with block and group."""
+    height = 6.0 if result.sizes["layer"] <= FEW_LAYERS else 10.0
+    figure = Figure(figsize=(13, height), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(2, 6, sharex=True, sharey=True)
+    kinds = [(str(block), group) for block in result["block"].values for group in GROUP_COLOURS]
+    for panel, (block, group) in zip(axes.flat, kinds, strict=True):
+        panel.set_title(f"{block}  {group_label(group, word)}", fontsize=9)
+    for panel in axes[1]:
+        panel.set_xlabel("cosine")
+        panel.set_xticks([-1, 0, 1])
+    for panel in axes[:, 0]:
+        panel.set_ylabel("layer")
+    return figure, ((panel, block, group) for panel, (block, group) in zip(axes.flat, kinds, strict=True))
+
+
+def _shares(result: xr.Dataset) -> xr.DataArray:
+    """Return count over the defined pairs of its block; 0 where there is none."""
+    defined = result["pairs"] - result["undefined"]
+    return result["count"] / defined.where(defined > 0, 1)
+
+
+def _centres(result: xr.Dataset) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    edges = result["bin_edge"].values
+    return np.asarray((edges[:-1] + edges[1:]) / 2)
+
+
+def _layer_ticks(panel: Axes, result: xr.Dataset) -> None:
+    layers = result["layer"].values
+    shown = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), 9)).round().astype(int))
+    panel.set_yticks(shown, [str(layers[index]) for index in shown])
+
+
+def _averaged(values: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    step = -(-len(values) // LARGEST_PICTURE)
+    if step == 1:
+        return values
+    cut = len(values) // step * step
+    squares = values[:cut, :cut].reshape(cut // step, step, cut // step, step)
+    averaged: np.ndarray[tuple[int, int], np.dtype[np.float32]] = squares.mean((1, 3))
+    return averaged
+
+
+def _outline_blocks(panel: Axes, size: int) -> None:
+    """Draw what each block covers: a triangle within a projection, a square between two."""
+    third = size / 3
+    for row, one in enumerate("QKV"):
+        for column in range(row, 3):
+            left, top = column * third, row * third
+            corners = [(left, top), (left + third, top), (left + third, top + third), (left, top + third)]
+            within = row == column
+            panel.add_patch(Polygon(corners[:3] if within else corners, fill=False, edgecolor="black", linewidth=1.2))
+            x, y = left + third * (0.72 if within else 0.5), top + third * (0.28 if within else 0.5)
+            box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0}
+            panel.text(x, y, f"{one}{'QKV'[column]}", ha="center", va="center", fontsize=11, bbox=box)
+    ticks = [0, third, 2 * third, size]
+    panel.set_xticks(ticks, [f"{round(tick)}" for tick in ticks])
+    panel.set_yticks(ticks, [f"{round(tick)}" for tick in ticks])

@@ -1,0 +1,1 @@
+"""What analyses select by: tokens, words, groups, sentences."""

@@ -1,0 +1,249 @@
+"""Target and control tokens, found offline from the stored texts and offsets; every study selects through here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from actlas.analysis.data.sentences import Indices
+from actlas.analysis.data.words import TargetError, Words, find_words, nowhere
+from actlas.store.errors import UsageError
+
+Occurrence = Literal["first", "last", "all"]
+Pool = Literal["last", "first", "mean"]
+Control = Literal["previous", "random", "matched"]
+CONTROL_NAMES = {
+    "previous": "the token before it",
+    "random": "a random earlier token",
+    "matched": "a token at its position in another sentence",
+}
+
+FIRST_POSITION = 0  # never a control: the first token of a sequence carries activations an order of magnitude larger
+ABSENT, IMPOSSIBLE = "without the word", "without a possible control"
+CLIPPED = "without the tokens of the word"
+FEWEST = 2  # tokens a variance can be taken over
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which word to look at, and what to compare it with."""
+
+    word: str
+    case: bool = False  # whether upper and lower case differ
+    occurrence: Occurrence = "first"  # of several in one sentence
+    pool: Pool = "last"  # which token stands for a word of several, or the mean of all
+    control: Control = "previous"
+    seed: int = 0  # of the random and matched controls
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an empty word or an unknown choice."""
+        if not self.word.strip():
+            raise UsageError("the target word is empty: give --target WORD")
+        for value, valid in (
+            (self.occurrence, get_args(Occurrence)),
+            (self.pool, get_args(Pool)),
+            (self.control, get_args(Control)),
+        ):
+            if value not in valid:
+                raise UsageError(f"unknown choice {value!r}: wanted {', '.join(valid)}")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}, wanted 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A sentence without a pair, or with fewer than it has words, and why."""
+
+    sentence: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Pairs of a target word and its control: indices along ``token`` of the run, equally long, in order."""
+
+    target: Target
+    first_token: Indices  # of the word
+    last_token: Indices
+    control_token: Indices
+    sentence: Indices  # number of the target's in ``sentence``
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def target_token(self) -> Indices:
+        """The token that stands for the word; its last where the mean of all does."""
+        return self.first_token if self.target.pool == "first" else self.last_token
+
+    @property
+    def groups(self) -> dict[str, Indices]:
+        """Token indices of ``target`` and ``control``."""
+        return {"target": self.target_token, "control": self.control_token}
+
+    def record(self) -> dict[str, list[list[object]]]:
+        """Return, for a result's record, the sentences that were left out, each with the reason."""
+        return {"left_out": [[item.sentence, item.reason] for item in self.left_out]}
+
+    def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
+        """Return the rows of a group along ``token``, a pair each, other token labels dropped; lazy stays lazy.
+
+        With ``pool="mean"`` a target row is the mean over the word's tokens, in float64.
+        """
+        plain = activations.drop_vars([name for name, label in activations.coords.items() if "token" in label.dims])
+        plain = plain.drop_vars([name for name in plain.coords if name != "layer"])
+        if group == "control" or self.target.pool != "mean":
+            return plain.isel(token=self.groups[group])
+        sizes = self.last_token - self.first_token + 1
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        members = np.concatenate([np.arange(a, b + 1) for a, b in zip(self.first_token, self.last_token, strict=True)])
+        words = plain.isel(token=members).astype("float64")
+        pooled: xr.DataArray = xr.apply_ufunc(
+            _mean_of_runs,
+            words.chunk({"token": -1}) if words.chunks else words,
+            kwargs={"starts": starts, "sizes": sizes},
+            input_core_dims=[["token"]],
+            output_core_dims=[["token"]],
+            exclude_dims={"token"},
+            dask="parallelized",
+            output_dtypes=[np.float64],
+            dask_gufunc_kwargs={"output_sizes": {"token": len(sizes)}},
+        )
+        return pooled.transpose(*activations.dims)
+
+    def coordinates(self) -> xr.Dataset:
+        """Return the pairs as a Dataset on ``pair``, to be saved with a result."""
+        names = {"sentence": self.sentence, "target": self.target_token, "control": self.control_token}
+        result = xr.Dataset({f"pair_{name}": ("pair", values) for name, values in names.items()})
+        result["pair_sentence"].attrs["long_name"] = "sentence of the target"
+        for name in ("target", "control"):
+            result[f"pair_{name}"].attrs["long_name"] = f"index of the {name} along the run's token"
+        return result
+
+    def summary(self) -> str:
+        """Return one line: what was matched, what was left out and why."""
+        line = f"{len(self.sentence)} pairs of {self.target.word!r} and {CONTROL_NAMES[self.target.control]}"
+        reasons = sorted({item.reason for item in self.left_out})
+        parts = [f"{sum(item.reason == reason for item in self.left_out)} {reason}" for reason in reasons]
+        return f"{line}; sentences left out: {', '.join(parts)}" if parts else f"{line}; no sentence left out"
+
+
+def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
+    """Find the tokens of a word and a control for each.
+
+    labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` and ``text`` on ``token``.
+    Some tokens of a sentence may be left out, as in an export: a word without all of its tokens is then none.
+    A match without a possible control is left out of both groups, so that they stay pairs. Position 0 is never a control.
+    Raises TargetError if the word occurs nowhere (nearest words named) or fewer than two pairs are found.
+    Source: study 1, target and non-target tokens.
+    """
+    words = find_words(labels, target.word, target.case)
+    controls = _Controls(target, words, labels["position"].values)
+    pairs, left_out = [], []
+    for sentence, number in enumerate(words.numbers.tolist()):
+        found = words.found.get(sentence, [])
+        chosen = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
+        drawn = [controls.draw(sentence, word) for word in chosen]
+        pairs += [(number, word[0], word[-1], one) for word, one in zip(chosen, drawn, strict=True) if one is not None]
+        if not chosen or None in drawn:
+            reason = IMPOSSIBLE if chosen else CLIPPED if sentence in words.clipped else ABSENT
+            left_out.append(LeftOut(number, reason))
+    if not pairs and not words.found:
+        raise nowhere(labels, target.word)
+    _check(len(pairs), left_out, len(words.numbers), target)
+    sentences, first, last, control = np.array(pairs, dtype=np.int64).T
+    return Selection(target, first, last, control, sentences, tuple(left_out))
+
+
+def surroundings(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
+    """Return the tokens at most ``context`` away from any of a word, in their sentence, ascending; all of it where it is None.
+
+    labels, and what is raised where the word occurs nowhere: as in ``select_tokens``.
+    """
+    words = find_words(labels, target.word, target.case)
+    kept, positions = np.zeros(labels.sizes["token"], dtype=bool), labels["position"].values
+    for sentence, found in words.found.items():
+        first, end = words.starts[sentence : sentence + 2]
+        here = positions[first:end]
+        for word in found:
+            ends = positions[word[[0, -1]]]
+            near = (here >= ends[0] - context) & (here <= ends[1] + context) if context is not None else True
+            kept[first:end] |= near
+    if not kept.any():
+        raise nowhere(labels, target.word)
+    return np.flatnonzero(kept)
+
+
+@dataclass(frozen=True)
+class _Controls:
+    """Draws the controls of the words of a run, sentence by sentence."""
+
+    target: Target
+    words: Words
+    position: npt.NDArray[np.int32]
+
+    @cached_property
+    def _generator(self) -> np.random.Generator:
+        return np.random.default_rng(self.target.seed)
+
+    @cached_property
+    def _at(self) -> dict[int, Indices]:
+        """Position → tokens at it that are part of no match, in order; filled as they are asked for."""
+        return {}
+
+    @cached_property
+    def _plain(self) -> npt.NDArray[np.bool_]:
+        """Which tokens are part of no match."""
+        plain = np.ones(len(self.position), dtype=bool)
+        for found in self.words.found.values():
+            for word in found:
+                plain[word] = False
+        return plain
+
+    def draw(self, sentence: int, word: Indices) -> int | None:
+        """Return the control of ``word``, along the run, or None where there is none."""
+        possible = self._matched(sentence, word) if self.target.control == "matched" else self._earlier(sentence, word)
+        return int(self._generator.choice(possible)) if len(possible) else None
+
+    def _earlier(self, sentence: int, word: Indices) -> Indices:
+        first, end = self.words.starts[sentence : sentence + 2]
+        here, start = self.position[first:end], self.position[word[0]]
+        near = here == start - 1 if self.target.control == "previous" else here < start
+        earlier: Indices = first + np.flatnonzero(near & (here > FIRST_POSITION))
+        return earlier[self._plain[earlier]] if self.target.control == "random" else earlier
+
+    def _matched(self, sentence: int, word: Indices) -> Indices:
+        """Return the tokens of other sentences at the word's position."""
+        position = int(self.position[word[0] if self.target.pool == "first" else word[-1]])
+        if position <= FIRST_POSITION:
+            return np.array([], dtype=np.int64)
+        if position not in self._at:
+            self._at[position] = np.flatnonzero((self.position == position) & self._plain)
+        at, (first, end) = self._at[position], self.words.starts[sentence : sentence + 2]
+        return np.concatenate([at[: np.searchsorted(at, first)], at[np.searchsorted(at, end) :]])
+
+
+def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Target) -> None:
+    if pairs >= FEWEST:
+        return
+    found = f"{pairs} {'pair' if pairs == 1 else 'pairs'}"
+    impossible = sum(item.reason == IMPOSSIBLE for item in left_out)
+    clipped = sum(item.reason == CLIPPED for item in left_out)
+    if clipped:
+        raise TargetError(
+            f"{found} of {target.word!r} and a control in {sentences} sentences: {clipped} have the word in their text "
+            "and not among their tokens, as in an export for another word: use the whole run"
+        )
+    raise TargetError(
+        f"{found} of {target.word!r} and a control in {sentences} sentences ({impossible} without "
+        f"a possible control: position {FIRST_POSITION} is never one), expected at least {FEWEST}"
+    )
+
+
+def _mean_of_runs(values: npt.NDArray[Any], *, starts: Indices, sizes: Indices) -> npt.NDArray[np.float64]:
+    """Return the means of consecutive runs along the last axis."""
+    return np.add.reduceat(values, starts, axis=-1) / sizes

@@ -1,0 +1,1 @@
+"""What edits do downstream, against the run without them."""

@@ -1,0 +1,1 @@
+"""Array kernels: one pass over blocks, sums in float64."""

@@ -1,0 +1,1 @@
+"""Norms of activations, outliers, and the residual stream along its depths."""

@@ -1,0 +1,81 @@
+"""The residual stream along its depths: how far each block moves it, and how widely its values spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from actlas.analysis.kernels.streaming import Floats, by_token
+
+#: share of a row's sum of squares below which its centred sum is not the difference of two sums any more
+SURE = 0.01
+
+
+def stored_blocks(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where the input of each block lies whose output lies behind it, and the numbers of these blocks.
+
+    resid: (depth, …). All blocks of the model, 0 … L − 1, but in an excerpt, which may leave depths out.
+    """
+    depth = resid["depth"].values if "depth" in resid.coords else np.arange(resid.sizes["depth"])
+    lower = np.flatnonzero(np.diff(depth) == 1)
+    return lower, depth[lower].astype(np.int64)
+
+
+def span(places: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
+    """Return ``places`` as a slice where they are one: blocks chosen by a list are copied, those of a slice stay mapped."""
+    consecutive = len(places) > 0 and places[-1] - places[0] == len(places) - 1
+    return slice(int(places[0]), int(places[-1]) + 1) if consecutive else places
+
+
+def step_norms(resid: xr.DataArray) -> xr.DataArray:
+    """‖h[d] − h[d−1]‖_F over all tokens and dimensions: (depth,) of 1 … L, float64; lazy stays lazy.
+
+    resid: (depth, token, d_model) of any float dtype, all depths from the first on; choose tokens with ``.isel(token=…)``.
+    Exactly 0 where a block was skipped. Source: study 3. Raises ValueError with fewer than two depths.
+    """
+    if resid.sizes["depth"] < 2:
+        raise ValueError(f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them")
+    numbered = _numbered(resid)
+    after = numbered.isel(depth=slice(1, None))
+    squares = by_token(_steps, 1, after, numbered.isel(depth=slice(None, -1)))
+    steps: xr.DataArray = squares.isel(quantity=0).sum("token", skipna=False) ** 0.5
+    steps.attrs["long_name"] = "Frobenius norm of what block depth - 1 changes in the residual stream"
+    return steps
+
+
+def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
+    """Standard deviation (ddof=0) over tokens and dimensions: (depth,), float64; lazy stays lazy.
+
+    resid: (depth, token, d_model) of any float dtype; choose tokens with ``.isel(token=…)``. Source: study 5.
+    """
+    rows = by_token(spread, 3, _numbered(resid))
+    mean, square = rows.isel(quantity=1), rows.isel(quantity=2)
+    # Chan: spread within the tokens, and of the tokens' means
+    between = ((mean - mean.mean("token", skipna=False)) ** 2).mean("token", skipna=False)
+    found: xr.DataArray = (square.mean("token", skipna=False) / resid.sizes["d_model"] + between) ** 0.5
+    found.attrs["long_name"] = "standard deviation of the residual stream over tokens and dimensions"
+    return found
+
+
+def spread(rows: Floats) -> Floats:
+    """Return Euclidean norm, mean and centred sum of squares of each of ``rows`` (row, vector): (3, row)."""
+    whole, mean = np.vecdot(rows, rows), rows.mean(1)
+    square = whole - rows.shape[1] * mean * mean
+    unsure = ~(square > SURE * whole)  # too much was subtracted: sum again, centred
+    if unsure.any():
+        centred = rows[unsure] - mean[unsure, np.newaxis]
+        square[unsure] = np.vecdot(centred, centred)
+    return np.stack([np.sqrt(whole), mean, square])
+
+
+def _steps(after: Floats, before: Floats) -> Floats:
+    after -= before
+    squares: Floats = np.vecdot(after, after)
+    return squares[np.newaxis]
+
+
+def _numbered(resid: xr.DataArray) -> xr.DataArray:
+    """Return ``resid`` with ``depth`` alone as a label."""
+    plain = resid.drop_vars([name for name in resid.coords if name != "depth"])
+    return plain if "depth" in plain.coords else plain.assign_coords(depth=np.arange(plain.sizes["depth"]))

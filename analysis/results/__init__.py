@@ -1,0 +1,1 @@
+"""Results on disk: netCDF files, sealed and replaced as a whole."""

@@ -1,0 +1,1 @@
+"""Variance and mean of target and control tokens in Q, K and V."""

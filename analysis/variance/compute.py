@@ -1,0 +1,114 @@
+"""Study 1, first half: variance and mean of target and control tokens in Q, K and V, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from actlas.analysis.data.tokens import FEWEST, Selection
+from actlas.store.errors import UsageError
+
+PROJECTIONS = ("q", "k", "v")
+FEATURES = ("head", "d_head")
+MOST_WEIGHTS = 1 << 27  # resamples times tokens: 1 GB
+RESAMPLES_AT_ONCE = 1 << 12  # whose sums over all features are held
+
+
+def token_variance(activations: xr.DataArray) -> xr.Dataset:
+    """Mean and sample variance (ddof=1) of each feature over ``token``, in float64.
+
+    activations: (..., token, ...) of any float dtype, at least two tokens; lazy stays lazy.
+    Source: study 1, V = Var(X[layer, token="her"]) over the sentences.
+    Raises ValueError with fewer than two tokens.
+    """
+    if activations.sizes["token"] < FEWEST:
+        raise ValueError(f"{activations.sizes['token']} tokens, wanted {FEWEST} at least for a variance")
+    whole = activations.astype("float64")
+    if whole.chunks is not None:
+        whole = whole.chunk({"token": -1})  # the selected tokens are few: one two-pass variance per layer
+    return xr.Dataset({"variance": whole.var("token", ddof=1), "mean": whole.mean("token")})
+
+
+def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
+    """Variance and mean of target and control tokens, per feature and averaged over the features of a projection.
+
+    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head). Returns, lazily and in float64, ``variance`` and ``mean``
+    (group, projection, layer), ``feature_variance`` and ``feature_mean`` (group, projection, layer, head, d_head), in the
+    units of the activations, squared for variances; and the pairs themselves.
+    Raises ValueError with fewer than two tokens.
+    """
+    groups = []
+    for name in selection.groups:
+        moments = [token_variance(selection.take(dataset[projection], name)) for projection in PROJECTIONS]
+        groups.append(xr.concat(moments, "projection").expand_dims(group=[name]))
+    features = xr.concat(groups, "group").assign_coords(projection=list(PROJECTIONS))
+    result = xr.Dataset(
+        {
+            "variance": features["variance"].mean(FEATURES),
+            "mean": features["mean"].mean(FEATURES),
+            "feature_variance": features["variance"],
+            "feature_mean": features["mean"],
+        }
+    )
+    result["variance"].attrs["long_name"] = "variance over tokens (ddof=1), averaged over features"
+    result["mean"].attrs["long_name"] = "mean over tokens, averaged over features"
+    result["feature_variance"].attrs["long_name"] = "variance over tokens (ddof=1)"
+    result["feature_mean"].attrs["long_name"] = "mean over tokens"
+    return result.merge(selection.coordinates())
+
+
+def variance_bootstrap(dataset: xr.Dataset, selection: Selection, *, resamples: int, seed: int) -> xr.DataArray:
+    """95 % bounds of ``variance`` from ``resamples`` bootstraps over sentences: (bound, group, projection, layer), lazy.
+
+    Sentences are drawn with replacement, the same for all groups, projections and layers; each brings all its pairs.
+    Source: percentile bootstrap, Efron 1979. Raises UsageError for fewer than two resamples.
+    """
+    if resamples < FEWEST:
+        raise UsageError(f"{resamples} bootstrap resamples, wanted {FEWEST} or more, or 0 for none")
+    sentences, member = np.unique(selection.sentence, return_inverse=True)
+    if resamples * max(len(sentences), len(member)) > MOST_WEIGHTS:
+        fit = f"expected at most {MOST_WEIGHTS // max(len(sentences), len(member)):,}"
+        raise UsageError(f"{resamples:,} bootstrap resamples of {len(member):,} tokens do not fit into memory, {fit}")
+    draws = np.random.default_rng(seed).multinomial(len(sentences), np.full(len(sentences), 1 / len(sentences)), resamples)
+    weights = draws[:, member].astype(np.float64)  # (resample, token)
+    groups = []
+    for group in selection.groups:
+        rows = [
+            selection.take(dataset[projection], group).stack(feature=FEATURES, create_index=False) for projection in PROJECTIONS
+        ]
+        bounds = [
+            xr.apply_ufunc(
+                _bounds,
+                row.chunk({"layer": 1, "token": -1, "feature": -1}) if row.chunks else row,
+                kwargs={"weights": weights},
+                input_core_dims=[["token", "feature"]],
+                output_core_dims=[["bound"]],
+                dask="parallelized",
+                output_dtypes=[np.float64],
+                dask_gufunc_kwargs={"output_sizes": {"bound": 2}},
+            )
+            for row in rows
+        ]
+        groups.append(xr.concat(bounds, xr.Variable("projection", list(PROJECTIONS))))
+    result: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))
+    result = result.assign_coords(bound=["lower", "upper"]).transpose("bound", "group", "projection", "layer")
+    result.attrs["long_name"] = f"95 % bounds of variance, {resamples} bootstraps over sentences"
+    return result
+
+
+def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return (layer, bound) of rows (layer, token, feature): weighted variances of every resample, averaged over features."""
+    size = weights.sum(1)  # tokens of each resample
+    found = []
+    for layer in rows.astype(np.float64):
+        centred = layer - layer.mean(0)  # (token, feature); keeps the difference of squares below exact
+        parts = []
+        for start in range(0, len(weights), RESAMPLES_AT_ONCE):
+            some = weights[start : start + RESAMPLES_AT_ONCE]
+            parts.append(some @ (centred**2).mean(1) - ((some @ centred) ** 2).mean(1) / size[start : start + len(some)])
+        variances = np.concatenate(parts)[size > 1] / (size[size > 1] - 1)
+        found.append(np.percentile(variances, [2.5, 97.5]))
+    return np.array(found)

@@ -1,0 +1,1 @@
+"""Extraction over workers of dask.distributed."""

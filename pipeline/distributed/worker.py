@@ -1,0 +1,188 @@
+"""What a worker does: computes the units it is sent, one at a time, with a model it loads once and keeps.
+
+A task may be sent twice, because a worker that did it was lost before it said so: the first commit of a unit wins.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actlas.pipeline.distributed.cluster import ClusterError, Needs, lacks
+from actlas.pipeline.extraction.loop import ChangedWeights, Destination, Tally, Watch, compute, load_for
+from actlas.pipeline.extraction.plan import Job, Portion
+from actlas.pipeline.models.model_state import check_model
+from actlas.store.errors import ActlasError, StoreError
+from actlas.store.io.workspace import Workspace, workspace
+from actlas.store.runs.commit import SUFFIX, stem
+from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
+MOST_DESKS = 4  # runs whose workspaces a worker keeps open: a sweep has hundreds
+SHOWN_TEXT = 40
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit to be computed by a worker that has the store's folder and the model's."""
+
+    session: str  # of the command that sent it
+    folder: Path  # of the run
+    job: Job
+    portion: Portion
+    needs: Needs
+    workers: int
+    threads: int | None  # of torch; as many as the worker has for tasks where None
+
+    def __str__(self) -> str:
+        """Name the unit and its sentences."""
+        unit, text = self.portion.unit, self.portion.labels.text[0]
+        beginning = text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}…"
+        return f"unit {unit.number} (sentences {unit.first}-{unit.first + unit.sentences - 1}, the first {beginning!r})"
+
+
+@dataclass
+class _Desk:
+    """A run that this worker computes for."""
+
+    run: Run
+    work: Workspace
+    leave: ExitStack
+    users: int = 0
+    parts: int = 1  # batches that its units are cut into, since memory ran out
+    checked: bool = False  # whether the model was found to be the run's
+
+
+@dataclass
+class _State:
+    """What this process keeps between tasks."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of desks
+    turn: threading.Lock = field(default_factory=threading.Lock)  # of the model: hooks are its own, so one unit at a time
+    desks: OrderedDict[tuple[str, Path], _Desk] = field(default_factory=OrderedDict)
+    stopped: set[str] = field(default_factory=set)
+    model: tuple[tuple[str, ...], GPT2LMHeadModel] | None = None
+    threads: int | None = None  # torch's, before the first task
+
+
+_HERE = _State()
+
+
+def compute_unit(task: Task) -> Tally | None:
+    """Compute, write and commit a unit; None where the session was stopped. Errors name the unit and its sentences."""
+    try:
+        return _compute(task)
+    except KeyboardInterrupt:  # our own way to stop, which dask would take for the end of the worker
+        return None
+    except ActlasError as error:
+        raise type(error)(f"{task}: {error}") from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise StoreError(f"{task}: {error.filename}: {error.strerror}") from error
+    except Exception as error:
+        error.add_note(str(task))
+        raise
+
+
+def stop(session: str) -> None:
+    """End what is computed for a session at its next activation, and what would be later before it begins."""
+    _HERE.stopped.add(session)
+
+
+def release(session: str) -> None:
+    """Leave the workspaces of a session that has ended."""
+    with _HERE.lock:
+        for key in [key for key in _HERE.desks if key[0] == session]:
+            _leave(_HERE.desks.pop(key))
+        _HERE.stopped.discard(session)
+    if _HERE.threads is not None:
+        import torch
+
+        torch.set_num_threads(_HERE.threads)
+
+
+def _compute(task: Task) -> Tally | None:
+    watch = Watch(stopped=lambda: task.session in _HERE.stopped, turn=_HERE.turn)
+    if watch.stopped():
+        return None
+    with _desk(task) as desk:
+        commit = task.folder / "commits" / f"{stem(task.portion.unit.number, task.portion.sites)}{SUFFIX}"
+        if commit.exists():
+            return Tally(lost_races=1)
+        with _HERE.turn:
+            start = time.perf_counter()
+            model = _model(task)
+            if not desk.checked:
+                check_model(model, task.job)
+                desk.checked = True
+            loaded = time.perf_counter() - start
+        company = {"workers": task.workers}
+        tally = compute(model, task.job, [task.portion], Destination(desk.run, desk.work, company), watch, desk.parts)
+        tally.seconds["load"] = loaded
+        desk.parts = max(desk.parts, tally.batches)
+        return tally
+
+
+def _model(task: Task) -> GPT2LMHeadModel:
+    """Return the model, loaded if the last task had another; raises ClusterError if its folder here holds another."""
+    import torch
+    from distributed import get_worker
+
+    options, model = task.job.options, task.job.model
+    key = (task.job.weights, model.config_digest, options.dtype, options.attention, options.device)
+    if _HERE.model is None or _HERE.model[0] != key:
+        _HERE.model = None  # before the next one: there may be no room for both
+        if _HERE.threads is None:
+            _HERE.threads = torch.get_num_threads()
+        try:
+            _HERE.model = (key, load_for(task.job))
+        except ChangedWeights as error:
+            raise ClusterError(
+                f"worker {get_worker().address}: {model.folder} holds other weights than the same folder here"
+            ) from error
+    torch.set_num_threads(task.threads or get_worker().state.nthreads)
+    return _HERE.model[1]
+
+
+@contextmanager
+def _desk(task: Task) -> Iterator[_Desk]:
+    """Open the run of a task, or find it open; of those that no task uses MOST_DESKS stay open."""
+    key = (task.session, task.folder)
+    with _HERE.lock:
+        desk = _HERE.desks.get(key) or _opened(task)
+        _HERE.desks[key] = desk
+        _HERE.desks.move_to_end(key)
+        desk.users += 1
+        idle = [other for other, its in _HERE.desks.items() if not its.users]
+        for other in idle[: max(0, len(_HERE.desks) - MOST_DESKS)]:
+            _leave(_HERE.desks.pop(other))
+    try:
+        yield desk
+    finally:
+        with _HERE.lock:
+            desk.users -= 1
+            if _HERE.desks.get(key) is not desk:
+                _leave(desk)
+
+
+def _opened(task: Task) -> _Desk:
+    if problem := lacks(task.needs):  # of a worker that came later than the check of all
+        raise ClusterError(f"this worker {problem}")
+    with ExitStack() as stack:
+        run = Run(task.folder)
+        work = stack.enter_context(workspace(task.folder))
+        return _Desk(run, work, stack.pop_all())
+
+
+def _leave(desk: _Desk) -> None:
+    if not desk.users:
+        desk.leave.close()

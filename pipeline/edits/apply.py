@@ -1,0 +1,123 @@
+"""Edits at work: each changes the tensors at its spot while the model runs, and keeps the proof that it did."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.pipeline.edits.spec import Edit, Noise, Scale, Skip, edit_record, edit_text
+from actlas.pipeline.models.configuration import Geometry
+from actlas.store.errors import StoreError
+from actlas.store.format.schema import Json
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded sentences that go through the model together."""
+
+    token_ids: npt.NDArray[np.int64]  # (sentence, position)
+    lengths: tuple[int, ...]
+
+    @property
+    def real(self) -> npt.NDArray[np.bool_]:
+        """Which positions are tokens and not padding, (sentence, position)."""
+        mask: npt.NDArray[np.bool_] = np.arange(self.token_ids.shape[1]) < np.array(self.lengths)[:, None]
+        return mask
+
+
+class Intervention:
+    """One edit on its way through a unit."""
+
+    def __init__(self, edit: Edit, geometry: Geometry) -> None:
+        self.edit = edit
+        self.place = edit.spot.place(geometry)
+        self._columns = edit.spot.columns(geometry)
+        self.begin_unit()
+
+    def begin_unit(self) -> None:
+        """Forget what was counted."""
+        self.fired = 0
+        self._values = self._changed = 0
+        self._largest = 0.0
+
+    def begin_batch(self, batch: Batch) -> None:
+        """Take what the next tensors are of."""
+        self._batch = batch
+
+    def apply(self, value: torch.Tensor, source: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``value`` (sentence, position, columns) edited; the tensor given stays as it is.
+
+        source: for the residual stream, what went into the block. Raises StoreError for a result that is not finite.
+        """
+        import torch
+
+        columns = torch.from_numpy(self._columns).to(value.device)
+        before = value[..., columns]
+        after = self._edited(before, None if source is None else source[..., columns])
+        self._count(before, after)
+        result = value.clone()
+        result[..., columns] = after
+        return result
+
+    def proof(self) -> Json:
+        """Return what is recorded of a unit: sentences it fired for, values at its spot, how many changed, by how much."""
+        return {
+            "edit": edit_text(self.edit),
+            "fired": self.fired,
+            "values": self._values,
+            "changed": self._changed,
+            "max_change": self._largest,
+        }
+
+    def _edited(self, before: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        import torch
+
+        edit = self.edit
+        if isinstance(edit, Skip):
+            if source is None:
+                raise RuntimeError(f"{edit_text(edit)} was applied where the block's input is not known")
+            return source
+        if isinstance(edit, Scale):
+            return before * edit.factor
+        if isinstance(edit, Noise):
+            drawn = torch.from_numpy(self._noise(edit, before.shape[-1]))
+            return drawn.to(device=before.device, dtype=before.dtype)
+        return torch.zeros_like(before)
+
+    def _noise(self, edit: Noise, width: int) -> npt.NDArray[np.float32]:
+        """Return draws (sentence, position, column): of a sentence's own tokens, so that its batch does not matter."""
+        drawn = np.zeros((*self._batch.token_ids.shape, width), np.float32)
+        for row, length in enumerate(self._batch.lengths):
+            random = generator(edit, self._batch.token_ids[row, :length].tolist())
+            with np.errstate(over="ignore"):  # what overflows is refused, with the edit's name, when it is counted
+                drawn[row, :length] = edit.mean + edit.std * random.standard_normal((length, width), np.float32)
+        return drawn
+
+    def _count(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        import torch
+
+        real = torch.from_numpy(self._batch.real).to(before.device)
+        change = (after[real].float() - before[real].float()).abs()
+        self.fired += len(self._batch.lengths)
+        self._values += change.numel()
+        self._changed += int(torch.count_nonzero(change))
+        largest = float(change.max())
+        if not np.isfinite(largest):
+            raise StoreError(
+                f"{edit_text(self.edit)} makes values that are not finite: choose smaller ones, or another --dtype"
+            )
+        self._largest = max(self._largest, largest)
+
+
+def generator(edit: Noise, token_ids: Sequence[int]) -> np.random.Generator:
+    """Return the source of an edit's noise in one sentence: by seed, spot (also head and units) and the sentence's tokens."""
+    key = f"{edit.seed} {edit_record(edit).where} {' '.join(map(str, token_ids))}"
+    return np.random.Generator(np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")))

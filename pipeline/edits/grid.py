@@ -1,0 +1,59 @@
+"""Sweeps: one text for many edits, such as ``skip:block=*`` or ``scale:block=2,factor=0.5|0.75|1.25|1.5``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import product
+
+from actlas.pipeline.edits.spec import NUMBER, Edit, edit_of, split_edit
+from actlas.pipeline.models.configuration import Geometry
+from actlas.store.errors import UsageError, quoted
+
+COUNTED = ("block", "layer", "depth", "head", "seed")  # fields that take ranges such as 0-5
+EVERY_LAYER = "blocks.*."  # begins TransformerLens' name of a site, in every layer
+MOST = 10_000  # variants of one sweep: more are a slip of the keyboard
+
+
+def expand(texts: Sequence[str], geometry: Geometry) -> list[Edit]:
+    """Return the edits of all ``texts``, in order, each once.
+
+    ``a|b`` are alternatives, ``2-5`` a range, ``*`` all blocks, layers, depths or heads of the model; several such fields give
+    all combinations. Raises UsageError for what is no edit, and for layers, heads and units that the model lacks.
+    """
+    edits: dict[Edit, None] = {}
+    for text in texts:
+        for edit in _expanded(text, geometry):
+            edit.spot.place(geometry)
+            edits[edit] = None
+    return list(edits)
+
+
+def _expanded(text: str, geometry: Geometry) -> list[Edit]:
+    kind, values = split_edit(text)
+    choices: list[list[str]] = []
+    count = 1
+    for name, value in values.items():
+        choices.append([choice for part in value.split("|") for choice in _choices(name, part, geometry)])
+        count *= len(choices[-1])
+    if count > MOST:
+        raise UsageError(f"sweep {quoted(text)} has {count:,} variants, expected {MOST:,} at most")
+    if any(choice == "" for each in choices for choice in each):
+        raise UsageError(f"sweep {quoted(text)}: an alternative is empty, expected such as factor=0.5|1.5")
+    return [edit_of(text, kind, dict(zip(values, chosen, strict=True))) for chosen in product(*choices)]
+
+
+def _choices(name: str, part: str, geometry: Geometry) -> Sequence[str]:
+    counts = {"block": geometry.n_layer, "layer": geometry.n_layer}
+    counts |= {"depth": geometry.n_layer + 1, "head": geometry.n_head}
+    if part == "*" and name in counts:
+        return [str(number) for number in range(counts[name])]
+    if name == "site" and part.startswith(EVERY_LAYER):  # blocks.*.attn.hook_z
+        return [part.replace("*", str(layer), 1) for layer in range(geometry.n_layer)]
+    bounds = re.fullmatch(rf"({NUMBER})-({NUMBER})", part) if name in COUNTED else None
+    if bounds is None:
+        return [part]
+    first, last = int(bounds[1]), int(bounds[2])
+    if not first <= last < first + MOST:
+        raise UsageError(f"{name}={part}: expected the smaller number first, and {MOST:,} at most")
+    return [str(number) for number in range(first, last + 1)]

@@ -1,0 +1,214 @@
+"""Edits: one intervention each, and the only reader of their texts, from the command line and from study files.
+
+``skip:block=5`` · ``scale:block=2,factor=0.5`` · ``zero:site=k,layer=4,head=2`` ·
+``noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0``. ``block=b``, or ``layer=b`` without a site, is the output of
+block b: the residual stream at depth b + 1. What a run keeps of an edit, and the text it prints, is `store.edit_records`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import ClassVar
+
+from actlas.pipeline.edits.targets import Spot
+from actlas.pipeline.models.hook_names import hook_point
+from actlas.store.errors import UsageError, quoted, unknown
+from actlas.store.format.edit_records import STREAM, EditRecord, Stride, Units
+
+NUMBER = r"[0-9]{1,9}"
+LIST = re.compile(rf"{NUMBER}(\+{NUMBER})*")
+SLICE = re.compile(rf"(-?{NUMBER})?:(-?{NUMBER})?(?::({NUMBER})?)?")
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A block's output is its input."""
+
+    kind: ClassVar[str] = "skip"
+    spot: Spot
+
+    def __post_init__(self) -> None:
+        """Raise UsageError unless it is a whole block."""
+        if self.spot != Spot(STREAM, self.spot.index or 0) or not self.spot.index:
+            raise UsageError(f"only a block can be skipped, found {edit_record(self).where}: expected skip:block=N")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values are multiplied by ``factor``."""
+
+    kind: ClassVar[str] = "scale"
+    spot: Spot
+    factor: float
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a factor that is no finite number."""
+        _finite(factor=self.factor)
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Values become 0. Zero keys make a head attend uniformly; zero ``z`` removes it."""
+
+    kind: ClassVar[str] = "zero"
+    spot: Spot
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Values become draws from N(mean, std²), the same for a sentence whatever it is batched with."""
+
+    kind: ClassVar[str] = "noise"
+    spot: Spot
+    mean: float = 0.0
+    std: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for numbers that are not finite, a negative ``std`` or ``seed``."""
+        _finite(mean=self.mean, std=self.std)
+        if self.std < 0 or self.seed < 0:
+            raise UsageError(f"std={self.std:g} and seed={self.seed} must not be negative")
+
+
+Edit = Skip | Scale | Zero | Noise
+KINDS: Mapping[str, type[Edit]] = {kind.kind: kind for kind in (Skip, Scale, Zero, Noise)}
+_WHERE = ("block", "site", "layer", "depth", "head", "units")
+EXAMPLE = "scale:block=2,factor=0.5"
+
+
+def parse_edit(text: str) -> Edit:
+    """Return the edit that ``text`` describes; raises UsageError, with what was expected, for any other text."""
+    return edit_of(text, *split_edit(text))
+
+
+def edit_of(text: str, kind: str, values: Mapping[str, str]) -> Edit:
+    """Return the edit of a kind and fields as ``split_edit`` gives them; ``text`` is how errors call it."""
+    wanted = KINDS[kind]
+    own = {field.name: field.type for field in fields(wanted) if field.name != "spot"}
+    try:
+        for name in values:
+            if name not in (*_WHERE, *own):
+                raise unknown("field", name, (*_WHERE, *own))
+        given = [name for name in own if name in values]
+        numbers = {name: _number(name, values[name], integer=own[name] == "int") for name in given}
+        return wanted(_spot(values), **numbers)  # type: ignore[arg-type]  # int only where the field is one
+    except TypeError as error:
+        lacking = ", ".join(f"{name}=" for name in own if name not in values)
+        raise UsageError(f"edit {quoted(text)} lacks {lacking}") from error
+    except UsageError as error:
+        raise UsageError(f"edit {quoted(text)}: {error}") from error
+
+
+def split_edit(text: str) -> tuple[str, dict[str, str]]:
+    """Return kind and fields of an edit's text, values as they are written; raises UsageError if it has not that form."""
+    kind, _, rest = text.partition(":")
+    if kind not in KINDS:
+        raise UsageError(f"edit {quoted(text)}: {unknown('kind of edit', kind, KINDS)}, as in {EXAMPLE}")
+    values: dict[str, str] = {}
+    for part in rest.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or not value or name in values:
+            fault = "is given twice" if name in values else "is not of the form name=value"
+            raise UsageError(f"edit {quoted(text)}: {quoted(part)} {fault}, as in {EXAMPLE}")
+        values[name] = value
+    return kind, values
+
+
+def edit_record(edit: Edit) -> EditRecord:
+    """Return the edit as a run's specification keeps it, every parameter written out."""
+    spot = edit.spot
+    own = {field.name: getattr(edit, field.name) for field in fields(edit) if field.name != "spot"}
+    return EditRecord(edit.kind, spot.site, spot.index, spot.head, spot.units, own)
+
+
+def edit_text(edit: Edit) -> str:
+    """Return the one text form of ``edit``, every parameter written out."""
+    return edit_record(edit).text
+
+
+def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Return ``edits`` as the forward pass comes to them, by head where they follow each other in heads of one site.
+
+    Those of one spot, or of a head and of all heads, compose in the order given.
+    """
+    passed = sorted(edits, key=lambda edit: edit.spot.order)
+    stretches = groupby(passed, key=lambda edit: (edit.spot.order, edit.spot.head is None))
+    return tuple(edit for _, stretch in stretches for edit in sorted(stretch, key=lambda edit: edit.spot.head or 0))
+
+
+def _spot(values: Mapping[str, str]) -> Spot:
+    units = _units_read(values["units"]) if "units" in values else None
+    if "site" not in values:
+        return Spot(STREAM, _block(values) + 1, None, units)
+    if "block" in values:
+        raise UsageError("block= stands for the whole block: leave site= out")
+    head = _integer("head", values["head"]) if "head" in values else None
+    point = hook_point(values["site"])
+    own, other = ("depth", "layer") if point.site == STREAM else ("layer", "depth")
+    given = {name: _integer(name, values[name]) for name in ("layer", "depth") if name in values}
+    if point.layer is not None and given.setdefault("layer", point.layer) != point.layer:
+        raise UsageError(f"site={point.name} is of layer {point.layer}, not {given['layer']}: leave layer= out")
+    if point.site == STREAM and point.side is not None and "layer" in given and "depth" not in given:
+        given["depth"] = given.pop("layer") + (point.side == "post")
+    if other in given:
+        raise UsageError(_counted_otherwise(point.site, given))
+    return Spot(point.site, given.get(own), head, units)
+
+
+def _block(values: Mapping[str, str]) -> int:
+    """Return the block of an edit without a site, whose output it acts on."""
+    named = [name for name in ("block", "layer") if name in values]
+    if len(named) != 1:
+        raise UsageError("block= and layer= are the same here: leave one out" if named else "it lacks block=, layer= or site=")
+    if others := [name for name in ("depth", "head") if name in values]:
+        raise UsageError(f"{named[0]}= stands for the whole block: leave {others[0]}= out, or give site=")
+    return _integer(named[0], values[named[0]])
+
+
+def _counted_otherwise(site: str, given: Mapping[str, int]) -> str:
+    """Say how the places of a site are counted, where they were counted in the other way."""
+    if site != STREAM:
+        return f"{site} is counted by layer=, not depth="
+    if "depth" in given:
+        return f"{STREAM} is counted by depth=, not layer=: leave layer= out"
+    layer = given["layer"]
+    return (
+        f"{STREAM} is counted by depth=, not layer=: depth={layer} is the input of block {layer}, "
+        f"depth={layer + 1} its output, as hook_resid_pre and hook_resid_post"
+    )
+
+
+def _units_read(text: str) -> Units:
+    """Return the choice of units that ``text`` writes; raises UsageError for what is none."""
+    if LIST.fullmatch(text):
+        return tuple(int(number) for number in text.split("+"))
+    match = SLICE.fullmatch(text)
+    start, stop, step = (None if part is None else int(part) for part in match.groups()) if match else (0, 0, 0)
+    if step == 0:
+        raise UsageError(f"units={quoted(text)} is neither a slice such as ::2 nor numbers such as 0+4+7")
+    return Stride(start, stop, step)
+
+
+def _number(name: str, text: str, *, integer: bool) -> float:
+    try:
+        return int(text) if integer else float(text) + 0.0  # -0.0 is 0.0: one number, one text
+    except ValueError as error:
+        raise UsageError(f"{name}={quoted(text)} is not a {'whole ' * integer}number") from error
+
+
+def _integer(name: str, text: str) -> int:
+    if not re.fullmatch(NUMBER, text):
+        several = " (several at once: `actlas sweep`)" if re.search(r"[*|-]", text) else ""
+        raise UsageError(f"{name}={quoted(text)} is not a whole number from 0 on{several}")
+    return int(text)
+
+
+def _finite(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise UsageError(f"{name}={number} is not finite")

@@ -1,0 +1,1 @@
+"""Extraction: plan, forward pass, hooks, transfer to the shard."""

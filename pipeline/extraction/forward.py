@@ -1,0 +1,185 @@
+"""Running a unit: batches of right-padded token ids through the model, every place handed to the shard as it appears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.pipeline.edits.apply import Batch
+from actlas.pipeline.edits.dropout import dropout_drawn
+from actlas.pipeline.extraction.hooks import run_captured
+from actlas.pipeline.extraction.plan import LOSS_CHUNK
+from actlas.pipeline.extraction.transfer import Transfer, narrowed, real_rows
+from actlas.pipeline.models.sites import Place, places
+from actlas.store.errors import StoreError
+from actlas.store.format.schema import StoredDtype, Unit
+from actlas.store.labels.labels import Labels
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    from actlas.pipeline.extraction.transfer import WriteQueue
+    from actlas.pipeline.extraction.variant_pass import Course
+    from actlas.pipeline.models.configuration import Geometry
+    from actlas.store.writing.shard import ShardWriter
+
+
+#: what torch says for want of memory in errors that have no class of their own
+MEMORY_SIGNS = (
+    "can't allocate memory",  # DefaultCPUAllocator
+    "CUDA out of memory",
+    "CUDA error: out of memory",  # from the driver, past torch's allocator
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the units of a run have in common on their way through the model."""
+
+    keys: int  # tokens of the longest sentence
+    seed: int | None = None  # of dropout; None where it is off
+    course: Course | None = None  # of a variant
+
+
+class Extractor:
+    """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
+
+    def __init__(
+        self,
+        model: GPT2LMHeadModel,
+        geometry: Geometry,
+        transfer: Transfer,
+        stored: StoredDtype,
+        stopped: Callable[[], bool],
+        way: Way,
+    ) -> None:
+        import torch
+
+        self._way = way
+        self._stopped = stopped
+        self._model = model
+        self._geometry = geometry
+        self._transfer = transfer
+        self._stored: torch.dtype = getattr(torch, stored)
+        self.parts = 1  # batches a unit is cut into
+
+    def run(self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter, writes: WriteQueue) -> None:
+        """Compute ``sites`` of ``unit``, whose labels are ``labels``, and queue every row for ``writer``.
+
+        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
+        KeyboardInterrupt at the next activation after ``stopped`` says so.
+        """
+        if self._way.seed is not None:
+            self.parts = len(labels.text)  # a sentence at a time: what is drawn must not depend on how units were planned
+        while not self._attempt(unit, labels, sites, writer):
+            if self.parts >= len(labels.text):
+                raise StoreError(
+                    "out of memory with one sentence at a time: use a shorter one, a smaller --dtype or another --device"
+                )
+            self.parts *= 2
+            writes.drain()
+            _free_device_memory()
+            writer.restart()
+
+    def _attempt(self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter) -> bool:
+        """Return whether it went through; on False nothing of the failed pass is referred to any more."""
+        wanted = places(sites, self._geometry)
+        first = 0
+        if self._way.course:
+            self._way.course.begin(unit)
+        try:
+            for part in _batches(labels, self.parts):
+                with dropout_drawn(self._model, self._way.seed, int(part.token["sentence"][0])):
+                    self._forward(Batch(padded_ids(part), tuple(part.row_size.tolist())), first, wanted, writer)
+                first += part.tokens
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def _forward(self, batch: Batch, first: int, wanted: Sequence[Place], writer: ShardWriter) -> None:
+        import torch
+
+        token_ids = torch.from_numpy(batch.token_ids).to(self._model.device)
+
+        def sink(place: Place, value: torch.Tensor) -> None:
+            if self._stopped():
+                raise KeyboardInterrupt
+            if place.site.loss:
+                value = token_loss(self._model, value, token_ids, batch.lengths)
+            else:
+                value = narrowed(value, self._stored, place)
+            if place.site.weights:  # a key that is not there has a weight of 0
+                value = torch.nn.functional.pad(value, (0, self._way.keys - value.shape[-1]))
+            self._transfer.send(writer, place, value, batch.lengths)
+
+        with torch.inference_mode():
+            if self._way.course:
+                self._way.course.forward(self._model, batch, first, wanted, sink)
+            else:
+                run_captured(self._model, token_ids, wanted, sink)
+
+
+def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
+    """Return token ids (sentence, position) int64, padded on the right with each sentence's own last token.
+
+    Its own, because the family has no padding token and transformers suspects every other one.
+    """
+    starts = np.concatenate([[0], np.cumsum(batch.row_size)[:-1]])
+    positions = np.arange(int(batch.row_size.max()))
+    rows = starts[:, None] + np.minimum(positions[None, :], batch.row_size[:, None] - 1)  # (sentence, position)
+    token_ids: npt.NDArray[np.int64] = batch.token["token_id"][rows].astype(np.int64)
+    return token_ids
+
+
+def token_loss(
+    model: GPT2LMHeadModel, final_norm: torch.Tensor, token_ids: torch.Tensor, lengths: Sequence[int]
+) -> torch.Tensor:
+    """Return −log p(token | before) in nats, float32 (sentence, position): NaN at position 0 and in the padding.
+
+    final_norm: output of ``ln_f``, (sentence, position, d_model). Logits exist for LOSS_CHUNK tokens at a time.
+    """
+    import torch
+
+    before = [length - 1 for length in lengths]
+    predicting = real_rows(final_norm[:, :-1], before)  # (token, d_model)
+    targets = real_rows(token_ids[:, 1:], before)  # (token,)
+    losses = [
+        torch.nn.functional.cross_entropy(model.lm_head(rows).float(), ids, reduction="none")
+        for rows, ids in zip(predicting.split(LOSS_CHUNK), targets.split(LOSS_CHUNK), strict=True)
+    ]
+    result = torch.full(token_ids.shape, torch.nan, dtype=torch.float32, device=token_ids.device)
+    columns = torch.arange(token_ids.shape[1], device=token_ids.device)
+    known = (columns > 0) & (columns < torch.tensor(lengths, device=token_ids.device)[:, None])  # (sentence, position)
+    result[known] = torch.cat(losses)
+    return result
+
+
+def _batches(labels: Labels, parts: int) -> list[Labels]:
+    bounds = np.linspace(0, len(labels.text), min(parts, len(labels.text)) + 1).astype(int)
+    return [labels.sentences(int(start), int(end - start)) for start, end in pairwise(bounds)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python raised ``error`` for want of memory."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_SIGNS)
+
+
+def _free_device_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,276 @@
+"""Extraction: the missing units of a plan, each computed, written and committed; what is committed stays, whatever happens."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from actlas.pipeline.extraction.forward import Extractor, Way, out_of_memory
+from actlas.pipeline.extraction.plan import Job, Plan, Portion
+from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
+from actlas.pipeline.extraction.variant_pass import Course
+from actlas.pipeline.models.folder import load
+from actlas.pipeline.models.model_state import check_model, loaded_weights
+from actlas.store.errors import StoreError, UsageError
+from actlas.store.format.schema import Commit, Json, SharedSite, Unit
+from actlas.store.io.workspace import Workspace, workspace
+from actlas.store.runs.commit import publish, stem
+from actlas.store.writing.shard import ShardWriter
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    from actlas.store.runs.run import Run
+    from actlas.store.writing.pack import Packed
+
+SOFTWARE = ("actlas", "torch", "transformers", "h5py", "numpy")
+
+
+class ChangedWeights(StoreError):
+    """A model's files hold other weights than those that were planned with."""
+
+
+@dataclass
+class Tally:
+    """What an extraction did, in units, tokens, bytes of the files it wrote and seconds."""
+
+    units: int = 0
+    tokens: int = 0
+    nbytes: int = 0
+    lost_races: int = 0  # units that another process committed meanwhile
+    device: str = ""
+    packed: Packed | None = None  # its files afterwards, where they were joined
+    batches: int = 1  # that a unit was cut into at last
+    seconds: dict[str, float] = field(default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0})
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the caller hears and says while an extraction runs."""
+
+    committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
+    stopped: Callable[[], bool] = lambda: False  # asked at every activation; True ends it with KeyboardInterrupt
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)  # held while the model computes
+
+
+def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
+    """Load the model, compute what ``plan`` lacks and commit it to ``run`` unit by unit.
+
+    Raises UsageError for a device that is not there, StoreError where the disk is full or a value does not fit.
+    """
+    return extract_with(load_for(plan), plan, run, watch)
+
+
+def load_for(job: Plan | Job) -> GPT2LMHeadModel:
+    """Load the model of ``job`` on its device.
+
+    Raises UsageError where either cannot be had, StoreError for want of memory, ChangedWeights where the files hold other
+    weights than when the job was planned: what is stored is what was hashed.
+    """
+    import torch
+
+    job = job.job if isinstance(job, Plan) else job
+    device = find_device(job.options.device)
+    try:
+        model = load(job.model, dtype=getattr(torch, job.options.dtype), device=device, attention=job.options.attention)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise StoreError(
+            f"out of memory when model {job.model.name} was loaded on {device}: use a smaller --dtype or another --device"
+        ) from error
+    if loaded_weights(model) != job.weights:
+        raise ChangedWeights(
+            f"model {job.model.name}: its weight files in {job.model.folder} changed since the extraction was planned: "
+            "run the same command again"
+        )
+    return model
+
+
+def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
+    """Do ``extract``'s work with a ``model`` that is loaded already.
+
+    Raises UsageError, before anything is stored, unless it is the one ``plan`` is of, as ``load_for(plan)`` gives it.
+    """
+    check_model(model, plan.job)
+    with workspace(run.folder) as work:
+        portions = plan.portions()
+        if work.restored:  # since the plan was made
+            run.refresh()
+            portions = (each for each in portions if not run.held(each.unit.number).issuperset(each.sites))
+        tally = compute(model, plan.job, portions, Destination(run, work), watch)
+    run.refresh()
+    return tally
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where units go: the run, a workspace in it, and what the provenance says of those who compute them together."""
+
+    run: Run
+    work: Workspace
+    company: Mapping[str, int] = field(default_factory=dict)
+
+
+def compute(
+    model: GPT2LMHeadModel, job: Job, portions: Iterable[Portion], destination: Destination, watch: Watch, parts: int = 1
+) -> Tally:
+    """Compute, write and commit ``portions`` of ``job``, each unit in ``parts`` batches at least; its model is ``model``.
+
+    Once the model has computed them ``watch.turn`` is given up, and the last unit only waits for the disk.
+    """
+    tally = Tally(device=_device_name(model.device))
+    with WriteQueue() as writes:
+        with watch.turn:
+            loop = _loop(model, job, destination, writes, tally, watch)
+            loop.extractor.parts = parts
+            for portion in portions:
+                loop.compute(portion)
+        start = time.perf_counter()
+        writes.drain()
+        tally.seconds["store"] += time.perf_counter() - start
+    tally.batches = loop.extractor.parts
+    return tally
+
+
+def find_device(name: str) -> torch.device:
+    """Return the torch device: a GPU for ``auto`` where there is one; raises UsageError for one that is not there."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}: wanted auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported: wanted auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise UsageError(f"device {name!r} is not there: torch sees {gpus} CUDA devices (use --device cpu, or auto)")
+    return device
+
+
+def _loop(model: GPT2LMHeadModel, job: Job, destination: Destination, writes: WriteQueue, tally: Tally, watch: Watch) -> _Loop:
+    device = model.device
+    transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
+    model.train(job.options.mode == "train")
+    course = _course(job, destination.run)
+    way = Way(job.longest, job.options.dropout_seed, course)
+    extractor = Extractor(model, job.model.geometry, transfer, job.options.stored, watch.stopped, way)
+    return _Loop(job, destination, writes, extractor, course, tally, watch)
+
+
+def _course(job: Job, run: Run) -> Course | None:
+    """Return the way of a variant, None for a run without edits; raises StoreError where the baseline is not there."""
+    if job.branch is None:
+        return None
+    if run.baseline is None:
+        raise StoreError(f"the baseline of run {run.name} is not in the store: extract without edits first")
+    options = job.options
+    return Course(job.branch, job.model.geometry, run.baseline, computed=options.dtype, stored=options.stored)
+
+
+@dataclass(frozen=True)
+class _Proven:
+    """What a variant's commit says beside its numbers; all empty for a run without edits."""
+
+    edits: list[Json]
+    upstream: Json
+    shared: dict[str, SharedSite]
+
+
+@dataclass
+class _Loop:
+    """One extraction under way: a unit is computed while the one before it is synced and committed."""
+
+    job: Job
+    destination: Destination
+    writes: WriteQueue
+    extractor: Extractor
+    course: Course | None  # of a variant
+    tally: Tally
+    watch: Watch
+
+    def compute(self, portion: Portion) -> None:
+        """Run a unit through the model and queue its commit behind its last row."""
+        unit, sites = portion.unit, portion.sites
+        start = time.perf_counter()
+        writer = self._writer(portion)
+        opened = time.perf_counter()
+        try:
+            self.extractor.run(unit, portion.labels, sites, writer, self.writes)
+            edits, upstream = self.course.proof() if self.course else ([], {})
+            shared = self.course.shared(unit, sites) if self.course else {}
+            proven = _Proven(edits, upstream, shared)
+            self.writes.submit(0, lambda: self._commit(unit, writer, proven))
+        except BaseException:
+            self.writes.settle()
+            writer.drop()
+            raise
+        self.tally.seconds["store"] += opened - start
+        self.tally.seconds["forward"] += time.perf_counter() - opened
+
+    def _writer(self, portion: Portion) -> ShardWriter:
+        unit, sites, work = portion.unit, portion.sites, self.destination.work
+        path = work.folder / f"{stem(unit.number, sites)}-{work.token}.h5"
+        names = {"actlas_run": self.destination.run.id, "actlas_unit": str(unit.number)}
+        return ShardWriter(path, self.job.layouts(unit, sites), portion.labels, names)
+
+    def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
+        """Sync, publish, count; where that fails, nothing is left of the unit. Runs in the writer thread."""
+        try:
+            self.writes.flushed()
+            self._publish(unit, writer, proven)
+        except BaseException:
+            writer.drop()
+            raise
+        self.watch.committed(unit)
+
+    def _publish(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
+        record = writer.finish()
+        commit = Commit(
+            run=self.destination.run.id,
+            unit=unit,
+            file=writer.path.name,
+            size=record.size,
+            sites=record.sites,
+            labels=record.labels,
+            rest=record.rest,
+            provenance=self._provenance(),
+            edits=proven.edits,
+            upstream=proven.upstream,
+            shared=proven.shared,
+        )
+        if publish(self.destination.run.folder, writer, commit):
+            self.tally.units += 1
+            self.tally.tokens += unit.tokens
+            self.tally.nbytes += record.size
+        else:
+            self.tally.lost_races += 1
+
+    def _provenance(self) -> Json:
+        import torch
+
+        return {
+            "software": {name: importlib.metadata.version(name) for name in SOFTWARE},
+            "device": self.tally.device,
+            "threads": torch.get_num_threads(),
+            "batches": self.extractor.parts,
+            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+            "tokenizer": self.job.tokenizer,
+            "texts": self.job.texts,
+            **self.destination.company,
+        }
+
+
+def _device_name(device: torch.device) -> str:
+    import torch
+
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"

@@ -1,0 +1,238 @@
+"""The way of an activation from the device to the shard: one copy, bounded memory, beside the computation.
+
+On the CPU a writer thread reads the tensor where it lies. From a GPU rows leave through a ring of pinned buffers on a side
+stream while the next block computes.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.pipeline.models.sites import Place
+from actlas.store.errors import StoreError
+from actlas.store.io.durable import remedy_of
+from actlas.store.writing.shard import ShardWriter
+
+if TYPE_CHECKING:
+    import torch
+
+QUEUE_BYTES = 64 << 20  # activations that may wait for the writer
+FLUSH_BYTES = 128 << 20  # written bytes after which the disk is asked to begin
+RING_SLOTS = 4
+SLOT_BYTES = 32 << 20
+
+
+class WriteQueue:
+    """A writer thread with a bounded number of waiting bytes; its errors are raised in the caller at the next call.
+
+    Raises StoreError there for a disk that takes no more and for want of memory.
+    """
+
+    def __init__(self, limit: int = QUEUE_BYTES) -> None:
+        self._limit = limit
+        self._writer = ThreadPoolExecutor(1, "actlas-write")
+        self._flusher = ThreadPoolExecutor(1, "actlas-flush")
+        self._waiting: deque[tuple[int, Future[Any]]] = deque()
+        self._bytes = 0
+        self._unflushed = 0
+        self._flush: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        """Start both threads now: later there may be no memory for their stacks."""
+        for thread in (self._writer, self._flusher):
+            thread.submit(int).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let what is waiting finish: it is little, and a complete unit among it deserves its commit."""
+        self._writer.shutdown()
+        self._flusher.shutdown()
+
+    def submit(self, nbytes: int, job: Callable[[], Any]) -> None:
+        """Queue ``job``, which holds ``nbytes`` of memory; waits while too much is queued."""
+        while self._waiting and (self._bytes + nbytes > self._limit or self._waiting[0][1].done()):
+            self._take()
+        self._bytes += nbytes
+        self._waiting.append((nbytes, self._writer.submit(job)))
+
+    def drain(self) -> None:
+        """Wait until nothing is queued."""
+        while self._waiting:
+            self._take()
+
+    def settle(self) -> None:
+        """Wait until nothing runs, errors ignored: for a caller that is failing already."""
+        for _, future in self._waiting:
+            wait([future])
+        self._waiting.clear()
+        self._bytes = 0
+        if self._flush is not None:
+            wait([self._flush])
+            self._flush = None
+
+    def flush_now_and_then(self, nbytes: int, flush: Callable[[], None]) -> None:
+        """Call ``flush`` beside the writer after every FLUSH_BYTES, so that the last sync finds little left to do.
+
+        Raises the error of the one before.
+        """
+        self._unflushed += nbytes
+        if self._unflushed >= FLUSH_BYTES and (self._flush is None or self._flush.done()):
+            self.flushed()
+            self._unflushed = 0
+            self._flush = self._flusher.submit(flush)
+
+    def flushed(self) -> None:
+        """Wait for a flush under way; raises its error."""
+        if self._flush is not None:
+            flush, self._flush = self._flush, None
+            flush.result()
+
+    def _take(self) -> None:
+        nbytes, future = self._waiting.popleft()
+        self._bytes -= nbytes
+        try:
+            future.result()
+        except MemoryError as error:  # not the caller's, who would take it for his own and compute the wrong unit again
+            raise StoreError("out of memory while activations were written: run the same command again") from error
+        except OSError as error:
+            what = error.filename or "activations"
+            raise StoreError(f"cannot write {what}: {error.strerror or error}: {remedy_of(error)}") from error
+
+
+class Transfer(Protocol):
+    """Takes (batch, position, columns) tensors to a shard, padded rows left out."""
+
+    def send(self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]) -> None:
+        """Bring the first ``lengths[i]`` rows of sentence i to ``writer``, which gets them later, in order."""
+
+
+class HostTransfer:
+    """From CPU memory: the tensor is kept alive until the writer has put it into the page cache, and not copied before."""
+
+    def __init__(self, writes: WriteQueue) -> None:
+        self._writes = writes
+
+    def send(self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]) -> None:
+        """Queue the rows of every sentence, as they lie."""
+        array = as_numpy(value)
+        nbytes = array.size * array.itemsize
+
+        def write() -> None:
+            rows = [np.ascontiguousarray(sentence[:length]) for sentence, length in zip(array, lengths, strict=True)]
+            writer.write(*place.key, sum(lengths), rows)
+            self._writes.flush_now_and_then(nbytes, writer.flush)
+
+        self._writes.submit(nbytes, write)
+
+
+class CudaTransfer:
+    """From a GPU: padded rows dropped on the device, the rest copied through pinned buffers on a stream of its own."""
+
+    def __init__(self, writes: WriteQueue, device: torch.device, slots: int = RING_SLOTS, slot_bytes: int = SLOT_BYTES) -> None:
+        import torch
+
+        self._writes = writes
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._free: queue.SimpleQueue[torch.Tensor] = queue.SimpleQueue()
+        self._slot_bytes = slot_bytes
+        self._batch: tuple[tuple[int, ...], int] | None = None
+        self._rows: torch.Tensor | None = None
+        for _ in range(slots):
+            self._free.put(torch.empty(slot_bytes, dtype=torch.uint8, pin_memory=True))
+
+    def send(self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]) -> None:
+        """Start the copy of the rows, in pieces of a slot, and queue their writing."""
+        rows = real_rows(value, lengths, self._kept(tuple(lengths), value.shape[1]))
+        count = max(1, self._slot_bytes // max(1, rows[0].nbytes))
+        for piece in rows.split(count):
+            self._send_piece(writer, place, piece)
+
+    def _kept(self, lengths: tuple[int, ...], padded: int) -> torch.Tensor:
+        """Return ``kept_rows`` on the device, brought there once a batch."""
+        if self._rows is None or self._batch != (lengths, padded):
+            self._batch, self._rows = (lengths, padded), kept_rows(lengths, padded).to(self._device)
+        return self._rows
+
+    def _send_piece(self, writer: ShardWriter, place: Place, rows: torch.Tensor) -> None:
+        slot = self._free.get()  # waits until the writer has emptied one
+        try:
+            host, copied = self._copied(slot, rows)
+
+            def write() -> None:
+                try:
+                    copied.synchronize()
+                    writer.write(*place.key, len(host), [as_numpy(host)])
+                    self._writes.flush_now_and_then(host.nbytes, writer.flush)
+                finally:
+                    self._free.put(slot)
+
+            self._writes.submit(0, write)  # the ring bounds the memory
+        except BaseException:  # a slot that is lost would be waited for for ever
+            self._free.put(slot)
+            raise
+
+    def _copied(self, slot: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event]:
+        """Start the copy of ``rows`` into ``slot``; return its place there and the event after it."""
+        import torch
+
+        host = slot[: rows.nbytes].view(rows.dtype).view(rows.shape)
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._stream):
+            host.copy_(rows, non_blocking=True)
+            copied = torch.cuda.Event()
+            copied.record(self._stream)
+        rows.record_stream(self._stream)  # its memory is not given to another tensor before the copy is done
+        return host, copied
+
+
+def kept_rows(lengths: Sequence[int], padded: int) -> torch.Tensor:
+    """Return the indices, along batch · position, of the first ``lengths[i]`` of ``padded`` rows of each sentence."""
+    import torch
+
+    return torch.cat([torch.arange(length) + row * padded for row, length in enumerate(lengths)])
+
+
+def real_rows(value: torch.Tensor, lengths: Sequence[int], kept: torch.Tensor | None = None) -> torch.Tensor:
+    """Return (token, columns), contiguous, of (batch, position, columns), padded rows dropped.
+
+    kept: ``kept_rows`` on the device of ``value``, where the caller has them.
+    """
+    padded = value.shape[1]
+    rows = value.reshape(-1, *value.shape[2:])  # (batch · position, columns)
+    if all(length == padded for length in lengths):
+        return rows.contiguous()
+    return rows.index_select(0, kept_rows(lengths, padded).to(value.device) if kept is None else kept)
+
+
+def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """Return the tensor's memory as NumPy sees it: bfloat16, which NumPy lacks, as its bits in uint16."""
+    import torch
+
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(np.uint16)
+    return tensor.numpy()
+
+
+def narrowed(value: torch.Tensor, dtype: torch.dtype, place: Place) -> torch.Tensor:
+    """Return ``value`` in ``dtype``; raises StoreError naming site, block and value where that overflows."""
+    import torch
+
+    if value.dtype == dtype:
+        return value
+    narrow = value.to(dtype)
+    overflow = torch.isinf(narrow) & torch.isfinite(value)
+    if bool(overflow.any()):
+        name, block = place.key
+        raise StoreError(
+            f"{name}, {place.site.dims[0]} {block}: {float(value[overflow][0]):g} does not fit "
+            f"{str(dtype).removeprefix('torch.')}: store float32 or bfloat16 instead (--stored-dtype)"
+        )
+    return narrow

@@ -1,0 +1,1 @@
+"""Inputs: sentence files to sentences, tokens and batches."""

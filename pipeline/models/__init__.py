@@ -1,0 +1,1 @@
+"""Models: folder, configuration, weights, sites; what is stored is what was hashed."""

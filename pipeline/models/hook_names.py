@@ -1,0 +1,61 @@
+"""Names of sites as users give them: the table's own, TransformerLens', and those with a layer, ``blocks.3.attn.hook_q``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from actlas.pipeline.models.sites import SITES
+from actlas.store.errors import UsageError, quoted, unknown
+
+BLOCKS = "blocks."  # begins the names that say the layer
+DIGITS = 9  # of a layer, at most
+
+_ALIASES = {alias: site.name for site in SITES.values() for alias in site.aliases}
+
+
+@dataclass(frozen=True)
+class HookPoint:
+    """A name of a site, and what it says besides: the layer, and of the residual stream which side of the block."""
+
+    name: str
+    site: str
+    layer: int | None = None
+    side: Literal["pre", "post"] | None = None
+
+
+def hook_point(name: str) -> HookPoint:
+    """Return the site that ``name`` means; raises UsageError, naming the nearest, for one that there is not."""
+    layer, short = None, name
+    if name.startswith(BLOCKS):
+        number, _, short = name.removeprefix(BLOCKS).partition(".")
+        if not (number.isascii() and number.isdigit() and len(number) <= DIGITS):
+            raise UsageError(f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in blocks.3.attn.hook_q")
+        layer = int(number)
+    site = _ALIASES.get(short, None if layer is not None else short)
+    if site is None or site not in SITES:
+        hooks = [f"{BLOCKS}{layer}.{alias}" for alias in _ALIASES] if layer is not None else _ALIASES if "hook" in name else ()
+        raise unknown("site", name, [*(SITES if layer is None else ()), *hooks])
+    if layer is not None and SITES[site].dims[0] == "token":
+        raise UsageError(f"site {quoted(name)}: {site} has no layer, expected {short}")
+    side: Literal["pre", "post"] | None = (
+        "pre" if short.endswith("resid_pre") else "post" if short.endswith("resid_post") else None
+    )
+    return HookPoint(name, site, layer, side)
+
+
+def check_layers(wanted: Iterable[str], layers: int) -> None:
+    """Raise UsageError for a name with a layer that a model of ``layers`` blocks does not have."""
+    for point in map(hook_point, wanted):
+        if point.layer is not None and point.layer >= layers:
+            raise UsageError(f"site {quoted(point.name)}: the model has layers 0 to {layers - 1}")
+
+
+def site_names(wanted: Iterable[str]) -> tuple[str, ...]:
+    """Return the table's names for ``wanted`` names, in table order, each once; raises UsageError for others.
+
+    A name with a layer means the site: a store keeps all layers of it.
+    """
+    names = {hook_point(name).site for name in wanted}
+    return tuple(name for name in SITES if name in names)

@@ -1,0 +1,192 @@
+"""Whether a model object is the one that a plan is of: its numbers, its form and its settings, hashed as they are now.
+
+A model that ``load`` made is compared with what it held then, whatever its dtype: its origin tells which files
+that came from. Any other model is compared by its own tensors, as if it had been saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import xxhash
+
+from actlas.pipeline.models.configuration import config_digest, effective, transformers_config
+from actlas.pipeline.models.tensor_files import Entry
+from actlas.pipeline.models.weights import digest_of, own_name
+from actlas.store.errors import UsageError, quoted
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import GPT2LMHeadModel
+
+    from actlas.pipeline.extraction.plan import Job
+
+FILE_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+ADVICE = "load it with `load_for(plan)` and leave it as it is"
+CHUNK = 1 << 24  # values of a tensor on a device that are summed at a time
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a loaded model comes from: digests of the weights that were read, and of the effective config fields."""
+
+    weights: str
+    config: str
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    origin: Origin
+    state: str  # digest of what the model held when it was loaded
+
+
+_LOADED: WeakKeyDictionary[nn.Module, _Loaded] = WeakKeyDictionary()
+
+
+def remember_origin(model: GPT2LMHeadModel, origin: Origin) -> None:
+    """Note that ``model``, as it is now, was loaded from ``origin``."""
+    _LOADED[model] = _Loaded(origin, _state(model))
+
+
+def loaded_weights(model: GPT2LMHeadModel) -> str | None:
+    """Return the digest of the weights that ``model`` was loaded from; None for one that ``load`` did not make."""
+    return _LOADED[model].origin.weights if model in _LOADED else None
+
+
+def check_model(model: GPT2LMHeadModel, job: Job) -> None:
+    """Raise UsageError unless ``model`` computes what the identity of the run of ``job`` says.
+
+    Every number in it is hashed for that, at the speed of memory.
+    """
+    options = job.options
+    if (hooked := _hooked(model)) is not None:
+        raise UsageError(f"the model given has hooks or another forward on {hooked or 'itself'}: {ADVICE}")
+    kept = _LOADED.get(model)
+    config = config_digest(_fields(model))
+    for what, got, expected in (
+        ("dtype", str(model.dtype).removeprefix("torch."), options.dtype),
+        ("attention", model.config._attn_implementation, options.attention),
+        ("configuration", config, job.model.config_digest),
+    ):
+        if got != expected:
+            raise UsageError(f"the model given has {what} {quoted(got)}, expected {quoted(expected)}: {ADVICE}")
+    if kept is None:
+        _check_own(model, job)
+    elif _state(model) != kept.state:
+        raise UsageError(f"the model given was changed after it was loaded: {ADVICE}")
+    elif kept.origin != Origin(job.weights, job.model.config_digest):
+        raise UsageError(f"the model given was loaded from other weights than those of the plan: {ADVICE}")
+
+
+def _check_own(model: GPT2LMHeadModel, job: Job) -> None:
+    """Compare a model that somebody else made by its own tensors and form."""
+    if _form(model) != _form(_pristine(model)):
+        raise UsageError(f"the model given is not built as a GPT-2 of its configuration: {ADVICE}")
+    digests = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if (own := own_name(name)) is not None:
+            digests[own] = _file_digest(tensor)
+    tied = job.model.effective["tie_word_embeddings"]
+    if digest_of(digests, tied=tied, where="the model given") != job.weights:
+        raise UsageError(f"the model given does not hold the weights of the plan, or in another dtype: {ADVICE}")
+
+
+def _fields(model: GPT2LMHeadModel) -> dict[str, Any]:
+    return effective(model.config.to_dict(), "the model given")
+
+
+def _pristine(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+    """Return a model of the same configuration, without numbers."""
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    config = transformers_config(_fields(model), model.config._attn_implementation)
+    with torch.device("meta"):
+        return GPT2LMHeadModel(config)
+
+
+def _hooked(model: nn.Module) -> str | None:
+    """Return the name of a module whose result something else may change; None where there is none."""
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+            return str(name)
+    return None
+
+
+def _state(model: nn.Module) -> str:
+    """Return the digest of all numbers and of the form of ``model``."""
+    numbers = [(name, str(tensor.dtype), list(tensor.shape), _digest(tensor)) for name, tensor in _tensors(model)]
+    return hashlib.sha256(json.dumps([numbers, _form(model)]).encode()).hexdigest()
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _form(model: nn.Module) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return name, class and settings of every module: epsilon, rates of dropout, scales, numbers of heads."""
+    return [
+        (name, f"{type(module).__module__}.{type(module).__qualname__}", _settings(vars(module)))
+        for name, module in model.named_modules()
+    ]
+
+
+def _settings(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    plain = (bool, int, float, str, type(None))
+    return sorted(
+        (name, repr(value))
+        for name, value in values.items()
+        if type(value) in plain and not name.startswith("_") and name not in ("training", "name_or_path")
+    )
+
+
+def _file_digest(tensor: torch.Tensor) -> str:
+    """Return the digest that a tensor would have in a safetensors file."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    digest = Entry(FILE_DTYPES.get(dtype, dtype), tuple(tensor.shape), 0, 0).hasher()
+    digest.update(_bytes(tensor))
+    return str(digest.hexdigest())
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    """Return a digest of the bytes; of a tensor on a device one that is made there, of its own kind."""
+    if tensor.device.type == "cpu":
+        return str(xxhash.xxh3_128(_bytes(tensor)).hexdigest())
+    return f"{_weighted_sum(tensor):016x}"
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    import torch
+
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
+
+
+def _weighted_sum(tensor: torch.Tensor) -> int:
+    """Return the sum of a tensor's bit patterns, each times an odd number of its own, modulo 2⁶⁴.
+
+    An odd factor can be undone modulo 2⁶⁴, so one changed value always shows; many do but for one case in about 2⁶³.
+    """
+    import torch
+
+    kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    patterns = tensor.detach().contiguous().reshape(-1).view(kinds[tensor.element_size()])
+    total = torch.zeros((), dtype=torch.int64, device=tensor.device)
+    for number, part in enumerate(patterns.split(CHUNK)):
+        places = torch.arange(len(part), device=tensor.device) + number * CHUNK
+        total += (part.long() * (_mixed(places) | 1)).sum()
+    return int(total) % (1 << 64)
+
+
+def _mixed(numbers: torch.Tensor) -> torch.Tensor:
+    """Return int64 numbers that look random, the same for the same (the multiplier and shifts of SplitMix64)."""
+    mixed = (numbers + 1) * -7046029254386353131
+    mixed = (mixed ^ (mixed >> 30)) * -4658895280553007687
+    return mixed ^ (mixed >> 27)

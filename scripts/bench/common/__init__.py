@@ -1,0 +1,1 @@
+"""What benchmarks share: measures, synthetic runs, peers."""

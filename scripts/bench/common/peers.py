@@ -1,0 +1,198 @@
+"""How each peer does the job of scripts/bench/peers.py, as its documentation would have it; and how its files are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out")
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+Work = Callable[[IntArray, Path], None]
+
+
+def work_of(way: str, model: Path) -> Work:
+    """Load the model as ``way`` does and return the job: token ids (sentence, position) and a new folder to fill."""
+    return WAYS[way](model)
+
+
+def notebook(folder: Path) -> Work:
+    """Hooks, a dict of tensors, ``np.save``."""
+    model = _transformers(folder)
+    return partial(_notebook, model)
+
+
+def _notebook(model: Any, token_ids: IntArray, out: Path) -> None:
+    import torch
+
+    found: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_module: Any, _given: Any, output: torch.Tensor) -> None:
+            found[name] = output.detach()
+
+        return hook
+
+    def keep_input(name: str) -> Callable[..., None]:
+        def hook(_module: Any, given: tuple[torch.Tensor, ...]) -> None:
+            found[name] = given[0].detach()
+
+        return hook
+
+    blocks, handles = model.transformer.h, []
+    for number, block in enumerate(blocks):
+        handles.append(block.ln_1.register_forward_pre_hook(keep_input(f"resid.{number}")))
+        handles.append(block.attn.c_attn.register_forward_hook(keep(f"qkv.{number}")))
+        handles.append(block.attn.c_proj.register_forward_hook(keep(f"attn_out.{number}")))
+        handles.append(block.mlp.c_proj.register_forward_hook(keep(f"mlp_out.{number}")))
+    handles.append(model.transformer.ln_f.register_forward_pre_hook(keep_input(f"resid.{len(blocks)}")))
+    try:
+        with torch.no_grad():
+            model.transformer(torch.from_numpy(token_ids), use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    _save(found, out, model.config.n_head)
+
+
+def nnsight(folder: Path) -> Work:
+    """A trace, every value saved."""
+    from nnsight import NNsight
+
+    model = _transformers(folder)
+    return partial(_nnsight, NNsight(model), model.config)
+
+
+def _nnsight(model: Any, config: Any, token_ids: IntArray, out: Path) -> None:
+    import torch
+
+    found: dict[str, torch.Tensor] = {}
+    with torch.no_grad(), model.transformer.trace(torch.from_numpy(token_ids), use_cache=False):
+        for number, block in enumerate(model.transformer.h):
+            found[f"resid.{number}"] = block.ln_1.input.save()
+            found[f"qkv.{number}"] = block.attn.c_attn.output.save()
+            found[f"attn_out.{number}"] = block.attn.c_proj.output.save()
+            found[f"mlp_out.{number}"] = block.mlp.c_proj.output.save()
+        found[f"resid.{config.n_layer}"] = model.transformer.ln_f.input.save()
+    _save(found, out, config.n_head)
+
+
+def transformer_lens(folder: Path) -> Work:
+    """``run_with_cache`` of a bridge, weights not processed."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    model = _transformers(folder)
+    bridge = TransformerBridge.boot_transformers(str(folder), hf_model=model, tokenizer=_tokenizer(folder), device="cpu")
+    return partial(_transformer_lens, bridge, model.config.n_layer)
+
+
+def _transformer_lens(bridge: Any, blocks: int, token_ids: IntArray, out: Path) -> None:
+    import torch
+
+    names = {"resid": "hook_resid_pre", "q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_v"}
+    names |= {"attn_out": "hook_attn_out", "mlp_out": "hook_mlp_out"}
+    wanted = {f"blocks.{number}.{hook}": f"{site}.{number}" for site, hook in names.items() for number in range(blocks)}
+    wanted[f"blocks.{blocks - 1}.hook_resid_post"] = f"resid.{blocks}"
+    with torch.no_grad():
+        _, cache = bridge.run_with_cache(torch.from_numpy(token_ids), return_type=None, names_filter=list(wanted))
+    _save({name: cache[hook] for hook, name in wanted.items()}, out, 0)
+
+
+def actlas(folder: Path) -> Work:
+    """Plan, extract, commit; as `actlas extract` does after it has read the sentences."""
+    import torch
+
+    from actlas.pipeline.models.folder import load, resolve
+
+    model_folder = resolve(str(folder))
+    model = load(model_folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
+    return partial(_actlas, model, model_folder)
+
+
+def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> None:
+    from dataclasses import replace
+
+    from actlas.pipeline.extraction.loop import extract_with
+    from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+    from actlas.pipeline.inputs.tokens import Tokenized
+    from actlas.scripts.bench.common.synthetic import labels_of
+    from actlas.store.catalog import Store
+
+    labels = labels_of(*token_ids.shape)
+    labels = replace(labels, token={**labels.token, "token_id": token_ids.reshape(-1).astype(np.int32)})
+    store = Store.create(out)
+    options = ExtractOptions(SITES, unit_tokens=token_ids.size)
+    plan = make_plan(store, model_folder, Tokenized(labels, (), False, ""), "random", options)
+    run = store.add(plan.specification, plan.description, plan.units)
+    extract_with(model, plan, store.name(run, "it"))
+
+
+WAYS: dict[str, Callable[[Path], Work]] = {
+    "notebook": notebook,
+    "TransformerLens": transformer_lens,
+    "nnsight": nnsight,
+    "actlas": actlas,
+}
+
+
+def read_layer(way: str, out: Path, layer: int, tokens: int) -> FloatArray:
+    """Return ``q`` of the middle token of each sentence at one layer, (token, head, d_head)."""
+    middle = tokens // 2
+    if way != "actlas":
+        chosen: FloatArray = np.load(out / f"q.{layer}.npy", mmap_mode="r")[:, middle].copy()
+        return chosen
+    from actlas.store.catalog import Store
+
+    dataset = Store(out).run("it").dataset(("q",), check=False)
+    values: FloatArray = dataset["q"].isel(layer=layer, token=np.flatnonzero(dataset["position"].values == middle)).values
+    return values
+
+
+def stored_site(way: str, out: Path, site: str, number: int) -> FloatArray:
+    """Return one layer or depth of a site as that way stored it, (token · feature)."""
+    if way != "actlas":
+        values: FloatArray = np.load(out / f"{site}.{number}.npy")
+        return values.reshape(-1)
+    from actlas.store.catalog import Store
+
+    run = Store(out).run("it")
+    return run.rows(run.units[0], site, number).reshape(-1)
+
+
+def _save(found: dict[str, Any], out: Path, heads: int) -> None:
+    """Save a file per site and layer; the fused q, k and v as three."""
+    out.mkdir(parents=True)
+    for name, tensor in found.items():
+        site, number = name.split(".")
+        if site != "qkv":
+            np.save(out / f"{name}.npy", tensor.numpy())
+            continue
+        for part, each in zip("qkv", tensor.chunk(3, -1), strict=True):
+            np.save(out / f"{part}.{number}.npy", each.unflatten(-1, (heads, -1)).numpy())
+
+
+def _transformers(folder: Path) -> Any:
+    import torch
+    from transformers import GPT2LMHeadModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+
+
+def _tokenizer(folder: Path) -> Any:
+    """Return the demo model's tokenizer, put beside the model: the bridge wants one with a place, the job gives token ids."""
+    from transformers import PreTrainedTokenizerFast
+
+    from actlas.pipeline.models.folder import DEMO_FOLDER
+
+    end = "<|endoftext|>"
+    marks = {"bos_token": end, "eos_token": end, "pad_token": end}
+    PreTrainedTokenizerFast(tokenizer_file=str(DEMO_FOLDER / "tokenizer.json"), **marks).save_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)

@@ -1,0 +1,1 @@
+"""Faults, damages and what is left after them."""

@@ -1,0 +1,239 @@
+"""The ground on which commands are hurt: what lay there before, what an unhurt one makes of it, and what holds after harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from actlas.scripts.bench.injection.harm import MUST_BE_TOLD
+from actlas.scripts.bench.injection.operations import BASE, OPERATIONS, STORE, inputs
+from actlas.scripts.bench.injection.power import Step
+from actlas.scripts.bench.injection.process import CRASHED
+from actlas.scripts.bench.injection.state import State
+
+LONGEST = 60.0  # seconds that any command may take
+USUAL_ENDS = (0, 1, 2, 130)
+KILLED = -9
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended, a signal that ended it negative; the step that was hurt; how often NumPy asked for much memory."""
+
+    status: int
+    seconds: float
+    output: str
+    errors: str
+    struck: str = ""
+    allocations: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One trial: things whole when it was looked at, of what was there lost and wrong, and what else is amiss."""
+
+    valid: int
+    lost: int = 0
+    wrong: int = 0
+    tracebacks: int = 0
+    crashes: int = 0
+    complaints: tuple[str, ...] = ()
+    kept: str = ""  # the folder, where something is amiss
+
+
+class Victim:
+    """A server of hurt commands, see ``victim.py``; ``prefix`` are words to start it with, such as another namespace."""
+
+    def __init__(self, scratch: Path, prefix: Sequence[str] = ()) -> None:
+        self._answer = scratch / f"answer-{os.urandom(4).hex()}"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+        environment["XDG_CACHE_HOME"] = str(scratch / "cache")
+        self._server = subprocess.Popen(
+            [*prefix, sys.executable, "-m", "actlas.scripts.bench.injection.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self._read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the server, which ends with its orders."""
+        self._server.communicate()
+
+    def start(self, **order: Any) -> None:
+        """Give an order: a command in a folder, and what is to happen to it; or to look, or to mount."""
+        assert self._server.stdin is not None
+        for part in ("struck", "allocations"):
+            Path(f"{self._answer}.{part}").unlink(missing_ok=True)
+        if "harm" in order:
+            order["harm"] = {**order["harm"], "struck": f"{self._answer}.struck"}
+        self._server.stdin.write(json.dumps({"answer": str(self._answer), **order}) + "\n")
+        self._server.stdin.flush()
+
+    def wait(self) -> Answer:
+        """Return how the order ended."""
+        said = json.loads(self._read())
+        output, errors, struck, counted = (self._part(name) for name in ("out", "err", "struck", "allocations"))
+        return Answer(said["status"], said["seconds"], output, errors, struck, int(counted or 0))
+
+    def run(self, root: Path, words: Sequence[str], **order: Any) -> Answer:
+        """Run a command in ``root``, hurt as ``order`` says."""
+        self.start(root=str(root), command=[word.format(root=root) for word in words], **order)
+        return self.wait()
+
+    def look(self, root: Path) -> State:
+        """Return what lies below ``root``; raises RuntimeError where looking itself fails."""
+        self.start(look=str(root))
+        answer = self.wait()
+        if answer.status:
+            raise RuntimeError(f"looking at {root} ended with {answer.status}: {answer.errors}")
+        return State(**json.loads(answer.output))
+
+    def _part(self, name: str) -> str:
+        path = Path(f"{self._answer}.{name}")
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def _read(self) -> str:
+        assert self._server.stdout is not None
+        line = self._server.stdout.readline()
+        if not line:
+            raise RuntimeError("the server of hurt commands ended: see above")
+        return line
+
+
+class Ground:
+    """An operation, the folder that it starts from, and what an unhurt one leaves."""
+
+    def __init__(self, name: str, base: Path, scratch: Path, victim: Victim) -> None:
+        self.name, self.operation = name, OPERATIONS[name]
+        self.base = scratch / f"base-{name.replace(' ', '-')}"
+        shutil.copytree(base, self.base)
+        self._prepare(victim)
+        self.before = victim.look(self.base)
+        done, record = scratch / f"done-{name.replace(' ', '-')}", scratch / "steps"
+        self._finish(victim, done, {})  # once unrecorded: caches outside are filled
+        shutil.rmtree(done)
+        answer = self._finish(victim, done, {"record": str(record)})
+        self.steps: list[Step] = [json.loads(line) for line in record.read_text().splitlines()]
+        self.said = answer.errors.splitlines()
+        self.status, self.seconds = answer.status, answer.seconds
+        self.after = victim.look(done)
+        shutil.rmtree(done)
+        answer = self._finish(victim, done, {"record": str(record), "reads": True})
+        self.reads = len(record.read_text().splitlines())
+        shutil.rmtree(done)
+        shutil.copytree(self.base, done)
+        self.allocations = self.run(victim, done, allocation=-1).allocations
+        self.done = done
+
+    def run(self, victim: Victim, root: Path, **order: Any) -> Answer:
+        """Give the operation's command, hurt as ``order`` says."""
+        return victim.run(root, self.operation.words, constants=dict(self.operation.constants), **order)
+
+    def judge(self, victim: Victim, root: Path, answer: Answer | None, least: State | None = None) -> Outcome:
+        """Look at what a trial left, let the same command finish it, look again.
+
+        least: what must be there, where that is more than what was there before.
+        """
+        complaints, tracebacks, crashes = ended(self, answer) if answer else ([], 0, 0)
+        hurt = victim.look(root)
+        lost, wrong = self._compare(hurt, least or self.before)
+        if answer and answer.struck and answer.status == 0 and json.loads(answer.struck)["name"] in MUST_BE_TOLD:
+            wrong.append(f"exit 0 although a step failed: {answer.struck}")
+        again = self.run(victim, root)
+        if again.status not in {self.status, *self.operation.again}:
+            complaints.append(f"the same command again ended with {again.status}: {again.errors.strip()[-300:]}")
+        swept = victim.run(root, ("gc", *STORE)) if (root / "store").exists() else None
+        final = victim.look(root)
+        gone, differing = self._compare(final, hurt, final=True)
+        if swept and swept.status:
+            complaints.append(f"gc ended with {swept.status}: {swept.errors.strip()[-300:]}")
+        strays = sorted({*final.files} - {*self.after.files}) + final.leftovers
+        complaints += [f"{path} was left behind" for path in strays]
+        said = (*complaints, *lost, *wrong, *gone, *differing)
+        kept = str(root) if said else ""
+        if not said:
+            shutil.rmtree(root, ignore_errors=True)
+        return Outcome(
+            len(hurt.whole.keys() & self.after.whole.keys()),
+            len(lost) + len(gone),
+            len(wrong) + len(differing),
+            tracebacks,
+            crashes,
+            said,
+            kept,
+        )
+
+    def _compare(self, found: State, earlier: State, *, final: bool = False) -> tuple[list[str], list[str]]:
+        """Return what of ``earlier`` is lost, and what is neither as it was nor as it becomes; ``final``: as it becomes."""
+        lost, wrong = [], []
+        expected = self.after.whole if final else earlier.whole.keys() & self.after.whole.keys()
+        for thing in expected:
+            if thing not in found.whole and thing not in found.broken:
+                lost.append(f"lost: {thing}")
+        for thing, digest in found.whole.items():
+            allowed = {self.after.whole.get(thing)} if final else {self.before.whole.get(thing), self.after.whole.get(thing)}
+            if digest not in allowed and not (digest == "incomplete" and not final):
+                wrong.append(f"wrong: {thing} is {digest}, expected {' or '.join(sorted(map(str, allowed)))}")
+        for thing, why in found.broken.items():
+            if thing not in self.before.broken and thing not in self.after.broken:
+                wrong.append(f"broken: {thing}" if why in thing else f"broken: {thing}: {why}")
+        return lost, wrong
+
+    def _prepare(self, victim: Victim) -> None:
+        for words in self.operation.before:
+            needed(victim.run(self.base, words))
+        if self.operation.killed_before:
+            words, step = self.operation.killed_before
+            victim.run(self.base, words, harm={"kind": "kill", "at": step})
+        if self.operation.spoil:
+            self.operation.spoil(self.base)
+
+    def _finish(self, victim: Victim, root: Path, harm: dict[str, Any]) -> Answer:
+        shutil.copytree(self.base, root)
+        return needed(self.run(victim, root, harm=harm))
+
+
+def make_base(scratch: Path, victim: Victim) -> Path:
+    """Return a folder with a store and results, on which all operations build."""
+    base = scratch / "base"
+    base.mkdir()
+    inputs(base)
+    for words in BASE:
+        needed(victim.run(base, words))
+    return base
+
+
+def needed(answer: Answer) -> Answer:
+    """Return the answer of a command that nobody hurt; raises RuntimeError where it failed."""
+    if answer.status:
+        raise RuntimeError(f"a command that nobody hurt ended with {answer.status}: {answer.errors}")
+    return answer
+
+
+def ended(ground: Ground, answer: Answer) -> tuple[list[str], int, int]:
+    """Return what a user would mind in how a command ended, and whether that was a traceback or a crash."""
+    lines = [line for line in answer.errors.strip().splitlines() if line not in ground.said]
+    traceback = "Traceback" in answer.errors or answer.status == CRASHED or "Exception ignored" in answer.errors
+    crash = (answer.status < 0 and answer.status != KILLED) or answer.status not in (*USUAL_ENDS, CRASHED, KILLED)
+    lengthy = answer.status > 0 and len(lines) != 1 and not ground.operation.many_lines
+    if traceback or crash or lengthy or answer.seconds > LONGEST:
+        return [told(answer)], int(traceback), int(crash)
+    return [], 0, 0
+
+
+def told(answer: Answer) -> str:
+    """Return how a command ended, in a line."""
+    said = " / ".join(answer.errors.strip().splitlines()[-4:])[-400:]
+    return f"ended with {answer.status} after {answer.seconds:.1f} s and said: {said}"

@@ -1,0 +1,222 @@
+"""The faults that any command may meet: each is a list of orders, a trial each, for one operation."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from actlas.scripts.bench.injection.fixture import Ground, Outcome, Victim
+from actlas.scripts.bench.injection.harm import WRITES
+from actlas.scripts.bench.injection.power import SURVIVAL, after_power_loss, recorded
+
+SEED = 0
+FLUSHES = ("fdatasync", "fsync")
+FILLING = ("mkdir", "open", "create", "file write", "posix_fallocate", "pwritev", "write", "link", "symlink", *FLUSHES)
+FEW_DESCRIPTORS = (4, 5, 6, 8, 10, 12, 14, 16, 24, 32)  # with 7 torch cannot ask what processor it has, and rounds otherwise
+FILE_SIZES = (2000, 4096, 10_000, 20_000, 50_000, 100_000, 200_000, 400_000)  # bytes; what is said must fit as well
+ROOM = (0, 8 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20)  # bytes left on a small file system
+MEMORY = (1 << 20, 4 << 20, 12 << 20, 32 << 20, 64 << 20)  # bytes beyond what it has; with none the C library aborts
+
+Order = dict[str, Any]
+
+
+@dataclass
+class Desk:
+    """What a trial works with: a server of commands, one whose mounts only it sees, and places for trials."""
+
+    scratch: Path
+    victim: Victim
+    private: Victim | None = None
+
+    def new(self) -> Path:
+        """Return a place for another trial."""
+        return self.scratch / f"trial-{os.urandom(5).hex()}"
+
+    def copy(self, ground: Ground) -> Path:
+        """Return a copy of what lay there before."""
+        root = self.new()
+        shutil.copytree(ground.base, root)
+        return root
+
+
+Trial = Callable[[Desk], Outcome]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is done: every ``every``-th step, ``most`` trials of a fault and an operation, unless that is extraction."""
+
+    every: int = 1
+    most: int = 24
+
+    def thin(self, ground: Ground, numbers: list[int], part: int = 1) -> list[int]:
+        """Return as many of ``numbers`` as are wanted, evenly; ``part``: one of so many suffices."""
+        most = max(1, self.most // part) if ground.name != "extract" else max(1, len(numbers) // part)
+        step = max(1, -(-len(numbers) // most)) * self.every
+        return numbers[min(step // 2, len(numbers) - 1) :: step] if numbers else []
+
+    def steps(self, ground: Ground, *names: str, part: int = 1) -> list[int]:
+        """Return numbers of steps to hurt: of all, or of those called ``names``."""
+        numbers = [number for number, step in enumerate(ground.steps) if not names or step["name"] in names]
+        return self.thin(ground, numbers, part)
+
+
+def hurt(order: Order, ground: Ground, desk: Desk) -> Outcome:
+    """Do a trial."""
+    root = desk.copy(ground)
+    return ground.judge(desk.victim, root, ground.run(desk.victim, root, **order))
+
+
+def _orders(ground: Ground, orders: Iterator[Order] | list[Order]) -> list[Trial]:
+    return [partial(hurt, order, ground) for order in orders]
+
+
+def killed(ground: Ground, extent: Extent) -> list[Trial]:
+    """Kill -9 before a step."""
+    return _orders(ground, [{"harm": {"kind": "kill", "at": at}} for at in extent.steps(ground)])
+
+
+def torn(ground: Ground, extent: Extent) -> list[Trial]:
+    """Kill -9 when half of a write is done."""
+    return _orders(ground, [{"harm": {"kind": "tear", "at": at}} for at in extent.steps(ground, *WRITES)])
+
+
+def failing(ground: Ground, extent: Extent) -> list[Trial]:
+    """A step fails with EIO; every sync does in its turn, counted by itself: two threads make them."""
+    steps = [{"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(ground)]
+    syncs = sum(step["name"] == "fdatasync" for step in ground.steps)
+    counted = extent.thin(ground, list(range(syncs)))
+    alone = [{"harm": {"kind": "error", "at": at, "code": errno.EIO, "only": ["fdatasync"]}} for at in counted]
+    return _orders(ground, steps + alone)
+
+
+def unreadable(ground: Ground, extent: Extent) -> list[Trial]:
+    """A call that reads fails with EIO."""
+    numbers = extent.thin(ground, list(range(ground.reads)), part=2)
+    return _orders(ground, [{"harm": {"kind": "error", "at": at, "code": errno.EIO, "reads": True}} for at in numbers])
+
+
+def full(ground: Ground, extent: Extent) -> list[Trial]:
+    """From a step on, calls of its kind fail with ENOSPC."""
+    numbers = extent.steps(ground, *FILLING, part=2)
+    return _orders(ground, [{"harm": {"kind": "errors", "at": at, "code": errno.ENOSPC}} for at in numbers])
+
+
+def short(ground: Ground, extent: Extent) -> list[Trial]:
+    """Every write takes half of what it is given."""
+    return _orders(ground, [{"harm": {"kind": "short"}}])
+
+
+def small_files(ground: Ground, extent: Extent) -> list[Trial]:
+    """RLIMIT_FSIZE."""
+    sizes = FILE_SIZES[:: min(3, extent.every)]
+    return _orders(ground, [{"harm": {}, "limits": {"RLIMIT_FSIZE": size}} for size in sizes])
+
+
+def few_descriptors(ground: Ground, extent: Extent) -> list[Trial]:
+    """Ulimit -n."""
+    counts = FEW_DESCRIPTORS[:: min(3, extent.every)]
+    return _orders(ground, [{"harm": {}, "limits": {"RLIMIT_NOFILE": count}} for count in counts])
+
+
+def interrupted(ground: Ground, extent: Extent) -> list[Trial]:
+    """SIGINT or SIGTERM at a step."""
+    return _orders(ground, list(_signals(extent.steps(ground, part=4), 0)))
+
+
+def interrupted_twice(ground: Ground, extent: Extent) -> list[Trial]:
+    """SIGINT or SIGTERM, and again two steps later."""
+    return _orders(ground, list(_signals(extent.steps(ground, part=8), 2)))
+
+
+def _signals(numbers: list[int], again: int) -> Iterator[Order]:
+    for number in numbers:
+        for code in (signal.SIGINT, signal.SIGTERM):
+            yield {"harm": {"kind": "signal", "at": number, "code": code, "again": again}}
+
+
+def unallocated(ground: Ground, extent: Extent) -> list[Trial]:
+    """NumPy's n-th large allocation fails."""
+    numbers = extent.thin(ground, list(range(ground.allocations)), part=2 if ground.name != "extract" else 1)
+    return _orders(ground, [{"allocation": number} for number in numbers])
+
+
+def little_memory(ground: Ground, extent: Extent) -> list[Trial]:
+    """RLIMIT_AS: the process gets no more than a little beyond what it has."""
+    return _orders(ground, [{"memory": more} for more in MEMORY[:: min(3, extent.every)]])
+
+
+def small_disk(ground: Ground, extent: Extent) -> list[Trial]:
+    """A file system of its own with little room; none where mounting is not allowed."""
+    return [partial(_on_small_disk, ground, room) for room in ROOM[:: min(3, extent.every)]]
+
+
+def _on_small_disk(ground: Ground, room: int, desk: Desk) -> Outcome:
+    if desk.private is None:
+        return Outcome(0)
+    root = desk.new()
+    taken = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in ground.base.rglob("*"))
+    desk.private.start(mount=True, root=str(root), base=str(ground.base), bytes=taken + room)
+    desk.private.wait()
+    answer = ground.run(desk.private, root)
+    enough = {"bytes": 64 << 20, "remount": True}
+    desk.private.start(mount=True, root=str(root), base=str(ground.base), **enough)  # somebody made room
+    desk.private.wait()
+    return ground.judge(desk.private, root, answer)
+
+
+def power_loss(ground: Ground, extent: Extent) -> list[Trial]:
+    """What is found when power fails after a step and only what was synced is sure, the rest in part or not at all."""
+    if not recorded(ground.steps):
+        return []  # written by a library in C, beside the calls that are wrapped
+    numbers = sorted({*extent.steps(ground, part=5 if ground.name == "extract" else 4), len(ground.steps) - 1})
+    return [partial(_after_power_loss, ground, number, survival) for number in numbers for survival in SURVIVAL]
+
+
+def _after_power_loss(ground: Ground, number: int, survival: str, desk: Desk) -> Outcome:
+    root = desk.copy(ground)
+    after_power_loss(ground.steps[: number + 1], survival, number, root)
+    told = number == len(ground.steps) - 1  # the command has said that it is done
+    return ground.judge(desk.victim, root, None, ground.after if told else None)
+
+
+def killed_at_random(ground: Ground, extent: Extent) -> list[Trial]:
+    """Kill -9 at random instants, of one folder again and again until the command is through."""
+    generator = random.Random(SEED)
+    count = max(2, (60 if ground.name == "extract" else 4) // extent.every)
+    moments = [[generator.uniform(0, ground.seconds) for _ in range(3)] for _ in range(count)]
+    return [partial(_killed_again_and_again, ground, each) for each in moments]
+
+
+def _killed_again_and_again(ground: Ground, moments: list[float], desk: Desk) -> Outcome:
+    root = desk.copy(ground)
+    for moment in moments:
+        answer = ground.run(desk.victim, root, kill_after=moment)
+    return ground.judge(desk.victim, root, answer)
+
+
+FAULTS: dict[str, Callable[[Ground, Extent], list[Trial]]] = {
+    "kill -9 before each step": killed,
+    "kill -9 in the middle of each write": torn,
+    "kill -9 at random instants": killed_at_random,
+    "every call fails (EIO)": failing,
+    "every reading call fails (EIO)": unreadable,
+    "disk full from a step on (ENOSPC)": full,
+    "file size limit (RLIMIT_FSIZE)": small_files,
+    "small tmpfs": small_disk,
+    "every write takes half": short,
+    "SIGINT, SIGTERM": interrupted,
+    "SIGINT, SIGTERM twice": interrupted_twice,
+    "few file descriptors (ulimit -n)": few_descriptors,
+    "an allocation fails (MemoryError)": unallocated,
+    "little memory (RLIMIT_AS)": little_memory,
+    "power loss": power_loss,
+}

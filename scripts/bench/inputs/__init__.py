@@ -1,0 +1,1 @@
+"""Inputs from elsewhere, nearly right, for fuzzing."""

@@ -1,0 +1,48 @@
+"""``actlas du``: what takes the room in a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.text import echo_json, size, table
+from actlas.store.catalog import Store
+from actlas.store.maintenance.disk_usage import Usage, usage
+
+
+@click.command("du")
+@store_option
+@json_option
+def command(store_path: Path, as_json: bool) -> None:
+    """Show the bytes of each run, site by site, and of leftovers."""
+    used = usage(Store(store_path))
+    if as_json:
+        runs = [_record(run) for run in used.runs]
+        echo_json({"runs": runs, "leftovers": used.leftovers, "bytes": used.total})
+        return
+    rows = [row for run in used.runs for row in _rows(run)]
+    rows += [[size(used.leftovers), "", "leftovers"], [size(used.total), "", "all"]]
+    click.echo(table(["size", "site", "run"], rows))
+    if used.leftovers:
+        click.echo("\n`actlas gc` removes the leftovers")
+
+
+def _rows(run: Usage) -> list[list[str]]:
+    parts = {**run.sites, "(records, labels)": run.records, "(being written)": run.writing}
+    rows = [[size(nbytes), name, ""] for name, nbytes in parts.items() if nbytes]
+    return [[size(run.total - run.leftovers), "", run.run.name], *rows]
+
+
+def _record(run: Usage) -> dict[str, Any]:
+    return {
+        "id": run.run.id,
+        "names": run.run.names,
+        "sites": run.sites,
+        "records": run.records,
+        "writing": run.writing,
+        "leftovers": run.leftovers,
+        "bytes": run.total,
+    }

@@ -1,0 +1,104 @@
+"""``actlas export``: a run, or part of one, as one file to carry along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from actlas.scripts.analyses.bounds import number
+from actlas.scripts.terminal.completion import complete_site
+from actlas.scripts.terminal.options import json_option, named_sites, parse_layers, run_argument
+from actlas.scripts.terminal.paths import UserPath
+from actlas.scripts.terminal.text import echo_json, extent, size
+from actlas.store.format.schema import NUMPY_VIEW
+from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.reading.exported import Exported
+    from actlas.store.writing.selection import Excerpt
+
+
+@click.command("export")
+@run_argument
+@click.argument("out", metavar="OUT.h5", type=UserPath(dir_okay=False))
+@click.option(
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="SITE",
+    shell_complete=complete_site,
+    callback=named_sites,
+    help="What to export; may be repeated.  [default: all]",
+)
+@click.option("--layers", metavar="LIST", help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.")
+@click.option(
+    "--target", "word", metavar="WORD", help="Only sentences with this word, as a whole word: `can` is not in `can't`."
+)
+@click.option("--case", is_flag=True, help="Let upper and lower case of the word differ.")
+@click.option("--context", type=number("context"), help="Only tokens that many or fewer away from the word.")
+@click.option("--dtype", type=click.Choice(tuple(NUMPY_VIEW)), help="Precision in the file.  [default: as stored]")
+@json_option
+def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
+    """Write RUN, or part of it, to OUT.h5: one netCDF-4 file that every analysis takes in place of a run.
+
+    The data are checked as they are read. Layers, positions and the run's id stay as they are, so results are those of the
+    run. A file of that name is kept if it is this export already, and never overwritten.
+    """
+    from actlas.store.writing.export import export
+
+    excerpt, summary = _excerpt(run, **chosen)
+    with tqdm(unit="B", unit_scale=True, desc=out.name, disable=True if as_json else None) as bar:
+
+        def progress(nbytes: int, total: int) -> None:
+            bar.total = total
+            bar.update(nbytes)
+
+        exported, new = export(run, out, excerpt, progress)
+    if as_json:
+        echo_json(_record(exported, new))
+        return
+    state = "" if new else ", which was there already"
+    click.echo(f"{out}: {size(out.stat().st_size)} of run {run.name}, {summary}{state}")
+    click.echo(f"{extent(exported)}, sites {' '.join(exported.sites)}")
+
+
+def _excerpt(
+    run: Run,
+    sites: tuple[str, ...],
+    layers: str | None,
+    word: str | None,
+    case: bool,
+    context: int | None,
+    dtype: Any,
+) -> tuple[Excerpt, str]:
+    """Return what is to be exported, and a few words on it."""
+    from actlas.analysis.data.tokens import Target, surroundings
+    from actlas.store.writing.selection import Excerpt, layers_of
+
+    if word is None and (case or context is not None):
+        raise click.UsageError("--context and --case speak of a word: give --target WORD too")
+    dataset = run.dataset(sites or None)
+    held = layers_of(dataset)
+    numbers = tuple(parse_layers(layers, held)) if layers is not None else None
+    tokens = surroundings(dataset, Target(word, case=case), context) if word is not None else None
+    note = {"target": word, "case": case, "context": context}
+    parts = [
+        f"layers {layers}" if layers is not None else "all layers",
+        "all tokens" if word is None else f"{word!r} in its sentence" if context is None else f"{word!r} and {context} around",
+    ]
+    return Excerpt(sites or None, numbers, tokens, dtype, note if word is not None else {}), ", ".join(parts)
+
+
+def _record(exported: Exported, new: bool) -> dict[str, Any]:
+    return {
+        "run": exported.id,
+        "file": str(exported.file),
+        "new": new,
+        "bytes": exported.file.stat().st_size,
+        "sentences": exported.sentences,
+        "tokens": exported.tokens,
+        **exported.excerpt,
+    }

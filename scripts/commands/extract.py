@@ -1,0 +1,148 @@
+"""``actlas extract``: sentences through a model, once, into the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from actlas.pipeline.edits.spec import in_order, parse_edit
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.models.hook_names import check_layers, site_names
+from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
+from actlas.scripts.analyses.bounds import number
+from actlas.scripts.extraction.edit_check import proof_lines, proof_record, unchanged
+from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites, nearest_text, plan_record, plan_text
+from actlas.scripts.extraction.request import Request, carry_out, echo_skipped, plan_request
+from actlas.scripts.terminal.completion import complete_sentences, complete_site
+from actlas.scripts.terminal.options import extraction_options, json_option
+from actlas.scripts.terminal.text import counted, echo_json, extent, size
+from actlas.store.errors import IncompleteRun, UsageError
+from actlas.store.maintenance.disk_usage import has_many_files
+
+if TYPE_CHECKING:
+    from actlas.pipeline.extraction.loop import Tally
+    from actlas.store.runs.run import Run
+
+
+@click.command("extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
+@click.argument("sentences", shell_complete=complete_sentences)
+@extraction_options
+@click.option(
+    "--site",
+    "sites",
+    multiple=True,
+    shell_complete=complete_site,
+    metavar="SITE",
+    help=f"What to keep; may be repeated.  [default: {' '.join(DEFAULT_SITES)}]",
+)
+@click.option(
+    "--edit",
+    "edits",
+    multiple=True,
+    metavar="EDIT",
+    help="Intervene, such as skip:block=5 or zero:site=z,layer=4,head=2; several act in one pass. The run without edits, if it "
+    "is not stored, is made first.",
+)
+@click.option("--name", help="Name of the run.  [default: file, model and edits]")
+@click.option("--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does.")
+@click.option(
+    "--seed", type=number("seed"), help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]"
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing.")
+@click.option("--cached-only", is_flag=True, help="Answer from the store or fail; never load the model.")
+@json_option
+def command(
+    request: Request,
+    sites: tuple[str, ...],
+    edits: tuple[str, ...],
+    name: str | None,
+    dry_run: bool,
+    cached_only: bool,
+    quiet: bool,
+    as_json: bool,
+    train_mode: bool,
+    seed: int | None,
+) -> None:
+    """Run SENTENCES through a model once and keep the activations of every layer.
+
+    SENTENCES is a .txt file (a sentence a line), a .csv or .jsonl file, or - for lines on standard input.
+    What is stored already is not computed again: the same command resumes, and further sites are added to the same run.
+    """
+    if seed is not None and not train_mode:
+        raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
+    options = replace(
+        request.options,
+        sites=site_names(sites or DEFAULT_SITES),
+        edits=in_order(parse_edit(text) for text in edits),
+        dropout_seed=(seed or 0) if train_mode else None,
+    )
+    request = replace(request, options=options, name=name)
+    planned = plan_request(request)
+    check_layers(sites, planned.plan.model.geometry.n_layer)
+    echo_skipped(planned)
+    if dry_run:
+        echo_json(plan_record(planned.plan)) if as_json else click.echo(plan_text(planned.plan))
+        return
+    if cached_only and planned.plan.missing:
+        raise IncompleteRun(_miss(planned.plan))
+    labels = label_lines(planned.plan, done=True)  # by what is stored now
+    run, tally = carry_out(request, planned.plan, quiet=quiet or as_json)
+    for note in unchanged(run):
+        click.echo(note, err=True)
+    text = [_text(run, tally, planned.plan), *labels, *_advice(run)]
+    echo_json(_record(run, tally, planned.plan)) if as_json else click.echo("\n".join(text))
+
+
+def _miss(plan: Plan) -> str:
+    """Return one line: what is not stored, and what the nearest run differs in."""
+    lacking = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
+    if plan.run:
+        return (
+            f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave --cached-only out to compute them"
+        )
+    return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {lacking}"
+
+
+def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
+    head = f"run {run.name} ({run.id}): {extent(run)}, sites {' '.join(plan.options.sites)}"
+    if tally is None:
+        return "\n".join([head, "all stored already: nothing computed", *proof_lines(run)])
+    seconds = ", ".join(f"{part} {value:.1f} s" for part, value in tally.seconds.items())
+    cached = len(plan.units) - len(plan.missing)
+    done = f"{counted(tally.units, 'unit')}, {counted(tally.tokens, 'token')}, {size(tally.nbytes)}"
+    lines = [head, f"computed {done} on {tally.device}: {seconds}"]
+    if cached or tally.lost_races:
+        lines.append(f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: {tally.lost_races:,}")
+    if tally.packed:
+        lines.append(f"{counted(tally.packed.before, 'file')} joined: {tally.packed.after:,} now")
+    return "\n".join([*lines, *proof_lines(run)])
+
+
+def _advice(run: Run) -> list[str]:
+    """Say how a run of many files opens quickly."""
+    if not has_many_files(run):
+        return []
+    return [f"many small files: `actlas pack {run.name}` joins them into few, which open at once"]
+
+
+def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "name": run.name,
+        "sentences": run.sentences,
+        "tokens": run.tokens,
+        "sites": list(plan.options.sites),
+        "units": {
+            "total": len(plan.units),
+            "cached": len(plan.units) - len(plan.missing),
+            "computed": tally.units if tally else 0,
+        },
+        "labels": {"version": run.labels_version, "digest": run.labels_digest, "changed": label_record(plan)},
+        "bytes_written": tally.nbytes if tally else 0,
+        "seconds": tally.seconds if tally else {"load": 0.0, "forward": 0.0, "store": 0.0},
+        "device": tally.device if tally else None,
+        "packed": tally.packed.to_json() if tally and tally.packed else None,
+        **proof_record(run),
+    }

@@ -1,0 +1,97 @@
+"""``actlas show``: one run in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from actlas.scripts.extraction.edit_check import proof_lines, proof_record
+from actlas.scripts.terminal.options import json_option, run_argument
+from actlas.scripts.terminal.text import counted, echo_json, printable, size, table
+from actlas.store.errors import DamagedStore
+from actlas.store.format.schema import SiteLayout
+from actlas.store.runs.run import Run
+
+
+@click.command("show")
+@run_argument
+@json_option
+def command(run: Run, as_json: bool) -> None:
+    """Show what RUN is, what it holds and what it lacks."""
+    held = sorted({site for commit in run.commits for site in commit.holds})
+    lacking = run.missing(held)
+    if as_json:
+        record = {"id": run.id, "names": run.names, "specification": run.specification, "description": run.description}
+        missing = [{"unit": unit.number, "sites": sites} for unit, sites in lacking]
+        echo_json(
+            {
+                **record,
+                "sites": run.sites,
+                "units": len(run.units),
+                "missing": missing,
+                "bytes": run.nbytes,
+                "labels": {"version": run.labels_version, "digest": run.labels_digest, "columns": list(run.columns)},
+                **proof_record(run),
+            }
+        )
+        return
+    try:
+        _describe(run)
+    except (KeyError, TypeError) as error:
+        raise DamagedStore(f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy") from error
+    for line in proof_lines(run):
+        click.echo(line)
+    files = counted(len({commit.file for commit in run.commits}), "file")
+    click.echo(f"units      {len(run.units):,}, {size(run.nbytes)} in {files}\n")
+    click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
+    if lacking or not held:
+        units = counted(len(lacking) or len(run.units), "unit")
+        click.echo(f"\nincomplete: {units} without all sites; the same `actlas extract` finishes it")
+
+
+def _describe(run: Run) -> None:
+    model, numerics = run.description["model"], run.specification["numerics"]
+    click.echo(f"run        {run.id}  {' '.join(run.names)}")
+    click.echo(
+        printable(f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}")
+    )
+    tokens = counted(run.tokens, "token")
+    click.echo(f"weights    {run.specification['model']['weights']}")
+    click.echo(
+        printable(f"sentences  {run.sentences:,} of {run.description['source']}, {tokens}{', BOS' * run.description['bos']}")
+    )
+    click.echo(printable(f"labels     {_labels(run)}"))
+    click.echo(
+        f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
+        + (f", dropout on, seed {numerics['seed']}" if numerics["mode"] == "train" else "")
+    )
+    click.echo(printable(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"))
+
+
+def _labels(run: Run) -> str:
+    try:
+        return f"version {run.labels_version}: {' '.join(run.columns) or 'no columns'}"
+    except DamagedStore as error:
+        return str(error)
+
+
+def _devices(run: Run) -> str:
+    devices = sorted({commit.provenance.get("device", "?") for commit in run.commits})
+    return f" on {', '.join(devices)}" if devices else ""
+
+
+def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
+    layouts = [commit.sites[site].layout for commit in run.commits if site in commit.sites]
+    units = f"{sum(site in run.held(unit.number) for unit in run.units)}/{len(run.units)}"
+    if not layouts:
+        return site, "all of it is the baseline's", units, size(0)
+    sizes = " ".join(f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts[0]))
+    return site, sizes.rstrip(","), units, size(sum(layout.nbytes for layout in layouts))
+
+
+def _sizes(layout: SiteLayout) -> Iterator[tuple[str, str]]:
+    """Yield dims with their sizes; of a variant the layers or depths that are its own, the others being the baseline's."""
+    for dim, count in zip(layout.dims, layout.shape, strict=True):
+        own = layout.first and dim == layout.dims[0]
+        yield dim, f"{layout.first}-{layout.first + count - 1}" if own else str(count)

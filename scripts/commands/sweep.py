@@ -1,0 +1,184 @@
+"""``actlas sweep``: many variants of one run, each stored like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from actlas.pipeline.edits.grid import expand
+from actlas.pipeline.extraction.plan import Plan, make_plan
+from actlas.pipeline.models.hook_names import check_layers, site_names
+from actlas.pipeline.models.sites import SITES
+from actlas.scripts.analyses.scan import skipped_block
+from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
+from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
+from actlas.scripts.extraction.request import Extraction, Interrupted, Request, echo_skipped, extraction, plan_request
+from actlas.scripts.terminal.completion import complete_sentences, complete_site
+from actlas.scripts.terminal.options import extraction_options, json_option
+from actlas.scripts.terminal.text import counted, echo_json, size, table
+from actlas.store.format.edit_records import edits_text
+
+if TYPE_CHECKING:
+    from actlas.pipeline.extraction.loop import Tally
+    from actlas.store.runs.run import Run
+
+SWEEP_SITES = ("resid", "nll")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run of a sweep and what it took; no tally where it was stored already."""
+
+    run: Run
+    tally: Tally | None
+
+
+@click.command("sweep", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
+@click.argument("sentences", shell_complete=complete_sentences)
+@extraction_options
+@click.option(
+    "--edit",
+    "edits",
+    multiple=True,
+    required=True,
+    metavar="EDITS",
+    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all blocks, layers or heads, such as "
+    '"skip:block=*" or "scale:block=2,factor=0.5|1.5". May be repeated.',
+)
+@click.option(
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="SITE",
+    shell_complete=complete_site,
+    help=f"What to keep; may be repeated.  [default: {' '.join(SWEEP_SITES)}]",
+)
+@click.option("--dry-run", is_flag=True, help="List the variants and what they cost; change nothing.")
+@json_option
+def command(
+    request: Request, edits: tuple[str, ...], sites: tuple[str, ...], dry_run: bool, quiet: bool, as_json: bool
+) -> None:
+    """Run SENTENCES with each of many edits, and once without: variants to compare with `downstream` and `scan`.
+
+    The model is loaded once. What is stored is not computed again, and blocks before an edit are the baseline's.
+    """
+    request = replace(request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES)))
+    planned = plan_request(request)
+    check_layers(sites, planned.plan.model.geometry.n_layer)
+    echo_skipped(planned)
+    plans = variant_plans(planned.plan, edits)
+    if dry_run:
+        costs = {**_cost_record(plans), "labels": label_record(planned.plan)}
+        lines = [_cost_text(plans), *label_lines(planned.plan)]
+        echo_json(costs) if as_json else click.echo("\n".join(lines))
+        return
+    labels, changed = label_lines(planned.plan, done=True), label_record(planned.plan)  # by what is stored now
+    baseline, variants = carry_out_sweep(request, planned.plan, plans, quiet=quiet or as_json)
+    for note in (note for each in variants for note in unchanged(each.run)):
+        click.echo(note, err=True)
+    record = {**_record(baseline, variants), "labels": changed}
+    echo_json(record) if as_json else click.echo("\n".join([_text(baseline, variants), *labels]))
+
+
+def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
+    """Return the plan of every variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    source = plan.description["source"]
+    return [
+        make_plan(plan.store, plan.model, plan.tokens, source, replace(plan.options, edits=(edit,)))
+        for edit in expand(edits, plan.model.geometry)
+    ]
+
+
+def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: bool = False) -> tuple[Stored, list[Stored]]:
+    """Return baseline and variants, those computed that were not stored.
+
+    Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on from there.
+    """
+    needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
+    with extraction(request, [needed, *plans], quiet=quiet) as started:
+        baseline = Stored(*started.carry_out(needed))
+        if request.cluster is not None:  # a variant has few units: workers take those of all variants
+            return baseline, [Stored(*each) for each in started.carry_out_all(plans)]
+        return baseline, _one_by_one(started, baseline, plans, quiet)
+
+
+def _one_by_one(started: Extraction, baseline: Stored, plans: list[Plan], quiet: bool) -> list[Stored]:
+    variants: list[Stored] = []
+    for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
+        try:
+            variants.append(Stored(*started.carry_out(each, quiet=True)))
+        except Interrupted as error:
+            raise _interrupted(variants, plans) from error
+        if started.stopped():  # too late for this extraction
+            raise _interrupted(variants, plans)
+    return variants
+
+
+def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:
+    done = f"{len(variants)} of {len(plans)} variants are stored"
+    return Interrupted(f"interrupted: {done}, run the same command again to go on")
+
+
+def _cost_text(plans: list[Plan]) -> str:
+    rows = [(edits_text(plan.edits), _state(plan), size(plan.missing_bytes)) for plan in plans]
+    baseline = plans[0].baseline
+    lacking = f"to compute first: {' '.join(missing_sites(baseline))}" if baseline and baseline.missing else "stored"
+    return f"baseline {lacking}\n\n{table(('variant', 'state', 'to write'), rows)}"
+
+
+def _state(plan: Plan) -> str:
+    return "new" if not plan.run else "stored in part" if plan.missing else "stored"
+
+
+def _cost_record(plans: list[Plan]) -> dict[str, Any]:
+    baseline = plans[0].baseline
+    return {
+        "baseline": {"run": baseline.run_id, "missing_bytes": baseline.missing_bytes} if baseline else None,
+        "variants": [
+            {"run": plan.run_id, "edit": edits_text(plan.edits), "missing_bytes": plan.missing_bytes} for plan in plans
+        ],
+    }
+
+
+def _text(baseline: Stored, variants: list[Stored]) -> str:
+    computed = [each.tally for each in variants if each.tally]
+    rows = []
+    for each in variants:
+        for proof in proofs(each.run):
+            share = f"{PERCENT * proof.changed_share:.3g} %"
+            rows.append((proof.edit, "computed" if each.tally else "stored", share, f"{proof.max_change:.4g}"))
+    seconds, written = sum(sum(tally.seconds.values()) for tally in computed), size(sum(tally.nbytes for tally in computed))
+    head = baseline.run
+    study = f"scan {head.name}" if _is_scan(variants) else f"downstream '{head.name}.*'"
+    lines = [
+        f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
+        f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} s, {written}; "
+        f"{len(variants) - len(computed)} stored already",
+        "every edit fired in every sentence, and upstream of it all is the baseline's\n",
+        table(("variant", "state", "changed", "by at most"), rows),
+        f"\nnext: actlas {study}",
+    ]
+    return "\n".join(lines)
+
+
+def _is_scan(variants: list[Stored]) -> bool:
+    return all(skipped_block(each.run.edits) is not None for each in variants)
+
+
+def _record(baseline: Stored, variants: list[Stored]) -> dict[str, Any]:
+    return {
+        "baseline": _run_record(baseline),
+        "variants": [{**_run_record(each), **proof_record(each.run)} for each in variants],
+    }
+
+
+def _run_record(stored: Stored) -> dict[str, Any]:
+    return {
+        "run": stored.run.id,
+        "name": stored.run.name,
+        "computed": stored.tally is not None,
+        "bytes_written": stored.tally.nbytes if stored.tally else 0,
+    }

@@ -1,0 +1,185 @@
+"""``actlas verify``: every stored byte against its checksum."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from actlas.scripts.extraction.restoring import extract_command
+from actlas.scripts.terminal.completion import complete_run
+from actlas.scripts.terminal.options import is_export, is_results, json_option, open_run, store_option
+from actlas.scripts.terminal.text import counted, echo_json, printable, size
+from actlas.store.catalog import Store
+from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.maintenance.repair import Repair, repair
+from actlas.store.maintenance.verify import Checked, verify
+from actlas.store.runs.run import Run
+
+
+@dataclass
+class _Found:
+    """What was checked, and what was done about it."""
+
+    store: Path
+    runs: list[Run]
+    damaged: dict[str, DamagedStore]  # what of the store cannot be opened, by id or name
+    checked: dict[str, list[Checked]] = field(default_factory=dict)
+    repaired: dict[str, tuple[Run, Repair]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)  # what was done about names
+
+    @property
+    def problems(self) -> list[str]:
+        """Return all that was wrong."""
+        found = [problem for items in self.checked.values() for item in items for problem in item.problems]
+        return found + [str(error) for error in self.damaged.values()]
+
+
+@click.command("verify")
+@click.argument("reference", metavar="[RUN|DIR]", required=False, shell_complete=complete_run)
+@store_option
+@click.option(
+    "--repair", "repairing", is_flag=True, help="Write again what is known, drop what is damaged, say what makes it anew."
+)
+@json_option
+def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
+    """Check every committed byte of RUN, or of all runs; exit with 1 if anything is missing or altered.
+
+    RUN may be a file that `actlas export` made. DIR is a folder of results: every result and figure in it is checked.
+
+    With --repair, lost records and names are written again from their second copy. Damaged units leave their run, and with
+    them those of its variants that share blocks with them; the commands that restore them are shown. It exits with 1 only
+    if damage is left, such as files that could not be read for want of permission: these are never dropped.
+    """
+    if reference and is_results(reference, store_path):
+        if repairing:
+            raise UsageError(f"{reference} is a folder of results: run the study, or the commands that wrote them, again")
+        from actlas.scripts.results.verify import verify_folder
+
+        sys.exit(0 if verify_folder(Path(reference), as_json=as_json) else 1)
+    if repairing and reference and is_export(reference):
+        raise UsageError(f"{reference} is an export, which cannot be repaired: export it again")
+    found = _Found(store_path, *_runs(reference, store_path))
+    for run in found.runs:
+        found.checked[run.name] = list(_check(run))
+    left = _repair(found, whole=not reference) if repairing else found.problems
+    if as_json:
+        _echo_record(found, repairing)
+    else:
+        _echo(found)
+    sys.exit(1 if left else 0)
+
+
+def _repair(found: _Found, *, whole: bool) -> list[str]:
+    """Repair baselines first, then variants, those that were not asked for too; return what is left as it is."""
+    store = Store(found.store)
+    for run in sorted(found.runs, key=lambda run: run.baseline_id is not None):
+        found.repaired[run.id] = run, repair(run, found.checked[run.name])
+    dropped = [run.id for run, done in found.repaired.values() if done.dropped]
+    for variant in [variant for run_id in dropped for variant in store.variants(run_id)]:
+        if variant.id not in found.repaired:
+            found.repaired[variant.id] = variant, repair(variant, ())
+    left = [reason for _, done in found.repaired.values() for reason in done.left]
+    if not whole:
+        return left
+    found.names = store.mend_names()
+    return left + [str(error) for error in (store.damaged() if found.damaged else {}).values()]
+
+
+def _echo(found: _Found) -> None:
+    if not found.runs and not found.damaged:
+        click.echo(f"{found.store} holds no run yet: nothing to check")
+    lacking = {run.name: _lacking_units(run) for run in found.runs if not any(i.problems for i in found.checked[run.name])}
+    _echo_verdicts(found.checked, lacking, found.damaged)
+    for problem in found.problems:
+        click.echo(printable(f"  {problem}"), err=True)
+    for done in found.names:
+        click.echo(done)
+    _echo_repairs(_repairs(found))
+
+
+def _echo_record(found: _Found, repairing: bool) -> None:
+    record: dict[str, Any] = {"runs": {name: _record(items) for name, items in found.checked.items()}}
+    record["problems"] = found.problems
+    echo_json({**record, "repairs": _repairs(found), "names": found.names} if repairing else record)
+
+
+def _echo_verdicts(checked: dict[str, list[Checked]], lacking: dict[str, str], damaged: Iterable[str]) -> None:
+    for name, items in checked.items():
+        bad = sum(bool(item.problems) for item in items)
+        commits = sum(item.kind == "commit" for item in items)
+        verdict = "ok" if not bad else f"{bad} DAMAGED"
+        read = size(sum(item.nbytes for item in items))
+        click.echo(f"{name}: {counted(commits, 'commit')}, {read}, {verdict}{lacking.get(name, '')}")
+    for name in damaged:
+        click.echo(f"{name}: DAMAGED")
+
+
+def _runs(reference: str | None, store: Path) -> tuple[list[Run], dict[str, DamagedStore]]:
+    """Return the runs to check, and what of the store cannot be opened, by id or name."""
+    return ([open_run(reference, store)], {}) if reference else Store(store).survey()
+
+
+def _check(run: Run) -> Iterator[Checked]:
+    from actlas.store.reading.exported import Exported, verify_export
+
+    return verify_export(run) if isinstance(run, Exported) else verify(run)
+
+
+def _lacking_units(run: Run) -> str:
+    """Return what a run without damage still lacks: never extracted, or its commits were removed; the two look alike."""
+    held = sorted({site for commit in run.commits for site in commit.holds})
+    missing = run.missing(held)
+    units = len(missing) if held else len(run.units)
+    return f"; {units} of {len(run.units)} units are not stored: the same `actlas extract` makes them" if units else ""
+
+
+def _record(items: list[Checked]) -> dict[str, int]:
+    return {
+        "commits": sum(item.kind == "commit" for item in items),
+        "bytes": sum(item.nbytes for item in items),
+        "damaged": sum(bool(i.problems) for i in items),
+    }
+
+
+def _repairs(found: _Found) -> dict[str, Any]:
+    """Return per repaired run what was written again, dropped and left, and the command that restores it."""
+    return {
+        run.name: {
+            "restored": done.restored,
+            "dropped": [{"commit": item.commit, "unit": item.unit, "sites": item.sites} for item in done.dropped],
+            "mended": done.mended,
+            "left": done.left,
+            "restore": extract_command(run, _lacking(run, done), found.store) if done.dropped else None,
+            "source": run.description.get("source"),
+        }
+        for run, done in found.repaired.values()
+        if done.dropped or done.left or done.mended or done.restored
+    }
+
+
+def _lacking(run: Run, done: Repair) -> list[str]:
+    """Return the sites to extract again; none, for the default ones, where a dropped commit did not say any more."""
+    if not all(item.sites for item in done.dropped):
+        held = {site for unit in run.units for site in run.held(unit.number)}
+        return sorted(held | {site for item in done.dropped for site in item.sites})
+    return sorted({site for item in done.dropped for site in item.sites})
+
+
+def _echo_repairs(repairs: dict[str, Any]) -> None:
+    for name, done in repairs.items():
+        for restored in done["restored"]:
+            click.echo(f"restored {restored} of {name}")
+        for item in done["dropped"]:
+            sites = f" ({' '.join(item['sites'])})" if item["sites"] else ""
+            click.echo(f"dropped unit {item['unit']}{sites} of {name}: {item['commit']}")
+        for what in done["mended"]:
+            click.echo(f"{name}: {what}")
+        for reason in done["left"]:
+            click.echo(f"  {reason}", err=True)
+        if done["restore"]:
+            click.echo(f"to restore it, with the sentences of {done['source']}:\n  {done['restore']}")

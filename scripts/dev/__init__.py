@@ -1,0 +1,1 @@
+"""For developers: how the demo model is made."""

@@ -1,0 +1,78 @@
+"""Who computes an extraction: this process, or workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+from actlas.pipeline.extraction.plan import Plan
+from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
+    from actlas.pipeline.distributed.cluster import Cluster
+    from actlas.pipeline.extraction.loop import Tally, Watch
+
+
+class Engine(Protocol):
+    """Who computes: a context manager, ready after the first ``prepare``."""
+
+    def __enter__(self) -> Self:
+        """Hold what it needs until the block ends."""
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of it."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Get all that can fail before anything is made in the store."""
+
+    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
+        """Compute what the plans lack, all of one model, and commit it; raises KeyboardInterrupt where ``watch`` says so."""
+
+
+class OneProcess:
+    """The engine that is this process: the model is loaded once, by the first plan."""
+
+    def __init__(self) -> None:
+        self._model: GPT2LMHeadModel | None = None
+        self._loaded = 0.0  # seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of the model."""
+        self._model = None
+
+    def prepare(self, plan: Plan) -> None:
+        """Load the model."""
+        from actlas.pipeline.extraction.loop import load_for
+
+        if self._model is None:
+            start = time.perf_counter()
+            self._model = load_for(plan)
+            self._loaded = time.perf_counter() - start
+
+    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
+        """Compute one plan after the other."""
+        from actlas.pipeline.extraction.loop import extract_with
+
+        assert self._model is not None
+        tallies = [extract_with(self._model, plan, run, watch) for plan, run in work]
+        tallies[0].seconds["load"], self._loaded = self._loaded, 0.0
+        return tallies
+
+
+def engine_of(cluster: Cluster | None, store: Path) -> Engine:
+    """Return this process, or the workers of ``cluster``; raises ActlasError where what they need is not installed."""
+    if cluster is None:
+        return OneProcess()
+    from actlas.pipeline.distributed.cluster import require_cluster_extra
+
+    require_cluster_extra()
+    from actlas.pipeline.distributed.dispatch import Workers
+
+    return Workers(cluster, store)

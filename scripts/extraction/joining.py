@@ -1,0 +1,42 @@
+"""Joining the files of a run as commands do it: with a bar, and at the end of an extraction where there are many small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from tqdm import tqdm
+
+from actlas.store.errors import StoreError
+from actlas.store.maintenance.disk_usage import has_many_files
+from actlas.store.runs.run import Run
+from actlas.store.writing.pack import MOST_BYTES, Packed, pack
+
+
+def pack_with_bar(
+    run: Run, most_bytes: int = MOST_BYTES, *, quiet: bool = False, stopped: Callable[[], bool] = lambda: False
+) -> Packed:
+    """Do ``pack`` and show how far it is; raises KeyboardInterrupt at the next block after ``stopped`` says so."""
+    with tqdm(unit="B", unit_scale=True, desc=f"{run.name}: joining files", disable=True if quiet else None) as bar:
+
+        def progress(nbytes: int, total: int) -> None:
+            if stopped():
+                raise KeyboardInterrupt
+            bar.total = total
+            bar.update(nbytes)
+
+        return pack(run, most_bytes, progress)
+
+
+def join_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> Packed | None:
+    """Pack a run that was just extracted, if it lies in many small files; None where it does not, or there is no room.
+
+    The run is stored either way: a reason for which it cannot be packed is a note on stderr, not a failure.
+    """
+    if not has_many_files(run):
+        return None
+    try:
+        return pack_with_bar(run, quiet=quiet, stopped=stopped)
+    except StoreError as error:
+        click.echo(f"note: run {run.name} is stored, but its files were not joined: {error}", err=True)
+        return None

@@ -1,0 +1,100 @@
+"""What a plan says before anything is done: for --dry-run, and for a cache that explains its misses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.models.sites import SITES
+from actlas.scripts.terminal.text import counted, printable, size
+from actlas.store.errors import DamagedStore, LaterRecord
+from actlas.store.format.edit_records import edits_text
+
+MOST_NAMES = 60  # characters of column names in a line
+
+
+def nearest_text(plan: Plan) -> str:
+    """Name the stored run that comes nearest, and what it differs in."""
+    near = plan.nearest()
+    return f"the nearest run, {near[0].name}, differs in {'; '.join(near[1])}" if near else "the store has no run yet"
+
+
+def missing_sites(plan: Plan) -> list[str]:
+    """Return the sites that some unit lacks, in table order."""
+    return [site for site in SITES if any(site in sites for _, sites in plan.missing)]
+
+
+def plan_text(plan: Plan) -> str:
+    """Say what is stored, what would be computed, and what that costs."""
+    state = "new" if not plan.run else "stored in part" if plan.missing else "stored"
+    tokens = counted(plan.tokens.labels.tokens, "token")
+    lines = [
+        f"run         {plan.run.name if plan.run else plan.run_id}: {state}",
+        f"sentences   {len(plan.tokens.labels.text):,}, {tokens} in {counted(len(plan.units), 'unit')}",
+        f"sites       {' '.join(plan.options.sites)}",
+        f"stored      {len(plan.units) - len(plan.missing):,} of {counted(len(plan.units), 'unit')}",
+    ]
+    if plan.missing:
+        lines.append(f"to compute  {' '.join(missing_sites(plan))} in {counted(len(plan.missing), 'unit')}")
+        lines.append(f"to write    {size(plan.missing_bytes)}")
+        lines.append(f"memory      about {size(plan.memory_bytes)}")
+    if plan.baseline:
+        lines.append(f"edits       {edits_text(plan.edits)}")
+        lines.append(f"baseline    {_baseline_text(plan.baseline)}")
+    lines += label_lines(plan)
+    if not plan.run:
+        lines.append(f"nearest     {nearest_text(plan)}")
+    return "\n".join(lines)
+
+
+def label_lines(plan: Plan, *, done: bool = False) -> list[str]:
+    """Say what the columns of this input do to the labels of a stored run; nothing if equal.
+
+    done: say it as a thing that is done, before it is.
+    """
+    if plan.labelled is None:
+        return []
+    change = plan.label_change
+    if change:
+        become = "labels are now" if done else "labels      would become"
+        return [f"{become} version {change.version}: {printable(change.summary)}"]
+    try:
+        record = plan.labelled.label_record
+    except LaterRecord:  # nothing is added to a run of which this actlas cannot read all
+        raise
+    except DamagedStore as error:
+        return [f"labels      {error}"]
+    if plan.tokens.labels.columns or not record.columns:
+        return []
+    stay = f"labels stay version {record.number} ({printable(' '.join(record.columns))[:MOST_NAMES]})"
+    return [f"{stay}: this input has no columns; `actlas relabel` replaces them"]
+
+
+def label_record(plan: Plan) -> dict[str, Any] | None:
+    """Return for scripts what ``label_lines`` says of a change."""
+    return plan.label_change.to_json() if plan.label_change else None
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """Return what ``plan_text`` says, for scripts."""
+    near = plan.nearest()
+    return {
+        "run": plan.run_id,
+        "sentences": len(plan.tokens.labels.text),
+        "tokens": plan.tokens.labels.tokens,
+        "sites": list(plan.options.sites),
+        "units": len(plan.units),
+        "missing": {"units": len(plan.missing), "sites": missing_sites(plan), "bytes": plan.missing_bytes},
+        "memory_bytes": plan.memory_bytes,
+        "labels": label_record(plan),
+        "edits": [edit.text for edit in plan.edits],
+        "baseline": plan_record(plan.baseline) if plan.baseline else None,
+        "nearest": {"run": near[0].name, "differs": near[1]} if near else None,
+    }
+
+
+def _baseline_text(plan: Plan) -> str:
+    if plan.run and not plan.missing:
+        return f"{plan.run.name}: stored"
+    name = plan.run.name if plan.run else plan.run_id
+    return f"{name}: to be computed first, {' '.join(missing_sites(plan))}, {size(plan.missing_bytes)}"

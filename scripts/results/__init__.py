@@ -1,0 +1,1 @@
+"""Results as commands write and check them."""

@@ -1,0 +1,125 @@
+"""Where results go: ``<out>/<name>.nc`` with ``.png`` and ``.svg`` beside it, all of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actlas.scripts.results.question import Question
+from actlas.store.errors import ActlasError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+DEFAULT_RESULTS = Path("actlas-results")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes: the folder, by default that of its run; and its name, by default what it is of."""
+
+    folder: Path | None = None
+    name: str | None = None
+
+    def of(self, question: Question) -> Path:
+        """Return the path of the answer to ``question``."""
+        return (self.folder or DEFAULT_RESULTS / question.runs[0].name) / f"{self.name or question.name}.nc"
+
+
+@dataclass(frozen=True)
+class Output:
+    """The files of one stage: its result, and what stands beside it."""
+
+    result: Path
+    figures: tuple[Path, ...] = ()
+    more: tuple[Path, ...] = ()  # results too large to be part of the first
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files written."""
+        return (self.result, *self.more, *self.figures)
+
+    def __str__(self) -> str:
+        """Say where they are."""
+        lines = [f"result  {path}" for path in (self.result, *self.more)]
+        lines += [f"figure  {path}" for path in self.figures if path.suffix == ".png"]
+        lines += ["        and the same as .svg"] if self.figures else []
+        return "\n".join(lines)
+
+
+class Answer:
+    """A computed result and its figures, in memory until ``write``."""
+
+    def __init__(self, question: Question, result: xr.Dataset, found: Mapping[str, Any] | None = None) -> None:
+        """Compute a lazy ``result`` once.
+
+        found: what else is to be recorded beside the options, such as the sentences that were left out.
+        """
+        from threadpoolctl import threadpool_limits
+
+        self.question, self._found = question, found or {}
+        with threadpool_limits(1, user_api="blas"):  # dask runs a task on each core already
+            self.result = self._described(question.stage, result.compute())
+        self._figures: dict[str, bytes] = {}  # what follows the name → the file
+        self._large: dict[str, tuple[xr.Dataset, str]] = {}
+
+    def draw(self, figure: Figure, kind: str = "") -> None:
+        """Take ``figure`` along, to be named like the result, with ``_kind`` where a stage has several."""
+        from actlas.analysis.plots import figure_files
+
+        for form, content in figure_files(figure).items():
+            self._figures[f"{f'_{kind}' if kind else ''}.{form}"] = content
+
+    def take_large(self, kind: str, array: xr.DataArray) -> None:
+        """Take a lazy ``array`` along, to be written block by block to ``<name>_kind.nc``, without ever holding it."""
+        stage = f"{self.question.stage}_{kind}"
+        self._large[f"_{kind}.nc"] = (self._described(stage, array.to_dataset()), str(array.name))
+
+    def write(self, out: Destination) -> Output:
+        """Write all files, the result last: it has the checksums of the others. Older files of that name are replaced.
+
+        Raises ActlasError, with the file, where one cannot be written; then the older ones are still there.
+        """
+        from actlas.analysis.results.files import add_result
+        from actlas.analysis.results.large import add_large_result
+        from actlas.store.io.replacing import replacing
+
+        path, digest = out.of(self.question), self.question.digest
+        named = {f"{path.stem}{ending}": content for ending, content in self._figures.items()}
+        large = {f"{path.stem}{ending}": each for ending, each in self._large.items()}
+        older = _older(path, None if out.name else digest)
+        try:
+            with replacing(path.parent) as files:
+                beside = {name: add_large_result(files, name, *each, digest) for name, each in large.items()}
+                beside |= {name: files.add(name, [content]) for name, content in named.items()}
+                add_result(files, path.name, self.result, digest, beside)
+            for name in older - set(beside):
+                path.with_name(name).unlink(missing_ok=True)
+        except OSError as error:
+            place = error.filename or path
+            raise ActlasError(f"cannot write {place}: {error.strerror or error} (choose another --out)") from error
+        return Output(path, tuple(map(path.with_name, named)), tuple(map(path.with_name, large)))
+
+    def _described(self, stage: str, result: xr.Dataset) -> xr.Dataset:
+        from actlas.analysis.results.files import with_provenance
+
+        runs, options = self.question.runs, {**self.question.all_options, **self._found}
+        labels = " ".join(f"{run.labels_version}:{run.labels_digest}" for run in runs)
+        described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options=options)
+        return described.assign_attrs(labels=labels)
+
+
+def _older(path: Path, question: str | None) -> set[str]:
+    """Return the files that lie beside an older result; raises ActlasError for one of another than ``question``."""
+    from actlas.analysis.results.seals import DamagedResult, read_seal
+
+    try:
+        found = read_seal(path)
+    except DamagedResult:  # none, or one that is replaced in any case
+        return set()
+    if question not in (None, found.question):  # two questions in 2³² have the same name
+        raise ActlasError(f"{path} is the result of another question: give another --out")
+    return set(found.files)

@@ -1,0 +1,1 @@
+"""Study files: read, planned, brought up to date."""

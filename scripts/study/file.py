@@ -1,0 +1,180 @@
+"""Study files: what is run and what is made of it, in one TOML file, checked before anything is computed.
+
+[model]                     # name, and how it computes; the demo model where left out
+[runs.her]                  # an input: sentences, sites, edits
+[analyses.variance]         # a stage with its options; `run` says of which run, where there are several
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actlas.pipeline.models.hook_names import site_names
+from actlas.scripts.analyses.bounds import check_bounds
+from actlas.scripts.study.record import NAME
+from actlas.scripts.study.stage import Stage
+from actlas.scripts.study.stages import STAGES
+from actlas.scripts.study.tables import entries, filled
+from actlas.store.errors import UsageError, unknown
+from actlas.store.io.safe_open import read_input, user_path
+
+MOST_BYTES, MOST_PARTS = 1 << 20, 100  # of a study file, and of a dotted key
+SHIPPED = "demo:"  # before a file that comes with actlas
+KEYS = ("title", "store", "model", "runs", "analyses")
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model and its numerics, as options of ``actlas extract``."""
+
+    name: str = "demo"
+    revision: str | None = None
+    dtype: str = "float32"
+    stored_dtype: str | None = None
+    attention: str = "sdpa"
+    device: str = "auto"
+    unit_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for batches of no size or of none that there is."""
+        check_bounds(unit_tokens=self.unit_tokens)
+
+
+@dataclass(frozen=True)
+class Input:
+    """Sentences to run, what to keep of them, and the edits to make variants with."""
+
+    sentences: str  # a path beside the study file, or demo:her.txt, demo:english.txt
+    sites: tuple[str, ...] = ()  # those of `actlas extract`, and what the analyses need, where there are none
+    edits: tuple[str | tuple[str, ...], ...] = ()  # each a sweep; a list within the list acts together in one pass
+    text_column: str = "text"
+    bos: bool = False
+    skip_bad: bool = False
+    rename: tuple[str, ...] = ()  # columns, each "OLD=NEW"
+    drop: tuple[str, ...] = ()  # columns
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A stage that a study asks for: how the study calls it, and the run it is of."""
+
+    name: str
+    run: str
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file as a whole."""
+
+    path: Path
+    text: str
+    title: str
+    model: ModelChoice
+    runs: Mapping[str, Input]
+    analyses: tuple[Analysis, ...]
+    store: Path | None = None
+
+    def of(self, run: str) -> list[Analysis]:
+        """Return the analyses of a run."""
+        return [analysis for analysis in self.analyses if analysis.run == run]
+
+
+@dataclass(frozen=True)
+class _Top:
+    runs: dict[str, object]
+    title: str = ""
+    store: str | None = None
+    model: dict[str, object] = field(default_factory=dict)
+    analyses: dict[str, object] = field(default_factory=dict)
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file; raises UsageError, with the place in the file, for what cannot be meant."""
+    try:
+        content = read_input(path, MOST_BYTES)
+    except FileNotFoundError as error:
+        raise UsageError(f"study file {path} does not exist: `actlas study new {path}` makes one") from error
+    try:
+        text = content.decode()
+        _check_keys(path, text)
+        table = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers of too many digits
+        raise UsageError(f"{path} is not TOML: {str(error)[:100]}") from error
+    return _study(path, text, table)
+
+
+def _check_keys(path: Path, text: str) -> None:
+    """Refuse keys of very many parts, on which tomllib would spend hours."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.partition("=")[0].count(".") > MOST_PARTS:
+            raise UsageError(f"{path}, line {number}: a key has more than {MOST_PARTS} parts: expected a few")
+
+
+def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
+    for key in table:
+        if key not in KEYS:
+            raise UsageError(f"{path}: {unknown('table or key', key, KEYS)}")
+    if not table.get("runs"):
+        raise UsageError(f'{path} has no run: wanted [runs.NAME] with sentences = "FILE"')
+    top = filled(_Top, {**table, **{key: entries(table.get(key, {}), f"{path} [{key}]") for key in KEYS[2:]}}, str(path))
+    runs = {_name(path, "runs", name): filled(Input, each, f"{path} [runs.{name}]") for name, each in top.runs.items()}
+    for name, each in runs.items():
+        if each.sentences == "-":
+            raise UsageError(f"{path} [runs.{name}] sentences: a study reads files, which can be read again; '-' cannot")
+    analyses = tuple(_analysis(path, name, each, runs) for name, each in top.analyses.items())
+    store = None if top.store is None else _beside(path, top.store)
+    model = filled(ModelChoice, top.model, f"{path} [model]")
+    return Study(path, text, top.title or path.stem, model, runs, analyses, store)
+
+
+def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -> Analysis:
+    where = f"{path} [analyses.{_name(path, 'analyses', name)}]"
+    given = dict(entries(table, where))
+    kind, run = given.pop("stage", name), given.pop("run", next(iter(runs)) if len(runs) == 1 else None)
+    if not isinstance(kind, str) or kind not in STAGES:
+        raise UsageError(f"{where}: {unknown('stage', str(kind), STAGES)}" + ("" if "stage" in entries(table, where) else _SAY))
+    if run is None:
+        raise UsageError(f"{where} lacks the key 'run': wanted one of {', '.join(runs)}")
+    if not isinstance(run, str) or run not in runs:
+        raise UsageError(f"{where}: {unknown('run', str(run), runs)}")
+    stage = filled(STAGES[kind], given, where)
+    sites = site_names(runs[run].sites)
+    lacking = [site for site in stage.needs if sites and site not in sites]
+    if lacking:
+        raise UsageError(f"{where} needs {' '.join(lacking)}: add to sites of [runs.{run}], or leave sites out")
+    if stage.needs_edits and not runs[run].edits:
+        raise UsageError(f"{where} compares variants: give [runs.{run}] edits")
+    return Analysis(name, run, stage)
+
+
+_SAY = "; an analysis with a name of its own says which it is with stage ="
+
+
+def _name(path: Path, table: str, name: str) -> str:
+    """Return a name that can be a folder's; raises UsageError for another."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{path} [{table}.{name!r}]: wanted a name of letters, digits, - and _, 60 at most")
+    return name
+
+
+def sentence_file(study: Study, given: str) -> str:
+    """Return the path of an input's sentences; raises UsageError for one that is said to come with actlas and does not."""
+    if not given.startswith(SHIPPED):
+        return str(_beside(study.path, given))
+    texts = Path(sys.modules["actlas.pipeline"].__path__[0]) / "texts"
+    shipped = sorted(file.name for file in texts.glob("*.txt"))
+    if given.removeprefix(SHIPPED) not in shipped:
+        raise UsageError(f"{study.path}: {unknown('shipped file', given, [SHIPPED + name for name in shipped])}")
+    return str(texts / given.removeprefix(SHIPPED))
+
+
+def _beside(file: Path, given: str) -> Path:
+    """Return a path that a study file names: relative ones start where it lies."""
+    return file.parent / user_path(given)

@@ -1,0 +1,125 @@
+"""The plan of a study: its runs with their variants, and its analyses held against them, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from actlas.pipeline.edits.grid import expand
+from actlas.pipeline.edits.spec import Edit, in_order, parse_edit
+from actlas.pipeline.extraction.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.models.folder import DEMO
+from actlas.pipeline.models.hook_names import check_layers, site_names
+from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
+from actlas.scripts.commands.sweep import SWEEP_SITES
+from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
+from actlas.scripts.study.file import Input, Study, sentence_file
+from actlas.scripts.study.stage import Edits, Subject
+from actlas.store.catalog import Store
+from actlas.store.errors import ActlasError, UsageError
+from actlas.store.format.edit_records import edits_text
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a study and its variants before they are computed."""
+
+    request: Request
+    plan: Plan
+    variants: tuple[Plan, ...]
+
+    @property
+    def stored(self) -> bool:
+        """Whether nothing is to be computed."""
+        return all(plan.run is not None and not plan.missing for plan in (self.plan, *self.variants))
+
+    @property
+    def edits(self) -> list[Edits]:
+        """The edits of each variant."""
+        return [plan.edits for plan in self.variants]
+
+    def subject(self) -> Subject:
+        """Return run and variants, all stored, under the names they have in the store."""
+        store = Store(self.request.store)
+        return Subject(store.run(self.plan.run_id), {edits_text(plan.edits): store.run(plan.run_id) for plan in self.variants})
+
+
+def plan_study(study: Study, store: Path) -> dict[str, Planned]:
+    """Plan every run and hold every analysis against it; reads sentences and model, computes and creates nothing.
+
+    Raises UsageError or InputError, with the table of the study file, for what cannot be done.
+    """
+    planned = {}
+    for name, given in study.runs.items():
+        with _naming(f"{study.path} [runs.{name}]"):
+            planned[name] = _plan(study, name, given, store)
+    for analysis in study.analyses:
+        with _naming(f"{study.path} [analyses.{analysis.name}]"):
+            analysis.stage.check(planned[analysis.run].plan, planned[analysis.run].edits)
+    return planned
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Put the place in the study file before the message of what is wrong there."""
+    try:
+        yield
+    except ActlasError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
+    model = study.model
+    options = ExtractOptions(
+        _sites(study, name),
+        dtype=model.dtype,  # type: ignore[arg-type]  # checked by ExtractOptions
+        stored_dtype=model.stored_dtype,  # type: ignore[arg-type]
+        attention=model.attention,  # type: ignore[arg-type]
+        unit_tokens=model.unit_tokens,
+        device=model.device,
+    )
+    request = Request(
+        sentence_file(study, given.sentences),
+        store,
+        options,
+        model=_model_name(study),
+        revision=model.revision,
+        text_column=given.text_column,
+        bos=given.bos,
+        skip_bad=given.skip_bad,
+        rename=given.rename,
+        drop=given.drop,
+    )
+    found = plan_request(request)
+    check_layers(given.sites, found.plan.model.geometry.n_layer)
+    echo_skipped(found)
+    return Planned(request, found.plan, tuple(variant_plans(found.plan, given.edits)))
+
+
+def _model_name(study: Study) -> str:
+    """Return the model's name, a folder beside the study file by its path."""
+    beside = study.path.parent / study.model.name
+    return str(beside) if study.model.name != DEMO and (beside / "config.json").is_file() else study.model.name
+
+
+def _sites(study: Study, run: str) -> tuple[str, ...]:
+    needed = {site for analysis in study.of(run) for site in analysis.stage.needs}
+    given = site_names(study.runs[run].sites)
+    return given or tuple(site for site in SITES if site in needed.union(DEFAULT_SITES))
+
+
+def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> Iterator[Plan]:
+    """Yield the plan of each variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    options, source = replace(plan.options, sites=SWEEP_SITES), plan.description["source"]
+    for each in edits:
+        passes = [(edit,) for edit in expand((each,), plan.model.geometry)] if isinstance(each, str) else [_together(each)]
+        for edit in passes:
+            yield make_plan(plan.store, plan.model, plan.tokens, source, replace(options, edits=edit))
+
+
+def _together(texts: tuple[str, ...]) -> tuple[Edit, ...]:
+    if not texts:
+        raise UsageError('edits has an empty list: wanted edits that act together, such as ["skip:block=1", "skip:block=2"]')
+    return in_order(parse_edit(text) for text in texts)

@@ -1,0 +1,210 @@
+"""Bringing a study up to date: runs through the store, which is the cache, and each stage only if its inputs changed.
+
+What is done is kept in ``study.json``, beside the results. A stage leaves it before it is computed and comes back when all of
+its files are written, so that one which was interrupted is not taken for finished.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from actlas.analysis.results.seals import REMEDY, DamagedResult, check_result, read_seal
+from actlas.scripts.extraction.edit_check import unchanged
+from actlas.scripts.extraction.planned import label_lines
+from actlas.scripts.extraction.request import Interrupted, extraction
+from actlas.scripts.results.output import Destination
+from actlas.scripts.study.file import Analysis, Input, Study
+from actlas.scripts.study.ownership import beside, check_owner, study_place
+from actlas.scripts.study.plan import Planned, plan_study
+from actlas.scripts.study.record import RECORD, DamagedRecord, empty_record, read_record, write_record
+from actlas.scripts.study.stage import Subject, is_current
+from actlas.scripts.terminal.text import counted, extent, size
+from actlas.store.errors import StoreError
+from actlas.store.format.edit_records import edits_text
+from actlas.store.maintenance.verify import verify
+from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.pipeline.extraction.loop import Tally
+
+REPORT = "report.html"
+Say = Callable[[str, str], None]  # what it is about, and what was done
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study's files lie."""
+
+    out: Path
+    store: Path
+
+    @property
+    def record(self) -> Path:
+        """The record of what is done."""
+        return self.out / RECORD
+
+    def destination(self, analysis: Analysis) -> Destination:
+        """Where an analysis writes: the same place whatever its options are now."""
+        return Destination(self.out / "results" / analysis.name, analysis.stage.title)
+
+    def result(self, analysis: Analysis) -> Path:
+        """The result that an analysis writes."""
+        return result_path(self.out, analysis.name, analysis.stage.title)
+
+
+def result_path(out: Path, analysis: str, stage: str) -> Path:
+    """Return where in a study's folder the result of an analysis lies."""
+    return out / "results" / analysis / f"{stage}.nc"
+
+
+def bring_up_to_date(study: Study, place: Place, say: Say, *, quiet: bool = False) -> dict[str, Any]:
+    """Compute what is missing, verify what is new, redo the stages whose inputs changed; return the record of it all.
+
+    say: told of each part what was done. Raises StoreError where a byte of a run is not what was committed.
+    """
+    planned = plan_study(study, place.store)
+    record = _own_record(study, place, planned, lambda problem: say(RECORD, f"{problem}: all analyses are done again"))
+    store = Path(os.path.relpath(place.store, place.out)).as_posix()  # so that a folder that has moved knows its store
+    record |= {"title": study.title, "study": study.path.name, "text": study.text, "store": store}
+    record |= {"file": study_place(study), "beside": beside(study, place.out)}
+    record["runs"] = {name: record["runs"][name] for name in study.runs if name in record["runs"]}
+    wanted = {analysis.name for analysis in study.analyses}
+    record["analyses"] = {name: each for name, each in record["analyses"].items() if name in wanted}
+    write_record(place.record, record)  # the folder is this study's from now on
+    subjects = {}
+    for name, each in planned.items():
+        subjects[name] = _extract(name, each, say, quiet)
+        before = record["runs"].get(name, {}).get("verified", {})
+        record["runs"][name] = _run_record(study.runs[name], subjects[name], _verified(name, subjects[name], before, say))
+        write_record(place.record, record)
+    for analysis in study.analyses:
+        _analyse(analysis, subjects[analysis.run], place, record, say)
+    record["analyses"] = {analysis.name: record["analyses"][analysis.name] for analysis in study.analyses}
+    write_record(place.record, record)
+    return record
+
+
+def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
+    """Compute what is missing of a run and its variants, the model loaded once."""
+    variants: dict[str, Run] = {}
+    tallies = []
+    for line in label_lines(planned.plan, done=True):
+        say(name, line)
+    with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
+        run, tally = started.carry_out(planned.plan)
+        say(name, f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([tally])}")
+        for plan in planned.variants:
+            variants[edits_text(plan.edits)], tally = started.carry_out(plan, quiet=True)
+            tallies.append(tally)
+            if started.stopped():  # too late for this extraction
+                raise Interrupted(f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} are stored")
+    if tallies:
+        done = sum(tally is not None for tally in tallies)
+        part = "" if done in (0, len(tallies)) else f"{len(tallies) - done} up to date, {done} "
+        say(name, f"{counted(len(tallies), 'variant')}: {part}{_took(tallies)}")
+    for note in (note for variant in variants.values() for note in unchanged(variant)):
+        say(name, note)
+    return Subject(run, variants)
+
+
+def _took(tallies: Sequence[Tally | None]) -> str:
+    seconds = [sum(tally.seconds.values()) for tally in tallies if tally]
+    return f"computed in {sum(seconds):.1f} s" if seconds else "up to date"
+
+
+def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Check every byte of a run and its variants, unless the same commits were checked before; return what was found."""
+    runs = [subject.run, *subject.variants.values()]
+    for run in runs:
+        run.refresh()
+    commits = repr([[(commit.file, commit.size, commit.rest) for commit in run.commits] for run in runs])
+    key = xxhash.xxh3_128_hexdigest(commits.encode())
+    if before.get("commits") == key:
+        return before
+    checked = [item for run in runs for item in verify(run)]
+    problems = [problem for item in checked for problem in item.problems]
+    if problems:
+        raise StoreError(f"{problems[0]} ({len(problems)} problems: `actlas verify --repair`, then run the study again)")
+    nbytes = sum(item.nbytes for item in checked)
+    say(name, f"verified {size(nbytes)} in {len(checked)} shards: every checksum holds")
+    return {"commits": key, "checked": len(checked), "bytes": nbytes, "when": _now()}
+
+
+def _analyse(analysis: Analysis, subject: Subject, place: Place, record: dict[str, Any], say: Say) -> None:
+    done = record["analyses"].get(analysis.name)
+    try:
+        if done and _is_done(analysis, subject, place, done):
+            say(analysis.name, f"up to date: {done['summary']}")
+            return
+    except DamagedResult as error:
+        say(analysis.name, f"to be done again: {str(error).removesuffix(f': {REMEDY}')}")
+    if record["analyses"].pop(analysis.name, None):
+        write_record(place.record, record)
+    start = time.perf_counter()
+    finding = analysis.stage.carry_out(subject, place.destination(analysis))
+    record["analyses"][analysis.name] = {
+        "stage": analysis.stage.title,
+        "run": analysis.run,
+        "summary": finding.summary,
+        "holds": finding.holds,
+        "seal": read_seal(place.result(analysis)).checksum,
+    }
+    write_record(place.record, record)
+    say(analysis.name, f"done in {time.perf_counter() - start:.1f} s: {finding.summary}")
+
+
+def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str, Any]) -> bool:
+    """Whether nothing is to be done; raises DamagedResult where a byte of its files is not as it was written."""
+    if (done["run"], done["stage"]) != (analysis.run, analysis.stage.title):
+        return False
+    found = check_result(place.result(analysis))
+    if found.checksum != done["seal"]:
+        raise DamagedResult(f"{found.path} is not the result that {RECORD} tells of: {REMEDY}")
+    return is_current(analysis.stage, subject, found.attributes)
+
+
+def states(study: Study, place: Place, planned: dict[str, Planned]) -> dict[str, str]:
+    """Return analysis → what ``bring_up_to_date`` would do about it."""
+    record, found = _own_record(study, place, planned, lambda problem: None)["analyses"], {}
+    for analysis in study.analyses:
+        each, done = planned[analysis.run], record.get(analysis.name)
+        try:
+            stored = each.stored and not each.plan.label_change
+            current = stored and done and _is_done(analysis, each.subject(), place, done)
+            state = "up to date" if current else "to do" if each.stored else "to do after its run"
+        except DamagedResult:
+            state = "damaged, to do again"
+        found[analysis.name] = state
+    return found
+
+
+def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "input": asdict(given),
+        "id": subject.run.id,
+        "variants": {edits: run.id for edits, run in subject.variants.items()},
+        "verified": verified,
+    }
+
+
+def _own_record(study: Study, place: Place, planned: dict[str, Planned], damaged: Callable[[str], None]) -> dict[str, Any]:
+    """Return the record of the folder, an empty one in place of a damaged one; raises UsageError for another study's."""
+    try:
+        record = read_record(place.record)
+    except DamagedRecord as error:
+        damaged(str(error).removesuffix(": run the study again"))
+        return empty_record()
+    check_owner(record, study, place.out, {name: each.plan.run_id for name, each in planned.items()})
+    return record
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

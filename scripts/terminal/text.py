@@ -1,0 +1,81 @@
+"""What commands print: one style of table, sizes with their units."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from actlas.scripts.terminal.streams import STEERING
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
+
+KILO = 1000
+WIDTH = 80
+NAME_WIDTH = 12  # of the first column where lines tell what was done
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return an aligned table; numbers to the right, text to the left."""
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    right = [all(_numeric(row[index]) for row in cells) for index in range(len(header))]
+    lines = [header, *cells]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if flag else cell.ljust(width) for cell, width, flag in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _numeric(cell: str) -> bool:
+    return cell[:1] in "0123456789-+" and cell[:1] != "" and not cell[1:2].isalpha()
+
+
+def wrapped(name: str, told: str) -> str:
+    """Return what is told of ``name``, in as many lines as it takes; names stand in the first column."""
+    lines = textwrap.wrap(printable(told), WIDTH - NAME_WIDTH - 1, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"{printable(name) if not number else '':{NAME_WIDTH}} {line}" for number, line in enumerate(lines))
+
+
+def size(nbytes: float) -> str:
+    """Return a number of bytes with its unit, decimal."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if nbytes < KILO or unit == "TB":
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= KILO
+    raise AssertionError("unreachable")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, with the noun's plural where it is not one of them."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def extent(run: Run) -> str:
+    """Return how much text a run is of."""
+    return f"{counted(run.sentences, 'sentence')}, {counted(run.tokens, 'token')}"
+
+
+def plain_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
+    """Return a row of numbers for JSON, which has no NaN: None stands for it."""
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a mark for each character that would steer a terminal or end the line: stores come from anywhere."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def echo_json(record: dict[str, Any]) -> None:
+    """Print one JSON object; what a terminal, or its encoding, would not take is escaped as JSON has it."""
+    text = json.dumps(record, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
+    click.echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

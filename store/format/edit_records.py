@@ -1,0 +1,167 @@
+"""Edits as data: what a run's specification keeps of each intervention, and what analyses read of it.
+
+``{"kind": "scale", "site": "resid", "depth": 3, "units": {"step": 2}, "factor": 0.5}``. The text that people read and type,
+``scale:block=2,units=::2,factor=0.5``, is made from it here; `pipeline.edits` is the only place that reads such a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from actlas.store.errors import DamagedStore, quoted
+from actlas.store.format.schema import Json
+
+STREAM = "resid"  # the site whose edits act on the residual stream itself, between two blocks
+
+#: kind → its parameters, in the order of the text
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "skip": (),
+    "scale": ("factor",),
+    "zero": (),
+    "noise": ("mean", "std", "seed"),
+}
+#: parameters that are whole numbers; the others are floats
+WHOLE = frozenset({"seed"})
+
+
+@dataclass(frozen=True)
+class Stride:
+    """Units start, start + step, … before stop, as a slice of Python counts them."""
+
+    start: int | None = None
+    stop: int | None = None
+    step: int | None = None
+
+    @property
+    def slice(self) -> slice:
+        """Return it for indexing."""
+        return slice(self.start, self.stop, self.step)
+
+    def __str__(self) -> str:
+        """Write it as Python does."""
+        bounds = (self.start, self.stop) if self.step is None else (self.start, self.stop, self.step)
+        return ":".join("" if bound is None else str(bound) for bound in bounds)
+
+
+Units = tuple[int, ...] | Stride
+
+
+@dataclass(frozen=True)
+class EditRecord:
+    """One edit: what is done, and where. Depth ``d`` of ``resid`` is the output of block ``d - 1``."""
+
+    kind: str  # of KINDS
+    site: str
+    index: int | None = None  # layer, of ``resid`` the depth; None for a site that has neither
+    head: int | None = None  # None: all
+    units: Units | None = None  # of the site's last dim; None: all
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def block(self) -> int | None:
+        """The block whose output is edited, which therefore is not the sum of its input and parts; None where none is."""
+        return self.index - 1 if self.site == STREAM and self.index else None
+
+    @property
+    def where(self) -> str:
+        """The part of the text that says where the edit acts."""
+        if self.site == STREAM:
+            parts = [f"site={STREAM}", "depth=0"] if self.block is None else [f"block={self.block}"]
+        else:
+            parts = [f"site={self.site}"] + ([] if self.index is None else [f"layer={self.index}"])
+        parts += [] if self.head is None else [f"head={self.head}"]
+        return ",".join(parts + ([] if self.units is None else [f"units={_units_text(self.units)}"]))
+
+    @property
+    def text(self) -> str:
+        """The one text of the edit, every parameter written out."""
+        return ",".join([f"{self.kind}:{self.where}", *(f"{n}={_plain(v)}" for n, v in self.parameters.items())])
+
+    def branch(self, layers: int) -> tuple[int, int]:
+        """Return the first layer and the first depth that the edit can change, of a model of ``layers`` blocks."""
+        if self.index is None:  # behind the last block
+            return layers, layers + 1
+        return self.index, self.index + (self.site != STREAM)
+
+    def to_json(self) -> Json:
+        """Return the edit as the specification of a run keeps it."""
+        found: dict[str, Any] = {"kind": self.kind, "site": self.site}
+        if self.index is not None:
+            found["depth" if self.site == STREAM else "layer"] = self.index
+        if self.head is not None:
+            found["head"] = self.head
+        if isinstance(self.units, Stride):
+            found["units"] = {name: value for name, value in vars(self.units).items() if value is not None}
+        elif self.units is not None:
+            found["units"] = list(self.units)
+        return {**found, **self.parameters}
+
+    @classmethod
+    def from_json(cls, record: object) -> EditRecord:
+        """Undo ``to_json``; raises DamagedStore for what is no edit: a store can come from anywhere."""
+        if not isinstance(record, dict) or not isinstance(record.get("kind"), str) or record["kind"] not in KINDS:
+            raise DamagedStore(f"expected an edit with a kind ({', '.join(KINDS)}), got {quoted(record)}")
+        index = "depth" if record.get("site") == STREAM else "layer"
+        wanted = KINDS[record["kind"]]
+        sound = (
+            isinstance(record.get("site"), str)
+            and record.keys() <= {"kind", "site", index, "head", "units", *wanted}
+            and all(_is_count(record[name]) for name in (index, "head") if name in record)
+            and all(_is_number(record.get(name), name in WHOLE) for name in wanted)
+        )
+        if not sound:
+            raise DamagedStore(
+                f"expected an edit with site, {index} and {', '.join(wanted) or 'no more'}, got {quoted(record)}"
+            )
+        units = _units_read(record["units"]) if "units" in record else None
+        parameters = {name: record[name] for name in wanted}
+        return cls(record["kind"], record["site"], record.get(index), record.get("head"), units, parameters)
+
+
+def read_edits(specification: Json) -> tuple[EditRecord, ...]:
+    """Return the edits of a run's specification; none of a baseline. Raises DamagedStore for anything else."""
+    edits = specification.get("edits") or []
+    if not isinstance(edits, list):
+        raise DamagedStore(f"the edits of the run are {quoted(edits)}, expected a list")
+    return tuple(EditRecord.from_json(edit) for edit in edits)
+
+
+def edits_text(edits: Iterable[EditRecord]) -> str:
+    """Return the text of edits that act together."""
+    return " ".join(edit.text for edit in edits)
+
+
+def branch_of(edits: Sequence[EditRecord], layers: int) -> tuple[int, int]:
+    """Return the first layer and the first depth that ``edits`` can change; what comes before is the baseline's."""
+    found = [edit.branch(layers) for edit in edits]
+    return min(layer for layer, _ in found), min(depth for _, depth in found)
+
+
+def _units_text(units: Units) -> str:
+    return str(units) if isinstance(units, Stride) else "+".join(map(str, units))
+
+
+def _units_read(units: object) -> Units:
+    if isinstance(units, list) and units and all(_is_count(unit) for unit in units):
+        return tuple(units)
+    if isinstance(units, dict) and units and units.keys() <= {"start", "stop", "step"}:
+        sound = all(type(value) is int for value in units.values()) and units.get("step", 1) > 0
+        if sound:
+            return Stride(**units)
+    raise DamagedStore(f"expected the units of an edit as a list or a slice, got {quoted(units)}")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: object, whole: bool) -> bool:
+    return type(value) is int or (type(value) is float and not whole)
+
+
+def _plain(number: float) -> str:
+    if isinstance(number, int) or (number.is_integer() and abs(number) < 1 << 53):
+        return repr(int(number))
+    return repr(float(number))

@@ -1,0 +1,218 @@
+"""The netCDF-4 skeleton of a shard: every variable allocated at a known offset, small ones written, bulk left to pwrite.
+
+HDF5 writes it into memory alone: a full disk under an open HDF5 file leaks the file, and can end the process.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from actlas.store.format.digest import rows_checksum
+from actlas.store.format.netcdf import Netcdf
+from actlas.store.format.schema import BLOCK_DIMS, SiteLayout, StoredDtype, StoredLabel, Unit
+from actlas.store.labels.columns import (
+    Columns,
+    Encoded,
+    StoredColumn,
+    all_variables,
+    column_sizes,
+    encode,
+    located,
+    variable_names,
+    write_columns,
+)
+from actlas.store.labels.labels import INSTANCE, TEXT_DIM, TOKEN_LABELS, Labels, file_dims, file_name, text_to_bytes
+
+LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
+ALIGNMENT = 4096  # a page, so that a memory map of a site begins on one
+PAGE = 1 << 16  # bytes that an image keeps together
+
+
+class Image(io.RawIOBase):
+    """A file in memory, for HDF5, that takes no room for what was never written."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._position = 0
+        self._pages: dict[int, bytearray] = {}
+
+    def pieces(self) -> list[tuple[int, memoryview]]:
+        """Return offset and bytes of every stretch that was written, in order; all the others are zero."""
+        return [
+            (page * PAGE, memoryview(content)[: self.size - page * PAGE])
+            for page, content in sorted(self._pages.items())
+            if page * PAGE < self.size
+        ]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the position, past the end too, and return it."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size; HDF5 only ever extends to what it allocated, or cuts what it never wrote."""
+        self.size = self._position if size is None else size
+        return self.size
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer``, with zeros where nothing was written."""
+        view = memoryview(buffer).cast("B")[: max(0, self.size - self._position)]
+        for page, inside, part in self._parts(view):
+            part[:] = self._pages[page][inside : inside + len(part)] if page in self._pages else bytes(len(part))
+        self._position += len(view)
+        return len(view)
+
+    def write(self, data: Any) -> int:
+        """Keep ``data``."""
+        view = memoryview(data).cast("B")
+        for page, inside, part in self._parts(view):
+            self._pages.setdefault(page, bytearray(PAGE))[inside : inside + len(part)] = part
+        self._position += len(view)
+        self.size = max(self.size, self._position) if view else self.size
+        return len(view)
+
+    def _parts(self, view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+        """Yield page, place in it and bytes of what ``view`` covers from the position on."""
+        done = 0
+        while done < len(view):
+            page, inside = divmod(self._position + done, PAGE)
+            part = view[done : done + PAGE - inside]
+            yield page, inside, part
+            done += len(part)
+
+
+def write_skeleton(
+    image: Image,
+    layouts: Sequence[SiteLayout],
+    labels: Labels,
+    attributes: dict[str, str],
+    blocks: Mapping[str, Sequence[int]] | None = None,
+    columns: Columns | None = None,
+) -> None:
+    """Write all dimensions, structural labels and attributes, and leave room for every site.
+
+    blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
+    columns: those of an export; in a shard the user's columns have no place.
+    """
+    sizes = _dimensions(layouts, labels)
+    encoded = encode(columns or {})
+    names = variable_names(encoded, _taken(layouts, labels))
+    sizes.update(column_sizes(encoded, names))
+    firsts = {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}
+    with h5py.File(
+        image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT, track_order=False
+    ) as file:
+        netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
+        for name in sizes:
+            first = firsts.get(name)
+            numbers = (blocks or {}).get(name, range(first, first + sizes[name])) if first is not None else None
+            netcdf.dimension(name, None if numbers is None else np.array(numbers, dtype=np.int32))
+        for name, (dims, array) in _label_arrays(labels).items():
+            netcdf.variable(file_name(name), file_dims(dims), array.dtype, _label_attributes(name, array), array)
+        write_columns(netcdf, encoded, names)
+        for layout in layouts:
+            coordinates = (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
+            named = " ".join(label for label in coordinates if label not in layout.dims)
+            described = {"long_name": layout.description, "coordinates": named}
+            netcdf.variable(layout.site, layout.dims, hdf5_type(layout.dtype), described)
+
+
+def columns_image(
+    encoded: Mapping[str, Encoded], names: Mapping[str, str], sentences: int, attributes: Mapping[str, str]
+) -> Image:
+    """Return a netCDF-4 file of columns alone."""
+    image, sizes = Image(), {INSTANCE: sentences, **column_sizes(encoded, names)}
+    with h5py.File(image, "w", libver=LIBVER, track_order=False) as file:
+        netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
+        for name in sizes:
+            netcdf.dimension(name)
+        write_columns(netcdf, encoded, names)
+    return image
+
+
+def column_records(image: Image, layouts: Sequence[SiteLayout], labels: Labels, columns: Columns) -> dict[str, StoredColumn]:
+    """Return where the columns lie in a skeleton that was written with them."""
+    encoded = encode(columns)
+    names = variable_names(encoded, _taken(layouts, labels))
+    return located(encoded, names, offsets(image, all_variables(encoded, names)))
+
+
+def _taken(layouts: Sequence[SiteLayout], labels: Labels) -> frozenset[str]:
+    return frozenset(_dimensions(layouts, labels)).union(layout.site for layout in layouts)
+
+
+def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
+    """Return the file offset of each contiguous variable of ``names``."""
+    with h5py.File(image, "r") as file:
+        return {name: file[name].id.get_offset() for name in names}
+
+
+def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
+    """Return where each structural label lies in the skeleton, and the checksum of its rows."""
+    arrays = _label_arrays(labels)
+    places = offsets(image, [file_name(name) for name in arrays])
+    return {
+        name: StoredLabel(dims, array.shape, array.dtype.str, places[file_name(name)], rows_checksum(array))
+        for name, (dims, array) in arrays.items()
+    }
+
+
+def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
+    """Return label → checksum of the rows of each of ``units``, one after the other in ``labels``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, (dims, array) in _label_arrays(labels).items():
+        counts = [unit.tokens if dims[0] == "token" else unit.sentences for unit in units]
+        ends = list(accumulate(counts, initial=0))
+        found[name] = tuple(rows_checksum(array[start:end]) for start, end in pairwise(ends))
+    return found
+
+
+def _dimensions(layouts: Sequence[SiteLayout], labels: Labels) -> dict[str, int]:
+    sizes = {"token": labels.tokens, INSTANCE: len(labels.text)}
+    for layout in layouts:
+        sizes.update(zip(layout.dims, layout.shape, strict=True))
+    for dims, array in _label_arrays(labels).values():
+        sizes.update(zip(file_dims(dims), array.shape, strict=True))
+    return sizes
+
+
+def _label_arrays(labels: Labels) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]]:
+    """Return name → (dims, array) of every structural label, texts as bytes."""
+    arrays: dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]] = {
+        name: (("token",), array) for name, array in labels.token.items()
+    }
+    arrays["row_size"] = (("sentence",), labels.row_size)
+    arrays["text"] = (("sentence", TEXT_DIM), text_to_bytes(labels.text))
+    return arrays
+
+
+def _label_attributes(name: str, array: npt.NDArray[Any]) -> dict[str, str]:
+    attributes = {"_Encoding": "utf-8"} if array.dtype.kind == "S" else {}
+    if name in TOKEN_LABELS:
+        attributes["long_name"] = TOKEN_LABELS[name]
+    elif name == "row_size":
+        attributes |= {"long_name": "tokens of the sentence", "sample_dimension": "token"}
+    elif name == "text":
+        attributes["long_name"] = "the sentence"
+    return attributes
+
+
+def hdf5_type(dtype: StoredDtype) -> Any:
+    """Return NumPy's dtype, or HDF5's 16-bit float with bfloat16's 8-bit exponent, which readers widen to float32."""
+    if dtype != "bfloat16":
+        return np.dtype(dtype)
+    bfloat16 = h5py.h5t.IEEE_F16LE.copy()
+    bfloat16.set_fields(15, 7, 8, 0, 7)  # sign at bit 15; exponent of 8 bits at 7; mantissa of 7 bits at 0
+    bfloat16.set_ebias(127)
+    return bfloat16

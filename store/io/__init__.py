@@ -1,0 +1,1 @@
+"""Files: durable writes, safe opening, replacing as a whole, workspaces of writers."""

@@ -1,0 +1,131 @@
+"""Opening what somebody else may have made: files that are files, folders that are folders, records and lists of bounded size.
+
+A store can come from anywhere. Nothing in it makes a reader follow a link out of it, wait for a pipe, or fill the memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actlas.store.errors import ActlasError, DamagedStore, UsageError
+from actlas.store.io.durable import naming
+
+LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
+LARGEST_JOINED = 64 << 20  # bytes of the record of a joined file: some ten thousand units of many sites
+MOST_ENTRIES = 1 << 18  # files of a folder
+SPARSE_FROM, SPAREST = 64 << 20, 1000  # a file larger than this has its bytes on the disk, or a thousandth of them compressed
+
+
+def placed(path: str | Path) -> Path:
+    """Return ``path`` as it stays right wherever the process goes: absolute, ``~`` replaced by the home folder.
+
+    Raises UsageError where the user has no home folder.
+    """
+    try:
+        return user_path(path).absolute()
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: the working directory is gone: give an absolute path") from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
+    """Open a regular file; yield its descriptor and status. Raises FileNotFoundError, DamagedStore for anything else."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if is_file(path) else -1
+    if descriptor < 0:
+        raise DamagedStore(f"{path} is a link or no file at all, wanted a file")
+    try:
+        with naming(path):
+            found = os.fstat(descriptor)
+            if found.st_size > SPARSE_FROM and found.st_blocks * 512 * SPAREST < found.st_size:
+                raise DamagedStore(f"{path} claims {found.st_size} bytes, the disk has {found.st_blocks * 512}")
+            yield descriptor, found
+    finally:
+        os.close(descriptor)
+
+
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is itself a regular file, not a link to one; raises FileNotFoundError where nothing is."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
+    """Return the content of a small file; raises FileNotFoundError, DamagedStore for what is none."""
+    with opened(path) as (descriptor, found):
+        if found.st_size > largest:
+            raise DamagedStore(f"{path} has {found.st_size} bytes, no record has more than {largest}")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(largest)
+
+
+def read_input(path: Path, largest: int, error: type[ActlasError] = UsageError) -> bytes:
+    """Return the content of a file that the user named or that lies beside one: never a pipe, a device or a giant.
+
+    Links are followed, as a model cache is made of them. Raises FileNotFoundError and PermissionError as ``open`` does, and
+    ``error`` for what is not a regular file or has more than ``largest`` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with naming(path), os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise error(f"{path} is not a regular file: expected one with at most {largest:,} bytes")
+        if found.st_size > largest:
+            raise error(f"{path} has {found.st_size:,} bytes, expected at most {largest:,}")
+        return file.read(largest)
+
+
+def user_path(given: str | Path) -> Path:
+    """Return a path as a user typed it, ``~`` expanded.
+
+    Raises UsageError for a NUL in it, and where the system knows no home folder.
+    """
+    if "\0" in str(given):
+        raise UsageError("a path has a NUL character: expected one without")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{given}: there is no home folder here (HOME is not set): give the whole path") from error
+
+
+def refuse_links(*places: Path) -> None:
+    """Raise DamagedStore for a folder of a store that is a link: it would make somebody else's files part of it."""
+    for place in places:
+        if place.is_symlink():
+            raise DamagedStore(f"{place} is a link: put the folder itself there, or link the whole store")
+
+
+def listed(folder: Path, suffix: str = "") -> list[Path]:
+    """Return what ends in ``suffix`` in a folder, sorted; nothing where it is missing.
+
+    Raises DamagedStore for a link in its place or too many entries, PermissionError where it may not be read.
+    """
+    refuse_links(folder)
+    names: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                names.append(entry.name)
+                if len(names) > MOST_ENTRIES:
+                    raise DamagedStore(f"{folder} has more than {MOST_ENTRIES} entries: no store has so many")
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(suffix)]
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold Python's search for cycles off while the records of a run, maybe of 10⁵ units, become objects.
+
+    They have none, and each search looks at all of those made so far: opening cost more than its units.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

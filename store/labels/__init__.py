@@ -1,0 +1,1 @@
+"""Labels of tokens and sentences: in shards, and in versions beside them."""

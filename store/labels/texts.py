@@ -1,0 +1,94 @@
+"""The texts of a large run, read from its files when they are asked for: the rest of its labels takes hardly more memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import overload
+
+from actlas.store.errors import DamagedStore
+from actlas.store.format.schema import StoredLabel
+from actlas.store.labels.labels import Labels, bytes_to_text, join_labels
+from actlas.store.reading.places import opened_shard, read_label, read_labels
+from actlas.store.writing.several import rows_of
+
+AT_ONCE = 1 << 16  # sentences of a run whose texts are held in memory
+CHUNK = 4096  # texts that are read at a time, and kept until others are
+
+
+@dataclass(frozen=True)
+class TextPlace:
+    """Where the texts of consecutive sentences lie: the file, its committed size, the place in it."""
+
+    path: Path
+    size: int
+    label: StoredLabel
+
+    def __len__(self) -> int:
+        return self.label.shape[0]
+
+    def __getitem__(self, rows: slice) -> tuple[str, ...]:
+        """Read some texts; raises DamagedStore."""
+        first, last, _ = rows.indices(len(self))
+        with opened_shard(self.path, self.size) as descriptor:
+            characters = read_label(descriptor, rows_of(self.label, first, last - first))
+        try:
+            return bytes_to_text(characters)
+        except ValueError as error:  # no UTF-8 any more
+            raise DamagedStore(f"{self.path}: labels were altered ({error}): see `actlas verify`") from error
+
+
+class StoredTexts(Sequence[str]):
+    """The texts of a run, read CHUNK at a time; whoever goes through them in order reads each once."""
+
+    def __init__(self, places: Sequence[TextPlace]) -> None:
+        self._places = tuple(places)
+        self._ends = list(accumulate(len(place) for place in places))
+        self._kept: tuple[int, tuple[str, ...]] = (-1, ())
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range(0, len(self), CHUNK):
+            yield from self._chunk(number // CHUNK)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        """Read one text, or several."""
+        if isinstance(index, slice):
+            return tuple(self[number] for number in range(*index.indices(len(self))))
+        number = range(len(self))[index]
+        return self._chunk(number // CHUNK)[number % CHUNK]
+
+    def _chunk(self, chunk: int) -> tuple[str, ...]:
+        number, texts = self._kept
+        if number != chunk:
+            texts = tuple(self._read(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self))))
+            self._kept = chunk, texts
+        return texts
+
+    def _read(self, first: int, last: int) -> Iterator[str]:
+        place = bisect_right(self._ends, first)
+        while first < last:
+            start = self._ends[place] - len(self._places[place])
+            yield from self._places[place][first - start : last - start]
+            first, place = self._ends[place], place + 1
+
+
+def labels_at(places: Sequence[tuple[Path, int, Mapping[str, StoredLabel]]], sentences: int) -> Labels:
+    """Return the labels that lie at ``places``, file, size and labels; of more than AT_ONCE ``sentences`` texts stay there.
+
+    Raises DamagedStore.
+    """
+    if sentences <= AT_ONCE:
+        return join_labels([read_labels(*place) for place in places])
+    texts = [TextPlace(path, size, labels["text"]) for path, size, labels in places]
+    parts = [read_labels(*place, StoredTexts([text])) for place, text in zip(places, texts, strict=True)]
+    return join_labels(parts, StoredTexts(texts))

@@ -1,0 +1,1 @@
+"""Maintenance: verification, repair, garbage collection, disk usage."""

@@ -1,0 +1,184 @@
+"""Recovery: what is lost but still known is written again, from a file's own copy of its record or from the record."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.format.digest import READ_BYTES
+from actlas.store.format.schema import canonical, checksum
+from actlas.store.io.durable import READ_ONLY, naming, set_mode, sync_folder
+from actlas.store.io.workspace import lost_shards, restore_lost, workspace
+from actlas.store.maintenance.lost import Lost, works
+from actlas.store.maintenance.verify import copy_problem
+from actlas.store.runs.commit import copy_bytes, read_commit, stem
+from actlas.store.runs.holdings import joined_paths, read_joined
+from actlas.store.runs.joined import Holding, Joined
+from actlas.store.runs.run import Run
+
+COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A commit that was removed: its unit and its sites, None and empty where it did not say any more."""
+
+    commit: str
+    unit: int | None
+    sites: tuple[str, ...]
+
+
+@dataclass
+class Report:
+    """A repair under way."""
+
+    dropped: list[Dropped] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
+
+
+def _records(run: Run, bad: Collection[str]) -> list[Path]:
+    """Return the paths of commits and records of joined files that are there and have problems."""
+    commits = [run.folder / "commits" / name for name in sorted(bad)]
+    return [*(path for path in joined_paths(run.folder) if path.name in bad), *(path for path in commits if path.exists())]
+
+
+def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
+    """Write files' own copies of their records again where these differ; whoever reads the data does not look at them."""
+    for path in _records(run, bad):
+        try:
+            record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
+            if not copy_problem(run.path(record), record):
+                continue
+            _write_copy(run.path(record), record)
+            report.restored.append(f"the record at the end of {run.path(record)}")
+        except DamagedStore:
+            continue
+        except OSError as error:
+            report.left.append(f"the record at the end of {error.filename} was left alone ({error.strerror})")
+
+
+def _write_copy(shard: Path, record: Holding) -> None:
+    content = copy_bytes(replace(record, gone=frozenset()) if isinstance(record, Joined) else record)
+    set_mode(shard, READ_ONLY | stat.S_IWUSR)
+    descriptor = os.open(shard, os.O_WRONLY)
+    try:
+        with naming(shard):
+            os.pwrite(descriptor, content, record.hdf5)
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+        set_mode(shard, READ_ONLY)
+
+
+def restore_records(run: Run, bad: Collection[str], report: Report) -> None:
+    """Publish lost records from their files, unreadable ones too, after those were removed; drop files that are damaged."""
+    unreadable = _remove_unreadable(run, bad, report)
+    try:
+        if not unreadable and not lost_shards(run.folder)[0]:
+            return
+        with workspace(run.folder) as work:
+            restored = set(work.restored)
+            _, damaged = restore_lost(run.folder, work.folder)
+    except (StoreError, PermissionError) as error:
+        report.left.append(f"shards without a record were left alone: {error}")
+        report.dropped += unreadable
+        return
+    report.restored += [f"the record of unit {unit}" for unit in sorted(restored)]
+    report.dropped += [item for item in unreadable if item.unit not in restored and not (item.unit is None and restored)]
+    for lost, problems in damaged:
+        _drop_lost(run, lost, problems, report)
+
+
+def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[Dropped]:
+    """Remove records that cannot be read or stand under another's name; what they said stands in their shards as well."""
+    removed = []
+    for path in _records(run, bad):
+        try:
+            if path.parent.name == "joined":
+                read_joined(path)
+                continue
+            commit = read_commit(path)
+            if path.stem == stem(commit.unit.number, commit.holds):
+                continue
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            report.left.append(f"{path} was left alone: it cannot be read ({error.strerror})")
+            continue
+        except DamagedStore:
+            pass
+        reason = must_stay(run, path)
+        if reason:
+            report.left.append(f"{path} was left alone: {reason}")
+            continue
+        removed.append(dropped(path))
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return removed
+
+
+def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) -> None:
+    """Drop a shard without a record that is damaged, unless units of it were restored or it cannot be read."""
+    reason = problems[0] if lost.record.run != run.id else unread(lost.path)
+    if reason:
+        report.left.append(f"{lost.path} was left alone: {reason}")
+    elif lost.path.exists() and lost_shards(run.folder)[0]:
+        sites = tuple(sorted({site for work in works(lost.record) for site in work[1]}))
+        report.dropped += [Dropped(lost.path.name, unit, sites) for unit in lost.units]
+        lost.path.unlink()
+        sync_folder(lost.path.parent)
+
+
+def must_stay(run: Run, path: Path) -> str | None:
+    """Return why a commit, or the record of a joined file, with problems is not to be dropped, None where it is."""
+    try:
+        content = path.read_bytes()
+        record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
+        shard = run.path(record)
+    except FileNotFoundError:
+        return None
+    except DamagedStore as error:
+        return f"it is whole, but not understood ({error})" if _sealed(content) else None
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    return unread(shard)
+
+
+def unread(shard: Path) -> str | None:
+    """Return why a shard cannot be read, None where it can or is not there."""
+    try:
+        with shard.open("rb") as file:
+            while file.read(READ_BYTES):
+                pass
+    except FileNotFoundError:
+        return None if shard.parent.is_dir() else f"{shard.parent} is not there"
+    except OSError as error:
+        return f"{shard} cannot be read ({error.strerror})"
+    return None
+
+
+def _sealed(content: bytes) -> bool:
+    """Whether a record's checksum holds, whatever it says."""
+    try:
+        record = json.loads(content)
+        found = record.pop("checksum")
+        return bool(found == checksum(canonical(record)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def dropped(path: Path) -> Dropped:
+    """Return what a commit that is to go says of itself."""
+    unit = COMMIT.fullmatch(path.name)
+    try:
+        sites = tuple(sorted(read_commit(path).holds))
+    except (DamagedStore, FileNotFoundError):
+        sites = ()
+    return Dropped(path.name, int(unit[1]) if unit else None, sites)

@@ -1,0 +1,157 @@
+"""Repair: what is lost but still known is written again; units that are damaged leave the run, for the next extraction.
+
+The commit goes first, then its shard, of which it was noted before that it is not to come back. A unit of a joined file goes
+by a new record without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.io.durable import sync_folder
+from actlas.store.io.workspace import check_own, sweep, workspace
+from actlas.store.labels.verify import repair_labels
+from actlas.store.maintenance.recovery import Dropped, Report, dropped, must_stay, restore_records, write_copies
+from actlas.store.maintenance.verify import Checked, Rests, check_member, check_path
+from actlas.store.reading.pieces import ANEW, AWAY, stranded
+from actlas.store.runs.commit import SUFFIX, read_commit, stem
+from actlas.store.runs.holdings import mark_dropped, packing_lock, read_records, replace_joined
+from actlas.store.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was dropped; what was written again; what was left as it is and why."""
+
+    dropped: tuple[Dropped, ...]
+    left: tuple[str, ...]
+    restored: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()  # files and labels that were written anew from what is whole
+
+
+def repair(run: Run, checked: Iterable[Checked]) -> Repair:
+    """Write again what can be, then drop the commits that still have problems, and of a variant those that are stranded.
+
+    checked: what ``verify`` found. Written again are lost records, and files' own copies of them, files of which HDF5's own
+    part is damaged, and labels that can be read. Stranded are units that share blocks with a baseline which no longer has
+    these. Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound
+    commits that this actlas does not understand.
+    """
+    report = Report()
+    checked = list(checked)
+    bad = {item.commit for item in checked if item.problems and item.kind == "commit"}
+    check_own(*(run.folder / part for part in ("commits", "joined", "shards")))
+    if bad:
+        write_copies(run, bad, report)
+        restore_records(run, bad, report)
+    run.refresh()  # its baseline may have been repaired since it was looked at
+    needless = {stem(*work) + SUFFIX for work in stranded(run)} if run.baseline_id else set()
+    for path in (run.folder / "commits" / name for name in sorted(bad | needless)):
+        _drop_commit(run, path, path.name in needless, report)
+    if (bad or needless) and (run.folder / "joined").is_dir():
+        try:
+            with packing_lock(run.folder):
+                _drop_members(run, bad, needless, report)
+        except (StoreError, PermissionError) as error:
+            report.left.append(f"units of joined files were left alone: {error}")
+    if report.dropped:
+        sync_folder(run.folder / "commits")
+        try:
+            sweep(run.folder)
+        except (StoreError, PermissionError) as error:
+            report.left.append(f"shards of what was dropped stay until `actlas gc` can remove them: {error}")
+    run.refresh()
+    mended = _mend(run, checked, report.left)
+    return Repair(tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(mended))
+
+
+def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
+    """Write anew files whose HDF5 part is damaged, and labels; return what was done."""
+    mended = _rewrite(run, {item.commit for item in checked if item.problems and item.kind == "file"}, left)
+    if any(item.problems and item.kind == "labels" for item in checked):
+        written, lost = repair_labels(run)
+        mended += written
+        left += lost
+        if not written and not lost:
+            left += [problem for item in checked if item.kind == "labels" for problem in item.problems]
+    return mended
+
+
+def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
+    """Write files anew whose HDF5 part is damaged, from their units; return what was done."""
+    from actlas.store.writing.pack import rewrite
+
+    mended = []
+    for file in sorted(files):
+        try:
+            if rewrite(run, file):
+                mended.append(f"wrote {file} anew from its numbers and labels")
+        except (StoreError, OSError) as error:
+            left.append(f"{run.folder / 'shards' / file} was left alone: {error}")
+    return mended
+
+
+def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
+    """Drop a commit with problems, unless it must stay or is sound by now."""
+    reason = must_stay(run, path)
+    if reason:
+        if not any(str(path) in each for each in report.left):
+            report.left.append(f"{path} was left alone: {reason}")
+    elif path.exists():
+        if needless or check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
+            report.dropped.append(dropped(path))
+            _mark_shard(run, path)
+            path.unlink(missing_ok=True)
+        elif check_path(run, path, {}).problems:
+            report.left.append(f"{path} was left alone: {_of_baseline(run)}")
+
+
+def _mark_shard(run: Run, path: Path) -> None:
+    """Note that the shard of a commit is to go with it: left without, its own copy would bring the unit back."""
+    with contextlib.suppress(DamagedStore, FileNotFoundError):
+        commit = read_commit(path)
+        if path.stem == stem(commit.unit.number, commit.holds):
+            mark_dropped(run.folder, commit.file)
+
+
+def _drop_members(run: Run, bad: Collection[str], needless: Collection[str], report: Report) -> None:
+    """Drop damaged and stranded units from the records of joined files."""
+    planned = frozenset(run.units)
+    for joined in read_records(run.folder):
+        path = run.folder / "joined" / joined.name
+        told = [index for index in joined.present if joined.commit_name(index) in {*bad, *needless}]
+        reason = must_stay(run, path) if told else None
+        if reason:
+            report.left.append(f"{path} was left alone: {reason}")
+            continue
+        rests: Rests = {}
+        lost = [
+            index
+            for index in told
+            if joined.commit_name(index) in needless or check_member(run, joined, index, rests, planned, shared=False).problems
+        ]
+        for index in set(told).difference(lost):
+            if check_member(run, joined, index, rests, planned).problems:
+                report.left.append(f"unit {joined.units[index].number} of {path} was left alone: {_of_baseline(run)}")
+        for index in lost:
+            sites = tuple(sorted(joined.holds(index)))
+            report.dropped.append(Dropped(joined.commit_name(index), joined.units[index].number, sites))
+        if lost:
+            left = replace(joined, gone=joined.gone.union(lost))
+            if not left.present:  # as with a commit
+                mark_dropped(run.folder, joined.file)
+            with workspace(run.folder) as work:
+                replace_joined(run.folder, path, left, work.folder)
+
+
+def _of_baseline(run: Run) -> str:
+    """Return what to do about blocks of the baseline that are not as they were."""
+    if run.baseline is None:
+        return f"its baseline {run.baseline_id} is not there: {AWAY}"
+    if run.baseline.units != run.units:
+        return f"it was made in other units than its baseline has now: {ANEW}"
+    return f"blocks of its baseline are damaged: `actlas verify {run.baseline_id} --repair` drops them and what needs them"

@@ -1,0 +1,1 @@
+"""Reading: the lazy labelled view of a run, block by block."""

@@ -1,0 +1,138 @@
+"""The lazy labelled view of a run: a dask array for each site, labels as coordinates on the one axis of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from dask.base import tokenize
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from actlas.store.errors import DamagedStore
+from actlas.store.format.schema import BLOCK_DIMS
+from actlas.store.labels.labels import TOKEN_LABELS, Labels
+from actlas.store.labels.texts import StoredTexts
+from actlas.store.reading.blocks import lazy_site
+from actlas.store.reading.pieces import OwnPieces, Pieces, site_pieces
+from actlas.store.reading.sentence_index import SentenceIndex
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
+
+AT_ONCE = 1 << 20  # tokens whose texts and columns are spread over them at once: 8 MB each, as references
+MEANINGS = {"row_size": "tokens of the sentence", "text": "the sentence"}
+
+
+class _Spread(BackendArray):
+    """What is known of each sentence, on the tokens: read and repeated when it is asked for, as variables of a file are."""
+
+    def __init__(self, values: Sequence[str] | npt.NDArray[Any], sentence: npt.NDArray[np.int32]) -> None:
+        self._values, self._sentence = values, sentence
+        self.dtype = values.dtype if isinstance(values, np.ndarray) else np.dtype(object)
+        self.shape = sentence.shape
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[int | slice | npt.NDArray[np.integer]]) -> Any:
+        wanted = self._sentence[key[0]]
+        if isinstance(self._values, np.ndarray):
+            return self._values[wanted]
+        if wanted.ndim == 0:
+            return self._values[int(wanted)]
+        numbers, places = np.unique(wanted, return_inverse=True)
+        found = np.empty(len(numbers), dtype=object)  # a reference for each token, and each text once
+        found[:] = [self._values[number] for number in numbers.tolist()]
+        return found[places]
+
+
+def lazy_view(run: Run, sites: Sequence[str], *, check: bool) -> xr.Dataset:
+    """Return ``sites``, all of them complete, as ``Run.dataset`` does; raises DamagedStore where units do not fit together."""
+    tokens = tuple(unit.tokens for unit in run.units)
+    variables = {}
+    for site in sites:
+        units = site_pieces(run, site)
+        _check_alike(site, units)
+        # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
+        name = f"{site}-{tokenize(str(run.folder.resolve()), site, run.digest, check)}"
+        layout = units[0][-1].stored.layout
+        array = lazy_site(name, units, tokens, check)
+        variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
+    _check_names(run, variables)
+    index = SentenceIndex.of_tokens(run.labels.token["sentence"], run.id, run.sentences_id)
+    labels = token_coordinates(run.labels)
+    indexed = index.create_variables({"sentence": labels.pop("sentence")})
+    whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), {"run": run.id, "name": run.name})
+    return whole.assign_coords({**labels, **_block_numbers(run, variables)})
+
+
+def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
+    """Return all labels on ``token``: texts and columns as those of the token's sentence, lazy where there are many tokens."""
+    found = {name: xr.Variable("token", labels.token[name], {"long_name": meaning}) for name, meaning in TOKEN_LABELS.items()}
+    sentence = labels.token["sentence"]
+    for name, values in {"text": _objects(labels.text), **labels.columns}.items():
+        spread = _Spread(_objects(values), sentence)
+        lazy = labels.tokens > AT_ONCE or isinstance(values, StoredTexts)
+        described = {"long_name": "text of the token's sentence"} if name == "text" else {}
+        found[name] = xr.Variable("token", indexing.LazilyIndexedArray(spread), described)
+        if not lazy:
+            found[name].load()
+    return found
+
+
+def sentence_labels(labels: Labels) -> xr.Dataset:
+    """Return what is known of each sentence, on ``sentence``: ``text``, ``row_size`` and the input's columns."""
+    text = _objects(labels.text)
+    if not isinstance(text, np.ndarray):
+        spread = _Spread(text, np.arange(len(text), dtype=np.int32))
+        text = indexing.LazilyIndexedArray(spread)
+    known = {"text": text, "row_size": labels.row_size, **labels.columns}
+    variables = {name: xr.Variable("sentence", _objects(values), _described(name)) for name, values in known.items()}
+    return xr.Dataset(variables, coords={"sentence": np.arange(len(labels.row_size), dtype=np.int32)})
+
+
+def _described(name: str) -> dict[str, str]:
+    return {"long_name": MEANINGS[name]} if name in MEANINGS else {}
+
+
+def _objects(values: Any) -> Any:
+    """Return texts as objects: characters of a fixed number would take the longest text's room for each token."""
+    if isinstance(values, np.ndarray):
+        return values.astype(object) if values.dtype.kind == "U" else values
+    return values if isinstance(values, StoredTexts | indexing.LazilyIndexedArray) else np.array(values, dtype=object)
+
+
+def _check_names(run: Run, variables: Mapping[str, xr.Variable]) -> None:
+    """Raise DamagedStore for a column with the name of something else; extraction takes none."""
+    dims = {dim for variable in variables.values() for dim in variable.dims}
+    taken = {*variables, *TOKEN_LABELS, "text", *dims}
+    clash = sorted(name for name in run.labels.columns if name in taken)
+    if clash:
+        raise DamagedStore(
+            f"run {run.name} has a label column {clash[0]!r}, the name of a site, dim or label: extract it again"
+        )
+
+
+def _check_alike(site: str, units: Sequence[Pieces]) -> None:
+    """Raise DamagedStore unless the units' arrays of ``site`` make one."""
+    first = units[0]
+    for pieces in units.kinds if isinstance(units, OwnPieces) else units:
+        same = (
+            pieces[-1].stored.layout is first[-1].stored.layout or pieces[-1].stored.layout.form == first[-1].stored.layout.form
+        )
+        if not same or len(pieces) != len(first):
+            raise DamagedStore(f"{pieces[-1].path} has {site} in another shape than {first[-1].path}: see `actlas show`")
+
+
+def _block_numbers(run: Run, variables: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:
+    """Return the numbers of layers and depths, where some site has them."""
+    found = {}
+    for dim in BLOCK_DIMS:
+        sizes = {variable.sizes[dim] for variable in variables.values() if dim in variable.dims}
+        if sizes:
+            found[dim] = xr.Variable(dim, run.block_numbers(dim, sizes.pop()))
+    return found

@@ -1,0 +1,1 @@
+"""Runs: their records, the commits that make shards part of them, their names."""

@@ -1,0 +1,1 @@
+"""Writing: shards, packed shards, exports."""

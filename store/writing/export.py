@@ -1,0 +1,128 @@
+"""Exporting: a run, or part of one, as a single self-contained netCDF-4 file that is read in place of the run.
+
+The file is written as shards are (aside, reserved, hashed, synced, linked without overwriting) and block by block. Behind the
+HDF5 part follows its record, see ``store.exported``. Equal exports of equal data are equal files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from actlas.store.errors import ActlasError, StoreError, UsageError
+from actlas.store.format.export_record import FORMAT_EXPORT
+from actlas.store.format.schema import EXPORT_SUFFIXES, Json, seal
+from actlas.store.format.tail import tail_bytes
+from actlas.store.io.durable import publish_file
+from actlas.store.io.workspace import workspace
+from actlas.store.reading.exported import Exported
+from actlas.store.runs.run import Run
+from actlas.store.writing.selection import Excerpt, ExportPlan, plan_export
+from actlas.store.writing.several import Several, write_units
+from actlas.store.writing.shard import ShardWriter
+
+Progress = Callable[[int, int], None]
+WHOLE = Excerpt()
+
+
+def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None) -> tuple[Exported, bool]:
+    """Write ``excerpt`` of ``run`` to ``out``; return it opened, and whether it is new: an identical file stays.
+
+    progress: called with the bytes of each block as it is written, and those of all.
+    Raises UsageError for a site or layer that is not there, StoreError where ``out`` is something else, the disk is full or a
+    value does not fit, DamagedStore where the run is altered.
+    """
+    if out.suffix not in EXPORT_SUFFIXES:
+        raise UsageError(f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told from a run's name by that")
+    plan = plan_export(run, excerpt)
+    _check_place(out, plan)
+    try:
+        with workspace(_drafts(out)) as work:
+            draft = work.folder / out.name
+            _write(draft, plan, progress)
+            new = _publish(draft, out)
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        for folder in (_drafts(out) / "tmp", _drafts(out)):
+            with contextlib.suppress(OSError):  # not there, or another export is at work in it
+                folder.rmdir()
+    return Exported(out), new
+
+
+def _drafts(out: Path) -> Path:
+    return out.with_name(f".{out.name}.draft")
+
+
+def _check_place(out: Path, plan: ExportPlan) -> None:
+    """Raise StoreError before any work where ``out`` cannot become this export."""
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent} is no folder: give OUT in one that is there")
+    if not out.exists():
+        return
+    try:
+        same = {**Exported(out).header, **plan.header} == Exported(out).header
+    except ActlasError:
+        same = False
+    if not same:
+        raise _taken(out)
+
+
+def _taken(out: Path) -> StoreError:
+    return StoreError(f"{out} is there already and is not this export: remove it, or give another OUT")
+
+
+def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
+    attributes = {"actlas_run": plan.run.id} | {
+        f"actlas_{name}": json.dumps(plan.header[name], sort_keys=True) for name in ("specification", "description", "excerpt")
+    }
+
+    total = sum(layout.nbytes for layout in plan.layouts)
+
+    def read(index: int, site: str, block: int) -> npt.NDArray[Any]:
+        rows = plan.read(index, site, block)
+        progress(rows.nbytes, total)
+        return rows
+
+    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns)
+    try:
+        several = write_units(writer, plan.layouts, plan.units, read)
+        writer.close(tail_bytes(seal({**plan.header, **_places(several)}), FORMAT_EXPORT))
+    except BaseException:
+        writer.drop()
+        raise
+
+
+def _places(several: Several) -> Json:
+    """Return the part of the record that says where the parts of the file lie, and their checksums."""
+    sites = {
+        name: {
+            "layout": asdict(site.layout),
+            "offset": site.offset,
+            "checksums": [checksums[name] for checksums in several.checksums],
+        }
+        for name, site in several.record.sites.items()
+    }
+    labels = {}
+    for name, label in several.record.labels.items():
+        labels[name] = {**asdict(label), "checksums": list(several.label_checksums[name])}
+        del labels[name]["checksum"]
+    columns = {name: asdict(column) for name, column in several.record.columns.items()}
+    places = {"size": several.record.size, "sites": sites, "labels": labels, "columns": columns}
+    return {**places, "rest": several.record.rest}
+
+
+def _publish(draft: Path, out: Path) -> bool:
+    """Give the finished file its name; False where an identical one has it, StoreError where another."""
+    if not out.exists() and publish_file(draft, out, keep=True):
+        return True
+    if filecmp.cmp(draft, out, shallow=False):
+        return False
+    raise _taken(out)

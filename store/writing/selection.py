@@ -1,0 +1,188 @@
+"""What of a run goes into an export: sites, layers, tokens and dtype, worked out before a byte is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.store.errors import StoreError, UsageError
+from actlas.store.format.export_record import FORMAT_EXPORT
+from actlas.store.format.schema import BLOCK_DIMS, FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit
+from actlas.store.labels.labels import SENTENCE_IN_RUN, Labels
+from actlas.store.reading.exported import Exported
+from actlas.store.runs.run import Run
+from actlas.store.writing.several import narrow_layout
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """What of a run is exported; all of it by default."""
+
+    sites: tuple[str, ...] | None = None
+    layers: tuple[int, ...] | None = None  # blocks of the model; of sites on depth, the input and output of each
+    tokens: Indices | None = None  # along the run's token, ascending
+    dtype: StoredDtype | None = None  # of sites with features; those of one number a token stay as they are
+    note: Json = field(default_factory=dict)  # how the tokens were chosen, for the record
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an unknown dtype or no tokens."""
+        if self.dtype is not None and self.dtype not in NUMPY_VIEW:
+            raise UsageError(f"unknown dtype {self.dtype!r}: wanted {', '.join(NUMPY_VIEW)}")
+        if self.tokens is not None and not len(self.tokens):
+            raise UsageError("no token is left to export")
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """An export before it starts: what the file will hold, and where in the run that lies."""
+
+    run: Run
+    layouts: tuple[SiteLayout, ...]
+    labels: Labels
+    units: tuple[Unit, ...]  # of the file
+    sources: tuple[tuple[Unit, Indices], ...]  # of the run: for each unit of the file, its rows
+    blocks: dict[str, list[int]]  # dim → numbers of its layers or depths
+    places: dict[str, list[int]]  # dim → where in the run these are
+    excerpt: Json
+
+    @property
+    def header(self) -> Json:
+        """The part of the record that is known before a byte is read."""
+        return {
+            "format": FORMAT_EXPORT,
+            "version": FORMAT_VERSION,
+            "run": self.run.id,
+            "specification": self.run.specification,
+            "description": self.run.description,
+            "device": ", ".join(sorted({str(commit.provenance.get("device", "?")) for commit in self.run.commits})),
+            "excerpt": self.excerpt,
+            "blocks": self.blocks,
+            "labels_version": self.run.labels_version,
+            "labels_digest": self.run.labels_digest,
+            "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units],
+        }
+
+    def read(self, index: int, site: str, block: int) -> npt.NDArray[Any]:
+        """Return the rows of one block of a unit of the file, checked and as they are to be stored."""
+        unit, rows = self.sources[index]
+        layout = next(layout for layout in self.layouts if layout.site == site)
+        dim = layout.dims[0]
+        place, where = (
+            (self.places[dim][block], f"{site}[{dim} {self.blocks[dim][block]}]") if dim in self.places else (0, site)
+        )
+        values = self.run.rows(unit, site, place, check=True)
+        return narrowed(values if len(rows) == len(values) else values[rows], layout.dtype, where)
+
+
+def plan_export(run: Run, excerpt: Excerpt) -> ExportPlan:
+    """Work out an export; raises UsageError for a site or layer that is not there, IncompleteRun, DamagedStore."""
+    dataset = run.dataset(excerpt.sites, check=True)
+    if not dataset.data_vars:
+        raise UsageError(f"run {run.name} has no complete site to export: run its `actlas extract` command again")
+    sources = _sources(run, excerpt.tokens)
+    labels = run.labels if excerpt.tokens is None else _labels_of(run.labels, excerpt.tokens)
+    chosen = _blocks(dataset, excerpt.layers)
+    layouts = []
+    for site in dataset.data_vars:
+        whole = narrow_layout(run.layout(str(site)), labels.tokens)
+        layouts.append(_chosen(whole, chosen, excerpt.dtype))
+    units = _units(labels, [len(rows) for _, rows in sources])
+    note = {
+        "sites": [layout.site for layout in layouts],
+        "layers": list(excerpt.layers) if excerpt.layers is not None else None,
+        "dtype": excerpt.dtype,
+        "tokens": excerpt.note if excerpt.tokens is not None else None,
+        "of": run.excerpt if isinstance(run, Exported) else None,
+    }
+    values = {dim: [int(number) for number in dataset[dim].values[places]] for dim, places in chosen.items()}
+    return ExportPlan(run, tuple(layouts), labels, tuple(units), tuple(sources), values, chosen, note)
+
+
+def _sources(run: Run, tokens: Indices | None) -> list[tuple[Unit, Indices]]:
+    """Return the units of the run with kept tokens, each with their rows in it."""
+    if tokens is None:
+        return [(unit, np.arange(unit.tokens)) for unit in run.units]
+    starts = np.cumsum([0, *(unit.tokens for unit in run.units)])
+    cuts = np.searchsorted(tokens, starts)
+    kept = [tokens[a:b] - start for a, b, start in zip(cuts[:-1], cuts[1:], starts[:-1], strict=True)]
+    return [(unit, rows) for unit, rows in zip(run.units, kept, strict=True) if len(rows)]
+
+
+def _units(labels: Labels, sizes: list[int]) -> list[Unit]:
+    """Return units of ``sizes`` tokens each, of whole sentences, that follow each other."""
+    ends = np.searchsorted(np.cumsum(labels.row_size), np.cumsum(sizes)) + 1  # sentences up to the end of each
+    firsts = [0, *(int(end) for end in ends[:-1])]
+    return [
+        Unit(number, first, int(end) - first, size)
+        for number, (first, end, size) in enumerate(zip(firsts, ends, sizes, strict=True))
+    ]
+
+
+def _labels_of(labels: Labels, tokens: Indices) -> Labels:
+    """Return the labels of ``tokens`` alone; sentences are numbered anew, a column says which of the run each was."""
+    numbers, sizes = np.unique(labels.token["sentence"][tokens], return_counts=True)
+    token = {name: array[tokens] for name, array in labels.token.items()}
+    token["sentence"] = np.repeat(np.arange(len(numbers), dtype=np.int32), sizes)
+    columns = {name: column[numbers] for name, column in labels.columns.items()}
+    columns.setdefault(SENTENCE_IN_RUN, numbers.astype(np.int64))
+    return Labels(token, sizes.astype(np.int32), tuple(labels.text[number] for number in numbers), columns)
+
+
+def _blocks(dataset: xr.Dataset, layers: tuple[int, ...] | None) -> dict[str, list[int]]:
+    """Return per dim of blocks the places of those that are kept."""
+    dims = [dim for dim in BLOCK_DIMS if dim in dataset.dims]
+    if layers is None:
+        return {dim: list(range(dataset.sizes[dim])) for dim in dims}
+    absent = sorted(set(layers) - set(layers_of(dataset)))
+    if absent or not layers:
+        known = ", ".join(map(str, layers_of(dataset))) or "none: these sites have no layers"
+        raise UsageError(f"no layer {', '.join(map(str, absent))} to export: there is {known}")
+    wanted = {"layer": set(layers), "depth": {depth for layer in layers for depth in (layer, layer + 1)}}
+    return {dim: [int(i) for i in np.flatnonzero(np.isin(dataset[dim].values, list(wanted[dim])))] for dim in dims}
+
+
+def _chosen(whole: SiteLayout, chosen: dict[str, list[int]], dtype: StoredDtype | None) -> SiteLayout:
+    blocked = whole.dims[0] in BLOCK_DIMS
+    shape = (len(chosen[whole.dims[0]]), *whole.shape[1:]) if blocked else whole.shape
+    features = len(shape) > 1 + blocked
+    stored = dtype if dtype and features else whole.dtype
+    return SiteLayout(whole.site, whole.dims, shape, stored, whole.description)
+
+
+def layers_of(dataset: xr.Dataset) -> list[int]:
+    """Return the blocks of the model that a view holds: with their input and output, where it has depths."""
+    if "layer" in dataset.coords:
+        return [int(layer) for layer in dataset["layer"].values]
+    depths = {int(depth) for depth in dataset["depth"].values} if "depth" in dataset.coords else set()
+    return sorted(depth for depth in depths if depth + 1 in depths)
+
+
+def narrowed(values: npt.NDArray[np.float32], dtype: StoredDtype, where: str) -> npt.NDArray[Any]:
+    """Return float32 values as ``dtype`` is stored, bfloat16 as uint16, rounded to the nearest, ties to even.
+
+    Raises StoreError, naming ``where``, for a finite value that ``dtype`` does not reach.
+    """
+    if dtype == "float32":
+        return values
+    if dtype == "float16":
+        with np.errstate(over="ignore"):
+            stored = values.astype("<f2")
+        lost = np.isinf(stored)
+    else:
+        bits = np.ascontiguousarray(values).view(np.uint32)
+        stored = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
+        stored = np.where(np.isnan(values), np.uint16(0x7FC0), stored)
+        lost = (stored & 0x7FFF) == 0x7F80  # infinity
+    lost &= np.isfinite(values)
+    if lost.any():
+        worst = float(np.abs(values[lost]).max())
+        raise StoreError(f"{where} holds {worst:.6g}, which {dtype} does not reach: export it with another --dtype")
+    return stored

@@ -1,0 +1,284 @@
+"""Ids and offsets are those of ``AutoTokenizer.from_pretrained(folder)``, whatever files the folder is made of."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from actlas.pipeline.inputs.tokenizer import PROGRAM, open_tokenizer
+from actlas.store.errors import UsageError
+from tests.pipeline.inputs.tokenizer_folders import CORPUS, FOLDERS, SPECIAL, added_tokens, byte_level, plain, save, write
+
+NASTY = (
+    *CORPUS,
+    *(" her", "her", "  her  ", "\ther\nher\r\n", "x <|user|> y<|user|>", f"{SPECIAL} a{SPECIAL}b", "her garden  her garden"),
+    *(
+        "cafe\u0301",
+        "e\u0301\u0327",
+        "\u0301",
+        "ﬁ①™㌔ſß",
+        "İıI",
+        "한국어 \u1112\u1161\u11ab",
+        "👩‍👩‍👧🇩🇪",
+        "𝒜𠀀",
+        "\u200d\u200b\ufeff\u00ad",
+    ),
+    *(
+        "שלום עולם",
+        "مرحبا",
+        "สวัสดีครับ",
+        "▁her ▁",
+        "Ġher",
+        "<s>a</s><unk>",
+        "[CLS] her [MASK]",
+        "Mary [X] Maryland",
+        "\x00\x01\x7f",
+    ),
+    *("a" * 400, "\u00a0her\u2003her", "I'm you'll", "¼ ½", "한" * 20, "https://x.y/z?q=1&r=2", "", " "),
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Each folder, and both tokenizers of it, by name."""
+    root = tmp_path_factory.mktemp("tokenizers")
+    for name, make in FOLDERS.items():
+        make(root / name)
+    return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """A cache of these tests' own: what is in it decides what they run."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder / "actlas" / "tokenizers"
+
+
+def reference(folder):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def expected(tokenizer, texts):
+    """Ids and offsets by transformers, as nested lists."""
+    result = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    return result["input_ids"], [[list(span) for span in spans] for spans in result["offset_mapping"]]
+
+
+def got(tokenizer, texts):
+    """Ids and offsets by actlas, as nested lists."""
+    encoded = tokenizer.encode(texts)
+    ends = np.cumsum(encoded.row_size)[:-1]
+    return [[part.tolist() for part in np.split(values, ends)] for values in (encoded.ids, encoded.spans)]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_ids_and_offsets_are_those_of_auto_tokenizer(made, cache, name):
+    wanted = reference(made / name)
+    for _ in ("asked of transformers", "remembered"):
+        with open_tokenizer(made / name, str(made / name)) as tokenizer:
+            ids, spans = got(tokenizer, NASTY)
+        assert ids == expected(wanted, NASTY)[0]
+        assert spans == expected(wanted, NASTY)[1]
+        bos = tokenizer.bos
+        assert (bos.id if bos else None) == wanted.bos_token_id
+    assert list(cache.iterdir())
+
+
+@pytest.mark.parametrize("name", ["added_tokens_decoder", "word_piece", "unigram", "llama", "compatibility_forms"])
+def test_any_text_at_all(made, name):
+    wanted = reference(made / name)
+    alphabet = st.one_of(st.sampled_from("".join(CORPUS)), st.characters(exclude_categories=["Cs"]))
+    with open_tokenizer(made / name, str(made / name)) as tokenizer:
+
+        @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @given(st.lists(st.text(alphabet, max_size=40), min_size=1, max_size=5))
+        def check(texts):
+            assert tuple(got(tokenizer, texts)) == expected(wanted, texts)
+
+        check()
+
+
+def test_folders_differ(made):
+    """Else the tests above would show nothing of what the files say."""
+    ids = {}
+    for name in FOLDERS:
+        with open_tokenizer(made / name, str(made / name)) as tokenizer:
+            ids[name] = json.dumps([got(tokenizer, NASTY), tokenizer.bos])
+    assert len(set(ids.values())) >= 14
+
+
+def test_every_file_that_decides_ids_is_in_the_digest(tmp_path):
+    added_tokens(tmp_path)
+    write(tmp_path, "tokenizer_config.json", {})
+    digests = set()
+    for name in (
+        "README.md",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "special_tokens_map.json",
+        "tokenizer_config.json",
+    ):
+        with open_tokenizer(tmp_path, "x") as tokenizer:
+            digests.add(tokenizer.digest)
+        path = tmp_path / name
+        path.write_text(path.read_text().replace("0.2", "0.1") + " " * (name != "merges.txt") if path.exists() else "x")
+    assert len(digests) == 5  # all but README.md: the last file is changed after the last look
+
+
+def test_a_file_that_changes_is_not_answered_from_the_cache(tmp_path):
+    added_tokens(tmp_path)
+    with open_tokenizer(tmp_path, "x") as tokenizer:
+        before = got(tokenizer, ["<|user|> her"])[0]
+    (tmp_path / "added_tokens.json").unlink()
+    with open_tokenizer(tmp_path, "x") as tokenizer:
+        after = got(tokenizer, ["<|user|> her"])[0]
+    assert len(after[0]) > len(before[0])
+
+
+def test_a_damaged_cache_is_not_believed(made, cache):
+    with open_tokenizer(made / "plain", "x") as tokenizer:
+        wanted = got(tokenizer, NASTY)
+    for path in cache.iterdir():
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b"her", b"hex"))
+    with open_tokenizer(made / "plain", "x") as tokenizer:
+        assert got(tokenizer, NASTY) == wanted
+
+
+def test_a_cache_that_cannot_be_written_costs_time_alone(made, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with open_tokenizer(made / "plain", "x") as tokenizer:
+        assert tokenizer.encode(["her"]).ids.size
+
+
+def test_torch_is_never_imported(made):
+    """Neither here nor in the process that asks transformers."""
+    code = (
+        "import sys; from pathlib import Path; from actlas.pipeline.inputs.tokenizer import open_tokenizer\n"
+        f"with open_tokenizer(Path({str(made / 'plain')!r}), 'x') as tokenizer: tokenizer.encode(['her'])\n"
+        "print([name for name in ('torch', 'transformers', 'tokenizers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert '"torch"' in PROGRAM.read_text(encoding="utf-8")
+
+
+def refused(folder, texts=("her",)):
+    with pytest.raises(UsageError) as caught, open_tokenizer(folder, str(folder)) as tokenizer:
+        tokenizer.encode(texts)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600
+    return message
+
+
+def test_folder_without_tokenizer(tmp_path):
+    write(tmp_path, "config.json", {"model_type": "gpt2"})
+    assert "has no tokenizer: expected tokenizer.json" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"version": "1.0"}', "[" * 100_000, '{"a":' * 100_000, "\x00"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+def test_files_that_are_none(tmp_path, name, content):
+    plain(tmp_path)
+    write(tmp_path, name, content)
+    try:
+        with open_tokenizer(tmp_path, str(tmp_path)) as tokenizer:
+            ids = got(tokenizer, NASTY)
+    except UsageError as error:
+        assert "the tokenizer cannot be used" in str(error)
+    else:
+        assert tuple(ids) == expected(reference(tmp_path), NASTY)  # such as a tokenizer_config.json of {"version": …}
+
+
+def test_files_that_are_no_files(tmp_path):
+    import os
+
+    plain(tmp_path)
+    (tmp_path / "tokenizer_config.json").symlink_to("/dev/zero")
+    assert "is not a regular file" in refused(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    os.mkfifo(tmp_path / "added_tokens.json")
+    assert "is not a regular file" in refused(tmp_path)
+
+
+def test_a_file_of_the_size_of_a_disk(tmp_path):
+    plain(tmp_path)
+    with (tmp_path / "vocab.json").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "expected at most" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["tokenizer_file", "fast_tokenizer_files"])
+def test_settings_that_name_a_file_elsewhere(tmp_path, key):
+    other = tmp_path / "other"
+    save(other, byte_level(add_prefix_space=True))
+    shutil.copy(other / "tokenizer.json", other / "tokenizer.4.0.0.json")
+    value = str(other / "tokenizer.4.0.0.json")
+    named = {key: value if key.endswith("file") else [value]}
+    save(tmp_path / "one", byte_level(), tokenizer_class="PreTrainedTokenizerFast", **named)
+    assert "names a file outside the folder" in refused(tmp_path / "one")
+
+
+def test_remote_code_is_refused(tmp_path):
+    auto_map = {"AutoTokenizer": ["code.Slow", "code.Fast"]}
+    save(tmp_path, byte_level(), {"model_type": "unheard-of"}, auto_map=auto_map, tokenizer_class="Mine")
+    write(tmp_path, "code.py", "raise SystemExit('ran')")
+    assert "the tokenizer cannot be used" in refused(tmp_path)
+
+
+def test_python_only_class_is_refused_with_a_remedy(tmp_path):
+    write(tmp_path, "config.json", {"model_type": "ctrl"})
+    write(tmp_path, "tokenizer_config.json", {"tokenizer_class": "CTRLTokenizer", "unk_token": "<unk>"})
+    write(tmp_path, "vocab.json", {"<unk>": 0, "her</w>": 1, "h": 2, "e": 3, "r</w>": 4})
+    write(tmp_path, "merges.txt", "#version: 0.2\nh e\nhe r</w>\n")
+    message = refused(tmp_path)
+    assert "no fast tokenizer" in message
+    assert "save_pretrained" in message
+
+
+def test_dropout_is_refused(tmp_path):
+    tokenizer = byte_level()
+    tokenizer.model.dropout = 0.5
+    save(tmp_path, tokenizer, tokenizer_class="PreTrainedTokenizerFast")
+    assert "dropout" in refused(tmp_path)
+
+
+def normaliser_bomb(tokenizer):
+    from tokenizers import normalizers
+
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace("e", "e" * 1000)] * 4)
+
+
+def slow_bomb(tokenizer):
+    """Every text takes long, none takes much memory."""
+    from tokenizers import normalizers
+
+    steps = [normalizers.Replace("e", "e" * 3000), normalizers.Replace("e" * 3000, "e")]
+    tokenizer.normalizer = normalizers.Sequence(steps * 1000)
+
+
+def regex_bomb(tokenizer):
+    from tokenizers import Regex, pre_tokenizers
+
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(a|aa|aaa)+$|((a+)+)+b|b"), "isolated")
+
+
+@pytest.mark.parametrize("bomb", [normaliser_bomb, slow_bomb, regex_bomb])
+def test_bombs_end_within_seconds(tmp_path, bomb):
+    tokenizer = byte_level()
+    bomb(tokenizer)
+    save(tmp_path, tokenizer, tokenizer_class="PreTrainedTokenizerFast")
+    message = refused(tmp_path, ["here we are" * 500 + "a" * 5000 + "c"])
+    assert "the tokenizer" in message

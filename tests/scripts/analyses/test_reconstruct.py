@@ -1,0 +1,114 @@
+"""``actlas reconstruct`` on a real store: the verdict, a planted corruption, edited blocks, bad input."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from actlas.analysis.reconstruction.laminar import Mask
+from actlas.pipeline.edits.spec import edit_record, parse_edit
+from actlas.scripts.analyses.reconstruct import reconstruction_study, verdict_line
+from actlas.scripts.results.output import Destination
+from tests.answers import answer, endings
+from tests.store.making import DIMS, Content, make_run
+
+
+def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
+    done = actlas("reconstruct", "it", "--store", "store", "--out", "out", "--pair", "1,2", "--exclude-first-token")
+    assert done.returncode == 0, done.stderr
+    assert "holds to the rounding of float32 at every block: relative error at most" in done.stdout
+    figures = {f"{kind}.{form}" for kind in ("", "_pair") for form in ("png", "svg")}
+    assert endings(tmp_path / "out", "reconstruct") == {".nc", *figures}
+    with xr.open_dataset(answer(tmp_path / "out", "reconstruct"), engine="h5netcdf") as result:
+        assert result.attrs["runs"] == store.run("it").id
+        options = {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
+        made_of = {"sites": ["resid", "attn_out", "mlp_out"], "checked": True, "edited": []}
+        assert json.loads(result.attrs["options"]) == {**options, **made_of}
+        assert float(result["relative_error"].max()) < 1e-5
+        assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout
+    record = json.loads(actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout)
+    assert record["holds"]
+    assert (len(record["relative_error"]["block"]), len(record["laminar_correlation"])) == (3, 3)
+
+
+def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store):
+    run = store.run("it")
+    token = run.units[0].tokens + 3  # the fourth token of the second unit
+    commit = next(commit for commit in run.commits if commit.unit.number == 1 and "attn_out" in commit.sites)
+    site, layer, dimension = commit.sites["attn_out"], 2, 17
+    path = run.path(commit)
+    place = site.offset + layer * site.layout.block_bytes + 3 * site.layout.row_bytes + 4 * dimension
+    content = bytearray(path.read_bytes())
+    value = np.frombuffer(content, "<f4", 1, place)[0]
+    content[place : place + 4] = np.float32(value + 0.01).tobytes()
+    path.chmod(0o644)
+    path.write_bytes(content)
+    verified = actlas("verify", "it", "--store", "store")
+    assert (verified.returncode, "attn_out[layer 2] was altered" in verified.stderr) == (1, True)
+    refused = actlas("reconstruct", "it", "--store", "store")
+    assert (refused.returncode, f"{path.name}: attn_out[2] was altered" in refused.stderr) == (1, True)
+    done = actlas("reconstruct", "it", "--store", "store", "--unchecked")
+    assert done.returncode == 1
+    labels = run.labels
+    where = (
+        f"worst at block 2, sentence {labels.token['sentence'][token]}, token {labels.token_text(token)!r} "
+        f"(position {labels.token['position'][token]}), dimension 17"
+    )
+    assert "DOES NOT HOLD at 1 of 3 blocks" in done.stdout
+    assert where in done.stdout
+    assert not json.loads(actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout)["holds"]
+
+
+def edited_run(path, edits):
+    """A run of random numbers, no block of which is a sum, with ``edits``."""
+    numerics = {"dtype": "float32", "stored_dtype": "float32", "mode": "eval"}
+    sites = dict.fromkeys(("resid", "attn_out", "mlp_out"), "float32")
+    return make_run(
+        path,
+        Content(dtypes=sites),
+        "edited",
+        numerics=numerics,
+        edits=[edit_record(parse_edit(text)).to_json() for text in edits],
+    )
+
+
+def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
+    monkeypatch.setitem(DIMS, "mlp_out", DIMS["attn_out"])
+    run = edited_run(tmp_path / "some", ["skip:block=1", "zero:site=k,layer=0,head=1"])
+    result, _, edited = reconstruction_study(run, Mask(), None, Destination(tmp_path / "out"))
+    wrong, verdict = verdict_line(result, run, edited)
+    assert (wrong, edited) == (True, [1])
+    assert "DOES NOT HOLD at 2 of 3 blocks" in verdict
+    assert "(output edited, not judged: block 1)" in verdict
+    run = edited_run(tmp_path / "all", [f"scale:block={block},factor=2" for block in range(3)])
+    result, _, edited = reconstruction_study(run, Mask(), None, Destination(tmp_path / "out"))
+    assert verdict_line(result, run, edited)[1].startswith("not judged: the output of every block was edited")
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pair", "0,2"], "0 and 2 are not consecutive: wanted such as 0,1"),
+        (["--pair", "2,1"], "2 and 1 are not consecutive"),
+        (["--pair", "3,4"], "depth 4 is not within 0-3, the depths of this run"),
+        (["--pair", "1"], "'1' is no pair of depths"),
+        (["--quantile", "0"], "--quantile is 0, wanted above 0 and at most 1"),
+        (["--quantile", "1.2"], "--quantile is 1.2"),
+        (["--threshold", "-1"], "--threshold is -1, wanted above 0"),
+        (["--quantile", "0.5", "--threshold", "2"], "both of --quantile and --threshold"),
+    ],
+)
+def test_bad_input_is_one_line(actlas, tmp_path, options, message):
+    done = actlas("reconstruct", "it", "--store", "store", *options)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "actlas-results").exists()
+
+
+def test_missing_sites_say_which_command_adds_them(actlas, small_model, sentence_file):
+    actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--name", "it", "--site", "resid")
+    done = actlas("reconstruct", "it", "--store", "store")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "(`actlas extract … --site attn_out` adds it)" in done.stderr

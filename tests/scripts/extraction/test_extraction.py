@@ -1,0 +1,121 @@
+"""Extractions one after the other, and two that begin at the same time: the first decides on the run's units and labels."""
+
+import os
+import signal
+
+import pytest
+
+from actlas.pipeline.extraction import loop as extract
+from actlas.pipeline.extraction.plan import ExtractOptions
+from actlas.scripts.commands.sweep import carry_out_sweep, variant_plans
+from actlas.scripts.extraction.request import Interrupted, Request, carry_out, plan_request
+from actlas.store import Run, Store
+from actlas.store.maintenance.verify import verify
+from actlas.store.writing.pack import pack
+from tests.small_model import TEXTS
+
+
+def write(folder, name, years):
+    path = folder / name
+    path.write_text("text,year\n" + "".join(f'"{text}",{year}\n' for text, year in zip(TEXTS, years, strict=True)))
+    return str(path)
+
+
+@pytest.fixture
+def overtaken(small_model, tmp_path, monkeypatch):
+    """Carry a request out; while its model is loaded another one makes the run and stores another site of it."""
+
+    def run(source, first):
+        def request(file, site, unit_tokens):
+            options = ExtractOptions((site,), unit_tokens=unit_tokens, device="cpu")
+            return Request(file, tmp_path / "store", options, model=str(small_model))
+
+        mine, other = request(source, "q", 1000), request(first, "k", 50)
+        plan = plan_request(mine).plan
+        real = extract.load_for
+
+        def load_later(plan):
+            monkeypatch.setattr(extract, "load_for", real)
+            carry_out(other, plan_request(other).plan, quiet=True)
+            return real(plan)
+
+        monkeypatch.setattr(extract, "load_for", load_later)
+        return carry_out(mine, plan, quiet=True)[0]
+
+    return run
+
+
+def test_the_units_of_the_first_hold(overtaken, tmp_path):
+    source = write(tmp_path, "rows.csv", range(5))
+    run = overtaken(source, source)
+    assert len(run.units) > 1
+    assert run.sites == ("k", "q")
+    assert not [problem for checked in verify(run) for problem in checked.problems]
+
+
+def test_the_labels_of_the_last_hold(overtaken, tmp_path):
+    run = overtaken(write(tmp_path, "mine.csv", range(5)), write(tmp_path, "first.csv", range(1990, 1995)))
+    assert run.labels_version == 2
+    assert run.labels.columns["year"].max() < 1990
+
+
+def sweep_of(small_model, tmp_path, *edits, **options):
+    source = write(tmp_path, "rows.csv", range(5))
+    options = ExtractOptions(("resid", "nll"), device="cpu", **options)
+    request = Request(source, tmp_path / "store", options, model=str(small_model))
+    plan = plan_request(request).plan
+    return request, plan, variant_plans(plan, edits)
+
+
+def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkeypatch):
+    request, _, _ = sweep_of(small_model, tmp_path)
+    alone = Request(request.sentences, request.store, ExtractOptions(("resid",), device="cpu"), model=request.model)
+    carry_out(alone, plan_request(alone).plan, quiet=True)
+    computed = []
+    real = extract.extract_with
+
+    def counted(model, plan, run, watch):
+        computed.append(([edit.text for edit in plan.edits], *plan.missing[0][1]))
+        return real(model, plan, run, watch)
+
+    monkeypatch.setattr(extract, "extract_with", counted)
+    carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=0-1"), quiet=True)
+    assert computed == [([], "nll"), (["skip:block=0"], "resid", "nll"), (["skip:block=1"], "resid", "nll")]
+
+
+def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(small_model, tmp_path):
+    _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:block=1")
+    request = Request(str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model))
+    _, tally = carry_out(request, plan, quiet=True)
+    assert tally.seconds["load"] > 0
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["baseline", "first variant"])
+def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(small_model, tmp_path, monkeypatch, after):
+    real, finished = extract.extract_with, []
+
+    def interrupted_late(model, plan, run, watch):
+        tally = real(model, plan, run, watch)
+        finished.append(run.id)
+        if len(finished) == after + 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return tally
+
+    monkeypatch.setattr(extract, "extract_with", interrupted_late)
+    with pytest.raises(Interrupted, match=f"{after} of 3 variants are stored"):
+        carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=*"), quiet=True)
+    assert len(finished) == after + 1
+    assert sum(not run.missing(["resid"]) for run in Store(tmp_path / "store").runs()) == after + 1
+
+
+def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_model, tmp_path):
+    request, plan, _ = sweep_of(small_model, tmp_path, unit_tokens=1)
+    baseline, _ = carry_out(request, plan, quiet=True)
+    _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:block=1", unit_tokens=1)
+    store = Store(request.store)
+    run = store.add(variant.specification, variant.description, baseline.units)
+    assert len({commit.file for commit in run.baseline.commits}) == len(TEXTS)  # looked up, and remembered
+    pack(Run(baseline.folder))
+    extract.extract_with(extract.load_for(variant), variant, run)
+    assert not run.missing(("resid", "nll"))
+    assert not [problem for checked in verify(run) for problem in checked.problems]

@@ -1,0 +1,210 @@
+"""The page: it stands alone, what comes from files is text, its verdicts and numbers are the results'."""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actlas.analysis.results.seals import read_seal
+from actlas.scripts.reporting.page import histograms
+from actlas.scripts.reporting.sentences import pieces
+from actlas.scripts.reporting.svg import inline_svg
+from actlas.scripts.reporting.tables import tables_of
+from actlas.scripts.study.record import read_record, write_record
+from actlas.store.errors import ActlasError
+from tests.answers import sealed_again
+
+ALIEN = '<script>alert("her")</script>'
+HOSTILE = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="alert(1)" width="10pt">
+<script>alert(2)</script><style>* {{ background: url(http://evil.example/a) }}</style>
+<foreignObject><body onload="alert(3)"/></foreignObject><a xlink:href="http://evil.example/b"><rect width="1"/></a>
+<image xlink:href="http://evil.example/c.png"/><image xlink:href="data:image/svg+xml;base64,AAAA"/>
+<use xlink:href="http://evil.example/d.svg#x"/><use xlink:href="#mine"/>
+<path id="mine" d="M 0 0" style="fill: url(http://evil.example/e); stroke: #000000; behavior: url(#x); clip-path: url(#mine)"/>
+<g clip-path="url(javascript:alert(4))"><text>&lt;b&gt; </text></g></svg>"""
+
+
+class Page(HTMLParser):
+    """Tags, ids and references of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.local, self.links, self.others = [], [], set(), [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            value = value or ""
+            if name == "id":
+                self.ids.append(value)
+            elif name in ("href", "xlink:href", "src") and value.startswith("#"):
+                self.local.add(value[1:])
+            elif name in ("for", "aria-labelledby"):
+                self.local.update(value.split())
+            elif name in ("href", "xlink:href", "src"):
+                (self.links if tag == "a" else self.others).append(value)
+            self.local.update(re.findall(r"url\(#([^)]*)\)", value))
+            assert not name.startswith("on"), name
+
+
+@pytest.fixture(scope="module")
+def page(studied_once):
+    return (studied_once[0] / "actlas-small" / "report.html").read_text()
+
+
+def test_the_page_stands_alone_and_its_links_lead_to_files(page, studied_once):
+    read = Page(page)
+    assert len(read.ids) == len(set(read.ids))
+    assert read.local <= set(read.ids)
+    assert all(value.startswith("data:") for value in read.others)
+    files = [link for link in read.links if not link.startswith("#")]
+    assert len(files) > 20
+    assert all((studied_once[0] / "actlas-small" / unquote(link)).is_file() for link in files)
+    assert not re.findall(r"(?:https?|wss?|ftp)://(?!www\.w3\.org/2000/svg\")", page)
+    assert "default-src 'none'" in page
+
+
+def test_every_figure_has_a_title_a_description_and_words(page):
+    drawings = re.findall(r'<svg [^>]*role="img"[^>]*>\s*<title[^>]*>([^<]+)</title>\s*<desc[^>]*>([^<]+)</desc>', page)
+    assert len(drawings) == page.count("<figure>") == page.count("<figcaption>") > 10
+    assert page.count("aria-sort=") > 10
+
+
+def test_runs_edits_and_sentences_are_told(page, small_model):
+    assert "5 sentences" in page
+    assert page.count('<mark class="target"') == page.count('<mark class="control"') == 6  # five sentences and the legend
+    assert "zero:site=z,layer=0,head=0" in page
+    assert page.count(">holds</span>") == 3
+    assert "actlas study run small.toml --out actlas-small" in page
+
+
+def test_what_comes_from_files_is_text(actlas, studied):
+    (studied / "actlas-small/results/cosine/cosine.svg").write_text(HOSTILE)
+    sealed_again(studied / "actlas-small/results/cosine/cosine.nc")
+    record = studied / "actlas-small/study.json"
+    content = read_record(record) | {"title": ALIEN, "text": ALIEN, "study": ALIEN}
+    seal = read_seal(studied / "actlas-small/results/cosine/cosine.nc").checksum
+    content["analyses"]["cosine"] |= {"summary": ALIEN, "seal": seal}
+    write_record(record, content)
+    assert actlas("report", "actlas-small").returncode == 0
+    page = (studied / "actlas-small/report.html").read_text()
+    assert "alert(&#34;her&#34;)" in page
+    assert "alert(" not in page.replace("alert(&#34;her&#34;)", "")
+    assert "evil.example" not in page
+    assert "<foreignObject" not in page
+
+
+def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path):
+    (tmp_path / "a.txt").write_text("we saw <b>her</b> & went\nhe told her <script>x</script>\nshe gave her that\n")
+    text = f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = "a.txt"\n[analyses.variance]\ntarget = "her"\n'
+    (tmp_path / "a.toml").write_text(text)
+    assert actlas("study", "run", "a.toml", "--quiet").returncode == 0
+    page = (tmp_path / "actlas-a/report.html").read_text()
+    assert "<b>" not in page
+    assert "&lt;script&gt;x&lt;/script&gt;" in page
+
+
+def test_a_folder_of_single_commands_is_reported_too(actlas, store, tmp_path):
+    assert actlas("variance", "it", "--store", "store", "--target", "her", "--out", "res").returncode == 0
+    assert actlas("reconstruct", "it", "--store", "store", "--out", "res").returncode == 0
+    done = actlas("report", "res", "--store", "store")
+    assert (done.returncode, done.stdout) == (0, "report  res/report.html\n"), done.stderr
+    page = (tmp_path / "res/report.html").read_text()
+    assert "actlas extract SENTENCES --model" in page
+    assert ">holds</span>" in page
+    assert ">not checked</span>" in page
+    assert actlas("report", "res", ACTLAS_STORE="store").returncode == 0
+    assert (tmp_path / "res/report.html").read_text() == page
+    alone = actlas("report", "res")
+    assert alone.returncode == 0
+    assert "The runs could not be opened: no store was named" in (tmp_path / "res/report.html").read_text()
+
+
+def test_a_sum_that_does_not_hold_fails(actlas, studied):
+    path = studied / "actlas-small/results/reconstruct/reconstruct.nc"
+    (studied / "actlas-small/study.json").unlink()
+
+    def spoil(result):
+        result["rounding"][{"layer": 1}] = 7.5
+        return result
+
+    sealed_again(path, spoil)
+    assert actlas("report", "actlas-small").returncode == 0
+    page = (studied / "actlas-small/report.html").read_text()
+    assert "3 blocks judged: 1 differ by up to 7.5 times" in page
+    assert page.count(">fails</span>") == 1
+
+
+def test_the_same_results_make_the_same_page(actlas, studied):
+    before = (studied / "actlas-small/report.html").read_bytes()
+    assert actlas("report", "actlas-small").returncode == 0
+    assert (studied / "actlas-small/report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("prepare", "arguments", "code", "message"),
+    [
+        (None, ["none"], 2, "none is no folder of results"),
+        (lambda folder: (folder / "none").mkdir(), ["none"], 2, "none holds no result of actlas"),
+        (
+            lambda folder: (folder / "actlas-small/results/scan/scan.svg").write_text("<svg"),
+            ["actlas-small"],
+            1,
+            "scan.svg was altered",
+        ),
+        (
+            lambda folder: (folder / "actlas-small/results/scan/scan.nc").write_text("no"),
+            ["actlas-small"],
+            1,
+            "scan.nc does not end as a result",
+        ),
+        (lambda folder: (folder / "actlas-small/study.json").write_text("{"), ["actlas-small"], 2, "not a study's record"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line(actlas, studied, prepare, arguments, code, message):
+    if prepare:
+        prepare(studied)
+    before = sorted(path.name for path in (studied / "actlas-small").iterdir())
+    done = actlas("report", *arguments)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+    assert message in done.stderr
+    assert sorted(path.name for path in (studied / "actlas-small").iterdir()) == before
+
+
+@given(
+    st.text(max_size=40), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(["target", "control"])))
+)
+def test_pieces_joined_are_the_text(text, spans):
+    spans = [(min(a, b, len(text)), min(max(a, b), len(text)), kind) for a, b, kind in spans]
+    assert "".join(piece for _, piece in pieces(text, spans)) == text
+
+
+def test_tables_and_histograms_are_the_results_numbers(studied_once):
+    folder = studied_once[0] / "actlas-small/results"
+    with xr.open_dataset(folder / "variance/variance.nc", engine="h5netcdf") as result:
+        table = tables_of("variance", result)[0]
+        assert [row[1][1] for row in table.rows] == result["variance"].sel(projection="q", group="target").values.tolist()
+        assert table.numeric == (True,) * len(table.header)
+    with xr.open_dataset(folder / "scan/scan.nc", engine="h5netcdf") as result:
+        assert [row[1][1] for row in tables_of("scan", result)[0].rows] == result["nll_change"].values.tolist()
+    with xr.open_dataset(folder / "cosine/cosine.nc", engine="h5netcdf") as result:
+        found = histograms(result)
+        sizes = (len(found["groups"]), len(found["blocks"]), len(found["layers"]), result.sizes["bin"])
+        assert sizes == tuple(result.sizes[dim] for dim in ("group", "block", "layer", "bin"))
+        assert all(
+            abs(sum(layer) - found["unit"]) < result.sizes["bin"]
+            for group in found["shares"]
+            for block in group
+            for layer in block
+        )
+
+
+def test_a_bomb_of_entities_is_refused(tmp_path):
+    (tmp_path / "a.svg").write_text('<!DOCTYPE svg [<!ENTITY a "b">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>')
+    with pytest.raises(ActlasError, match="defines entities"):
+        inline_svg(tmp_path / "a.svg", "p", "t", "d")

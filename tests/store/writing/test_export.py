@@ -1,0 +1,491 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import h5py
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actlas.store import DamagedStore, IncompleteRun, StoreError, UsageError
+from actlas.store.format.export_record import FORMAT_EXPORT
+from actlas.store.format.schema import canonical, checksum, seal
+from actlas.store.format.tail import tail_bytes
+from actlas.store.reading.exported import Exported, verify_export
+from actlas.store.writing.export import export
+from actlas.store.writing.selection import SENTENCE_IN_RUN, Excerpt, narrowed
+from tests.store.making import Content, as_stored, begin_run, contents, flip, make_run, shards
+
+
+def problems(exported) -> list[str]:
+    return [problem for checked in verify_export(exported) for problem in checked.problems]
+
+
+@pytest.fixture
+def exported(stored, tmp_path) -> Exported:
+    return export(stored, tmp_path / "her.h5")[0]
+
+
+def test_a_whole_export_reads_as_the_run_does(stored, exported):
+    xr.testing.assert_identical(exported.dataset(check=True).drop_attrs(), stored.dataset().drop_attrs())
+    assert exported.dataset().attrs == {"run": stored.id, "name": "her.h5"}
+    assert (exported.sites, exported.sentences, exported.tokens) == (stored.sites, stored.sentences, stored.tokens)
+    assert (exported.specification, exported.description) == (stored.specification, stored.description)
+    assert exported.dataset()["q"].chunks == stored.dataset()["q"].chunks
+    assert exported.missing(stored.sites) == []
+    assert [path.name for path in exported.folder.iterdir()] == ["her.h5"]
+
+
+@settings(max_examples=30)
+@given(data=st.data(), content=contents(), dtype=st.sampled_from([None, "float32", "float16", "bfloat16"]))
+def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("excerpt")
+    run = make_run(folder / "store", content, "her")
+    sites = tuple(data.draw(st.lists(st.sampled_from(list(content.dtypes)), min_size=1, unique=True)))
+    whole = run.dataset(sites)
+    count = whole.sizes["token"]
+    tokens = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1))))
+    excerpt = Excerpt(sites, None, tokens, dtype)
+    exported, new = export(run, folder / "part.nc", excerpt)
+    assert new
+    got, wanted = exported.dataset(check=True).load(), whole.isel(token=tokens).load()
+    for site in sites:
+        features = got[site].ndim > 1 + ("layer" in got[site].dims or "depth" in got[site].dims)
+        values = wanted[site].values
+        stored = exported.commits[0].sites[site].layout.dtype
+        assert stored == (dtype if dtype and features else content.dtypes[site])
+        loss = {"float32": 0, "float16": 1e-3, "bfloat16": 1e-2}[stored]
+        np.testing.assert_allclose(got[site].values, values, rtol=loss, atol=1e-6)
+    for label in ("position", "token_id", "char_start", "char_end"):
+        np.testing.assert_array_equal(got[label], wanted[label])
+    kept = np.unique(wanted["sentence"])
+    np.testing.assert_array_equal(got[SENTENCE_IN_RUN], wanted["sentence"])
+    np.testing.assert_array_equal(kept[got["sentence"].values], wanted["sentence"])
+    np.testing.assert_array_equal(np.bincount(got["sentence"]), exported.sentence_labels()["row_size"])
+    for label in ("text", "year", "score", "origin"):
+        np.testing.assert_array_equal(got[label], wanted[label])
+    assert problems(exported) == []
+    before = (folder / "part.nc").read_bytes()
+    again, new = export(run, folder / "part.nc", excerpt)
+    assert (new, again.header) == (False, exported.header)
+    assert (folder / "part.nc").read_bytes() == before
+    twice, _ = export(exported, folder / "twice.h5")  # an export can be exported
+    xr.testing.assert_equal(twice.dataset(), exported.dataset())
+
+
+def test_layers_keep_their_numbers_and_bring_their_input_and_output(tmp_path):
+    content = Content(sizes={"layer": 9, "depth": 10}, dtypes={"q": "float32", "resid": "float16", "nll": "float32"})
+    run = make_run(tmp_path / "store", content)
+    exported, _ = export(run, tmp_path / "her.h5", Excerpt(layers=(3, 7)))
+    got, whole = exported.dataset(), run.dataset()
+    assert got["layer"].values.tolist() == [3, 7]
+    assert got["depth"].values.tolist() == [3, 4, 7, 8]
+    xr.testing.assert_equal(got, whole.sel(layer=[3, 7], depth=[3, 4, 7, 8]))
+    again, _ = export(exported, tmp_path / "again.h5", Excerpt(("q", "resid"), layers=(7,)))
+    xr.testing.assert_equal(again.dataset(), whole.drop_vars("nll").sel(layer=[7], depth=[7, 8]))
+    with pytest.raises(UsageError, match="no layer 4 to export: there is 3, 7"):
+        export(exported, tmp_path / "none.h5", Excerpt(layers=(3, 4)))
+    with pytest.raises(UsageError, match="these sites have no layers"):
+        export(run, tmp_path / "none.h5", Excerpt(("nll",), layers=(3,)))
+    with h5py.File(tmp_path / "again.h5") as file:
+        assert file["layer"][:].tolist() == [7]
+
+
+def test_other_readers_read_it(exported, content, tmp_path):
+    with xr.open_dataset(exported.file, engine="h5netcdf") as opened:
+        np.testing.assert_array_equal(opened["resid"], content.values["resid"])
+        assert [str(text) for text in opened["sentence_text"].values] == list(content.labels.text)
+        assert json.loads(opened.attrs["actlas_specification"]) == exported.specification
+        assert opened.attrs["actlas_run"] == exported.id
+    wide, _ = export(exported, tmp_path / "wide.h5", Excerpt(dtype="float32"))
+    with netCDF4.Dataset(wide.file) as file:
+        np.testing.assert_array_equal(file["q"][:], content.values["q"])
+        assert (file["q"].chunking(), file["q"].filters()["zlib"]) == ("contiguous", False)
+
+
+def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
+    out = tmp_path / "her.h5"
+    for content in (b"", b"thesis", (export(stored, tmp_path / "nll.h5", Excerpt(("nll",)))[0].file).read_bytes()):
+        out.unlink(missing_ok=True)
+        out.write_bytes(content)
+        with pytest.raises(StoreError, match=r"her\.h5 is there already and is not this export"):
+            export(stored, out)
+        assert out.read_bytes() == content
+    out.unlink()
+    flip(export(stored, out)[0].file, 6000)  # the same export once, but damaged
+    with pytest.raises(StoreError, match="is not this export"):
+        export(stored, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["her.h5", "nll.h5"]
+
+
+@pytest.mark.parametrize(
+    ("out", "excerpt", "message"),
+    [
+        ("her.txt", Excerpt(), "does not end in .h5 or .nc"),
+        ("none/her.h5", Excerpt(), "none is no folder"),
+        ("her.h5", Excerpt(("qq",)), "has no such site"),
+    ],
+)
+def test_wrong_requests_leave_nothing(stored, tmp_path, out, excerpt, message):
+    with pytest.raises(UsageError, match=message):
+        export(stored, tmp_path / out, excerpt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_run_and_an_unknown_dtype_are_refused(tmp_path, content):
+    run = begin_run(tmp_path / "store", content, "her")
+    with pytest.raises(IncompleteRun):
+        export(run, tmp_path / "her.h5")
+    with pytest.raises(UsageError, match="unknown dtype 'int8'"):
+        Excerpt(dtype="int8")
+    with pytest.raises(UsageError, match="no token is left"):
+        Excerpt(tokens=np.array([], dtype=np.int64))
+
+
+def test_a_damaged_run_is_not_exported(copied, tmp_path):
+    site = copied.commits[1].sites["q"]
+    flip(shards(copied)[1], site.offset + site.layout.block_bytes)
+    with pytest.raises(DamagedStore, match=r"q\[1\] was altered"):
+        export(copied, tmp_path / "her.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copied"]
+
+
+@given(values=st.lists(st.floats(width=32), min_size=1, max_size=8), dtype=st.sampled_from(["float16", "bfloat16"]))
+def test_narrowing_rounds_to_the_nearest_or_refuses(values, dtype):
+    array = np.array(values, dtype=np.float32)
+    limit = {"float16": 65520.0, "bfloat16": float(np.uint32(0x7F7F8000).view(np.float32))}[dtype]
+    finite = np.isfinite(array)
+    if (np.abs(array[finite].astype(np.float64)) >= limit).any():
+        with pytest.raises(StoreError, match=rf"q\[layer 3\] holds .* which {dtype} does not reach"):
+            narrowed(array, dtype, "q[layer 3]")
+        return
+    stored = narrowed(array, dtype, "q[layer 3]")
+    back = (stored.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else stored.astype(np.float32)
+    np.testing.assert_array_equal(np.isnan(back), np.isnan(array))
+    np.testing.assert_array_equal(back[np.isinf(array)], array[np.isinf(array)])
+    if dtype == "bfloat16":  # neither neighbour is nearer
+        for step in (-1, 1):
+            bits = (back[finite & (back != 0)].view(np.uint32) >> 16).astype(np.int64) + step
+            other = (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+            exact, near = array[finite & (back != 0)].astype(np.float64), back[finite & (back != 0)].astype(np.float64)
+            assert (np.abs(exact - near) <= np.abs(exact - np.where(np.isfinite(other), other, np.inf))).all()
+
+
+def test_what_does_not_fit_is_named_and_leaves_nothing(tmp_path):
+    content = Content(dtypes={"resid": "float32", "nll": "float32"})
+    content.values["resid"][2, 5, 3] = -7e4
+    run = make_run(tmp_path / "store", content)
+    with pytest.raises(StoreError, match=r"resid\[depth 2\] holds 70000, which float16 does not reach"):
+        export(run, tmp_path / "her.h5", Excerpt(dtype="float16"))
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    exported, _ = export(run, tmp_path / "her.h5", Excerpt(dtype="bfloat16"))
+    np.testing.assert_array_equal(exported.dataset()["nll"], as_stored(content.values["nll"], "float32"))
+
+
+@settings(max_examples=120)
+@given(data=st.data())
+def test_any_flipped_bit_is_found(data, stored, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "flipped.h5"
+    size = export(stored, path)[0].file.stat().st_size
+    regions = [(0, 600), (0, size), (size - 9000, size), (size - 30, size)]
+    start, end = data.draw(st.sampled_from(regions))
+    position, bit = data.draw(st.integers(start, end - 1)), data.draw(st.integers(0, 7))
+    flip(path, position, bit)
+    try:
+        found = problems(Exported(path))
+    except (DamagedStore, UsageError) as error:
+        found = [str(error)]
+    flip(path, position, bit)
+    assert found
+    assert all(str(path) in problem and "\n" not in problem for problem in found)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_a_cut_file_is_refused(data, stored, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    whole = export(stored, folder / "uncut.h5")[0].file.read_bytes()
+    (folder / "cut.h5").write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises((DamagedStore, UsageError), match=r"cut\.h5"):
+        Exported(folder / "cut.h5")
+
+
+def test_altered_data_is_an_error_on_reading(exported):
+    site = exported.commits[1].sites["q"]
+    flip(exported.file, site.place(2))
+    again = Exported(exported.file)
+    with pytest.raises(DamagedStore, match=r"her\.h5: q\[2\] was altered"):
+        again.dataset(check=True)["q"].load()
+    assert len(problems(again)) == 1
+    exported.file.chmod(0o644)
+    with exported.file.open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DamagedStore, match="bytes, its commit says"):
+        again.dataset()["q"].load()
+
+
+def replaced(path, change):
+    """Write the record anew, with a checksum that holds, after ``change``."""
+    content = path.read_bytes()
+    length = int(content[-27:-15])
+    record = json.loads(content[-27 - length : -27])
+    del record["checksum"]
+    change(record)
+    path.chmod(0o644)
+    path.write_bytes(content[: -27 - length] + tail_bytes(seal(record), FORMAT_EXPORT))
+
+
+def at(*keys, value):
+    def change(record):
+        place = record
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+
+    return change
+
+
+HOSTILE = [
+    at("size", value=10),
+    at("run", value="0" * 16),
+    at("specification", value=[]),
+    at("description", value=None),
+    at("units", value=[]),
+    at("units", 0, value=[0, 0, 3, 10**18]),
+    at("units", 1, value=[1, 3, 1, 0]),
+    at("units", 1, 0, value=True),
+    at("sites", value={}),
+    at("sites", "q", "offset", value=-5),
+    at("sites", "q", "offset", value=10**15),
+    at("sites", "q", "offset", value=2**63),
+    at("sites", "q", "offset", value=4096.0),
+    at("sites", "q", "layout", "shape", value=[3, 16, 2**40, 2**40]),
+    at("sites", "q", "layout", "shape", value=[2**61, 16, 2, 5]),
+    at("sites", "q", "layout", "shape", value=[3, 15, 2, 5]),
+    at("sites", "q", "layout", "dims", value=["layer"]),
+    at("sites", "q", "layout", "dims", value=["layer", "token", "token", "d_head"]),
+    at("sites", "q", "layout", "dims", value=[]),
+    at("sites", "q", "layout", "dtype", value="object"),
+    at("sites", "q", "layout", "site", value="../q"),
+    at("sites", "q", "layout", "extra", value=1),
+    at("sites", "q", "checksums", value=[]),
+    at("sites", "q", "checksums", 0, value=["", "", ""]),
+    at("sites", "text", value={}),
+    at("labels", "text", "offset", value=10**15),
+    at("labels", "text", "dtype", value="|O"),
+    at("labels", "text", "shape", value=[6, 2**61]),
+    at("labels", "position", "checksums", value=[]),
+    at("labels", "position", "checksums", 0, value="x"),
+    at("labels_version", value="1"),
+    at("labels_digest", value="../x"),
+    at("columns", value=[]),
+    at("columns", "resid", value={}),
+    at("columns", "year", "dtype", value="<U9999999"),
+    at("columns", "year", "nbytes", value=10**15),
+    at("columns", "year", "offset", value=10**15),
+    at("columns", "year", "variable", value="sentence_origin"),
+    at("columns", "origin", "lengths", value=2**63),
+    at("columns", "year", "dim", value="token"),
+    at("labels", "position", "shape", value=[10**12]),
+    at("labels", value={}),
+    at("blocks", "layer", value=[2, 1, 0]),
+    at("blocks", "layer", value=[0, 1, 10**30]),
+    at("blocks", value={}),
+    at("rest", value=5),
+    at("format", value="actlas-commit"),
+    at("version", value=2),
+]
+
+
+@pytest.mark.parametrize("change", HOSTILE)
+def test_a_record_that_lies_is_refused_with_one_line(change, exported):
+    replaced(exported.file, change)
+    with pytest.raises(DamagedStore, match=str(exported.file)) as found:
+        Exported(exported.file)
+    assert "\n" not in str(found.value)
+
+
+def test_overlapping_variables_are_refused(exported):
+    offset = exported.header["sites"]["attn_out"]["offset"]
+    replaced(exported.file, at("sites", "q", "offset", value=offset))
+    with pytest.raises(DamagedStore, match="overlap"):
+        Exported(exported.file)
+
+
+@pytest.mark.parametrize("record", [b"[" * 200_000, b"\xff" * 100, b"{}", b"null", b'{"a":' * 9000])
+def test_a_record_of_another_kind_is_refused(record, exported):
+    content = exported.file.read_bytes()
+    exported.file.chmod(0o644)
+    exported.file.write_bytes(content[: exported.header["size"]] + tail_bytes(record, FORMAT_EXPORT))
+    with pytest.raises(DamagedStore):
+        Exported(exported.file)
+
+
+@pytest.mark.parametrize("length", [b"999999999999", b"000000000000", b"-00000000001", b"000040000000"])
+def test_the_length_of_the_record_is_not_believed(length, exported):
+    content = exported.file.read_bytes()
+    exported.file.chmod(0o644)
+    exported.file.write_bytes(content[:-27] + length + content[-15:])
+    with pytest.raises(DamagedStore):
+        Exported(exported.file)
+
+
+def test_a_folder_a_pipe_and_other_files_are_no_export(tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "text.h5").write_text("thesis")
+    for name, message in [("pipe", "is no HDF5 file"), ("text", "is no HDF5 file"), ("none", "is not there")]:
+        with pytest.raises(UsageError, match=message):
+            Exported(tmp_path / f"{name}.h5")
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        file["x"] = [1]
+    with pytest.raises(DamagedStore, match="does not end as an export does"):
+        Exported(tmp_path / "plain.h5")
+
+
+def hostile_hdf5(path, kind):
+    """Return an HDF5 part with something in it that leads a reader elsewhere."""
+    with h5py.File(path, "w", libver="v108") as file:
+        if kind == "external link":
+            file["q"] = h5py.ExternalLink("/etc/passwd", "/q")
+        elif kind == "soft link":
+            file["q"] = h5py.SoftLink("/elsewhere")
+        elif kind == "external storage":
+            file.create_dataset("q", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((4,), "u1")
+            layout[:] = h5py.VirtualSource("other.h5", "q", (4,))
+            file.create_virtual_dataset("q", layout)
+        else:
+            file.create_group("q")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["external link", "soft link", "external storage", "virtual", "group"])
+def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(kind, exported, tmp_path, stored):
+    """Numbers are read by the record alone, so behind another HDF5 part the same numbers are read."""
+    part = hostile_hdf5(tmp_path / "part.h5", kind)
+    content = exported.file.read_bytes()
+    size, shift = exported.header["size"], -(-len(part) // 4096) * 4096
+
+    def change(record):
+        record["size"] += shift
+        for place in (*record["sites"].values(), *record["labels"].values(), *record["columns"].values()):
+            place["offset"] += shift
+            if place.get("lengths"):
+                place["lengths"] += shift
+
+    exported.file.chmod(0o644)
+    exported.file.write_bytes(part.ljust(shift, b"\0") + content)
+    with pytest.raises(DamagedStore, match=f"{size + shift} bytes before its record, wanted {size}"):
+        Exported(exported.file)
+    replaced(exported.file, change)
+    hostile = Exported(exported.file)
+    xr.testing.assert_identical(hostile.dataset(check=False).drop_attrs(), stored.dataset().drop_attrs())
+    xr.testing.assert_identical(hostile.dataset().drop_attrs(), stored.dataset().drop_attrs())
+    assert any(": 'q' is" in problem and "do not open it by other means" in problem for problem in problems(hostile))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from actlas.store import Store
+from actlas.store.writing.export import export
+store, out, stop = Store(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+seen = 0
+def progress(nbytes, total):
+    global seen
+    seen += 1
+    if seen == stop:
+        print(flush=True)
+        sys.stdin.read()
+export(store.run("her"), out, progress=progress)
+"""
+
+
+def exporting(stored, out, stop, root):
+    command = [sys.executable, "-c", WRITER, stored.folder.parents[1], out, str(stop)]
+    return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_killed_export_leaves_no_file_and_the_next_one_sweeps(stored, tmp_path, pytestconfig):
+    out = tmp_path / "her.h5"
+    with exporting(stored, out, 7, pytestconfig.rootpath) as process:
+        process.stdout.readline()
+        assert not out.exists()
+        process.send_signal(signal.SIGKILL)
+    assert [path.name for path in tmp_path.iterdir()] == [".her.h5.draft"]
+    assert export(stored, out)[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["her.h5"]
+
+
+def test_two_exports_at_once_agree(stored, tmp_path, pytestconfig):
+    out = tmp_path / "her.h5"
+    with exporting(stored, out, 7, pytestconfig.rootpath) as process:
+        process.stdout.readline()
+        assert export(stored, out)[1]
+        _, errors = process.communicate("", timeout=60)
+        assert (process.returncode, errors) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["her.h5"]
+    assert problems(Exported(out)) == []
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from actlas.store import Store
+from actlas.store.errors import StoreError
+from actlas.store.writing.export import export
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+try:
+    export(Store(sys.argv[1]).run("her"), Path(sys.argv[2]))
+except StoreError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("short", [1, 5000, 20_000])
+def test_a_full_disk_is_one_line_and_leaves_nothing(short, stored, tmp_path, pytestconfig):
+    size = export(stored, tmp_path / "whole.h5")[0].file.stat().st_size
+    command = [sys.executable, "-c", FULL, stored.folder.parents[1], tmp_path / "her.h5", str(size - short)]
+    done = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert "cannot" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
+
+
+LARGE = """
+import resource, sys
+from pathlib import Path
+from actlas.store import Store
+from actlas.store.writing.export import export
+run, out = Store(sys.argv[1]).run("large"), Path(sys.argv[2])
+import xarray, dask.array, h5netcdf
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+export(run, out)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="maximal memory is counted in other units elsewhere")
+def test_memory_is_a_block_and_not_the_run(tmp_path, pytestconfig):
+    content = Content(units=tuple([(250,) * 4] * 6), dtypes={"q": "float16"}, sizes={"layer": 6, "head": 20, "d_head": 50})
+    run = make_run(tmp_path / "store", content, "large")
+    command = [sys.executable, "-c", LARGE, run.folder.parents[1], tmp_path / "large.h5"]
+    done = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True)
+    nbytes = 6 * 6 * 1000 * 1000 * 2  # 72 MB
+    assert Exported(tmp_path / "large.h5").nbytes > nbytes
+    assert int(done.stdout) * 1024 < nbytes / 2
+
+
+def test_a_sealed_record_is_canonical(exported):
+    content = exported.file.read_bytes()
+    record = json.loads(content[exported.header["size"] : -27])
+    found = record.pop("checksum")
+    assert found == checksum(canonical(record))
