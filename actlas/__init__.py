@@ -23,9 +23,19 @@ if TYPE_CHECKING:
 
 #: name → the module that holds it
 _HOMES = dict.fromkeys(
-    ("ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"), "actlas.store"
+    ("ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"),
+    "actlas.store",
 )
-__all__ = ["ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError", "open"]
+__all__ = [
+    "ActlasError",
+    "DamagedStore",
+    "IncompleteRun",
+    "Run",
+    "Store",
+    "StoreError",
+    "UsageError",
+    "open",
+]
 
 
 def open(path: "str | Path") -> "Store":  # noqa: A001

@@ -27,7 +27,9 @@ def plain(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[st
     """Escape signs of the field, such as |error| and ‖h[d] − h[d−1]‖ * 2, outside literals."""
     for number, line in enumerate(lines):
         parts = LITERAL.split(line)
-        lines[number] = "".join(part if part.startswith("`") else MARKUP.sub(r"\\\1", part) for part in parts)
+        lines[number] = "".join(
+            part if part.startswith("`") else MARKUP.sub(r"\\\1", part) for part in parts
+        )
 
 
 def plain_help(app: Any, context: Any, lines: list[str]) -> None:

@@ -70,7 +70,11 @@ class Root(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Offer commands, from the overview and without importing any, and options."""
-        commands = [CompletionItem(name, help=line) for name, line in sorted(COMMANDS.items()) if name.startswith(incomplete)]
+        commands = [
+            CompletionItem(name, help=line)
+            for name, line in sorted(COMMANDS.items())
+            if name.startswith(incomplete)
+        ]
         return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -82,7 +86,9 @@ class Root(click.Group):
         """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted, each with one line on stderr."""
         extra["standalone_mode"] = False
         if threading.current_thread() is threading.main_thread():  # no other may say
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to say Ctrl-C
+            signal.signal(
+                signal.SIGTERM, signal.default_int_handler
+            )  # a batch system's way to say Ctrl-C
         use_visible_streams()
         try:
             code = super().main(args, *rest, **extra)
@@ -93,14 +99,18 @@ class Root(click.Group):
             if told is None:
                 raise
             if isinstance(error, click.Abort | KeyboardInterrupt):
-                exec("")  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+                exec(
+                    ""
+                )  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
             fail(*told)
         if full := flushed():
             fail(f"standard output: {full.strerror}", FAILURE)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="actlas")
 def main() -> None:
     """actlas: an atlas of activations.

@@ -11,4 +11,12 @@ from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, DamagedStore, IncompleteRun, StoreError, UsageError
 from actlas.store.runs.run import Run
 
-__all__ = ["ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"]
+__all__ = [
+    "ActlasError",
+    "DamagedStore",
+    "IncompleteRun",
+    "Run",
+    "Store",
+    "StoreError",
+    "UsageError",
+]

@@ -36,19 +36,33 @@ class Store:
         marker = self.path / "store.json"
         if not marker.is_file():
             found = "no actlas store (it has no store.json)" if self.path.exists() else "not there"
-            raise UsageError(f"{self.path} is {found}: give another --store, or make one with `actlas extract`")
+            raise UsageError(
+                f"{self.path} is {found}: give another --store, or make one with `actlas extract`"
+            )
         unseal(read_record(marker), str(marker), FORMAT)
 
     @classmethod
     def is_at(cls, path: str | Path) -> bool:
         """Whether there is a store at ``path``; raises UsageError for a file, or a folder of other things."""
         folder = placed(path)
-        others = [folder] if folder.exists() and not folder.is_dir() else list(folder.iterdir()) if folder.exists() else []
-        if (folder / "store.json").exists():  # asked last: one that is made meanwhile has this before anything else
+        others = (
+            [folder]
+            if folder.exists() and not folder.is_dir()
+            else list(folder.iterdir())
+            if folder.exists()
+            else []
+        )
+        if (
+            folder / "store.json"
+        ).exists():  # asked last: one that is made meanwhile has this before anything else
             return True
-        others = [entry for entry in others if not entry.name.startswith("store.json.")]  # drafts of one being made
+        others = [
+            entry for entry in others if not entry.name.startswith("store.json.")
+        ]  # drafts of one being made
         if others:
-            raise UsageError(f"{folder} is no actlas store and not empty ({others[0].name}): give another --store")
+            raise UsageError(
+                f"{folder} is no actlas store and not empty ({others[0].name}): give another --store"
+            )
         return False
 
     @classmethod
@@ -57,8 +71,16 @@ class Store:
         folder = placed(path)
         if not cls.is_at(folder):
             make_folder(folder)
-            publish_bytes(seal({"format": FORMAT, "version": FORMAT_VERSION}), folder / "store.json", aside=folder)
-        for part in ("runs", "names", "removed"):  # the last now, because a full disk may have no room for a folder
+            publish_bytes(
+                seal({"format": FORMAT, "version": FORMAT_VERSION}),
+                folder / "store.json",
+                aside=folder,
+            )
+        for part in (
+            "runs",
+            "names",
+            "removed",
+        ):  # the last now, because a full disk may have no room for a folder
             make_folder(folder / part)
         return cls(folder)
 
@@ -84,10 +106,17 @@ class Store:
         attempts = {run_id: self._attempt(run_id, named) for run_id in self.ids()}
         runs = [run for run in attempts.values() if isinstance(run, Run)]
         lost = dict(self._names.problems())
-        lost |= {name: self._lost(name, run_id) for name, run_id in named.items() if run_id not in attempts}
-        damaged = {run_id: error for run_id, error in attempts.items() if isinstance(error, DamagedStore)}
+        lost |= {
+            name: self._lost(name, run_id)
+            for name, run_id in named.items()
+            if run_id not in attempts
+        }
+        damaged = {
+            run_id: error for run_id, error in attempts.items() if isinstance(error, DamagedStore)
+        }
         return sorted(
-            runs, key=lambda run: (str(run.description.get("created")), bool(run.baseline_id), run.name)
+            runs,
+            key=lambda run: (str(run.description.get("created")), bool(run.baseline_id), run.name),
         ), lost | damaged
 
     def run(self, reference: str) -> Run:
@@ -105,7 +134,11 @@ class Store:
         for variant in self.variants_named(reference):
             return variant.id
         named, ids = self.names(), self.ids()
-        matches = [run_id for run_id in ids if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)]
+        matches = [
+            run_id
+            for run_id in ids
+            if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)
+        ]
         if len(matches) > 1:
             raise UsageError(f"run {quoted(reference)} is ambiguous: {', '.join(sorted(matches))}")
         if not matches:
@@ -129,7 +162,9 @@ class Store:
             names.setdefault(run_id, []).append(name)
         found = []
         for run in self.runs():
-            called = [variant_name(name, run.edits) for name in names.get(run.baseline_id or "", ())]
+            called = [
+                variant_name(name, run.edits) for name in names.get(run.baseline_id or "", ())
+            ]
             if any(fnmatchcase(name, pattern) for name in called):
                 found.append(run)
         return found
@@ -140,7 +175,13 @@ class Store:
         return min(candidates, key=lambda candidate: len(candidate[1]), default=None)
 
     @uncollected()
-    def add(self, specification: Json, description: Json, units: Sequence[Unit], columns: Columns | None = None) -> Run:
+    def add(
+        self,
+        specification: Json,
+        description: Json,
+        units: Sequence[Unit],
+        columns: Columns | None = None,
+    ) -> Run:
         """Return the run of ``specification``, made first where it is new; an older one keeps its units.
 
         columns: version 1 of the labels of a new run, which a variant has from its baseline.
@@ -149,7 +190,9 @@ class Store:
         folder = self.path / "runs" / record.id
         if not (folder / FILE).exists():
             content = run_record_bytes(record)
-            with workspace(folder) as work:  # before all else: a folder without run.json and without an owner is swept
+            with workspace(
+                folder
+            ) as work:  # before all else: a folder without run.json and without an owner is swept
                 for part in PARTS:
                     make_folder(folder / part)
                 self._label(record, columns or {}, work)  # before run.json: no run is without
@@ -172,7 +215,9 @@ class Store:
     def check_form(name: str) -> None:
         """Raise UsageError unless ``name`` can be the name of a run."""
         if not is_run_name(name) or RUN_ID.fullmatch(name):
-            raise UsageError(f"bad run name {quoted(name)}: expected {RULE}, and not the form of a run id")
+            raise UsageError(
+                f"bad run name {quoted(name)}: expected {RULE}, and not the form of a run id"
+            )
 
     def check_name(self, name: str, run_id: str) -> None:
         """Raise UsageError unless ``name`` is well formed and free, or already that run's."""
@@ -214,7 +259,9 @@ class Store:
         return bool(RUN_ID.fullmatch(run_id)) and (self.path / "runs" / run_id / FILE).is_file()
 
     def _lost(self, name: str, run_id: str) -> DamagedStore:
-        return DamagedStore(f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: remove the file")
+        return DamagedStore(
+            f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: remove the file"
+        )
 
     def _attempt(self, run_id: str, named: Mapping[str, str]) -> Run | DamagedStore:
         try:
@@ -222,19 +269,28 @@ class Store:
         except DamagedStore as error:
             return error
 
-    def _open(self, run_id: str, named: Mapping[str, str] | None = None, known: str | None = None) -> Run:
+    def _open(
+        self, run_id: str, named: Mapping[str, str] | None = None, known: str | None = None
+    ) -> Run:
         """Open a run with its names: those of ``named``, or those it has a record of and ``known``, if that is one."""
         if named is not None:
             names = {name for name, target in named.items() if target == run_id}
         else:
-            names = {*self._names.of_run(run_id), *([known] if known and self._names.target(known) == run_id else [])}
+            names = {
+                *self._names.of_run(run_id),
+                *([known] if known and self._names.target(known) == run_id else []),
+            }
             # named by a command that was killed before the run had its record
             names = names or {name for name, target in self.names().items() if target == run_id}
         return Run(self.path / "runs" / run_id, sorted(names))
 
 
 def _has_commits(run_folder: Path) -> bool:
-    return any(record for part in ("commits", "joined") for record in (run_folder / part).glob(f"*{SUFFIX}"))
+    return any(
+        record
+        for part in ("commits", "joined")
+        for record in (run_folder / part).glob(f"*{SUFFIX}")
+    )
 
 
 def differences(one: Json, other: Json) -> list[str]:

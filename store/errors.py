@@ -56,7 +56,9 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
         return UsageError(f"unknown {kind} {quoted(name)}: there is none yet")
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return UsageError(f"unknown {kind} {quoted(name)}: {hint}known: {', '.join(names[:MOST_KNOWN])}{more}")
+    return UsageError(
+        f"unknown {kind} {quoted(name)}: {hint}known: {', '.join(names[:MOST_KNOWN])}{more}"
+    )
 
 
 def missing(path: Path) -> str:

@@ -11,7 +11,9 @@ from actlas.store.io.replacing import replacing
 
 def answer(folder, stage):
     """Return the path of the one result of ``stage`` in ``folder``."""
-    found = [path for path in folder.glob("*.nc") if re.fullmatch(rf"{stage}(-[a-z0-9-]+)?", path.stem)]
+    found = [
+        path for path in folder.glob("*.nc") if re.fullmatch(rf"{stage}(-[a-z0-9-]+)?", path.stem)
+    ]
     assert len(found) == 1, found
     return found[0]
 
@@ -37,4 +39,6 @@ def sealed_again(path, change=lambda result: result, *, name=None, files=None):
         result = change(opened.load())
     with replacing(path.parent) as new:
         beside = {each.name: new.add(each.name, [each.read_bytes()]) for each, _ in seal.beside}
-        add_result(new, name or path.name, result, seal.question, beside if files is None else files)
+        add_result(
+            new, name or path.name, result, seal.question, beside if files is None else files
+        )

@@ -12,7 +12,14 @@ from pathlib import Path
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # how WebDriver marks a reference to an element
-KEYS = {"right": "\ue014", "left": "\ue012", "end": "\ue010", "home": "\ue011", "enter": "\ue007", "tab": "\ue004"}
+KEYS = {
+    "right": "\ue014",
+    "left": "\ue012",
+    "end": "\ue010",
+    "home": "\ue011",
+    "enter": "\ue007",
+    "tab": "\ue004",
+}
 
 
 def installed():
@@ -29,7 +36,9 @@ def browser():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         session = Browser(f"http://127.0.0.1:{port}", binary)
         try:
@@ -56,10 +65,15 @@ class Browser:
                 "--force-color-profile=srgb",
             ],
         }
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
+        wanted = {
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        }
         for attempt in range(100):
             try:
-                self._base = f"{driver}/session/{self._post(f'{driver}/session', wanted)['sessionId']}"
+                self._base = (
+                    f"{driver}/session/{self._post(f'{driver}/session', wanted)['sessionId']}"
+                )
                 break
             except ConnectionError:
                 if attempt == 99:
@@ -70,7 +84,9 @@ class Browser:
     def _post(url, capabilities):
         body = json.dumps({"capabilities": {"alwaysMatch": capabilities}}).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, body, method="POST"), timeout=120) as answer:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, body, method="POST"), timeout=120
+            ) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
@@ -96,11 +112,15 @@ class Browser:
 
     def press(self, selector, *keys):
         """Press keys, by name, on the element of ``selector``."""
-        element = self.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+        element = self.ask("POST", "/element", {"using": "css selector", "value": selector})[
+            ELEMENT
+        ]
         self.ask("POST", f"/element/{element}/value", {"text": "".join(KEYS[key] for key in keys)})
 
     def click(self, selector):
-        element = self.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+        element = self.ask("POST", "/element", {"using": "css selector", "value": selector})[
+            ELEMENT
+        ]
         self.ask("POST", f"/element/{element}/click")
 
     def tell(self, command, **parameters):
@@ -108,7 +128,13 @@ class Browser:
         return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def resize(self, width, height=900, *, dark=False, paper=False):
-        self.tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.tell(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.tell("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
 
@@ -130,4 +156,8 @@ class Browser:
     def requests(self):
         """Return the addresses that the page asked for."""
         messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
-        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        return [
+            m["params"]["request"]["url"]
+            for m in messages
+            if m["method"] == "Network.requestWillBeSent"
+        ]

@@ -34,12 +34,31 @@ def scheduler(folder: Path, workers=(), count=0):
     file = folder / "scheduler.json"
     listen = ["--port", "0", "--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", file]
     with ExitStack() as stack:
-        stack.enter_context(process([sys.executable, "-m", "distributed.cli.dask_scheduler", *listen], cwd=folder))
+        stack.enter_context(
+            process([sys.executable, "-m", "distributed.cli.dask_scheduler", *listen], cwd=folder)
+        )
         while not file.is_file() or not file.read_text().rstrip().endswith("}"):
             time.sleep(0.05)
         for before, environment in (*workers, *[((), {})] * count):
-            options = ["--scheduler-file", file, "--no-dashboard", "--no-nanny", "--nthreads", "2", "--memory-limit", "0"]
-            command = [*before, sys.executable, "-m", "distributed.cli.dask_worker", *options, "--local-directory", folder]
+            options = [
+                "--scheduler-file",
+                file,
+                "--no-dashboard",
+                "--no-nanny",
+                "--nthreads",
+                "2",
+                "--memory-limit",
+                "0",
+            ]
+            command = [
+                *before,
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+                *options,
+                "--local-directory",
+                folder,
+            ]
             stack.enter_context(process(command, cwd=folder, env={**os.environ, **environment}))
         yield file
 
@@ -47,7 +66,10 @@ def scheduler(folder: Path, workers=(), count=0):
 def corpus(folder: Path, times: int) -> Path:
     """Write ``times`` the five sentences, numbered."""
     path = folder / "corpus.txt"
-    path.write_text("".join(f"{number}: {text}\n" for number in range(times) for text in TEXTS), encoding="utf-8")
+    path.write_text(
+        "".join(f"{number}: {text}\n" for number in range(times) for text in TEXTS),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -59,13 +81,23 @@ def same_content(one, other):
         assert (left.unit, left.labels) == (right.unit, right.labels)
         assert len(left.edits) == len(right.edits)
         for check, other_check in zip(left.edits, right.edits, strict=True):
-            assert check == {**other_check, "max_change": pytest.approx(other_check["max_change"], rel=1e-5)}
-        assert {name: site.layout for name, site in left.sites.items()} == {name: s.layout for name, s in right.sites.items()}
+            assert check == {
+                **other_check,
+                "max_change": pytest.approx(other_check["max_change"], rel=1e-5),
+            }
+        assert {name: site.layout for name, site in left.sites.items()} == {
+            name: s.layout for name, s in right.sites.items()
+        }
         assert {name: len(s.checksums) for name, s in left.shared.items()} == {
             n: len(s.checksums) for n, s in right.shared.items()
         }
         settings = [
-            {k: v for k, v in side.provenance.items() if k not in ("committed", "threads", "workers")} for side in (left, right)
+            {
+                k: v
+                for k, v in side.provenance.items()
+                if k not in ("committed", "threads", "workers")
+            }
+            for side in (left, right)
         ]
         assert settings[0] == settings[1]
     import xarray as xr

@@ -18,9 +18,26 @@ import time
 from pathlib import Path
 
 PRELOADED = (
-    *("click", "numpy", "h5py", "h5netcdf", "xarray", "dask.array", "xxhash", "tqdm", "jinja2", "matplotlib.figure"),
+    *(
+        "click",
+        "numpy",
+        "h5py",
+        "h5netcdf",
+        "xarray",
+        "dask.array",
+        "xxhash",
+        "tqdm",
+        "jinja2",
+        "matplotlib.figure",
+    ),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "matplotlib.ticker"),
-    *("torch", "transformers", "transformers.models.gpt2.modeling_gpt2", "safetensors.torch", "tokenizers"),
+    *(
+        "torch",
+        "transformers",
+        "transformers.models.gpt2.modeling_gpt2",
+        "safetensors.torch",
+        "tokenizers",
+    ),
 )
 SECONDS = 200  # that a command may take
 
@@ -35,7 +52,9 @@ class Server:
         """Return the answer to a request."""
         if self.process is None:
             command = [sys.executable, "-P", __file__]
-            self.process = subprocess.Popen(command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.process = subprocess.Popen(
+                command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
         print(json.dumps({"request": request, **values}), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
@@ -105,7 +124,9 @@ def run(folder, *arguments, stdin="", **environment):
     """Run ``actlas`` with ``arguments`` in ``folder``; return the finished process, its output as text."""
     command = Command(folder, *arguments, stdin=stdin, environment=environment)
     output, errors = command.communicate()
-    return subprocess.CompletedProcess(["actlas", *command.arguments], command.returncode, output, errors)
+    return subprocess.CompletedProcess(
+        ["actlas", *command.arguments], command.returncode, output, errors
+    )
 
 
 def serve():

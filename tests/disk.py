@@ -23,17 +23,24 @@ def library(folder: Path) -> Path:
         pytest.skip("needs a C compiler on Linux")
     built = folder / "disk.so"
     source = Path(__file__).with_name("disk.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-Wno-deprecated-declarations", "-o", built, source, "-ldl"], check=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-Wno-deprecated-declarations", "-o", built, source, "-ldl"],
+        check=True,
+    )
     return built
 
 
-def python(library: Path | None, disk: str, code: str, *arguments: object, prefix=(), **environment: str):
+def python(
+    library: Path | None, disk: str, code: str, *arguments: object, prefix=(), **environment: str
+):
     """Run Python ``code``, in which calls fail as ``disk`` says; return the finished process."""
     variables = {**os.environ, "DISK": disk, "PYTHONPATH": str(ROOT), **environment}
     if library is not None:
         variables["LD_PRELOAD"] = str(library)
     command = [*map(str, prefix), sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300
+    )
 
 
 def actlas(library: Path | None, disk: str, *arguments: object, before: str = "", prefix=()):

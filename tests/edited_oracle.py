@@ -18,11 +18,15 @@ def changing(edits, token_ids):
             if edit.kind == "skip":
                 return source
             heads = value if value.ndim == 3 else value[:, None]  # (token, head, unit)
-            which = slice(None) if edit.spot.head is None else slice(edit.spot.head, edit.spot.head + 1)
+            which = (
+                slice(None) if edit.spot.head is None else slice(edit.spot.head, edit.spot.head + 1)
+            )
             part = heads[:, which][..., chosen(edit.spot.units)]
             new = heads.copy()
             if edit.kind == "noise":
-                drawn = generator(edit, token_ids.tolist()).standard_normal((len(token_ids), part[0].size), np.float32)
+                drawn = generator(edit, token_ids.tolist()).standard_normal(
+                    (len(token_ids), part[0].size), np.float32
+                )
                 replaced = (edit.mean + edit.std * drawn).reshape(part.shape)
             else:
                 replaced = part * (edit.factor if edit.kind == "scale" else 0)

@@ -20,7 +20,9 @@ MAKE = (
 def everything(tmp_path_factory) -> Path:
     """Return the folder; it is copied before anything is changed."""
     root = tmp_path_factory.mktemp("everything") / "root"
-    made = subprocess.run([sys.executable, "-c", MAKE, str(root)], capture_output=True, text=True, timeout=200)
+    made = subprocess.run(
+        [sys.executable, "-c", MAKE, str(root)], capture_output=True, text=True, timeout=200
+    )
     assert made.returncode == 0, made.stderr
     return root
 
@@ -38,7 +40,9 @@ def records(path: Path) -> list[dict]:
         return [record]
     found = []
     for line in content.split(b"\n")[-4:]:
-        starts = [match.start() for match in re.finditer(rb'\{"', line)][:1000]  # behind bytes of HDF5 without a line end
+        starts = [match.start() for match in re.finditer(rb'\{"', line)][
+            :1000
+        ]  # behind bytes of HDF5 without a line end
         found += [record for start in starts if (record := _record(line[start:]))][:1]
     return found
 
@@ -50,7 +54,11 @@ def _record(content: bytes) -> dict | None:
         record = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    ours = isinstance(record, dict) and str(record.get("format", "")).startswith("actlas-") and "version" in record
+    ours = (
+        isinstance(record, dict)
+        and str(record.get("format", "")).startswith("actlas-")
+        and "version" in record
+    )
     return record if ours else None
 
 
@@ -62,7 +70,9 @@ def newer(path: Path) -> None:
         later.pop("checksum", None)
         sealed = canonical({**later, "checksum": xxhash.xxh3_64_hexdigest(canonical(later))})
         old = canonical(record)
-        content = content.replace(old, sealed) if old in content else json.dumps(later, indent=1).encode()
+        content = (
+            content.replace(old, sealed) if old in content else json.dumps(later, indent=1).encode()
+        )
     path.chmod(0o644)
     path.write_bytes(content)
 

@@ -11,13 +11,21 @@ from actlas.pipeline.models.folder import resolve
 from actlas.pipeline.models.sites import SITES
 from actlas.store import Run, Store
 
-ALL_SITES = tuple(site for site in SITES if site != "pattern")  # that every attention implementation has
+ALL_SITES = tuple(
+    site for site in SITES if site != "pattern"
+)  # that every attention implementation has
 
 
 def plan_for(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> Plan:
     sentences = Sentences("test", tuple(texts), tuple(range(1, len(texts) + 1)), {})
     folder = resolve(str(model))
-    return make_plan(Store.create(store), folder, tokenize(sentences, folder), "test", ExtractOptions(sites, **options))
+    return make_plan(
+        Store.create(store),
+        folder,
+        tokenize(sentences, folder),
+        "test",
+        ExtractOptions(sites, **options),
+    )
 
 
 def extract_texts(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> tuple[Run, Tally]:
@@ -30,5 +38,13 @@ def extract_texts(store: Path, model: Path, texts, sites=ALL_SITES, **options) -
 
 def extract_variant(store: Path, model: Path, texts, edits, sites=ALL_SITES, **options) -> Run:
     """Extract ``texts`` with ``edits``, given as text, the baseline first where it is missing; return the run, opened anew."""
-    extract_texts(store, model, texts, tuple(site for site in ALL_SITES if site in ("resid", *sites)), **options)
-    return extract_texts(store, model, texts, sites, edits=tuple(parse_edit(text) for text in edits), **options)[0]
+    extract_texts(
+        store,
+        model,
+        texts,
+        tuple(site for site in ALL_SITES if site in ("resid", *sites)),
+        **options,
+    )
+    return extract_texts(
+        store, model, texts, sites, edits=tuple(parse_edit(text) for text in edits), **options
+    )[0]

@@ -88,7 +88,10 @@ HEADERS = {
     "_orig_mod.": ({"_orig_mod.wpe.weight": entry()}, bytes(4)),
     "model.": ({"model.transformer.ln_f.weight": entry()}, bytes(4)),
     "prefix with an escape": ({"\x1b[31m.wpe.weight": entry()}, bytes(4)),
-    "blocks": ({"wpe.weight": entry(), "h.99999999999999999999.x": entry(offsets=(4, 8))}, bytes(8)),
+    "blocks": (
+        {"wpe.weight": entry(), "h.99999999999999999999.x": entry(offsets=(4, 8))},
+        bytes(8),
+    ),
 }
 #: whole model.safetensors
 WHOLE_FILES = {
@@ -99,7 +102,8 @@ WHOLE_FILES = {
     "header of 90 MB": struct.pack("<Q", 90 << 20) + b"{",
     "no JSON": struct.pack("<Q", 4) + b"{{{{",
     "deep": struct.pack("<Q", 200_000) + b"[" * 200_000,
-    "NaN": struct.pack("<Q", 60) + b'{"a": {"dtype": "F32", "shape": [NaN], "data_offsets": [0,4]}}'[:60],
+    "NaN": struct.pack("<Q", 60)
+    + b'{"a": {"dtype": "F32", "shape": [NaN], "data_offsets": [0,4]}}'[:60],
     "twice": struct.pack("<Q", 17) + b'{"a": 1, "a": 2} ',
     "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n",
 }
@@ -136,4 +140,6 @@ def with_special_file(path, kind):
     if kind == "pipe":
         os.mkfifo(path)
     else:
-        path.symlink_to({"zero": "/dev/zero", "terminal": "/dev/tty", "folder": path.parent, "loop": path}[kind])
+        path.symlink_to(
+            {"zero": "/dev/zero", "terminal": "/dev/tty", "folder": path.parent, "loop": path}[kind]
+        )

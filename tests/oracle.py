@@ -24,7 +24,9 @@ def sigmoid(x):
 
 
 ACTIVATIONS = {
-    **dict.fromkeys(("gelu_accurate", "gelu_fast", "gelu_new", "gelu_python_tanh", "gelu_pytorch_tanh"), gelu),
+    **dict.fromkeys(
+        ("gelu_accurate", "gelu_fast", "gelu_new", "gelu_python_tanh", "gelu_pytorch_tanh"), gelu
+    ),
     **dict.fromkeys(("gelu", "gelu_python"), exact_gelu),
     **dict.fromkeys(("silu", "swish"), lambda x: x * sigmoid(x)),
     "gelu_10": lambda x: np.clip(exact_gelu(x), -10, 10),
@@ -86,18 +88,41 @@ def activations(weights, token_ids, heads, config=None, change=unchanged, drop=u
     embeddings, the attention weights (with v), the outputs of attention and MLP.
     """
     config = config or {}
-    activation, epsilon = ACTIVATIONS[config.get("activation_function", "gelu_new")], config.get("layer_norm_epsilon", 1e-5)
-    w = {name.removeprefix("transformer."): np.asarray(value, dtype=np.float64) for name, value in weights.items()}
+    activation, epsilon = (
+        ACTIVATIONS[config.get("activation_function", "gelu_new")],
+        config.get("layer_norm_epsilon", 1e-5),
+    )
+    w = {
+        name.removeprefix("transformer."): np.asarray(value, dtype=np.float64)
+        for name, value in weights.items()
+    }
     layers = 1 + max(int(name.split(".")[1]) for name in w if name.startswith("h."))
     tokens, d_model = len(token_ids), w["wte.weight"].shape[1]
     by_head = (tokens, heads, d_model // heads)
     found = {
-        name: [] for name in ("resid", "resid_mid", "q", "k", "v", "z", "attn_out", "mlp_pre", "mlp_post", "mlp_out", "pattern")
+        name: []
+        for name in (
+            "resid",
+            "resid_mid",
+            "q",
+            "k",
+            "v",
+            "z",
+            "attn_out",
+            "mlp_pre",
+            "mlp_post",
+            "mlp_out",
+            "pattern",
+        )
     }
     embedded = drop("embd", 0, w["wte.weight"][token_ids] + w["wpe.weight"][:tokens])
     x = change("resid", 0, embedded, None)
     for layer in range(layers):
-        block = {name.removeprefix(f"h.{layer}."): value for name, value in w.items() if name.startswith(f"h.{layer}.")}
+        block = {
+            name.removeprefix(f"h.{layer}."): value
+            for name, value in w.items()
+            if name.startswith(f"h.{layer}.")
+        }
 
         def linear(x, name, block=block):
             return x @ block[f"{name}.weight"] + block[f"{name}.bias"]
@@ -109,23 +134,42 @@ def activations(weights, token_ids, heads, config=None, change=unchanged, drop=u
             return layer_norm(x, block[f"{name}.weight"], block[f"{name}.bias"], epsilon)
 
         fused = linear(norm(x, "ln_1"), "attn.c_attn")
-        q, k, v = (fused[:, part * d_model : (part + 1) * d_model].reshape(by_head) for part in range(3))
+        q, k, v = (
+            fused[:, part * d_model : (part + 1) * d_model].reshape(by_head) for part in range(3)
+        )
         q, k, v = changed("q", q), changed("k", k), changed("v", v)
         scale = scale_of(config, layer, d_model // heads)
-        z, pattern = attention(q, k, v, scale, lambda pattern, v, layer=layer: drop("pattern", layer, pattern, v))
+        z, pattern = attention(
+            q, k, v, scale, lambda pattern, v, layer=layer: drop("pattern", layer, pattern, v)
+        )
         z = changed("z", z)
         attn_out = changed("attn_out", linear(z.reshape(tokens, d_model), "attn.c_proj"))
         mid = x + drop("attn_out", layer, attn_out)
         mlp_pre = changed("mlp_pre", linear(norm(mid, "ln_2"), "mlp.c_fc"))
         mlp_post = changed("mlp_post", activation(mlp_pre))
         mlp_out = changed("mlp_out", linear(mlp_post, "mlp.c_proj"))
-        for name, value in (("resid", x), ("resid_mid", mid), ("q", q), ("k", k), ("v", v), ("z", z), ("pattern", pattern)):
+        for name, value in (
+            ("resid", x),
+            ("resid_mid", mid),
+            ("q", q),
+            ("k", k),
+            ("v", v),
+            ("z", z),
+            ("pattern", pattern),
+        ):
             found[name].append(value)
-        for name, value in (("attn_out", attn_out), ("mlp_pre", mlp_pre), ("mlp_post", mlp_post), ("mlp_out", mlp_out)):
+        for name, value in (
+            ("attn_out", attn_out),
+            ("mlp_pre", mlp_pre),
+            ("mlp_post", mlp_post),
+            ("mlp_out", mlp_out),
+        ):
             found[name].append(value)
         x = change("resid", layer + 1, mid + drop("mlp_out", layer, mlp_out), x)
     found["resid"].append(x)
-    final = change("final_norm", None, layer_norm(x, w["ln_f.weight"], w["ln_f.bias"], epsilon), None)
+    final = change(
+        "final_norm", None, layer_norm(x, w["ln_f.weight"], w["ln_f.bias"], epsilon), None
+    )
     return {name: np.stack(values) for name, values in found.items()} | {
         "final_norm": final,
         "nll": _loss(w, final, token_ids, config),

@@ -22,7 +22,9 @@ def save_model(folder: Path, seed: int = 0, **config: object) -> Path:
     tokenizer = small_tokenizer()
     ids = {"bos_token_id": 0, "eos_token_id": 0}
     torch.manual_seed(seed)
-    model = GPT2LMHeadModel(GPT2Config(**{**SIZES, **ids, "vocab_size": tokenizer.get_vocab_size(), **config}))
+    model = GPT2LMHeadModel(
+        GPT2Config(**{**SIZES, **ids, "vocab_size": tokenizer.get_vocab_size(), **config})
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.15)
@@ -40,7 +42,10 @@ def small_tokenizer():
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=311, initial_alphabet=alphabet, special_tokens=["<|endoftext|>"], show_progress=False
+        vocab_size=311,
+        initial_alphabet=alphabet,
+        special_tokens=["<|endoftext|>"],
+        show_progress=False,
     )
     tokenizer.train_from_iterator([*TEXTS, " her her her her"], trainer)
     return tokenizer

@@ -14,20 +14,29 @@ def activations(draw):
     count = draw(st.integers(2, 9))
     shape = (draw(st.integers(1, 3)), count, draw(st.integers(1, 3)), draw(st.integers(1, 4)))
     values = draw(hnp.arrays(np.float32, shape, elements=finite))
-    return xr.DataArray(values, dims=("layer", "token", "head", "d_head"), coords={"layer": np.arange(shape[0])})
+    return xr.DataArray(
+        values, dims=("layer", "token", "head", "d_head"), coords={"layer": np.arange(shape[0])}
+    )
 
 
 @st.composite
 def projections(draw):
     """Return ``q``, ``k``, ``v`` (layer, token, head, d_head) of odd sizes, some columns zero or constant; 4 tokens or more."""
-    sizes = [draw(st.integers(1, 2)), 2 * draw(st.integers(2, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 4))]
+    sizes = [
+        draw(st.integers(1, 2)),
+        2 * draw(st.integers(2, 5)),
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 4)),
+    ]
     values = draw(hnp.arrays(np.float32, (3, *sizes), elements=st.one_of(finite, st.just(0.0))))
     values[np.abs(values) < 1e-30] = 0  # squares of denormals are another matter
     if draw(st.booleans()):
         values[draw(st.integers(0, 2)), :, :, 0, 0] = draw(st.sampled_from([0.0, 1.0, 3.3]))
     dims = ("layer", "token", "head", "d_head")
     coords = {"layer": np.arange(sizes[0])}
-    return xr.Dataset({name: (dims, part) for name, part in zip("qkv", values, strict=True)}, coords=coords)
+    return xr.Dataset(
+        {name: (dims, part) for name, part in zip("qkv", values, strict=True)}, coords=coords
+    )
 
 
 WORDS = ("Mary", "saw", "her", "Her", "there", "cup", "herself", "hers", "a", "the", "in")
@@ -36,7 +45,9 @@ WORDS = ("Mary", "saw", "her", "Her", "there", "cup", "herself", "hers", "a", "t
 @st.composite
 def labelled_sentences(draw):
     """Return sentences of WORDS as labels: a token a word, the space before it part of it."""
-    sentences = draw(st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), min_size=1, max_size=6))
+    sentences = draw(
+        st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), min_size=1, max_size=6)
+    )
     return labels([" ".join(words) for words in sentences])
 
 
@@ -57,7 +68,9 @@ def labels(texts):
 
 #: outliers of the residual stream beside its smallest values
 mixed = st.one_of(
-    st.floats(-1e4, 1e4, width=32), st.floats(-(2.0**-10), 2.0**-10, width=32), st.sampled_from([1e4, -1e4, 1e-3, 0.0])
+    st.floats(-1e4, 1e4, width=32),
+    st.floats(-(2.0**-10), 2.0**-10, width=32),
+    st.sampled_from([1e4, -1e4, 1e-3, 0.0]),
 )
 
 
@@ -67,7 +80,9 @@ def residuals(draw):
     shape = (draw(st.integers(2, 4)), draw(st.integers(1, 9)), draw(st.integers(1, 5)))
     values = draw(hnp.arrays(np.float32, shape, elements=mixed))
     values[np.abs(values) < 1e-30] = 0  # squares of denormals are another matter
-    return xr.DataArray(values, dims=("depth", "token", "d_model"), coords={"depth": np.arange(shape[0])})
+    return xr.DataArray(
+        values, dims=("depth", "token", "d_model"), coords={"depth": np.arange(shape[0])}
+    )
 
 
 @st.composite

@@ -21,9 +21,21 @@ def run_on_terminal(folder, *arguments, keys=b"", environment=None, timeout=SECO
     """
     main, terminal = pty.openpty()
     command = [sys.executable, "-m", "actlas.scripts", *map(str, arguments)]
-    variables = {**os.environ, "TERM": "xterm", "COLUMNS": str(COLUMNS), "LINES": str(ROWS), **(environment or {})}
+    variables = {
+        **os.environ,
+        "TERM": "xterm",
+        "COLUMNS": str(COLUMNS),
+        "LINES": str(ROWS),
+        **(environment or {}),
+    }
     process = subprocess.Popen(
-        command, cwd=folder, stdin=terminal, stdout=terminal, stderr=terminal, env=variables, start_new_session=True
+        command,
+        cwd=folder,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=variables,
+        start_new_session=True,
     )
     os.close(terminal)
     try:
@@ -52,4 +64,9 @@ def _ended(process, main, end):
 def escapes(said):
     """Return the escape sequences among raw bytes, to their first letter."""
     parts = said.split(b"\x1b")[1:]
-    return [part[: next((place + 1 for place, byte in enumerate(part) if chr(byte).isalpha()), len(part))] for part in parts]
+    return [
+        part[
+            : next((place + 1 for place, byte in enumerate(part) if chr(byte).isalpha()), len(part))
+        ]
+        for part in parts
+    ]

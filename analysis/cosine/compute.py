@@ -34,7 +34,9 @@ DEFAULT_BINS = 100
 LAYERS = 6  # counted in one task: long beside what dask does between two, and the rows of a word in six layers are still few MB
 
 
-def cosine_blocks(dataset: xr.Dataset, selection: Selection, *, bins: int = DEFAULT_BINS, center: bool = False) -> xr.Dataset:
+def cosine_blocks(
+    dataset: xr.Dataset, selection: Selection, *, bins: int = DEFAULT_BINS, center: bool = False
+) -> xr.Dataset:
     """Histogram and moments of the cosines between features over the selected tokens, per group, block and layer.
 
     dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head); choose layers with ``.sel(layer=…)``. Every feature's column
@@ -48,13 +50,17 @@ def cosine_blocks(dataset: xr.Dataset, selection: Selection, *, bins: int = DEFA
         raise UsageError(f"{bins} bins, wanted 1 or more")
     groups = [_group(dataset, selection, group, bins, center) for group in selection.groups]
     result = xr.concat(groups, xr.Variable("group", list(selection.groups)))
-    result = result.assign_coords(block=list(BLOCKS), bin_edge=("edge", np.linspace(-1, 1, bins + 1)))
+    result = result.assign_coords(
+        block=list(BLOCKS), bin_edge=("edge", np.linspace(-1, 1, bins + 1))
+    )
     for name, meaning in {"count": "pairs in the bin", **MOMENTS, **PAIRS}.items():
         result[name].attrs["long_name"] = meaning
     return result.merge(selection.coordinates())
 
 
-def _group(dataset: xr.Dataset, selection: Selection, group: str, bins: int, center: bool) -> xr.Dataset:
+def _group(
+    dataset: xr.Dataset, selection: Selection, group: str, bins: int, center: bool
+) -> xr.Dataset:
     columns = _columns(dataset, selection, group)
     counts, moments, pairs = xr.apply_ufunc(
         _layers,
@@ -65,14 +71,24 @@ def _group(dataset: xr.Dataset, selection: Selection, group: str, bins: int, cen
         dask="parallelized",
         output_dtypes=[np.int64, np.float64, np.int64],
         dask_gufunc_kwargs={
-            "output_sizes": {"block": len(BLOCKS), "bin": bins, "moment": len(MOMENTS), "kind": len(PAIRS)},
+            "output_sizes": {
+                "block": len(BLOCKS),
+                "bin": bins,
+                "moment": len(MOMENTS),
+                "kind": len(PAIRS),
+            },
         },
     )
     parts = {"count": counts}
     parts |= {name: moments.isel(moment=index) for index, name in enumerate(MOMENTS)}
     parts |= {name: pairs.isel(kind=index) for index, name in enumerate(PAIRS)}
     order = ("block", "layer", "bin")
-    return xr.Dataset({name: part.transpose(*(dim for dim in order if dim in part.dims)) for name, part in parts.items()})
+    return xr.Dataset(
+        {
+            name: part.transpose(*(dim for dim in order if dim in part.dims))
+            for name, part in parts.items()
+        }
+    )
 
 
 def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str, xr.DataArray]:
@@ -80,9 +96,13 @@ def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str,
     columns = {}
     for projection in PROJECTIONS:
         chosen = selection.take(dataset[projection], group)
-        stacked = chosen.stack({f"feature_{projection}": FEATURES}, create_index=False)  # head · d_head
+        stacked = chosen.stack(
+            {f"feature_{projection}": FEATURES}, create_index=False
+        )  # head · d_head
         columns[projection] = (
-            stacked.chunk({"layer": LAYERS, "token": -1, f"feature_{projection}": -1}) if chosen.chunks else stacked
+            stacked.chunk({"layer": LAYERS, "token": -1, f"feature_{projection}": -1})
+            if chosen.chunks
+            else stacked
         )
     return columns
 
@@ -93,15 +113,24 @@ def _layers(
     """Count every layer of (layer, token, feature) arrays of Q, K and V: count, moments, pairs, (layer, block, …)."""
     found: list[list[BlockCounts]] = []
     for layer in range(len(columns[0])):
-        units = {p: directions(array[layer], center=center) for p, array in zip(PROJECTIONS, columns, strict=True)}
-        found.append([block_counts(units[a], None if a == b else units[b], bins) for a, b in BLOCKS.values()])
+        units = {
+            p: directions(array[layer], center=center)
+            for p, array in zip(PROJECTIONS, columns, strict=True)
+        }
+        found.append(
+            [block_counts(units[a], None if a == b else units[b], bins) for a, b in BLOCKS.values()]
+        )
     count = np.array([[block.count for block in blocks] for blocks in found])
-    moments = np.array([[(b.mean, b.mean_abs, b.std, b.share_high) for b in blocks] for blocks in found])
+    moments = np.array(
+        [[(b.mean, b.mean_abs, b.std, b.share_high) for b in blocks] for blocks in found]
+    )
     pairs = np.array([[(block.pairs, block.undefined) for block in blocks] for blocks in found])
     return count, moments, pairs
 
 
-def cosine_matrix(dataset: xr.Dataset, selection: Selection, *, center: bool = False) -> xr.DataArray:
+def cosine_matrix(
+    dataset: xr.Dataset, selection: Selection, *, center: bool = False
+) -> xr.DataArray:
     """Return the whole matrix of cosines, lazily: (group, layer, feature, other) float32, NaN where undefined.
 
     dataset, center: as in ``cosine_blocks``. ``feature`` runs through Q, K and V side by side; ``projection``, ``head``,
@@ -109,7 +138,10 @@ def cosine_matrix(dataset: xr.Dataset, selection: Selection, *, center: bool = F
     """
     groups = []
     for group in selection.groups:
-        columns = [array.rename({f"feature_{p}": "feature"}) for p, array in _columns(dataset, selection, group).items()]
+        columns = [
+            array.rename({f"feature_{p}": "feature"})
+            for p, array in _columns(dataset, selection, group).items()
+        ]
         features = xr.concat(columns, "feature", coords="minimal", compat="override").chunk(
             {"layer": 1, "token": -1, "feature": -1}
         )
@@ -127,10 +159,14 @@ def cosine_matrix(dataset: xr.Dataset, selection: Selection, *, center: bool = F
                 dask_gufunc_kwargs={"output_sizes": {"feature": size, "other": size}},
             )
         )
-    matrix: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups))).rename("cosine")
+    matrix: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups))).rename(
+        "cosine"
+    )
     labels = _feature_labels(dataset)
     matrix = matrix.assign_coords({name: ("feature", values) for name, values in labels.items()})
-    return matrix.assign_coords({f"other_{name}": ("other", values) for name, values in labels.items()})
+    return matrix.assign_coords(
+        {f"other_{name}": ("other", values) for name, values in labels.items()}
+    )
 
 
 def _matrices(features: npt.NDArray[Any], *, center: bool) -> npt.NDArray[np.float32]:
@@ -153,12 +189,25 @@ def block_masks(matrix: xr.DataArray) -> xr.DataArray:
     row, column = (matrix[name].values for name in ("projection", "other_projection"))
 
     def mask(one: str, two: str) -> da.Array:
-        rows, columns = da.from_array(row == one, chunks=-1), da.from_array(column == two, chunks=-1)
+        rows, columns = (
+            da.from_array(row == one, chunks=-1),
+            da.from_array(column == two, chunks=-1),
+        )
         pairs: da.Array = rows[:, None] & columns[None, :]
-        return pairs & da.triu(da.ones((size, size), dtype=bool, chunks=-1), 1) if one == two else pairs
+        return (
+            pairs & da.triu(da.ones((size, size), dtype=bool, chunks=-1), 1)
+            if one == two
+            else pairs
+        )
 
     masks = da.stack([mask(one, two) for one, two in BLOCKS.values()])
     sides = matrix.drop_vars("layer", errors="ignore").coords
-    return xr.DataArray(masks, dims=("block", "feature", "other"), coords={"block": list(BLOCKS)}).assign_coords(
-        {name: value for name, value in sides.items() if value.dims and value.dims[0] in ("feature", "other")}
+    return xr.DataArray(
+        masks, dims=("block", "feature", "other"), coords={"block": list(BLOCKS)}
+    ).assign_coords(
+        {
+            name: value
+            for name, value in sides.items()
+            if value.dims and value.dims[0] in ("feature", "other")
+        }
     )

@@ -27,17 +27,25 @@ def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
     result: of ``actlas.analysis.cosine.compute.cosine_blocks``. A ridge is as high as the root of the share of pairs.
     """
     figure, panels = _grid(
-        result, word, "Cosines between features over contexts: a ridge per layer, its height the root of the share of pairs"
+        result,
+        word,
+        "Cosines between features over contexts: a ridge per layer, its height the root of the share of pairs",
     )
     roots = _shares(result) ** 0.5
     centres = _centres(result)
     highest = float(roots.max()) or 1.0
-    tops = roots.max(("block", "group", "bin")) * OVERLAP / highest + np.arange(roots.sizes["layer"])
+    tops = roots.max(("block", "group", "bin")) * OVERLAP / highest + np.arange(
+        roots.sizes["layer"]
+    )
     for panel, block, group in panels:
-        ridges = roots.sel(block=block, group=group).transpose("layer", "bin").values * OVERLAP / highest
+        ridges = (
+            roots.sel(block=block, group=group).transpose("layer", "bin").values * OVERLAP / highest
+        )
         for number in reversed(range(len(ridges))):  # the nearer ridge covers the one behind it
             top, colour, order = number + ridges[number], GROUP_COLOURS[group], len(ridges) - number
-            panel.fill_between(centres, number, top, color=colour, alpha=0.45, linewidth=0, zorder=order)
+            panel.fill_between(
+                centres, number, top, color=colour, alpha=0.45, linewidth=0, zorder=order
+            )
             panel.plot(centres, top, color=colour, linewidth=0.8, zorder=order)
         panel.set_xlim(-1, 1)
         panel.set_ylim(-0.2, float(tops.max()) + 0.2)
@@ -55,7 +63,13 @@ def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
         values = shares.sel(block=block, group=group).transpose("layer", "bin").values
         extent = (-1, 1, -0.5, len(values) - 0.5)
         image = panel.imshow(
-            values, aspect="auto", origin="lower", extent=extent, cmap="viridis", norm=scale, interpolation="nearest"
+            values,
+            aspect="auto",
+            origin="lower",
+            extent=extent,
+            cmap="viridis",
+            norm=scale,
+            interpolation="nearest",
         )
         _layer_ticks(panel, result)
     if image is not None:
@@ -71,7 +85,14 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
     for panel, block in zip(panels.flat, result["block"].values, strict=True):
         for group, colour in GROUP_COLOURS.items():
             values = result["mean_abs"].sel(block=block, group=group)
-            panel.plot(result["layer"], values, color=colour, marker="o", markersize=3, label=group_label(group, word))
+            panel.plot(
+                result["layer"],
+                values,
+                color=colour,
+                marker="o",
+                markersize=3,
+                label=group_label(group, word),
+            )
         panel.set_title(str(block))
         panel.set_ylim(0, 1)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -79,8 +100,15 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
         panel.set_xlabel("layer")
     for panel in panels[:, 0]:
         panel.set_ylabel("mean |cosine|")
-    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle("How alike features are over contexts: 1, they move together; 0, not at all", fontsize=11)
+    figure.legend(
+        *panels.flat[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+    )
+    figure.suptitle(
+        "How alike features are over contexts: 1, they move together; 0, not at all", fontsize=11
+    )
     return figure
 
 
@@ -96,7 +124,14 @@ def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
     for panel, group in zip(panels, matrix["group"].values, strict=True):
         picture = _averaged(matrix.sel(group=group).transpose("feature", "other").values)
         panel.set_facecolor("0.6")
-        image = panel.imshow(picture, cmap="RdBu_r", vmin=-1, vmax=1, extent=(0, size, size, 0), interpolation="nearest")
+        image = panel.imshow(
+            picture,
+            cmap="RdBu_r",
+            vmin=-1,
+            vmax=1,
+            extent=(0, size, size, 0),
+            interpolation="nearest",
+        )
         _outline_blocks(panel, size)
         panel.set_title(f"{group_label(str(group), word)}, layer {int(matrix['layer'])}")
         panel.set_xlabel("feature (heads side by side)")
@@ -106,7 +141,9 @@ def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
     return figure
 
 
-def _grid(result: xr.Dataset, word: str, title: str) -> tuple[Figure, Iterator[tuple[Axes, str, str]]]:
+def _grid(
+    result: xr.Dataset, word: str, title: str
+) -> tuple[Figure, Iterator[tuple[Axes, str, str]]]:
     """Return a figure of 2 × 6 panels, the target and control of three blocks in a row, and the panels with block and group."""
     height = 6.0 if result.sizes["layer"] <= FEW_LAYERS else 10.0
     figure = Figure(figsize=(13, height), layout="constrained")
@@ -120,7 +157,9 @@ def _grid(result: xr.Dataset, word: str, title: str) -> tuple[Figure, Iterator[t
         panel.set_xticks([-1, 0, 1])
     for panel in axes[:, 0]:
         panel.set_ylabel("layer")
-    return figure, ((panel, block, group) for panel, (block, group) in zip(axes.flat, kinds, strict=True))
+    return figure, (
+        (panel, block, group) for panel, (block, group) in zip(axes.flat, kinds, strict=True)
+    )
 
 
 def _shares(result: xr.Dataset) -> xr.DataArray:
@@ -140,7 +179,9 @@ def _layer_ticks(panel: Axes, result: xr.Dataset) -> None:
     panel.set_yticks(shown, [str(layers[index]) for index in shown])
 
 
-def _averaged(values: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _averaged(
+    values: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     step = -(-len(values) // LARGEST_PICTURE)
     if step == 1:
         return values
@@ -156,12 +197,23 @@ def _outline_blocks(panel: Axes, size: int) -> None:
     for row, one in enumerate("QKV"):
         for column in range(row, 3):
             left, top = column * third, row * third
-            corners = [(left, top), (left + third, top), (left + third, top + third), (left, top + third)]
+            corners = [
+                (left, top),
+                (left + third, top),
+                (left + third, top + third),
+                (left, top + third),
+            ]
             within = row == column
-            panel.add_patch(Polygon(corners[:3] if within else corners, fill=False, edgecolor="black", linewidth=1.2))
+            panel.add_patch(
+                Polygon(
+                    corners[:3] if within else corners, fill=False, edgecolor="black", linewidth=1.2
+                )
+            )
             x, y = left + third * (0.72 if within else 0.5), top + third * (0.28 if within else 0.5)
             box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0}
-            panel.text(x, y, f"{one}{'QKV'[column]}", ha="center", va="center", fontsize=11, bbox=box)
+            panel.text(
+                x, y, f"{one}{'QKV'[column]}", ha="center", va="center", fontsize=11, bbox=box
+            )
     ticks = [0, third, 2 * third, size]
     panel.set_xticks(ticks, [f"{round(tick)}" for tick in ticks])
     panel.set_yticks(ticks, [f"{round(tick)}" for tick in ticks])

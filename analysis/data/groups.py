@@ -20,7 +20,9 @@ OWN_LABELS = (*TOKEN_LABELS, "text")  # that every run has; not the user's
 MOST_VALUES = 24  # of a column, to be told apart in a figure
 
 
-def token_groups(labels: xr.Dataset, *, by: str | None = None, selection: Selection | None = None) -> Groups:
+def token_groups(
+    labels: xr.Dataset, *, by: str | None = None, selection: Selection | None = None
+) -> Groups:
     """Return the indices along ``token`` of each group; groups may share tokens.
 
     labels: Dataset with ``position`` and columns on ``token``. by: a column, a group for each of
@@ -29,7 +31,10 @@ def token_groups(labels: xr.Dataset, *, by: str | None = None, selection: Select
     Raises UsageError for an unknown column, or one with too many values to be labels.
     """
     position = labels["position"].values
-    groups = {FIRST: np.flatnonzero(position == FIRST_POSITION), LATER: np.flatnonzero(position != FIRST_POSITION)}
+    groups = {
+        FIRST: np.flatnonzero(position == FIRST_POSITION),
+        LATER: np.flatnonzero(position != FIRST_POSITION),
+    }
     if selection is not None:
         groups |= {"target": selection.target_token, "control": selection.control_token}
     if by is not None:
@@ -37,8 +42,14 @@ def token_groups(labels: xr.Dataset, *, by: str | None = None, selection: Select
     return groups
 
 
-def _by_column(labels: xr.Dataset, by: str, later: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
-    columns = [str(name) for name, label in labels.coords.items() if label.dims == ("token",) and name not in OWN_LABELS]
+def _by_column(
+    labels: xr.Dataset, by: str, later: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[np.int64]]:
+    columns = [
+        str(name)
+        for name, label in labels.coords.items()
+        if label.dims == ("token",) and name not in OWN_LABELS
+    ]
     if by not in columns:
         raise unknown("label column", by, columns)
     codes, values = pd.factorize(labels[by].values, sort=True, use_na_sentinel=False)

@@ -44,7 +44,9 @@ def sentences_of(labels: xr.Dataset) -> Sentences:
     numbers = of_token[first].astype(np.int64)
     ascending = bool(np.all(numbers[1:] > numbers[:-1]))
     if not ascending and len(np.unique(numbers)) < len(numbers):
-        raise UsageError("the tokens of a sentence do not follow each other: sort them, ds.sortby(['sentence', 'position'])")
+        raise UsageError(
+            "the tokens of a sentence do not follow each other: sort them, ds.sortby(['sentence', 'position'])"
+        )
     return Sentences(numbers, np.append(first, len(of_token)))
 
 

@@ -94,13 +94,17 @@ class Selection:
 
         With ``pool="mean"`` a target row is the mean over the word's tokens, in float64.
         """
-        plain = activations.drop_vars([name for name, label in activations.coords.items() if "token" in label.dims])
+        plain = activations.drop_vars(
+            [name for name, label in activations.coords.items() if "token" in label.dims]
+        )
         plain = plain.drop_vars([name for name in plain.coords if name != "layer"])
         if group == "control" or self.target.pool != "mean":
             return plain.isel(token=self.groups[group])
         sizes = self.last_token - self.first_token + 1
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        members = np.concatenate([np.arange(a, b + 1) for a, b in zip(self.first_token, self.last_token, strict=True)])
+        members = np.concatenate(
+            [np.arange(a, b + 1) for a, b in zip(self.first_token, self.last_token, strict=True)]
+        )
         words = plain.isel(token=members).astype("float64")
         pooled: xr.DataArray = xr.apply_ufunc(
             _mean_of_runs,
@@ -117,7 +121,11 @@ class Selection:
 
     def coordinates(self) -> xr.Dataset:
         """Return the pairs as a Dataset on ``pair``, to be saved with a result."""
-        names = {"sentence": self.sentence, "target": self.target_token, "control": self.control_token}
+        names = {
+            "sentence": self.sentence,
+            "target": self.target_token,
+            "control": self.control_token,
+        }
         result = xr.Dataset({f"pair_{name}": ("pair", values) for name, values in names.items()})
         result["pair_sentence"].attrs["long_name"] = "sentence of the target"
         for name in ("target", "control"):
@@ -128,8 +136,14 @@ class Selection:
         """Return one line: what was matched, what was left out and why."""
         line = f"{len(self.sentence)} pairs of {self.target.word!r} and {CONTROL_NAMES[self.target.control]}"
         reasons = sorted({item.reason for item in self.left_out})
-        parts = [f"{sum(item.reason == reason for item in self.left_out)} {reason}" for reason in reasons]
-        return f"{line}; sentences left out: {', '.join(parts)}" if parts else f"{line}; no sentence left out"
+        parts = [
+            f"{sum(item.reason == reason for item in self.left_out)} {reason}" for reason in reasons
+        ]
+        return (
+            f"{line}; sentences left out: {', '.join(parts)}"
+            if parts
+            else f"{line}; no sentence left out"
+        )
 
 
 def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
@@ -148,7 +162,11 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
         found = words.found.get(sentence, [])
         chosen = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
         drawn = [controls.draw(sentence, word) for word in chosen]
-        pairs += [(number, word[0], word[-1], one) for word, one in zip(chosen, drawn, strict=True) if one is not None]
+        pairs += [
+            (number, word[0], word[-1], one)
+            for word, one in zip(chosen, drawn, strict=True)
+            if one is not None
+        ]
         if not chosen or None in drawn:
             reason = IMPOSSIBLE if chosen else CLIPPED if sentence in words.clipped else ABSENT
             left_out.append(LeftOut(number, reason))
@@ -171,7 +189,11 @@ def surroundings(labels: xr.Dataset, target: Target, context: int | None) -> Ind
         here = positions[first:end]
         for word in found:
             ends = positions[word[[0, -1]]]
-            near = (here >= ends[0] - context) & (here <= ends[1] + context) if context is not None else True
+            near = (
+                (here >= ends[0] - context) & (here <= ends[1] + context)
+                if context is not None
+                else True
+            )
             kept[first:end] |= near
     if not kept.any():
         raise nowhere(labels, target.word)
@@ -206,7 +228,11 @@ class _Controls:
 
     def draw(self, sentence: int, word: Indices) -> int | None:
         """Return the control of ``word``, along the run, or None where there is none."""
-        possible = self._matched(sentence, word) if self.target.control == "matched" else self._earlier(sentence, word)
+        possible = (
+            self._matched(sentence, word)
+            if self.target.control == "matched"
+            else self._earlier(sentence, word)
+        )
         return int(self._generator.choice(possible)) if len(possible) else None
 
     def _earlier(self, sentence: int, word: Indices) -> Indices:
@@ -244,6 +270,8 @@ def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Targ
     )
 
 
-def _mean_of_runs(values: npt.NDArray[Any], *, starts: Indices, sizes: Indices) -> npt.NDArray[np.float64]:
+def _mean_of_runs(
+    values: npt.NDArray[Any], *, starts: Indices, sizes: Indices
+) -> npt.NDArray[np.float64]:
     """Return the means of consecutive runs along the last axis."""
     return np.add.reduceat(values, starts, axis=-1) / sizes

@@ -16,7 +16,11 @@ from actlas.analysis.data.word_boundaries import WordPattern, words_of
 from actlas.store.errors import ActlasError, quoted
 
 LONGEST_HINTED = 100  # characters of a word to which nearest ones are looked for
-DROPPED = ("M", "Cf", "Cc")  # categories of characters that tokenizers may drop: accents, joiners, controls
+DROPPED = (
+    "M",
+    "Cf",
+    "Cc",
+)  # categories of characters that tokenizers may drop: accents, joiners, controls
 
 
 class TargetError(ActlasError, ValueError):
@@ -27,7 +31,9 @@ class TargetError(ActlasError, ValueError):
 class Words:
     """Where a word is: indices along ``token`` of the run."""
 
-    found: Mapping[int, list[Indices]]  # place among ``sentences`` → the tokens of each match that has all of them
+    found: Mapping[
+        int, list[Indices]
+    ]  # place among ``sentences`` → the tokens of each match that has all of them
     clipped: frozenset[int]  # places of sentences with a match that has not
     starts: Indices  # first token of each sentence, and the number of all
     numbers: Indices  # of each sentence, in ``sentence``
@@ -47,7 +53,9 @@ def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
         spans = pattern.spans(text)
         if not spans:
             continue
-        tokens = [places.covered(starts[sentence], starts[sentence + 1], text, *span) for span in spans]
+        tokens = [
+            places.covered(starts[sentence], starts[sentence + 1], text, *span) for span in spans
+        ]
         found[sentence] = [each for each in tokens if each is not None]
         if len(found[sentence]) < len(spans):
             clipped.add(sentence)
@@ -59,10 +67,16 @@ def nowhere(labels: xr.Dataset, word: str) -> TargetError:
     lengths = range(len(word) // 3, 3 * len(word) + 1)  # of others the ratio is below the cutoff
     near: list[str] = []
     if len(word) <= LONGEST_HINTED:
-        known = {each for text in texts_of(labels) for each in words_of(text) if len(each) in lengths}
-        near = difflib.get_close_matches(unicodedata.normalize("NFC", word), sorted(known), n=3, cutoff=0.5)
+        known = {
+            each for text in texts_of(labels) for each in words_of(text) if len(each) in lengths
+        }
+        near = difflib.get_close_matches(
+            unicodedata.normalize("NFC", word), sorted(known), n=3, cutoff=0.5
+        )
     hint = f": near to it are {', '.join(near)}" if near else ""
-    return TargetError(f"the word {quoted(word)} occurs in none of the {len(sentences_of(labels))} sentences{hint}")
+    return TargetError(
+        f"the word {quoted(word)} occurs in none of the {len(sentences_of(labels))} sentences{hint}"
+    )
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,13 @@ class _Places:
         A token may begin with the space before the word, or leave it out; several may share a character, as those of its
         bytes do. Tokens without characters, such as BOS, are part of no word.
         """
-        tokens = first + np.flatnonzero((self.start[first:last] < end) & (self.end[first:last] > start))
-        if not len(tokens) or self.position[tokens[-1]] - self.position[tokens[0]] != len(tokens) - 1:
+        tokens = first + np.flatnonzero(
+            (self.start[first:last] < end) & (self.end[first:last] > start)
+        )
+        if (
+            not len(tokens)
+            or self.position[tokens[-1]] - self.position[tokens[0]] != len(tokens) - 1
+        ):
             return None
         before, after = text[start : self.start[tokens].min()], text[self.end[tokens].max() : end]
         if before.strip() and not self._follows(tokens[0], first):
@@ -97,4 +116,6 @@ class _Places:
 
 def _letters(text: str) -> bool:
     """Whether ``text`` has characters that no tokenizer drops."""
-    return any(not each.isspace() and not unicodedata.category(each).startswith(DROPPED) for each in text)
+    return any(
+        not each.isspace() and not unicodedata.category(each).startswith(DROPPED) for each in text
+    )

@@ -24,7 +24,9 @@ class Variant:
     dataset: xr.Dataset
 
 
-def downstream(baseline: xr.Dataset, variants: Sequence[Variant], *, include_first: bool = False) -> xr.Dataset:
+def downstream(
+    baseline: xr.Dataset, variants: Sequence[Variant], *, include_first: bool = False
+) -> xr.Dataset:
     """Δ(d) = ‖h[d] − h′[d]‖_F of every variant, with steps and spread of the stream, and the change in loss; lazy.
 
     baseline, variants: ``resid`` (depth, token, d_model), ``nll`` (token) where it is stored, the labels of tokens.
@@ -39,9 +41,14 @@ def downstream(baseline: xr.Dataset, variants: Sequence[Variant], *, include_fir
     parts = []
     for variant in variants:
         _check_alike(baseline, variant)
-        delta = sentence_sums(_token_distances(baseline["resid"], variant.dataset["resid"]), baseline, kept)
+        delta = sentence_sums(
+            _token_distances(baseline["resid"], variant.dataset["resid"]), baseline, kept
+        )
         found = _profile(variant.dataset, kept)
-        found["sentence_delta"], found["sentence_relative_delta"] = delta**0.5, _share(delta, size) ** 0.5
+        found["sentence_delta"], found["sentence_relative_delta"] = (
+            delta**0.5,
+            _share(delta, size) ** 0.5,
+        )
         found["delta"] = delta.sum("sentence") ** 0.5
         found["relative_delta"] = _share(delta.sum("sentence"), size.sum("sentence")) ** 0.5
         parts.append(found.merge(loss_change(baseline, variant.dataset)))
@@ -69,7 +76,9 @@ def redundancy(baseline: xr.Dataset, skipped: dict[int, xr.Dataset]) -> xr.Datas
         change = loss_change(baseline, dataset)
         change["final_relative_delta"] = (_share(delta, size) ** 0.5).isel(depth=0, drop=True)
         parts.append(change)
-    joined = xr.concat(parts, dim="layer").assign_coords(layer=np.array(list(skipped), dtype=np.int64))
+    joined = xr.concat(parts, dim="layer").assign_coords(
+        layer=np.array(list(skipped), dtype=np.int64)
+    )
     joined["layer"].attrs["long_name"] = "block that is skipped"
     return _described(joined)
 
@@ -84,9 +93,14 @@ def loss_change(baseline: xr.Dataset, variant: xr.Dataset) -> xr.Dataset:
     change = _plain(variant["nll"]).astype(np.float64) - _plain(baseline["nll"]).astype(np.float64)
     counted = baseline["position"].values > 0
     sums = sentence_sums(change, baseline, counted)
-    counts = sentence_sums(xr.DataArray(counted.astype(np.float64), dims="token"), baseline, counted)
+    counts = sentence_sums(
+        xr.DataArray(counted.astype(np.float64), dims="token"), baseline, counted
+    )
     return xr.Dataset(
-        {"nll_change": _share(sums.sum("sentence", skipna=False), counts.sum()), "sentence_nll_change": _share(sums, counts)}
+        {
+            "nll_change": _share(sums.sum("sentence", skipna=False), counts.sum()),
+            "sentence_nll_change": _share(sums, counts),
+        }
     )
 
 
@@ -95,7 +109,9 @@ def token_squares(resid: xr.DataArray) -> xr.DataArray:
     return by_token(_squares, 1, _plain(resid)).isel(quantity=0)
 
 
-def sentence_sums(values: xr.DataArray, labels: xr.Dataset, kept: npt.NDArray[np.bool_]) -> xr.DataArray:
+def sentence_sums(
+    values: xr.DataArray, labels: xr.Dataset, kept: npt.NDArray[np.bool_]
+) -> xr.DataArray:
     """Sum ``values`` (…, token) over the ``kept`` tokens of each sentence: (…, sentence)."""
     sentences = sentences_of(labels)
     sums: xr.DataArray = xr.apply_ufunc(
@@ -136,9 +152,15 @@ def _distances(one: Floats, other: Floats) -> Floats:
 
 def _kept(dataset: xr.Dataset, include_first: bool) -> npt.NDArray[np.bool_]:
     """Return which tokens count, (token,); raises ValueError where there are only first ones."""
-    kept: npt.NDArray[np.bool_] = np.ones(dataset.sizes["token"], np.bool_) if include_first else dataset["position"].values > 0
+    kept: npt.NDArray[np.bool_] = (
+        np.ones(dataset.sizes["token"], np.bool_)
+        if include_first
+        else dataset["position"].values > 0
+    )
     if not kept.any():
-        raise ValueError("every sentence has one token alone, which is left out: use longer ones, or include first tokens")
+        raise ValueError(
+            "every sentence has one token alone, which is left out: use longer ones, or include first tokens"
+        )
     return kept
 
 
@@ -146,7 +168,10 @@ def _profile(dataset: xr.Dataset, kept: npt.NDArray[np.bool_]) -> xr.Dataset:
     """Return ``step`` and ``std`` over the ``kept`` tokens, (depth,)."""
     resid = _plain(dataset["resid"]).isel(token=kept)
     depth = np.arange(resid.sizes["depth"])
-    return xr.Dataset({"step": step_norms(resid).reindex(depth=depth), "std": std_by_depth(resid)}, coords={"depth": depth})
+    return xr.Dataset(
+        {"step": step_norms(resid).reindex(depth=depth), "std": std_by_depth(resid)},
+        coords={"depth": depth},
+    )
 
 
 def _plain(array: xr.DataArray) -> xr.DataArray:
@@ -168,7 +193,10 @@ def _described(result: xr.Dataset) -> xr.Dataset:
         "std": ("standard deviation of the residual stream over tokens and dimensions", ""),
         "nll_change": ("mean change of -log p(token | before)", "nat"),
         "sentence_nll_change": ("the same, by sentence", "nat"),
-        "final_relative_delta": ("Frobenius norm of the difference at the last depth, of the baseline's norm there", "1"),
+        "final_relative_delta": (
+            "Frobenius norm of the difference at the last depth, of the baseline's norm there",
+            "1",
+        ),
     }
     for name, (meaning, units) in names.items():
         if name in result:

@@ -44,19 +44,32 @@ def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
     panel: Axes = figure.subplots()
     clean = result[f"baseline_{kind}"]
     _lines(panel, result, kind)
-    panel.plot(clean["depth"], clean, color=BASELINE_COLOUR, linestyle=(0, (4, 2)), zorder=3, label="without edits")
+    panel.plot(
+        clean["depth"],
+        clean,
+        color=BASELINE_COLOUR,
+        linestyle=(0, (4, 2)),
+        zorder=3,
+        label="without edits",
+    )
     values = np.concatenate([clean.values.ravel(), result[kind].values.ravel()])
     positive = values[values > 0]
     if positive.size and positive.max() > WIDE * positive.min():
         # an exact 0, as at a skipped block, stands at the bottom
         panel.set_yscale(
-            "symlog" if (values == 0).any() else "log", **({"linthresh": positive.min()} if (values == 0).any() else {})
+            "symlog" if (values == 0).any() else "log",
+            **({"linthresh": positive.min()} if (values == 0).any() else {}),
         )
     else:
         panel.set_ylim(bottom=0)
     _depth_axis(panel)
-    panel.set_ylabel({"step": "‖h[d] − h[d−1]‖ (Frobenius)", "std": "standard deviation of h[d]"}[kind])
-    title = {"step": "How far each block moves the residual stream", "std": "Spread of the residual stream"}[kind]
+    panel.set_ylabel(
+        {"step": "‖h[d] − h[d−1]‖ (Frobenius)", "std": "standard deviation of h[d]"}[kind]
+    )
+    title = {
+        "step": "How far each block moves the residual stream",
+        "std": "Spread of the residual stream",
+    }[kind]
     panel.set_title(title, fontsize=11)
     _legend(figure, panel)
     return figure
@@ -73,7 +86,14 @@ def redundant_blocks(result: xr.Dataset) -> Figure:
     error = by_sentence.std("sentence", ddof=1) / by_sentence.notnull().sum("sentence") ** 0.5
     change = result["nll_change"].values
     colours = np.where(change >= 0, SERIES_COLOURS[0], SERIES_COLOURS[1])
-    panel.bar(result["layer"], change, color=list(colours), yerr=error.values, capsize=2, error_kw={"linewidth": 1})
+    panel.bar(
+        result["layer"],
+        change,
+        color=list(colours),
+        yerr=error.values,
+        capsize=2,
+        error_kw={"linewidth": 1},
+    )
     scale = ""
     if np.abs(change).max() > WIDE * np.median(np.abs(change)) > 0:
         panel.set_yscale("symlog", linthresh=float(np.median(np.abs(change))))
@@ -82,7 +102,9 @@ def redundant_blocks(result: xr.Dataset) -> Figure:
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("block that is skipped")
     panel.set_ylabel(f"change of loss (nats per token{scale})")
-    panel.set_title("Which blocks are redundant? Bars: ± standard error over sentences", fontsize=11)
+    panel.set_title(
+        "Which blocks are redundant? Bars: ± standard error over sentences", fontsize=11
+    )
     return figure
 
 
@@ -91,10 +113,24 @@ def _lines(panel: Axes, result: xr.Dataset, name: str) -> None:
         of_variant = result.sel(variant=variant)
         colour = _colour(number, result.sizes["variant"])
         values = of_variant[name]
-        panel.plot(values["depth"], values, color=colour, marker="o", markersize=3, label=_label(of_variant))
+        panel.plot(
+            values["depth"],
+            values,
+            color=colour,
+            marker="o",
+            markersize=3,
+            label=_label(of_variant),
+        )
         first = int(of_variant["first_depth"])
         if first < result.sizes["depth"]:
-            panel.plot(first, values.sel(depth=first), color=colour, marker="D", markersize=7, fillstyle="none")
+            panel.plot(
+                first,
+                values.sel(depth=first),
+                color=colour,
+                marker="D",
+                markersize=7,
+                fillstyle="none",
+            )
 
 
 def _label(of_variant: xr.Dataset) -> str:
@@ -120,5 +156,10 @@ def _legend(figure: Figure, panel: Axes) -> None:
     handles, labels = panel.get_legend_handles_labels()
     columns = int(figure.get_figwidth() * LETTERS // (max(map(len, labels)) + LEGEND_LINE))
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=max(1, min(columns, len(labels))), frameon=False, fontsize=8
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=max(1, min(columns, len(labels))),
+        frameon=False,
+        fontsize=8,
     )

@@ -23,7 +23,10 @@ def moments(x: Floats, y: Floats, level: npt.NDArray[np.int64], levels: int) -> 
     at_least_one = np.maximum(count, 1)
     mean_x, mean_y = (np.bincount(level, values, levels) / at_least_one for values in (x, y))
     from_x, from_y = x - mean_x[level], y - mean_y[level]
-    sums = [np.bincount(level, values, levels) for values in (from_x * from_x, from_y * from_y, from_x * from_y)]
+    sums = [
+        np.bincount(level, values, levels)
+        for values in (from_x * from_x, from_y * from_y, from_x * from_y)
+    ]
     return np.stack([count, mean_x, mean_y, *sums])
 
 

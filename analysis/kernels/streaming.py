@@ -43,7 +43,9 @@ def tiles(*blocks: npt.NDArray[Any]) -> Iterator[tuple[slice, list[Floats]]]:
         yield rows, list(memory[:, : rows.stop - rows.start])
 
 
-def by_token(kernel: TokenKernel, size: int, *arrays: xr.DataArray, tiled: bool = True) -> xr.DataArray:
+def by_token(
+    kernel: TokenKernel, size: int, *arrays: xr.DataArray, tiled: bool = True
+) -> xr.DataArray:
     """Return the ``size`` numbers of every vector of ``arrays`` (…, token, …, vector): (…, token, …, quantity) float64.
 
     kernel: tiles of each array (row, vector) → (quantity, row). tiled: float64, the kernel's to write to; without it, the rows
@@ -64,7 +66,11 @@ def by_token(kernel: TokenKernel, size: int, *arrays: xr.DataArray, tiled: bool 
         )
     else:
         found = _by_row(*(array.values for array in arrays), kernel=kernel, size=size, tiled=tiled)
-    labels = {name: label for name, label in arrays[0].coords.items() if arrays[0].dims[-1] not in label.dims}
+    labels = {
+        name: label
+        for name, label in arrays[0].coords.items()
+        if arrays[0].dims[-1] not in label.dims
+    }
     return xr.DataArray(found, labels, (*arrays[0].dims[:-1], "quantity"))
 
 
@@ -79,7 +85,9 @@ def _by_row(*blocks: npt.NDArray[Any], kernel: TokenKernel, size: int, tiled: bo
     found = np.empty((size, len(rows[0])))
     for part, tile in tiles(*rows) if tiled else [(slice(None), rows)]:
         found[:, part] = kernel(*tile)
-    return np.moveaxis(found, 0, -1).reshape(*blocks[0].shape[:-1], size)  # (layer, token, …, quantity)
+    return np.moveaxis(found, 0, -1).reshape(
+        *blocks[0].shape[:-1], size
+    )  # (layer, token, …, quantity)
 
 
 def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray) -> xr.DataArray:
@@ -116,7 +124,9 @@ def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray
 
 
 def _block(tokens: Indices, *blocks: npt.NDArray[Any], kernel: BlockKernel) -> Floats:
-    return kernel(tokens[0, :, 0], *(block[0] for block in blocks))[np.newaxis, np.newaxis]  # (place, unit, quantity)
+    return kernel(tokens[0, :, 0], *(block[0] for block in blocks))[
+        np.newaxis, np.newaxis
+    ]  # (place, unit, quantity)
 
 
 def _same(blocks: Floats, axis: object, keepdims: bool) -> Floats:

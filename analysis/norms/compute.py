@@ -46,24 +46,39 @@ def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
     Memory: one block, and the norms of the run's tokens at one layer. Source: study 2. A group without tokens has NaN.
     """
     sites = [site for site in VECTOR_SITES if site in dataset]
-    writers = {writer: site for writer, site in WRITERS.items() if "resid" in sites and site in sites}
+    writers = {
+        writer: site for writer, site in WRITERS.items() if "resid" in sites and site in sites
+    }
     variables = (
-        _stream_and_writers(dataset["resid"], [dataset[site] for site in writers.values()], groups) if "resid" in sites else {}
+        _stream_and_writers(dataset["resid"], [dataset[site] for site in writers.values()], groups)
+        if "resid" in sites
+        else {}
     )
-    result = xr.Dataset({"tokens": ("group", [len(tokens) for tokens in groups.values()])}, {"group": list(groups)})
+    result = xr.Dataset(
+        {"tokens": ("group", [len(tokens) for tokens in groups.values()])}, {"group": list(groups)}
+    )
     result = result.assign(variables).assign_coords(statistic=list(STATISTICS))
     for site in sites:
         name = f"norm_{site}"
         if name not in result:
             result[name] = norm_statistics(dataset[site], groups)
-        result[name].attrs["long_name"] = f"Euclidean norm of {dataset[site].attrs.get('long_name', site)}"
+        result[name].attrs["long_name"] = (
+            f"Euclidean norm of {dataset[site].attrs.get('long_name', site)}"
+        )
     if writers:
         result = result.assign_coords(writer=list(writers))
     for name, meaning in MEANINGS.items():
         if name in result:
             result[name].attrs["long_name"] = meaning
-    places = {dim: dataset[dim].values for dim in ("layer", "depth") if dim in dataset.coords and dim in result.dims}
-    return result.assign_coords({dim: np.arange(result.sizes[dim]) for dim in {"layer", "depth"} & set(result.dims)} | places)
+    places = {
+        dim: dataset[dim].values
+        for dim in ("layer", "depth")
+        if dim in dataset.coords and dim in result.dims
+    }
+    return result.assign_coords(
+        {dim: np.arange(result.sizes[dim]) for dim in {"layer", "depth"} & set(result.dims)}
+        | places
+    )
 
 
 def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
@@ -72,14 +87,18 @@ def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
     return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
 
 
-def _stream_and_writers(resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups) -> dict[str, xr.DataArray]:
+def _stream_and_writers(
+    resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups
+) -> dict[str, xr.DataArray]:
     """Return what ``_stream`` does, also of an excerpt whose depths are consecutive where it has no layer between them."""
     lower, blocks = stored_blocks(resid)
     layers = outs[0]["layer"].values if outs and "layer" in outs[0].coords else blocks
     if np.array_equal(blocks, layers):
         return _stream(resid, lower, outs, groups)
     shared = _stream(resid, lower[np.isin(blocks, layers)], outs, groups)
-    return {name: array for name, array in shared.items() if "layer" in array.dims} | _stream(resid, lower, (), groups)
+    return {name: array for name, array in shared.items() if "layer" in array.dims} | _stream(
+        resid, lower, (), groups
+    )
 
 
 def _stream(
@@ -93,8 +112,12 @@ def _stream(
     count = (statistics + 1) * (1 + len(outs)) + 1
     after, before = resid.isel(depth=span(lower + 1)), resid.isel(depth=span(lower))
     first = np.setdiff1d(np.arange(resid.sizes["depth"]), lower + 1)  # no step leads there
-    blocks = _in_groups(reduce, count, by_token(_stream_rows, 4 + 2 * len(outs), after, before, *outs), groups)
-    start = _in_groups(reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=span(first))), groups)
+    blocks = _in_groups(
+        reduce, count, by_token(_stream_rows, 4 + 2 * len(outs), after, before, *outs), groups
+    )
+    start = _in_groups(
+        reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=span(first))), groups
+    )
     depths = xr.concat([start, blocks.isel(number=slice(statistics + 2))], "depth")
     depths = depths.isel(depth=np.argsort(np.concatenate([first, lower + 1])))
     variables = {
@@ -106,7 +129,9 @@ def _stream(
     for index, out in enumerate(outs):
         begin = statistics + 2 + index * (statistics + 1)
         of_writer = blocks.rename(depth="layer").isel(number=slice(begin, begin + statistics + 1))
-        variables[f"norm_{out.name}"] = of_writer.isel(number=slice(statistics)).rename(number="statistic")
+        variables[f"norm_{out.name}"] = of_writer.isel(number=slice(statistics)).rename(
+            number="statistic"
+        )
         shares.append(of_writer.isel(number=statistics))
     if shares:
         variables["share"] = xr.concat(shares, "writer").transpose("group", "writer", "layer")
@@ -117,7 +142,9 @@ def _stream_rows(after: Floats, before: Floats, *outs: Floats) -> Floats:
     """Return of every row norm, mean, centred square and step of the stream; norm and share of each of ``outs``."""
     np.subtract(after, before, out=before)
     numbers = [*spread(after), np.vecdot(before, before)]
-    with np.errstate(invalid="ignore", divide="ignore"):  # a stream that was scaled to 0 is nobody's: NaN
+    with np.errstate(
+        invalid="ignore", divide="ignore"
+    ):  # a stream that was scaled to 0 is nobody's: NaN
         for out in outs:
             numbers += [*_norm(out), np.vecdot(out, after) / (numbers[0] * numbers[0])]
     return np.stack(numbers)
@@ -138,7 +165,9 @@ def _norm(rows: npt.NDArray[np.floating]) -> Floats:
         for start in range(0, rows.shape[1], PART):
             part = rows[:, start : start + PART]
             squares += np.vecdot(part, part)
-    unsure = ~((squares > SMALLEST) & (squares < LARGEST))  # the square of a value may lie outside float32
+    unsure = ~(
+        (squares > SMALLEST) & (squares < LARGEST)
+    )  # the square of a value may lie outside float32
     if unsure.any():
         wide = rows[unsure].astype(np.float64)
         squares[unsure] = np.vecdot(wide, wide)
@@ -153,7 +182,13 @@ def _in_groups(reduce: Reduce, count: int, rows: xr.DataArray, groups: Groups) -
         chunks = [*whole.chunks]
         chunks[axis], chunks[-1] = (len(tokens),), (count,)
         found = da.map_blocks(
-            *(_each_group, whole), reduce=reduce, count=count, tokens=tokens, axis=axis, chunks=tuple(chunks), dtype=np.float64
+            *(_each_group, whole),
+            reduce=reduce,
+            count=count,
+            tokens=tokens,
+            axis=axis,
+            chunks=tuple(chunks),
+            dtype=np.float64,
         )
         found = found.rechunk({0: -1})
     else:
@@ -162,7 +197,9 @@ def _in_groups(reduce: Reduce, count: int, rows: xr.DataArray, groups: Groups) -
     return xr.DataArray(found, dims=dims).transpose("group", ...)
 
 
-def _each_group(rows: Floats, *, reduce: Reduce, count: int, tokens: Sequence[npt.NDArray[np.int64]], axis: int) -> Floats:
+def _each_group(
+    rows: Floats, *, reduce: Reduce, count: int, tokens: Sequence[npt.NDArray[np.int64]], axis: int
+) -> Floats:
     by_token_first = np.moveaxis(rows, axis, 0)
     found = np.full((len(tokens), *by_token_first.shape[1:-1], count), np.nan)
     for number, chosen in enumerate(tokens):
@@ -181,7 +218,9 @@ def _stream_numbers(rows: Floats, width: int) -> Floats:
     """Return statistics of the norm, std and step; of what each writer writes statistics of the norm and share."""
     mean, square, step = (rows[..., quantity] for quantity in (1, 2, 3))
     away = mean - mean.mean(0)
-    std = np.sqrt(square.mean(0) / width + (away * away).mean(0))  # within the tokens, and between their means
+    std = np.sqrt(
+        square.mean(0) / width + (away * away).mean(0)
+    )  # within the tokens, and between their means
     numbers = [_statistics(rows), std[..., np.newaxis], np.sqrt(step.sum(0))[..., np.newaxis]]
     for writer in range(4, rows.shape[-1], 2):
         numbers += [_statistics(rows[..., writer:]), rows[..., writer + 1].mean(0)[..., np.newaxis]]

@@ -35,12 +35,16 @@ def step_norms(resid: xr.DataArray) -> xr.DataArray:
     Exactly 0 where a block was skipped. Source: study 3. Raises ValueError with fewer than two depths.
     """
     if resid.sizes["depth"] < 2:
-        raise ValueError(f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them")
+        raise ValueError(
+            f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them"
+        )
     numbered = _numbered(resid)
     after = numbered.isel(depth=slice(1, None))
     squares = by_token(_steps, 1, after, numbered.isel(depth=slice(None, -1)))
     steps: xr.DataArray = squares.isel(quantity=0).sum("token", skipna=False) ** 0.5
-    steps.attrs["long_name"] = "Frobenius norm of what block depth - 1 changes in the residual stream"
+    steps.attrs["long_name"] = (
+        "Frobenius norm of what block depth - 1 changes in the residual stream"
+    )
     return steps
 
 
@@ -53,8 +57,12 @@ def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
     mean, square = rows.isel(quantity=1), rows.isel(quantity=2)
     # Chan: spread within the tokens, and of the tokens' means
     between = ((mean - mean.mean("token", skipna=False)) ** 2).mean("token", skipna=False)
-    found: xr.DataArray = (square.mean("token", skipna=False) / resid.sizes["d_model"] + between) ** 0.5
-    found.attrs["long_name"] = "standard deviation of the residual stream over tokens and dimensions"
+    found: xr.DataArray = (
+        square.mean("token", skipna=False) / resid.sizes["d_model"] + between
+    ) ** 0.5
+    found.attrs["long_name"] = (
+        "standard deviation of the residual stream over tokens and dimensions"
+    )
     return found
 
 
@@ -78,4 +86,8 @@ def _steps(after: Floats, before: Floats) -> Floats:
 def _numbered(resid: xr.DataArray) -> xr.DataArray:
     """Return ``resid`` with ``depth`` alone as a label."""
     plain = resid.drop_vars([name for name in resid.coords if name != "depth"])
-    return plain if "depth" in plain.coords else plain.assign_coords(depth=np.arange(plain.sizes["depth"]))
+    return (
+        plain
+        if "depth" in plain.coords
+        else plain.assign_coords(depth=np.arange(plain.sizes["depth"]))
+    )

@@ -32,7 +32,12 @@ def norm_stream(result: xr.Dataset) -> Figure:
     for group, colour in COLOURS.items():
         per_token = result["step"].sel(group=group) / result["tokens"].sel(group=group) ** 0.5
         steps.plot(result["depth"], per_token, **_line(colour), label=f"step, {group}")
-        steps.plot(result["depth"], result["std"].sel(group=group), **_line(colour, "--"), label=f"std, {group}")
+        steps.plot(
+            result["depth"],
+            result["std"].sel(group=group),
+            **_line(colour, "--"),
+            label=f"std, {group}",
+        )
     steps.set_title("step h[d] − h[d−1], root mean square over tokens; std over all")
     steps.set_xlabel("depth")
     _shares(shares, result)
@@ -42,7 +47,10 @@ def norm_stream(result: xr.Dataset) -> Figure:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         if panel.get_legend_handles_labels()[0]:
             panel.legend(frameon=False, fontsize=8)
-    figure.suptitle("The residual stream: the first token of a sentence apart, because it is often much larger", fontsize=11)
+    figure.suptitle(
+        "The residual stream: the first token of a sentence apart, because it is often much larger",
+        fontsize=11,
+    )
     return figure
 
 
@@ -60,10 +68,18 @@ def norm_sites(result: xr.Dataset) -> Figure:
     for panel, name in zip(panels.flat, sites, strict=False):
         norms = result[name].mean("head") if "head" in result[name].dims else result[name]
         _distribution(panel, norms)
-        panel.set_title(name.removeprefix("norm_") + (", mean over heads" if "head" in result[name].dims else ""))
+        panel.set_title(
+            name.removeprefix("norm_")
+            + (", mean over heads" if "head" in result[name].dims else "")
+        )
         _logarithmic(panel)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(
+        *panels.flat[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+    )
     figure.suptitle("Euclidean norm of a token's vector, by site", fontsize=11)
     return figure
 
@@ -82,12 +98,19 @@ def norm_groups(result: xr.Dataset, site: str) -> Figure:
         low, high = (of_group.sel(statistic=name) for name in ("lower quartile", "upper quartile"))
         panel.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
         count = int(result["tokens"].sel(group=group))
-        panel.plot(places, of_group.sel(statistic="mean"), **_line(colour, style), label=f"{shown(group)} ({count} tokens)")
+        panel.plot(
+            places,
+            of_group.sel(statistic="mean"),
+            **_line(colour, style),
+            label=f"{shown(group)} ({count} tokens)",
+        )
     panel.set_xlabel(_place_name(norms))
     panel.set_ylabel(f"norm of {site}")
     _logarithmic(panel)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
+    figure.legend(
+        *panel.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9
+    )
     panel.set_title(f"{site}: mean over tokens, band between their quartiles", fontsize=11)
     return figure
 
@@ -96,9 +119,19 @@ def _distribution(panel: Axes, norms: xr.DataArray) -> None:
     """Draw median, quartiles and largest of later tokens, and the median of first ones."""
     places, later = norms[_axis(norms)], norms.sel(group=LATER)
     low, high = (later.sel(statistic=name) for name in ("lower quartile", "upper quartile"))
-    panel.fill_between(places, low, high, color=COLOURS[LATER], alpha=0.2, linewidth=0, label=f"quartiles, {LATER}")
-    panel.plot(places, later.sel(statistic="median"), **_line(COLOURS[LATER]), label=f"median, {LATER}")
-    panel.plot(places, later.sel(statistic="largest"), color=COLOURS[LATER], linestyle=":", label=f"largest, {LATER}")
+    panel.fill_between(
+        places, low, high, color=COLOURS[LATER], alpha=0.2, linewidth=0, label=f"quartiles, {LATER}"
+    )
+    panel.plot(
+        places, later.sel(statistic="median"), **_line(COLOURS[LATER]), label=f"median, {LATER}"
+    )
+    panel.plot(
+        places,
+        later.sel(statistic="largest"),
+        color=COLOURS[LATER],
+        linestyle=":",
+        label=f"largest, {LATER}",
+    )
     first = norms.sel(group=FIRST, statistic="median")
     panel.plot(places, first, **_line(COLOURS[FIRST]), label=f"median, {FIRST}")
     panel.set_xlabel(_place_name(norms))
@@ -110,7 +143,9 @@ def _written(panel: Axes, result: xr.Dataset) -> None:
             norms = result[f"norm_{site}"].sel(statistic="median")
             for group, style in ((LATER, "-"), (FIRST, "--")):
                 line = _line(WRITER_COLOURS[writer], style)
-                panel.plot(norms["layer"], norms.sel(group=group), **line, label=f"{writer}, {group}")
+                panel.plot(
+                    norms["layer"], norms.sel(group=group), **line, label=f"{writer}, {group}"
+                )
     panel.set_title("norm of what a block writes (median)")
     panel.set_xlabel("block")
     _say_if_empty(panel)
@@ -121,7 +156,12 @@ def _shares(panel: Axes, result: xr.Dataset) -> None:
         for writer in result["share"]["writer"].values:
             for group, style in ((LATER, "-"), (FIRST, "--")):
                 share = result["share"].sel(writer=writer, group=group)
-                panel.plot(share["layer"], share, **_line(WRITER_COLOURS[str(writer)], style), label=f"{writer}, {group}")
+                panel.plot(
+                    share["layer"],
+                    share,
+                    **_line(WRITER_COLOURS[str(writer)], style),
+                    label=f"{writer}, {group}",
+                )
         panel.axhline(0, color="0.6", linewidth=0.8)
     panel.set_title("share of a block's output that it has just written")
     panel.set_xlabel("block")
@@ -130,7 +170,14 @@ def _shares(panel: Axes, result: xr.Dataset) -> None:
 
 def _say_if_empty(panel: Axes) -> None:
     if not panel.lines:
-        panel.text(0.5, 0.5, "attn_out and mlp_out are not stored", ha="center", va="center", transform=panel.transAxes)
+        panel.text(
+            0.5,
+            0.5,
+            "attn_out and mlp_out are not stored",
+            ha="center",
+            va="center",
+            transform=panel.transAxes,
+        )
 
 
 def _logarithmic(panel: Axes) -> None:

@@ -33,7 +33,11 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     kernel, merge = partial(_candidates, apart=apart, count=count), partial(_merged, count=count)
     found = by_place(kernel, merge, 2 * count * len(FIELDS), resid)
     ranked = xr.apply_ufunc(
-        partial(_ranked, count=count, depths=resid["depth"].values if "depth" in resid.coords else np.arange(len(resid))),
+        partial(
+            _ranked,
+            count=count,
+            depths=resid["depth"].values if "depth" in resid.coords else np.arange(len(resid)),
+        ),
         found.chunk({"depth": -1}),
         input_core_dims=[["depth", "quantity"]],
         output_core_dims=[["part", "rank", "field"]],
@@ -42,19 +46,33 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
         dask_gufunc_kwargs={"output_sizes": {"part": 2, "rank": count, "field": 4}},
     )
     value, *numbers = (ranked.isel(field=number) for number in range(4))
-    places = dict(zip(("dimension", "depth", "token"), (number.astype("int64") for number in numbers), strict=True))
+    places = dict(
+        zip(
+            ("dimension", "depth", "token"),
+            (number.astype("int64") for number in numbers),
+            strict=True,
+        )
+    )
     for name, label in labels.items():
         places[name] = xr.apply_ufunc(
-            partial(_labelled, label=label), places["token"], dask="parallelized", output_dtypes=[np.int64]
+            partial(_labelled, label=label),
+            places["token"],
+            dask="parallelized",
+            output_dtypes=[np.int64],
         )
     variables = {"outlier_value": value, **{f"outlier_{name}": places[name] for name in PLACES}}
     result = xr.Dataset(variables, {"part": [FIRST, LATER]})
-    result["outlier_value"].attrs["long_name"] = "largest value, by size, of the dimension in the residual stream"
+    result["outlier_value"].attrs["long_name"] = (
+        "largest value, by size, of the dimension in the residual stream"
+    )
     return result
 
 
 def _candidates(
-    tokens: Indices, block: npt.NDArray[Any], apart: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]], count: int
+    tokens: Indices,
+    block: npt.NDArray[Any],
+    apart: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+    count: int,
 ) -> Floats:
     """Return the largest dimensions of a block (token, d_model), each at its largest: (group · rank · field,)."""
     found = np.full((2, count, len(FIELDS)), (np.nan, -1, -1))
@@ -72,16 +90,22 @@ def _candidates(
 def _merged(parts: Floats, count: int) -> Floats:
     """Keep, of several blocks' candidates, the largest of each dimension, and of those the largest ``count``."""
     candidates = parts.reshape(len(parts), 2, count, len(FIELDS))
-    return np.stack([_top(candidates[:, group].reshape(-1, len(FIELDS)), count) for group in range(2)]).ravel()
+    return np.stack(
+        [_top(candidates[:, group].reshape(-1, len(FIELDS)), count) for group in range(2)]
+    ).ravel()
 
 
 def _top(candidates: Floats, count: int) -> Floats:
     """Return the first ``count`` of (candidate, field), one for each dimension, largest first."""
-    order = np.lexsort((candidates[:, -1], -np.abs(candidates[:, 0])))  # by size, of equal ones the earlier token; NaN last
+    order = np.lexsort(
+        (candidates[:, -1], -np.abs(candidates[:, 0]))
+    )  # by size, of equal ones the earlier token; NaN last
     _, first = np.unique(candidates[order, 1], return_index=True)
     kept = candidates[order[np.sort(first)]]
     kept = kept[kept[:, 1] >= 0][:count]
-    return np.concatenate([kept, np.tile((np.nan, *[-1.0] * (candidates.shape[1] - 1)), (count - len(kept), 1))])
+    return np.concatenate(
+        [kept, np.tile((np.nan, *[-1.0] * (candidates.shape[1] - 1)), (count - len(kept), 1))]
+    )
 
 
 def _ranked(found: Floats, count: int, depths: Indices) -> Floats:
@@ -89,7 +113,9 @@ def _ranked(found: Floats, count: int, depths: Indices) -> Floats:
     candidates = found.reshape(len(found), 2, count, len(FIELDS))
     depth = np.broadcast_to(depths[:, None, None, None], (*candidates.shape[:-1], 1))
     with_depth = np.concatenate([candidates[..., :2], depth, candidates[..., 2:]], axis=-1)
-    return np.stack([_top(with_depth[:, group].reshape(-1, len(FIELDS) + 1), count) for group in range(2)])
+    return np.stack(
+        [_top(with_depth[:, group].reshape(-1, len(FIELDS) + 1), count) for group in range(2)]
+    )
 
 
 def _labelled(tokens: Indices, label: npt.NDArray[Any]) -> Indices:

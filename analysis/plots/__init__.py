@@ -1,7 +1,16 @@
 """The figures: a result in, a matplotlib Figure out; no window is opened. Nothing else in the analyses knows matplotlib."""
 
-from actlas.analysis.cosine.figures import cosine_heatmap, cosine_matrix, cosine_profile, cosine_ridgelines
-from actlas.analysis.downstream.figures import downstream_delta, downstream_profile, redundant_blocks
+from actlas.analysis.cosine.figures import (
+    cosine_heatmap,
+    cosine_matrix,
+    cosine_profile,
+    cosine_ridgelines,
+)
+from actlas.analysis.downstream.figures import (
+    downstream_delta,
+    downstream_profile,
+    redundant_blocks,
+)
 from actlas.analysis.norms.figures import norm_groups, norm_sites, norm_stream
 from actlas.analysis.plots.style import figure_files, save_figure
 from actlas.analysis.reconstruction.figures import depth_pair, reconstruction_profile

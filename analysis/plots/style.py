@@ -48,9 +48,14 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def shown(text: str, longest: int = LONGEST) -> str:
     """Return ``text`` from the data as a figure shows it: on one line, a mark for each control character, cut with ``…``."""
-    plain = "".join(MARK if unicodedata.category(character) in UNDRAWN else character for character in text[: longest + 1])
+    plain = "".join(
+        MARK if unicodedata.category(character) in UNDRAWN else character
+        for character in text[: longest + 1]
+    )
     plain = plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
-    return f" {plain}" if plain.startswith("_") else plain  # of which matplotlib's legends would say nothing
+    return (
+        f" {plain}" if plain.startswith("_") else plain
+    )  # of which matplotlib's legends would say nothing
 
 
 def group_label(group: str, word: str) -> str:
@@ -87,10 +92,14 @@ def _plain_texts(figure: Figure) -> Iterator[None]:
         text.set_text(shown(text.get_text(), LONGEST_TEXT))
     for panel in figure.axes:
         _plain_ticks(panel)
-    plain = mpl.rc_context({"text.parse_math": False, "svg.hashsalt": "actlas", "svg.fonttype": "none"})
+    plain = mpl.rc_context(
+        {"text.parse_math": False, "svg.hashsalt": "actlas", "svg.fonttype": "none"}
+    )
     with plain, warnings.catch_warnings():
         # an SVG has the text and leaves it to the reader's fonts; a PNG has an empty box, as the font has no such letter
-        warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support", UserWarning)
+        warnings.filterwarnings(
+            "ignore", r"Glyph .* missing from|Matplotlib currently does not support", UserWarning
+        )
         yield
 
 
@@ -114,7 +123,11 @@ class PlainTicks(Formatter):
         """Return the label of a tick."""
         label = self.inner(value, position)
         power = POWER.fullmatch(label)
-        return shown(f"{power[1]}{power[2].translate(SUPERSCRIPTS)}".replace(r"\times", "×") if power else label)
+        return shown(
+            f"{power[1]}{power[2].translate(SUPERSCRIPTS)}".replace(r"\times", "×")
+            if power
+            else label
+        )
 
     def set_axis(self, axis: Any) -> None:
         """Tell both of the axis."""

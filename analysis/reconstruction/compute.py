@@ -18,7 +18,11 @@ from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import EditRecord
 
 #: what a float of each dtype rounds away at most, relative; and its smallest step, absolute
-ROUNDING = {"float32": (2.0**-24, 2.0**-149), "float16": (2.0**-11, 2.0**-24), "bfloat16": (2.0**-8, 2.0**-133)}
+ROUNDING = {
+    "float32": (2.0**-24, 2.0**-149),
+    "float16": (2.0**-11, 2.0**-24),
+    "bfloat16": (2.0**-8, 2.0**-133),
+}
 MARGIN = 2.0  # of the bound, whose terms are themselves rounded
 
 #: the sums that are looked at: the whole block, and its two halves where ``resid_mid`` is stored
@@ -57,7 +61,11 @@ class Precision:
 
     def __str__(self) -> str:
         """Name the dtypes."""
-        return self.stored if self.stored == self.computed else f"{self.stored} computed in {self.computed}"
+        return (
+            self.stored
+            if self.stored == self.computed
+            else f"{self.stored} computed in {self.computed}"
+        )
 
 
 def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
@@ -70,11 +78,15 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     ``error_dimension``. Of an excerpt, the blocks that have input, output and both parts. Source: study 2.
     """
     lower, blocks = stored_blocks(dataset["resid"])
-    stored = dataset["layer"].values if "layer" in dataset.coords else np.arange(dataset.sizes["layer"])
+    stored = (
+        dataset["layer"].values if "layer" in dataset.coords else np.arange(dataset.sizes["layer"])
+    )
     layers, at, where = np.intersect1d(blocks, stored, return_indices=True)
     before = _blocks(dataset["resid"].isel(depth=span(lower[at])))
     after = _blocks(dataset["resid"].isel(depth=span(lower[at] + 1)))
-    attention, mlp = (_blocks(dataset[site].isel(layer=span(where))) for site in ("attn_out", "mlp_out"))
+    attention, mlp = (
+        _blocks(dataset[site].isel(layer=span(where))) for site in ("attn_out", "mlp_out")
+    )
     sums: dict[str, tuple[xr.DataArray, ...]] = {WHOLE: (after, before, attention, mlp)}
     if "resid_mid" in dataset:
         middle = _blocks(dataset["resid_mid"].isel(layer=span(where)))
@@ -82,9 +94,15 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     parts = [_measures(arrays, precision) for arrays in sums.values()]
     result = xr.concat(parts, xr.Variable("sum", list(sums))).assign_coords(layer=layers)
     result["max_abs_error"].attrs["long_name"] = "largest |output - sum of its parts|"
-    result["relative_error"].attrs["long_name"] = "Frobenius norm of output - sum, relative to that of the output"
-    result["correlation"].attrs["long_name"] = "Pearson's r of output and sum over tokens and dimensions"
-    result["rounding"].attrs["long_name"] = f"largest error as a multiple of what rounding allows ({precision})"
+    result["relative_error"].attrs["long_name"] = (
+        "Frobenius norm of output - sum, relative to that of the output"
+    )
+    result["correlation"].attrs["long_name"] = (
+        "Pearson's r of output and sum over tokens and dimensions"
+    )
+    result["rounding"].attrs["long_name"] = (
+        f"largest error as a multiple of what rounding allows ({precision})"
+    )
     return result
 
 
@@ -116,20 +134,36 @@ def _measures(arrays: Sequence[xr.DataArray], precision: Precision) -> xr.Datase
     measures = {name: found.isel(quantity=number) for number, name in enumerate(MEASURES)}
     error, output = measures.pop("error"), measures.pop("output")
     together = found.isel(quantity=slice(len(MEASURES), None))
-    r = xr.apply_ufunc(_correlations, together, input_core_dims=[["quantity"]], dask="parallelized", output_dtypes=[np.float64])
+    r = xr.apply_ufunc(
+        _correlations,
+        together,
+        input_core_dims=[["quantity"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
     relative = (error / output.where(output > 0)) ** 0.5
-    places = {name: measures.pop(name).astype("int64") for name in ("error_token", "error_dimension")}
+    places = {
+        name: measures.pop(name).astype("int64") for name in ("error_token", "error_dimension")
+    }
     return xr.Dataset({**measures, "relative_error": relative, "correlation": r, **places})
 
 
-def _kernel(tokens: Indices, output: npt.NDArray[Any], *parts: npt.NDArray[Any], relative: float, absolute: float) -> Floats:
+def _kernel(
+    tokens: Indices,
+    output: npt.NDArray[Any],
+    *parts: npt.NDArray[Any],
+    relative: float,
+    absolute: float,
+) -> Floats:
     """Return MEASURES and the moments of output and sum, of a block (token, d_model)."""
     found = []
     with np.errstate(invalid="ignore"):  # inf - inf: no number, which is worse than any error
         for rows, (whole, *terms) in tiles(output, *parts):
             total = sum(terms[1:], start=terms[0])
             error = np.abs(whole - total)
-            allowed = relative * sum((np.abs(term) for term in terms), start=np.abs(whole)) + absolute
+            allowed = (
+                relative * sum((np.abs(term) for term in terms), start=np.abs(whole)) + absolute
+            )
             times = error / allowed
             worst = int(np.argmax(times))  # the first that is no number, where there is one
             row, dimension = divmod(worst, whole.shape[1])
@@ -144,7 +178,9 @@ def _merge(found: Floats) -> Floats:
     measures, together = found[:, : len(MEASURES)], found[:, len(MEASURES) :]
     worst = measures[np.argmax(measures[:, MEASURES.index("rounding")])]
     with np.errstate(invalid="ignore"):
-        return np.concatenate([measures[:, :2].sum(0), [measures[:, 2].max()], worst[3:], merged(together)])
+        return np.concatenate(
+            [measures[:, :2].sum(0), [measures[:, 2].max()], worst[3:], merged(together)]
+        )
 
 
 def _correlations(together: Floats) -> Floats:

@@ -26,26 +26,37 @@ def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Fi
     errors, laminar = figure.subplots(1, 2)
     for name, colour in zip(result["sum"].values, SERIES_COLOURS, strict=False):
         of_sum = np.maximum(result["relative_error"].sel(sum=name), LEAST)
-        errors.plot(result["layer"], of_sum, color=colour, marker="o", markersize=3, label=str(name))
+        errors.plot(
+            result["layer"], of_sum, color=colour, marker="o", markersize=3, label=str(name)
+        )
     _mark(errors, edited)
     errors.set_yscale("log")
     low, high = errors.get_ylim()
     errors.set_ylim(low / 10, high * 10)  # errors that differ by a little look it
     errors.set_xlabel("block")
     errors.set_title("‖output − sum of its parts‖ / ‖output‖")
-    for name, label, style in (("laminar_correlation", "masked", "-"), ("unmasked_correlation", "not masked", "--")):
+    for name, label, style in (
+        ("laminar_correlation", "masked", "-"),
+        ("unmasked_correlation", "not masked", "--"),
+    ):
         colour = SERIES_COLOURS[0] if name == "laminar_correlation" else SERIES_COLOURS[1]
-        laminar.plot(result["pair"], result[name], style, color=colour, marker="o", markersize=3, label=label)
+        laminar.plot(
+            result["pair"], result[name], style, color=colour, marker="o", markersize=3, label=label
+        )
     laminar.set_xlabel("depth d")
     laminar.set_ylim(top=1.02)
-    laminar.set_title(f"Pearson's r of depth d and d + 1; masked: {float(result['excluded_share'].mean()):.1%} left out")
+    laminar.set_title(
+        f"Pearson's r of depth d and d + 1; masked: {float(result['excluded_share'].mean()):.1%} left out"
+    )
     for panel in (errors, laminar):
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.legend(frameon=False, fontsize=9)
     return figure
 
 
-def depth_pair(lower: npt.NDArray[np.float64], upper: npt.NDArray[np.float64], result: xr.Dataset, note: str) -> Figure:
+def depth_pair(
+    lower: npt.NDArray[np.float64], upper: npt.NDArray[np.float64], result: xr.Dataset, note: str
+) -> Figure:
     """Two consecutive depths, an entry a point, counted in hexagons: all entries, and those that the mask keeps.
 
     lower, upper: entries of depth d and d + 1, flat. result: of ``laminar_correlation`` at that pair. note: what was drawn.
@@ -62,7 +73,16 @@ def depth_pair(lower: npt.NDArray[np.float64], upper: npt.NDArray[np.float64], r
         x, y = lower[entries], upper[entries]
         reach = max(np.abs(x).max(initial=0), np.abs(y).max(initial=0)) or 1.0
         extent = (-reach, reach, -reach, reach)
-        drawn = panel.hexbin(x, y, gridsize=HEXAGONS, bins="log", mincnt=1, extent=extent, cmap="viridis", linewidths=0.1)
+        drawn = panel.hexbin(
+            x,
+            y,
+            gridsize=HEXAGONS,
+            bins="log",
+            mincnt=1,
+            extent=extent,
+            cmap="viridis",
+            linewidths=0.1,
+        )
         panel.plot([-reach, reach], [-reach, reach], color="0.5", linewidth=0.8, linestyle=":")
         panel.set_aspect("equal")
         panel.set_title(title)
@@ -71,7 +91,8 @@ def depth_pair(lower: npt.NDArray[np.float64], upper: npt.NDArray[np.float64], r
         figure.colorbar(drawn, ax=panel, shrink=0.85).set_label("entries in a hexagon")
     share = float(result["excluded_share"])
     figure.suptitle(
-        f"{note}; masked: {share:.2%} of the run's entries left out, |value| from {float(result['cut']):.4g} on", fontsize=10
+        f"{note}; masked: {share:.2%} of the run's entries left out, |value| from {float(result['cut']):.4g} on",
+        fontsize=10,
     )
     return figure
 

@@ -23,7 +23,9 @@ from actlas.store.errors import UsageError
 
 #: float64's exponent and the first four bits of its mantissa number the levels
 DROPPED_BITS = 48
-LOWEST, HIGHEST = (int(np.float64(size).view(np.int64)) >> DROPPED_BITS for size in (2.0**-24, 2.0**20))
+LOWEST, HIGHEST = (
+    int(np.float64(size).view(np.int64)) >> DROPPED_BITS for size in (2.0**-24, 2.0**20)
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,13 @@ class Mask:
         """Raise UsageError for what is no quantile or no threshold, or for none or both."""
         if (self.quantile is None) == (self.threshold is None):
             given = "neither" if self.quantile is None else "both"
-            raise UsageError(f"{given} of --quantile and --threshold given: wanted one, to mask the largest values")
+            raise UsageError(
+                f"{given} of --quantile and --threshold given: wanted one, to mask the largest values"
+            )
         if self.quantile is not None and not 0 < self.quantile <= 1:
-            raise UsageError(f"--quantile is {self.quantile:g}, wanted above 0 and at most 1 (1 masks nothing)")
+            raise UsageError(
+                f"--quantile is {self.quantile:g}, wanted above 0 and at most 1 (1 masks nothing)"
+            )
         if self.threshold is not None and not self.threshold > 0:
             raise UsageError(f"--threshold is {self.threshold:g}, wanted above 0")
 
@@ -49,13 +55,17 @@ class Mask:
         """Upper bounds, exclusive, of all levels; the last has none. A threshold has two levels."""
         if self.threshold is not None:
             return np.array([self.threshold, np.inf])
-        return np.append((np.arange(LOWEST + 1, HIGHEST + 1) << DROPPED_BITS).view(np.float64), np.inf)
+        return np.append(
+            (np.arange(LOWEST + 1, HIGHEST + 1) << DROPPED_BITS).view(np.float64), np.inf
+        )
 
     def levels(self, size: Floats) -> npt.NDArray[np.int64]:
         """Return the level of each size, which is no number below 0: the first whose cut is above it."""
         if self.threshold is not None:
             return (size >= self.threshold).astype(np.int64)
-        levels: npt.NDArray[np.int64] = np.clip(size.view(np.int64) >> DROPPED_BITS, LOWEST, HIGHEST) - LOWEST
+        levels: npt.NDArray[np.int64] = (
+            np.clip(size.view(np.int64) >> DROPPED_BITS, LOWEST, HIGHEST) - LOWEST
+        )
         return levels
 
     def __str__(self) -> str:
@@ -76,8 +86,15 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     run, and ``cut``, the |value| from which on an entry is left out. A quantile keeps at least its share of the entries that
     take part; its cut is the least that does, to a sixteenth of itself. Source: study 2.
     """
-    takes_part = np.ones(resid.sizes["token"], dtype=bool) if mask.first_token else resid["position"].values != FIRST_POSITION
-    plain, (lower, pairs) = resid.drop_vars(list(resid.coords)).rename(depth="pair"), stored_blocks(resid)
+    takes_part = (
+        np.ones(resid.sizes["token"], dtype=bool)
+        if mask.first_token
+        else resid["position"].values != FIRST_POSITION
+    )
+    plain, (lower, pairs) = (
+        resid.drop_vars(list(resid.coords)).rename(depth="pair"),
+        stored_blocks(resid),
+    )
     below, above = plain.isel(pair=span(lower)), plain.isel(pair=span(lower + 1))
     levels = len(mask.cuts)
     kernel = partial(_kernel, mask=mask, takes_part=takes_part)
@@ -105,12 +122,19 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
 
 
 def _kernel(
-    tokens: Indices, below: npt.NDArray[Any], above: npt.NDArray[Any], *, mask: Mask, takes_part: npt.NDArray[np.bool_]
+    tokens: Indices,
+    below: npt.NDArray[Any],
+    above: npt.NDArray[Any],
+    *,
+    mask: Mask,
+    takes_part: npt.NDArray[np.bool_],
 ) -> Floats:
     """Return the moments of a block's entries by level: (field · level,)."""
     rows, levels = np.flatnonzero(takes_part[tokens]), len(mask.cuts)
     found = [np.zeros((len(FIELDS), levels))]
-    with np.errstate(invalid="ignore"):  # what is infinite has no mean; its level has none, and the others do
+    with np.errstate(
+        invalid="ignore"
+    ):  # what is infinite has no mean; its level has none, and the others do
         for _, (x, y) in tiles(below[rows], above[rows]):
             level = mask.levels(np.maximum(np.abs(x), np.abs(y)).ravel())
             found.append(moments(x.ravel(), y.ravel(), level, levels))
@@ -128,8 +152,14 @@ def _masked(found: Floats, mask: Mask, entries: int) -> Floats:
     cuts, numbers = mask.cuts, []
     for by_level in found.reshape(len(found), len(FIELDS), len(cuts)):
         upto = np.cumsum(by_level[0])
-        kept = 1 if mask.quantile is None else 1 + int(np.searchsorted(upto, mask.quantile * upto[-1], side="left"))
-        inside, everything = (merged(np.moveaxis(part, -1, 0)) for part in (by_level[:, :kept], by_level))
+        kept = (
+            1
+            if mask.quantile is None
+            else 1 + int(np.searchsorted(upto, mask.quantile * upto[-1], side="left"))
+        )
+        inside, everything = (
+            merged(np.moveaxis(part, -1, 0)) for part in (by_level[:, :kept], by_level)
+        )
         r, unmasked = correlation(inside), correlation(everything)
         numbers.append((r, unmasked, 1 - inside[0] / entries, cuts[kept - 1]))
     return np.array(numbers)

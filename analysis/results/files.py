@@ -25,10 +25,21 @@ SOFTWARE = ("actlas", "numpy", "xarray", "dask")
 LARGEST_RESULT = 1 << 30  # bytes that are read into memory
 MOST_VARIABLES = 1000
 MOST_CLAIMED = 8  # times its own bytes; a dimension without a variable has a place and no bytes
-UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
-def with_provenance(result: xr.Dataset, *, stage: str, runs: Sequence[str], options: Mapping[str, Any]) -> xr.Dataset:
+def with_provenance(
+    result: xr.Dataset, *, stage: str, runs: Sequence[str], options: Mapping[str, Any]
+) -> xr.Dataset:
     """Return ``result`` with the stage, run ids, options and versions in its attributes, as text and JSON."""
     return result.assign_attrs(
         stage=stage,
@@ -47,7 +58,9 @@ def save_result(result: xr.Dataset, path: Path, question: str = "") -> None:
         add_result(files, path.name, result, question, {})
 
 
-def add_result(files: Replacement, name: str, result: xr.Dataset, question: str, beside: Mapping[str, str]) -> None:
+def add_result(
+    files: Replacement, name: str, result: xr.Dataset, question: str, beside: Mapping[str, str]
+) -> None:
     """Compute ``result`` and add it, sealed, to ``files`` as ``name``.
 
     beside: name → XXH3-128 of the files that belong to it.
@@ -55,7 +68,13 @@ def add_result(files: Replacement, name: str, result: xr.Dataset, question: str,
     with dask.config.set(scheduler="synchronous"):  # a client's lock of a file is no lock of memory
         content = result.to_netcdf(engine="h5netcdf")
     digest = xxhash.xxh3_128_hexdigest(content)
-    files.add(name, [content, sealed_tail(Path(name).stem, question, result.attrs, len(content), digest, beside)])
+    files.add(
+        name,
+        [
+            content,
+            sealed_tail(Path(name).stem, question, result.attrs, len(content), digest, beside),
+        ],
+    )
 
 
 def read_result(path: Path) -> xr.Dataset:
@@ -66,7 +85,9 @@ def read_result(path: Path) -> xr.Dataset:
 def load(found: Seal) -> xr.Dataset:
     """Return the numbers of a result; raises DamagedResult for a netCDF part that is not plain, or cannot be read."""
     if found.size > LARGEST_RESULT:
-        raise DamagedResult(f"{found.path} has {found.size:,} bytes, expected at most {LARGEST_RESULT:,}: open it with xarray")
+        raise DamagedResult(
+            f"{found.path} has {found.size:,} bytes, expected at most {LARGEST_RESULT:,}: open it with xarray"
+        )
     try:
         with found.path.open("rb") as file:
             content = file.read(found.size)
@@ -77,7 +98,9 @@ def load(found: Seal) -> xr.Dataset:
         with xr.open_dataset(io.BytesIO(content), engine="h5netcdf") as opened:
             return opened.load()
     except UNREADABLE as error:
-        raise DamagedResult(f"{found.path} cannot be read ({str(error)[:200]}): {REMEDY}") from error
+        raise DamagedResult(
+            f"{found.path} cannot be read ({str(error)[:200]}): {REMEDY}"
+        ) from error
 
 
 def _refuse_unplain(file: h5py.File, size: int) -> None:

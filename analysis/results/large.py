@@ -22,7 +22,9 @@ from actlas.store.io.replacing import Replacement
 READ_BYTES = 1 << 20
 
 
-def add_large_result(files: Replacement, name: str, result: xr.Dataset, variable: str, question: str) -> str:
+def add_large_result(
+    files: Replacement, name: str, result: xr.Dataset, variable: str, question: str
+) -> str:
     """Add ``result`` to ``files``, sealed, without ever holding its lazy ``variable``; return the XXH3-128 of the file.
 
     variable: (…, …, row, column) of a little-endian dtype, a chunk along the first two dims; only one of them is computed at a
@@ -31,10 +33,16 @@ def add_large_result(files: Replacement, name: str, result: xr.Dataset, variable
     return files.add(name, _pieces(Path(name).stem, result, variable, question))
 
 
-def _pieces(name: str, result: xr.Dataset, variable: str, question: str) -> Iterator[bytes | memoryview]:
+def _pieces(
+    name: str, result: xr.Dataset, variable: str, question: str
+) -> Iterator[bytes | memoryview]:
     image, start, end = _layout(result, variable)
     digest = xxhash.xxh3_128()
-    for part in (_stretch(image, 0, start), _blocks(result[variable]), _stretch(image, end, image.size)):
+    for part in (
+        _stretch(image, 0, start),
+        _blocks(result[variable]),
+        _stretch(image, end, image.size),
+    ):
         for piece in part:
             digest.update(piece)
             yield piece
@@ -54,7 +62,9 @@ def _layout(result: xr.Dataset, variable: str) -> tuple[Image, int, int]:
         for dim in (dim for dim in array.dims if dim not in file.dimensions):
             file.dimensions[str(dim)] = array.sizes[dim]
         made = file.create_variable(variable, array.dims, array.dtype, dcpl=creation)
-        made.attrs["coordinates"] = " ".join(sorted(str(name) for name in set(array.coords) - set(array.dims)))
+        made.attrs["coordinates"] = " ".join(
+            sorted(str(name) for name in set(array.coords) - set(array.dims))
+        )
     with h5py.File(image, "r") as file:
         start = file[variable].id.get_offset()
     return image, start, start + array.nbytes

@@ -59,11 +59,26 @@ class Seal:
 
 
 def sealed_tail(
-    name: str, question: str, attributes: Mapping[str, str], size: int, content: str, files: Mapping[str, str]
+    name: str,
+    question: str,
+    attributes: Mapping[str, str],
+    size: int,
+    content: str,
+    files: Mapping[str, str],
 ) -> bytes:
     """Return what stands behind the netCDF part of a result, of ``size`` bytes with the XXH3-128 ``content``."""
-    record: Json = {"format": FORMAT_RESULT, "version": FORMAT_VERSION, "name": name, "question": question}
-    record |= {"attributes": dict(attributes), "size": size, "content": content, "files": dict(files)}
+    record: Json = {
+        "format": FORMAT_RESULT,
+        "version": FORMAT_VERSION,
+        "name": name,
+        "question": question,
+    }
+    record |= {
+        "attributes": dict(attributes),
+        "size": size,
+        "content": content,
+        "files": dict(files),
+    }
     return tail_bytes(seal(record), FORMAT_RESULT)
 
 
@@ -72,13 +87,17 @@ def read_seal(path: Path) -> Seal:
     with _opened(path) as (descriptor, size):
         tail = read_tail(descriptor, size, MOST_RECORD)
     if tail is None or tail.kind != FORMAT_RESULT:
-        raise DamagedResult(f"{path} does not end as a result does: it was cut short, or made by something else: {REMEDY}")
+        raise DamagedResult(
+            f"{path} does not end as a result does: it was cut short, or made by something else: {REMEDY}"
+        )
     try:
         record = unseal(tail.sealed, str(path), FORMAT_RESULT)
     except (DamagedStore, RecursionError) as error:
         raise DamagedResult(f"{str(error).removesuffix(f': {STORE_REMEDY}')}: {REMEDY}") from error
     if record.get("size") != tail.start:
-        raise DamagedResult(f"{path} has {tail.start} bytes before its record, expected {quoted(record.get('size'))}: {REMEDY}")
+        raise DamagedResult(
+            f"{path} has {tail.start} bytes before its record, expected {quoted(record.get('size'))}: {REMEDY}"
+        )
     found = _seal(path, record)
     if found.name != path.stem:
         raise DamagedResult(f"{path} was renamed or is in another's place: it is {found.name}.nc")
@@ -110,7 +129,9 @@ def damages(found: Seal) -> Iterator[DamagedResult]:
     for file, digest in found.beside:
         try:
             if file_digest(file) != digest:
-                yield DamagedResult(f"{file} was altered, or is of another result than {found.path.name}: {REMEDY}")
+                yield DamagedResult(
+                    f"{file} was altered, or is of another result than {found.path.name}: {REMEDY}"
+                )
         except DamagedResult as error:
             yield error
 
@@ -130,7 +151,9 @@ def file_digest(path: Path, size: int | None = None) -> str:
 def _opened(path: Path) -> Iterator[tuple[int, int]]:
     """Yield descriptor and size of a regular file; raises DamagedResult where there is none or it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe in its place must not hang us
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # a pipe in its place must not hang us
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
@@ -141,7 +164,9 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
     except FileNotFoundError as error:
         raise DamagedResult(f"{path} is missing: {REMEDY}") from error
     except OSError as error:
-        raise DamagedResult(f"{path} cannot be read ({error.strerror or error}): {REMEDY}") from error
+        raise DamagedResult(
+            f"{path} cannot be read ({error.strerror or error}): {REMEDY}"
+        ) from error
 
 
 def _seal(path: Path, record: Json) -> Seal:

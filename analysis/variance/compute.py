@@ -25,10 +25,14 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
     Raises ValueError with fewer than two tokens.
     """
     if activations.sizes["token"] < FEWEST:
-        raise ValueError(f"{activations.sizes['token']} tokens, wanted {FEWEST} at least for a variance")
+        raise ValueError(
+            f"{activations.sizes['token']} tokens, wanted {FEWEST} at least for a variance"
+        )
     whole = activations.astype("float64")
     if whole.chunks is not None:
-        whole = whole.chunk({"token": -1})  # the selected tokens are few: one two-pass variance per layer
+        whole = whole.chunk(
+            {"token": -1}
+        )  # the selected tokens are few: one two-pass variance per layer
     return xr.Dataset({"variance": whole.var("token", ddof=1), "mean": whole.mean("token")})
 
 
@@ -42,7 +46,9 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     """
     groups = []
     for name in selection.groups:
-        moments = [token_variance(selection.take(dataset[projection], name)) for projection in PROJECTIONS]
+        moments = [
+            token_variance(selection.take(dataset[projection], name)) for projection in PROJECTIONS
+        ]
         groups.append(xr.concat(moments, "projection").expand_dims(group=[name]))
     features = xr.concat(groups, "group").assign_coords(projection=list(PROJECTIONS))
     result = xr.Dataset(
@@ -60,7 +66,9 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     return result.merge(selection.coordinates())
 
 
-def variance_bootstrap(dataset: xr.Dataset, selection: Selection, *, resamples: int, seed: int) -> xr.DataArray:
+def variance_bootstrap(
+    dataset: xr.Dataset, selection: Selection, *, resamples: int, seed: int
+) -> xr.DataArray:
     """95 % bounds of ``variance`` from ``resamples`` bootstraps over sentences: (bound, group, projection, layer), lazy.
 
     Sentences are drawn with replacement, the same for all groups, projections and layers; each brings all its pairs.
@@ -71,13 +79,18 @@ def variance_bootstrap(dataset: xr.Dataset, selection: Selection, *, resamples: 
     sentences, member = np.unique(selection.sentence, return_inverse=True)
     if resamples * max(len(sentences), len(member)) > MOST_WEIGHTS:
         fit = f"expected at most {MOST_WEIGHTS // max(len(sentences), len(member)):,}"
-        raise UsageError(f"{resamples:,} bootstrap resamples of {len(member):,} tokens do not fit into memory, {fit}")
-    draws = np.random.default_rng(seed).multinomial(len(sentences), np.full(len(sentences), 1 / len(sentences)), resamples)
+        raise UsageError(
+            f"{resamples:,} bootstrap resamples of {len(member):,} tokens do not fit into memory, {fit}"
+        )
+    draws = np.random.default_rng(seed).multinomial(
+        len(sentences), np.full(len(sentences), 1 / len(sentences)), resamples
+    )
     weights = draws[:, member].astype(np.float64)  # (resample, token)
     groups = []
     for group in selection.groups:
         rows = [
-            selection.take(dataset[projection], group).stack(feature=FEATURES, create_index=False) for projection in PROJECTIONS
+            selection.take(dataset[projection], group).stack(feature=FEATURES, create_index=False)
+            for projection in PROJECTIONS
         ]
         bounds = [
             xr.apply_ufunc(
@@ -94,7 +107,9 @@ def variance_bootstrap(dataset: xr.Dataset, selection: Selection, *, resamples: 
         ]
         groups.append(xr.concat(bounds, xr.Variable("projection", list(PROJECTIONS))))
     result: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))
-    result = result.assign_coords(bound=["lower", "upper"]).transpose("bound", "group", "projection", "layer")
+    result = result.assign_coords(bound=["lower", "upper"]).transpose(
+        "bound", "group", "projection", "layer"
+    )
     result.attrs["long_name"] = f"95 % bounds of variance, {resamples} bootstraps over sentences"
     return result
 
@@ -104,11 +119,16 @@ def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.
     size = weights.sum(1)  # tokens of each resample
     found = []
     for layer in rows.astype(np.float64):
-        centred = layer - layer.mean(0)  # (token, feature); keeps the difference of squares below exact
+        centred = layer - layer.mean(
+            0
+        )  # (token, feature); keeps the difference of squares below exact
         parts = []
         for start in range(0, len(weights), RESAMPLES_AT_ONCE):
             some = weights[start : start + RESAMPLES_AT_ONCE]
-            parts.append(some @ (centred**2).mean(1) - ((some @ centred) ** 2).mean(1) / size[start : start + len(some)])
+            parts.append(
+                some @ (centred**2).mean(1)
+                - ((some @ centred) ** 2).mean(1) / size[start : start + len(some)]
+            )
         variances = np.concatenate(parts)[size > 1] / (size[size > 1] - 1)
         found.append(np.percentile(variances, [2.5, 97.5]))
     return np.array(found)

@@ -26,20 +26,32 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
             low, high = quartiles.sel(where).values
             mean = result["variance"].sel(where).values
             panel.fill_between(result["layer"], low, high, color=colour, alpha=0.18, linewidth=0)
-            panel.plot(result["layer"], mean, color=colour, marker="o", markersize=3, label=group_label(group, word))
+            panel.plot(
+                result["layer"],
+                mean,
+                color=colour,
+                marker="o",
+                markersize=3,
+                label=group_label(group, word),
+            )
             if "variance_bootstrap" in result:
                 bounds = result["variance_bootstrap"].sel(where).transpose("bound", "layer").values
                 # the mean lies outside its own bootstrap bounds now and then; a bar has no negative length
                 bars = [(mean - bounds[0]).clip(0), (bounds[1] - mean).clip(0)]
-                panel.errorbar(result["layer"], mean, bars, color=colour, fmt="none", capsize=2, linewidth=1)
+                panel.errorbar(
+                    result["layer"], mean, bars, color=colour, fmt="none", capsize=2, linewidth=1
+                )
         panel.set_title(PROJECTION_NAMES[str(projection)])
         panel.set_xlabel("block")
         panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel(f"variance over {result.sizes['pair']} tokens")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
+    )
     bars_named = "; bars: 95 % bootstrap over sentences" if "variance_bootstrap" in result else ""
     figure.suptitle(
-        f"How context enters “{shown(word)}”: mean over features, band between their quartiles{bars_named}", fontsize=11
+        f"How context enters “{shown(word)}”: mean over features, band between their quartiles{bars_named}",
+        fontsize=11,
     )
     return figure

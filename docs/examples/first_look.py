@@ -38,7 +38,10 @@ selection = select_tokens(dataset, Target("her"))
 print(selection.summary())
 for target, control in zip(selection.target_token[:3], selection.control_token, strict=False):
     text = str(dataset["text"].values[target])
-    spans = [(int(dataset["char_start"][token]), int(dataset["char_end"][token])) for token in (control, target)]
+    spans = [
+        (int(dataset["char_start"][token]), int(dataset["char_end"][token]))
+        for token in (control, target)
+    ]
     print([text[start:end] for start, end in spans], "in", text)
 
 # %% [markdown]

@@ -33,7 +33,9 @@ def read_unit(folder: Path, unit: list[int], site: str) -> tuple[np.ndarray, lis
         raise ValueError(f"{path} is not as it was committed")
     with h5py.File(path, "r") as shard:
         if site in record["sites"]:
-            blocks.append(rows(shard[site], record["sites"][site], token, unit[3]).astype(np.float32))
+            blocks.append(
+                rows(shard[site], record["sites"][site], token, unit[3]).astype(np.float32)
+            )
         texts = rows(shard["sentence_text"], record["labels"]["text"], sentence, unit[2])
     return np.concatenate(blocks), [b"".join(row).decode() for row in texts]
 
@@ -47,7 +49,9 @@ def find(folder: Path, site: str) -> dict[int, tuple[dict, dict, int, int]]:
         shared = commit.get("shared", {})
         if site in commit["sites"] or site in shared:
             found[commit["unit"]["number"]] = commit, shared, 0, 0
-    for path in sorted((folder / "joined").glob("*.json")):  # the last counts most, and more than commits
+    for path in sorted(
+        (folder / "joined").glob("*.json")
+    ):  # the last counts most, and more than commits
         record, token, sentence = json.loads(path.read_bytes()), 0, 0
         for index, (number, _, sentences, tokens) in enumerate(record["units"]):
             shared = record["pools"]["shared"][record["members"]["shared"][index]]
@@ -61,7 +65,9 @@ def rows(variable: h5py.Dataset, record: dict, first: int, count: int) -> np.nda
     """Return rows of one unit: a file may hold several, one after the other."""
     layout = record.get("layout", record)
     axis = next(number for number, dim in enumerate(layout["dims"]) if dim in ("token", "sentence"))
-    row_bytes = variable.id.get_storage_size() // variable.size * int(np.prod(variable.shape[axis + 1 :]))
+    row_bytes = (
+        variable.id.get_storage_size() // variable.size * int(np.prod(variable.shape[axis + 1 :]))
+    )
     first += (record["offset"] - variable.id.get_offset()) // row_bytes
     return variable[(slice(None),) * axis + (slice(first, first + count),)]
 

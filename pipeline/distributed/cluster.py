@@ -73,7 +73,9 @@ class Needs:
 def require_cluster_extra() -> None:
     """Raise ActlasError, naming the extra, where dask.distributed is not installed."""
     if importlib.util.find_spec("distributed") is None:
-        raise ActlasError("--workers and --scheduler need distributed: install the extra, pip install 'actlas[cluster]'")
+        raise ActlasError(
+            "--workers and --scheduler need distributed: install the extra, pip install 'actlas[cluster]'"
+        )
 
 
 def core_share(workers: int) -> int:
@@ -111,14 +113,20 @@ def connected(cluster: Cluster, local: Local) -> Iterator[Client]:
                 f"{error.allowed_failures + 1} workers ended in the same task: give them more memory, or look into their logs"
             ) from error
         except (CommClosedError, FutureCancelledError) as error:
-            raise ClusterError("the scheduler is gone: run the same command again when it is back") from error
+            raise ClusterError(
+                "the scheduler is gone: run the same command again when it is back"
+            ) from error
 
 
 def check_workers(client: Client, needs: Needs) -> None:
     """Raise ClusterError naming the first worker that does not have what it needs."""
     for address, problem in sorted(client.run(lacks, needs, on_error="return").items()):
-        if isinstance(problem, ImportError | AttributeError):  # it knows no function of this version
-            raise ClusterError(f"worker {address} has no actlas, or another version ({problem}): install the same everywhere")
+        if isinstance(
+            problem, ImportError | AttributeError
+        ):  # it knows no function of this version
+            raise ClusterError(
+                f"worker {address} has no actlas, or another version ({problem}): install the same everywhere"
+            )
         if isinstance(problem, BaseException):
             raise ClusterError(f"worker {address} does not answer ({problem})") from problem
         if problem:
@@ -156,7 +164,9 @@ def mark(store: Path) -> Iterator[Path]:
 
     It has the name of a draft of ``store.json``, which a store tolerates if this process is killed.
     """
-    there = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.is_dir())
+    there = next(
+        folder for folder in (store.absolute(), *store.absolute().parents) if folder.is_dir()
+    )
     with tempfile.NamedTemporaryFile(prefix="store.json.", dir=there) as file:
         yield Path(file.name)
 
@@ -187,17 +197,27 @@ def _client_of(scheduler: str) -> Client:
     from distributed import Client
 
     try:
-        address = json.loads(Path(scheduler).read_bytes())["address"] if Path(scheduler).is_file() else scheduler
-        asyncio.run(asyncio.wait_for(_ask(address), CONNECT_SECONDS))  # a Client waits for ever for who listens and is silent
+        address = (
+            json.loads(Path(scheduler).read_bytes())["address"]
+            if Path(scheduler).is_file()
+            else scheduler
+        )
+        asyncio.run(
+            asyncio.wait_for(_ask(address), CONNECT_SECONDS)
+        )  # a Client waits for ever for who listens and is silent
         client = Client(address, timeout=CONNECT_SECONDS)
     except Exception as error:  # no answer, no address at all, or whatever else listens there, which may answer anything
-        advice = "wanted the address of a dask scheduler, such as tcp://host:8786, or its scheduler file"
+        advice = (
+            "wanted the address of a dask scheduler, such as tcp://host:8786, or its scheduler file"
+        )
         raise UsageError(f"no scheduler answers at {scheduler}: {advice}") from error
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError as error:
         client.close()
-        raise ClusterError(f"scheduler {scheduler} has no workers: start some, then run the same command again") from error
+        raise ClusterError(
+            f"scheduler {scheduler} has no workers: start some, then run the same command again"
+        ) from error
     return client
 
 
@@ -230,4 +250,9 @@ def _local_cluster(workers: int, local: Local) -> SpecCluster:
         gpu = {"CUDA_VISIBLE_DEVICES": local.gpus[number % len(local.gpus)]} if local.gpus else {}
         specs[number] = {"cls": Nanny, "options": {**common, "env": gpu}}
     scheduler = {"cls": Scheduler, "options": {**own, "port": 0, "protocol": "tcp"}}
-    return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.CRITICAL, name=f"actlas-{os.getpid()}")
+    return SpecCluster(
+        workers=specs,
+        scheduler=scheduler,
+        silence_logs=logging.CRITICAL,
+        name=f"actlas-{os.getpid()}",
+    )

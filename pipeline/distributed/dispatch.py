@@ -68,13 +68,18 @@ class Workers:
             return
         device = plan.options.device
         if self.cluster.workers and device.startswith("cuda:"):
-            raise UsageError(f"--device {device} is one GPU, and --workers deals them out: leave --device out, or give cuda")
+            raise UsageError(
+                f"--device {device} is one GPU, and --workers deals them out: leave --device out, or give cuda"
+            )
         gpus = visible_gpus() if self.cluster.workers and device != "cpu" else ()
         connection = connected(self.cluster, Local(TASK_THREADS, gpus))
         self._client = connection.__enter__()
         self._connection = connection
         with mark(placed(self.store)) as marked:
-            check_workers(self._client, _needs(plan, (marked, f"the folder of the store {placed(self.store)}")))
+            check_workers(
+                self._client,
+                _needs(plan, (marked, f"the folder of the store {placed(self.store)}")),
+            )
 
     def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
         """Compute what the plans lack and commit it to their runs; return what that took, by plan, in seconds of workers.
@@ -99,7 +104,10 @@ class Workers:
         for index, (plan, run) in enumerate(work):
             folder = run.folder.absolute()
             model = replace(plan.model, folder=plan.model.folder.absolute())
-            job, needs = replace(plan.job, model=model), _needs(plan, (folder / FILE, f"the run {folder}"))
+            job, needs = (
+                replace(plan.job, model=model),
+                _needs(plan, (folder / FILE, f"the run {folder}")),
+            )
             for portion in plan.portions():
                 yield index, Task(self._session, folder, job, portion, needs, workers, threads)
 
@@ -109,13 +117,19 @@ def visible_gpus() -> tuple[str, ...]:
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    given = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    given = [
+        name.strip()
+        for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        if name.strip()
+    ]
     return tuple(given[:count] if given else map(str, range(count)))
 
 
 def _needs(plan: Plan, place: tuple[Path, str]) -> Needs:
     model = f"the model's folder {plan.model.folder.absolute()}"  # its files are asked for: an empty folder may have that name
-    files = [(file, model) for file in (plan.model.folder / "config.json", *plan.model.weight_files)]
+    files = [
+        (file, model) for file in (plan.model.folder / "config.json", *plan.model.weight_files)
+    ]
     return Needs.of((*SOFTWARE, *MODEL_SOFTWARE), place, *files)
 
 
@@ -149,7 +163,9 @@ class _Dispatch:
         most = IN_FLIGHT * max(1, self._workers())
         while not stopping and len(self.waiting) < most and (found := next(tasks, None)):
             index, task = found
-            future = self.client.submit(compute_unit, task, pure=False)  # a key of its own: what has an old one is not computed
+            future = self.client.submit(
+                compute_unit, task, pure=False
+            )  # a key of its own: what has an old one is not computed
             self.waiting[future] = (index, task)
         return bool(self.waiting)
 
@@ -161,7 +177,9 @@ class _Dispatch:
         elif self.idle_since is None:
             self.idle_since = time.monotonic()
         elif time.monotonic() - self.idle_since > WORKERS_SECONDS:
-            raise ClusterError("no worker is left: start some, and run the same command again to go on")
+            raise ClusterError(
+                "no worker is left: start some, and run the same command again to go on"
+            )
         return workers
 
     def _take(self) -> None:

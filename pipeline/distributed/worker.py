@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.pipeline.distributed.cluster import ClusterError, Needs, lacks
-from actlas.pipeline.extraction.loop import ChangedWeights, Destination, Tally, Watch, compute, load_for
+from actlas.pipeline.extraction.loop import (
+    ChangedWeights,
+    Destination,
+    Tally,
+    Watch,
+    compute,
+    load_for,
+)
 from actlas.pipeline.extraction.plan import Job, Portion
 from actlas.pipeline.models.model_state import check_model
 from actlas.store.errors import ActlasError, StoreError
@@ -66,7 +73,9 @@ class _State:
     """What this process keeps between tasks."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)  # of desks
-    turn: threading.Lock = field(default_factory=threading.Lock)  # of the model: hooks are its own, so one unit at a time
+    turn: threading.Lock = field(
+        default_factory=threading.Lock
+    )  # of the model: hooks are its own, so one unit at a time
     desks: OrderedDict[tuple[str, Path], _Desk] = field(default_factory=OrderedDict)
     stopped: set[str] = field(default_factory=set)
     model: tuple[tuple[str, ...], GPT2LMHeadModel] | None = None
@@ -80,7 +89,9 @@ def compute_unit(task: Task) -> Tally | None:
     """Compute, write and commit a unit; None where the session was stopped. Errors name the unit and its sentences."""
     try:
         return _compute(task)
-    except KeyboardInterrupt:  # our own way to stop, which dask would take for the end of the worker
+    except (
+        KeyboardInterrupt
+    ):  # our own way to stop, which dask would take for the end of the worker
         return None
     except ActlasError as error:
         raise type(error)(f"{task}: {error}") from error
@@ -115,7 +126,11 @@ def _compute(task: Task) -> Tally | None:
     if watch.stopped():
         return None
     with _desk(task) as desk:
-        commit = task.folder / "commits" / f"{stem(task.portion.unit.number, task.portion.sites)}{SUFFIX}"
+        commit = (
+            task.folder
+            / "commits"
+            / f"{stem(task.portion.unit.number, task.portion.sites)}{SUFFIX}"
+        )
         if commit.exists():
             return Tally(lost_races=1)
         with _HERE.turn:
@@ -126,7 +141,14 @@ def _compute(task: Task) -> Tally | None:
                 desk.checked = True
             loaded = time.perf_counter() - start
         company = {"workers": task.workers}
-        tally = compute(model, task.job, [task.portion], Destination(desk.run, desk.work, company), watch, desk.parts)
+        tally = compute(
+            model,
+            task.job,
+            [task.portion],
+            Destination(desk.run, desk.work, company),
+            watch,
+            desk.parts,
+        )
         tally.seconds["load"] = loaded
         desk.parts = max(desk.parts, tally.batches)
         return tally

@@ -29,7 +29,9 @@ class Batch:
     @property
     def real(self) -> npt.NDArray[np.bool_]:
         """Which positions are tokens and not padding, (sentence, position)."""
-        mask: npt.NDArray[np.bool_] = np.arange(self.token_ids.shape[1]) < np.array(self.lengths)[:, None]
+        mask: npt.NDArray[np.bool_] = (
+            np.arange(self.token_ids.shape[1]) < np.array(self.lengths)[:, None]
+        )
         return mask
 
 
@@ -83,7 +85,9 @@ class Intervention:
         edit = self.edit
         if isinstance(edit, Skip):
             if source is None:
-                raise RuntimeError(f"{edit_text(edit)} was applied where the block's input is not known")
+                raise RuntimeError(
+                    f"{edit_text(edit)} was applied where the block's input is not known"
+                )
             return source
         if isinstance(edit, Scale):
             return before * edit.factor
@@ -97,8 +101,12 @@ class Intervention:
         drawn = np.zeros((*self._batch.token_ids.shape, width), np.float32)
         for row, length in enumerate(self._batch.lengths):
             random = generator(edit, self._batch.token_ids[row, :length].tolist())
-            with np.errstate(over="ignore"):  # what overflows is refused, with the edit's name, when it is counted
-                drawn[row, :length] = edit.mean + edit.std * random.standard_normal((length, width), np.float32)
+            with np.errstate(
+                over="ignore"
+            ):  # what overflows is refused, with the edit's name, when it is counted
+                drawn[row, :length] = edit.mean + edit.std * random.standard_normal(
+                    (length, width), np.float32
+                )
         return drawn
 
     def _count(self, before: torch.Tensor, after: torch.Tensor) -> None:
@@ -120,4 +128,6 @@ class Intervention:
 def generator(edit: Noise, token_ids: Sequence[int]) -> np.random.Generator:
     """Return the source of an edit's noise in one sentence: by seed, spot (also head and units) and the sentence's tokens."""
     key = f"{edit.seed} {edit_record(edit).where} {' '.join(map(str, token_ids))}"
-    return np.random.Generator(np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")))
+    return np.random.Generator(
+        np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little"))
+    )

@@ -31,7 +31,11 @@ class Branch:
     @property
     def at_once(self) -> tuple[Edit, ...]:
         """The edits of the stream at the branch itself: they need the baseline's residual alone, and no block to be run."""
-        return tuple(edit for edit in self.edits if edit.spot.site == STREAM and edit.spot.index == self.depth == self.layer)
+        return tuple(
+            edit
+            for edit in self.edits
+            if edit.spot.site == STREAM and edit.spot.index == self.depth == self.layer
+        )
 
     def first(self, site: str) -> int:
         """Return the first block of ``site`` that is the variant's own."""
@@ -45,7 +49,9 @@ class Branch:
         """Return the part of ``layouts`` that is the variant's own; sites that are wholly the baseline's are left out."""
         firsts = [(layout, self.first(layout.site)) for layout in layouts]
         return [
-            layout if not first else replace(layout, first=first, shape=(layout.shape[0] - first, *layout.shape[1:]))
+            layout
+            if not first
+            else replace(layout, first=first, shape=(layout.shape[0] - first, *layout.shape[1:]))
             for layout, first in firsts
             if not first or first < layout.shape[0]
         ]

@@ -24,5 +24,7 @@ def dropout_drawn(model: GPT2LMHeadModel, seed: int | None, sentence: int) -> It
     import torch
 
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence((seed, sentence)).generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(
+            int(np.random.SeedSequence((seed, sentence)).generate_state(1, np.uint64)[0] >> 1)
+        )
         yield

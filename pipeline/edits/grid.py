@@ -34,13 +34,19 @@ def _expanded(text: str, geometry: Geometry) -> list[Edit]:
     choices: list[list[str]] = []
     count = 1
     for name, value in values.items():
-        choices.append([choice for part in value.split("|") for choice in _choices(name, part, geometry)])
+        choices.append(
+            [choice for part in value.split("|") for choice in _choices(name, part, geometry)]
+        )
         count *= len(choices[-1])
     if count > MOST:
         raise UsageError(f"sweep {quoted(text)} has {count:,} variants, expected {MOST:,} at most")
     if any(choice == "" for each in choices for choice in each):
-        raise UsageError(f"sweep {quoted(text)}: an alternative is empty, expected such as factor=0.5|1.5")
-    return [edit_of(text, kind, dict(zip(values, chosen, strict=True))) for chosen in product(*choices)]
+        raise UsageError(
+            f"sweep {quoted(text)}: an alternative is empty, expected such as factor=0.5|1.5"
+        )
+    return [
+        edit_of(text, kind, dict(zip(values, chosen, strict=True))) for chosen in product(*choices)
+    ]
 
 
 def _choices(name: str, part: str, geometry: Geometry) -> Sequence[str]:

@@ -34,7 +34,9 @@ class Skip:
     def __post_init__(self) -> None:
         """Raise UsageError unless it is a whole block."""
         if self.spot != Spot(STREAM, self.spot.index or 0) or not self.spot.index:
-            raise UsageError(f"only a block can be skipped, found {edit_record(self).where}: expected skip:block=N")
+            raise UsageError(
+                f"only a block can be skipped, found {edit_record(self).where}: expected skip:block=N"
+            )
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,9 @@ def split_edit(text: str) -> tuple[str, dict[str, str]]:
     """Return kind and fields of an edit's text, values as they are written; raises UsageError if it has not that form."""
     kind, _, rest = text.partition(":")
     if kind not in KINDS:
-        raise UsageError(f"edit {quoted(text)}: {unknown('kind of edit', kind, KINDS)}, as in {EXAMPLE}")
+        raise UsageError(
+            f"edit {quoted(text)}: {unknown('kind of edit', kind, KINDS)}, as in {EXAMPLE}"
+        )
     values: dict[str, str] = {}
     for part in rest.split(","):
         name, equals, value = part.partition("=")
@@ -138,7 +142,11 @@ def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
     """
     passed = sorted(edits, key=lambda edit: edit.spot.order)
     stretches = groupby(passed, key=lambda edit: (edit.spot.order, edit.spot.head is None))
-    return tuple(edit for _, stretch in stretches for edit in sorted(stretch, key=lambda edit: edit.spot.head or 0))
+    return tuple(
+        edit
+        for _, stretch in stretches
+        for edit in sorted(stretch, key=lambda edit: edit.spot.head or 0)
+    )
 
 
 def _spot(values: Mapping[str, str]) -> Spot:
@@ -152,8 +160,15 @@ def _spot(values: Mapping[str, str]) -> Spot:
     own, other = ("depth", "layer") if point.site == STREAM else ("layer", "depth")
     given = {name: _integer(name, values[name]) for name in ("layer", "depth") if name in values}
     if point.layer is not None and given.setdefault("layer", point.layer) != point.layer:
-        raise UsageError(f"site={point.name} is of layer {point.layer}, not {given['layer']}: leave layer= out")
-    if point.site == STREAM and point.side is not None and "layer" in given and "depth" not in given:
+        raise UsageError(
+            f"site={point.name} is of layer {point.layer}, not {given['layer']}: leave layer= out"
+        )
+    if (
+        point.site == STREAM
+        and point.side is not None
+        and "layer" in given
+        and "depth" not in given
+    ):
         given["depth"] = given.pop("layer") + (point.side == "post")
     if other in given:
         raise UsageError(_counted_otherwise(point.site, given))
@@ -164,9 +179,15 @@ def _block(values: Mapping[str, str]) -> int:
     """Return the block of an edit without a site, whose output it acts on."""
     named = [name for name in ("block", "layer") if name in values]
     if len(named) != 1:
-        raise UsageError("block= and layer= are the same here: leave one out" if named else "it lacks block=, layer= or site=")
+        raise UsageError(
+            "block= and layer= are the same here: leave one out"
+            if named
+            else "it lacks block=, layer= or site="
+        )
     if others := [name for name in ("depth", "head") if name in values]:
-        raise UsageError(f"{named[0]}= stands for the whole block: leave {others[0]}= out, or give site=")
+        raise UsageError(
+            f"{named[0]}= stands for the whole block: leave {others[0]}= out, or give site="
+        )
     return _integer(named[0], values[named[0]])
 
 
@@ -188,9 +209,13 @@ def _units_read(text: str) -> Units:
     if LIST.fullmatch(text):
         return tuple(int(number) for number in text.split("+"))
     match = SLICE.fullmatch(text)
-    start, stop, step = (None if part is None else int(part) for part in match.groups()) if match else (0, 0, 0)
+    start, stop, step = (
+        (None if part is None else int(part) for part in match.groups()) if match else (0, 0, 0)
+    )
     if step == 0:
-        raise UsageError(f"units={quoted(text)} is neither a slice such as ::2 nor numbers such as 0+4+7")
+        raise UsageError(
+            f"units={quoted(text)} is neither a slice such as ::2 nor numbers such as 0+4+7"
+        )
     return Stride(start, stop, step)
 
 

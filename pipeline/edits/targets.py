@@ -33,11 +33,15 @@ class Spot:
                 else unknown("site", self.site, editable)
             )
         if (self.index is None) != (site.dims[0] == "token"):
-            raise UsageError(f"an edit of {self.site} {f'needs {site.dims[0]}=' if self.index is None else 'has no layer'}")
+            raise UsageError(
+                f"an edit of {self.site} {f'needs {site.dims[0]}=' if self.index is None else 'has no layer'}"
+            )
         if self.head is not None and "head" not in site.dims:
             raise UsageError(f"{self.site} has no heads: leave head={self.head} out")
         if self.units is not None:
-            object.__setattr__(self, "units", _one_form(self.units))  # one choice, one text, one run
+            object.__setattr__(
+                self, "units", _one_form(self.units)
+            )  # one choice, one text, one run
 
     @property
     def order(self) -> tuple[int, int]:
@@ -51,7 +55,9 @@ class Spot:
         found = {place.block: place for place in places((self.site,), geometry)}
         place = found.get(self.index or 0)
         if place is None:
-            kind, last = ("block", len(found) - 2) if self.site == STREAM else ("layer", len(found) - 1)
+            kind, last = (
+                ("block", len(found) - 2) if self.site == STREAM else ("layer", len(found) - 1)
+            )
             at = (self.index or 0) - (self.site == STREAM)
             raise UsageError(f"edit of {kind} {at}: the model has {kind}s 0 to {last}")
         self.columns(geometry)
@@ -63,10 +69,16 @@ class Spot:
         Head i of K is d_model + i · d_head : d_model + (i + 1) · d_head of the fused Q, K, V.
         """
         site = SITES[self.site]
-        heads, size = (geometry.n_head, geometry.d_head) if "head" in site.dims else (1, geometry.sizes[site.dims[-1]])
+        heads, size = (
+            (geometry.n_head, geometry.d_head)
+            if "head" in site.dims
+            else (1, geometry.sizes[site.dims[-1]])
+        )
         if self.head is not None and self.head >= heads:
             raise UsageError(f"head={self.head}: the model has heads 0 to {heads - 1}")
-        grid = np.arange(heads * size).reshape(heads, size) + (site.part or 0) * geometry.d_model  # (head, unit)
+        grid = (
+            np.arange(heads * size).reshape(heads, size) + (site.part or 0) * geometry.d_model
+        )  # (head, unit)
         rows = grid if self.head is None else grid[self.head : self.head + 1]
         return rows[:, _chosen(self.units, size)].reshape(-1)
 

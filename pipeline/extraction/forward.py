@@ -71,14 +71,23 @@ class Extractor:
         self._stored: torch.dtype = getattr(torch, stored)
         self.parts = 1  # batches a unit is cut into
 
-    def run(self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter, writes: WriteQueue) -> None:
+    def run(
+        self,
+        unit: Unit,
+        labels: Labels,
+        sites: Sequence[str],
+        writer: ShardWriter,
+        writes: WriteQueue,
+    ) -> None:
         """Compute ``sites`` of ``unit``, whose labels are ``labels``, and queue every row for ``writer``.
 
         Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
         KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
         if self._way.seed is not None:
-            self.parts = len(labels.text)  # a sentence at a time: what is drawn must not depend on how units were planned
+            self.parts = len(
+                labels.text
+            )  # a sentence at a time: what is drawn must not depend on how units were planned
         while not self._attempt(unit, labels, sites, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
@@ -89,7 +98,9 @@ class Extractor:
             _free_device_memory()
             writer.restart()
 
-    def _attempt(self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter) -> bool:
+    def _attempt(
+        self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter
+    ) -> bool:
         """Return whether it went through; on False nothing of the failed pass is referred to any more."""
         wanted = places(sites, self._geometry)
         first = 0
@@ -98,7 +109,12 @@ class Extractor:
         try:
             for part in _batches(labels, self.parts):
                 with dropout_drawn(self._model, self._way.seed, int(part.token["sentence"][0])):
-                    self._forward(Batch(padded_ids(part), tuple(part.row_size.tolist())), first, wanted, writer)
+                    self._forward(
+                        Batch(padded_ids(part), tuple(part.row_size.tolist())),
+                        first,
+                        wanted,
+                        writer,
+                    )
                 first += part.tokens
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -106,7 +122,9 @@ class Extractor:
             return False
         return True
 
-    def _forward(self, batch: Batch, first: int, wanted: Sequence[Place], writer: ShardWriter) -> None:
+    def _forward(
+        self, batch: Batch, first: int, wanted: Sequence[Place], writer: ShardWriter
+    ) -> None:
         import torch
 
         token_ids = torch.from_numpy(batch.token_ids).to(self._model.device)
@@ -136,13 +154,18 @@ def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
     """
     starts = np.concatenate([[0], np.cumsum(batch.row_size)[:-1]])
     positions = np.arange(int(batch.row_size.max()))
-    rows = starts[:, None] + np.minimum(positions[None, :], batch.row_size[:, None] - 1)  # (sentence, position)
+    rows = starts[:, None] + np.minimum(
+        positions[None, :], batch.row_size[:, None] - 1
+    )  # (sentence, position)
     token_ids: npt.NDArray[np.int64] = batch.token["token_id"][rows].astype(np.int64)
     return token_ids
 
 
 def token_loss(
-    model: GPT2LMHeadModel, final_norm: torch.Tensor, token_ids: torch.Tensor, lengths: Sequence[int]
+    model: GPT2LMHeadModel,
+    final_norm: torch.Tensor,
+    token_ids: torch.Tensor,
+    lengths: Sequence[int],
 ) -> torch.Tensor:
     """Return −log p(token | before) in nats, float32 (sentence, position): NaN at position 0 and in the padding.
 
@@ -159,7 +182,9 @@ def token_loss(
     ]
     result = torch.full(token_ids.shape, torch.nan, dtype=torch.float32, device=token_ids.device)
     columns = torch.arange(token_ids.shape[1], device=token_ids.device)
-    known = (columns > 0) & (columns < torch.tensor(lengths, device=token_ids.device)[:, None])  # (sentence, position)
+    known = (columns > 0) & (
+        columns < torch.tensor(lengths, device=token_ids.device)[:, None]
+    )  # (sentence, position)
     result[known] = torch.cat(losses)
     return result
 

@@ -51,7 +51,11 @@ def captured(model: nn.Module, places: Sequence[Place], sink: Sink) -> Iterator[
 
 
 def run_captured(
-    model: GPT2LMHeadModel, token_ids: torch.Tensor, places: Sequence[Place], sink: Sink, start: Start | None = None
+    model: GPT2LMHeadModel,
+    token_ids: torch.Tensor,
+    places: Sequence[Place],
+    sink: Sink,
+    start: Start | None = None,
 ) -> None:
     """Run ``model`` on right-padded ``token_ids`` (batch, position), from ``start`` if given, as far as ``places`` need it.
 
@@ -74,7 +78,9 @@ def run_captured(
         except _AllSeen:
             return
     missed = [place.path for place in places if place.key not in seen]
-    raise RuntimeError(f"{missed[0]} did not run in the forward pass ({len(missed)} places were missed)")
+    raise RuntimeError(
+        f"{missed[0]} did not run in the forward pass ({len(missed)} places were missed)"
+    )
 
 
 @contextmanager
@@ -120,7 +126,9 @@ def _edited_module(place: Place) -> str:
 def _register_edit(module: nn.Module, intervention: Intervention) -> RemovableHandle:
     site = intervention.place.site
     if site.name != STREAM and site.side == "in":
-        return module.register_forward_pre_hook(lambda _, given: (intervention.apply(given[0]), *given[1:]))
+        return module.register_forward_pre_hook(
+            lambda _, given: (intervention.apply(given[0]), *given[1:])
+        )
 
     def after(_module: nn.Module, given: tuple[Any, ...], output: Any) -> Any:
         source = given[0] if site.name == STREAM else None
@@ -141,9 +149,13 @@ def _register(module: nn.Module, place: Place, sink: Sink) -> RemovableHandle:
 
     if place.site.weights:
 
-        def weights(_module: nn.Module, _arguments: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        def weights(
+            _module: nn.Module, _arguments: tuple[Any, ...], output: tuple[Any, ...]
+        ) -> None:
             if output[1] is None:
-                raise RuntimeError(f"{place.path} gave no attention weights: was the model loaded with eager attention?")
+                raise RuntimeError(
+                    f"{place.path} gave no attention weights: was the model loaded with eager attention?"
+                )
             sink(place, output[1].transpose(1, 2))  # (batch, query, head, key)
 
         return module.register_forward_hook(weights)

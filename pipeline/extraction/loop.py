@@ -47,7 +47,9 @@ class Tally:
     device: str = ""
     packed: Packed | None = None  # its files afterwards, where they were joined
     batches: int = 1  # that a unit was cut into at last
-    seconds: dict[str, float] = field(default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0})
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0}
+    )
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ class Watch:
     """What the caller hears and says while an extraction runs."""
 
     committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
-    stopped: Callable[[], bool] = lambda: False  # asked at every activation; True ends it with KeyboardInterrupt
-    turn: AbstractContextManager[object] = field(default_factory=nullcontext)  # held while the model computes
+    stopped: Callable[[], bool] = lambda: (
+        False
+    )  # asked at every activation; True ends it with KeyboardInterrupt
+    turn: AbstractContextManager[object] = field(
+        default_factory=nullcontext
+    )  # held while the model computes
 
 
 def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
@@ -78,7 +84,12 @@ def load_for(job: Plan | Job) -> GPT2LMHeadModel:
     job = job.job if isinstance(job, Plan) else job
     device = find_device(job.options.device)
     try:
-        model = load(job.model, dtype=getattr(torch, job.options.dtype), device=device, attention=job.options.attention)
+        model = load(
+            job.model,
+            dtype=getattr(torch, job.options.dtype),
+            device=device,
+            attention=job.options.attention,
+        )
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -103,7 +114,9 @@ def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Wa
         portions = plan.portions()
         if work.restored:  # since the plan was made
             run.refresh()
-            portions = (each for each in portions if not run.held(each.unit.number).issuperset(each.sites))
+            portions = (
+                each for each in portions if not run.held(each.unit.number).issuperset(each.sites)
+            )
         tally = compute(model, plan.job, portions, Destination(run, work), watch)
     run.refresh()
     return tally
@@ -119,7 +132,12 @@ class Destination:
 
 
 def compute(
-    model: GPT2LMHeadModel, job: Job, portions: Iterable[Portion], destination: Destination, watch: Watch, parts: int = 1
+    model: GPT2LMHeadModel,
+    job: Job,
+    portions: Iterable[Portion],
+    destination: Destination,
+    watch: Watch,
+    parts: int = 1,
 ) -> Tally:
     """Compute, write and commit ``portions`` of ``job``, each unit in ``parts`` batches at least; its model is ``model``.
 
@@ -153,17 +171,30 @@ def find_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"device {name!r} is not supported: wanted auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise UsageError(f"device {name!r} is not there: torch sees {gpus} CUDA devices (use --device cpu, or auto)")
+        raise UsageError(
+            f"device {name!r} is not there: torch sees {gpus} CUDA devices (use --device cpu, or auto)"
+        )
     return device
 
 
-def _loop(model: GPT2LMHeadModel, job: Job, destination: Destination, writes: WriteQueue, tally: Tally, watch: Watch) -> _Loop:
+def _loop(
+    model: GPT2LMHeadModel,
+    job: Job,
+    destination: Destination,
+    writes: WriteQueue,
+    tally: Tally,
+    watch: Watch,
+) -> _Loop:
     device = model.device
-    transfer: Transfer = CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
+    transfer: Transfer = (
+        CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
+    )
     model.train(job.options.mode == "train")
     course = _course(job, destination.run)
     way = Way(job.longest, job.options.dropout_seed, course)
-    extractor = Extractor(model, job.model.geometry, transfer, job.options.stored, watch.stopped, way)
+    extractor = Extractor(
+        model, job.model.geometry, transfer, job.options.stored, watch.stopped, way
+    )
     return _Loop(job, destination, writes, extractor, course, tally, watch)
 
 
@@ -172,9 +203,13 @@ def _course(job: Job, run: Run) -> Course | None:
     if job.branch is None:
         return None
     if run.baseline is None:
-        raise StoreError(f"the baseline of run {run.name} is not in the store: extract without edits first")
+        raise StoreError(
+            f"the baseline of run {run.name} is not in the store: extract without edits first"
+        )
     options = job.options
-    return Course(job.branch, job.model.geometry, run.baseline, computed=options.dtype, stored=options.stored)
+    return Course(
+        job.branch, job.model.geometry, run.baseline, computed=options.dtype, stored=options.stored
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,15 @@ from actlas.pipeline.models.sites import SITES, SITES_VERSION, layout
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.edit_records import STREAM, EditRecord
-from actlas.store.format.schema import FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit, identity
+from actlas.store.format.schema import (
+    FORMAT_VERSION,
+    NUMPY_VIEW,
+    Json,
+    SiteLayout,
+    StoredDtype,
+    Unit,
+    identity,
+)
 from actlas.store.io.safe_open import uncollected
 from actlas.store.labels.labels import Labels
 from actlas.store.labels.relabel import LabelChange, label_change
@@ -60,10 +68,14 @@ class ExtractOptions:
         if self.dropout_seed is not None and self.dropout_seed < 0:
             raise UsageError(f"--seed is {self.dropout_seed}, wanted 0 or more")
         if self.dropout_seed is not None and self.edits:
-            raise UsageError("edits are compared with a run that computes the same but for them: leave --train-mode out")
+            raise UsageError(
+                "edits are compared with a run that computes the same but for them: leave --train-mode out"
+            )
         weights = [site for site in self.sites if site in SITES and SITES[site].weights]
         if weights and self.attention != "eager":
-            raise UsageError(f"site {weights[0]} needs --attention eager: {self.attention} attention never has the weights")
+            raise UsageError(
+                f"site {weights[0]} needs --attention eager: {self.attention} attention never has the weights"
+            )
 
     @property
     def mode(self) -> Literal["eval", "train"]:
@@ -90,7 +102,10 @@ class Job:
 
     def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
         """Return how the shard of ``sites`` of ``unit`` is laid out."""
-        whole = [layout(site, self.model.geometry, unit.tokens, self.options.stored, self.longest) for site in sites]
+        whole = [
+            layout(site, self.model.geometry, unit.tokens, self.options.stored, self.longest)
+            for site in sites
+        ]
         return self.branch.own(whole) if self.branch else whole
 
 
@@ -134,17 +149,30 @@ class Plan:
         """What the missing units have in common."""
         longest = int(self.tokens.labels.row_size.max())
         tokens, weights = self.tokens, self.specification["model"]["weights"]
-        return Job(self.model, self.options, self.branch, longest, tokens.tokenizer, tokens.text_digest, weights)
+        return Job(
+            self.model,
+            self.options,
+            self.branch,
+            longest,
+            tokens.tokenizer,
+            tokens.text_digest,
+            weights,
+        )
 
     def portions(self) -> Iterator[Portion]:
         """Return what is missing, unit by unit."""
         labels = replace(self.tokens.labels, columns={})
-        return (Portion(unit, sites, labels.sentences(unit.first, unit.sentences)) for unit, sites in self.missing)
+        return (
+            Portion(unit, sites, labels.sentences(unit.first, unit.sentences))
+            for unit, sites in self.missing
+        )
 
     @property
     def missing_bytes(self) -> int:
         """Bytes of activations still to be written."""
-        return sum(each.nbytes for unit, sites in self.missing for each in self.job.layouts(unit, sites))
+        return sum(
+            each.nbytes for unit, sites in self.missing for each in self.job.layouts(unit, sites)
+        )
 
     @property
     def memory_bytes(self) -> int:
@@ -169,7 +197,11 @@ class Plan:
         An input without columns, such as a .txt, says nothing of labels and leaves them as they are.
         """
         columns = self.tokens.labels.columns
-        return label_change(self.labelled, columns, self.tokens.columns_digest) if self.labelled and columns else None
+        return (
+            label_change(self.labelled, columns, self.tokens.columns_digest)
+            if self.labelled and columns
+            else None
+        )
 
     @property
     def labelled(self) -> Run | None:
@@ -182,18 +214,26 @@ class Plan:
 
 
 @uncollected()
-def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions) -> Plan:
+def make_plan(
+    store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions
+) -> Plan:
     """Work out the run and what it lacks, for a variant also its baseline, which has its units.
 
     An older run's units stay as they are: its shards follow them. Raises UsageError for edits that the model has no place for.
     """
     if options.mode == "train" and not any(model.effective[rate] for rate in DROPOUT_RATES):
-        raise UsageError(f"model {model.name} has dropout rates of 0 in config.json: --train-mode would change nothing")
+        raise UsageError(
+            f"model {model.name} has dropout rates of 0 in config.json: --train-mode would change nothing"
+        )
     branch = Branch.of(options.edits, model.geometry) if options.edits else None
     baseline = make_plan(store, model, tokens, source, _of_baseline(options)) if branch else None
     specification = _specification(model, tokens, options, branch)
     run = store.find(identity(specification)) if store else None
-    planned = baseline.units if baseline else plan_units(tokens.labels.row_size.tolist(), options.unit_tokens)
+    planned = (
+        baseline.units
+        if baseline
+        else plan_units(tokens.labels.row_size.tolist(), options.unit_tokens)
+    )
     units = run.units if run else tuple(planned)
     missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]
     if run and baseline and missing and units != baseline.units:
@@ -205,7 +245,19 @@ def make_plan(store: Store | None, model: ModelFolder, tokens: Tokenized, source
     description = _description(model, tokens, source)
     if run:
         _check_texts(run, tokens)
-    return Plan(store, run, specification, description, units, tuple(missing), model, tokens, options, branch, baseline)
+    return Plan(
+        store,
+        run,
+        specification,
+        description,
+        units,
+        tuple(missing),
+        model,
+        tokens,
+        options,
+        branch,
+        baseline,
+    )
 
 
 def _check_stranded(run: Run) -> None:
@@ -221,10 +273,14 @@ def _check_stranded(run: Run) -> None:
 
 def _of_baseline(options: ExtractOptions) -> ExtractOptions:
     """Return the options of the run without edits: a variant shares its sites and starts from its residual."""
-    return replace(options, edits=(), sites=tuple(site for site in SITES if site in (STREAM, *options.sites)))
+    return replace(
+        options, edits=(), sites=tuple(site for site in SITES if site in (STREAM, *options.sites))
+    )
 
 
-def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOptions, branch: Branch | None) -> Json:
+def _specification(
+    model: ModelFolder, tokens: Tokenized, options: ExtractOptions, branch: Branch | None
+) -> Json:
     return {
         "format_version": FORMAT_VERSION,
         "sites_version": SITES_VERSION,

@@ -100,16 +100,22 @@ class WriteQueue:
         try:
             future.result()
         except MemoryError as error:  # not the caller's, who would take it for his own and compute the wrong unit again
-            raise StoreError("out of memory while activations were written: run the same command again") from error
+            raise StoreError(
+                "out of memory while activations were written: run the same command again"
+            ) from error
         except OSError as error:
             what = error.filename or "activations"
-            raise StoreError(f"cannot write {what}: {error.strerror or error}: {remedy_of(error)}") from error
+            raise StoreError(
+                f"cannot write {what}: {error.strerror or error}: {remedy_of(error)}"
+            ) from error
 
 
 class Transfer(Protocol):
     """Takes (batch, position, columns) tensors to a shard, padded rows left out."""
 
-    def send(self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]) -> None:
+    def send(
+        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+    ) -> None:
         """Bring the first ``lengths[i]`` rows of sentence i to ``writer``, which gets them later, in order."""
 
 
@@ -119,13 +125,18 @@ class HostTransfer:
     def __init__(self, writes: WriteQueue) -> None:
         self._writes = writes
 
-    def send(self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]) -> None:
+    def send(
+        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+    ) -> None:
         """Queue the rows of every sentence, as they lie."""
         array = as_numpy(value)
         nbytes = array.size * array.itemsize
 
         def write() -> None:
-            rows = [np.ascontiguousarray(sentence[:length]) for sentence, length in zip(array, lengths, strict=True)]
+            rows = [
+                np.ascontiguousarray(sentence[:length])
+                for sentence, length in zip(array, lengths, strict=True)
+            ]
             writer.write(*place.key, sum(lengths), rows)
             self._writes.flush_now_and_then(nbytes, writer.flush)
 
@@ -135,7 +146,13 @@ class HostTransfer:
 class CudaTransfer:
     """From a GPU: padded rows dropped on the device, the rest copied through pinned buffers on a stream of its own."""
 
-    def __init__(self, writes: WriteQueue, device: torch.device, slots: int = RING_SLOTS, slot_bytes: int = SLOT_BYTES) -> None:
+    def __init__(
+        self,
+        writes: WriteQueue,
+        device: torch.device,
+        slots: int = RING_SLOTS,
+        slot_bytes: int = SLOT_BYTES,
+    ) -> None:
         import torch
 
         self._writes = writes
@@ -148,7 +165,9 @@ class CudaTransfer:
         for _ in range(slots):
             self._free.put(torch.empty(slot_bytes, dtype=torch.uint8, pin_memory=True))
 
-    def send(self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]) -> None:
+    def send(
+        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+    ) -> None:
         """Start the copy of the rows, in pieces of a slot, and queue their writing."""
         rows = real_rows(value, lengths, self._kept(tuple(lengths), value.shape[1]))
         count = max(1, self._slot_bytes // max(1, rows[0].nbytes))
@@ -179,7 +198,9 @@ class CudaTransfer:
             self._free.put(slot)
             raise
 
-    def _copied(self, slot: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event]:
+    def _copied(
+        self, slot: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.cuda.Event]:
         """Start the copy of ``rows`` into ``slot``; return its place there and the event after it."""
         import torch
 
@@ -189,7 +210,9 @@ class CudaTransfer:
             host.copy_(rows, non_blocking=True)
             copied = torch.cuda.Event()
             copied.record(self._stream)
-        rows.record_stream(self._stream)  # its memory is not given to another tensor before the copy is done
+        rows.record_stream(
+            self._stream
+        )  # its memory is not given to another tensor before the copy is done
         return host, copied
 
 
@@ -200,7 +223,9 @@ def kept_rows(lengths: Sequence[int], padded: int) -> torch.Tensor:
     return torch.cat([torch.arange(length) + row * padded for row, length in enumerate(lengths)])
 
 
-def real_rows(value: torch.Tensor, lengths: Sequence[int], kept: torch.Tensor | None = None) -> torch.Tensor:
+def real_rows(
+    value: torch.Tensor, lengths: Sequence[int], kept: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return (token, columns), contiguous, of (batch, position, columns), padded rows dropped.
 
     kept: ``kept_rows`` on the device of ``value``, where the caller has them.
@@ -209,7 +234,9 @@ def real_rows(value: torch.Tensor, lengths: Sequence[int], kept: torch.Tensor | 
     rows = value.reshape(-1, *value.shape[2:])  # (batch · position, columns)
     if all(length == padded for length in lengths):
         return rows.contiguous()
-    return rows.index_select(0, kept_rows(lengths, padded).to(value.device) if kept is None else kept)
+    return rows.index_select(
+        0, kept_rows(lengths, padded).to(value.device) if kept is None else kept
+    )
 
 
 def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:

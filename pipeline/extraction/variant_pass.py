@@ -36,7 +36,13 @@ class Course:
     """
 
     def __init__(
-        self, branch: Branch, geometry: Geometry, baseline: Run, *, computed: StoredDtype, stored: StoredDtype
+        self,
+        branch: Branch,
+        geometry: Geometry,
+        baseline: Run,
+        *,
+        computed: StoredDtype,
+        stored: StoredDtype,
     ) -> None:
         self.branch = branch
         self._baseline = baseline
@@ -48,7 +54,9 @@ class Course:
         stream = places((STREAM,), geometry)
         checked = branch.layer if self._exact else branch.depth - 1
         self._checked = stream[checked] if checked >= 0 else None
-        self._end = places(("final_norm",), geometry)  # the pass goes on to here, so that every edit is passed
+        self._end = places(
+            ("final_norm",), geometry
+        )  # the pass goes on to here, so that every edit is passed
 
     def begin(self, unit: Unit) -> None:
         """Start a unit, also again."""
@@ -60,8 +68,15 @@ class Course:
     def shared(self, unit: Unit, sites: Sequence[str]) -> dict[str, SharedSite]:
         """Return what the commit of ``sites`` of ``unit`` refers to instead of storing it."""
         counts = {site: self.branch.first(site) for site in sites}
-        checksums = {site: self._piece(unit, site).stored.checksums for site, count in counts.items() if count}
-        return {site: SharedSite(self._baseline.id, found[: counts[site]]) for site, found in checksums.items()}
+        checksums = {
+            site: self._piece(unit, site).stored.checksums
+            for site, count in counts.items()
+            if count
+        }
+        return {
+            site: SharedSite(self._baseline.id, found[: counts[site]])
+            for site, found in checksums.items()
+        }
 
     def forward(
         self,
@@ -100,7 +115,11 @@ class Course:
                     f"{edit_text(each.edit)} fired for {each.fired} of {self._unit.sentences} sentences of unit "
                     f"{self._unit.number}: nothing of it is stored; report it with the versions of torch and transformers"
                 )
-        start = f"{STREAM}[{self.branch.layer}] of run {self._baseline.id}" if self._exact else "token ids"
+        start = (
+            f"{STREAM}[{self.branch.layer}] of run {self._baseline.id}"
+            if self._exact
+            else "token ids"
+        )
         upstream = {"start": start, "compared": self._compared, "max_difference": self._difference}
         return [each.proof() for each in self._interventions], upstream
 
@@ -113,14 +132,20 @@ class Course:
         return Start(layer, hidden)
 
     def _upstream(self, model: GPT2LMHeadModel, batch: Batch, first: int) -> torch.Tensor | None:
-        return None if self._checked is None else self._stream(model, batch, first, self._checked.block)
+        return (
+            None
+            if self._checked is None
+            else self._stream(model, batch, first, self._checked.block)
+        )
 
     def _stream(self, model: GPT2LMHeadModel, batch: Batch, first: int, depth: int) -> torch.Tensor:
         """Return the baseline's residual at ``depth``, (sentence, position, d_model), padded with each sentence's last row."""
         import torch
 
         try:
-            block = read_block(self._piece(self._unit, STREAM), depth, check=True)  # (token, d_model)
+            block = read_block(
+                self._piece(self._unit, STREAM), depth, check=True
+            )  # (token, d_model)
         except DamagedStore:
             self._baseline.refresh()  # another process may have packed it meanwhile: then it lies elsewhere
             block = read_block(self._piece(self._unit, STREAM), depth, check=True)
@@ -153,5 +178,7 @@ def _rows(batch: Batch) -> npt.NDArray[np.int64]:
     """Return the token of every position, counted from the batch's first, (sentence, position); padding has the last one."""
     starts = np.concatenate([[0], np.cumsum(batch.lengths)[:-1]])
     positions = np.arange(batch.token_ids.shape[1])
-    rows: npt.NDArray[np.int64] = starts[:, None] + np.minimum(positions, np.array(batch.lengths)[:, None] - 1)
+    rows: npt.NDArray[np.int64] = starts[:, None] + np.minimum(
+        positions, np.array(batch.lengths)[:, None] - 1
+    )
     return rows

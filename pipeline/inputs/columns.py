@@ -22,7 +22,14 @@ INT64 = 2**63
 EXACT_FLOAT = 2**53  # up to here float64 has every whole number
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")  # longer ones, and "007", are codes
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})([.][0-9]+)?([eE][+-]?[0-9]+)?")
-BOOLEANS = {"True": True, "true": True, "TRUE": True, "False": False, "false": False, "FALSE": False}
+BOOLEANS = {
+    "True": True,
+    "true": True,
+    "TRUE": True,
+    "False": False,
+    "false": False,
+    "FALSE": False,
+}
 NAN = frozenset({"nan", "NaN", "NAN", "NA"})
 
 
@@ -37,7 +44,9 @@ def array_of(values: Sequence[Value], *, written: bool) -> npt.NDArray[Any]:
     kinds = {type(value) for value in present}
     if kinds == {bool} and not gaps:
         return np.array(found, dtype=np.uint8)
-    if kinds == {bool} or (kinds and kinds <= {int, float} and _is_exact(present, gaps or float in kinds)):
+    if kinds == {bool} or (
+        kinds and kinds <= {int, float} and _is_exact(present, gaps or float in kinds)
+    ):
         if kinds == {int} and not gaps:
             return np.array(found, dtype=np.int64)
         return np.array([np.nan if value is None else value for value in found], dtype=np.float64)

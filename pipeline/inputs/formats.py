@@ -58,7 +58,9 @@ def read_plain(lines: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLin
     """Read a sentence a line; blank lines are skipped."""
     for item in _without_blank(_decoded(lines), wanted):
         if isinstance(item, tuple) and "\r" in item[1]:
-            yield BadLine(item[0], "contains a carriage return: expected line ends of Unix or Windows")
+            yield BadLine(
+                item[0], "contains a carriage return: expected line ends of Unix or Windows"
+            )
         else:
             yield item if isinstance(item, BadLine) else Line(item[0], item[1], {})
 
@@ -80,7 +82,9 @@ def read_table(raw: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLine]
             bad[number] = problem
     with _fields_of_any_length():
         separator = _separator(lines, wanted.text_column)
-        rows = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=separator, strict=True)
+        rows = csv.reader(
+            io.StringIO("\n".join(lines), newline=""), delimiter=separator, strict=True
+        )
         yield from _rows(rows, wanted, bad)
 
 
@@ -95,7 +99,9 @@ def read_json(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
             'expected an array of objects, such as [{"text": "…"}]; pandas writes one with to_json(orient="records")'
         )
     for number, item in enumerate(items, 1):
-        yield Line(number, item, {}) if isinstance(item, str) else _object_line(number, item, wanted)
+        yield (
+            Line(number, item, {}) if isinstance(item, str) else _object_line(number, item, wanted)
+        )
 
 
 def read_parquet(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
@@ -111,7 +117,9 @@ def read_parquet(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
         raise InputError(f"not Parquet ({str(error)[:100]})") from error
     header = list(table.column_names)
     index = [name for name in header if name.startswith(PANDAS_INDEX)]
-    wanted.notes.extend(f"column {quoted(name)}, the index that pandas wrote, is skipped" for name in index)
+    wanted.notes.extend(
+        f"column {quoted(name)}, the index that pandas wrote, is skipped" for name in index
+    )
     kept = _kept_columns(header, Wanted(wanted.text_column, (*wanted.drop, *index), wanted.notes))
     columns = {name: table.column(number).to_pylist() for number, name in kept}
     texts = columns.pop(wanted.text_column)
@@ -151,7 +159,9 @@ def _decode(number: int, raw: bytes) -> tuple[str, BadLine | None]:
         return raw.decode(errors="replace"), BadLine(number, reason)
 
 
-def _without_blank(lines: Iterable[tuple[int, str] | BadLine], wanted: Wanted) -> Iterator[tuple[int, str] | BadLine]:
+def _without_blank(
+    lines: Iterable[tuple[int, str] | BadLine], wanted: Wanted
+) -> Iterator[tuple[int, str] | BadLine]:
     """Skip blank lines; those between others are told, those at the end mean nothing."""
     between = waiting = 0
     for item in lines:
@@ -161,7 +171,9 @@ def _without_blank(lines: Iterable[tuple[int, str] | BadLine], wanted: Wanted) -
         between, waiting = between + waiting, 0
         yield item
     if between:
-        wanted.notes.append(f"{between:,} blank line{'' if between == 1 else 's'} between sentences skipped")
+        wanted.notes.append(
+            f"{between:,} blank line{'' if between == 1 else 's'} between sentences skipped"
+        )
 
 
 def _json_line(number: int, raw: str, wanted: Wanted) -> Line | BadLine:
@@ -189,15 +201,22 @@ def _object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
     """Return the line of one object: its text, and its other values, of which None is missing."""
     if not isinstance(record, dict) or not isinstance(record.get(wanted.text_column), str):
         column = quoted(wanted.text_column)
-        return BadLine(number, f"expected an object with the text in {column} (--text-column names another)")
+        return BadLine(
+            number, f"expected an object with the text in {column} (--text-column names another)"
+        )
     values = {name: value for name, value in record.items() if name not in wanted.drop}
     text = values.pop(wanted.text_column, record[wanted.text_column])
     for name, value in values.items():
         if value is not None and not isinstance(value, Scalar):
             kind = type(value).__name__
-            return BadLine(number, f"column {quoted(name)} is a {kind}, expected text, a number or a boolean (or --drop it)")
+            return BadLine(
+                number,
+                f"column {quoted(name)} is a {kind}, expected text, a number or a boolean (or --drop it)",
+            )
         if isinstance(value, float) and math.isinf(value):
-            return BadLine(number, f"column {quoted(name)} is infinite, expected a number that a float64 holds")
+            return BadLine(
+                number, f"column {quoted(name)} is infinite, expected a number that a float64 holds"
+            )
     return Line(number, text, values)
 
 
@@ -243,7 +262,9 @@ def _rows(rows: Any, wanted: Wanted, bad: Mapping[int, BadLine]) -> Iterator[Lin
             header = row
             kept = _header(header, wanted)
         elif row and len(row) != len(header):
-            told = f"has {len(row)} field{'s' * (len(row) != 1)}, expected the header's {len(header)}"
+            told = (
+                f"has {len(row)} field{'s' * (len(row) != 1)}, expected the header's {len(header)}"
+            )
             yield BadLine(number, told)
         elif row:
             values: dict[str, Value] = {name: row[place] or None for place, name in kept}
@@ -256,7 +277,9 @@ def _header(header: Sequence[str], wanted: Wanted) -> list[tuple[int, str]]:
     """Return place and name of the columns to read; raises InputError for a header without the text column."""
     if wanted.text_column not in header:
         shown = ", ".join(map(quoted, header[:SHOWN_NAMES])) or "no column"
-        raise InputError(f"no column {quoted(wanted.text_column)} in the header, which has {shown}: see --text-column")
+        raise InputError(
+            f"no column {quoted(wanted.text_column)} in the header, which has {shown}: see --text-column"
+        )
     return _kept_columns(header, wanted)
 
 
@@ -266,7 +289,11 @@ def _kept_columns(header: Sequence[str], wanted: Wanted) -> list[tuple[int, str]
     for place in unnamed:
         note = "column {} of the header has no name, as pandas writes its index: it is skipped"
         wanted.notes.append(note.format(place))
-    kept = [(place, name) for place, name in enumerate(header) if name.strip() and name not in wanted.drop]
+    kept = [
+        (place, name)
+        for place, name in enumerate(header)
+        if name.strip() and name not in wanted.drop
+    ]
     names = [name for _, name in kept]
     for name in names:
         if names.count(name) > 1:

@@ -16,7 +16,14 @@ from typing import Any
 import numpy.typing as npt
 
 from actlas.pipeline.inputs.columns import array_of
-from actlas.pipeline.inputs.formats import LINE_READERS, NUMBERED, WHOLE_READERS, BadLine, Line, Wanted
+from actlas.pipeline.inputs.formats import (
+    LINE_READERS,
+    NUMBERED,
+    WHOLE_READERS,
+    BadLine,
+    Line,
+    Wanted,
+)
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import InputError, UsageError, quoted, unknown
 from actlas.store.io.safe_open import user_path
@@ -31,7 +38,14 @@ STDIN = "-"
 
 #: names a column cannot have, because the store gives them a meaning
 RESERVED = frozenset(
-    {*TOKEN_LABELS, *SITES, *(dim for site in SITES.values() for dim in site.dims), "row_size", "text", SENTENCE_IN_RUN}
+    {
+        *TOKEN_LABELS,
+        *SITES,
+        *(dim for site in SITES.values() for dim in site.dims),
+        "row_size",
+        "text",
+        SENTENCE_IN_RUN,
+    }
 )
 
 
@@ -42,7 +56,9 @@ class Sentences:
     source: str  # file name, or "-" for standard input
     text: tuple[str, ...]
     line: tuple[int, ...]
-    columns: Mapping[str, npt.NDArray[Any]]  # on ``sentence``: int64, float64, uint8 (booleans) or text
+    columns: Mapping[
+        str, npt.NDArray[Any]
+    ]  # on ``sentence``: int64, float64, uint8 (booleans) or text
     skipped: tuple[BadLine, ...] = ()
     notes: tuple[str, ...] = ()  # what the reader skipped on its own, to be told
 
@@ -66,7 +82,9 @@ class Columns:
             if not (old and equals and new):
                 raise UsageError(f"--rename {quoted(each)}: expected OLD=NEW")
         if self.text in self.drop or self.text in self.renamed:
-            raise UsageError(f"column {quoted(self.text)} has the sentences: it is neither dropped nor renamed")
+            raise UsageError(
+                f"column {quoted(self.text)} has the sentences: it is neither dropped nor renamed"
+            )
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -103,7 +121,9 @@ def read_sentences(
         elif problem is not None:
             bad.append(problem)
     if not good:
-        raise InputError(f"{named(source)} holds no sentence: expected one a line, a row or an object")
+        raise InputError(
+            f"{named(source)} holds no sentence: expected one a line, a row or an object"
+        )
     columns = _columns(source, good, chosen)
     texts, numbers = tuple(line.text for line in good), tuple(line.number for line in good)
     return Sentences(source, texts, numbers, columns, tuple(bad), tuple(wanted.notes))
@@ -128,7 +148,9 @@ def _lines(source: str, wanted: Wanted) -> Iterator[Line | BadLine]:
     ending = _ending(source)
     if ending not in ENDINGS:
         found = f"ends in {quoted(ending)}" if ending else "has no ending"
-        raise UsageError(f"sentence file {source} {found}: expected {', '.join(ENDINGS)}, or - for stdin")
+        raise UsageError(
+            f"sentence file {source} {found}: expected {', '.join(ENDINGS)}, or - for stdin"
+        )
     try:
         if ending in LINE_READERS:
             yield from LINE_READERS[ending](_raw_lines(source), wanted)
@@ -139,7 +161,9 @@ def _lines(source: str, wanted: Wanted) -> Iterator[Line | BadLine]:
         expected = f"give a file that ends in {', '.join(ENDINGS)}, or - for stdin"
         raise UsageError(f"sentence file {source} does not exist: {expected}") from error
     except OSError as error:
-        raise UsageError(f"sentence file {source} cannot be read: {error.strerror or error}") from error
+        raise UsageError(
+            f"sentence file {source} cannot be read: {error.strerror or error}"
+        ) from error
     except InputError as error:
         raise InputError(f"{named(source)}: {error}") from error
 
@@ -164,7 +188,9 @@ def _check_regular(path: Path) -> None:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-        raise UsageError(f"sentence file {path} cannot be read: it is {kind} (a pipe is read from standard input, as -)")
+        raise UsageError(
+            f"sentence file {path} cannot be read: it is {kind} (a pipe is read from standard input, as -)"
+        )
 
 
 def _unusable(line: Line) -> BadLine | None:
@@ -200,4 +226,6 @@ def _check_name(source: str, name: str, old: str) -> None:
     problem = "actlas gives this name a meaning of its own" if name in RESERVED else bad_name(name)
     if problem:
         remedy = f"--rename {quoted(f'{old}=NEW')[1:-1]} gives another, --drop skips the column"
-        raise InputError(f"{named(source)}: a column cannot be called {quoted(name)} ({problem}): {remedy}")
+        raise InputError(
+            f"{named(source)}: a column cannot be called {quoted(name)} ({problem}): {remedy}"
+        )

@@ -29,7 +29,9 @@ from actlas.store.errors import UsageError
 
 PROGRAM = Path(__file__).with_name("tokenizer_process.py")
 LIBRARIES = ("tokenizers", "transformers")
-REMEDY = "load it with AutoTokenizer.from_pretrained, save it with save_pretrained, and use that folder"
+REMEDY = (
+    "load it with AutoTokenizer.from_pretrained, save it with save_pretrained, and use that folder"
+)
 
 
 class Special(NamedTuple):
@@ -51,7 +53,9 @@ class Encoded:
 class ModelTokenizer:
     """The tokenizer of a model folder; see ``open_tokenizer``."""
 
-    def __init__(self, files: Mapping[str, bytes], folder: Path, name: str, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], folder: Path, name: str, process: subprocess.Popen[bytes]
+    ) -> None:
         """Ask ``process`` to load it; raises UsageError where it cannot be used."""
         self.digest = files_digest(files)  # SHA-256 of the files that decide the ids
         self._folder = folder
@@ -87,7 +91,10 @@ class ModelTokenizer:
 
     def _ask(self, question: dict[str, Any] | list[str]) -> bytes:
         frame = json.dumps(question).encode()
-        questions, answers = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        questions, answers = (
+            cast("IO[bytes]", self._process.stdin),
+            cast("IO[bytes]", self._process.stdout),
+        )
         try:
             questions.write(len(frame).to_bytes(8, "little") + frame)
             questions.flush()
@@ -123,7 +130,9 @@ def open_tokenizer(folder: Path, name: str) -> Iterator[ModelTokenizer]:
     files = tokenizer_files(folder)
     command = [sys.executable, "-P", str(PROGRAM)]
     # what libraries print is not for our users: each failure has a line of its own
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/")
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/"
+    )
     try:
         yield ModelTokenizer(files, folder, name, process)
     finally:
@@ -141,7 +150,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _place(name: str) -> str:
     """Return a path for a copy of the folder: transformers knows some models of the hub by their names."""
     path = PurePosixPath(name)
-    return "tokenizer" if path.is_absolute() or {"..", "~"} & {*path.parts} or not path.parts else str(path)
+    return (
+        "tokenizer"
+        if path.is_absolute() or {"..", "~"} & {*path.parts} or not path.parts
+        else str(path)
+    )
 
 
 def _entry(key: str) -> str | None:
@@ -150,4 +163,6 @@ def _entry(key: str) -> str | None:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
     except RuntimeError:  # no HOME and no passwd entry
         return None
-    return str(folder / "actlas" / "tokenizers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json")
+    return str(
+        folder / "actlas" / "tokenizers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    )

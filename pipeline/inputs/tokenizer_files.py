@@ -38,7 +38,9 @@ LARGEST = 128 << 20  # bytes of one file; the largest published tokenizer.json h
 def has_tokenizer(folder: Path) -> bool:
     """Whether ``folder`` holds a vocabulary, in one of the forms that transformers reads."""
     names = [path.name for path in folder.iterdir()]
-    return any(all(any(fnmatch(name, each) for name in names) for each in one) for one in VOCABULARIES)
+    return any(
+        all(any(fnmatch(name, each) for name in names) for each in one) for one in VOCABULARIES
+    )
 
 
 def tokenizer_files(folder: Path) -> dict[str, bytes]:
@@ -48,7 +50,9 @@ def tokenizer_files(folder: Path) -> dict[str, bytes]:
     has more than LARGEST bytes.
     """
     if not has_tokenizer(folder):
-        raise UsageError(f"{folder} has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt")
+        raise UsageError(
+            f"{folder} has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt"
+        )
     names = sorted(path.name for path in folder.iterdir() if _decides(path.name))
     try:
         return {name: read_input(folder / name, LARGEST) for name in names}

@@ -34,8 +34,16 @@ if TYPE_CHECKING:
 MEMORY = 4 << 30  # bytes
 LOAD_SECONDS = 30  # of processor time; the largest tokenizers take a quarter
 IDS = 1 << 24  # ids are below; the library works through all ids up to the largest
-TEXT_SECONDS, CHARACTER_SECONDS = 10, 2e-5  # for texts, and for each of their characters; ten times what is usual
-ELSEWHERE = ("torch", "tensorflow", "flax", "jax")  # what transformers would import and tokenizers do not need
+TEXT_SECONDS, CHARACTER_SECONDS = (
+    10,
+    2e-5,
+)  # for texts, and for each of their characters; ten times what is usual
+ELSEWHERE = (
+    "torch",
+    "tensorflow",
+    "flax",
+    "jax",
+)  # what transformers would import and tokenizers do not need
 
 #: where a tokenizer alone could differ from transformers' class around it: a check, not a proof
 PROBES = (
@@ -50,8 +58,25 @@ PROBES = (
         "ÀÉÎ naïve",
         "cafe\u0301",
     ),
-    *("日本語の文。", "她喝了她的茶。", "हिन्दी में", "สวัสดี", "עברית", "مرحبا", "👩‍👩‍👧 🇩🇪", "𝒜𝓁𝓅", "ﬁ ① ™ ㌔", "x\u00a0y\u2003z"),
-    *("1234567890 3.14 1,000", "<s> </s> <unk> [CLS] [SEP] [MASK] <|endoftext|>", "▁▁ under_score Ġ", "a\x00b\x7f", "A" * 300),
+    *(
+        "日本語の文。",
+        "她喝了她的茶。",
+        "हिन्दी में",
+        "สวัสดี",
+        "עברית",
+        "مرحبا",
+        "👩‍👩‍👧 🇩🇪",
+        "𝒜𝓁𝓅",
+        "ﬁ ① ™ ㌔",
+        "x\u00a0y\u2003z",
+    ),
+    *(
+        "1234567890 3.14 1,000",
+        "<s> </s> <unk> [CLS] [SEP] [MASK] <|endoftext|>",
+        "▁▁ under_score Ġ",
+        "a\x00b\x7f",
+        "A" * 300,
+    ),
 )
 
 
@@ -130,10 +155,14 @@ def _from_transformers(folder: str) -> dict[str, Any]:
     found = {
         "backend": backend.to_str(),
         "split_special": bool(getattr(loaded, "split_special_tokens", False)),
-        "bos": None if loaded.bos_token_id is None else [str(loaded.bos_token), loaded.bos_token_id],
+        "bos": None
+        if loaded.bos_token_id is None
+        else [str(loaded.bos_token), loaded.bos_token_id],
     }
     again = _backend(found).encode_batch(_probes(loaded), add_special_tokens=False)
-    for ids, spans, encoding in zip(wanted["input_ids"], wanted["offset_mapping"], again, strict=True):
+    for ids, spans, encoding in zip(
+        wanted["input_ids"], wanted["offset_mapping"], again, strict=True
+    ):
         if ids != encoding.ids or [tuple(span) for span in spans] != encoding.offsets:
             raise Refused(f"{kind} changes texts or ids in Python, which is not supported")
     return found
@@ -145,21 +174,33 @@ def _check_within(folder: str) -> None:
     settings = json.loads(path.read_bytes()) if path.is_file() else {}
     if not isinstance(settings, dict):
         raise Refused("tokenizer_config.json is no JSON object")
-    named = {key: value for key, value in settings.items() if key.endswith("_file") and key != "special_tokens_map_file"}
+    named = {
+        key: value
+        for key, value in settings.items()
+        if key.endswith("_file") and key != "special_tokens_map_file"
+    }
     for number, value in enumerate(settings.get("fast_tokenizer_files") or []):
         named[f"fast_tokenizer_files[{number}]"] = value
     for key, value in named.items():
         if isinstance(value, str) and os.sep in value and Path(folder, value).exists():
-            raise Refused(f"tokenizer_config.json names a file outside the folder ({key}): remove that")
+            raise Refused(
+                f"tokenizer_config.json names a file outside the folder ({key}): remove that"
+            )
 
 
 def _check_ids(folder: str) -> None:
     """Raise Refused where a JSON file gives a token an id that none has."""
     for path in Path(folder).glob("*.json"):
         content = json.loads(path.read_bytes())
-        ids = [value for value in _ids(path.name, content) if isinstance(value, int)] if isinstance(content, dict) else []
+        ids = (
+            [value for value in _ids(path.name, content) if isinstance(value, int)]
+            if isinstance(content, dict)
+            else []
+        )
         if (largest := max(ids, default=0)) >= IDS:
-            raise Refused(f"{path.name} has a token id {str(largest)[:40]}, expected ids below {IDS}")
+            raise Refused(
+                f"{path.name} has a token id {str(largest)[:40]}, expected ids below {IDS}"
+            )
 
 
 def _ids(name: str, content: dict[str, Any]) -> Iterator[Any]:
@@ -167,11 +208,17 @@ def _ids(name: str, content: dict[str, Any]) -> Iterator[Any]:
     if name.startswith(("vocab", "added_tokens")):
         yield from content.values()
         return
-    yield from (int(number) for number in content.get("added_tokens_decoder") or () if number.isdecimal())
+    yield from (
+        int(number) for number in content.get("added_tokens_decoder") or () if number.isdecimal()
+    )
     model, added = content.get("model"), content.get("added_tokens")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     yield from vocabulary.values() if isinstance(vocabulary, dict) else ()
-    yield from (token.get("id") for token in added if isinstance(token, dict)) if isinstance(added, list) else ()
+    yield from (
+        (token.get("id") for token in added if isinstance(token, dict))
+        if isinstance(added, list)
+        else ()
+    )
 
 
 def _probes(loaded: Any) -> list[str]:

@@ -48,7 +48,9 @@ class Tokenized:
         return columns_digest(encode(self.labels.columns))
 
 
-def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, skip_bad: bool = False) -> Tokenized:
+def tokenize(
+    sentences: Sentences, model: ModelFolder, *, bos: bool = False, skip_bad: bool = False
+) -> Tokenized:
     """Return the tokens of all sentences, without padding; the tokenizer's BOS token in front only with ``bos``.
 
     Raises InputError naming the line of a sentence that has more tokens than the model has positions or none at all,
@@ -65,7 +67,9 @@ def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, ski
             encoded = tokenizer.encode(texts)
             _check_ids(encoded.ids, model)
             problems = _problems(encoded, prefix, model)
-            bad += [BadLine(sentences.line[first + index], reason) for index, reason in problems.items()]
+            bad += [
+                BadLine(sentences.line[first + index], reason) for index, reason in problems.items()
+            ]
             if bad and not skip_bad:
                 place = f"{named(sentences.source)}, line {bad[0].number}"
                 raise InputError(f"{place}: {bad[0].reason} (--skip-bad leaves such lines out)")
@@ -74,7 +78,9 @@ def tokenize(sentences: Sentences, model: ModelFolder, *, bos: bool = False, ski
             part = _rows(encoded, good) if problems else encoded
             parts.append(part if prefix is None else _with_bos(part, prefix))
     if not kept:
-        raise InputError(f"{named(sentences.source)} holds no sentence that {model.name} can take: {bad[0].reason}")
+        raise InputError(
+            f"{named(sentences.source)} holds no sentence that {model.name} can take: {bad[0].reason}"
+        )
     return Tokenized(_labels(sentences, kept, parts), tuple(bad), bos, tokenizer.digest)
 
 
@@ -137,7 +143,9 @@ def _rows(encoded: Encoded, kept: Sequence[int]) -> Encoded:
 
 
 def _labels(sentences: Sentences, kept: list[int], parts: list[Encoded]) -> Labels:
-    ids = np.concatenate([part.ids for part in parts]).astype(np.int32)  # checked: all below the vocabulary
+    ids = np.concatenate([part.ids for part in parts]).astype(
+        np.int32
+    )  # checked: all below the vocabulary
     spans = np.concatenate([part.spans for part in parts])
     row_size: IntArray = np.concatenate([part.row_size for part in parts]).astype(np.int32)
     starts = np.cumsum(row_size, dtype=np.int64) - row_size

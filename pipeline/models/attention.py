@@ -34,7 +34,11 @@ def check_attention(fields: Mapping[str, Any], attention: str, dtype: torch.dtyp
         )
     if not _follows(fields, attention):
         values = ", ".join(f"{name} {str(fields[name]).lower()}" for name in SCALES)
-        hint = ": use --attention eager" if attention != "eager" and _follows(fields, "eager") else ": install another"
+        hint = (
+            ": use --attention eager"
+            if attention != "eager" and _follows(fields, "eager")
+            else ": install another"
+        )
         raise UsageError(
             f"config.json says {values}, which {attention} attention of transformers {version} does not follow{hint}"
         )
@@ -46,7 +50,14 @@ def _follows(fields: Mapping[str, Any], attention: str) -> bool:
     from transformers import GPT2Model
 
     kept = {name: fields[name] for name in (*SCALES, "reorder_and_upcast_attn")}
-    sizes = {"n_layer": 2, "n_head": HEADS, "n_embd": WIDTH, "n_positions": TOKENS, "vocab_size": TOKENS, "n_inner": 1}
+    sizes = {
+        "n_layer": 2,
+        "n_head": HEADS,
+        "n_embd": WIDTH,
+        "n_positions": TOKENS,
+        "vocab_size": TOKENS,
+        "n_inner": 1,
+    }
     config = transformers_config({**sizes, **kept}, attention)
     found: dict[str, torch.Tensor] = {}
     with torch.random.fork_rng([]), torch.inference_mode(), torch.device("cpu"):
@@ -56,11 +67,15 @@ def _follows(fields: Mapping[str, Any], attention: str) -> bool:
             parameter.normal_()
         for layer, block in enumerate(model.h):
             block.attn.c_attn.register_forward_hook(_keeper(found, f"in {layer}", output=True))
-            block.attn.c_proj.register_forward_pre_hook(_keeper(found, f"out {layer}", output=False))
+            block.attn.c_proj.register_forward_pre_hook(
+                _keeper(found, f"out {layer}", output=False)
+            )
         model(input_ids=torch.arange(TOKENS)[None], use_cache=False)
         for layer in range(len(model.h)):
             expected = _expected(found[f"in {layer}"][0], layer, fields)
-            if not torch.allclose(found[f"out {layer}"][0], expected, rtol=TOLERANCE, atol=TOLERANCE):
+            if not torch.allclose(
+                found[f"out {layer}"][0], expected, rtol=TOLERANCE, atol=TOLERANCE
+            ):
                 return False
     return True
 
@@ -76,7 +91,9 @@ def _expected(fused: torch.Tensor, layer: int, fields: Mapping[str, Any]) -> tor
     """Return what goes into ``c_proj``, (token, d_model), for queries, keys and values ``fused`` (token, 3 · d_model)."""
     import torch
 
-    q, k, v = fused.view(TOKENS, 3, HEADS, WIDTH // HEADS).permute(1, 2, 0, 3)  # each (head, token, d_head)
+    q, k, v = fused.view(TOKENS, 3, HEADS, WIDTH // HEADS).permute(
+        1, 2, 0, 3
+    )  # each (head, token, d_head)
     scores = q @ k.transpose(-1, -2)  # (head, query, key)
     if fields["scale_attn_weights"]:
         scores = scores / (WIDTH // HEADS) ** 0.5

@@ -113,10 +113,14 @@ def effective(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     for alias, name in ALIASES.items():
         if alias in config and config.get(name, config[alias]) != config[alias]:
             values = shown(config[name]), shown(config[alias])
-            raise UsageError(f"{where}: {name} is {values[0]}, but {alias}, its other name, {values[1]}")
+            raise UsageError(
+                f"{where}: {name} is {values[0]}, but {alias}, its other name, {values[1]}"
+            )
     fields = {name: _check(name, value, where) for name, value in fields.items()}
     if fields["n_embd"] % fields["n_head"]:
-        raise UsageError(f"{where}: n_embd {fields['n_embd']} is no multiple of n_head {fields['n_head']}")
+        raise UsageError(
+            f"{where}: n_embd {fields['n_embd']} is no multiple of n_head {fields['n_head']}"
+        )
     if fields["n_inner"] == 4 * fields["n_embd"]:
         fields["n_inner"] = None  # written out or not, it is the same model
     return fields
@@ -170,7 +174,9 @@ def _check(name: str, value: object, where: str) -> Any:
         wanted = f"a number from {least:g} to {most:g}"
         value = abs(float(value)) if good else value  # type: ignore[arg-type]  # 0 and -0.0 are 0.0
     else:
-        good = (value is None and default is None) or (type(value) is int and 0 < value <= LARGEST_SIZE)
+        good = (value is None and default is None) or (
+            type(value) is int and 0 < value <= LARGEST_SIZE
+        )
         wanted = f"a whole number from 1 to {LARGEST_SIZE}"
     if not good:
         raise UsageError(f"{where}: {name} is {shown(value)}, expected {wanted}")

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from actlas.pipeline.inputs.tokenizer_files import PATTERNS as TOKENIZER_FILES
 from actlas.pipeline.inputs.tokenizer_files import has_tokenizer
-from actlas.pipeline.models.configuration import FAMILY, Geometry, config_digest, effective, geometry, read_config, shown
+from actlas.pipeline.models.configuration import (
+    FAMILY,
+    Geometry,
+    config_digest,
+    effective,
+    geometry,
+    read_config,
+    shown,
+)
 from actlas.pipeline.models.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
 from actlas.store.io.safe_open import user_path
@@ -82,13 +90,17 @@ def resolve(name: str, revision: str | None = None) -> ModelFolder:
     if name.startswith("~") or "\0" in name:
         name = str(user_path(name))
     if revision is not None and (name == DEMO or Path(name).is_dir()):
-        raise UsageError(f"model {name} is a folder here and has no revision {revision!r}: leave --revision out")
+        raise UsageError(
+            f"model {name} is a folder here and has no revision {revision!r}: leave --revision out"
+        )
     if name == DEMO:
         return _opened(name, DEMO_FOLDER, None)
     if Path(name).is_dir():
         return _opened(name, Path(name), None)
     if Path(name).exists() or name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise UsageError(f"model {name} is no folder: wanted `demo`, a folder with config.json, or a hub id such as gpt2-xl")
+        raise UsageError(
+            f"model {name} is no folder: wanted `demo`, a folder with config.json, or a hub id such as gpt2-xl"
+        )
     folder = _from_hub(name, revision)
     return _opened(name, folder, folder.name)
 
@@ -101,7 +113,9 @@ def _opened(name: str, folder: Path, revision: str | None) -> ModelFolder:
         raise UsageError(f"model folder {folder} has no config.json") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != FAMILY:
-        raise UsageError(f"model {name} is of type {shown(kind)}: wanted the GPT-2 family ({FAMILY!r})")
+        raise UsageError(
+            f"model {name} is of type {shown(kind)}: wanted the GPT-2 family ({FAMILY!r})"
+        )
     return ModelFolder(name, folder, revision, config)
 
 
@@ -112,13 +126,21 @@ def _from_hub(name: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        cached = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=True))
-        if _is_whole(cached) and (cached / "tokenizer_config.json").is_file():  # without it: not fetched, or not there
+        cached = Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=True
+            )
+        )
+        if (
+            _is_whole(cached) and (cached / "tokenizer_config.json").is_file()
+        ):  # without it: not fetched, or not there
             return cached
     except LocalEntryNotFoundError:
         pass  # not in the local cache yet: ask the hub
     except HFValidationError as error:
-        raise UsageError(f"model {name!r} is neither a folder here nor a well-formed hub id") from error
+        raise UsageError(
+            f"model {name!r} is neither a folder here nor a well-formed hub id"
+        ) from error
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
     except LocalEntryNotFoundError as error:
@@ -128,7 +150,9 @@ def _from_hub(name: str, revision: str | None) -> Path:
         ) from error
     except HfHubHTTPError as error:
         raise UsageError(f"model {name!r}: the hub says {str(error).splitlines()[0]}") from error
-    if not _is_whole(folder):  # the library returns a part of it, too, where the hub cannot be reached
+    if not _is_whole(
+        folder
+    ):  # the library returns a part of it, too, where the hub cannot be reached
         raise UsageError(
             f"model {name!r} has not all of config.json, safetensors weights and tokenizer in the local hub cache, "
             "and the hub has no more or cannot be reached: give a folder, or run once with a connection"
@@ -158,7 +182,9 @@ def _is_whole(folder: Path) -> bool:
     return (folder / "config.json").is_file() and has_tokenizer(folder)
 
 
-def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str) -> GPT2LMHeadModel:
+def load(
+    model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str
+) -> GPT2LMHeadModel:
     """Load the weights on ``device`` in eval mode; safetensors only, no remote code, of config.json ``effective`` alone.
 
     Raises UsageError where the files do not hold exactly the model's weights, all of them finite, and where the installed
@@ -166,4 +192,6 @@ def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attent
     """
     from actlas.pipeline.models.loading import loaded
 
-    return loaded(model.weight_files, model.effective, dtype=dtype, device=device, attention=attention)
+    return loaded(
+        model.weight_files, model.effective, dtype=dtype, device=device, attention=attention
+    )

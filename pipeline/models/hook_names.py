@@ -31,11 +31,19 @@ def hook_point(name: str) -> HookPoint:
     if name.startswith(BLOCKS):
         number, _, short = name.removeprefix(BLOCKS).partition(".")
         if not (number.isascii() and number.isdigit() and len(number) <= DIGITS):
-            raise UsageError(f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in blocks.3.attn.hook_q")
+            raise UsageError(
+                f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in blocks.3.attn.hook_q"
+            )
         layer = int(number)
     site = _ALIASES.get(short, None if layer is not None else short)
     if site is None or site not in SITES:
-        hooks = [f"{BLOCKS}{layer}.{alias}" for alias in _ALIASES] if layer is not None else _ALIASES if "hook" in name else ()
+        hooks = (
+            [f"{BLOCKS}{layer}.{alias}" for alias in _ALIASES]
+            if layer is not None
+            else _ALIASES
+            if "hook" in name
+            else ()
+        )
         raise unknown("site", name, [*(SITES if layer is None else ()), *hooks])
     if layer is not None and SITES[site].dims[0] == "token":
         raise UsageError(f"site {quoted(name)}: {site} has no layer, expected {short}")

@@ -19,7 +19,14 @@ from actlas.pipeline.models.configuration import config_digest, transformers_con
 from actlas.pipeline.models.digest_cache import remember
 from actlas.pipeline.models.model_state import Origin, remember_origin
 from actlas.pipeline.models.tensor_files import Entry, TensorFile, cut_short
-from actlas.pipeline.models.weights import EMBEDDING, HEAD, PREFIX, digest_of, opened_weights, own_name
+from actlas.pipeline.models.weights import (
+    EMBEDDING,
+    HEAD,
+    PREFIX,
+    digest_of,
+    opened_weights,
+    own_name,
+)
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +47,12 @@ class Tensors:
 
 
 def loaded(
-    files: Sequence[Path], fields: Mapping[str, Any], *, dtype: torch.dtype, device: torch.device, attention: str
+    files: Sequence[Path],
+    fields: Mapping[str, Any],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    attention: str,
 ) -> GPT2LMHeadModel:
     """Return the model of weight ``files`` and effective ``fields`` in ``dtype`` on ``device``, in eval mode.
 
@@ -106,13 +118,21 @@ def _checked(value: torch.Tensor, entry: Entry, dtype: torch.dtype, what: str) -
     import torch
 
     own_dtype = getattr(torch, TORCH_DTYPES[entry.dtype])
-    tensor = value.view(own_dtype).reshape(entry.shape) if entry.nbytes else torch.empty(entry.shape, dtype=own_dtype)
+    tensor = (
+        value.view(own_dtype).reshape(entry.shape)
+        if entry.nbytes
+        else torch.empty(entry.shape, dtype=own_dtype)
+    )
     if bad := _not_finite(tensor):
-        raise UsageError(f"{what} holds {bad} values that are NaN or infinite: copy or save the model again")
+        raise UsageError(
+            f"{what} holds {bad} values that are NaN or infinite: copy or save the model again"
+        )
     narrow = tensor.to(dtype)
     if narrow is not tensor and (bad := _not_finite(narrow)):
         name = str(dtype).removeprefix("torch.")
-        raise UsageError(f"{what} holds {bad} values that do not fit {name}: use --dtype float32 or bfloat16")
+        raise UsageError(
+            f"{what} holds {bad} values that do not fit {name}: use --dtype float32 or bfloat16"
+        )
     return narrow
 
 
@@ -125,7 +145,9 @@ def _not_finite(tensor: torch.Tensor) -> int:
     return int((~torch.isfinite(tensor)).sum())  # the sum of large values may overflow by itself
 
 
-def _made(state: Mapping[str, torch.Tensor], fields: Mapping[str, Any], dtype: torch.dtype, attention: str) -> GPT2LMHeadModel:
+def _made(
+    state: Mapping[str, torch.Tensor], fields: Mapping[str, Any], dtype: torch.dtype, attention: str
+) -> GPT2LMHeadModel:
     from transformers import GPT2LMHeadModel
     from transformers.activations import ACT2FN
     from transformers.utils import logging
@@ -133,13 +155,17 @@ def _made(state: Mapping[str, torch.Tensor], fields: Mapping[str, Any], dtype: t
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it warns of was checked before
     if fields["activation_function"] not in ACT2FN:
-        raise UsageError(f"config.json: this transformers has no activation_function {fields['activation_function']!r}")
+        raise UsageError(
+            f"config.json: this transformers has no activation_function {fields['activation_function']!r}"
+        )
     model, found = cast(
         "tuple[GPT2LMHeadModel, dict[str, Any]]",
         GPT2LMHeadModel.from_pretrained(
             None,
             config=transformers_config(fields, attention),
-            state_dict={name if name == HEAD else PREFIX + name: value for name, value in state.items()},
+            state_dict={
+                name if name == HEAD else PREFIX + name: value for name, value in state.items()
+            },
             dtype=dtype,
             attn_implementation=attention,
             output_loading_info=True,

@@ -66,7 +66,9 @@ def check_model(model: GPT2LMHeadModel, job: Job) -> None:
     """
     options = job.options
     if (hooked := _hooked(model)) is not None:
-        raise UsageError(f"the model given has hooks or another forward on {hooked or 'itself'}: {ADVICE}")
+        raise UsageError(
+            f"the model given has hooks or another forward on {hooked or 'itself'}: {ADVICE}"
+        )
     kept = _LOADED.get(model)
     config = config_digest(_fields(model))
     for what, got, expected in (
@@ -75,13 +77,17 @@ def check_model(model: GPT2LMHeadModel, job: Job) -> None:
         ("configuration", config, job.model.config_digest),
     ):
         if got != expected:
-            raise UsageError(f"the model given has {what} {quoted(got)}, expected {quoted(expected)}: {ADVICE}")
+            raise UsageError(
+                f"the model given has {what} {quoted(got)}, expected {quoted(expected)}: {ADVICE}"
+            )
     if kept is None:
         _check_own(model, job)
     elif _state(model) != kept.state:
         raise UsageError(f"the model given was changed after it was loaded: {ADVICE}")
     elif kept.origin != Origin(job.weights, job.model.config_digest):
-        raise UsageError(f"the model given was loaded from other weights than those of the plan: {ADVICE}")
+        raise UsageError(
+            f"the model given was loaded from other weights than those of the plan: {ADVICE}"
+        )
 
 
 def _check_own(model: GPT2LMHeadModel, job: Job) -> None:
@@ -94,7 +100,9 @@ def _check_own(model: GPT2LMHeadModel, job: Job) -> None:
             digests[own] = _file_digest(tensor)
     tied = job.model.effective["tie_word_embeddings"]
     if digest_of(digests, tied=tied, where="the model given") != job.weights:
-        raise UsageError(f"the model given does not hold the weights of the plan, or in another dtype: {ADVICE}")
+        raise UsageError(
+            f"the model given does not hold the weights of the plan, or in another dtype: {ADVICE}"
+        )
 
 
 def _fields(model: GPT2LMHeadModel) -> dict[str, Any]:
@@ -121,7 +129,10 @@ def _hooked(model: nn.Module) -> str | None:
 
 def _state(model: nn.Module) -> str:
     """Return the digest of all numbers and of the form of ``model``."""
-    numbers = [(name, str(tensor.dtype), list(tensor.shape), _digest(tensor)) for name, tensor in _tensors(model)]
+    numbers = [
+        (name, str(tensor.dtype), list(tensor.shape), _digest(tensor))
+        for name, tensor in _tensors(model)
+    ]
     return hashlib.sha256(json.dumps([numbers, _form(model)]).encode()).hexdigest()
 
 
@@ -143,7 +154,9 @@ def _settings(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return sorted(
         (name, repr(value))
         for name, value in values.items()
-        if type(value) in plain and not name.startswith("_") and name not in ("training", "name_or_path")
+        if type(value) in plain
+        and not name.startswith("_")
+        and name not in ("training", "name_or_path")
     )
 
 

@@ -32,9 +32,13 @@ class Site:
     description: str
     aliases: tuple[str, ...] = ()
     part: int | None = None  # third of a fused output of 3 · d_model columns
-    last: str | None = None  # module of the last depth, where a site has one more than there are blocks
+    last: str | None = (
+        None  # module of the last depth, where a site has one more than there are blocks
+    )
     loss: bool = False  # the token loss computed from the tensor, not the tensor itself
-    editable: bool = True  # False: changing the tensor here would change only one of those who read it
+    editable: bool = (
+        True  # False: changing the tensor here would change only one of those who read it
+    )
     weights: bool = False  # the second of two outputs, (batch, head, query, key), which only eager attention has
 
 
@@ -116,7 +120,14 @@ _GPT2 = (
         "MLP neurons after the activation function",
         ("mlp.hook_post", "hook_post"),
     ),
-    Site("mlp_out", ("layer", "token", "d_model"), "h.{layer}.mlp.c_proj", "out", "what the MLP adds", ("hook_mlp_out",)),
+    Site(
+        "mlp_out",
+        ("layer", "token", "d_model"),
+        "h.{layer}.mlp.c_proj",
+        "out",
+        "what the MLP adds",
+        ("hook_mlp_out",),
+    ),
     Site(
         "pattern",
         ("layer", "token", "head", "key"),
@@ -127,7 +138,14 @@ _GPT2 = (
         editable=False,
         weights=True,
     ),
-    Site("final_norm", ("token", "d_model"), "ln_f", "out", "residual stream after the final LayerNorm", ("ln_final",)),
+    Site(
+        "final_norm",
+        ("token", "d_model"),
+        "ln_f",
+        "out",
+        "residual stream after the final LayerNorm",
+        ("ln_final",),
+    ),
     Site(
         "nll",
         ("token",),
@@ -174,7 +192,9 @@ def places(names: Iterable[str], geometry: Geometry) -> list[Place]:
     return found
 
 
-def layout(name: str, geometry: Geometry, tokens: int, dtype: StoredDtype, keys: int = 0) -> SiteLayout:
+def layout(
+    name: str, geometry: Geometry, tokens: int, dtype: StoredDtype, keys: int = 0
+) -> SiteLayout:
     """Return how a shard of ``tokens`` tokens holds a site; a loss is float32 whatever the rest is stored as.
 
     keys: tokens of the run's longest sentence, which attention weights are stored for.

@@ -95,7 +95,9 @@ def opened_tensors(path: Path) -> Iterator[TensorFile]:
 
 def cut_short(path: Path, name: str) -> UsageError:
     """Return the error for a tensor whose bytes are not all there."""
-    return UsageError(f"{path}: tensor {quoted(name)} lies outside the file: it is cut short, copy or save it again")
+    return UsageError(
+        f"{path}: tensor {quoted(name)} lies outside the file: it is cut short, copy or save it again"
+    )
 
 
 def _entries(path: Path, header: bytes, size: int) -> dict[str, Entry]:
@@ -153,4 +155,6 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _unreadable(path: Path) -> UsageError:
-    return UsageError(f"{path} is not a safetensors file (no readable header): copy or save it again")
+    return UsageError(
+        f"{path} is not a safetensors file (no readable header): copy or save it again"
+    )

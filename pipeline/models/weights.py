@@ -57,7 +57,9 @@ def weight_files(folder: Path) -> list[Path]:
             "save the model as safetensors, `model.save_pretrained(folder, safe_serialization=True)`"
         )
     others = "".join(f", found {path.name}" for path in sorted(folder.glob("*.safetensors"))[:1])
-    raise UsageError(f"{folder} has no weights: wanted model.safetensors or model.safetensors.index.json{others}")
+    raise UsageError(
+        f"{folder} has no weights: wanted model.safetensors or model.safetensors.index.json{others}"
+    )
 
 
 def _indexed(index: Path) -> dict[str, str]:
@@ -71,10 +73,14 @@ def _indexed(index: Path) -> dict[str, str]:
         raise UsageError(f"{index} has an empty weight_map: copy it again, or save the model again")
     wrong += [file for file in names.values() if isinstance(file, str) and Path(file).name != file]
     if wrong:
-        raise UsageError(f"{index} names {quoted(wrong[0])}, which is no file beside it: copy it again")
+        raise UsageError(
+            f"{index} names {quoted(wrong[0])}, which is no file beside it: copy it again"
+        )
     for file in names.values():
         if not (index.parent / file).is_file():
-            raise UsageError(f"{index.parent}: weight file {quoted(file)} of its index is missing: copy the whole folder")
+            raise UsageError(
+                f"{index.parent}: weight file {quoted(file)} of its index is missing: copy the whole folder"
+            )
     return dict(names)
 
 
@@ -118,7 +124,11 @@ def digest_of(digests: Mapping[str, str], *, tied: bool, where: object) -> str:
     use the embedding in its place, later ones the head.
     """
     weights = dict(digests)
-    if tied and HEAD in weights and weights.setdefault(EMBEDDING, weights[HEAD]) != weights.pop(HEAD):
+    if (
+        tied
+        and HEAD in weights
+        and weights.setdefault(EMBEDDING, weights[HEAD]) != weights.pop(HEAD)
+    ):
         raise UsageError(
             f"{where}: {HEAD} is not the embedding {EMBEDDING}, but config.json ties them: "
             "set tie_word_embeddings to false there, or save the model again"
@@ -134,7 +144,9 @@ def _check_index(opened: Sequence[TensorFile]) -> None:
     entries = {file.path.name: file.entries for file in opened}
     for name, file in _indexed(index).items():
         if name not in entries.get(file, {}):
-            raise UsageError(f"{index} says that tensor {quoted(name)} is in {quoted(file)}, which lacks it: copy both again")
+            raise UsageError(
+                f"{index} says that tensor {quoted(name)} is in {quoted(file)}, which lacks it: copy both again"
+            )
 
 
 def _by_name(opened: Sequence[TensorFile]) -> dict[str, Entry]:
@@ -143,7 +155,9 @@ def _by_name(opened: Sequence[TensorFile]) -> dict[str, Entry]:
         for name, entry in file.entries.items():
             own = own_name(name)
             if own in found:
-                raise UsageError(f"{file.path}: tensor {quoted(name)} is there twice: save the model again")
+                raise UsageError(
+                    f"{file.path}: tensor {quoted(name)} is there twice: save the model again"
+                )
             if own is not None:
                 found[own] = entry
     return found
@@ -164,14 +178,18 @@ def _check_fit(folder: Path, found: Mapping[str, Entry], fields: Mapping[str, An
         _check_tensor(folder, name, shape, found)
     if fields["tie_word_embeddings"]:
         wanted[HEAD] = wanted[EMBEDDING]
-    if more := sorted(name for name in found if name.startswith(OF_THE_MODEL) and name not in wanted):
+    if more := sorted(
+        name for name in found if name.startswith(OF_THE_MODEL) and name not in wanted
+    ):
         raise UsageError(
             f"{folder}: weights do not fit config.json: GPT-2 has no tensor {quoted(more[0])} ({len(more)} such in all), "
             "and would compute something else without it"
         )
 
 
-def _check_tensor(folder: Path, name: str, shape: tuple[int, ...], found: Mapping[str, Entry]) -> None:
+def _check_tensor(
+    folder: Path, name: str, shape: tuple[int, ...], found: Mapping[str, Entry]
+) -> None:
     """Raise UsageError unless the tensor is there as it must be; a tied embedding may be there as the head."""
     entry = found.get(name) or (found.get(HEAD) if name == EMBEDDING else None)
     wrong = None
@@ -193,9 +211,13 @@ def _check_prefix(folder: Path, found: Mapping[str, Entry]) -> None:
     for name in found:
         if match := re.fullmatch(rf"(.+?\.){endings}", name, re.DOTALL):
             prefix = match[1]
-            by = WRAPPERS.get(prefix, "expected 'transformer.' or none: save the GPT2LMHeadModel inside alone")
+            by = WRAPPERS.get(
+                prefix, "expected 'transformer.' or none: save the GPT2LMHeadModel inside alone"
+            )
             by = f"as written by {by}" if prefix in WRAPPERS else by
-            raise UsageError(f"{folder}: the names of its tensors begin with {quoted(prefix)}, {by}, or rename them")
+            raise UsageError(
+                f"{folder}: the names of its tensors begin with {quoted(prefix)}, {by}, or rename them"
+            )
 
 
 def _shapes(fields: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

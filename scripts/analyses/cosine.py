@@ -11,7 +11,13 @@ from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.cluster_options import analysis_workers
 from actlas.scripts.results.output import Answer, Destination, Output
 from actlas.scripts.results.question import Question
-from actlas.scripts.terminal.options import json_option, output_options, parse_layers, run_argument, target_options
+from actlas.scripts.terminal.options import (
+    json_option,
+    output_options,
+    parse_layers,
+    run_argument,
+    target_options,
+)
 from actlas.scripts.terminal.text import echo_json, plain_numbers, table
 from actlas.store.runs.run import Run
 
@@ -25,18 +31,39 @@ if TYPE_CHECKING:
 @run_argument
 @target_options
 @click.option(
-    "--bins", type=number("bins"), default=100, show_default=True, help="Bins of the histograms, equal, over [-1, 1]."
+    "--bins",
+    type=number("bins"),
+    default=100,
+    show_default=True,
+    help="Bins of the histograms, equal, over [-1, 1].",
 )
 @click.option(
-    "--center", is_flag=True, help="Take each feature's mean off first: K and V then no longer measure a constant offset."
+    "--center",
+    is_flag=True,
+    help="Take each feature's mean off first: K and V then no longer measure a constant offset.",
 )
-@click.option("--layers", metavar="LIST", help="Blocks of the model, such as 0,12,47 or 0-5,47.  [default: all]")
-@click.option("--save-matrix", is_flag=True, help="Write the whole matrix of the chosen layers too, to a file of its own.")
+@click.option(
+    "--layers",
+    metavar="LIST",
+    help="Blocks of the model, such as 0,12,47 or 0-5,47.  [default: all]",
+)
+@click.option(
+    "--save-matrix",
+    is_flag=True,
+    help="Write the whole matrix of the chosen layers too, to a file of its own.",
+)
 @output_options
 @json_option
 @analysis_workers
 def command(
-    run: Run, target: Target, bins: int, center: bool, layers: str | None, save_matrix: bool, out: Destination, as_json: bool
+    run: Run,
+    target: Target,
+    bins: int,
+    center: bool,
+    layers: str | None,
+    save_matrix: bool,
+    out: Destination,
+    as_json: bool,
 ) -> None:
     """Cosines between the features of Q, K and V of RUN over the contexts of a word.
 
@@ -47,7 +74,12 @@ def command(
     result, output, summary = cosine_study(run, target, study, out)
     if as_json:
         echo_json(
-            {"run": run.id, "selection": summary, "mean_abs": _record(result), "files": [str(path) for path in output.paths]}
+            {
+                "run": run.id,
+                "selection": summary,
+                "mean_abs": _record(result),
+                "files": [str(path) for path in output.paths],
+            }
         )
         return
     click.echo(f"{summary}\n\n{cosine_table(result)}\n\n{output}")
@@ -63,7 +95,9 @@ class CosineOptions:
     save_matrix: bool = False
 
 
-def cosine_study(run: Run, target: Target, study: CosineOptions, out: Destination) -> tuple[xr.Dataset, Output, str]:
+def cosine_study(
+    run: Run, target: Target, study: CosineOptions, out: Destination
+) -> tuple[xr.Dataset, Output, str]:
     """Select, count, write result, figures and, if wanted, the matrix; return the result, what was written, the selection."""
     from actlas.analysis import plots
     from actlas.analysis.cosine.compute import cosine_blocks, cosine_matrix
@@ -97,7 +131,11 @@ def cosine_table(result: xr.Dataset) -> str:
         for index in shown
     ]
     undefined = int(result["undefined"].sum())
-    note = f"\n{undefined} pairs of features had no cosine (zero, or constant with --center)" if undefined else ""
+    note = (
+        f"\n{undefined} pairs of features had no cosine (zero, or constant with --center)"
+        if undefined
+        else ""
+    )
     return f"mean |cosine|, and the share of pairs with |cosine| > 0.9\n{table(header, rows)}{note}"
 
 
@@ -111,6 +149,8 @@ def _record(result: xr.Dataset) -> dict[str, Any]:
     means = result["mean_abs"]
     groups = [str(group) for group in result["group"].values]
     return {
-        str(block): {group: plain_numbers(means.sel(block=block, group=group).values) for group in groups}
+        str(block): {
+            group: plain_numbers(means.sel(block=block, group=group).values) for group in groups
+        }
         for block in result["block"].values
     }

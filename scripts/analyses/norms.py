@@ -45,7 +45,11 @@ class NormOptions:
     callback=named_sites,
     help="Measure this site; may be repeated.  [default: all stored]",
 )
-@click.option("--by", metavar="COLUMN", help="Measure the sentences of each value of this column of the input apart.")
+@click.option(
+    "--by",
+    metavar="COLUMN",
+    help="Measure the sentences of each value of this column of the input apart.",
+)
 @click.option("--target", metavar="WORD", help="Measure this word, and the token before it, apart.")
 @click.option(
     "--outliers",
@@ -68,7 +72,11 @@ def command(run: Run, out: Destination, as_json: bool, **chosen: Any) -> None:
     if as_json:
         echo_json({"run": run.id, **_record(result), "files": [str(path) for path in output.paths]})
         return
-    parts = [norms_table(result), outlier_table(result, run) if options.outliers else "", str(output)]
+    parts = [
+        norms_table(result),
+        outlier_table(result, run) if options.outliers else "",
+        str(output),
+    ]
     click.echo("\n\n".join(part for part in parts if part))
 
 
@@ -80,7 +88,9 @@ def norm_study(run: Run, options: NormOptions, out: Destination) -> tuple[xr.Dat
     from actlas.analysis.norms.compute import norm_profile
     from actlas.analysis.norms.outliers import outliers
 
-    options = replace(options, sites=measured_sites(run, options))  # all that are stored: with a further one, another result
+    options = replace(
+        options, sites=measured_sites(run, options)
+    )  # all that are stored: with a further one, another result
     dataset = run.dataset(options.sites)
     selection = None if options.target is None else select_tokens(dataset, Target(options.target))
     profile = norm_profile(dataset, token_groups(dataset, by=options.by, selection=selection))
@@ -91,7 +101,9 @@ def norm_study(run: Run, options: NormOptions, out: Destination) -> tuple[xr.Dat
     result = answer.result
     if "norm_resid" in result:
         answer.draw(plots.norm_stream(result))
-    deep = [str(site) for site in dataset if dataset[site].dims[0] != "token"]  # the others have one place in the model
+    deep = [
+        str(site) for site in dataset if dataset[site].dims[0] != "token"
+    ]  # the others have one place in the model
     if deep:
         answer.draw(plots.norm_sites(result), "sites")
     if deep and (options.by or options.target):
@@ -108,7 +120,9 @@ def measured_sites(run: Run, options: NormOptions) -> tuple[str, ...]:
             raise unknown("site of vectors", site, VECTOR_SITES)
     sites = options.sites or tuple(site for site in VECTOR_SITES if site in run.sites)
     if not sites:
-        raise UsageError(f"run {run.name} has no site to measure in all its units: `actlas extract … --site resid` adds one")
+        raise UsageError(
+            f"run {run.name} has no site to measure in all its units: `actlas extract … --site resid` adds one"
+        )
     if options.outliers and "resid" not in sites:
         raise UsageError(
             "--outliers are of the residual stream: `actlas extract … --site resid` adds it, --site resid chooses it"
@@ -123,11 +137,22 @@ def norms_table(result: xr.Dataset) -> str:
     from actlas.analysis.data.groups import FIRST, LATER
 
     depths = result.sizes["depth"]
-    header = ["depth", "first", "median", "largest", "step", "std", *(f"{name} share" for name in _writers(result))]
+    header = [
+        "depth",
+        "first",
+        "median",
+        "largest",
+        "step",
+        "std",
+        *(f"{name} share" for name in _writers(result)),
+    ]
     rows = []
     for depth in _shown(depths):
         norms, of_later = result["norm_resid"].isel(depth=depth), result.sel(group=LATER)
-        numbers = [norms.sel(group=FIRST, statistic="median"), *norms.sel(group=LATER, statistic=["median", "largest"])]
+        numbers = [
+            norms.sel(group=FIRST, statistic="median"),
+            *norms.sel(group=LATER, statistic=["median", "largest"]),
+        ]
         numbers += [of_later[name].isel(depth=depth) for name in ("step", "std")]
         cells = [_number(number) for number in numbers]
         for writer in _writers(result):
@@ -141,11 +166,16 @@ def norms_table(result: xr.Dataset) -> str:
 def _sites_table(result: xr.Dataset) -> str:
     rows = []
     for name in (str(name) for name in result if str(name).startswith("norm_")):
-        norms = result[name].mean([dim for dim in result[name].dims if dim not in ("group", "statistic")])
+        norms = result[name].mean(
+            [dim for dim in result[name].dims if dim not in ("group", "statistic")]
+        )
         rows += [
-            [name.removeprefix("norm_"), str(group), *map(_number, norms.sel(group=group))] for group in result["group"].values
+            [name.removeprefix("norm_"), str(group), *map(_number, norms.sel(group=group))]
+            for group in result["group"].values
         ]
-    return "norms, mean over blocks and heads\n" + table(["site", "group", *map(str, result["statistic"].values)], rows)
+    return "norms, mean over blocks and heads\n" + table(
+        ["site", "group", *map(str, result["statistic"].values)], rows
+    )
 
 
 def outlier_table(result: xr.Dataset, run: Run) -> str:
@@ -156,8 +186,18 @@ def outlier_table(result: xr.Dataset, run: Run) -> str:
             found = result.sel(part=part).isel(rank=rank)
             token = int(found["outlier_token"])
             if token >= 0:
-                places = [str(int(found[f"outlier_{name}"])) for name in ("dimension", "depth", "sentence", "position")]
-                rows.append([str(part), *places, repr(run.labels.token_text(token)), _number(found["outlier_value"])])
+                places = [
+                    str(int(found[f"outlier_{name}"]))
+                    for name in ("dimension", "depth", "sentence", "position")
+                ]
+                rows.append(
+                    [
+                        str(part),
+                        *places,
+                        repr(run.labels.token_text(token)),
+                        _number(found["outlier_value"]),
+                    ]
+                )
     header = ["of", "dimension", "depth", "sentence", "position", "token", "value"]
     return "largest values of the residual stream, each dimension once\n" + table(header, rows)
 
@@ -177,7 +217,9 @@ def _number(value: Any) -> str:
 
 def _record(result: xr.Dataset) -> dict[str, Any]:
     groups = [str(group) for group in result["group"].values]
-    record: dict[str, Any] = {"tokens": dict(zip(groups, result["tokens"].values.tolist(), strict=True))}
+    record: dict[str, Any] = {
+        "tokens": dict(zip(groups, result["tokens"].values.tolist(), strict=True))
+    }
     for name in ("norm_resid", "step", "std", "share"):
         if name in result:
             values = result[name].sel(statistic="median") if name == "norm_resid" else result[name]
@@ -188,4 +230,7 @@ def _record(result: xr.Dataset) -> dict[str, Any]:
 def _plain(values: xr.DataArray) -> Any:
     if values.ndim == 1:
         return plain_numbers(values.values)
-    return {str(writer): plain_numbers(values.sel(writer=writer).values) for writer in values["writer"].values}
+    return {
+        str(writer): plain_numbers(values.sel(writer=writer).values)
+        for writer in values["writer"].values
+    }

@@ -37,7 +37,9 @@ def command(run: Run, out: Destination, as_json: bool) -> None:
     if as_json:
         blocks = [
             {"block": int(b), "nll_change": float(nll), "final_relative_delta": float(delta)}
-            for b, nll, delta in zip(result["layer"], result["nll_change"], result["final_relative_delta"], strict=True)
+            for b, nll, delta in zip(
+                result["layer"], result["nll_change"], result["final_relative_delta"], strict=True
+            )
         ]
         echo_json({"run": run.id, "blocks": blocks, "files": [str(path) for path in output.paths]})
         return
@@ -60,11 +62,18 @@ def scan_study(run: Run, out: Destination) -> tuple[xr.Dataset, Output]:
             '`actlas sweep SENTENCES … --edit "skip:block=*"`, make them'
         )
     try:
-        lazy = redundancy(run.dataset(SITES), {block: variant.dataset(SITES) for block, variant in skipped.items()})
+        lazy = redundancy(
+            run.dataset(SITES),
+            {block: variant.dataset(SITES) for block, variant in skipped.items()},
+        )
     except ValueError as error:
         raise UsageError(f"run {run.name}: {error}") from error
     variants = list(skipped.values())
-    answer = Answer(Question("scan", [run, *variants], {}), lazy, {"variants": [variant.name for variant in variants]})
+    answer = Answer(
+        Question("scan", [run, *variants], {}),
+        lazy,
+        {"variants": [variant.name for variant in variants]},
+    )
     answer.draw(plots.redundant_blocks(answer.result))
     return answer.result, answer.write(out)
 

@@ -29,27 +29,66 @@ from actlas.scripts.terminal.text import table
 from actlas.store.catalog import Store
 from actlas.store.runs.run import Run
 
-XL = {"n_layer": 48, "n_head": 25, "d_model": 1600, "d_head": 64, "d_mlp": 6400, "positions": 1024, "vocabulary": 50257}
-SMALL = {"n_layer": 2, "n_head": 2, "d_model": 8, "d_head": 4, "d_mlp": 16, "positions": 64, "vocabulary": 100}
+XL = {
+    "n_layer": 48,
+    "n_head": 25,
+    "d_model": 1600,
+    "d_head": 64,
+    "d_mlp": 6400,
+    "positions": 1024,
+    "vocabulary": 50257,
+}
+SMALL = {
+    "n_layer": 2,
+    "n_head": 2,
+    "d_model": 8,
+    "d_head": 4,
+    "d_mlp": 16,
+    "positions": 64,
+    "vocabulary": 100,
+}
 
 
 @click.command()
 @click.option("--layers", default=48, show_default=True)
-@click.option("--runs", default=5, show_default=True, help="Counted runs, after one that is not; of the plain ways one.")
+@click.option(
+    "--runs",
+    default=5,
+    show_default=True,
+    help="Counted runs, after one that is not; of the plain ways one.",
+)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--bins", default=100, show_default=True)
-@click.option("--units", default=500, show_default=True, help="Units of the run that is only opened.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: the system's for temporary files]")
+@click.option(
+    "--units", default=500, show_default=True, help="Units of the run that is only opened."
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write.  [default: the system's for temporary files]",
+)
 def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Path | None) -> None:
     """Measure the cosine blocks of GPT-2 XL geometry, 54 sentences of 16 tokens."""
     dask.config.set(scheduler="threads", num_workers=threads)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        run = random_run(Path(scratch) / "xl", Geometry(**{**XL, "n_layer": layers}), PROJECTIONS, labels_of(54, 16), 54)
+        run = random_run(
+            Path(scratch) / "xl",
+            Geometry(**{**XL, "n_layer": layers}),
+            PROJECTIONS,
+            labels_of(54, 16),
+            54,
+        )
         dataset = run.dataset(PROJECTIONS)
         selection = select_tokens(dataset, Target(WORD))
         ours, plain, shortcut = compare(dataset, selection, bins, runs)
-        rows = [ours.row("actlas"), plain.row("plain NumPy, edges"), shortcut.row("plain NumPy, range")]
-        click.echo(f"GPT-2 XL geometry, {layers} layers × 2 groups, 54 tokens each, {bins} bins, {threads} threads\n")
+        rows = [
+            ours.row("actlas"),
+            plain.row("plain NumPy, edges"),
+            shortcut.row("plain NumPy, range"),
+        ]
+        click.echo(
+            f"GPT-2 XL geometry, {layers} layers × 2 groups, 54 tokens each, {bins} bins, {threads} threads\n"
+        )
         click.echo(f"{table(HEADER, rows)}\n")
         click.echo(
             f"plain / actlas  {plain.median / ours.median:.1f} with edges, {shortcut.median / ours.median:.1f} with a range"
@@ -57,13 +96,21 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
         for count in sorted({max(1, layers // 4), max(1, layers // 2), layers}):
             part = Measured()
             with threadpool_limits(1, user_api="blas"):
-                part.add(cosine_blocks(dataset.isel(layer=slice(count)), selection, bins=bins).compute)
-            click.echo(f"{count:4d} layers  {part.median:.2f} s, {part.median / count * 1000:.0f} ms a layer")
-        many = random_run(Path(scratch) / "many", Geometry(**SMALL), PROJECTIONS, labels_of(units, 16, 100), 1)
+                part.add(
+                    cosine_blocks(dataset.isel(layer=slice(count)), selection, bins=bins).compute
+                )
+            click.echo(
+                f"{count:4d} layers  {part.median:.2f} s, {part.median / count * 1000:.0f} ms a layer"
+            )
+        many = random_run(
+            Path(scratch) / "many", Geometry(**SMALL), PROJECTIONS, labels_of(units, 16, 100), 1
+        )
         click.echo(f"opening a run of {units} units  {opening(many, runs).median:.2f} s")
 
 
-def compare(dataset: xr.Dataset, selection: Selection, bins: int, runs: int) -> tuple[Measured, Measured, Measured]:
+def compare(
+    dataset: xr.Dataset, selection: Selection, bins: int, runs: int
+) -> tuple[Measured, Measured, Measured]:
     """Run ours, the plain ways in between, and say how well the counts agree."""
     ours, plain, shortcut = (Measured(anonymous=True, cold=True) for _ in range(3))
     found: list[xr.Dataset] = []
@@ -76,27 +123,44 @@ def compare(dataset: xr.Dataset, selection: Selection, bins: int, runs: int) -> 
     for number in range(runs + 1):
         ours.add(blocks, counted=number > 0)
         if number == runs // 2:
-            plain.add(lambda: counts.append(plain_counts(dataset, selection, np.linspace(-1, 1, bins + 1))))
+            plain.add(
+                lambda: counts.append(
+                    plain_counts(dataset, selection, np.linspace(-1, 1, bins + 1))
+                )
+            )
             shortcut.add(lambda: counts.append(plain_counts(dataset, selection, bins)))
-    difference = np.abs(found[-1]["count"].transpose("group", "block", "layer", "bin").values - counts[0]).sum(-1)
+    difference = np.abs(
+        found[-1]["count"].transpose("group", "block", "layer", "bin").values - counts[0]
+    ).sum(-1)
     share = difference.max() / 2 / found[-1]["pairs"].min().item()
     click.echo(f"largest share of a block's pairs counted in another bin: {share:.1e}", err=True)
     return ours, plain, shortcut
 
 
 def plain_counts(
-    dataset: xr.Dataset, selection: Selection, bins: int | np.ndarray[tuple[int], np.dtype[np.float64]]
+    dataset: xr.Dataset,
+    selection: Selection,
+    bins: int | np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Return (group, block, layer, bin): whole matrices, boolean masks, np.histogram; moments are computed and forgotten."""
     size = dataset.sizes["head"] * dataset.sizes["d_head"]
-    part = {projection: np.arange(3 * size) // size == index for index, projection in enumerate(PROJECTIONS)}
+    part = {
+        projection: np.arange(3 * size) // size == index
+        for index, projection in enumerate(PROJECTIONS)
+    }
     upper = np.triu(np.ones((3 * size, 3 * size), dtype=bool), 1)
-    masks = [np.outer(part[a], part[b]) & upper if a == b else np.outer(part[a], part[b]) for a, b in BLOCKS.values()]
+    masks = [
+        np.outer(part[a], part[b]) & upper if a == b else np.outer(part[a], part[b])
+        for a, b in BLOCKS.values()
+    ]
     number = bins if isinstance(bins, int) else len(bins) - 1
     counts = np.zeros((2, len(masks), dataset.sizes["layer"], number), dtype=np.int64)
     for group, tokens in enumerate(selection.groups.values()):
         for layer in range(dataset.sizes["layer"]):
-            rows = [dataset[p].isel(layer=layer, token=tokens).values.reshape(len(tokens), -1) for p in PROJECTIONS]
+            rows = [
+                dataset[p].isel(layer=layer, token=tokens).values.reshape(len(tokens), -1)
+                for p in PROJECTIONS
+            ]
             features = np.concatenate(rows, axis=1)
             features = features / np.linalg.norm(features, axis=0)
             matrix = np.clip(features.T @ features, -1, 1)

@@ -24,13 +24,29 @@ import click
 
 from actlas.scripts.bench.faults import IN_MEMORY, markdown
 from actlas.scripts.bench.injection.damages import SITES_OF_DAMAGE, damage
-from actlas.scripts.bench.injection.operations import BASE, STORE, STUDIED, STUDY, extraction, inputs
+from actlas.scripts.bench.injection.operations import (
+    BASE,
+    STORE,
+    STUDIED,
+    STUDY,
+    extraction,
+    inputs,
+)
 from actlas.scripts.bench.injection.process import imported
 from actlas.scripts.bench.injection.readers import Seen, read_all
 from actlas.scripts.bench.injection.state import state, told
 
 LONGEST = 120  # seconds for all readers of one damage
-HEAD = ("damage", "trials", "said in a line", "harmless", "read silently", "swept", "tracebacks", "crashes")
+HEAD = (
+    "damage",
+    "trials",
+    "said in a line",
+    "harmless",
+    "read silently",
+    "swept",
+    "tracebacks",
+    "crashes",
+)
 COMPUTING = 5  # in one of so many trials a study's command reads too: it draws figures, which takes longer than all else
 MUCH = ("verify", "ls")  # tell of every problem in a line
 EXPORTS = (
@@ -58,7 +74,9 @@ def make_base(root: Path) -> None:
     root.mkdir()
     inputs(root)
     two = 'target = "her"\n\n[analyses.the]\nrun = "it"\nstage = "variance"\ntarget = "the"'
-    (root / "study.toml").write_text(STUDY.format(first="her", options=f'stage = "variance"\n{two}'))
+    (root / "study.toml").write_text(
+        STUDY.format(first="her", options=f'stage = "variance"\n{two}')
+    )
     (root / "other.toml").write_text(STUDY.format(first="variance", options='target = "rain"'))
     other = ("study", "run", "{root}/other.toml", "--out", "{root}/other", "--quiet")
     packed = (extraction("new.txt", "packed", "resid", "nll"), ("pack", "packed", *STORE))
@@ -97,7 +115,11 @@ def silent(seen: dict[str, Seen], undamaged: dict[str, Seen]) -> Iterator[str]:
     """Yield readers that got another value than that of the undamaged folder, and no word of it."""
     for name, each in seen.items():
         wanted = undamaged[name]
-        differing = [key for key, value in each.values.items() if wanted.values.get(key, "") not in (value, "to do")]
+        differing = [
+            key
+            for key, value in each.values.items()
+            if wanted.values.get(key, "") not in (value, "to do")
+        ]
         differing = [key for key in differing if each.values[key] != "to do"]
         if differing and not each.status and each.errors.strip() == wanted.errors.strip():
             yield f"{name} read {', '.join(differing[:3])} silently"
@@ -106,7 +128,9 @@ def silent(seen: dict[str, Seen], undamaged: dict[str, Seen]) -> Iterator[str]:
 def unexplained(seen: dict[str, Seen], undamaged: dict[str, Seen]) -> Iterator[str]:
     """Yield readers that ended with a traceback, or failed without a line, or with many."""
     for name, each in seen.items():
-        lines = [line for line in each.errors.strip().splitlines() if line not in undamaged[name].errors]
+        lines = [
+            line for line in each.errors.strip().splitlines() if line not in undamaged[name].errors
+        ]
         if each.traceback or "Traceback" in each.errors:
             yield f"{name}: {(each.traceback or each.errors).strip().splitlines()[-1][:300]}"
         elif each.status and len(lines) != 1 and not name.startswith(MUCH):
@@ -125,7 +149,11 @@ def swept(trial: Trial, base: Path, root: Path, before: Mapping[str, str]) -> It
         shutil.copy2(base / file, place / file)
     after = state(place)
     shutil.rmtree(place, ignore_errors=True)
-    gone = [thing for thing, digest in before.items() if not thing.startswith("file") and after.whole.get(thing) != digest]
+    gone = [
+        thing
+        for thing, digest in before.items()
+        if not thing.startswith("file") and after.whole.get(thing) != digest
+    ]
     if gone:
         yield f"gc took {len(gone)} things, such as {gone[0]}"
 
@@ -148,7 +176,9 @@ def in_child(work: Callable[[], object], answer: Path) -> int:
     return child
 
 
-def all_tried(trials: Sequence[Trial], base: Path, scratch: Path, jobs: int) -> Iterator[tuple[Trial, dict[str, Any]]]:
+def all_tried(
+    trials: Sequence[Trial], base: Path, scratch: Path, jobs: int
+) -> Iterator[tuple[Trial, dict[str, Any]]]:
     """Yield each trial with what came of it, ``jobs`` at a time, each in a process of its own."""
     kinds = dict.fromkeys(trial.kind for trial in trials)
     undamaged = {kind: _undamaged(kind, base, scratch) for kind in kinds}
@@ -179,35 +209,52 @@ def _undamaged(kind: str, base: Path, scratch: Path) -> Undamaged:
 
     def look() -> dict[str, Any]:
         whole = state(root).whole
-        return {"whole": whole, "seen": {name: asdict(each) for name, each in read_all(root, kind).items()}}
+        return {
+            "whole": whole,
+            "seen": {name: asdict(each) for name, each in read_all(root, kind).items()},
+        }
 
     os.waitpid(in_child(look, answer), 0)
     found = json.loads(answer.read_text())
     seen = {name: Seen(**each) for name, each in found["seen"].items()}
-    failed = [f"{name}: {each.traceback or each.errors}" for name, each in seen.items() if each.status]
-    if [line for line in failed if not line.startswith("verify study")]:  # a command that not every version has
+    failed = [
+        f"{name}: {each.traceback or each.errors}" for name, each in seen.items() if each.status
+    ]
+    if [
+        line for line in failed if not line.startswith("verify study")
+    ]:  # a command that not every version has
         raise RuntimeError(f"at an undamaged folder: {failed}")
     return Undamaged(base, seen, found["whole"])
 
 
 @click.command()
-@click.option("--trials", "count", default=300, show_default=True, help="Damages of each sort of file.")
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(list(SITES_OF_DAMAGE)), help="Only these.")
+@click.option(
+    "--trials", "count", default=300, show_default=True, help="Damages of each sort of file."
+)
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(list(SITES_OF_DAMAGE)), help="Only these."
+)
 @click.option("--number", "numbers", multiple=True, type=int, help="Only trials of these numbers.")
 @click.option("--seed", default=0, show_default=True, help="Seed of all damages.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Trials at a time.")
-def main(count: int, kinds: tuple[str, ...], numbers: tuple[int, ...], seed: int, jobs: int) -> None:
+def main(
+    count: int, kinds: tuple[str, ...], numbers: tuple[int, ...], seed: int, jobs: int
+) -> None:
     """Damage files at random; fail if a number was read silently, something intact was swept, or anything crashed."""
     start = time.perf_counter()
     os.environ.update({"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"})
-    scratch = Path(tempfile.mkdtemp(dir=IN_MEMORY if IN_MEMORY.is_dir() else None, prefix="actlas-damage-"))
+    scratch = Path(
+        tempfile.mkdtemp(dir=IN_MEMORY if IN_MEMORY.is_dir() else None, prefix="actlas-damage-")
+    )
     os.environ["XDG_CACHE_HOME"] = str(scratch / "cache")
     imported()
     base = scratch / "base"
     _, status = os.waitpid(in_child(lambda: make_base(base), scratch / "made"), 0)
     if status:
         raise click.ClickException(Path(f"{scratch / 'made'}.err").read_text())
-    trials = [Trial(kind, seed, n) for kind in kinds or SITES_OF_DAMAGE for n in numbers or range(count)]
+    trials = [
+        Trial(kind, seed, n) for kind in kinds or SITES_OF_DAMAGE for n in numbers or range(count)
+    ]
     rows: dict[str, Counter[str]] = {trial.kind: Counter() for trial in trials}
     for trial, found in all_tried(trials, base, scratch, jobs):
         counted(rows[trial.kind], trial, found)
@@ -215,7 +262,9 @@ def main(count: int, kinds: tuple[str, ...], numbers: tuple[int, ...], seed: int
     click.echo(markdown(HEAD, table))
     click.echo(f"\n{len(trials)} damages, seed {seed}, in {time.perf_counter() - start:.0f} s")
     if any(row[name] for row in rows.values() for name in HEAD[4:]):
-        click.echo(f"again: --seed {seed} --kind KIND --number N; folders are kept in {scratch}", err=True)
+        click.echo(
+            f"again: --seed {seed} --kind KIND --number N; folders are kept in {scratch}", err=True
+        )
         sys.exit(1)
     shutil.rmtree(scratch)
 
@@ -228,7 +277,9 @@ def counted(row: Counter[str], trial: Trial, found: dict[str, Any]) -> None:
     row.update(amiss.keys())
     for name, lines in amiss.items():
         for line in lines:
-            click.echo(f"{trial.draw} ({found['damage']}): {name}: {line} [{found['folder']}]", err=True)
+            click.echo(
+                f"{trial.draw} ({found['damage']}): {name}: {line} [{found['folder']}]", err=True
+            )
 
 
 if __name__ == "__main__":

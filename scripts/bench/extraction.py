@@ -32,19 +32,32 @@ if TYPE_CHECKING:
 
     from actlas.store.labels.labels import Labels
 
-GEOMETRIES = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large": (36, 20, 1280), "gpt2-xl": (48, 25, 1600)}
+GEOMETRIES = {
+    "gpt2": (12, 12, 768),
+    "gpt2-medium": (24, 16, 1024),
+    "gpt2-large": (36, 20, 1280),
+    "gpt2-xl": (48, 25, 1600),
+}
 
 
 @click.command()
-@click.option("--geometry", type=click.Choice(list(GEOMETRIES)), default="gpt2-xl", show_default=True)
+@click.option(
+    "--geometry", type=click.Choice(list(GEOMETRIES)), default="gpt2-xl", show_default=True
+)
 @click.option("--sentences", default=54, show_default=True)
 @click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
-@click.option("--runs", default=5, show_default=True, help="Counted runs of each way, after one that is not.")
+@click.option(
+    "--runs", default=5, show_default=True, help="Counted runs of each way, after one that is not."
+)
 @click.option("--threads", default=2, show_default=True)
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to write.  [default: the system's folder for temporary files]"
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write.  [default: the system's folder for temporary files]",
 )
-def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None) -> None:
+def main(
+    geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None
+) -> None:
     """Measure extraction against the bare forward pass."""
     import torch
 
@@ -54,20 +67,33 @@ def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, fo
         device = torch.device("cpu")
         model = load(model_folder, dtype=torch.float32, device=device, attention="sdpa")
         labels = labels_of(sentences, tokens, model_folder.geometry.vocabulary)
-        token_ids = torch.from_numpy(labels.token["token_id"].reshape(sentences, tokens).astype(np.int64))
-        forward, extraction, written = alternate(model, model_folder, labels, token_ids, runs, Path(scratch))
+        token_ids = torch.from_numpy(
+            labels.token["token_id"].reshape(sentences, tokens).astype(np.int64)
+        )
+        forward, extraction, written = alternate(
+            model, model_folder, labels, token_ids, runs, Path(scratch)
+        )
     ratios = [b / a for a, b in zip(forward.seconds, extraction.seconds, strict=True)]
     click.echo(
         f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(DEFAULT_SITES)}, {threads} threads\n"
     )
     click.echo(table(HEADER, [forward.row("forward pass"), extraction.row("extraction")]))
-    click.echo(f"\nratio of each pair   median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+    click.echo(
+        f"\nratio of each pair   median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
+    )
     click.echo(f"written              {size(written)}")
-    click.echo(f"extra peak memory    {size(max(0, extraction.peak - forward.peak))} over the forward pass's")
+    click.echo(
+        f"extra peak memory    {size(max(0, extraction.peak - forward.peak))} over the forward pass's"
+    )
 
 
 def alternate(
-    model: GPT2LMHeadModel, folder: ModelFolder, labels: Labels, token_ids: torch.Tensor, runs: int, scratch: Path
+    model: GPT2LMHeadModel,
+    folder: ModelFolder,
+    labels: Labels,
+    token_ids: torch.Tensor,
+    runs: int,
+    scratch: Path,
 ) -> tuple[Measured, Measured, int]:
     """Run both ways in turn, once uncounted; return their measures and the bytes of a run."""
     import torch
@@ -87,7 +113,9 @@ def alternate(
             store = Store.create(place)
             plan = make_plan(store, folder, tokens, "random", options)
             run = store.add(plan.specification, plan.description, plan.units)
-            extraction.add(lambda plan=plan, run=run: extract_with(model, plan, run), counted=number > 0)  # type: ignore[misc]
+            extraction.add(
+                lambda plan=plan, run=run: extract_with(model, plan, run), counted=number > 0
+            )  # type: ignore[misc]
             written = run.nbytes
     return forward, extraction, written
 

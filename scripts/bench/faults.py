@@ -56,7 +56,9 @@ class Row:
         return (self.fault, self.operation, *(self.counts[name] for name in ("trials", *COUNTS)))
 
 
-def suite(grounds: Iterable[Ground], extent: Extent, faults: Sequence[str]) -> Iterator[tuple[str, Ground, list[Trial]]]:
+def suite(
+    grounds: Iterable[Ground], extent: Extent, faults: Sequence[str]
+) -> Iterator[tuple[str, Ground, list[Trial]]]:
     """Yield fault, ground and trials."""
     for ground in grounds:
         for name in faults:
@@ -109,15 +111,23 @@ def progress(total: int) -> Callable[[Row], None]:
                 said.add(line)
                 click.echo(line, err=True)
             if count % 100 == 0:
-                click.echo(f"{count} of {total} trials, {time.perf_counter() - start:.0f} s", err=True)
+                click.echo(
+                    f"{count} of {total} trials, {time.perf_counter() - start:.0f} s", err=True
+                )
 
     return told
 
 
-def open_desks(scratch: Path, count: int, hold: Callable[[Victim], Victim], *, mounts: bool = True) -> list[Desk]:
+def open_desks(
+    scratch: Path, count: int, hold: Callable[[Victim], Victim], *, mounts: bool = True
+) -> list[Desk]:
     """Return ``count`` desks, each with its servers; ``hold`` sees to it that these end."""
     desks = [Desk(scratch, hold(Victim(scratch))) for _ in range(count)]
-    allowed = mounts and shutil.which(NAMESPACE[0]) and os.spawnvp(os.P_WAIT, NAMESPACE[0], [*NAMESPACE, "true"]) == 0
+    allowed = (
+        mounts
+        and shutil.which(NAMESPACE[0])
+        and os.spawnvp(os.P_WAIT, NAMESPACE[0], [*NAMESPACE, "true"]) == 0
+    )
     for desk in desks if allowed else ():
         desk.private = hold(Victim(scratch, NAMESPACE))
     return desks
@@ -135,33 +145,70 @@ def by(rows: Iterable[Row], part: str) -> list[list[object]]:
     sums: dict[str, Counter[str]] = {}
     for row in rows:
         sums.setdefault(getattr(row, part), Counter()).update(row.counts)
-    return [[name, *(counts[column] for column in ("trials", *COUNTS))] for name, counts in sums.items()]
+    return [
+        [name, *(counts[column] for column in ("trials", *COUNTS))] for name, counts in sums.items()
+    ]
 
 
 @click.command()
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Do every N-th trial only.")
-@click.option("--most", default=24, show_default=True, help="Trials of a fault and an operation, but for extract.")
-@click.option("--fault", "faults", multiple=True, type=click.Choice(list(ALL)), help="Only these; may be repeated.")
-@click.option("--operation", "operations", multiple=True, type=click.Choice(list(OPERATIONS)), help="Only these.")
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Do every N-th trial only.",
+)
+@click.option(
+    "--most",
+    default=24,
+    show_default=True,
+    help="Trials of a fault and an operation, but for extract.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    type=click.Choice(list(ALL)),
+    help="Only these; may be repeated.",
+)
+@click.option(
+    "--operation",
+    "operations",
+    multiple=True,
+    type=click.Choice(list(OPERATIONS)),
+    help="Only these.",
+)
 @click.option("--full", is_flag=True, help="Print a row for each fault of each operation.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Trials at a time.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to write.  [default: in memory, where the system has it]"
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write.  [default: in memory, where the system has it]",
 )
 def main(
-    every: int, most: int, faults: tuple[str, ...], operations: tuple[str, ...], full: bool, jobs: int, folder: Path | None
+    every: int,
+    most: int,
+    faults: tuple[str, ...],
+    operations: tuple[str, ...],
+    full: bool,
+    jobs: int,
+    folder: Path | None,
 ) -> None:
     """Hurt every command that writes, in every way; fail if anything is lost or wrong, or ends without a line that says why.
 
     Folders of trials in which something is amiss are kept and named.
     """
     start = time.perf_counter()
-    folder = folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)  # processes are put to the test, not the disk
+    folder = folder or (
+        IN_MEMORY if IN_MEMORY.is_dir() else None
+    )  # processes are put to the test, not the disk
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix="actlas-faults-"))
     with ExitStack() as stack:
         desks = open_desks(scratch, jobs, stack.enter_context)
         base = make_base(scratch, desks[0].victim)
-        grounds = [Ground(name, base, scratch, desks[0].victim) for name in operations or OPERATIONS]
+        grounds = [
+            Ground(name, base, scratch, desks[0].victim) for name in operations or OPERATIONS
+        ]
         steps = ", ".join(f"{ground.name} {len(ground.steps)}" for ground in grounds)
         click.echo(f"steps: {steps}", err=True)
         rows = tried(suite(grounds, Extent(every, most), faults or tuple(ALL)), desks)
@@ -173,7 +220,9 @@ def main(
     trials = sum(row.counts["trials"] for row in rows)
     click.echo(f"\n{trials} trials in {time.perf_counter() - start:.0f} s")
     if complaints:
-        click.echo(f"{len(complaints)} complaints: see above; folders are kept in {scratch}", err=True)
+        click.echo(
+            f"{len(complaints)} complaints: see above; folders are kept in {scratch}", err=True
+        )
         sys.exit(1)
     shutil.rmtree(scratch)
 

@@ -55,12 +55,27 @@ class Findings:
 @click.argument("target")
 @click.option("--seconds", default=60, show_default=True, help="How long.")
 @click.option("--seed", default=0, show_default=True, help="Seed of random changes.")
-@click.option("--corpus", type=click.Path(path_type=Path), help="Further inputs to start from, a folder.")
-@click.option("--keep", type=click.Path(path_type=Path), default=Path("fuzz-findings"), show_default=True)
-@click.option("--random", "at_random", is_flag=True, help="Change at random although atheris is there.")
-def main(target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, at_random: bool) -> None:
+@click.option(
+    "--corpus", type=click.Path(path_type=Path), help="Further inputs to start from, a folder."
+)
+@click.option(
+    "--keep", type=click.Path(path_type=Path), default=Path("fuzz-findings"), show_default=True
+)
+@click.option(
+    "--random", "at_random", is_flag=True, help="Change at random although atheris is there."
+)
+def main(
+    target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, at_random: bool
+) -> None:
     """Fuzz TARGET, or `all` of them one after the other; print target, inputs, seconds, kinds of violations."""
-    os.environ.update({"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "0"})
+    os.environ.update(
+        {
+            "OMP_NUM_THREADS": "1",
+            "TQDM_DISABLE": "1",
+            "HF_HUB_OFFLINE": "1",
+            "TOKENIZERS_PARALLELISM": "0",
+        }
+    )
     guided = not at_random and importlib.util.find_spec("atheris") is not None
     if guided:
         atheris: Any = importlib.import_module("atheris")  # not among what CI installs
@@ -69,7 +84,9 @@ def main(target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, 
     else:
         from actlas.scripts.bench.inputs import targets as fuzzing
     if target != "all" and target not in fuzzing.TARGETS:
-        raise click.UsageError(f"unknown target {target!r}: known: all, {', '.join(fuzzing.TARGETS)}")
+        raise click.UsageError(
+            f"unknown target {target!r}: known: all, {', '.join(fuzzing.TARGETS)}"
+        )
     root = Path(tempfile.mkdtemp(prefix="actlas-fuzz-")) / "root"
     os.environ["XDG_CACHE_HOME"] = str(root.parent / "cache")
     fuzzing.make_root(root)
@@ -79,7 +96,11 @@ def main(target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, 
         if not place.there:
             continue
         findings = Findings(keep / name)
-        inputs = [place.seed, *kept(name), *([path.read_bytes() for path in corpus.iterdir()] if corpus else [])]
+        inputs = [
+            place.seed,
+            *kept(name),
+            *([path.read_bytes() for path in corpus.iterdir()] if corpus else []),
+        ]
         if guided and target != "all":  # it ends the process
             led_by_coverage(name, place, findings, inputs, seconds)
         changed_at_random(place, findings, inputs, seconds, seed)
@@ -93,7 +114,9 @@ def kept(target: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((CORPUS / target).glob("*"))]
 
 
-def changed_at_random(place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: float, seed: int) -> None:
+def changed_at_random(
+    place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: float, seed: int
+) -> None:
     """Give all inputs as they are, then changed at random until the time is over."""
     from actlas.scripts.bench.inputs.mutation import mutated
 
@@ -105,7 +128,9 @@ def changed_at_random(place: Fuzzed, findings: Findings, inputs: list[bytes], se
         findings.add(content, place.violations(content))
 
 
-def led_by_coverage(name: str, place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: int) -> NoReturn:
+def led_by_coverage(
+    name: str, place: Fuzzed, findings: Findings, inputs: list[bytes], seconds: int
+) -> NoReturn:
     """Let atheris change inputs, its way and ours by turns; ends the process."""
     from actlas.scripts.bench.inputs.mutation import mutated
 
@@ -124,12 +149,20 @@ def led_by_coverage(name: str, place: Fuzzed, findings: Findings, inputs: list[b
     def change(content: bytes, most: int, seed: int) -> bytes:
         generator = random.Random(seed)
         own: Callable[[bytes, int], Any] = atheris.Mutate
-        return bytes(own(content, most) if seed % 2 else mutated(content, generator, generator.choice(inputs))[:most])
+        return bytes(
+            own(content, most)
+            if seed % 2
+            else mutated(content, generator, generator.choice(inputs))[:most]
+        )
 
     limits = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=6000", "-max_len=200000"]
     child = os.fork()
     if not child:  # it ends by itself, in C
-        atheris.Setup([sys.argv[0], str(folder), *limits, f"-artifact_prefix={folder}/"], once, custom_mutator=change)
+        atheris.Setup(
+            [sys.argv[0], str(folder), *limits, f"-artifact_prefix={folder}/"],
+            once,
+            custom_mutator=change,
+        )
         atheris.Fuzz()
     _, status = os.waitpid(child, 0)
     kinds = len(list(findings.folder.glob("*")))

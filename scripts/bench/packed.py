@@ -40,9 +40,23 @@ REPEATS = 3
 
 
 @click.command()
-@click.option("--units", "sizes", type=int, multiple=True, default=(1000, 10000), show_default=True, help="Units of a run.")
-@click.option("--sentences", default=1, show_default=True, help="Sentences of a unit, of ten tokens each.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to make the runs.  [default: that of temporary files]")
+@click.option(
+    "--units",
+    "sizes",
+    type=int,
+    multiple=True,
+    default=(1000, 10000),
+    show_default=True,
+    help="Units of a run.",
+)
+@click.option(
+    "--sentences", default=1, show_default=True, help="Sentences of a unit, of ten tokens each."
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to make the runs.  [default: that of temporary files]",
+)
 def main(sizes: tuple[int, ...], sentences: int, folder: Path | None) -> None:
     """Measure opening, resuming and searching of packed runs."""
     columns = []
@@ -52,7 +66,9 @@ def main(sizes: tuple[int, ...], sentences: int, folder: Path | None) -> None:
             place = packed_run(Path(scratch), units, sentences)
             with ProcessPoolExecutor(1, mp_context=spawn) as process:
                 columns.append(list(process.submit(measured, place).result().items()))
-    rows = [(row[0][0], *(f"{number:.3f}" for _, number in row)) for row in zip(*columns, strict=True)]
+    rows = [
+        (row[0][0], *(f"{number:.3f}" for _, number in row)) for row in zip(*columns, strict=True)
+    ]
     click.echo(table(("seconds", *(f"{units} units" for units in sizes)), rows))
 
 
@@ -63,13 +79,29 @@ def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
     description = {"created": "", "model": {}, "source": "random", "bos": False, "actlas": ""}
     run = Store.create(store).add({"random": GEOMETRY.sizes, "units": units}, description, plan)
     layouts = [layout(site, GEOMETRY, units * tokens, "float32") for site in SITES]
-    rows = np.random.default_rng(0).standard_normal((tokens, *layouts[0].block_shape[1:]), dtype=np.float32)
+    rows = np.random.default_rng(0).standard_normal(
+        (tokens, *layouts[0].block_shape[1:]), dtype=np.float32
+    )
     with workspace(run.folder) as work, packing_lock(run.folder):
-        writer = ShardWriter(work.folder / f"00000000-pack0-{work.token}.h5", layouts, rare_labels(units * sentences), {})
+        writer = ShardWriter(
+            work.folder / f"00000000-pack0-{work.token}.h5",
+            layouts,
+            rare_labels(units * sentences),
+            {},
+        )
         several = write_units(writer, layouts, plan, lambda *_: rows)
         name, record = writer.path.name, several.record
         commits = [
-            Commit(run.id, unit, name, record.size, several.sites(index), several.labels(index), record.rest, {})
+            Commit(
+                run.id,
+                unit,
+                name,
+                record.size,
+                several.sites(index),
+                several.labels(index),
+                record.rest,
+                {},
+            )
             for index, unit in enumerate(plan)
         ]
         joined, tail = with_tail(join_commits(commits, record.sites, record.labels))

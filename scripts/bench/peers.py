@@ -38,9 +38,21 @@ READS = 5
 @click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
 @click.option("--runs", default=3, show_default=True, help="Processes of each way.")
 @click.option("--threads", default=2, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: that of temporary files]")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write.  [default: that of temporary files]",
+)
 @click.option("--way", type=click.Choice(list(WAYS)), hidden=True)
-def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None, way: str | None) -> None:
+def main(
+    geometry: str,
+    sentences: int,
+    tokens: int,
+    runs: int,
+    threads: int,
+    folder: Path | None,
+    way: str | None,
+) -> None:
     """Compare actlas with what else does its job."""
     if way is not None:
         assert folder is not None
@@ -51,16 +63,29 @@ def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, fo
         random_model(scratch / "model", *GEOMETRIES[geometry])
         found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
         for number in range(runs):
-            for name in [*WAYS][number % len(WAYS) :] + [*WAYS][: number % len(WAYS)]:  # none always after the same other
+            for name in [*WAYS][number % len(WAYS) :] + [*WAYS][
+                : number % len(WAYS)
+            ]:  # none always after the same other
                 os.sync()  # what the one before left to the system is not this one's to wait for
-                command = [sys.executable, __file__, "--way", name, "--folder", place, "--threads", str(threads)]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--way",
+                    name,
+                    "--folder",
+                    place,
+                    "--threads",
+                    str(threads),
+                ]
                 command += ["--sentences", str(sentences), "--tokens", str(tokens)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise click.ClickException(f"{name} failed: {done.stderr.strip()[-2000:]}")
                 found[name].append(json.loads(done.stdout.splitlines()[-1]))
                 click.echo(f"{name}: {found[name][-1]}", err=True)
-        click.echo(f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(SITES)}, {threads} threads\n")
+        click.echo(
+            f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(SITES)}, {threads} threads\n"
+        )
         click.echo(report(found))
         click.echo("\n" + differences(scratch, GEOMETRIES[geometry][0]))
 
@@ -72,7 +97,9 @@ def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) 
     from actlas.scripts.bench.common.synthetic import labels_of
 
     torch.set_num_threads(threads)
-    token_ids = labels_of(sentences, tokens).token["token_id"].reshape(sentences, tokens).astype(np.int64)
+    token_ids = (
+        labels_of(sentences, tokens).token["token_id"].reshape(sentences, tokens).astype(np.int64)
+    )
     start = time.perf_counter()
     work = work_of(way, folder / "model")
     loaded = time.perf_counter() - start
@@ -99,7 +126,19 @@ def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) 
 
 def report(found: dict[str, list[dict[str, float]]]) -> str:
     """Return the table of medians and least times, and of each as a ratio to actlas."""
-    header = ("way", "wall s", "least", "most", "with load", "peak", "read back s", "× wall", "× least", "× peak", "× read")
+    header = (
+        "way",
+        "wall s",
+        "least",
+        "most",
+        "with load",
+        "peak",
+        "read back s",
+        "× wall",
+        "× least",
+        "× peak",
+        "× read",
+    )
     own = {key: _median(found["actlas"], key) for key in found["actlas"][0]}
     least = {name: min(run["seconds"] for run in runs) for name, runs in found.items()}
     rows = []
@@ -130,16 +169,23 @@ def differences(scratch: Path, blocks: int) -> str:
     rows = []
     for site in SITES:
         row: list[Any] = [site]
-        own = [stored_site("actlas", scratch / "actlas", site, number) for number in range(blocks + (site == "resid"))]
+        own = [
+            stored_site("actlas", scratch / "actlas", site, number)
+            for number in range(blocks + (site == "resid"))
+        ]
         largest = max(float(np.abs(values).max()) for values in own)
         for way in WAYS:
             if way != "actlas":
-                other = (stored_site(way, scratch / way, site, number) for number in range(len(own)))
+                other = (
+                    stored_site(way, scratch / way, site, number) for number in range(len(own))
+                )
                 worst = max(float(np.abs(a - b).max()) for a, b in zip(own, other, strict=True))
                 row.append(f"{worst:.1e} ({worst / largest:.1e})")
         rows.append(tuple(row))
     others = [way for way in WAYS if way != "actlas"]
-    return "largest difference from actlas (and over the site's largest value)\n" + table(("site", *others), rows)
+    return "largest difference from actlas (and over the site's largest value)\n" + table(
+        ("site", *others), rows
+    )
 
 
 def _median(runs: list[dict[str, float]], key: str) -> float:

@@ -28,7 +28,14 @@ UNITS = 100
 
 
 @click.command()
-@click.option("--sentences", "counts", multiple=True, default=(54, 10_000), show_default=True, help="May be repeated.")
+@click.option(
+    "--sentences",
+    "counts",
+    multiple=True,
+    default=(54, 10_000),
+    show_default=True,
+    help="May be repeated.",
+)
 @click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
 @click.option("--runs", default=5, show_default=True, help="Counted runs, after one that is not.")
 def main(counts: tuple[int, ...], tokens: int, runs: int) -> None:
@@ -46,10 +53,25 @@ def _measured(folder: Path, count: int, tokens: int, runs: int) -> Sequence[obje
     random, measured = np.random.default_rng(0), Measured()
     for number in range(runs + 1):
         kinds = random.choice(KINDS, count)
-        lines = [f"{text},{kind},{place}" for place, (text, kind) in enumerate(zip(labels.text, kinds, strict=True))]
+        lines = [
+            f"{text},{kind},{place}"
+            for place, (text, kind) in enumerate(zip(labels.text, kinds, strict=True))
+        ]
         (folder / "rows.csv").write_text("\n".join(["text,kind,place", *lines]), encoding="utf-8")
-        command = [sys.executable, "-m", "actlas.scripts", "relabel", run.id, "rows.csv", "--store", "store"]
-        measured.add(partial(subprocess.run, command, cwd=folder, check=True, capture_output=True), counted=number > 0)
+        command = [
+            sys.executable,
+            "-m",
+            "actlas.scripts",
+            "relabel",
+            run.id,
+            "rows.csv",
+            "--store",
+            "store",
+        ]
+        measured.add(
+            partial(subprocess.run, command, cwd=folder, check=True, capture_output=True),
+            counted=number > 0,
+        )
     run.refresh()
     assert run.labels_version == runs + 2
     return measured.row(f"{count:,} sentences")

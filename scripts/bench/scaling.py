@@ -32,7 +32,9 @@ from actlas.store import Run, Store
 from actlas.store.labels.labels import Labels
 from actlas.store.writing.pack import pack
 
-GEOMETRY = Geometry(n_layer=2, n_head=2, d_head=8, d_model=16, d_mlp=64, positions=1024, vocabulary=50257)
+GEOMETRY = Geometry(
+    n_layer=2, n_head=2, d_head=8, d_model=16, d_mlp=64, positions=1024, vocabulary=50257
+)
 SITES = ("q", "k", "v")
 TOKENS = 10
 RARE = 100  # every so many sentences have the word
@@ -43,8 +45,20 @@ Row = dict[str, float]
 
 
 @click.command()
-@click.option("--units", "sizes", type=int, multiple=True, default=(1000, 10000), show_default=True, help="Units of a run.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to make the runs.  [default: that of temporary files]")
+@click.option(
+    "--units",
+    "sizes",
+    type=int,
+    multiple=True,
+    default=(1000, 10000),
+    show_default=True,
+    help="Units of a run.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to make the runs.  [default: that of temporary files]",
+)
 def main(sizes: tuple[int, ...], folder: Path | None) -> None:
     """Measure what depends on the number of units."""
     rows: dict[int, Row] = {}
@@ -53,7 +67,12 @@ def main(sizes: tuple[int, ...], folder: Path | None) -> None:
             rows[units] = measured(units, Path(scratch))
         click.echo(f"{units} units done", err=True)
     names = list(rows[sizes[0]])
-    click.echo(table(("seconds", *(f"{units} units" for units in sizes)), [_row(name, rows) for name in names]))
+    click.echo(
+        table(
+            ("seconds", *(f"{units} units" for units in sizes)),
+            [_row(name, rows) for name in names],
+        )
+    )
 
 
 def _row(name: str, rows: dict[int, Row]) -> tuple[str, ...]:
@@ -76,7 +95,9 @@ def measured(units: int, scratch: Path) -> Row:
 def planning(units: int, scratch: Path) -> Row:
     """Measure the way from a file of sentences to a plan."""
     path = scratch / "sentences.txt"
-    path.write_text("".join(f"Number {i} gave her a blue coat and walked home.\n" for i in range(units)))
+    path.write_text(
+        "".join(f"Number {i} gave her a blue coat and walked home.\n" for i in range(units))
+    )
     model = resolve("demo")
     sentences, tokens = read_sentences(str(path)), tokenize(read_sentences(str(path)), model)
     options = ExtractOptions(SITES, unit_tokens=1)
@@ -88,9 +109,13 @@ def planning(units: int, scratch: Path) -> Row:
         "reading sentences": timed(lambda: read_sentences(str(path))),
         "tokenizing": timed(lambda: tokenize(sentences, model)),
         "planning": timed(lambda: make_plan(store, model, tokens, "bench", options)),
-        "labels of each unit": timed(lambda: [tokens.labels.sentences(unit.first, unit.sentences) for unit in plan.units]),
+        "labels of each unit": timed(
+            lambda: [tokens.labels.sentences(unit.first, unit.sentences) for unit in plan.units]
+        ),
     }
-    found["beginning the run"] = timed(lambda: store.add(plan.specification, plan.description, plan.units), repeats=1)
+    found["beginning the run"] = timed(
+        lambda: store.add(plan.specification, plan.description, plan.units), repeats=1
+    )
     return found
 
 

@@ -37,7 +37,11 @@ SAMPLE = 500  # units of the bare forward pass and the raw write
 @click.option("--units", default=10000, show_default=True)
 @click.option("--every", default=100, show_default=True, help="Sentences to one that has the word.")
 @click.option("--threads", default=1, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: that of temporary files]")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write.  [default: that of temporary files]",
+)
 @click.option("--study", is_flag=True, hidden=True)
 def main(units: int, every: int, threads: int, folder: Path | None, study: bool) -> None:
     """Measure extraction, opening and variance of many small units."""
@@ -56,7 +60,9 @@ def main(units: int, every: int, threads: int, folder: Path | None, study: bool)
         start = time.perf_counter()
         done = pack(run)
         taken = time.perf_counter() - start
-        click.echo(f"packing              {taken / units * 1e3:.1f} ms, {taken:.1f} s: {done.before} files to {done.after}")
+        click.echo(
+            f"packing              {taken / units * 1e3:.1f} ms, {taken:.1f} s: {done.before} files to {done.after}"
+        )
         show_reading(run, "packed")
 
 
@@ -89,9 +95,13 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     extract_with(model, plan, run)
     taken = (time.perf_counter() - start) / units
     raw = raw_write(scratch / "raw", run.nbytes // units)
-    click.echo(f"{units} units of {TOKENS} tokens, {BLOCKS} blocks of {D_MODEL}, {size(run.nbytes)}, a unit:")
+    click.echo(
+        f"{units} units of {TOKENS} tokens, {BLOCKS} blocks of {D_MODEL}, {size(run.nbytes)}, a unit:"
+    )
     click.echo(f"extraction           {taken * 1e3:.1f} ms")
-    click.echo(f"forward pass         {forward * 1e3:.1f} ms\nraw write            {raw * 1e3:.1f} ms")
+    click.echo(
+        f"forward pass         {forward * 1e3:.1f} ms\nraw write            {raw * 1e3:.1f} ms"
+    )
     click.echo(f"overhead             {(taken - forward - raw) * 1e3:.1f} ms")
     return run
 
@@ -154,7 +164,11 @@ def studied(store: Path) -> dict[str, float]:
 
 def read_bytes() -> int:
     """Return the bytes that were fetched from disks for this process."""
-    line = next(line for line in Path("/proc/self/io").read_text().splitlines() if line.startswith("read_bytes"))
+    line = next(
+        line
+        for line in Path("/proc/self/io").read_text().splitlines()
+        if line.startswith("read_bytes")
+    )
     return int(line.split()[1])
 
 

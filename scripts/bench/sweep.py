@@ -39,9 +39,13 @@ if TYPE_CHECKING:
 @click.option("--runs", default=3, show_default=True, help="Counted sweeps, after one that is not.")
 @click.option("--threads", default=2, show_default=True)
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to write.  [default: the system's folder for temporary files]"
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write.  [default: the system's folder for temporary files]",
 )
-def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None) -> None:
+def main(
+    geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None
+) -> None:
     """Measure a sweep over all blocks against full extractions."""
     import torch
 
@@ -49,27 +53,42 @@ def main(geometry: str, sentences: int, tokens: int, runs: int, threads: int, fo
     options = ExtractOptions(SWEEP_SITES, unit_tokens=sentences * tokens)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
         model_folder = random_model(Path(scratch) / "model", *GEOMETRIES[geometry])
-        model = load(model_folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
-        labels = Tokenized(labels_of(sentences, tokens, model_folder.geometry.vocabulary), (), False, "")
-        rounds = [sweep(model, model_folder, labels, options, Path(scratch)) for _ in range(runs + 1)][1:]
+        model = load(
+            model_folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa"
+        )
+        labels = Tokenized(
+            labels_of(sentences, tokens, model_folder.geometry.vocabulary), (), False, ""
+        )
+        rounds = [
+            sweep(model, model_folder, labels, options, Path(scratch)) for _ in range(runs + 1)
+        ][1:]
     blocks = model_folder.geometry.n_layer
     click.echo(
         f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(SWEEP_SITES)}, {threads} threads: "
         f"each of {blocks} blocks skipped in turn\n"
     )
     rows = [
-        (name, f"{statistics.median(sum(r.seconds[name]) for r in rounds):.2f}", size(sum(rounds[0].nbytes[name])))
+        (
+            name,
+            f"{statistics.median(sum(r.seconds[name]) for r in rounds):.2f}",
+            size(sum(rounds[0].nbytes[name])),
+        )
         for name in ("full extractions", "sweep")
     ]
     click.echo(table(("way", "median s", "written"), rows))
     ratios = [sum(r.seconds["sweep"]) / sum(r.seconds["full extractions"]) for r in rounds]
     whole = [
-        (sum(r.seconds["sweep"]) + statistics.mean(r.seconds["full extractions"])) / sum(r.seconds["full extractions"])
+        (sum(r.seconds["sweep"]) + statistics.mean(r.seconds["full extractions"]))
+        / sum(r.seconds["full extractions"])
         for r in rounds
     ]
     written = sum(rounds[0].nbytes["sweep"]) / sum(rounds[0].nbytes["full extractions"])
-    click.echo(f"\nratio of seconds     median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
-    click.echo(f"with the baseline    median {statistics.median(whole):.2f}, {min(whole):.2f} to {max(whole):.2f}")
+    click.echo(
+        f"\nratio of seconds     median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
+    )
+    click.echo(
+        f"with the baseline    median {statistics.median(whole):.2f}, {min(whole):.2f} to {max(whole):.2f}"
+    )
     click.echo(f"ratio of bytes       {written:.2f}")
 
 
@@ -81,7 +100,13 @@ class Round:
         self.nbytes: dict[str, list[int]] = {"full extractions": [], "sweep": []}
 
 
-def sweep(model: GPT2LMHeadModel, folder: ModelFolder, labels: Tokenized, options: ExtractOptions, scratch: Path) -> Round:
+def sweep(
+    model: GPT2LMHeadModel,
+    folder: ModelFolder,
+    labels: Tokenized,
+    options: ExtractOptions,
+    scratch: Path,
+) -> Round:
     """Store a baseline; then, block by block, extract in full into a new store and extract the variant that skips the block."""
     found = Round()
     with tempfile.TemporaryDirectory(dir=scratch, prefix="sweep-") as place:
@@ -89,14 +114,26 @@ def sweep(model: GPT2LMHeadModel, folder: ModelFolder, labels: Tokenized, option
         _extract(model, store, folder, labels, options)
         for block in range(folder.geometry.n_layer):
             with tempfile.TemporaryDirectory(dir=scratch, prefix="full-") as other:
-                _note(found, "full extractions", _extract(model, Store.create(other), folder, labels, options))
+                _note(
+                    found,
+                    "full extractions",
+                    _extract(model, Store.create(other), folder, labels, options),
+                )
             edits = (parse_edit(f"skip:block={block}"),)
-            _note(found, "sweep", _extract(model, store, folder, labels, replace(options, edits=edits)))
+            _note(
+                found,
+                "sweep",
+                _extract(model, store, folder, labels, replace(options, edits=edits)),
+            )
     return found
 
 
 def _extract(
-    model: GPT2LMHeadModel, store: Store, folder: ModelFolder, labels: Tokenized, options: ExtractOptions
+    model: GPT2LMHeadModel,
+    store: Store,
+    folder: ModelFolder,
+    labels: Tokenized,
+    options: ExtractOptions,
 ) -> tuple[float, int]:
     """Extract and return the seconds, planning included, and the bytes written."""
     measured = Measured()

@@ -21,7 +21,15 @@ from actlas.scripts.terminal.text import size, table
 from actlas.store.maintenance.verify import verify
 from actlas.store.runs.run import Run
 
-XL = {"n_layer": 48, "n_head": 25, "d_model": 1600, "d_head": 64, "d_mlp": 6400, "positions": 1024, "vocabulary": 50257}
+XL = {
+    "n_layer": 48,
+    "n_head": 25,
+    "d_model": 1600,
+    "d_head": 64,
+    "d_mlp": 6400,
+    "positions": 1024,
+    "vocabulary": 50257,
+}
 SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out")
 READ_BYTES = 1 << 22
 
@@ -29,14 +37,31 @@ READ_BYTES = 1 << 22
 @click.command()
 @click.option("--sentences", default=54, show_default=True)
 @click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
-@click.option("--runs", default=5, show_default=True, help="Counted runs of each way, after one that is not.")
-@click.option("--threads", default=2, show_default=True, help="Threads of reading; verification and hashing have one.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: the system's for temporary files]")
+@click.option(
+    "--runs", default=5, show_default=True, help="Counted runs of each way, after one that is not."
+)
+@click.option(
+    "--threads",
+    default=2,
+    show_default=True,
+    help="Threads of reading; verification and hashing have one.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write.  [default: the system's for temporary files]",
+)
 def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | None) -> None:
     """Measure verification and checked reading at GPT-2 XL geometry."""
     dask.config.set(scheduler="threads", num_workers=threads)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        run = random_run(Path(scratch) / "store", Geometry(**XL), SITES, labels_of(sentences, tokens), sentences // 3)
+        run = random_run(
+            Path(scratch) / "store",
+            Geometry(**XL),
+            SITES,
+            labels_of(sentences, tokens),
+            sentences // 3,
+        )
         ways = {
             "XXH3 of the files": lambda: hash_files(run),
             "verify": lambda: check(run),
@@ -50,11 +75,22 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
             for name, way in ways.items():
                 measured[name].add(way, counted=number > 0)
         total = run.nbytes
-    click.echo(f"{size(total)} in {len(run.units)} files\n\n{table(HEADER, [m.row(name) for name, m in measured.items()])}\n")
-    speeds = [a / b for a, b in zip(measured["XXH3 of the files"].seconds, measured["verify"].seconds, strict=True)]
-    click.echo(f"speed of verify, of hashing's  {sorted(speeds)[len(speeds) // 2]:.2f}, {min(speeds):.2f} to {max(speeds):.2f}")
+    click.echo(
+        f"{size(total)} in {len(run.units)} files\n\n{table(HEADER, [m.row(name) for name, m in measured.items()])}\n"
+    )
+    speeds = [
+        a / b
+        for a, b in zip(
+            measured["XXH3 of the files"].seconds, measured["verify"].seconds, strict=True
+        )
+    ]
+    click.echo(
+        f"speed of verify, of hashing's  {sorted(speeds)[len(speeds) // 2]:.2f}, {min(speeds):.2f} to {max(speeds):.2f}"
+    )
     for name in ("variance of q", "54 tokens of q"):
-        click.echo(f"checked / not, {name:15} {measured[f'{name}, checked'].median / measured[name].median:.2f}")
+        click.echo(
+            f"checked / not, {name:15} {measured[f'{name}, checked'].median / measured[name].median:.2f}"
+        )
 
 
 def hash_files(run: Run) -> None:

@@ -33,13 +33,26 @@ if TYPE_CHECKING:
     callback=named_sites,
     help="What to export; may be repeated.  [default: all]",
 )
-@click.option("--layers", metavar="LIST", help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.")
 @click.option(
-    "--target", "word", metavar="WORD", help="Only sentences with this word, as a whole word: `can` is not in `can't`."
+    "--layers",
+    metavar="LIST",
+    help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.",
+)
+@click.option(
+    "--target",
+    "word",
+    metavar="WORD",
+    help="Only sentences with this word, as a whole word: `can` is not in `can't`.",
 )
 @click.option("--case", is_flag=True, help="Let upper and lower case of the word differ.")
-@click.option("--context", type=number("context"), help="Only tokens that many or fewer away from the word.")
-@click.option("--dtype", type=click.Choice(tuple(NUMPY_VIEW)), help="Precision in the file.  [default: as stored]")
+@click.option(
+    "--context", type=number("context"), help="Only tokens that many or fewer away from the word."
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(tuple(NUMPY_VIEW)),
+    help="Precision in the file.  [default: as stored]",
+)
 @json_option
 def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
     """Write RUN, or part of it, to OUT.h5: one netCDF-4 file that every analysis takes in place of a run.
@@ -87,9 +100,15 @@ def _excerpt(
     note = {"target": word, "case": case, "context": context}
     parts = [
         f"layers {layers}" if layers is not None else "all layers",
-        "all tokens" if word is None else f"{word!r} in its sentence" if context is None else f"{word!r} and {context} around",
+        "all tokens"
+        if word is None
+        else f"{word!r} in its sentence"
+        if context is None
+        else f"{word!r} and {context} around",
     ]
-    return Excerpt(sites or None, numbers, tokens, dtype, note if word is not None else {}), ", ".join(parts)
+    return Excerpt(
+        sites or None, numbers, tokens, dtype, note if word is not None else {}
+    ), ", ".join(parts)
 
 
 def _record(exported: Exported, new: bool) -> dict[str, Any]:

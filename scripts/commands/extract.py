@@ -13,7 +13,14 @@ from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.edit_check import proof_lines, proof_record, unchanged
-from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites, nearest_text, plan_record, plan_text
+from actlas.scripts.extraction.planned import (
+    label_lines,
+    label_record,
+    missing_sites,
+    nearest_text,
+    plan_record,
+    plan_text,
+)
 from actlas.scripts.extraction.request import Request, carry_out, echo_skipped, plan_request
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
@@ -26,7 +33,9 @@ if TYPE_CHECKING:
     from actlas.store.runs.run import Run
 
 
-@click.command("extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
+@click.command(
+    "extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too."
+)
 @click.argument("sentences", shell_complete=complete_sentences)
 @extraction_options
 @click.option(
@@ -46,12 +55,20 @@ if TYPE_CHECKING:
     "is not stored, is made first.",
 )
 @click.option("--name", help="Name of the run.  [default: file, model and edits]")
-@click.option("--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does.")
 @click.option(
-    "--seed", type=number("seed"), help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]"
+    "--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing.")
-@click.option("--cached-only", is_flag=True, help="Answer from the store or fail; never load the model.")
+@click.option(
+    "--seed",
+    type=number("seed"),
+    help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing."
+)
+@click.option(
+    "--cached-only", is_flag=True, help="Answer from the store or fail; never load the model."
+)
 @json_option
 def command(
     request: Request,
@@ -99,9 +116,7 @@ def _miss(plan: Plan) -> str:
     """Return one line: what is not stored, and what the nearest run differs in."""
     lacking = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
     if plan.run:
-        return (
-            f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave --cached-only out to compute them"
-        )
+        return f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave --cached-only out to compute them"
     return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {lacking}"
 
 
@@ -114,7 +129,9 @@ def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     done = f"{counted(tally.units, 'unit')}, {counted(tally.tokens, 'token')}, {size(tally.nbytes)}"
     lines = [head, f"computed {done} on {tally.device}: {seconds}"]
     if cached or tally.lost_races:
-        lines.append(f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: {tally.lost_races:,}")
+        lines.append(
+            f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: {tally.lost_races:,}"
+        )
     if tally.packed:
         lines.append(f"{counted(tally.packed.before, 'file')} joined: {tally.packed.after:,} now")
     return "\n".join([*lines, *proof_lines(run)])
@@ -139,7 +156,11 @@ def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
             "cached": len(plan.units) - len(plan.missing),
             "computed": tally.units if tally else 0,
         },
-        "labels": {"version": run.labels_version, "digest": run.labels_digest, "changed": label_record(plan)},
+        "labels": {
+            "version": run.labels_version,
+            "digest": run.labels_digest,
+            "changed": label_record(plan),
+        },
         "bytes_written": tally.nbytes if tally else 0,
         "seconds": tally.seconds if tally else {"load": 0.0, "forward": 0.0, "store": 0.0},
         "device": tally.device if tally else None,

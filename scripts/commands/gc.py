@@ -28,10 +28,17 @@ def command(store_path: Path, dry_run: bool, as_json: bool) -> None:
     for problem in found.problems:
         click.echo(f"  {problem}", err=True)
     if as_json:
-        items = [{"path": str(item.path), "kind": item.kind, "bytes": item.nbytes} for item in found.leftovers]
-        echo_json({"dry_run": dry_run, "leftovers": items, "bytes": total, "problems": found.problems})
+        items = [
+            {"path": str(item.path), "kind": item.kind, "bytes": item.nbytes}
+            for item in found.leftovers
+        ]
+        echo_json(
+            {"dry_run": dry_run, "leftovers": items, "bytes": total, "problems": found.problems}
+        )
     else:
         for item in found.leftovers:
             click.echo(f"{item.path}: {item.kind}, {size(item.nbytes)}")
-        click.echo(f"{len(found.leftovers)} leftovers, {size(total)}{': nothing was removed' if dry_run else ' removed'}")
+        click.echo(
+            f"{len(found.leftovers)} leftovers, {size(total)}{': nothing was removed' if dry_run else ' removed'}"
+        )
     sys.exit(1 if found.problems else 0)

@@ -39,7 +39,12 @@ def command(store_path: Path, as_json: bool) -> None:
     rows = [
         (
             *(record[key] for key in COLUMNS),
-            *(size(record["bytes"]), len(record["sites"]), _labels(record["labels"]), (*record["names"], "")[0]),
+            *(
+                size(record["bytes"]),
+                len(record["sites"]),
+                _labels(record["labels"]),
+                (*record["names"], "")[0],
+            ),
         )
         for record in records
     ]

@@ -17,7 +17,13 @@ MEGABYTE = 1_000_000
 @click.command("pack")
 @click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @store_option
-@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="MB of activations a file at most.")
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="MB of activations a file at most.",
+)
 @json_option
 def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
     """Join the many small files of RUN into few; its id, units and values stay as they are.
@@ -32,4 +38,6 @@ def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
         echo_json({"run": run.id, **packed.to_json()})
         return
     before = counted(packed.before, "file")
-    click.echo(f"run {run.name}: {counted(packed.units, 'unit')} joined, {before} before, {packed.after:,} now")
+    click.echo(
+        f"run {run.name}: {counted(packed.units, 'unit')} joined, {before} before, {packed.after:,} now"
+    )

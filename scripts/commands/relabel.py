@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @reading_options
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @json_option
-def command(reference: str, file: str, store_path: Path, dry_run: bool, as_json: bool, **reading: Any) -> None:
+def command(
+    reference: str, file: str, store_path: Path, dry_run: bool, as_json: bool, **reading: Any
+) -> None:
     """Give RUN, its baseline and all variants the labels in FILE: the columns beside the sentences.
 
     FILE has the sentences that RUN was made from, in their order, as `actlas extract` reads them;
@@ -38,7 +40,9 @@ def command(reference: str, file: str, store_path: Path, dry_run: bool, as_json:
     made with them are out of date.
     """
     if is_export(reference):
-        raise UsageError(f"{reference} is an export, which does not change: relabel its run and export that again")
+        raise UsageError(
+            f"{reference} is an export, which does not change: relabel its run and export that again"
+        )
     run = Store(store_path).run(reference)
     columns = _columns_for(run, file, reading)
     from actlas.store.labels.relabel import label_change, relabel
@@ -48,10 +52,14 @@ def command(reference: str, file: str, store_path: Path, dry_run: bool, as_json:
     if as_json:
         labels = change.to_json() if change else None
         version = change.version if change else run.labels_version
-        echo_json({"run": run.id, "version": version, "columns": sorted(columns), "changed": labels})
+        echo_json(
+            {"run": run.id, "version": version, "columns": sorted(columns), "changed": labels}
+        )
     elif change:
         become = "would become" if dry_run else "are now"
-        click.echo(f"labels of {run.name} {become} version {change.version}: {printable(change.summary)}")
+        click.echo(
+            f"labels of {run.name} {become} version {change.version}: {printable(change.summary)}"
+        )
     else:
         click.echo(f"run {run.name} has these labels already: version {run.labels_version}")
 
@@ -97,8 +105,12 @@ def _differing(run: Run, lines: _Lines) -> InputError:
         stored = ()
     for number, text, own in zip(lines.line, lines.text, stored, strict=False):
         if text != own:
-            return InputError(f"{file}, line {number}: {asked}, here {quoted(own)}, got {quoted(text)}")
-    return InputError(f"{file}: {asked}, got {counted(len(lines.text), 'sentence')}{_hint(run, lines)}")
+            return InputError(
+                f"{file}, line {number}: {asked}, here {quoted(own)}, got {quoted(text)}"
+            )
+    return InputError(
+        f"{file}: {asked}, got {counted(len(lines.text), 'sentence')}{_hint(run, lines)}"
+    )
 
 
 def _hint(run: Run, lines: _Lines) -> str:

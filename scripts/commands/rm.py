@@ -33,7 +33,10 @@ def command(reference: str, store_path: Path, force: bool, yes: bool, as_json: b
     nbytes = tree_bytes(store.path / "runs" / run_id)
     if not yes and sys.stdin.isatty():
         names = [name for name, target in store.names().items() if target == run_id]
-        if not click.confirm(f"Remove run {run_id} ({', '.join(names) or 'without a name'}), {size(nbytes)}?", err=True):
+        if not click.confirm(
+            f"Remove run {run_id} ({', '.join(names) or 'without a name'}), {size(nbytes)}?",
+            err=True,
+        ):
             raise StoreError(f"run {run_id} was not removed")
     stranded = ", ".join(sorted(run.name for run in store.variants(run_id)))
     removed = remove(store, run_id, force=force)

@@ -22,7 +22,12 @@ def command(run: Run, as_json: bool) -> None:
     held = sorted({site for commit in run.commits for site in commit.holds})
     lacking = run.missing(held)
     if as_json:
-        record = {"id": run.id, "names": run.names, "specification": run.specification, "description": run.description}
+        record = {
+            "id": run.id,
+            "names": run.names,
+            "specification": run.specification,
+            "description": run.description,
+        }
         missing = [{"unit": unit.number, "sites": sites} for unit, sites in lacking]
         echo_json(
             {
@@ -31,7 +36,11 @@ def command(run: Run, as_json: bool) -> None:
                 "units": len(run.units),
                 "missing": missing,
                 "bytes": run.nbytes,
-                "labels": {"version": run.labels_version, "digest": run.labels_digest, "columns": list(run.columns)},
+                "labels": {
+                    "version": run.labels_version,
+                    "digest": run.labels_digest,
+                    "columns": list(run.columns),
+                },
                 **proof_record(run),
             }
         )
@@ -39,7 +48,9 @@ def command(run: Run, as_json: bool) -> None:
     try:
         _describe(run)
     except (KeyError, TypeError) as error:
-        raise DamagedStore(f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy") from error
+        raise DamagedStore(
+            f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy"
+        ) from error
     for line in proof_lines(run):
         click.echo(line)
     files = counted(len({commit.file for commit in run.commits}), "file")
@@ -47,26 +58,36 @@ def command(run: Run, as_json: bool) -> None:
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
     if lacking or not held:
         units = counted(len(lacking) or len(run.units), "unit")
-        click.echo(f"\nincomplete: {units} without all sites; the same `actlas extract` finishes it")
+        click.echo(
+            f"\nincomplete: {units} without all sites; the same `actlas extract` finishes it"
+        )
 
 
 def _describe(run: Run) -> None:
     model, numerics = run.description["model"], run.specification["numerics"]
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
     click.echo(
-        printable(f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}")
+        printable(
+            f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}"
+        )
     )
     tokens = counted(run.tokens, "token")
     click.echo(f"weights    {run.specification['model']['weights']}")
     click.echo(
-        printable(f"sentences  {run.sentences:,} of {run.description['source']}, {tokens}{', BOS' * run.description['bos']}")
+        printable(
+            f"sentences  {run.sentences:,} of {run.description['source']}, {tokens}{', BOS' * run.description['bos']}"
+        )
     )
     click.echo(printable(f"labels     {_labels(run)}"))
     click.echo(
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
         + (f", dropout on, seed {numerics['seed']}" if numerics["mode"] == "train" else "")
     )
-    click.echo(printable(f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"))
+    click.echo(
+        printable(
+            f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"
+        )
+    )
 
 
 def _labels(run: Run) -> str:
@@ -86,7 +107,9 @@ def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
     units = f"{sum(site in run.held(unit.number) for unit in run.units)}/{len(run.units)}"
     if not layouts:
         return site, "all of it is the baseline's", units, size(0)
-    sizes = " ".join(f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts[0]))
+    sizes = " ".join(
+        f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts[0])
+    )
     return site, sizes.rstrip(","), units, size(sum(layout.nbytes for layout in layouts))
 
 

@@ -81,7 +81,9 @@ def check(file: Path, out: Path | None, store_path: Path | None, as_json: bool) 
         for line in label_lines(each.plan):
             click.echo(f"\n{wrapped(name, line)}")
     if study.analyses:
-        lines = [(each.name, each.stage.title, each.run, todo[each.name]) for each in study.analyses]
+        lines = [
+            (each.name, each.stage.title, each.run, todo[each.name]) for each in study.analyses
+        ]
         click.echo("\n" + table(("analysis", "stage", "run", "state"), lines))
     click.echo(f"\nthe file is sound: actlas study run {file}")
 
@@ -145,7 +147,12 @@ def _cost(planned: Planned) -> tuple[object, ...]:
     new = sum(bool(plan.missing) for plan in plans)
     sites = " ".join(missing_sites(planned.plan)) or "nothing"
     what = "nothing" if not new else sites if new == 1 else f"{new} runs"
-    return len(planned.plan.tokens.labels.text), len(planned.variants), what, size(sum(plan.missing_bytes for plan in plans))
+    return (
+        len(planned.plan.tokens.labels.text),
+        len(planned.variants),
+        what,
+        size(sum(plan.missing_bytes for plan in plans)),
+    )
 
 
 def _cost_record(planned: Planned) -> dict[str, object]:

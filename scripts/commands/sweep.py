@@ -15,7 +15,14 @@ from actlas.pipeline.models.sites import SITES
 from actlas.scripts.analyses.scan import skipped_block
 from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
-from actlas.scripts.extraction.request import Extraction, Interrupted, Request, echo_skipped, extraction, plan_request
+from actlas.scripts.extraction.request import (
+    Extraction,
+    Interrupted,
+    Request,
+    echo_skipped,
+    extraction,
+    plan_request,
+)
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, size, table
@@ -36,7 +43,9 @@ class Stored:
     tally: Tally | None
 
 
-@click.command("sweep", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.")
+@click.command(
+    "sweep", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too."
+)
 @click.argument("sentences", shell_complete=complete_sentences)
 @extraction_options
 @click.option(
@@ -56,16 +65,25 @@ class Stored:
     shell_complete=complete_site,
     help=f"What to keep; may be repeated.  [default: {' '.join(SWEEP_SITES)}]",
 )
-@click.option("--dry-run", is_flag=True, help="List the variants and what they cost; change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="List the variants and what they cost; change nothing."
+)
 @json_option
 def command(
-    request: Request, edits: tuple[str, ...], sites: tuple[str, ...], dry_run: bool, quiet: bool, as_json: bool
+    request: Request,
+    edits: tuple[str, ...],
+    sites: tuple[str, ...],
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Run SENTENCES with each of many edits, and once without: variants to compare with `downstream` and `scan`.
 
     The model is loaded once. What is stored is not computed again, and blocks before an edit are the baseline's.
     """
-    request = replace(request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES)))
+    request = replace(
+        request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES))
+    )
     planned = plan_request(request)
     check_layers(sites, planned.plan.model.geometry.n_layer)
     echo_skipped(planned)
@@ -75,7 +93,10 @@ def command(
         lines = [_cost_text(plans), *label_lines(planned.plan)]
         echo_json(costs) if as_json else click.echo("\n".join(lines))
         return
-    labels, changed = label_lines(planned.plan, done=True), label_record(planned.plan)  # by what is stored now
+    labels, changed = (
+        label_lines(planned.plan, done=True),
+        label_record(planned.plan),
+    )  # by what is stored now
     baseline, variants = carry_out_sweep(request, planned.plan, plans, quiet=quiet or as_json)
     for note in (note for each in variants for note in unchanged(each.run)):
         click.echo(note, err=True)
@@ -92,7 +113,9 @@ def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
     ]
 
 
-def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: bool = False) -> tuple[Stored, list[Stored]]:
+def carry_out_sweep(
+    request: Request, plan: Plan, plans: list[Plan], *, quiet: bool = False
+) -> tuple[Stored, list[Stored]]:
     """Return baseline and variants, those computed that were not stored.
 
     Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on from there.
@@ -100,14 +123,20 @@ def carry_out_sweep(request: Request, plan: Plan, plans: list[Plan], *, quiet: b
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
     with extraction(request, [needed, *plans], quiet=quiet) as started:
         baseline = Stored(*started.carry_out(needed))
-        if request.cluster is not None:  # a variant has few units: workers take those of all variants
+        if (
+            request.cluster is not None
+        ):  # a variant has few units: workers take those of all variants
             return baseline, [Stored(*each) for each in started.carry_out_all(plans)]
         return baseline, _one_by_one(started, baseline, plans, quiet)
 
 
-def _one_by_one(started: Extraction, baseline: Stored, plans: list[Plan], quiet: bool) -> list[Stored]:
+def _one_by_one(
+    started: Extraction, baseline: Stored, plans: list[Plan], quiet: bool
+) -> list[Stored]:
     variants: list[Stored] = []
-    for each in tqdm(plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None):
+    for each in tqdm(
+        plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None
+    ):
         try:
             variants.append(Stored(*started.carry_out(each, quiet=True)))
         except Interrupted as error:
@@ -125,7 +154,11 @@ def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:
 def _cost_text(plans: list[Plan]) -> str:
     rows = [(edits_text(plan.edits), _state(plan), size(plan.missing_bytes)) for plan in plans]
     baseline = plans[0].baseline
-    lacking = f"to compute first: {' '.join(missing_sites(baseline))}" if baseline and baseline.missing else "stored"
+    lacking = (
+        f"to compute first: {' '.join(missing_sites(baseline))}"
+        if baseline and baseline.missing
+        else "stored"
+    )
     return f"baseline {lacking}\n\n{table(('variant', 'state', 'to write'), rows)}"
 
 
@@ -136,9 +169,16 @@ def _state(plan: Plan) -> str:
 def _cost_record(plans: list[Plan]) -> dict[str, Any]:
     baseline = plans[0].baseline
     return {
-        "baseline": {"run": baseline.run_id, "missing_bytes": baseline.missing_bytes} if baseline else None,
+        "baseline": {"run": baseline.run_id, "missing_bytes": baseline.missing_bytes}
+        if baseline
+        else None,
         "variants": [
-            {"run": plan.run_id, "edit": edits_text(plan.edits), "missing_bytes": plan.missing_bytes} for plan in plans
+            {
+                "run": plan.run_id,
+                "edit": edits_text(plan.edits),
+                "missing_bytes": plan.missing_bytes,
+            }
+            for plan in plans
         ],
     }
 
@@ -149,8 +189,18 @@ def _text(baseline: Stored, variants: list[Stored]) -> str:
     for each in variants:
         for proof in proofs(each.run):
             share = f"{PERCENT * proof.changed_share:.3g} %"
-            rows.append((proof.edit, "computed" if each.tally else "stored", share, f"{proof.max_change:.4g}"))
-    seconds, written = sum(sum(tally.seconds.values()) for tally in computed), size(sum(tally.nbytes for tally in computed))
+            rows.append(
+                (
+                    proof.edit,
+                    "computed" if each.tally else "stored",
+                    share,
+                    f"{proof.max_change:.4g}",
+                )
+            )
+    seconds, written = (
+        sum(sum(tally.seconds.values()) for tally in computed),
+        size(sum(tally.nbytes for tally in computed)),
+    )
     head = baseline.run
     study = f"scan {head.name}" if _is_scan(variants) else f"downstream '{head.name}.*'"
     lines = [

@@ -12,7 +12,13 @@ import click
 
 from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.terminal.completion import complete_run
-from actlas.scripts.terminal.options import is_export, is_results, json_option, open_run, store_option
+from actlas.scripts.terminal.options import (
+    is_export,
+    is_results,
+    json_option,
+    open_run,
+    store_option,
+)
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
@@ -35,7 +41,12 @@ class _Found:
     @property
     def problems(self) -> list[str]:
         """Return all that was wrong."""
-        found = [problem for items in self.checked.values() for item in items for problem in item.problems]
+        found = [
+            problem
+            for items in self.checked.values()
+            for item in items
+            for problem in item.problems
+        ]
         return found + [str(error) for error in self.damaged.values()]
 
 
@@ -43,7 +54,10 @@ class _Found:
 @click.argument("reference", metavar="[RUN|DIR]", required=False, shell_complete=complete_run)
 @store_option
 @click.option(
-    "--repair", "repairing", is_flag=True, help="Write again what is known, drop what is damaged, say what makes it anew."
+    "--repair",
+    "repairing",
+    is_flag=True,
+    help="Write again what is known, drop what is damaged, say what makes it anew.",
 )
 @json_option
 def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
@@ -57,7 +71,9 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
     """
     if reference and is_results(reference, store_path):
         if repairing:
-            raise UsageError(f"{reference} is a folder of results: run the study, or the commands that wrote them, again")
+            raise UsageError(
+                f"{reference} is a folder of results: run the study, or the commands that wrote them, again"
+            )
         from actlas.scripts.results.verify import verify_folder
 
         sys.exit(0 if verify_folder(Path(reference), as_json=as_json) else 1)
@@ -93,7 +109,11 @@ def _repair(found: _Found, *, whole: bool) -> list[str]:
 def _echo(found: _Found) -> None:
     if not found.runs and not found.damaged:
         click.echo(f"{found.store} holds no run yet: nothing to check")
-    lacking = {run.name: _lacking_units(run) for run in found.runs if not any(i.problems for i in found.checked[run.name])}
+    lacking = {
+        run.name: _lacking_units(run)
+        for run in found.runs
+        if not any(i.problems for i in found.checked[run.name])
+    }
     _echo_verdicts(found.checked, lacking, found.damaged)
     for problem in found.problems:
         click.echo(printable(f"  {problem}"), err=True)
@@ -103,18 +123,24 @@ def _echo(found: _Found) -> None:
 
 
 def _echo_record(found: _Found, repairing: bool) -> None:
-    record: dict[str, Any] = {"runs": {name: _record(items) for name, items in found.checked.items()}}
+    record: dict[str, Any] = {
+        "runs": {name: _record(items) for name, items in found.checked.items()}
+    }
     record["problems"] = found.problems
     echo_json({**record, "repairs": _repairs(found), "names": found.names} if repairing else record)
 
 
-def _echo_verdicts(checked: dict[str, list[Checked]], lacking: dict[str, str], damaged: Iterable[str]) -> None:
+def _echo_verdicts(
+    checked: dict[str, list[Checked]], lacking: dict[str, str], damaged: Iterable[str]
+) -> None:
     for name, items in checked.items():
         bad = sum(bool(item.problems) for item in items)
         commits = sum(item.kind == "commit" for item in items)
         verdict = "ok" if not bad else f"{bad} DAMAGED"
         read = size(sum(item.nbytes for item in items))
-        click.echo(f"{name}: {counted(commits, 'commit')}, {read}, {verdict}{lacking.get(name, '')}")
+        click.echo(
+            f"{name}: {counted(commits, 'commit')}, {read}, {verdict}{lacking.get(name, '')}"
+        )
     for name in damaged:
         click.echo(f"{name}: DAMAGED")
 
@@ -135,7 +161,11 @@ def _lacking_units(run: Run) -> str:
     held = sorted({site for commit in run.commits for site in commit.holds})
     missing = run.missing(held)
     units = len(missing) if held else len(run.units)
-    return f"; {units} of {len(run.units)} units are not stored: the same `actlas extract` makes them" if units else ""
+    return (
+        f"; {units} of {len(run.units)} units are not stored: the same `actlas extract` makes them"
+        if units
+        else ""
+    )
 
 
 def _record(items: list[Checked]) -> dict[str, int]:
@@ -151,10 +181,15 @@ def _repairs(found: _Found) -> dict[str, Any]:
     return {
         run.name: {
             "restored": done.restored,
-            "dropped": [{"commit": item.commit, "unit": item.unit, "sites": item.sites} for item in done.dropped],
+            "dropped": [
+                {"commit": item.commit, "unit": item.unit, "sites": item.sites}
+                for item in done.dropped
+            ],
             "mended": done.mended,
             "left": done.left,
-            "restore": extract_command(run, _lacking(run, done), found.store) if done.dropped else None,
+            "restore": extract_command(run, _lacking(run, done), found.store)
+            if done.dropped
+            else None,
             "source": run.description.get("source"),
         }
         for run, done in found.repaired.values()
@@ -182,4 +217,6 @@ def _echo_repairs(repairs: dict[str, Any]) -> None:
         for reason in done["left"]:
             click.echo(f"  {reason}", err=True)
         if done["restore"]:
-            click.echo(f"to restore it, with the sentences of {done['source']}:\n  {done['restore']}")
+            click.echo(
+                f"to restore it, with the sentences of {done['source']}:\n  {done['restore']}"
+            )

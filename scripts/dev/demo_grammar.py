@@ -55,27 +55,133 @@ def _scene(preposition: str, place: str, things: str, *errands: str) -> Scene:
     return Scene(place, preposition, tuple(things.split()), errands)
 
 
-WOMEN = _women("Mary Anna Lucy Emma Julia Sarah Alice Clara Nora Helen Rosa Laura Eva Kate Maria Jane")
+WOMEN = _women(
+    "Mary Anna Lucy Emma Julia Sarah Alice Clara Nora Helen Rosa Laura Eva Kate Maria Jane"
+)
 MEN = _men("Tom Ben John Peter Paul David Mark Simon Henry James Oscar Leo Max Adam Daniel Robert")
 # Persons without a pronoun in the grammar.
-OTHERS = ("the nurse", "the teacher", "the doctor", "my aunt", "an old friend", "the crowd", "my grandmother")
+OTHERS = (
+    "the nurse",
+    "the teacher",
+    "the doctor",
+    "my aunt",
+    "an old friend",
+    "the crowd",
+    "my grandmother",
+)
 RELATIVES = _women("sister mother daughter aunt") + _men("brother father son uncle")
 
 SCENES = (
-    _scene("in", "the kitchen", "cup spoon apron plate knife", "cook the soup", "wash the dishes", "bake a cake"),
-    _scene("in", "the garden", "rake basket hat gloves", "water the roses", "pick the apples", "feed the birds"),
-    _scene("at", "the school", "pencil notebook lunch ruler", "read the story", "learn the poem", "draw a map"),
-    _scene("at", "the station", "ticket suitcase coat umbrella", "catch the train", "find the platform", "buy a paper"),
-    _scene("in", "the office", "letter desk computer phone", "write the report", "answer the phone", "sign the letter"),
-    _scene("on", "the beach", "towel boat shell camera", "swim to the boat", "build a castle", "look for shells"),
-    _scene("at", "the market", "money bag purse list", "buy the bread", "sell the fish", "carry the bags"),
-    _scene("in", "the library", "book glasses card pen", "return the book", "find a chair", "read the paper"),
-    _scene("on", "the farm", "horse dog boots ladder", "feed the horse", "milk the cow", "repair the fence"),
-    _scene("at", "the theatre", "dress violin guitar mask concert voice", "sing the song", "practise the dance"),
-    _scene("in", "the hospital", "medicine ring pillow watch", "visit a friend", "call the doctor", "ask the nurse"),
-    _scene("in", "the park", "ball bicycle kite scarf", "run to the gate", "fly the kite", "walk the dog"),
-    _scene("at", "the hotel", "key passport room mirror bathroom window", "pay the bill", "clean the room"),
-    _scene("by", "the river", "tent net bottle lamp", "cross the bridge", "catch a fish", "light a fire"),
+    _scene(
+        "in",
+        "the kitchen",
+        "cup spoon apron plate knife",
+        "cook the soup",
+        "wash the dishes",
+        "bake a cake",
+    ),
+    _scene(
+        "in",
+        "the garden",
+        "rake basket hat gloves",
+        "water the roses",
+        "pick the apples",
+        "feed the birds",
+    ),
+    _scene(
+        "at",
+        "the school",
+        "pencil notebook lunch ruler",
+        "read the story",
+        "learn the poem",
+        "draw a map",
+    ),
+    _scene(
+        "at",
+        "the station",
+        "ticket suitcase coat umbrella",
+        "catch the train",
+        "find the platform",
+        "buy a paper",
+    ),
+    _scene(
+        "in",
+        "the office",
+        "letter desk computer phone",
+        "write the report",
+        "answer the phone",
+        "sign the letter",
+    ),
+    _scene(
+        "on",
+        "the beach",
+        "towel boat shell camera",
+        "swim to the boat",
+        "build a castle",
+        "look for shells",
+    ),
+    _scene(
+        "at",
+        "the market",
+        "money bag purse list",
+        "buy the bread",
+        "sell the fish",
+        "carry the bags",
+    ),
+    _scene(
+        "in",
+        "the library",
+        "book glasses card pen",
+        "return the book",
+        "find a chair",
+        "read the paper",
+    ),
+    _scene(
+        "on",
+        "the farm",
+        "horse dog boots ladder",
+        "feed the horse",
+        "milk the cow",
+        "repair the fence",
+    ),
+    _scene(
+        "at",
+        "the theatre",
+        "dress violin guitar mask concert voice",
+        "sing the song",
+        "practise the dance",
+    ),
+    _scene(
+        "in",
+        "the hospital",
+        "medicine ring pillow watch",
+        "visit a friend",
+        "call the doctor",
+        "ask the nurse",
+    ),
+    _scene(
+        "in",
+        "the park",
+        "ball bicycle kite scarf",
+        "run to the gate",
+        "fly the kite",
+        "walk the dog",
+    ),
+    _scene(
+        "at",
+        "the hotel",
+        "key passport room mirror bathroom window",
+        "pay the bill",
+        "clean the room",
+    ),
+    _scene(
+        "by",
+        "the river",
+        "tent net bottle lamp",
+        "cross the bridge",
+        "catch a fish",
+        "light a fire",
+    ),
 )
 
 # A mood decides the gift, with "her" between the two.
@@ -184,13 +290,32 @@ SUBJECT_CLAUSES = (
 )
 KINDS = (OBJECT_CLAUSES, POSSESSIVE_CLAUSES, SUBJECT_CLAUSES)
 # What a sentence may begin and end with.
-OPENERS = ("{time}", "{time}", "{s.where}", "when {weather},", "because {weather},", "{time}, when {weather},")
+OPENERS = (
+    "{time}",
+    "{time}",
+    "{s.where}",
+    "when {weather},",
+    "because {weather},",
+    "{time}, when {weather},",
+)
 TAILS = (" {time}", " {time}", " because {weather}", " while {c} was {o.where}", " again", " very quickly", " alone",
          ", and {a.subject} smiled", ", and then {a.subject} went home", ", and {c} {tended} the {thing}",
          ", but {a.subject} said nothing", ", so {a.subject} went to {o.place}", " and was happy about it",
          " and never came back", " in the end", " from the beginning", ", but {c} was already there", " twice",
          ", but only with {c}")  # fmt: skip
-JOINTS = (", and then", ", but", ", and", ", so", " when", " while", " until", " because", " before", " and", " where")
+JOINTS = (
+    ", and then",
+    ", but",
+    ", and",
+    ", so",
+    " when",
+    " while",
+    " until",
+    " because",
+    " before",
+    " and",
+    " where",
+)
 ONCE = ("{time}", "{weather}", "{s.where}", "{s.place}", "{o.where}", "{o.place}")
 
 
@@ -204,8 +329,18 @@ def _slots(rng: random.Random, a: Person, b: Person, c: Person | str) -> dict[st
              "moved": MOVED, "towards": TOWARDS}  # fmt: skip
     return {
         **{"a": a, "b": b, "c": c, "r": rng.choice(RELATIVES), "s": scene, "o": other},
-        **{"thing": thing, "other_thing": other_thing, "errand": errand, "other_errand": other_errand},
-        **{"mood": mood, "gift": rng.choice(GIFTS[mood]), "met": rng.choice(MET), "near": rng.choice(NEAR)},
+        **{
+            "thing": thing,
+            "other_thing": other_thing,
+            "errand": errand,
+            "other_errand": other_errand,
+        },
+        **{
+            "mood": mood,
+            "gift": rng.choice(GIFTS[mood]),
+            "met": rng.choice(MET),
+            "near": rng.choice(NEAR),
+        },
         **{name: rng.choice(choices) for name, choices in words.items()},
     }
 

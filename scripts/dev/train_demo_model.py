@@ -48,11 +48,16 @@ class TrainingOptions:
     heads: int = 6
     positions: int = 256
     tokens_per_step: int = 32 * 64
-    row_lengths: tuple[int, ...] = (*7 * (64,), 256)  # in turn; the long rows teach the positions past 64
+    row_lengths: tuple[int, ...] = (
+        *7 * (64,),
+        256,
+    )  # in turn; the long rows teach the positions past 64
     learning_rate: float = 3e-3  # after warming up
     warmup: int = 100  # steps; a cosine to a hundredth follows
     weight_decay: float = 0.1  # on matrices
-    position_decay: float = 20.0  # on position embeddings: kept small, a word is one vector wherever it stands
+    position_decay: float = (
+        20.0  # on position embeddings: kept small, a word is one vector wherever it stands
+    )
     threads: int = 2
 
     def __post_init__(self) -> None:
@@ -75,7 +80,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
         texts,
-        trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=[END], initial_alphabet=alphabet, show_progress=False),
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=[END],
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
     )
     return tokenizer
 
@@ -198,7 +208,9 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path) -> None:
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items() if name != TIED}
+    weights = {
+        name: value.contiguous() for name, value in model.state_dict().items() if name != TIED
+    }
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     model.config.update({"activation_function": "gelu_new", **dict.fromkeys(DROPOUTS, 0.1)})
     model.config.architectures = ["GPT2LMHeadModel"]
@@ -211,15 +223,23 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path) -> None:
         "model_input_names": ["input_ids", "attention_mask"],
         **dict.fromkeys(("bos_token", "eos_token", "unk_token"), END),
     }
-    (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (out / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2) + "\n", encoding="utf-8"
+    )
 
 
-def model_card(model: GPT2LMHeadModel, options: TrainingOptions, loss: float, seconds: float) -> str:
+def model_card(
+    model: GPT2LMHeadModel, options: TrainingOptions, loss: float, seconds: float
+) -> str:
     """What a user must know of the model, with the numbers of this training."""
     import torch
     import transformers
 
-    words = {word for text in islice(sentences(options.seed), TOKENIZER_SENTENCES) for word in text.strip(".").split()}
+    words = {
+        word
+        for text in islice(sentences(options.seed), TOKENIZER_SENTENCES)
+        for word in text.strip(".").split()
+    }
     return CARD.format(
         o=options,
         parameters=model.num_parameters(),
@@ -239,12 +259,16 @@ def make(options: TrainingOptions, out: Path) -> tuple[float, float]:
     import torch
 
     torch.set_num_threads(options.threads)
-    tokenizer = train_tokenizer(islice(sentences(options.seed), TOKENIZER_SENTENCES), options.vocabulary)
+    tokenizer = train_tokenizer(
+        islice(sentences(options.seed), TOKENIZER_SENTENCES), options.vocabulary
+    )
     model = build_model(options, tokenizer.get_vocab_size())
     started = time.perf_counter()
     train(model, tokenizer, options)
     seconds = time.perf_counter() - started
-    loss = heldout_loss(model, tokenizer, islice(sentences(options.heldout_seed), options.heldout_sentences))
+    loss = heldout_loss(
+        model, tokenizer, islice(sentences(options.heldout_seed), options.heldout_sentences)
+    )
     save(model, tokenizer, out)
     (out / "README.md").write_text(model_card(model, options, loss, seconds), encoding="utf-8")
     return loss, seconds
@@ -267,7 +291,9 @@ def main(out: Path, steps: int, seed: int) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     loss, seconds = make(options, out)
-    click.echo(f"{out}: held-out loss {loss:.3f} nats per token after {steps} steps in {seconds:.0f} s")
+    click.echo(
+        f"{out}: held-out loss {loss:.3f} nats per token after {steps} steps in {seconds:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -23,9 +23,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 def cluster_options(function: F) -> F:
     """Give a command the choice of workers; it receives ``cluster``, None for this process."""
 
-    @click.option("--workers", type=number("workers"), metavar="N", help="Compute in N processes of this machine.")
     @click.option(
-        "--scheduler", metavar="ADDRESS", help="Compute on the workers of a dask scheduler: its address or scheduler file."
+        "--workers",
+        type=number("workers"),
+        metavar="N",
+        help="Compute in N processes of this machine.",
+    )
+    @click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Compute on the workers of a dask scheduler: its address or scheduler file.",
     )
     @wraps(function)
     def command(*args: Any, workers: int | None, scheduler: str | None, **options: Any) -> Any:
@@ -48,9 +55,14 @@ def analysis_workers(function: F) -> F:
     def command(*args: Any, cluster: Cluster | None, **options: Any) -> Any:
         if cluster is None:
             return function(*args, **options)
-        for name, what in options.items():  # workers may be at work in another folder than this process
+        for (
+            name,
+            what,
+        ) in options.items():  # workers may be at work in another folder than this process
             options[name] = _absolute(what) if name in ("run", "store_path") else what
-        with computing_on(cluster, *map(_place, filter(None, (options.get("run"), options.get("store_path"))))):
+        with computing_on(
+            cluster, *map(_place, filter(None, (options.get("run"), options.get("store_path"))))
+        ):
             return function(*args, **options)
 
     return command  # type: ignore[return-value]
@@ -73,7 +85,9 @@ def computing_on(cluster: Cluster, *places: Path) -> Iterator[None]:
     threads = core_share(cluster.workers) if cluster.workers else 1
     session = secrets.token_hex(6)
     with connected(cluster, Local(threads)) as client:
-        check_workers(client, Needs.of((*SOFTWARE, "xarray"), *((place, str(place)) for place in places)))
+        check_workers(
+            client, Needs.of((*SOFTWARE, "xarray"), *((place, str(place)) for place in places))
+        )
         client.run(limit_blas, session)
         try:
             yield
@@ -93,4 +107,8 @@ def _absolute(what: Run | Path) -> Run | Path:
 
 def _place(what: Run | Path) -> Path:
     """Return a file that workers must see: an export, otherwise the record of a run or of a store."""
-    return what / "store.json" if isinstance(what, Path) else getattr(what, "file", what.folder / "run.json")
+    return (
+        what / "store.json"
+        if isinstance(what, Path)
+        else getattr(what, "file", what.folder / "run.json")
+    )

@@ -30,7 +30,9 @@ class Proof:
 
 def proofs(run: Run) -> list[Proof]:
     """Return the proof of each edit, in their order; empty for a run without edits or without a unit."""
-    of_unit = {commit.unit.number: commit.edits for commit in run.commits}  # further sites of a unit prove the same again
+    of_unit = {
+        commit.unit.number: commit.edits for commit in run.commits
+    }  # further sites of a unit prove the same again
     return [
         Proof(
             records[0]["edit"],
@@ -47,7 +49,9 @@ def proof_lines(run: Run) -> list[str]:
     """Return the proof as lines for the terminal; none for a run without edits."""
     found = proofs(run)
     if not found:
-        return [f"edit       {edit.text} (the proof is with the run in its store)" for edit in run.edits]
+        return [
+            f"edit       {edit.text} (the proof is with the run in its store)" for edit in run.edits
+        ]
     lines = []
     for proof in found:
         share = f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most {proof.max_change:.4g}"
@@ -55,7 +59,11 @@ def proof_lines(run: Run) -> list[str]:
         lines.append(f"           fired for {counted(proof.fired, 'sentence')}")
         lines.append(f"           changed {share if proof.changed else 'nothing'}")
     compared, difference = _upstream(run)
-    name = Store(run.folder.parent.parent).run(run.baseline.id).name if run.baseline else "which is not in the store"
+    name = (
+        Store(run.folder.parent.parent).run(run.baseline.id).name
+        if run.baseline
+        else "which is not in the store"
+    )
     how = "exactly" if difference == 0 else f"within {difference:.2g}, its stored precision"
     lines.append(f"upstream   equals the baseline, {name}, {how} in {compared:,} values compared")
     return lines
@@ -64,7 +72,10 @@ def proof_lines(run: Run) -> list[str]:
 def unchanged(run: Run) -> list[str]:
     """Return a note on each edit of ``run`` that changed no value: a control that is meant, or a slip."""
     silent = [proof.edit for proof in proofs(run) if not proof.changed]
-    return [f"note: {edit} changed nothing: run {run.name} has the numbers of its baseline there" for edit in silent]
+    return [
+        f"note: {edit} changed nothing: run {run.name} has the numbers of its baseline there"
+        for edit in silent
+    ]
 
 
 def proof_record(run: Run) -> dict[str, Any]:
@@ -82,4 +93,6 @@ def proof_record(run: Run) -> dict[str, Any]:
 
 def _upstream(run: Run) -> tuple[int, float]:
     records = {commit.unit.number: commit.upstream for commit in run.commits}.values()
-    return sum(record["compared"] for record in records), max(record["max_difference"] for record in records)
+    return sum(record["compared"] for record in records), max(
+        record["max_difference"] for record in records
+    )

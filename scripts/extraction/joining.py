@@ -14,10 +14,19 @@ from actlas.store.writing.pack import MOST_BYTES, Packed, pack
 
 
 def pack_with_bar(
-    run: Run, most_bytes: int = MOST_BYTES, *, quiet: bool = False, stopped: Callable[[], bool] = lambda: False
+    run: Run,
+    most_bytes: int = MOST_BYTES,
+    *,
+    quiet: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Packed:
     """Do ``pack`` and show how far it is; raises KeyboardInterrupt at the next block after ``stopped`` says so."""
-    with tqdm(unit="B", unit_scale=True, desc=f"{run.name}: joining files", disable=True if quiet else None) as bar:
+    with tqdm(
+        unit="B",
+        unit_scale=True,
+        desc=f"{run.name}: joining files",
+        disable=True if quiet else None,
+    ) as bar:
 
         def progress(nbytes: int, total: int) -> None:
             if stopped():
@@ -38,5 +47,7 @@ def join_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> P
     try:
         return pack_with_bar(run, quiet=quiet, stopped=stopped)
     except StoreError as error:
-        click.echo(f"note: run {run.name} is stored, but its files were not joined: {error}", err=True)
+        click.echo(
+            f"note: run {run.name} is stored, but its files were not joined: {error}", err=True
+        )
         return None

@@ -16,7 +16,11 @@ MOST_NAMES = 60  # characters of column names in a line
 def nearest_text(plan: Plan) -> str:
     """Name the stored run that comes nearest, and what it differs in."""
     near = plan.nearest()
-    return f"the nearest run, {near[0].name}, differs in {'; '.join(near[1])}" if near else "the store has no run yet"
+    return (
+        f"the nearest run, {near[0].name}, differs in {'; '.join(near[1])}"
+        if near
+        else "the store has no run yet"
+    )
 
 
 def missing_sites(plan: Plan) -> list[str]:
@@ -35,7 +39,9 @@ def plan_text(plan: Plan) -> str:
         f"stored      {len(plan.units) - len(plan.missing):,} of {counted(len(plan.units), 'unit')}",
     ]
     if plan.missing:
-        lines.append(f"to compute  {' '.join(missing_sites(plan))} in {counted(len(plan.missing), 'unit')}")
+        lines.append(
+            f"to compute  {' '.join(missing_sites(plan))} in {counted(len(plan.missing), 'unit')}"
+        )
         lines.append(f"to write    {size(plan.missing_bytes)}")
         lines.append(f"memory      about {size(plan.memory_bytes)}")
     if plan.baseline:
@@ -66,7 +72,9 @@ def label_lines(plan: Plan, *, done: bool = False) -> list[str]:
         return [f"labels      {error}"]
     if plan.tokens.labels.columns or not record.columns:
         return []
-    stay = f"labels stay version {record.number} ({printable(' '.join(record.columns))[:MOST_NAMES]})"
+    stay = (
+        f"labels stay version {record.number} ({printable(' '.join(record.columns))[:MOST_NAMES]})"
+    )
     return [f"{stay}: this input has no columns; `actlas relabel` replaces them"]
 
 
@@ -84,7 +92,11 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "tokens": plan.tokens.labels.tokens,
         "sites": list(plan.options.sites),
         "units": len(plan.units),
-        "missing": {"units": len(plan.missing), "sites": missing_sites(plan), "bytes": plan.missing_bytes},
+        "missing": {
+            "units": len(plan.missing),
+            "sites": missing_sites(plan),
+            "bytes": plan.missing_bytes,
+        },
         "memory_bytes": plan.memory_bytes,
         "labels": label_record(plan),
         "edits": [edit.text for edit in plan.edits],
@@ -97,4 +109,6 @@ def _baseline_text(plan: Plan) -> str:
     if plan.run and not plan.missing:
         return f"{plan.run.name}: stored"
     name = plan.run.name if plan.run else plan.run_id
-    return f"{name}: to be computed first, {' '.join(missing_sites(plan))}, {size(plan.missing_bytes)}"
+    return (
+        f"{name}: to be computed first, {' '.join(missing_sites(plan))}, {size(plan.missing_bytes)}"
+    )

@@ -76,7 +76,9 @@ def require_model_extra() -> None:
     """Raise ActlasError, naming the extra, where what runs a model is not installed."""
     lacking = [name for name in MODEL_EXTRA if importlib.util.find_spec(name) is None]
     if lacking:
-        raise ActlasError(f"extracting needs {', '.join(lacking)}: install the extra, pip install 'actlas[model]'")
+        raise ActlasError(
+            f"extracting needs {', '.join(lacking)}: install the extra, pip install 'actlas[model]'"
+        )
 
 
 def plan_request(request: Request) -> Planned:
@@ -92,7 +94,10 @@ def plan_request(request: Request) -> Planned:
     check_columns(sentences.columns)
     model = resolve(request.model, request.revision)
     if cache_folder() is None:
-        click.echo("note: no home folder (HOME is not set), so weights are hashed anew: set XDG_CACHE_HOME", err=True)
+        click.echo(
+            "note: no home folder (HOME is not set), so weights are hashed anew: set XDG_CACHE_HOME",
+            err=True,
+        )
     tokens = tokenize(sentences, model, bos=request.bos, skip_bad=request.skip_bad)
     store = Store(request.store) if Store.is_at(request.store) else None
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
@@ -110,7 +115,9 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
 
 
 @contextmanager
-def extraction(request: Request, plans: Sequence[Plan], *, quiet: bool = False) -> Iterator[Extraction]:
+def extraction(
+    request: Request, plans: Sequence[Plan], *, quiet: bool = False
+) -> Iterator[Extraction]:
     """Yield what carries out ``plans``, its engine ready if one of them needs it; see ``stop_requests`` for Ctrl-C."""
     each_and_baseline = (each for plan in plans for each in (plan, plan.baseline))
     needed = next((each for each in each_and_baseline if each and each.missing), None)
@@ -124,23 +131,31 @@ def extraction(request: Request, plans: Sequence[Plan], *, quiet: bool = False) 
 class Extraction:
     """What carries out the plans of a request, which are of one model."""
 
-    def __init__(self, request: Request, engine: Engine, stopped: Callable[[], bool], *, quiet: bool) -> None:
+    def __init__(
+        self, request: Request, engine: Engine, stopped: Callable[[], bool], *, quiet: bool
+    ) -> None:
         """Take the ``engine``, prepared if there is something to compute."""
         self.stopped = stopped
         self._request = request
         self._engine = engine
-        self._loaded = 0.0  # seconds in which the model was loaded for a baseline, and so for its variant
+        self._loaded = (
+            0.0  # seconds in which the model was loaded for a baseline, and so for its variant
+        )
         self._quiet = quiet
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
         """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
         return self.carry_out_all([plan], quiet=quiet)[0]
 
-    def carry_out_all(self, plans: Sequence[Plan], *, quiet: bool = False) -> list[tuple[Run, Tally | None]]:
+    def carry_out_all(
+        self, plans: Sequence[Plan], *, quiet: bool = False
+    ) -> list[tuple[Run, Tally | None]]:
         """Do ``carry_out`` for plans of one baseline, their units side by side where there are several workers."""
         begun = [self._begin(plan, quiet) for plan in plans]
         work = [(plan, run) for plan, run in begun if plan.missing]
-        tallies = dict(zip((run.id for _, run in work), self._compute(work, quiet or self._quiet), strict=True))
+        tallies = dict(
+            zip((run.id for _, run in work), self._compute(work, quiet or self._quiet), strict=True)
+        )
         if self._request.pack and work:
             self._pack([(run, tallies[run.id]) for _, run in work], quiet or self._quiet)
         return [(run, tallies.get(run.id)) for _, run in begun]
@@ -155,7 +170,11 @@ class Extraction:
             _, made = self.carry_out(_anew(plan.baseline, store), quiet=quiet)
             self._loaded = made.seconds["load"] if made else self._loaded
         columns = plan.tokens.labels.columns
-        run = self._named(store, store.add(plan.specification, plan.description, _units(store, plan), columns), plan)
+        run = self._named(
+            store,
+            store.add(plan.specification, plan.description, _units(store, plan), columns),
+            plan,
+        )
         plan = _anew(plan, store)
         _store_labels(plan)  # where another process has made the run meanwhile
         return plan, run
@@ -189,7 +208,9 @@ class Extraction:
             try:
                 tally.packed = join_small_files(run, self.stopped, quiet=quiet)
             except KeyboardInterrupt as error:
-                raise Interrupted(f"interrupted: run {run.name} is stored, `actlas pack {run.name}` joins its files") from error
+                raise Interrupted(
+                    f"interrupted: run {run.name} is stored, `actlas pack {run.name}` joins its files"
+                ) from error
             tally.seconds["store"] += time.perf_counter() - start
 
     def _named(self, store: Store, run: Run, plan: Plan) -> Run:
@@ -198,7 +219,9 @@ class Extraction:
         if run.names:
             return run
         source = plan.description["source"]
-        wanted = cleaned(f"{source if cleaned(source) else spelled(source)}-{Path(self._request.model).name}")
+        wanted = cleaned(
+            f"{source if cleaned(source) else spelled(source)}-{Path(self._request.model).name}"
+        )
         if plan.baseline:
             baseline = store.run(plan.baseline.run_id)
             wanted = variant_name(wanted if wanted in baseline.names else baseline.name, run.edits)
@@ -253,7 +276,9 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(requests)
     finally:
         for number, old in before.items():
-            signal.signal(number, signal.SIG_DFL if requests else old)  # an impatient user gets no traceback from the way out
+            signal.signal(
+                number, signal.SIG_DFL if requests else old
+            )  # an impatient user gets no traceback from the way out
 
 
 def echo_skipped(planned: Planned) -> None:

@@ -16,14 +16,32 @@ def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
     Options stand where the run's specification asks for them, and no others but the model, so the command may run elsewhere.
     """
     numerics: Json = run.specification["numerics"]
-    words = ["actlas", "extract", "SENTENCES", "--model", run.description["model"]["name"], "--store", str(store)]
+    words = [
+        "actlas",
+        "extract",
+        "SENTENCES",
+        "--model",
+        run.description["model"]["name"],
+        "--store",
+        str(store),
+    ]
     words += [word for site in sites for word in ("--site", site)]
     words += ["--name", run.names[0]] if run.names else []
-    words += ["--revision", run.description["model"]["revision"]] if run.description["model"]["revision"] else []
+    words += (
+        ["--revision", run.description["model"]["revision"]]
+        if run.description["model"]["revision"]
+        else []
+    )
     words += ["--bos"] if run.description["bos"] else []
     words += ["--dtype", numerics["dtype"]] if numerics["dtype"] != "float32" else []
-    words += ["--stored-dtype", numerics["stored_dtype"]] if numerics["stored_dtype"] != numerics["dtype"] else []
+    words += (
+        ["--stored-dtype", numerics["stored_dtype"]]
+        if numerics["stored_dtype"] != numerics["dtype"]
+        else []
+    )
     words += ["--attention", numerics["attention"]] if numerics["attention"] != "sdpa" else []
     words += [word for edit in run.edits for word in ("--edit", edit.text)]
-    words += ["--train-mode", "--seed", str(numerics["seed"])] if numerics["mode"] == "train" else []
+    words += (
+        ["--train-mode", "--seed", str(numerics["seed"])] if numerics["mode"] == "train" else []
+    )
     return shlex.join(words)

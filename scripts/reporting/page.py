@@ -26,7 +26,9 @@ from actlas.scripts.study.update import REPORT
 from actlas.store.io.replacing import replacing
 
 HERE = Path(__file__).parent
-SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and as much as eyes can tell
+SHARE_UNIT = (
+    1_000_000  # shares go to the page as whole millionths: shorter, and as much as eyes can tell
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,13 @@ def write_report(path: Path, store: Path | None = None, otherwise: str | None = 
     """
     folder = read_folder(path)
     recorded = folder.record.get("store")
-    known = store or (Path(os.path.normpath(path / recorded)) if recorded else Path(otherwise) if otherwise else None)
+    known = store or (
+        Path(os.path.normpath(path / recorded))
+        if recorded
+        else Path(otherwise)
+        if otherwise
+        else None
+    )
     content = render(folder, known).encode("utf-8", "replace")  # names of files may be no Unicode
     with replacing(path) as files:
         files.add(REPORT, [content, seal_comment(content)])
@@ -76,7 +84,11 @@ def render(folder: Folder, store: Path | None) -> str:
     variants = {key: run for subject in subjects for key, run in subject.variants.items()}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
         title=folder.record.get("title") or f"Results in {folder.path.name}",
@@ -110,8 +122,15 @@ def _told(section: str, result: Result, folder: Folder, outdated: str | None) ->
         for kind, path in result.figures
         for title, note in (wording.figures[kind],)
     ]
-    options = [(name, _shown(value)) for name, value in result.options.items() if name not in ("left_out", "variants")]
-    files = [(file.name, quote(bytes(file.relative_to(folder.path))), file.stat().st_size) for file in result.files]
+    options = [
+        (name, _shown(value))
+        for name, value in result.options.items()
+        if name not in ("left_out", "variants")
+    ]
+    files = [
+        (file.name, quote(bytes(file.relative_to(folder.path))), file.stat().st_size)
+        for file in result.files
+    ]
     return Section(
         section,
         result,
@@ -137,7 +156,11 @@ def _shown(value: object) -> str:
 def histograms(result: xr.Dataset) -> dict[str, Any]:
     """Return the shares of pairs in each bin for the slider: (group, block, layer, bin), in whole millionths."""
     defined = result["pairs"] - result["undefined"]
-    shares = (result["count"] / defined.where(defined > 0, 1)).transpose("group", "block", "layer", "bin").values
+    shares = (
+        (result["count"] / defined.where(defined > 0, 1))
+        .transpose("group", "block", "layer", "bin")
+        .values
+    )
     means = result["mean_abs"].transpose("group", "block", "layer").values
     return {
         "unit": SHARE_UNIT,
@@ -145,5 +168,8 @@ def histograms(result: xr.Dataset) -> dict[str, Any]:
         "blocks": [str(block) for block in result["block"].values],
         "layers": result["layer"].values.tolist(),
         "shares": np.round(shares * SHARE_UNIT).astype(int).tolist(),
-        "means": [[[None if np.isnan(mean) else round(float(mean), 3) for mean in row] for row in block] for block in means],
+        "means": [
+            [[None if np.isnan(mean) else round(float(mean), 3) for mean in row] for row in block]
+            for block in means
+        ],
     }

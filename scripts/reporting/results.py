@@ -41,7 +41,11 @@ class Result:
     @property
     def word(self) -> str | None:
         """The word whose tokens were studied."""
-        return str(self.options["word"]) if "pair_target" in self.data and "word" in self.options else None
+        return (
+            str(self.options["word"])
+            if "pair_target" in self.data and "word" in self.options
+            else None
+        )
 
     @property
     def figures(self) -> Iterator[tuple[str, Path]]:
@@ -62,7 +66,15 @@ def telling_of(result: Result) -> Iterator[None]:
     """Say of a result that is sealed, but not as the stage would write it, that it cannot be shown."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         path, reason = result.seal.path, f"{type(error).__name__}: {str(error)[:100]}"
         raise DamagedResult(f"{path} cannot be shown ({quoted(reason)}): {REMEDY}") from error
 
@@ -82,7 +94,9 @@ def read_folder(path: Path) -> Folder:
     Raises DamagedResult for one that was altered, cut short, renamed, or put in another's place.
     """
     if not path.is_dir():
-        raise UsageError(f"{path} is no folder of results: give the one that `actlas study run` or --out named")
+        raise UsageError(
+            f"{path} is no folder of results: give the one that `actlas study run` or --out named"
+        )
     record = read_record(path / RECORD)
     if record["analyses"]:
         results = [_of_study(path, name, each) for name, each in record["analyses"].items()]
@@ -90,7 +104,9 @@ def read_folder(path: Path) -> Folder:
         seals = [check_result(file) for file in result_files(path)]
         results = [_read(seal, seal.name) for seal in seals if seal.attributes["stage"] in WORDING]
     if not results:
-        raise UsageError(f"{path} holds no result of actlas: `actlas study run`, or a study's command with --out, writes some")
+        raise UsageError(
+            f"{path} holds no result of actlas: `actlas study run`, or a study's command with --out, writes some"
+        )
     return Folder(path, record, tuple(results))
 
 
@@ -132,6 +148,10 @@ def _read(seal: Seal, name: str) -> Result:
         runs, labels = (tuple(seal.attributes[key].split()) for key in ("runs", "labels"))
         if not runs or not all(RUN_ID.fullmatch(run) for run in runs):
             raise ValueError("ids")
-        return Result(name, seal, seal.attributes["stage"], runs, dict(options), dict(software), labels, data)
+        return Result(
+            name, seal, seal.attributes["stage"], runs, dict(options), dict(software), labels, data
+        )
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise DamagedResult(f"{seal.path} has attributes of another form than results have: {REMEDY}") from error
+        raise DamagedResult(
+            f"{seal.path} has attributes of another form than results have: {REMEDY}"
+        ) from error

@@ -25,4 +25,6 @@ def check_report(path: Path) -> None:
     content = read_input(path, LARGEST, DamagedResult)
     ending = ENDING.fullmatch(content[-ENDING_BYTES:])
     if not ending or ending[1].decode() != xxhash.xxh3_128_hexdigest(content[:-ENDING_BYTES]):
-        raise DamagedResult(f"{path} was altered or cut short: `actlas report {path.parent}` makes it again")
+        raise DamagedResult(
+            f"{path} was altered or cut short: `actlas report {path.parent}` makes it again"
+        )

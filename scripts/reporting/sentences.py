@@ -37,7 +37,12 @@ def words_in_sentences(results: tuple[Result, ...], runs: dict[str, Run]) -> lis
             run = runs.get(result.runs[0])
             if result.word is None or run is None:
                 continue
-            key = (run.id, result.word, tuple(result.data["pair_target"].values), tuple(result.data["pair_control"].values))
+            key = (
+                run.id,
+                result.word,
+                tuple(result.data["pair_target"].values),
+                tuple(result.data["pair_control"].values),
+            )
             if key not in found:
                 found[key] = _marked(result, run)
     return list(found.values())
@@ -49,13 +54,23 @@ def _marked(result: Result, run: Run) -> WordInSentences:
     for kind in ("target", "control"):
         for token in result.data[f"pair_{kind}"].values:
             sentence = int(labels.token["sentence"][token])
-            span = (int(labels.token["char_start"][token]), int(labels.token["char_end"][token]), kind)
+            span = (
+                int(labels.token["char_start"][token]),
+                int(labels.token["char_end"][token]),
+                kind,
+            )
             spans.setdefault(sentence, []).append(span)
     shown = sorted(spans)[:MOST]
-    sentences = tuple(Marked(number, tuple(pieces(labels.text[number], spans[number]))) for number in shown)
+    sentences = tuple(
+        Marked(number, tuple(pieces(labels.text[number], spans[number]))) for number in shown
+    )
     listed = result.options.get("left_out", [])[:MOST]
-    left_out = tuple((int(number), labels.text[int(number)], str(reason)) for number, reason in listed)
-    return WordInSentences(result.word or "", run.name, sentences, len(spans) - len(shown), left_out)
+    left_out = tuple(
+        (int(number), labels.text[int(number)], str(reason)) for number, reason in listed
+    )
+    return WordInSentences(
+        result.word or "", run.name, sentences, len(spans) - len(shown), left_out
+    )
 
 
 def pieces(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str]]:

@@ -54,19 +54,33 @@ class Subject:
         tokens = counted(run.tokens, "token")
         return [
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
-            ("model", f"{model['name']}{revision}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}"),
+            (
+                "model",
+                f"{model['name']}{revision}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}",
+            ),
             ("weights", str(run.specification["model"]["weights"])),
             ("config", f"sha256:{run.specification['model']['config']}"),
-            ("sentences", f"{run.sentences:,} of {description['source']}, {tokens}{', BOS' * description['bos']}"),
+            (
+                "sentences",
+                f"{run.sentences:,} of {description['source']}, {tokens}{', BOS' * description['bos']}",
+            ),
             ("labels", labels_fact(run)),
             ("sites", " ".join(run.sites)),
             (
                 "numerics",
                 f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention",
             ),
-            ("mode", "eval: no dropout" if numerics["mode"] == "eval" else f"train: dropout, seed {numerics['seed']}"),
+            (
+                "mode",
+                "eval: no dropout"
+                if numerics["mode"] == "eval"
+                else f"train: dropout, seed {numerics['seed']}",
+            ),
             ("size", f"{size(run.nbytes)} in {counted(len(run.units), 'unit')}"),
-            ("made", f"{_day(description['created'])} with actlas {description['actlas']} on {', '.join(devices)}"),
+            (
+                "made",
+                f"{_day(description['created'])} with actlas {description['actlas']} on {', '.join(devices)}",
+            ),
         ]
 
     @property
@@ -78,10 +92,26 @@ class Subject:
                 share = PERCENT * edit["changed"] / edit["values"] if edit["values"] else 0.0
                 upstream = cell(found["upstream"]["max_difference"], ".3g")
                 rows.append(
-                    (cell(edit["edit"]), cell(edit["fired"], "d"), cell(share, ".3g"), cell(edit["max_change"]), upstream)
+                    (
+                        cell(edit["edit"]),
+                        cell(edit["fired"], "d"),
+                        cell(share, ".3g"),
+                        cell(edit["max_change"]),
+                        upstream,
+                    )
                 )
-        header = ("edit", "fired in sentences", "changed (% of values)", "by at most", "upstream differs by")
-        return Table("What each edit did, as recorded while it ran", header, tuple(rows)) if rows else None
+        header = (
+            "edit",
+            "fired in sentences",
+            "changed (% of values)",
+            "by at most",
+            "upstream differs by",
+        )
+        return (
+            Table("What each edit did, as recorded while it ran", header, tuple(rows))
+            if rows
+            else None
+        )
 
 
 def labels_fact(run: Run) -> str:
@@ -128,8 +158,15 @@ def find_subjects(folder: Folder, store: Path | None) -> tuple[list[Subject], st
 
 def _subject(store: Store | None, run: str, others: Iterable[str]) -> Subject:
     found = {each: store.find(each) if store else None for each in (run, *others)}
-    variants = {name: variant for name, variant in found.items() if name != run and variant is not None}
-    return Subject(run, found[run], variants, {name: proof_record(variant) for name, variant in variants.items()})
+    variants = {
+        name: variant for name, variant in found.items() if name != run and variant is not None
+    }
+    return Subject(
+        run,
+        found[run],
+        variants,
+        {name: proof_record(variant) for name, variant in variants.items()},
+    )
 
 
 def verdicts(folder: Folder, subjects: list[Subject]) -> list[Verdict]:
@@ -143,7 +180,11 @@ def _stored(folder: Folder) -> Verdict:
     if not checks:
         return Verdict(claim, OPEN, "`actlas verify` reads every byte and says")
     shards, nbytes = (sum(check[key] for check in checks) for key in ("checked", "bytes"))
-    return Verdict(claim, HOLDS, f"{shards} shards, {size(nbytes)}, checked on {_day(max(check['when'] for check in checks))}")
+    return Verdict(
+        claim,
+        HOLDS,
+        f"{shards} shards, {size(nbytes)}, checked on {_day(max(check['when'] for check in checks))}",
+    )
 
 
 def _sums(folder: Folder) -> list[Verdict]:
@@ -163,7 +204,11 @@ def _sum(result: Result) -> Verdict:
     blocks = int((~(rounding <= 1)).any("sum").sum())
     judged = f"{rounding.sizes['layer']} blocks judged"
     if blocks:
-        return Verdict(claim, FAILS, f"{judged}: {blocks} differ by up to {most:.3g} times what rounding explains")
+        return Verdict(
+            claim,
+            FAILS,
+            f"{judged}: {blocks} differ by up to {most:.3g} times what rounding explains",
+        )
     return Verdict(claim, HOLDS, f"{judged}: errors at most {most:.2g} of what rounding may do")
 
 

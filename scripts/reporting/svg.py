@@ -18,7 +18,9 @@ from actlas.store.io.safe_open import read_input
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
-ELEMENTS = frozenset(("svg", "g", "defs", "path", "use", "rect", "text", "tspan", "image", "clipPath"))  # of matplotlib's
+ELEMENTS = frozenset(
+    ("svg", "g", "defs", "path", "use", "rect", "text", "tspan", "image", "clipPath")
+)  # of matplotlib's
 GEOMETRY = ("d", "x", "y", "width", "height", "viewBox", "transform", "clip-path")
 STYLES = re.compile(
     r"(?:fill|stroke|opacity|clip|font|text|stop|display|visibility|letter-spacing|image-rendering|mix-blend-mode|isolation)[a-z-]*"
@@ -49,13 +51,23 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
         _Bounds().hold(content)
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ExpatError, ValueError, LookupError) as error:
-        raise ActlasError(f"{path} is not SVG ({str(error)[:99]}): run its command again") from error
+        raise ActlasError(
+            f"{path} is not SVG ({str(error)[:99]}): run its command again"
+        ) from error
     if root.tag != f"{SVG}svg":
-        raise ActlasError(f"{path} is not SVG (its root is {quoted(root.tag)}): run its command again")
+        raise ActlasError(
+            f"{path} is not SVG (its root is {quoted(root.tag)}): run its command again"
+        )
     drawn = _cleaned(root, prefix)
-    kind = "drawing" if drawn.find(".//image") is None else "drawing plate"  # lines over a picture stay dark on light
+    kind = (
+        "drawing" if drawn.find(".//image") is None else "drawing plate"
+    )  # lines over a picture stay dark on light
     size = drawn.attrib.pop("width", ""), drawn.attrib.pop("height", "")
-    drawn.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "class": kind}
+    drawn.attrib |= {
+        "role": "img",
+        "aria-labelledby": f"{prefix}-title {prefix}-desc",
+        "class": kind,
+    }
     width = re.fullmatch(r"([\d.]+)pt", size[0])
     if width:
         drawn.attrib["style"] = f"--natural:{float(width[1]) * 4 / 3:.0f}px"
@@ -102,7 +114,11 @@ def _cleaned(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
     copy = ElementTree.Element(element.tag.removeprefix(SVG), _attributes(element, prefix))
     copy.text, copy.tail = element.text, element.tail
     for child in element:
-        if isinstance(child.tag, str) and child.tag.startswith(SVG) and child.tag.removeprefix(SVG) in ELEMENTS:
+        if (
+            isinstance(child.tag, str)
+            and child.tag.startswith(SVG)
+            and child.tag.removeprefix(SVG) in ELEMENTS
+        ):
             copy.append(_cleaned(child, prefix))
     return copy
 
@@ -140,5 +156,10 @@ def _referring(value: str, prefix: str) -> str | None:
     led = LOCAL.sub(rf"url(#{prefix}-\1)", value)
     outside = LOCAL.sub("", value).lower()
     return (
-        None if any(sign in outside for sign in ("url(", "image(", "image-set", "expression", "javascript", "\\", "@")) else led
+        None
+        if any(
+            sign in outside
+            for sign in ("url(", "image(", "image-set", "expression", "javascript", "\\", "@")
+        )
+        else led
     )

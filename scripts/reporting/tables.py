@@ -22,7 +22,10 @@ class Table:
     @property
     def numeric(self) -> tuple[bool, ...]:
         """Whether a column holds numbers alone."""
-        return tuple(all(not isinstance(row[place][1], str) for row in self.rows) for place in range(len(self.header)))
+        return tuple(
+            all(not isinstance(row[place][1], str) for row in self.rows)
+            for place in range(len(self.header))
+        )
 
 
 def cell(value: object, form: str = ".4g") -> Cell:
@@ -43,10 +46,19 @@ def tables_of(stage: str, result: xr.Dataset) -> list[Table]:
 def _variance(result: xr.Dataset) -> list[Table]:
     places = [(p, g) for p in result["projection"].values for g in result["group"].values]
     rows = [
-        (cell(layer, "d"), *(cell(result["variance"].sel(layer=layer, projection=p, group=g)) for p, g in places))
+        (
+            cell(layer, "d"),
+            *(cell(result["variance"].sel(layer=layer, projection=p, group=g)) for p, g in places),
+        )
         for layer in result["layer"].values
     ]
-    return [_table("Variance over tokens, mean over features", ("block", *(f"{p.upper()} {g}" for p, g in places)), rows)]
+    return [
+        _table(
+            "Variance over tokens, mean over features",
+            ("block", *(f"{p.upper()} {g}" for p, g in places)),
+            rows,
+        )
+    ]
 
 
 def _cosine(result: xr.Dataset) -> list[Table]:
@@ -58,7 +70,12 @@ def _cosine(result: xr.Dataset) -> list[Table]:
             means = [cell(of_place["mean_abs"].sel(group=group), ".3f") for group in groups]
             high = [cell(of_place["share_above_0.9"].sel(group=group), ".3f") for group in groups]
             rows.append((cell(str(block)), cell(layer, "d"), *means, *high))
-    header = ("block", "layer", *(f"mean |cos|, {group}" for group in groups), *(f"above 0.9, {group}" for group in groups))
+    header = (
+        "block",
+        "layer",
+        *(f"mean |cos|, {group}" for group in groups),
+        *(f"above 0.9, {group}" for group in groups),
+    )
     return [_table("Mean |cosine|, and the share of pairs with |cosine| above 0.9", header, rows)]
 
 
@@ -69,7 +86,9 @@ def _reconstruct(result: xr.Dataset) -> list[Table]:
         for layer in result["layer"].values:
             of_sum = result.sel(sum=kind, layer=layer)
             cells = [cell(of_sum[name], ".3g") for name in names]
-            rows.append((cell(layer, "d"), cell(str(kind)), *cells, cell(of_sum["correlation"], ".6f")))
+            rows.append(
+                (cell(layer, "d"), cell(str(kind)), *cells, cell(of_sum["correlation"], ".6f"))
+            )
     sums = _table(
         "Each sum against its output; it holds where “of rounding” is at most 1",
         ("block", "sum", "max |error|", "relative", "of rounding", "r"),
@@ -78,11 +97,17 @@ def _reconstruct(result: xr.Dataset) -> list[Table]:
     pairs = [
         (
             cell(pair, "d"),
-            *(cell(result[name].sel(pair=pair), ".4f") for name in ("laminar_correlation", "unmasked_correlation")),
+            *(
+                cell(result[name].sel(pair=pair), ".4f")
+                for name in ("laminar_correlation", "unmasked_correlation")
+            ),
         )
         for pair in result["pair"].values
     ]
-    return [sums, _table("Pearson's r of depth d and d + 1", ("depth d", "masked", "not masked"), pairs)]
+    return [
+        sums,
+        _table("Pearson's r of depth d and d + 1", ("depth d", "masked", "not masked"), pairs),
+    ]
 
 
 def _norms(result: xr.Dataset) -> list[Table]:
@@ -95,14 +120,25 @@ def _norms(result: xr.Dataset) -> list[Table]:
             (
                 *((cell(norms[axis].values[place], "d"),) if axis else ()),
                 cell(str(group)),
-                *(cell(each, ".4g") for each in (norms.isel({axis: place}) if axis else norms).sel(group=group).values),
+                *(
+                    cell(each, ".4g")
+                    for each in (norms.isel({axis: place}) if axis else norms)
+                    .sel(group=group)
+                    .values
+                ),
             )
             for place in range(norms.sizes[axis] if axis else 1)
             for group in norms["group"].values
         ]
         where = () if axis is None else ("block" if axis == "layer" else "depth",)
         heads = ", mean over heads" if "head" in result[name].dims else ""
-        tables.append(_table(f"Norm of {name.removeprefix('norm_')}{heads}", (*where, "tokens", *statistics), rows))
+        tables.append(
+            _table(
+                f"Norm of {name.removeprefix('norm_')}{heads}",
+                (*where, "tokens", *statistics),
+                rows,
+            )
+        )
     return [*tables, *_outliers(result)]
 
 
@@ -117,9 +153,19 @@ def _outliers(result: xr.Dataset) -> list[Table]:
             found = result.sel(part=part).isel(rank=rank)
             if int(found["outlier_token"]) >= 0:
                 rows.append(
-                    (cell(str(part)), *(cell(found[f"outlier_{p}"], "d") for p in places), cell(found["outlier_value"]))
+                    (
+                        cell(str(part)),
+                        *(cell(found[f"outlier_{p}"], "d") for p in places),
+                        cell(found["outlier_value"]),
+                    )
                 )
-    return [_table("Largest values of the residual stream, each dimension once", ("of", *places, "value"), rows)]
+    return [
+        _table(
+            "Largest values of the residual stream, each dimension once",
+            ("of", *places, "value"),
+            rows,
+        )
+    ]
 
 
 def _scan(result: xr.Dataset) -> list[Table]:
@@ -132,7 +178,11 @@ def _scan(result: xr.Dataset) -> list[Table]:
         for layer in result["layer"].values
     ]
     return [
-        _table("What skipping a block costs", ("block", "change of loss (nats)", "change of the last residual, relative"), rows)
+        _table(
+            "What skipping a block costs",
+            ("block", "change of loss (nats)", "change of the last residual, relative"),
+            rows,
+        )
     ]
 
 
@@ -143,10 +193,22 @@ def _downstream(result: xr.Dataset) -> list[Table]:
         of_variant = result.isel(variant=variant)
         first = int(of_variant["first_depth"])
         at_first = cell(of_variant["delta"].values[first]) if first <= last else cell(np.nan)
-        loss = cell(of_variant["nll_change"], "+.4f") if "nll_change" in of_variant else cell(np.nan)
-        end = (cell(of_variant["delta"].values[last]), cell(of_variant["relative_delta"].values[last], ".3g"))
+        loss = (
+            cell(of_variant["nll_change"], "+.4f") if "nll_change" in of_variant else cell(np.nan)
+        )
+        end = (
+            cell(of_variant["delta"].values[last]),
+            cell(of_variant["relative_delta"].values[last], ".3g"),
+        )
         rows.append((cell(str(of_variant["edits"].values)), cell(first, "d"), at_first, *end, loss))
-    header = ("edit", "first depth", "Δ there", f"Δ at depth {last}", "relative", "change of loss (nats)")
+    header = (
+        "edit",
+        "first depth",
+        "Δ there",
+        f"Δ at depth {last}",
+        "relative",
+        "change of loss (nats)",
+    )
     return [_table("Distance to the run without edits", header, rows)]
 
 

@@ -82,7 +82,10 @@ WORDING = {
                 "Norm of a token's vector at every site",
                 "Look for a site whose largest values leave its quartiles far behind: these are outliers.",
             ),
-            "groups": ("Norms by group of tokens", "Look whether a group lies apart from the others, and from which depth on."),
+            "groups": (
+                "Norms by group of tokens",
+                "Look whether a group lies apart from the others, and from which depth on.",
+            ),
         },
     ),
     "scan": Wording(

@@ -26,7 +26,9 @@ class Destination:
 
     def of(self, question: Question) -> Path:
         """Return the path of the answer to ``question``."""
-        return (self.folder or DEFAULT_RESULTS / question.runs[0].name) / f"{self.name or question.name}.nc"
+        return (
+            self.folder or DEFAULT_RESULTS / question.runs[0].name
+        ) / f"{self.name or question.name}.nc"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class Output:
 class Answer:
     """A computed result and its figures, in memory until ``write``."""
 
-    def __init__(self, question: Question, result: xr.Dataset, found: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, question: Question, result: xr.Dataset, found: Mapping[str, Any] | None = None
+    ) -> None:
         """Compute a lazy ``result`` once.
 
         found: what else is to be recorded beside the options, such as the sentences that were left out.
@@ -93,14 +97,19 @@ class Answer:
         older = _older(path, None if out.name else digest)
         try:
             with replacing(path.parent) as files:
-                beside = {name: add_large_result(files, name, *each, digest) for name, each in large.items()}
+                beside = {
+                    name: add_large_result(files, name, *each, digest)
+                    for name, each in large.items()
+                }
                 beside |= {name: files.add(name, [content]) for name, content in named.items()}
                 add_result(files, path.name, self.result, digest, beside)
             for name in older - set(beside):
                 path.with_name(name).unlink(missing_ok=True)
         except OSError as error:
             place = error.filename or path
-            raise ActlasError(f"cannot write {place}: {error.strerror or error} (choose another --out)") from error
+            raise ActlasError(
+                f"cannot write {place}: {error.strerror or error} (choose another --out)"
+            ) from error
         return Output(path, tuple(map(path.with_name, named)), tuple(map(path.with_name, large)))
 
     def _described(self, stage: str, result: xr.Dataset) -> xr.Dataset:
@@ -108,7 +117,9 @@ class Answer:
 
         runs, options = self.question.runs, {**self.question.all_options, **self._found}
         labels = " ".join(f"{run.labels_version}:{run.labels_digest}" for run in runs)
-        described = with_provenance(result, stage=stage, runs=[run.id for run in runs], options=options)
+        described = with_provenance(
+            result, stage=stage, runs=[run.id for run in runs], options=options
+        )
         return described.assign_attrs(labels=labels)
 
 

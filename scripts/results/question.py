@@ -27,7 +27,11 @@ class Question:
     @property
     def record(self) -> Json:
         """What tells it from others; an excerpt in place of a whole run does."""
-        return {"stage": self.stage, "runs": [run.id for run in self.runs], "options": self.all_options}
+        return {
+            "stage": self.stage,
+            "runs": [run.id for run in self.runs],
+            "options": self.all_options,
+        }
 
     @property
     def all_options(self) -> Json:
@@ -43,7 +47,9 @@ class Question:
     @property
     def name(self) -> str:
         """Name of its file, without ``.nc``: stage, words, and the first digits of its digest."""
-        return "-".join(part for part in (self.stage, slug(self.words), self.digest[:NAME_DIGITS]) if part)
+        return "-".join(
+            part for part in (self.stage, slug(self.words), self.digest[:NAME_DIGITS]) if part
+        )
 
 
 def slug(text: str) -> str:

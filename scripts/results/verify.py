@@ -63,7 +63,9 @@ def check_folder(path: Path) -> CheckedFolder:
     found.problems += _study_problems(path, seals)
     _strays(path, found, {*owned, *seals})
     if not found.lines and not found.problems:
-        raise UsageError(f"{path} holds no result of actlas: give a folder that `actlas study run` or --out named, or a run")
+        raise UsageError(
+            f"{path} holds no result of actlas: give a folder that `actlas study run` or --out named, or a run"
+        )
     return found
 
 

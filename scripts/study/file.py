@@ -49,8 +49,12 @@ class Input:
     """Sentences to run, what to keep of them, and the edits to make variants with."""
 
     sentences: str  # a path beside the study file, or demo:her.txt, demo:english.txt
-    sites: tuple[str, ...] = ()  # those of `actlas extract`, and what the analyses need, where there are none
-    edits: tuple[str | tuple[str, ...], ...] = ()  # each a sweep; a list within the list acts together in one pass
+    sites: tuple[
+        str, ...
+    ] = ()  # those of `actlas extract`, and what the analyses need, where there are none
+    edits: tuple[
+        str | tuple[str, ...], ...
+    ] = ()  # each a sweep; a list within the list acts together in one pass
     text_column: str = "text"
     bos: bool = False
     skip_bad: bool = False
@@ -98,13 +102,17 @@ def read_study(path: Path) -> Study:
     try:
         content = read_input(path, MOST_BYTES)
     except FileNotFoundError as error:
-        raise UsageError(f"study file {path} does not exist: `actlas study new {path}` makes one") from error
+        raise UsageError(
+            f"study file {path} does not exist: `actlas study new {path}` makes one"
+        ) from error
     try:
         text = content.decode()
         _check_keys(path, text)
         table = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
+        raise UsageError(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
+        ) from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers of too many digits
         raise UsageError(f"{path} is not TOML: {str(error)[:100]}") from error
     return _study(path, text, table)
@@ -114,7 +122,9 @@ def _check_keys(path: Path, text: str) -> None:
     """Refuse keys of very many parts, on which tomllib would spend hours."""
     for number, line in enumerate(text.splitlines(), 1):
         if line.partition("=")[0].count(".") > MOST_PARTS:
-            raise UsageError(f"{path}, line {number}: a key has more than {MOST_PARTS} parts: expected a few")
+            raise UsageError(
+                f"{path}, line {number}: a key has more than {MOST_PARTS} parts: expected a few"
+            )
 
 
 def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
@@ -123,11 +133,20 @@ def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
             raise UsageError(f"{path}: {unknown('table or key', key, KEYS)}")
     if not table.get("runs"):
         raise UsageError(f'{path} has no run: wanted [runs.NAME] with sentences = "FILE"')
-    top = filled(_Top, {**table, **{key: entries(table.get(key, {}), f"{path} [{key}]") for key in KEYS[2:]}}, str(path))
-    runs = {_name(path, "runs", name): filled(Input, each, f"{path} [runs.{name}]") for name, each in top.runs.items()}
+    top = filled(
+        _Top,
+        {**table, **{key: entries(table.get(key, {}), f"{path} [{key}]") for key in KEYS[2:]}},
+        str(path),
+    )
+    runs = {
+        _name(path, "runs", name): filled(Input, each, f"{path} [runs.{name}]")
+        for name, each in top.runs.items()
+    }
     for name, each in runs.items():
         if each.sentences == "-":
-            raise UsageError(f"{path} [runs.{name}] sentences: a study reads files, which can be read again; '-' cannot")
+            raise UsageError(
+                f"{path} [runs.{name}] sentences: a study reads files, which can be read again; '-' cannot"
+            )
     analyses = tuple(_analysis(path, name, each, runs) for name, each in top.analyses.items())
     store = None if top.store is None else _beside(path, top.store)
     model = filled(ModelChoice, top.model, f"{path} [model]")
@@ -137,9 +156,15 @@ def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
 def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -> Analysis:
     where = f"{path} [analyses.{_name(path, 'analyses', name)}]"
     given = dict(entries(table, where))
-    kind, run = given.pop("stage", name), given.pop("run", next(iter(runs)) if len(runs) == 1 else None)
+    kind, run = (
+        given.pop("stage", name),
+        given.pop("run", next(iter(runs)) if len(runs) == 1 else None),
+    )
     if not isinstance(kind, str) or kind not in STAGES:
-        raise UsageError(f"{where}: {unknown('stage', str(kind), STAGES)}" + ("" if "stage" in entries(table, where) else _SAY))
+        raise UsageError(
+            f"{where}: {unknown('stage', str(kind), STAGES)}"
+            + ("" if "stage" in entries(table, where) else _SAY)
+        )
     if run is None:
         raise UsageError(f"{where} lacks the key 'run': wanted one of {', '.join(runs)}")
     if not isinstance(run, str) or run not in runs:
@@ -148,7 +173,9 @@ def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -
     sites = site_names(runs[run].sites)
     lacking = [site for site in stage.needs if sites and site not in sites]
     if lacking:
-        raise UsageError(f"{where} needs {' '.join(lacking)}: add to sites of [runs.{run}], or leave sites out")
+        raise UsageError(
+            f"{where} needs {' '.join(lacking)}: add to sites of [runs.{run}], or leave sites out"
+        )
     if stage.needs_edits and not runs[run].edits:
         raise UsageError(f"{where} compares variants: give [runs.{run}] edits")
     return Analysis(name, run, stage)
@@ -160,7 +187,9 @@ _SAY = "; an analysis with a name of its own says which it is with stage ="
 def _name(path: Path, table: str, name: str) -> str:
     """Return a name that can be a folder's; raises UsageError for another."""
     if not NAME.fullmatch(name):
-        raise UsageError(f"{path} [{table}.{name!r}]: wanted a name of letters, digits, - and _, 60 at most")
+        raise UsageError(
+            f"{path} [{table}.{name!r}]: wanted a name of letters, digits, - and _, 60 at most"
+        )
     return name
 
 
@@ -171,7 +200,9 @@ def sentence_file(study: Study, given: str) -> str:
     texts = Path(sys.modules["actlas.pipeline"].__path__[0]) / "texts"
     shipped = sorted(file.name for file in texts.glob("*.txt"))
     if given.removeprefix(SHIPPED) not in shipped:
-        raise UsageError(f"{study.path}: {unknown('shipped file', given, [SHIPPED + name for name in shipped])}")
+        raise UsageError(
+            f"{study.path}: {unknown('shipped file', given, [SHIPPED + name for name in shipped])}"
+        )
     return str(texts / given.removeprefix(SHIPPED))
 
 

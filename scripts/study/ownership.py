@@ -33,7 +33,9 @@ def check_owner(record: Mapping[str, Any], study: Study, out: Path, ids: Mapping
     if gone and _same(record, study, ids):
         return
     moved = f", or remove {out / RECORD} if it is that file, moved and edited since" if gone else ""
-    raise UsageError(f"{out} belongs to the study file {owner}: give {study.path} an --out of its own{moved}")
+    raise UsageError(
+        f"{out} belongs to the study file {owner}: give {study.path} an --out of its own{moved}"
+    )
 
 
 def beside(study: Study, out: Path) -> str:

@@ -33,7 +33,9 @@ class Planned:
     @property
     def stored(self) -> bool:
         """Whether nothing is to be computed."""
-        return all(plan.run is not None and not plan.missing for plan in (self.plan, *self.variants))
+        return all(
+            plan.run is not None and not plan.missing for plan in (self.plan, *self.variants)
+        )
 
     @property
     def edits(self) -> list[Edits]:
@@ -43,7 +45,10 @@ class Planned:
     def subject(self) -> Subject:
         """Return run and variants, all stored, under the names they have in the store."""
         store = Store(self.request.store)
-        return Subject(store.run(self.plan.run_id), {edits_text(plan.edits): store.run(plan.run_id) for plan in self.variants})
+        return Subject(
+            store.run(self.plan.run_id),
+            {edits_text(plan.edits): store.run(plan.run_id) for plan in self.variants},
+        )
 
 
 def plan_study(study: Study, store: Path) -> dict[str, Planned]:
@@ -101,7 +106,11 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
 def _model_name(study: Study) -> str:
     """Return the model's name, a folder beside the study file by its path."""
     beside = study.path.parent / study.model.name
-    return str(beside) if study.model.name != DEMO and (beside / "config.json").is_file() else study.model.name
+    return (
+        str(beside)
+        if study.model.name != DEMO and (beside / "config.json").is_file()
+        else study.model.name
+    )
 
 
 def _sites(study: Study, run: str) -> tuple[str, ...]:
@@ -114,12 +123,20 @@ def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> Iterato
     """Yield the plan of each variant of ``plan``; raises UsageError for edits that its model has no place for."""
     options, source = replace(plan.options, sites=SWEEP_SITES), plan.description["source"]
     for each in edits:
-        passes = [(edit,) for edit in expand((each,), plan.model.geometry)] if isinstance(each, str) else [_together(each)]
+        passes = (
+            [(edit,) for edit in expand((each,), plan.model.geometry)]
+            if isinstance(each, str)
+            else [_together(each)]
+        )
         for edit in passes:
-            yield make_plan(plan.store, plan.model, plan.tokens, source, replace(options, edits=edit))
+            yield make_plan(
+                plan.store, plan.model, plan.tokens, source, replace(options, edits=edit)
+            )
 
 
 def _together(texts: tuple[str, ...]) -> tuple[Edit, ...]:
     if not texts:
-        raise UsageError('edits has an empty list: wanted edits that act together, such as ["skip:block=1", "skip:block=2"]')
+        raise UsageError(
+            'edits has an empty list: wanted edits that act together, such as ["skip:block=1", "skip:block=2"]'
+        )
     return in_order(parse_edit(text) for text in texts)

@@ -20,7 +20,14 @@ LARGEST = 64 << 20  # bytes; a study of 100 000 variants needs less
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")  # of a run or an analysis: a folder's too
 ID = re.compile(r"[0-9a-f]{16}")
 #: of which a record cut or altered anywhere still has some
-OWN_WORDS = (b'"analyses":', b'"checksum":', RECORD_FORMAT.encode(), b'"runs":', b'"study":', b'"version":')
+OWN_WORDS = (
+    b'"analyses":',
+    b'"checksum":',
+    RECORD_FORMAT.encode(),
+    b'"runs":',
+    b'"study":',
+    b'"version":',
+)
 FEWEST_OWN = 2
 BEGINNING = b'{"analyses":'
 
@@ -87,9 +94,15 @@ def read_record(path: Path) -> dict[str, Any]:
     except LaterRecord as error:
         raise UsageError(f"{error}, or give another --out") from error
     except (DamagedStore, UsageError) as error:
-        own = not content.strip() or content.startswith(BEGINNING) or sum(word in content for word in OWN_WORDS) >= FEWEST_OWN
+        own = (
+            not content.strip()
+            or content.startswith(BEGINNING)
+            or sum(word in content for word in OWN_WORDS) >= FEWEST_OWN
+        )
         if not own:
-            raise UsageError(f"{path} is not a study's record: remove it, or give another --out") from error
+            raise UsageError(
+                f"{path} is not a study's record: remove it, or give another --out"
+            ) from error
         raise DamagedRecord(f"{path} was altered or cut short: run the study again") from error
     for part in ("runs", "analyses"):
         record[part] = {each.pop("name"): each for each in record[part]}
@@ -117,7 +130,10 @@ def _check(record: Json, where: str) -> None:
     for each in whole.runs:
         run = filled(_Run, each, where)
         filled(_Verified, run.verified, where)
-        if not all(isinstance(each, str) and ID.fullmatch(each) for each in (run.id, *run.variants.values())):
+        if not all(
+            isinstance(each, str) and ID.fullmatch(each)
+            for each in (run.id, *run.variants.values())
+        ):
             raise UsageError(f"{where}: a run's id is none")
         names.append(("run", run.name))
     for each in whole.analyses:

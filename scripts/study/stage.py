@@ -75,11 +75,18 @@ def is_current(stage: Stage, subject: Subject, attributes: Mapping[str, str]) ->
         return bool(
             attributes["stage"] == stage.title
             and attributes["runs"].split() == [run.id for run in stage.runs(subject)]
-            and label_digests(attributes["labels"]) == [run.labels_digest for run in stage.runs(subject)]
+            and label_digests(attributes["labels"])
+            == [run.labels_digest for run in stage.runs(subject)]
             and {name: options[name] for name in wanted} == wanted
             and software["actlas"] == importlib.metadata.version("actlas")
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):  # of an older actlas, or made up
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # of an older actlas, or made up
         return False
 
 

@@ -151,11 +151,20 @@ class Reconstruct(Stage):
         from actlas.scripts.analyses.reconstruct import parse_pair, summed_sites
 
         pair = parse_pair(self.pair, subject.run.description["model"]["layer"])
-        return {**asdict(self.mask), "pair": pair, "sites": summed_sites(subject.run), "checked": True}
+        return {
+            **asdict(self.mask),
+            "pair": pair,
+            "sites": summed_sites(subject.run),
+            "checked": True,
+        }
 
     def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Compute sums and correlations, and judge."""
-        from actlas.scripts.analyses.reconstruct import parse_pair, reconstruction_study, verdict_line
+        from actlas.scripts.analyses.reconstruct import (
+            parse_pair,
+            reconstruction_study,
+            verdict_line,
+        )
 
         pair = parse_pair(self.pair, subject.run.description["model"]["layer"])
         result, output, edited = reconstruction_study(subject.run, self.mask, pair, out)
@@ -210,4 +219,6 @@ class Norms(Stage):
         return Finding(output, f"{len(options.sites)} sites: {' '.join(options.sites)}")
 
 
-STAGES: dict[str, type[Stage]] = {stage.title: stage for stage in (Variance, Cosine, Reconstruct, Norms, Scan, Downstream)}
+STAGES: dict[str, type[Stage]] = {
+    stage.title: stage for stage in (Variance, Cosine, Reconstruct, Norms, Scan, Downstream)
+}

@@ -27,7 +27,11 @@ def filled(kind: type[T], table: object, where: str) -> T:
         if key not in fields:
             raise UsageError(f"{where}: {unknown('key', key, fields)}")
     for name, field in fields.items():
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING and name not in given:
+        if (
+            field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+            and name not in given
+        ):
             raise UsageError(f"{where} lacks the key {name!r}")
     hints = get_type_hints(kind)
     values = {key: typed(value, hints[key], f"{where} {key}") for key, value in given.items()}
@@ -61,7 +65,9 @@ def typed(value: object, hint: Any, where: str) -> Any:
         return entries(value, where)
     if hint is float and type(value) is int:
         return float(value)
-    if isinstance(hint, type) and type(value) is hint:  # a bool is an int to Python, not to a reader
+    if (
+        isinstance(hint, type) and type(value) is hint
+    ):  # a bool is an int to Python, not to a reader
         return value
     raise UsageError(f"{where} is {shown(value)}, wanted {meaning(hint)}")
 
@@ -69,7 +75,9 @@ def typed(value: object, hint: Any, where: str) -> Any:
 def meaning(hint: Any) -> str:
     """Return a type in words."""
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(meaning(choice) for choice in get_args(hint) if choice is not types.NoneType)
+        return " or ".join(
+            meaning(choice) for choice in get_args(hint) if choice is not types.NoneType
+        )
     if get_origin(hint) is tuple:
         return f"a list, each {meaning(get_args(hint)[0])}"
     return NAMES.get(hint, str(hint))

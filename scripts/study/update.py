@@ -24,7 +24,13 @@ from actlas.scripts.results.output import Destination
 from actlas.scripts.study.file import Analysis, Input, Study
 from actlas.scripts.study.ownership import beside, check_owner, study_place
 from actlas.scripts.study.plan import Planned, plan_study
-from actlas.scripts.study.record import RECORD, DamagedRecord, empty_record, read_record, write_record
+from actlas.scripts.study.record import (
+    RECORD,
+    DamagedRecord,
+    empty_record,
+    read_record,
+    write_record,
+)
 from actlas.scripts.study.stage import Subject, is_current
 from actlas.scripts.terminal.text import counted, extent, size
 from actlas.store.errors import StoreError
@@ -65,14 +71,23 @@ def result_path(out: Path, analysis: str, stage: str) -> Path:
     return out / "results" / analysis / f"{stage}.nc"
 
 
-def bring_up_to_date(study: Study, place: Place, say: Say, *, quiet: bool = False) -> dict[str, Any]:
+def bring_up_to_date(
+    study: Study, place: Place, say: Say, *, quiet: bool = False
+) -> dict[str, Any]:
     """Compute what is missing, verify what is new, redo the stages whose inputs changed; return the record of it all.
 
     say: told of each part what was done. Raises StoreError where a byte of a run is not what was committed.
     """
     planned = plan_study(study, place.store)
-    record = _own_record(study, place, planned, lambda problem: say(RECORD, f"{problem}: all analyses are done again"))
-    store = Path(os.path.relpath(place.store, place.out)).as_posix()  # so that a folder that has moved knows its store
+    record = _own_record(
+        study,
+        place,
+        planned,
+        lambda problem: say(RECORD, f"{problem}: all analyses are done again"),
+    )
+    store = Path(
+        os.path.relpath(place.store, place.out)
+    ).as_posix()  # so that a folder that has moved knows its store
     record |= {"title": study.title, "study": study.path.name, "text": study.text, "store": store}
     record |= {"file": study_place(study), "beside": beside(study, place.out)}
     record["runs"] = {name: record["runs"][name] for name in study.runs if name in record["runs"]}
@@ -83,11 +98,15 @@ def bring_up_to_date(study: Study, place: Place, say: Say, *, quiet: bool = Fals
     for name, each in planned.items():
         subjects[name] = _extract(name, each, say, quiet)
         before = record["runs"].get(name, {}).get("verified", {})
-        record["runs"][name] = _run_record(study.runs[name], subjects[name], _verified(name, subjects[name], before, say))
+        record["runs"][name] = _run_record(
+            study.runs[name], subjects[name], _verified(name, subjects[name], before, say)
+        )
         write_record(place.record, record)
     for analysis in study.analyses:
         _analyse(analysis, subjects[analysis.run], place, record, say)
-    record["analyses"] = {analysis.name: record["analyses"][analysis.name] for analysis in study.analyses}
+    record["analyses"] = {
+        analysis.name: record["analyses"][analysis.name] for analysis in study.analyses
+    }
     write_record(place.record, record)
     return record
 
@@ -100,12 +119,17 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
         say(name, line)
     with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
         run, tally = started.carry_out(planned.plan)
-        say(name, f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([tally])}")
+        say(
+            name,
+            f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([tally])}",
+        )
         for plan in planned.variants:
             variants[edits_text(plan.edits)], tally = started.carry_out(plan, quiet=True)
             tallies.append(tally)
             if started.stopped():  # too late for this extraction
-                raise Interrupted(f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} are stored")
+                raise Interrupted(
+                    f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} are stored"
+                )
     if tallies:
         done = sum(tally is not None for tally in tallies)
         part = "" if done in (0, len(tallies)) else f"{len(tallies) - done} up to date, {done} "
@@ -125,20 +149,26 @@ def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> 
     runs = [subject.run, *subject.variants.values()]
     for run in runs:
         run.refresh()
-    commits = repr([[(commit.file, commit.size, commit.rest) for commit in run.commits] for run in runs])
+    commits = repr(
+        [[(commit.file, commit.size, commit.rest) for commit in run.commits] for run in runs]
+    )
     key = xxhash.xxh3_128_hexdigest(commits.encode())
     if before.get("commits") == key:
         return before
     checked = [item for run in runs for item in verify(run)]
     problems = [problem for item in checked for problem in item.problems]
     if problems:
-        raise StoreError(f"{problems[0]} ({len(problems)} problems: `actlas verify --repair`, then run the study again)")
+        raise StoreError(
+            f"{problems[0]} ({len(problems)} problems: `actlas verify --repair`, then run the study again)"
+        )
     nbytes = sum(item.nbytes for item in checked)
     say(name, f"verified {size(nbytes)} in {len(checked)} shards: every checksum holds")
     return {"commits": key, "checked": len(checked), "bytes": nbytes, "when": _now()}
 
 
-def _analyse(analysis: Analysis, subject: Subject, place: Place, record: dict[str, Any], say: Say) -> None:
+def _analyse(
+    analysis: Analysis, subject: Subject, place: Place, record: dict[str, Any], say: Say
+) -> None:
     done = record["analyses"].get(analysis.name)
     try:
         if done and _is_done(analysis, subject, place, done):
@@ -195,14 +225,18 @@ def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dic
     }
 
 
-def _own_record(study: Study, place: Place, planned: dict[str, Planned], damaged: Callable[[str], None]) -> dict[str, Any]:
+def _own_record(
+    study: Study, place: Place, planned: dict[str, Planned], damaged: Callable[[str], None]
+) -> dict[str, Any]:
     """Return the record of the folder, an empty one in place of a damaged one; raises UsageError for another study's."""
     try:
         record = read_record(place.record)
     except DamagedRecord as error:
         damaged(str(error).removesuffix(": run the study again"))
         return empty_record()
-    check_owner(record, study, place.out, {name: each.plan.run_id for name, each in planned.items()})
+    check_owner(
+        record, study, place.out, {name: each.plan.run_id for name, each in planned.items()}
+    )
     return record
 
 

@@ -49,7 +49,9 @@ class Scan(Stage):
 
         result, output = scan_study(subject.run, out)
         ranked = result["nll_change"].sortby(result["nll_change"])
-        least, most = (f"block {int(end['layer'])} ({float(end):+.3g} nats)" for end in (ranked[0], ranked[-1]))
+        least, most = (
+            f"block {int(end['layer'])} ({float(end):+.3g} nats)" for end in (ranked[0], ranked[-1])
+        )
         return Finding(output, f"{ranked.size} blocks: skipping {most} costs most, {least} least")
 
 
@@ -77,7 +79,12 @@ class Downstream(Stage):
     def _variants(self, subject: Subject) -> list[Run]:
         """Return the variants in the order of the study file, each once."""
         variants = subject.variants.values()
-        found = {run.id: run for pattern in self.edits for run in variants if _matches(run.edits, pattern)}
+        found = {
+            run.id: run
+            for pattern in self.edits
+            for run in variants
+            if _matches(run.edits, pattern)
+        }
         return list(found.values())
 
     def recorded(self, subject: Subject) -> dict[str, Any]:
@@ -93,7 +100,11 @@ class Downstream(Stage):
         loss = ""
         if "nll_change" in result:
             changes = result["nll_change"].values
-            loss = f", change of loss {changes.min():+.3g} to {changes.max():+.3g} nats" if changes.size > 1 else ""
+            loss = (
+                f", change of loss {changes.min():+.3g} to {changes.max():+.3g} nats"
+                if changes.size > 1
+                else ""
+            )
             loss = loss or f", change of loss {changes[0]:+.3g} nats"
         return Finding(output, f"{counted(len(variants), 'variant')}{loss}")
 

@@ -15,7 +15,10 @@ from actlas.scripts.terminal.text import printable
 from actlas.store.errors import ActlasError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
-MOST_WORD, KEPT_WORD = 250, 100  # characters of a word in a message: no path that a system takes easily is longer
+MOST_WORD, KEPT_WORD = (
+    250,
+    100,
+)  # characters of a word in a message: no path that a system takes easily is longer
 MOST_MESSAGE = 2000
 NUL = "embedded null"  # of ValueError, where a path or name has a NUL
 

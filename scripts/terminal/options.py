@@ -39,7 +39,9 @@ store_option = click.option(
     show_envvar=True,
     help="Folder of the store.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
+)
 
 
 READING = ("text_column", "skip_bad", "rename", "drop")  # options that ``read_sentences`` takes
@@ -49,11 +51,23 @@ def reading_options(function: F) -> F:
     """Give a command the choice of columns and lines; it receives the keywords ``READING``."""
     options = (
         click.option(
-            "--text-column", default="text", show_default=True, help="Column that has the sentence, of a table or JSON."
+            "--text-column",
+            default="text",
+            show_default=True,
+            help="Column that has the sentence, of a table or JSON.",
         ),
-        click.option("--rename", multiple=True, metavar="OLD=NEW", help="Give a column another name; may be repeated."),
-        click.option("--drop", multiple=True, metavar="NAME", help="Skip a column; may be repeated."),
-        click.option("--skip-bad", is_flag=True, help="Skip lines that cannot be used, and list them."),
+        click.option(
+            "--rename",
+            multiple=True,
+            metavar="OLD=NEW",
+            help="Give a column another name; may be repeated.",
+        ),
+        click.option(
+            "--drop", multiple=True, metavar="NAME", help="Skip a column; may be repeated."
+        ),
+        click.option(
+            "--skip-bad", is_flag=True, help="Skip lines that cannot be used, and list them."
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -67,20 +81,45 @@ def extraction_options(function: F) -> F:
     """
 
     @click.option(
-        "--model", default="demo", show_default=True, help="demo, a local folder, or a hub id (gpt2 … gpt2-xl, distilgpt2)."
+        "--model",
+        default="demo",
+        show_default=True,
+        help="demo, a local folder, or a hub id (gpt2 … gpt2-xl, distilgpt2).",
     )
-    @click.option("--revision", help="Commit, tag or branch of a hub model; the one that was used is recorded.")
+    @click.option(
+        "--revision",
+        help="Commit, tag or branch of a hub model; the one that was used is recorded.",
+    )
     @store_option
     @reading_options
-    @click.option("--bos", is_flag=True, help="Put the tokenizer's BOS token in front of each sentence.")
     @click.option(
-        "--unit-tokens", type=number("unit_tokens"), default=2048, show_default=True, help="Tokens a batch, padding counted."
+        "--bos", is_flag=True, help="Put the tokenizer's BOS token in front of each sentence."
     )
-    @click.option("--device", default="auto", show_default=True, help="auto (a GPU where there is one), cpu, cuda or cuda:N.")
     @click.option(
-        "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Precision of the computation."
+        "--unit-tokens",
+        type=number("unit_tokens"),
+        default=2048,
+        show_default=True,
+        help="Tokens a batch, padding counted.",
     )
-    @click.option("--stored-dtype", type=click.Choice(DTYPES), help="Precision of the store.  [default: as computed]")
+    @click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto (a GPU where there is one), cpu, cuda or cuda:N.",
+    )
+    @click.option(
+        "--dtype",
+        type=click.Choice(DTYPES),
+        default="float32",
+        show_default=True,
+        help="Precision of the computation.",
+    )
+    @click.option(
+        "--stored-dtype",
+        type=click.Choice(DTYPES),
+        help="Precision of the store.  [default: as computed]",
+    )
     @click.option(
         "--attention",
         type=click.Choice(["sdpa", "eager"]),
@@ -97,20 +136,35 @@ def extraction_options(function: F) -> F:
     @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
     @wraps(function)
-    def command(*args: Any, sentences: str, store_path: Path, cluster: Cluster | None, **options: Any) -> Any:
+    def command(
+        *args: Any, sentences: str, store_path: Path, cluster: Cluster | None, **options: Any
+    ) -> Any:
         from actlas.pipeline.extraction.plan import ExtractOptions
         from actlas.pipeline.models.sites import DEFAULT_SITES
         from actlas.scripts.extraction.request import Request
 
-        numerics = {name: options.pop(name) for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")}
-        reading = {name: options.pop(name) for name in ("model", "revision", "bos", "pack", *READING)}
-        request = Request(sentences, store_path, ExtractOptions(DEFAULT_SITES, **numerics), **reading, cluster=cluster)
+        numerics = {
+            name: options.pop(name)
+            for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
+        }
+        reading = {
+            name: options.pop(name) for name in ("model", "revision", "bos", "pack", *READING)
+        }
+        request = Request(
+            sentences,
+            store_path,
+            ExtractOptions(DEFAULT_SITES, **numerics),
+            **reading,
+            cluster=cluster,
+        )
         return function(*args, request=request, **options)
 
     return command  # type: ignore[return-value]
 
 
-def named_sites(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+def named_sites(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
     from actlas.pipeline.models.hook_names import hook_point
 
@@ -149,14 +203,22 @@ def is_results(reference: str, store: Path) -> bool:
     """Whether a RUN on the command line is a folder: it is one, and no run of the store has that name."""
     if not Path(reference).is_dir():
         return False
-    return os.sep in reference or not (store / "store.json").is_file() or reference not in Store(store).names()
+    return (
+        os.sep in reference
+        or not (store / "store.json").is_file()
+        or reference not in Store(store).names()
+    )
 
 
 def target_options(function: F) -> F:
     """Give a command the choice of target and control tokens; it receives ``target``."""
 
     @click.option(
-        "--target", "word", required=True, metavar="WORD", help="The word to study, as a whole word: `can` is not in `can't`."
+        "--target",
+        "word",
+        required=True,
+        metavar="WORD",
+        help="The word to study, as a whole word: `can` is not in `can't`.",
     )
     @click.option("--case", is_flag=True, help="Let upper and lower case differ.")
     @click.option(
@@ -181,12 +243,20 @@ def target_options(function: F) -> F:
         help="Compare with the token just before the word, a random earlier one, or one at the same position in another "
         "sentence; never with the first of a sentence.",
     )
-    @click.option("--seed", type=number("seed"), default=0, show_default=True, help="Seed of all that is drawn.")
+    @click.option(
+        "--seed",
+        type=number("seed"),
+        default=0,
+        show_default=True,
+        help="Seed of all that is drawn.",
+    )
     @wraps(function)
     def command(*args: Any, word: str, **options: Any) -> Any:
         from actlas.analysis.data.tokens import Target
 
-        chosen = {name: options.pop(name) for name in ("case", "occurrence", "pool", "control", "seed")}
+        chosen = {
+            name: options.pop(name) for name in ("case", "occurrence", "pool", "control", "seed")
+        }
         target = Target(word, **chosen)
         return function(*args, target=target, **options)
 
@@ -219,11 +289,15 @@ def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
         if not match:
-            raise UsageError(f"--layers {text!r}: {part!r} is neither a layer nor a range, wanted such as 0,12,40-47")
+            raise UsageError(
+                f"--layers {text!r}: {part!r} is neither a layer nor a range, wanted such as 0,12,40-47"
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         named = range(first, last + 1)
         if not named or not {named[0], named[-1]} <= set(held) or not set(named) <= set(held):
-            raise UsageError(f"--layers {text!r}: {part.strip()} is not within {_ranges(held)}, the blocks that are stored")
+            raise UsageError(
+                f"--layers {text!r}: {part.strip()} is not within {_ranges(held)}, the blocks that are stored"
+            )
         layers.update(named)
     return sorted(layers)
 

@@ -13,7 +13,9 @@ import sys
 from typing import IO
 
 #: C0 and C1 controls but tab, line feed and carriage return; marks that turn the direction of text
-STEERING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+STEERING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 MARK = "�"
 
 

@@ -30,7 +30,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [header, *cells]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if flag else cell.ljust(width) for cell, width, flag in zip(line, widths, right, strict=True)
+            cell.rjust(width) if flag else cell.ljust(width)
+            for cell, width, flag in zip(line, widths, right, strict=True)
         ).rstrip()
         for line in lines
     )
@@ -42,8 +43,13 @@ def _numeric(cell: str) -> bool:
 
 def wrapped(name: str, told: str) -> str:
     """Return what is told of ``name``, in as many lines as it takes; names stand in the first column."""
-    lines = textwrap.wrap(printable(told), WIDTH - NAME_WIDTH - 1, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(f"{printable(name) if not number else '':{NAME_WIDTH}} {line}" for number, line in enumerate(lines))
+    lines = textwrap.wrap(
+        printable(told), WIDTH - NAME_WIDTH - 1, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(
+        f"{printable(name) if not number else '':{NAME_WIDTH}} {line}"
+        for number, line in enumerate(lines)
+    )
 
 
 def size(nbytes: float) -> str:
@@ -77,5 +83,7 @@ def printable(text: str) -> str:
 
 def echo_json(record: dict[str, Any]) -> None:
     """Print one JSON object; what a terminal, or its encoding, would not take is escaped as JSON has it."""
-    text = json.dumps(record, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
+    text = json.dumps(
+        record, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf")
+    )
     click.echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

@@ -41,7 +41,9 @@ class Stride:
 
     def __str__(self) -> str:
         """Write it as Python does."""
-        bounds = (self.start, self.stop) if self.step is None else (self.start, self.stop, self.step)
+        bounds = (
+            (self.start, self.stop) if self.step is None else (self.start, self.stop, self.step)
+        )
         return ":".join("" if bound is None else str(bound) for bound in bounds)
 
 
@@ -72,12 +74,16 @@ class EditRecord:
         else:
             parts = [f"site={self.site}"] + ([] if self.index is None else [f"layer={self.index}"])
         parts += [] if self.head is None else [f"head={self.head}"]
-        return ",".join(parts + ([] if self.units is None else [f"units={_units_text(self.units)}"]))
+        return ",".join(
+            parts + ([] if self.units is None else [f"units={_units_text(self.units)}"])
+        )
 
     @property
     def text(self) -> str:
         """The one text of the edit, every parameter written out."""
-        return ",".join([f"{self.kind}:{self.where}", *(f"{n}={_plain(v)}" for n, v in self.parameters.items())])
+        return ",".join(
+            [f"{self.kind}:{self.where}", *(f"{n}={_plain(v)}" for n, v in self.parameters.items())]
+        )
 
     def branch(self, layers: int) -> tuple[int, int]:
         """Return the first layer and the first depth that the edit can change, of a model of ``layers`` blocks."""
@@ -93,7 +99,9 @@ class EditRecord:
         if self.head is not None:
             found["head"] = self.head
         if isinstance(self.units, Stride):
-            found["units"] = {name: value for name, value in vars(self.units).items() if value is not None}
+            found["units"] = {
+                name: value for name, value in vars(self.units).items() if value is not None
+            }
         elif self.units is not None:
             found["units"] = list(self.units)
         return {**found, **self.parameters}
@@ -101,8 +109,14 @@ class EditRecord:
     @classmethod
     def from_json(cls, record: object) -> EditRecord:
         """Undo ``to_json``; raises DamagedStore for what is no edit: a store can come from anywhere."""
-        if not isinstance(record, dict) or not isinstance(record.get("kind"), str) or record["kind"] not in KINDS:
-            raise DamagedStore(f"expected an edit with a kind ({', '.join(KINDS)}), got {quoted(record)}")
+        if (
+            not isinstance(record, dict)
+            or not isinstance(record.get("kind"), str)
+            or record["kind"] not in KINDS
+        ):
+            raise DamagedStore(
+                f"expected an edit with a kind ({', '.join(KINDS)}), got {quoted(record)}"
+            )
         index = "depth" if record.get("site") == STREAM else "layer"
         wanted = KINDS[record["kind"]]
         sound = (
@@ -117,7 +131,9 @@ class EditRecord:
             )
         units = _units_read(record["units"]) if "units" in record else None
         parameters = {name: record[name] for name in wanted}
-        return cls(record["kind"], record["site"], record.get(index), record.get("head"), units, parameters)
+        return cls(
+            record["kind"], record["site"], record.get(index), record.get("head"), units, parameters
+        )
 
 
 def read_edits(specification: Json) -> tuple[EditRecord, ...]:

@@ -29,7 +29,10 @@ def structure_problems(path: Path, commit: Commit) -> Iterator[str]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             links = file.id.links
-            if file.id.get_num_objs() > MOST_LINKS or h5py.h5a.get_num_attrs(file.id) > MOST_ATTRIBUTES:
+            if (
+                file.id.get_num_objs() > MOST_LINKS
+                or h5py.h5a.get_num_attrs(file.id) > MOST_ATTRIBUTES
+            ):
                 yield "too many variables or attributes"
                 return
             found: list[bytes] = []
@@ -39,7 +42,15 @@ def structure_problems(path: Path, commit: Commit) -> Iterator[str]:
                 problem = _problem(file.id, name, commit)
                 if problem:
                     yield f"{name.decode(errors='replace')!r} is {problem}"
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         yield f"no readable HDF5 file ({str(error)[:200]})"
 
 
@@ -58,7 +69,15 @@ def plain_problems(path: Path, places: Mapping[str, int], most: int) -> Iterator
             for name in file:
                 if not _is_plain(file, name, places.get(name)):
                     yield f"{name!r} is a link, or no variable of this file as its record tells of it"
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         yield f"no readable HDF5 file ({str(error)[:200]})"
 
 
@@ -86,7 +105,11 @@ def _problem(root: h5py.h5g.GroupID, name: bytes, commit: Commit) -> str | None:
         return "a group or a named type, wanted a variable"
     dataset = h5py.h5d.open(root, name)
     creation = dataset.get_create_plist()
-    if creation.get_layout() != h5py.h5d.CONTIGUOUS or creation.get_external_count() or creation.get_nfilters():
+    if (
+        creation.get_layout() != h5py.h5d.CONTIGUOUS
+        or creation.get_external_count()
+        or creation.get_nfilters()
+    ):
         return "stored elsewhere, in chunks or filtered, wanted contiguous"
     if h5py.h5a.get_num_attrs(dataset) > MOST_ATTRIBUTES:
         return "loaded with too many attributes"
@@ -95,22 +118,35 @@ def _problem(root: h5py.h5g.GroupID, name: bytes, commit: Commit) -> str | None:
 
 def _differs(dataset: h5py.h5d.DatasetID, name: str, commit: Commit) -> str | None:
     """Return what HDF5 says of a variable otherwise than the commit."""
-    sizes, labels = _sizes(commit), {file_name(label): stored for label, stored in commit.labels.items()}
+    sizes, labels = (
+        _sizes(commit),
+        {file_name(label): stored for label, stored in commit.labels.items()},
+    )
     if name in commit.sites:
         site = commit.sites[name]
-        wanted = Variable(site.layout.dims, site.layout.shape, site.offset, hdf5_type(site.layout.dtype))
+        wanted = Variable(
+            site.layout.dims, site.layout.shape, site.offset, hdf5_type(site.layout.dtype)
+        )
     elif name in labels:
         label = labels[name]
         wanted = Variable(file_dims(label.dims), label.shape, label.offset, np.dtype(label.dtype))
     elif name in sizes:
         several = commit.bulk and name in SHARED_DIMS and len(dataset.shape) == 1
-        return None if several or dataset.shape == (sizes[name],) else f"of shape {dataset.shape}, wanted ({sizes[name]},)"
+        return (
+            None
+            if several or dataset.shape == (sizes[name],)
+            else f"of shape {dataset.shape}, wanted ({sizes[name]},)"
+        )
     else:
         return "unknown to the commit"
     found = (dataset.shape, dataset.get_offset())
     if not (wanted.is_part_of(*found) if commit.bulk else wanted.is_at(*found)):
         return f"of shape {found[0]} at {found[1]}, wanted {wanted.shape} at {wanted.offset}"
-    kind = wanted.dtype if isinstance(wanted.dtype, h5py.h5t.TypeID) else h5py.h5t.py_create(wanted.dtype)
+    kind = (
+        wanted.dtype
+        if isinstance(wanted.dtype, h5py.h5t.TypeID)
+        else h5py.h5t.py_create(wanted.dtype)
+    )
     return None if dataset.get_type().equal(kind) else "of another type"
 
 
@@ -130,9 +166,16 @@ class Variable:
     def is_part_of(self, shape: tuple[int, ...], offset: int) -> bool:
         """Whether its first row lies on a row of what HDF5 has, and the variables are alike but for tokens or sentences."""
         axis = next((number for number, dim in enumerate(self.dims) if dim in SHARED_DIMS), 0)
-        if len(shape) != len(self.shape) or shape[:axis] + shape[axis + 1 :] != self.shape[:axis] + self.shape[axis + 1 :]:
+        if (
+            len(shape) != len(self.shape)
+            or shape[:axis] + shape[axis + 1 :] != self.shape[:axis] + self.shape[axis + 1 :]
+        ):
             return False
-        size = self.dtype.get_size() if isinstance(self.dtype, h5py.h5t.TypeID) else self.dtype.itemsize
+        size = (
+            self.dtype.get_size()
+            if isinstance(self.dtype, h5py.h5t.TypeID)
+            else self.dtype.itemsize
+        )
         row = math.prod(shape[axis + 1 :]) * size
         first, rest = divmod(self.offset - offset, row)
         return bool(rest == 0 and 0 <= first <= shape[axis] - self.shape[axis])

@@ -20,7 +20,9 @@ TEXT = h5py.string_dtype()
 class Netcdf:
     """A root group being written: ``sizes`` are its dimensions, in order."""
 
-    def __init__(self, file: h5py.File, sizes: Mapping[str, int], attributes: Mapping[str, str]) -> None:
+    def __init__(
+        self, file: h5py.File, sizes: Mapping[str, int], attributes: Mapping[str, str]
+    ) -> None:
         self._root = file.id
         self._sizes = sizes
         self._ids = {name: number for number, name in enumerate(sizes)}
@@ -36,7 +38,9 @@ class Netcdf:
         dtype = h5py.h5t.IEEE_F32BE if values is None else h5py.h5t.py_create(values.dtype)
         scale = self._dataset(name, (size,), dtype)
         _attach(scale, "_Netcdf4Dimid", np.int32(self._ids[name]))
-        h5py.h5ds.set_scale(scale, (f"{NO_VARIABLE}{size:10d}" if values is None else name).encode())
+        h5py.h5ds.set_scale(
+            scale, (f"{NO_VARIABLE}{size:10d}" if values is None else name).encode()
+        )
         if values is not None:
             _attach(scale, "_Netcdf4Coordinates", np.array([self._ids[name]], np.int32))
             scale.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
@@ -57,23 +61,36 @@ class Netcdf:
         if name in self._sizes:
             raise ValueError(f"variable {name!r} has the name of a dimension")
         kind = dtype if isinstance(dtype, h5py.h5t.TypeID) else h5py.h5t.py_create(np.dtype(dtype))
-        variable = self._dataset(name, tuple(self._sizes[dim] for dim in dims), kind, bulk=values is None)
+        variable = self._dataset(
+            name, tuple(self._sizes[dim] for dim in dims), kind, bulk=values is None
+        )
         for axis, dim in enumerate(dims):
             h5py.h5ds.attach_scale(variable, self._scales[dim], axis)
-        _attach(variable, "_Netcdf4Coordinates", np.array([self._ids[dim] for dim in dims], np.int32))
+        _attach(
+            variable, "_Netcdf4Coordinates", np.array([self._ids[dim] for dim in dims], np.int32)
+        )
         _attach(variable, "_Netcdf4Dimid", np.int32(self._ids[dims[0]]))
-        for key, value in attributes.items():  # NCO reads "coordinates" in the older type of text alone, which is ASCII
+        for (
+            key,
+            value,
+        ) in (
+            attributes.items()
+        ):  # NCO reads "coordinates" in the older type of text alone, which is ASCII
             _attach(variable, key, np.bytes_(value) if value.isascii() else value)
         if values is not None:
             variable.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
 
-    def _dataset(self, name: str, shape: tuple[int, ...], dtype: Any, *, bulk: bool = False) -> h5py.h5d.DatasetID:
+    def _dataset(
+        self, name: str, shape: tuple[int, ...], dtype: Any, *, bulk: bool = False
+    ) -> h5py.h5d.DatasetID:
         creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         creation.set_obj_track_times(False)  # equal content, equal bytes
         if bulk:
             creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
             creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        return h5py.h5d.create(self._root, name.encode(), dtype, h5py.h5s.create_simple(shape), creation)
+        return h5py.h5d.create(
+            self._root, name.encode(), dtype, h5py.h5s.create_simple(shape), creation
+        )
 
 
 def _attach(place: Any, name: str, value: Any) -> None:

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from actlas.store.format.edit_records import EditRecord
 from actlas.store.runs.commit import RUN_ID
 
-MOST_LETTERS, MOST_BYTES = 100, 200  # of a name; file systems take 255 bytes, drafts of a file have some more
+MOST_LETTERS, MOST_BYTES = (
+    100,
+    200,
+)  # of a name; file systems take 255 bytes, drafts of a file have some more
 ROOM = 15  # letters and bytes that are left for a number behind a name
 LEAST_LETTERS = 20  # of a baseline's name in those of its variants
 MARKS = "._-"
@@ -50,7 +53,9 @@ def spelled(text: str) -> str:
 def shortened(text: str, letters: int, nbytes: int) -> str:
     """Return the beginning of ``text`` that has at most so many characters and bytes of UTF-8, no mark torn from its letter."""
     end = min(len(text), letters)
-    while len(text[:end].encode()) > nbytes or (end < len(text) and unicodedata.category(text[end])[0] == "M"):
+    while len(text[:end].encode()) > nbytes or (
+        end < len(text) and unicodedata.category(text[end])[0] == "M"
+    ):
         end -= 1
     return text[:end]
 

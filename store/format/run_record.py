@@ -36,11 +36,15 @@ def run_record_bytes(record: RunRecord) -> bytes:
             "version": FORMAT_VERSION,
             "specification": record.specification,
             "description": record.description,
-            "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in record.units],
+            "units": [
+                [unit.number, unit.first, unit.sentences, unit.tokens] for unit in record.units
+            ],
         }
     )
     if len(content) > LARGEST_RECORD:
-        raise StoreError(f"{len(record.units)} units are more than a run can have: give a larger --unit-tokens")
+        raise StoreError(
+            f"{len(record.units)} units are more than a run can have: give a larger --unit-tokens"
+        )
     return content
 
 
@@ -51,13 +55,19 @@ def read_run_record(folder: Path) -> RunRecord:
     try:
         content = unseal(read_record(path), str(path), FORMAT)
     except FileNotFoundError as error:
-        raise DamagedStore(f"{path} is missing: restore it from a copy, or extract again") from error
+        raise DamagedStore(
+            f"{path} is missing: restore it from a copy, or extract again"
+        ) from error
     try:
         units = tuple(Unit(*unit) for unit in content["units"])
         check_units(units)
         record = RunRecord(dict(content["specification"]), dict(content["description"]), units)
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): restore it from a copy") from error
+        raise DamagedStore(
+            f"{path} lacks a field or has a wrong one ({error}): restore it from a copy"
+        ) from error
     if record.id != folder.name:
-        raise DamagedStore(f"{path} is of run {record.id}, not of {folder.name}: restore it from a copy")
+        raise DamagedStore(
+            f"{path} is of run {record.id}, not of {folder.name}: restore it from a copy"
+        )
     return record

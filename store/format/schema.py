@@ -53,7 +53,9 @@ class SiteLayout:
     @property
     def form(self) -> tuple[object, ...]:
         """What all units of a run have in common: everything but the number of tokens."""
-        sizes = [(dim, size) for dim, size in zip(self.dims, self.shape, strict=True) if dim != "token"]
+        sizes = [
+            (dim, size) for dim, size in zip(self.dims, self.shape, strict=True) if dim != "token"
+        ]
         return self.dims, self.dtype, tuple(sizes)
 
     @cached_property
@@ -141,10 +143,16 @@ class Commit:
     rest: str  # XXH3-64 of all bytes of the HDF5 part outside sites and labels: HDF5's records
     provenance: Json
     edits: list[Json] = field(default_factory=list)  # the proof of each edit
-    upstream: Json = field(default_factory=dict)  # how what comes before the first edit was compared with the baseline
+    upstream: Json = field(
+        default_factory=dict
+    )  # how what comes before the first edit was compared with the baseline
     shared: Mapping[str, SharedSite] = field(default_factory=dict)
-    bulk: tuple[tuple[int, int], ...] = ()  # in a file of several units, the spans that ``rest`` leaves out
-    hdf5: int = 0  # bytes of the HDF5 part, behind which the file has a copy of its record; 0: it has none
+    bulk: tuple[
+        tuple[int, int], ...
+    ] = ()  # in a file of several units, the spans that ``rest`` leaves out
+    hdf5: int = (
+        0  # bytes of the HDF5 part, behind which the file has a copy of its record; 0: it has none
+    )
 
     @property
     def holds(self) -> frozenset[str]:
@@ -176,23 +184,48 @@ class Commit:
         """Build from ``to_json``'s form; raises KeyError or TypeError where fields are missing or wrong."""
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
         sites = {
-            name: StoredSite(_layout(site["layout"]), int(site["offset"]), tuple(site["checksums"]), int(site.get("stride", 0)))
+            name: StoredSite(
+                _layout(site["layout"]),
+                int(site["offset"]),
+                tuple(site["checksums"]),
+                int(site.get("stride", 0)),
+            )
             for name, site in fields.pop("sites").items()
         }
         labels = {name: _label(label) for name, label in fields.pop("labels").items()}
-        shared = {name: SharedSite(site["run"], tuple(site["checksums"])) for name, site in fields.pop("shared", {}).items()}
+        shared = {
+            name: SharedSite(site["run"], tuple(site["checksums"]))
+            for name, site in fields.pop("shared", {}).items()
+        }
         bulk = tuple((int(start), int(end)) for start, end in fields.pop("bulk", ()))
-        return cls(unit=Unit(**fields.pop("unit")), sites=sites, labels=labels, shared=shared, bulk=bulk, **fields)
+        return cls(
+            unit=Unit(**fields.pop("unit")),
+            sites=sites,
+            labels=labels,
+            shared=shared,
+            bulk=bulk,
+            **fields,
+        )
 
 
-def data_spans(sites: Mapping[str, StoredSite], labels: Mapping[str, StoredLabel]) -> tuple[tuple[int, int], ...]:
+def data_spans(
+    sites: Mapping[str, StoredSite], labels: Mapping[str, StoredLabel]
+) -> tuple[tuple[int, int], ...]:
     """Return start and end of the sites and labels of a whole file, in order."""
     spans = [(site.offset, site.offset + site.layout.nbytes) for site in sites.values()]
-    return tuple(sorted([*spans, *((label.offset, label.offset + label.nbytes) for label in labels.values())]))
+    return tuple(
+        sorted(
+            [*spans, *((label.offset, label.offset + label.nbytes) for label in labels.values())]
+        )
+    )
 
 
 def _label(record: Json) -> StoredLabel:
-    fields = {"dims": tuple(record["dims"]), "shape": tuple(record["shape"]), "offset": int(record["offset"])}
+    fields = {
+        "dims": tuple(record["dims"]),
+        "shape": tuple(record["shape"]),
+        "offset": int(record["offset"]),
+    }
     return StoredLabel(**{**record, **fields})
 
 
@@ -208,7 +241,9 @@ def _layout(record: Json) -> SiteLayout:
 
 def canonical(record: Json) -> bytes:
     """Return the one byte form of a JSON value: sorted keys, no spaces, ASCII, no NaN."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return json.dumps(
+        record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    ).encode()
 
 
 def identity(specification: Json) -> str:
@@ -240,8 +275,13 @@ def unseal(content: bytes, name: str, kind: str) -> Json:
     if record.get("format") != kind:
         raise DamagedStore(f"{name} has format {quoted(record.get('format'))}, wanted {kind!r}")
     if record.get("version") != FORMAT_VERSION:
-        version, kind_of_error = record.get("version"), LaterRecord if found == wanted else DamagedStore
-        raise kind_of_error(f"{name} has version {quoted(version)}; this actlas reads {FORMAT_VERSION}: update actlas")
+        version, kind_of_error = (
+            record.get("version"),
+            LaterRecord if found == wanted else DamagedStore,
+        )
+        raise kind_of_error(
+            f"{name} has version {quoted(version)}; this actlas reads {FORMAT_VERSION}: update actlas"
+        )
     if found != wanted:
         raise DamagedStore(f"{name} was altered (checksum differs): {REMEDY}")
     return dict(record)

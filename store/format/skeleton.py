@@ -28,7 +28,15 @@ from actlas.store.labels.columns import (
     variable_names,
     write_columns,
 )
-from actlas.store.labels.labels import INSTANCE, TEXT_DIM, TOKEN_LABELS, Labels, file_dims, file_name, text_to_bytes
+from actlas.store.labels.labels import (
+    INSTANCE,
+    TEXT_DIM,
+    TOKEN_LABELS,
+    Labels,
+    file_dims,
+    file_name,
+    text_to_bytes,
+)
 
 LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
 ALIGNMENT = 4096  # a page, so that a memory map of a site begins on one
@@ -53,7 +61,9 @@ class Image(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position, past the end too, and return it."""
-        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = (
+            offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        )
         return self._position
 
     def tell(self) -> int:
@@ -69,7 +79,11 @@ class Image(io.RawIOBase):
         """Fill ``buffer``, with zeros where nothing was written."""
         view = memoryview(buffer).cast("B")[: max(0, self.size - self._position)]
         for page, inside, part in self._parts(view):
-            part[:] = self._pages[page][inside : inside + len(part)] if page in self._pages else bytes(len(part))
+            part[:] = (
+                self._pages[page][inside : inside + len(part)]
+                if page in self._pages
+                else bytes(len(part))
+            )
         self._position += len(view)
         return len(view)
 
@@ -111,25 +125,41 @@ def write_skeleton(
     sizes.update(column_sizes(encoded, names))
     firsts = {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}
     with h5py.File(
-        image, "w", libver=LIBVER, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT, track_order=False
+        image,
+        "w",
+        libver=LIBVER,
+        alignment_threshold=ALIGNMENT,
+        alignment_interval=ALIGNMENT,
+        track_order=False,
     ) as file:
         netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
         for name in sizes:
             first = firsts.get(name)
-            numbers = (blocks or {}).get(name, range(first, first + sizes[name])) if first is not None else None
+            numbers = (
+                (blocks or {}).get(name, range(first, first + sizes[name]))
+                if first is not None
+                else None
+            )
             netcdf.dimension(name, None if numbers is None else np.array(numbers, dtype=np.int32))
         for name, (dims, array) in _label_arrays(labels).items():
-            netcdf.variable(file_name(name), file_dims(dims), array.dtype, _label_attributes(name, array), array)
+            netcdf.variable(
+                file_name(name), file_dims(dims), array.dtype, _label_attributes(name, array), array
+            )
         write_columns(netcdf, encoded, names)
         for layout in layouts:
-            coordinates = (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
+            coordinates = (
+                (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
+            )
             named = " ".join(label for label in coordinates if label not in layout.dims)
             described = {"long_name": layout.description, "coordinates": named}
             netcdf.variable(layout.site, layout.dims, hdf5_type(layout.dtype), described)
 
 
 def columns_image(
-    encoded: Mapping[str, Encoded], names: Mapping[str, str], sentences: int, attributes: Mapping[str, str]
+    encoded: Mapping[str, Encoded],
+    names: Mapping[str, str],
+    sentences: int,
+    attributes: Mapping[str, str],
 ) -> Image:
     """Return a netCDF-4 file of columns alone."""
     image, sizes = Image(), {INSTANCE: sentences, **column_sizes(encoded, names)}
@@ -141,7 +171,9 @@ def columns_image(
     return image
 
 
-def column_records(image: Image, layouts: Sequence[SiteLayout], labels: Labels, columns: Columns) -> dict[str, StoredColumn]:
+def column_records(
+    image: Image, layouts: Sequence[SiteLayout], labels: Labels, columns: Columns
+) -> dict[str, StoredColumn]:
     """Return where the columns lie in a skeleton that was written with them."""
     encoded = encode(columns)
     names = variable_names(encoded, _taken(layouts, labels))
@@ -163,7 +195,9 @@ def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
     arrays = _label_arrays(labels)
     places = offsets(image, [file_name(name) for name in arrays])
     return {
-        name: StoredLabel(dims, array.shape, array.dtype.str, places[file_name(name)], rows_checksum(array))
+        name: StoredLabel(
+            dims, array.shape, array.dtype.str, places[file_name(name)], rows_checksum(array)
+        )
         for name, (dims, array) in arrays.items()
     }
 
@@ -213,6 +247,8 @@ def hdf5_type(dtype: StoredDtype) -> Any:
     if dtype != "bfloat16":
         return np.dtype(dtype)
     bfloat16 = h5py.h5t.IEEE_F16LE.copy()
-    bfloat16.set_fields(15, 7, 8, 0, 7)  # sign at bit 15; exponent of 8 bits at 7; mantissa of 7 bits at 0
+    bfloat16.set_fields(
+        15, 7, 8, 0, 7
+    )  # sign at bit 15; exponent of 8 bits at 7; mantissa of 7 bits at 0
     bfloat16.set_ebias(127)
     return bfloat16

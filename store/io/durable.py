@@ -18,9 +18,16 @@ from actlas.store.errors import StoreError
 
 READ_ONLY = 0o444
 UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-UNLINKED = (*UNSUPPORTED, errno.EPERM, errno.EMLINK)  # what systems say of links on exFAT, FAT and FUSE
+UNLINKED = (
+    *UNSUPPORTED,
+    errno.EPERM,
+    errno.EMLINK,
+)  # what systems say of links on exFAT, FAT and FUSE
 UNSYNCED = (*UNSUPPORTED, errno.EINVAL)  # … of the sync of a folder
-UNLOCKED = (*UNSUPPORTED, errno.ENOLCK)  # … of locks: Lustre without `flock`, NFS without its lock daemon
+UNLOCKED = (
+    *UNSUPPORTED,
+    errno.ENOLCK,
+)  # … of locks: Lustre without `flock`, NFS without its lock daemon
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -39,7 +46,11 @@ def naming(place: Path) -> Iterator[None]:
 
 def remedy_of(error: OSError) -> str:
     """Return what to do about an error while something was written."""
-    return "make room or use another --store" if error.errno in FULL else "see to the disk, then run the same command again"
+    return (
+        "make room or use another --store"
+        if error.errno in FULL
+        else "see to the disk, then run the same command again"
+    )
 
 
 def sync_folder(folder: Path) -> None:
@@ -119,7 +130,9 @@ def _move(aside: Path, name: Path) -> None:
     Raises FileExistsError where ``name`` is taken, StoreError where the file system has no locks either.
     """
     if hasattr(LIBC, "renameat2"):
-        if not LIBC.renameat2(AT_FDCWD, os.fsencode(aside), AT_FDCWD, os.fsencode(name), RENAME_NOREPLACE):
+        if not LIBC.renameat2(
+            AT_FDCWD, os.fsencode(aside), AT_FDCWD, os.fsencode(name), RENAME_NOREPLACE
+        ):
             return
         code = ctypes.get_errno()
         if code not in (*UNSUPPORTED, errno.EINVAL):
@@ -169,4 +182,6 @@ def _can_reserve(descriptor: int) -> bool:
     if not hasattr(os, "posix_fallocate") or not hasattr(LIBC, "fallocate64"):
         return hasattr(os, "posix_fallocate")
     nothing, one = ctypes.c_int64(0), ctypes.c_int64(1)
-    return not LIBC.fallocate64(descriptor, 0, nothing, one) or ctypes.get_errno() not in UNSUPPORTED
+    return (
+        not LIBC.fallocate64(descriptor, 0, nothing, one) or ctypes.get_errno() not in UNSUPPORTED
+    )

@@ -95,7 +95,9 @@ def _locked_draft(folder: Path, name: str) -> tuple[int, Path]:
     while True:
         draft = folder / f".{name}.{secrets.token_hex(4)}.draft"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with contextlib.suppress(OSError):  # a file system without locks: nobody sweeps there either
+        with contextlib.suppress(
+            OSError
+        ):  # a file system without locks: nobody sweeps there either
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
             return descriptor, draft
@@ -107,7 +109,9 @@ def _sweep(folder: Path) -> None:
     for entry in os.scandir(folder):
         if DRAFT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
             with contextlib.suppress(OSError):
-                descriptor = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                descriptor = os.open(
+                    entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                )
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     Path(entry.path).unlink()

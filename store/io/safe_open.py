@@ -16,9 +16,14 @@ from actlas.store.errors import ActlasError, DamagedStore, UsageError
 from actlas.store.io.durable import naming
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
-LARGEST_JOINED = 64 << 20  # bytes of the record of a joined file: some ten thousand units of many sites
+LARGEST_JOINED = (
+    64 << 20
+)  # bytes of the record of a joined file: some ten thousand units of many sites
 MOST_ENTRIES = 1 << 18  # files of a folder
-SPARSE_FROM, SPAREST = 64 << 20, 1000  # a file larger than this has its bytes on the disk, or a thousandth of them compressed
+SPARSE_FROM, SPAREST = (
+    64 << 20,
+    1000,
+)  # a file larger than this has its bytes on the disk, or a thousandth of them compressed
 
 
 def placed(path: str | Path) -> Path:
@@ -42,7 +47,9 @@ def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
         with naming(path):
             found = os.fstat(descriptor)
             if found.st_size > SPARSE_FROM and found.st_blocks * 512 * SPAREST < found.st_size:
-                raise DamagedStore(f"{path} claims {found.st_size} bytes, the disk has {found.st_blocks * 512}")
+                raise DamagedStore(
+                    f"{path} claims {found.st_size} bytes, the disk has {found.st_blocks * 512}"
+                )
             yield descriptor, found
     finally:
         os.close(descriptor)
@@ -57,7 +64,9 @@ def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
     """Return the content of a small file; raises FileNotFoundError, DamagedStore for what is none."""
     with opened(path) as (descriptor, found):
         if found.st_size > largest:
-            raise DamagedStore(f"{path} has {found.st_size} bytes, no record has more than {largest}")
+            raise DamagedStore(
+                f"{path} has {found.st_size} bytes, no record has more than {largest}"
+            )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(largest)
 
@@ -72,7 +81,9 @@ def read_input(path: Path, largest: int, error: type[ActlasError] = UsageError) 
     with naming(path), os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise error(f"{path} is not a regular file: expected one with at most {largest:,} bytes")
+            raise error(
+                f"{path} is not a regular file: expected one with at most {largest:,} bytes"
+            )
         if found.st_size > largest:
             raise error(f"{path} has {found.st_size:,} bytes, expected at most {largest:,}")
         return file.read(largest)
@@ -88,14 +99,18 @@ def user_path(given: str | Path) -> Path:
     try:
         return Path(given).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{given}: there is no home folder here (HOME is not set): give the whole path") from error
+        raise UsageError(
+            f"{given}: there is no home folder here (HOME is not set): give the whole path"
+        ) from error
 
 
 def refuse_links(*places: Path) -> None:
     """Raise DamagedStore for a folder of a store that is a link: it would make somebody else's files part of it."""
     for place in places:
         if place.is_symlink():
-            raise DamagedStore(f"{place} is a link: put the folder itself there, or link the whole store")
+            raise DamagedStore(
+                f"{place} is a link: put the folder itself there, or link the whole store"
+            )
 
 
 def listed(folder: Path, suffix: str = "") -> list[Path]:
@@ -110,7 +125,9 @@ def listed(folder: Path, suffix: str = "") -> list[Path]:
             for entry in entries:
                 names.append(entry.name)
                 if len(names) > MOST_ENTRIES:
-                    raise DamagedStore(f"{folder} has more than {MOST_ENTRIES} entries: no store has so many")
+                    raise DamagedStore(
+                        f"{folder} has more than {MOST_ENTRIES} entries: no store has so many"
+                    )
     except FileNotFoundError:
         return []
     return [folder / name for name in sorted(names) if name.endswith(suffix)]

@@ -22,7 +22,12 @@ from actlas.store.maintenance.lost import Lost, restore, without_record
 from actlas.store.runs.holdings import DROPPED, forget_dropped, remove_superseded, superseded
 
 OWNER = "owner"
-UNTAKEN = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)  # no lock is to be had: gone, or not ours to write to
+UNTAKEN = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+)  # no lock is to be had: gone, or not ours to write to
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,12 @@ def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list
     with _owners(run_folder) as locks:
         abandoned = [folder for folder, held in locks.items() if held is not None]
         living = {folder.name for folder, held in locks.items() if held is None}
-        uncommitted, lost = without_record(run_folder, [each for each in shards if token_of(each) not in living], doubled)
-        needed = {token_of(each.path) for each in lost}  # their folders say that a kill came before the commit
+        uncommitted, lost = without_record(
+            run_folder, [each for each in shards if token_of(each) not in living], doubled
+        )
+        needed = {
+            token_of(each.path) for each in lost
+        }  # their folders say that a kill came before the commit
         abandoned = [folder for folder in abandoned if folder.name not in needed]
         if not dry_run:
             for shard in uncommitted:
@@ -94,7 +103,9 @@ def lost_shards(run_folder: Path) -> tuple[list[Lost], set[str]]:
     with _owners(run_folder) as locks:
         living = {folder.name for folder, held in locks.items() if held is None}
         killed = {folder.name for folder in locks if folder.name not in living}
-    return without_record(run_folder, [each for each in shards if token_of(each) not in living])[1], killed
+    return without_record(run_folder, [each for each in shards if token_of(each) not in living])[
+        1
+    ], killed
 
 
 def restore_lost(run_folder: Path, aside: Path) -> tuple[list[int], list[tuple[Lost, list[str]]]]:
@@ -128,7 +139,9 @@ def check_own(*folders: Path) -> None:
     """Raise DamagedStore for a link in the place of a folder: what is removed through it would not be the store's."""
     for folder in folders:
         if folder.is_symlink():
-            raise DamagedStore(f"{folder} is a link, wanted a folder of the store: replace it by what it points to")
+            raise DamagedStore(
+                f"{folder} is a link, wanted a folder of the store: replace it by what it points to"
+            )
 
 
 def _remove_empty(folder: Path) -> None:
@@ -140,7 +153,11 @@ def _remove_empty(folder: Path) -> None:
 @contextmanager
 def _owners(run_folder: Path) -> Iterator[dict[Path, int | None]]:
     """Hold the locks of all writers' folders that are free; None stands for one that its writer holds."""
-    folders = [folder for folder in (run_folder / "tmp").glob("*") if folder.is_dir() and not folder.is_symlink()]
+    folders = [
+        folder
+        for folder in (run_folder / "tmp").glob("*")
+        if folder.is_dir() and not folder.is_symlink()
+    ]
     locks: dict[Path, int | None] = {}
     try:
         for folder in folders:
@@ -183,7 +200,9 @@ def _lock(folder: Path, operation: int) -> int | None:
         return None
     try:
         lock(descriptor, operation, owner)
-        if os.path.samestat(os.fstat(descriptor), owner.stat()):  # else it was swept while we waited
+        if os.path.samestat(
+            os.fstat(descriptor), owner.stat()
+        ):  # else it was swept while we waited
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass

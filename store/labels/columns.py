@@ -34,7 +34,10 @@ SENTENCE = "sentence"  # the dim of all columns so far
 TEXT = "text"  # the dtype of texts in a record
 NUMBERS = ("<i8", "<f8", "|u1")
 LENGTHS = "<i8"
-BYTES_DIM, LENGTH = "_bytes", "_length"  # end the dim of a text's bytes, and the variable with the bytes of each sentence
+BYTES_DIM, LENGTH = (
+    "_bytes",
+    "_length",
+)  # end the dim of a text's bytes, and the variable with the bytes of each sentence
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 NUMBERED = re.compile(r"column_[0-9]+")
 DIGEST = re.compile(r"[0-9a-f]{16}")
@@ -93,7 +96,9 @@ def bad_name(name: str) -> str | None:
 def check_columns(columns: Columns) -> None:
     """Raise InputError, with the name or the limit, for columns that cannot be stored."""
     if len(columns) > MOST_COLUMNS:
-        raise InputError(f"{len(columns):,} label columns: expected at most {MOST_COLUMNS:,}, remove some")
+        raise InputError(
+            f"{len(columns):,} label columns: expected at most {MOST_COLUMNS:,}, remove some"
+        )
     for name in columns:
         if problem := bad_name(name):
             raise InputError(f"label column {quoted(name)}: {problem}: rename it")
@@ -109,7 +114,12 @@ def _encoded(column: npt.NDArray[Any]) -> Encoded:
         texts = [str(text).encode() for text in column.tolist()]
         lengths = np.array([len(text) for text in texts], dtype=LENGTHS)
         return Encoded(np.frombuffer(b"".join(texts), dtype="S1"), lengths)
-    kinds = {"b": "|u1", "f": "<f8", "i": "<i8", "u": "|u1" if column.dtype.itemsize == 1 else "<i8"}
+    kinds = {
+        "b": "|u1",
+        "f": "<f8",
+        "i": "<i8",
+        "u": "|u1" if column.dtype.itemsize == 1 else "<i8",
+    }
     return Encoded(np.ascontiguousarray(column, dtype=kinds[column.dtype.kind]), None)
 
 
@@ -137,7 +147,12 @@ def variable_names(encoded: Mapping[str, Encoded], taken: Collection[str] = ()) 
 
 def _is_free(name: str, taken: Collection[str]) -> bool:
     derived = name.endswith((BYTES_DIM, LENGTH)) or NUMBERED.fullmatch(name)
-    return bool(PLAIN.fullmatch(name)) and not derived and OF_SENTENCE + name not in taken and name not in STRUCTURAL
+    return (
+        bool(PLAIN.fullmatch(name))
+        and not derived
+        and OF_SENTENCE + name not in taken
+        and name not in STRUCTURAL
+    )
 
 
 def column_sizes(encoded: Mapping[str, Encoded], names: Mapping[str, str]) -> dict[str, int]:
@@ -155,14 +170,18 @@ def write_columns(netcdf: Netcdf, encoded: Mapping[str, Encoded], names: Mapping
             continue
         dim = variable + BYTES_DIM
         # no _Encoding: readers would make one text of all bytes, and lengths are bytes
-        how = {"comment": f"UTF-8, one sentence after the other; {variable}{LENGTH} has the bytes of each"}
+        how = {
+            "comment": f"UTF-8, one sentence after the other; {variable}{LENGTH} has the bytes of each"
+        }
         values = each.values if each.nbytes else np.zeros(1, dtype="S1")
         netcdf.variable(variable, (dim,), values.dtype, described | how, values)
         counts = {"long_name": f"bytes of {name}", "sample_dimension": dim}
         netcdf.variable(variable + LENGTH, (INSTANCE,), each.lengths.dtype, counts, each.lengths)
 
 
-def located(encoded: Mapping[str, Encoded], names: Mapping[str, str], offsets: Mapping[str, int]) -> dict[str, StoredColumn]:
+def located(
+    encoded: Mapping[str, Encoded], names: Mapping[str, str], offsets: Mapping[str, int]
+) -> dict[str, StoredColumn]:
     """Return where the columns lie, by the file offsets of their variables."""
     found = {}
     for name, each in encoded.items():
@@ -184,10 +203,16 @@ def all_variables(encoded: Mapping[str, Encoded], names: Mapping[str, str]) -> l
 def places_of_columns(columns: Mapping[str, StoredColumn]) -> dict[str, int]:
     """Return variable → file offset, as HDF5 must have it."""
     places = {column.variable: column.offset for column in columns.values()}
-    return places | {column.variable + LENGTH: column.lengths for column in columns.values() if column.dtype == TEXT}
+    return places | {
+        column.variable + LENGTH: column.lengths
+        for column in columns.values()
+        if column.dtype == TEXT
+    }
 
 
-def read_columns(path: Path, file: io.BufferedReader, columns: Mapping[str, StoredColumn], count: int) -> Columns:
+def read_columns(
+    path: Path, file: io.BufferedReader, columns: Mapping[str, StoredColumn], count: int
+) -> Columns:
     """Read columns of ``count`` sentences, each against its checksum; texts as objects.
 
     Raises DamagedStore, naming ``path`` and the column.
@@ -197,7 +222,9 @@ def read_columns(path: Path, file: io.BufferedReader, columns: Mapping[str, Stor
         try:
             found[name] = _read(file, column, count)
         except ValueError as error:  # UnicodeDecodeError is one
-            raise DamagedStore(f"{path}: label column {quoted(name)} was altered ({error}): see `actlas verify`") from error
+            raise DamagedStore(
+                f"{path}: label column {quoted(name)} was altered ({error}): see `actlas verify`"
+            ) from error
     return found
 
 
@@ -245,7 +272,9 @@ def stored_columns(records: Json, count: int, size: int) -> dict[str, StoredColu
     if len({column.variable for column in columns.values()}) < len(columns):
         raise ValueError("two columns in one variable")
     places = sorted(place for column in columns.values() for place in _spans(column, count))
-    if any(start < 0 or end > size for start, end in places) or any(one[1] > other[0] for one, other in pairwise(places)):
+    if any(start < 0 or end > size for start, end in places) or any(
+        one[1] > other[0] for one, other in pairwise(places)
+    ):
         raise ValueError("columns that overlap or lie outside their file")
     return columns
 

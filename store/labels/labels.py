@@ -44,7 +44,9 @@ class Labels:
     def __post_init__(self) -> None:
         """Check that token labels and row sizes speak of the same tokens."""
         if set(self.token) != set(TOKEN_LABELS):
-            raise ValueError(f"token labels are {sorted(self.token)}, wanted {sorted(TOKEN_LABELS)}")
+            raise ValueError(
+                f"token labels are {sorted(self.token)}, wanted {sorted(TOKEN_LABELS)}"
+            )
         if any(array.shape != (self.tokens,) for array in self.token.values()):
             raise ValueError(f"token labels do not all have {self.tokens} tokens")
         if any(len(column) != len(self.text) for column in (self.row_size, *self.columns.values())):
@@ -58,7 +60,9 @@ class Labels:
     def token_text(self, token: int) -> str:
         """Return the characters of a token, counted along these sentences."""
         sentence = int(np.searchsorted(self._ends, token, side="right")) - 1
-        return self.text[sentence][int(self.token["char_start"][token]) : int(self.token["char_end"][token])]
+        return self.text[sentence][
+            int(self.token["char_start"][token]) : int(self.token["char_end"][token])
+        ]
 
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
@@ -83,7 +87,10 @@ def join_labels(parts: Sequence[Labels], text: Sequence[str] | None = None) -> L
         token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},
         row_size=np.concatenate([part.row_size for part in parts]),
         text=tuple(each for part in parts for each in part.text) if text is None else text,
-        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
+        columns={
+            name: np.concatenate([part.columns[name] for part in parts])
+            for name in parts[0].columns
+        },
     )
 
 

@@ -56,7 +56,12 @@ class LabelRecord:
         for column in columns.values():
             if not column["lengths"]:
                 del column["lengths"]
-        return {"format": FORMAT_LABELS, "version": FORMAT_VERSION, **vars(self), "columns": columns}
+        return {
+            "format": FORMAT_LABELS,
+            "version": FORMAT_VERSION,
+            **vars(self),
+            "columns": columns,
+        }
 
     @classmethod
     def from_json(cls, record: Json) -> LabelRecord:
@@ -65,9 +70,15 @@ class LabelRecord:
         count, size = fields["sentences"], fields["size"]
         if any(type(number) is not int or number < 0 for number in (count, size, fields["number"])):
             raise ValueError("a count that is none")
-        digests = [fields["digest"], fields["rest"], *([fields["previous"]] if fields["previous"] else [])]
+        digests = [
+            fields["digest"],
+            fields["rest"],
+            *([fields["previous"]] if fields["previous"] else []),
+        ]
         texts = [fields[name] for name in ("run", "previous", "source", "created")]
-        if not all(isinstance(text, str) for text in texts) or not all(DIGEST.fullmatch(str(each)) for each in digests):
+        if not all(isinstance(text, str) for text in texts) or not all(
+            DIGEST.fullmatch(str(each)) for each in digests
+        ):
             raise ValueError("a digest or a name that is none")
         return cls(**{**fields, "columns": stored_columns(fields["columns"], count, size)})
 
@@ -107,7 +118,9 @@ def newest_record(run_folder: Path, sentences: int) -> LabelRecord:
         raise DamagedStore(f"{run_folder / FOLDER} has no label record: {REMEDY}")
     newest = found[-1]
     if len(found) > 1 and found[-2].number == newest.number:
-        raise DamagedStore(f"{run_folder / FOLDER} has two label records of version {newest.number}: {REMEDY}")
+        raise DamagedStore(
+            f"{run_folder / FOLDER} has two label records of version {newest.number}: {REMEDY}"
+        )
     return read_version(newest, run_folder.name, sentences)
 
 
@@ -130,9 +143,13 @@ def parsed(content: bytes, version: Version, run: str, sentences: int) -> LabelR
     try:
         found = LabelRecord.from_json(record)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DamagedStore(f"{path} lacks a field or has a wrong one ({str(error)[:200]}): {REMEDY}") from error
+        raise DamagedStore(
+            f"{path} lacks a field or has a wrong one ({str(error)[:200]}): {REMEDY}"
+        ) from error
     if (found.number, found.digest) != (version.number, version.digest):
-        raise DamagedStore(f"{path} was renamed: it is of version {found.number}-{found.digest}: {REMEDY}")
+        raise DamagedStore(
+            f"{path} was renamed: it is of version {found.number}-{found.digest}: {REMEDY}"
+        )
     if found.run != run or found.sentences != sentences:
         told = f"{str(found.run)[:16]!r} with {found.sentences} sentences, expected {run} with {sentences}"
         raise DamagedStore(f"{path} has the labels of run {told}: {REMEDY}")
@@ -145,7 +162,9 @@ def sealed_behind(path: Path) -> bytes:
         with opened(path) as (descriptor, found):
             tail = read_tail(descriptor, found.st_size, LARGEST_RECORD)
             if tail is None or tail.kind != FORMAT_LABELS:
-                raise DamagedStore(f"{path} does not end as the values of labels do: it was cut or altered: {REMEDY}")
+                raise DamagedStore(
+                    f"{path} does not end as the values of labels do: it was cut or altered: {REMEDY}"
+                )
             return tail.sealed
     except FileNotFoundError as error:
         raise DamagedStore(f"{path} is missing: restore it from a copy, or {REMEDY}") from error
@@ -164,12 +183,19 @@ def read_values(run_folder: Path, record: LabelRecord, sites: Collection[str] = 
     path = run_folder / FOLDER / f"{record.stem}.h5"
     clash = sorted(record.columns.keys() & set(sites))
     if clash:
-        raise DamagedStore(f"{path} has a label column with the name of a site, {clash[0]!r}: {REMEDY}")
+        raise DamagedStore(
+            f"{path} has a label column with the name of a site, {clash[0]!r}: {REMEDY}"
+        )
     wanted = record.size + len(tailed(record))
     try:
-        with opened(path) as (descriptor, found), os.fdopen(descriptor, "rb", closefd=False) as file:
+        with (
+            opened(path) as (descriptor, found),
+            os.fdopen(descriptor, "rb", closefd=False) as file,
+        ):
             if found.st_size != wanted:
-                raise DamagedStore(f"{path} has {found.st_size} bytes, its record says {wanted}: {REMEDY}")
+                raise DamagedStore(
+                    f"{path} has {found.st_size} bytes, its record says {wanted}: {REMEDY}"
+                )
             return read_columns(path, file, record.columns, record.sentences)
     except FileNotFoundError as error:
         raise DamagedStore(f"{path} is missing: restore it from a copy, or {REMEDY}") from error

@@ -62,7 +62,11 @@ class LabelChange:
         parts += [f"{_listed(self.removed)} removed"] if self.removed else []
         values = sum(self.changed.values())
         parts += (
-            [f"{values:,} value{'' if values == 1 else 's'} of {_listed(tuple(self.changed))} changed"] if self.changed else []
+            [
+                f"{values:,} value{'' if values == 1 else 's'} of {_listed(tuple(self.changed))} changed"
+            ]
+            if self.changed
+            else []
         )
         parts += [f"the version before could not be read ({self.lost})"] if self.lost else []
         return "; ".join(parts) or "no columns"
@@ -125,7 +129,9 @@ def relabel(run: Run, columns: Columns, source: str) -> LabelChange | None:
     return change
 
 
-def publish_labels(run_folder: Path, sentences: int, columns: Columns, source: str, work: Workspace) -> None:
+def publish_labels(
+    run_folder: Path, sentences: int, columns: Columns, source: str, work: Workspace
+) -> None:
     """Publish ``columns`` as a run's next version, unless the newest is equal and can be read."""
     check_columns(columns)
     if any(len(column) != sentences for column in columns.values()):
@@ -141,7 +147,9 @@ def publish_labels(run_folder: Path, sentences: int, columns: Columns, source: s
         version = Version(run_folder / FOLDER, number, digest)
         record, content = _made(version, previous, sentences, encoded, source)
         if not publish_bytes(content, version.file, aside=work.folder):
-            raise DamagedStore(f"{version.file} exists although its number is new: the store was written by something else")
+            raise DamagedStore(
+                f"{version.file} exists although its number is new: the store was written by something else"
+            )
         publish_bytes(seal(record.to_json()), version.json, aside=work.folder)
 
 
@@ -159,7 +167,10 @@ def _made(
     version: Version, previous: str, sentences: int, encoded: Mapping[str, Encoded], source: str
 ) -> tuple[LabelRecord, bytes]:
     """Return the record of a version, and its file: the values and the record behind them."""
-    from actlas.store.format.skeleton import columns_image, offsets  # HDF5 is imported where it writes
+    from actlas.store.format.skeleton import (
+        columns_image,
+        offsets,
+    )  # HDF5 is imported where it writes
 
     run = version.folder.parent.name
     names = variable_names(encoded)

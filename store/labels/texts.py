@@ -38,7 +38,9 @@ class TextPlace:
         try:
             return bytes_to_text(characters)
         except ValueError as error:  # no UTF-8 any more
-            raise DamagedStore(f"{self.path}: labels were altered ({error}): see `actlas verify`") from error
+            raise DamagedStore(
+                f"{self.path}: labels were altered ({error}): see `actlas verify`"
+            ) from error
 
 
 class StoredTexts(Sequence[str]):
@@ -82,7 +84,9 @@ class StoredTexts(Sequence[str]):
             first, place = self._ends[place], place + 1
 
 
-def labels_at(places: Sequence[tuple[Path, int, Mapping[str, StoredLabel]]], sentences: int) -> Labels:
+def labels_at(
+    places: Sequence[tuple[Path, int, Mapping[str, StoredLabel]]], sentences: int
+) -> Labels:
     """Return the labels that lie at ``places``, file, size and labels; of more than AT_ONCE ``sentences`` texts stay there.
 
     Raises DamagedStore.
@@ -90,5 +94,7 @@ def labels_at(places: Sequence[tuple[Path, int, Mapping[str, StoredLabel]]], sen
     if sentences <= AT_ONCE:
         return join_labels([read_labels(*place) for place in places])
     texts = [TextPlace(path, size, labels["text"]) for path, size, labels in places]
-    parts = [read_labels(*place, StoredTexts([text])) for place, text in zip(places, texts, strict=True)]
+    parts = [
+        read_labels(*place, StoredTexts([text])) for place, text in zip(places, texts, strict=True)
+    ]
     return join_labels(parts, StoredTexts(texts))

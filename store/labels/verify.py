@@ -45,7 +45,10 @@ def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int,
         problems = version_problems(version, run_folder.name, sentences)
         if before and version.number != before.number + 1:
             lost = f"after version {before.number} comes {version.number}"
-            problems.insert(0, f"{version.folder}: {lost}: label records were removed or doubled; see `actlas verify --repair`")
+            problems.insert(
+                0,
+                f"{version.folder}: {lost}: label records were removed or doubled; see `actlas verify --repair`",
+            )
         before = version
         yield version.json.name, 0, tuple(problems)
 
@@ -74,7 +77,10 @@ def _file_problems(path: Path, record: LabelRecord) -> list[str]:
 
     remedy = "`actlas verify --repair` writes the labels anew"
     with opened(path) as (descriptor, _):
-        if rest_checksum(descriptor, record.size, column_spans(record.columns, record.sentences)) != record.rest:
+        if (
+            rest_checksum(descriptor, record.size, column_spans(record.columns, record.sentences))
+            != record.rest
+        ):
             return [f"{path}: HDF5 records were altered: {remedy}"]
     found = plain_problems(path, places_of_columns(record.columns), MOST_VARIABLES)
     return [f"{path}: to HDF5, {what}: {remedy}" for what in found]
@@ -106,7 +112,9 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
         found = versions(folder)
     mended += _pruned(found, run)
     run.refresh()
-    left = [problem for _, _, problems in label_problems(folder, run.sentences) for problem in problems]
+    left = [
+        problem for _, _, problems in label_problems(folder, run.sentences) for problem in problems
+    ]
     return mended, left
 
 
@@ -149,4 +157,7 @@ def _pruned(found: list[Version], run: Run) -> list[str]:
         version.file.unlink(missing_ok=True)
     if dropped:
         sync_folder(dropped[0].folder)
-    return [f"dropped version {version.number} of the labels, which a later one replaces" for version in dropped]
+    return [
+        f"dropped version {version.number} of the labels, which a later one replaces"
+        for version in dropped
+    ]

@@ -16,7 +16,14 @@ from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, StoreError, UsageError
 from actlas.store.format.run_record import FILE
 from actlas.store.io.durable import make_folder, sync_folder
-from actlas.store.io.workspace import check_own, lost_shards, restore_lost, sweep, workspace, writers
+from actlas.store.io.workspace import (
+    check_own,
+    lost_shards,
+    restore_lost,
+    sweep,
+    workspace,
+    writers,
+)
 from actlas.store.runs.commit import RUN_ID
 from actlas.store.runs.run import Run
 
@@ -48,7 +55,9 @@ def rename(store: Store, reference: str, new: str) -> tuple[Run, str | None]:
     """
     run = store.run(reference)
     if reference not in run.names and len(run.names) > 1:
-        raise UsageError(f"run {run.id} has several names, {', '.join(run.names)}: give the one to be replaced")
+        raise UsageError(
+            f"run {run.id} has several names, {', '.join(run.names)}: give the one to be replaced"
+        )
     old = reference if reference in run.names else next(iter(run.names), None)
     named = store.name(run, new)
     if old is None or old == new:
@@ -62,11 +71,15 @@ def check_removable(store: Store, run_id: str, *, force: bool = False) -> None:
     folder = store.path / "runs" / run_id
     check_own(folder.parent, folder, folder / "tmp", store.path / REMOVED)
     if writers(folder):
-        raise StoreError(f"run {run_id} is being written to: wait for its extraction to end, or stop it")
+        raise StoreError(
+            f"run {run_id} is being written to: wait for its extraction to end, or stop it"
+        )
     needing = [] if force else store.variants(run_id)
     if needing:
         names = ", ".join(sorted(run.name for run in needing))
-        raise StoreError(f"run {run_id} is the baseline of {names}: remove {_them(needing)} first, or give --force")
+        raise StoreError(
+            f"run {run_id} is the baseline of {names}: remove {_them(needing)} first, or give --force"
+        )
 
 
 def remove(store: Store, run_id: str, *, force: bool = False) -> list[str]:
@@ -121,7 +134,12 @@ def _of_run(folder: Path, dry_run: bool) -> list[Leftover]:
     sizes = {path: tree_bytes(path) for path in sweep(folder, dry_run=True)}
     found = sizes if dry_run else sweep(folder)
     double = "record for which another stands"
-    kinds = {"tmp": "folder of a writer that is gone", "shards": "shard without a commit", "commits": double, "joined": double}
+    kinds = {
+        "tmp": "folder of a writer that is gone",
+        "shards": "shard without a commit",
+        "commits": double,
+        "joined": double,
+    }
     return [Leftover(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
 
 
@@ -150,7 +168,11 @@ def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:
 
 
 def _half_removed(store: Store, dry_run: bool) -> list[Leftover]:
-    folders = [path for path in sorted((store.path / REMOVED).glob("*")) if path.is_dir() and not path.is_symlink()]
+    folders = [
+        path
+        for path in sorted((store.path / REMOVED).glob("*"))
+        if path.is_dir() and not path.is_symlink()
+    ]
     leftovers = [Leftover(path, "removed run", tree_bytes(path)) for path in folders]
     for leftover in leftovers if not dry_run else ():
         _delete(leftover.path)
@@ -182,7 +204,9 @@ def _delete(folder: Path) -> None:
     """Remove a folder that was taken away; another process may be at it too."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        raise StoreError(f"{folder} could not be removed to its end: see to its permissions, then run `actlas gc`")
+        raise StoreError(
+            f"{folder} could not be removed to its end: see to its permissions, then run `actlas gc`"
+        )
 
 
 def _them(runs: list[Run]) -> str:

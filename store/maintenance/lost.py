@@ -17,7 +17,14 @@ from actlas.store.format.tail import read_tail
 from actlas.store.io.durable import make_folder, publish_bytes, sync_folder
 from actlas.store.io.safe_open import LARGEST_JOINED, opened
 from actlas.store.runs.commit import SUFFIX, parse_commit, stem
-from actlas.store.runs.holdings import all_records, is_dropped, is_whole, packing_lock, parse_joined, publish_joined
+from actlas.store.runs.holdings import (
+    all_records,
+    is_dropped,
+    is_whole,
+    packing_lock,
+    parse_joined,
+    publish_joined,
+)
 from actlas.store.runs.joined import FORMAT_JOINED, Holding, Joined
 
 if TYPE_CHECKING:
@@ -45,7 +52,9 @@ class Lost:
         return f"{self.path} holds {what} of run {self.record.run}, and no record speaks of it"
 
 
-def without_record(run_folder: Path, shards: Iterable[Path], but: Sequence[Path] = ()) -> tuple[list[Path], list[Lost]]:
+def without_record(
+    run_folder: Path, shards: Iterable[Path], but: Sequence[Path] = ()
+) -> tuple[list[Path], list[Lost]]:
     """Return those of ``shards`` that no record speaks of: what is not needed, and what has lost its record.
 
     but: records that do not count. Raises DamagedStore where one is unreadable: nothing is known to be unneeded then.
@@ -56,12 +65,23 @@ def without_record(run_folder: Path, shards: Iterable[Path], but: Sequence[Path]
     records = all_records(run_folder, but)
     named = {record.file for record in records}
     unnamed = [shard for shard in shards if shard.name not in named]
-    held = {work for record in records if unnamed and is_whole(run_folder, record) for work in works(record)}
+    held = {
+        work
+        for record in records
+        if unnamed and is_whole(run_folder, record)
+        for work in works(record)
+    }
     unneeded, lost = [], []
     for shard in sorted(unnamed, reverse=True):
         record = None if is_dropped(run_folder, shard.name) else read_copy(shard)
-        foreign = record is not None and record.run != run_folder.name  # nobody knows whether that run has it too
-        members = [index for index, work in enumerate(_all_works(record)) if foreign or work not in held] if record else []
+        foreign = (
+            record is not None and record.run != run_folder.name
+        )  # nobody knows whether that run has it too
+        members = (
+            [index for index, work in enumerate(_all_works(record)) if foreign or work not in held]
+            if record
+            else []
+        )
         if record and members:
             lost.append(Lost(shard, record, tuple(members)))
             held.update(() if foreign else _all_works(record))
@@ -79,7 +99,9 @@ def read_copy(shard: Path) -> Holding | None:
             return None
         if tail.kind not in (FORMAT_COMMIT, FORMAT_JOINED):
             return None
-        record: Holding = (parse_commit if tail.kind == FORMAT_COMMIT else parse_joined)(tail.sealed, shard)
+        record: Holding = (parse_commit if tail.kind == FORMAT_COMMIT else parse_joined)(
+            tail.sealed, shard
+        )
     except LaterRecord:  # nobody here knows what it holds
         raise
     except (DamagedStore, FileNotFoundError):
@@ -89,7 +111,11 @@ def read_copy(shard: Path) -> Holding | None:
 
 def works(record: Holding) -> frozenset[Work]:
     """Return the units that a record makes part of the run, each with its sites."""
-    return record.covers if isinstance(record, Joined) else frozenset([(record.unit.number, record.holds)])
+    return (
+        record.covers
+        if isinstance(record, Joined)
+        else frozenset([(record.unit.number, record.holds)])
+    )
 
 
 def unit_of(record: Holding, index: int) -> int:
@@ -109,14 +135,18 @@ def restore(run: Run, lost: Lost, aside: Path) -> tuple[list[int], list[str]]:
     for index in lost.members:
         commit = lost.record.commit(index) if isinstance(lost.record, Joined) else lost.record
         remedy = "remove it and extract again"
-        found = [f"{lost.path} {wrong}" for wrong in misplaced(run, commit)] or check_commit(commit, lost.path, remedy, {})[1]
+        found = [f"{lost.path} {wrong}" for wrong in misplaced(run, commit)] or check_commit(
+            commit, lost.path, remedy, {}
+        )[1]
         found = found or list(missed_of(run, commit))
         problems += found
         sound += [] if found else [index]
     name = lost.path.with_name(lost.record.file)
     if sound and name != lost.path:  # somebody renamed it
         if name.exists():
-            return [], [f"{lost.path} should be called {name.name}, which is there: remove one of them"]
+            return [], [
+                f"{lost.path} should be called {name.name}, which is there: remove one of them"
+            ]
         lost.path.rename(name)
     if sound:
         _publish(run.folder, lost.record, sound, aside)

@@ -46,14 +46,19 @@ class Report:
 def _records(run: Run, bad: Collection[str]) -> list[Path]:
     """Return the paths of commits and records of joined files that are there and have problems."""
     commits = [run.folder / "commits" / name for name in sorted(bad)]
-    return [*(path for path in joined_paths(run.folder) if path.name in bad), *(path for path in commits if path.exists())]
+    return [
+        *(path for path in joined_paths(run.folder) if path.name in bad),
+        *(path for path in commits if path.exists()),
+    ]
 
 
 def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
     """Write files' own copies of their records again where these differ; whoever reads the data does not look at them."""
     for path in _records(run, bad):
         try:
-            record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
+            record: Holding = (
+                read_joined(path) if path.parent.name == "joined" else read_commit(path)
+            )
             if not copy_problem(run.path(record), record):
                 continue
             _write_copy(run.path(record), record)
@@ -61,11 +66,15 @@ def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
         except DamagedStore:
             continue
         except OSError as error:
-            report.left.append(f"the record at the end of {error.filename} was left alone ({error.strerror})")
+            report.left.append(
+                f"the record at the end of {error.filename} was left alone ({error.strerror})"
+            )
 
 
 def _write_copy(shard: Path, record: Holding) -> None:
-    content = copy_bytes(replace(record, gone=frozenset()) if isinstance(record, Joined) else record)
+    content = copy_bytes(
+        replace(record, gone=frozenset()) if isinstance(record, Joined) else record
+    )
     set_mode(shard, READ_ONLY | stat.S_IWUSR)
     descriptor = os.open(shard, os.O_WRONLY)
     try:
@@ -91,7 +100,11 @@ def restore_records(run: Run, bad: Collection[str], report: Report) -> None:
         report.dropped += unreadable
         return
     report.restored += [f"the record of unit {unit}" for unit in sorted(restored)]
-    report.dropped += [item for item in unreadable if item.unit not in restored and not (item.unit is None and restored)]
+    report.dropped += [
+        item
+        for item in unreadable
+        if item.unit not in restored and not (item.unit is None and restored)
+    ]
     for lost, problems in damaged:
         _drop_lost(run, lost, problems, report)
 

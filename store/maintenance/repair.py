@@ -15,7 +15,14 @@ from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.io.durable import sync_folder
 from actlas.store.io.workspace import check_own, sweep, workspace
 from actlas.store.labels.verify import repair_labels
-from actlas.store.maintenance.recovery import Dropped, Report, dropped, must_stay, restore_records, write_copies
+from actlas.store.maintenance.recovery import (
+    Dropped,
+    Report,
+    dropped,
+    must_stay,
+    restore_records,
+    write_copies,
+)
 from actlas.store.maintenance.verify import Checked, Rests, check_member, check_path
 from actlas.store.reading.pieces import ANEW, AWAY, stranded
 from actlas.store.runs.commit import SUFFIX, read_commit, stem
@@ -63,7 +70,9 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
         try:
             sweep(run.folder)
         except (StoreError, PermissionError) as error:
-            report.left.append(f"shards of what was dropped stay until `actlas gc` can remove them: {error}")
+            report.left.append(
+                f"shards of what was dropped stay until `actlas gc` can remove them: {error}"
+            )
     run.refresh()
     mended = _mend(run, checked, report.left)
     return Repair(tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(mended))
@@ -71,13 +80,17 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
 
 def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
     """Write anew files whose HDF5 part is damaged, and labels; return what was done."""
-    mended = _rewrite(run, {item.commit for item in checked if item.problems and item.kind == "file"}, left)
+    mended = _rewrite(
+        run, {item.commit for item in checked if item.problems and item.kind == "file"}, left
+    )
     if any(item.problems and item.kind == "labels" for item in checked):
         written, lost = repair_labels(run)
         mended += written
         left += lost
         if not written and not lost:
-            left += [problem for item in checked if item.kind == "labels" for problem in item.problems]
+            left += [
+                problem for item in checked if item.kind == "labels" for problem in item.problems
+            ]
     return mended
 
 
@@ -102,7 +115,9 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
         if not any(str(path) in each for each in report.left):
             report.left.append(f"{path} was left alone: {reason}")
     elif path.exists():
-        if needless or check_path(run, path, {}, shared=False).problems:  # still: it may have been packed meanwhile
+        if (
+            needless or check_path(run, path, {}, shared=False).problems
+        ):  # still: it may have been packed meanwhile
             report.dropped.append(dropped(path))
             _mark_shard(run, path)
             path.unlink(missing_ok=True)
@@ -118,7 +133,9 @@ def _mark_shard(run: Run, path: Path) -> None:
             mark_dropped(run.folder, commit.file)
 
 
-def _drop_members(run: Run, bad: Collection[str], needless: Collection[str], report: Report) -> None:
+def _drop_members(
+    run: Run, bad: Collection[str], needless: Collection[str], report: Report
+) -> None:
     """Drop damaged and stranded units from the records of joined files."""
     planned = frozenset(run.units)
     for joined in read_records(run.folder):
@@ -132,14 +149,19 @@ def _drop_members(run: Run, bad: Collection[str], needless: Collection[str], rep
         lost = [
             index
             for index in told
-            if joined.commit_name(index) in needless or check_member(run, joined, index, rests, planned, shared=False).problems
+            if joined.commit_name(index) in needless
+            or check_member(run, joined, index, rests, planned, shared=False).problems
         ]
         for index in set(told).difference(lost):
             if check_member(run, joined, index, rests, planned).problems:
-                report.left.append(f"unit {joined.units[index].number} of {path} was left alone: {_of_baseline(run)}")
+                report.left.append(
+                    f"unit {joined.units[index].number} of {path} was left alone: {_of_baseline(run)}"
+                )
         for index in lost:
             sites = tuple(sorted(joined.holds(index)))
-            report.dropped.append(Dropped(joined.commit_name(index), joined.units[index].number, sites))
+            report.dropped.append(
+                Dropped(joined.commit_name(index), joined.units[index].number, sites)
+            )
         if lost:
             left = replace(joined, gone=joined.gone.union(lost))
             if not left.present:  # as with a commit

@@ -61,11 +61,17 @@ def verify(run: Run) -> Iterator[Checked]:
         if not moved:
             break
     yield from _lost(run)
-    yield from (checked for checked in rests.values() if checked and (run.folder / "shards" / checked.commit).exists())
+    yield from (
+        checked
+        for checked in rests.values()
+        if checked and (run.folder / "shards" / checked.commit).exists()
+    )
     yield from check_label_records(run)
 
 
-def _each(run: Run, planned: frozenset[Unit], done: set[str], rests: Rests) -> Iterator[tuple[Path, Checked | None]]:
+def _each(
+    run: Run, planned: frozenset[Unit], done: set[str], rests: Rests
+) -> Iterator[tuple[Path, Checked | None]]:
     """Yield what is not ``done``, each with the path of its record; None for one that is gone since it was listed."""
     for path in joined_paths(run.folder):
         yield from ((path, checked) for checked in _each_member(run, path, rests, planned, done))
@@ -77,7 +83,9 @@ def _each(run: Run, planned: frozenset[Unit], done: set[str], rests: Rests) -> I
                 yield path, None
 
 
-def _each_member(run: Run, path: Path, rests: Rests, planned: frozenset[Unit], done: set[str]) -> Iterator[Checked | None]:
+def _each_member(
+    run: Run, path: Path, rests: Rests, planned: frozenset[Unit], done: set[str]
+) -> Iterator[Checked | None]:
     """Yield the units of a joined file that are not ``done``, and its own copy of its record where that is wrong."""
     try:
         joined = read_joined(path)
@@ -100,7 +108,9 @@ def _lost(run: Run) -> Iterator[Checked]:
     """Yield the shards that have lost their record; those that a writer was killed over are no damage."""
     try:
         lost, killed = lost_shards(run.folder)
-    except StoreError:  # an unreadable record is told of already; without locks nobody knows who is at work
+    except (
+        StoreError
+    ):  # an unreadable record is told of already; without locks nobody knows who is at work
         return
     for each in lost:
         if token_of(each.path) not in killed:
@@ -108,7 +118,13 @@ def _lost(run: Run) -> Iterator[Checked]:
 
 
 def check_member(
-    run: Run, joined: Joined, index: int, rests: Rests, planned: frozenset[Unit], *, shared: bool = True
+    run: Run,
+    joined: Joined,
+    index: int,
+    rests: Rests,
+    planned: frozenset[Unit],
+    *,
+    shared: bool = True,
 ) -> Checked:
     """Check one unit of a joined file; with ``shared`` also the blocks of its baseline that it refers to."""
     commit, record = joined.commit(index), run.folder / "joined" / joined.name
@@ -118,18 +134,31 @@ def check_member(
     return Checked(joined.commit_name(index), nbytes, (*wrong, *damages, *missed))
 
 
-def check_path(run: Run, path: Path, rests: Rests, planned: frozenset[Unit] | None = None, *, shared: bool = True) -> Checked:
+def check_path(
+    run: Run,
+    path: Path,
+    rests: Rests,
+    planned: frozenset[Unit] | None = None,
+    *,
+    shared: bool = True,
+) -> Checked:
     """Check what lies under one commit's path; with ``shared`` also the blocks of its baseline that it refers to."""
     try:
         commit = read_commit(path)
     except DamagedStore as error:
         return Checked(path.name, 0, (str(error),))
-    nbytes, damages = check_commit(commit, run.path(commit), f"remove {path} and extract again", rests)
+    nbytes, damages = check_commit(
+        commit, run.path(commit), f"remove {path} and extract again", rests
+    )
     copy = () if damages else (copy_problem(run.path(commit), commit),)
     missed = missed_of(run, commit) if shared else ()
     wrong = [f"{path} {each}" for each in misplaced(run, commit, planned)]
     belongs = stem(commit.unit.number, commit.holds)
-    wrong += [] if path.stem == belongs else [f"{path} was renamed: its content belongs under {belongs}{SUFFIX}"]
+    wrong += (
+        []
+        if path.stem == belongs
+        else [f"{path} was renamed: its content belongs under {belongs}{SUFFIX}"]
+    )
     return Checked(path.name, nbytes, (*wrong, *damages, *filter(None, copy), *missed))
 
 
@@ -174,7 +203,9 @@ def copy_problem(shard: Path, record: Holding) -> str | None:
     wanted = copy_bytes(replace(record, gone=frozenset()) if isinstance(record, Joined) else record)
     try:
         with opened(shard) as (descriptor, found):
-            if found.st_size != record.size or span_checksum(descriptor, (record.hdf5, record.size)) == checksum(wanted):
+            if found.st_size != record.size or span_checksum(
+                descriptor, (record.hdf5, record.size)
+            ) == checksum(wanted):
                 return None  # of another size: told of already
     except (OSError, DamagedStore):
         return None  # told of already
@@ -195,7 +226,9 @@ def _damages(commit: Commit, shard: Path, remedy: str, rests: Rests) -> Iterator
             if found.st_size != commit.size:
                 yield f"{shard} has {found.st_size} bytes, wanted {commit.size}: {remedy}"
                 return
-            yield from (f"{shard}: {what} altered: {remedy}" for what in _altered(descriptor, commit))
+            yield from (
+                f"{shard}: {what} altered: {remedy}" for what in _altered(descriptor, commit)
+            )
             if commit.file not in rests:  # many units may lie in one file
                 problems = tuple(_hdf5_problems(descriptor, shard, commit))
                 rests[commit.file] = Checked(commit.file, 0, problems, "file") if problems else None
@@ -248,7 +281,11 @@ def _altered(descriptor: int, commit: Commit) -> Iterator[str]:
         for block, wanted in enumerate(site.checksums):
             start = site.place(block)
             if span_checksum(descriptor, (start, start + layout.block_bytes)) != wanted:
-                place = f"[{layout.dims[0]} {layout.first + block}]" if layout.dims[0] in BLOCK_DIMS else ""
+                place = (
+                    f"[{layout.dims[0]} {layout.first + block}]"
+                    if layout.dims[0] in BLOCK_DIMS
+                    else ""
+                )
                 yield f"{layout.site}{place} was"
     for name, label in commit.labels.items():
         if span_checksum(descriptor, (label.offset, label.offset + label.nbytes)) != label.checksum:

@@ -83,16 +83,23 @@ class SiteBlocks:
 
     def lazy(self, name: str) -> da.Array:
         """Return the dask array, one chunk per (layer, unit)."""
-        chunks: list[tuple[int, ...]] = [self.tokens, *((size,) for size in self.layout.block_shape[1:])]
+        chunks: list[tuple[int, ...]] = [
+            self.tokens,
+            *((size,) for size in self.layout.block_shape[1:]),
+        ]
         if self._blocked:
             chunks.insert(0, (1,) * self.shape[0])
         # a getter that dask does not know keeps it from handing us any selection but whole chunks
-        array: da.Array = da.from_array(self, chunks=tuple(chunks), name=name, getitem=_read, meta=np.empty((), np.float32))
+        array: da.Array = da.from_array(
+            self, chunks=tuple(chunks), name=name, getitem=_read, meta=np.empty((), np.float32)
+        )
         return array
 
     def __getitem__(self, key: tuple[slice, ...]) -> npt.NDArray[np.float32]:
         """Return one chunk of ``lazy``."""
-        pieces = self.units[int(np.searchsorted(self._ends, key[int(self._blocked)].start, side="right"))]
+        pieces = self.units[
+            int(np.searchsorted(self._ends, key[int(self._blocked)].start, side="right"))
+        ]
         if not self._blocked:
             return read_block(pieces[0], 0, self.check)
         return read_block(*find_block(pieces, key[0].start), self.check)[np.newaxis]
@@ -119,7 +126,9 @@ def read_stored(piece: Piece, block: int, check: bool = False) -> npt.NDArray[An
     stored = _map(piece, block)
     if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
         place = f"{piece.stored.layout.site}[{piece.stored.layout.first + block}]"
-        raise DamagedStore(f"{piece.path}: {place} was altered (checksum differs): see `actlas verify`")
+        raise DamagedStore(
+            f"{piece.path}: {place} was altered (checksum differs): see `actlas verify`"
+        )
     return stored
 
 
@@ -139,16 +148,22 @@ def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
     try:
         found = piece.path.lstat()  # a link has the size of its text, never that of a shard
         if found.st_size != piece.size:
-            raise DamagedStore(f"{piece.path} has {found.st_size} bytes, its commit says {piece.size}: see `actlas verify`")
+            raise DamagedStore(
+                f"{piece.path} has {found.st_size} bytes, its commit says {piece.size}: see `actlas verify`"
+            )
         with naming(piece.path):
             mapped = _mapped(piece.path, found, bool(piece.stored.stride))
             if mapped is None:
-                return np.fromfile(piece.path, dtype, count, offset=offset).reshape(layout.block_shape)
+                return np.fromfile(piece.path, dtype, count, offset=offset).reshape(
+                    layout.block_shape
+                )
     except FileNotFoundError as error:
         raise DamagedStore(missing(piece.path)) from error
     if piece.stored.stride and hasattr(mmap, "MADV_WILLNEED"):
         start = offset - offset % mmap.PAGESIZE
-        mapped.madvise(mmap.MADV_WILLNEED, start, min(offset + layout.block_bytes - start, READ_AHEAD))
+        mapped.madvise(
+            mmap.MADV_WILLNEED, start, min(offset + layout.block_bytes - start, READ_AHEAD)
+        )
     return np.frombuffer(mapped, dtype, count, offset).reshape(layout.block_shape)
 
 
@@ -164,6 +179,8 @@ def _mapped(path: Path, found: os.stat_result, scattered: bool) -> mmap.mmap | N
     return mapped
 
 
-def lazy_site(name: str, units: Sequence[tuple[Piece, ...]], tokens: tuple[int, ...], check: bool) -> da.Array:
+def lazy_site(
+    name: str, units: Sequence[tuple[Piece, ...]], tokens: tuple[int, ...], check: bool
+) -> da.Array:
     """Return one site of a run, of units of so many ``tokens``, as a dask array named ``name``: equal views are one."""
     return SiteBlocks(units, tokens, check).lazy(name)

@@ -23,25 +23,39 @@ def concat_runs(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     indexes = [_index_of(dataset) for dataset in datasets]
     ids = [index.run for index in indexes]
     if not ids or len(set(ids)) < len(ids):
-        raise SentenceError(f"expected each run once, got {', '.join(ids) or 'none'}: xarray.concat joins the parts of a run")
+        raise SentenceError(
+            f"expected each run once, got {', '.join(ids) or 'none'}: xarray.concat joins the parts of a run"
+        )
     parts, numbers, first = [], [], 0
     for dataset, index in zip(datasets, indexes, strict=True):
         own = index.index.to_numpy()
         numbers.append(own + np.int32(first))
         first += int(own.max(initial=-1)) + 1
-        labelled = dataset.drop_vars("sentence").assign_coords({RUN: ("token", np.full(len(own), index.run, dtype=object))})
+        labelled = dataset.drop_vars("sentence").assign_coords(
+            {RUN: ("token", np.full(len(own), index.run, dtype=object))}
+        )
         parts.append(labelled)
     whole = xr.concat(
-        parts, "token", data_vars="minimal", coords="minimal", compat="equals", join="exact", combine_attrs="drop_conflicts"
+        parts,
+        "token",
+        data_vars="minimal",
+        coords="minimal",
+        compat="equals",
+        join="exact",
+        combine_attrs="drop_conflicts",
     )
-    index = SentenceIndex.of_tokens(np.concatenate(numbers), "+".join(ids), "+".join(index.sentences for index in indexes))
+    index = SentenceIndex.of_tokens(
+        np.concatenate(numbers), "+".join(ids), "+".join(index.sentences for index in indexes)
+    )
     return whole.assign_coords(xr.Coordinates(index.create_variables(), {"sentence": index}))
 
 
 def _index_of(dataset: xr.Dataset) -> SentenceIndex:
     index = dataset.xindexes.get("sentence")
     if not isinstance(index, SentenceIndex) or index.dim != "token":
-        raise SentenceError("expected views of runs with 'sentence' on 'token', as Run.dataset returns them")
+        raise SentenceError(
+            "expected views of runs with 'sentence' on 'token', as Run.dataset returns them"
+        )
     if RUN in dataset.variables:
         raise SentenceError(f"a view has {RUN!r} already: rename it first, ds.rename({RUN}='…')")
     return index

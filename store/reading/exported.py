@@ -37,7 +37,9 @@ class Exported(Run):
         try:
             self.units, self.blocks, several = places(self.header)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedStore(f"{path} has a record that is not sound ({error}): export it again") from error
+            raise DamagedStore(
+                f"{path} has a record that is not sound ({error}): export it again"
+            ) from error
         self.folder = path.parent
         self.names = (path.name,)
         self.id: str = self.header["run"]
@@ -46,17 +48,32 @@ class Exported(Run):
         self.excerpt: Json = self.header["excerpt"]
         self._columns = several.record.columns
         own = column_spans(self._columns, self.sentences)
-        bulk = tuple(sorted([*several.bulk, *own, (several.record.size, size)]))  # the record has a checksum of its own
+        bulk = tuple(
+            sorted([*several.bulk, *own, (several.record.size, size)])
+        )  # the record has a checksum of its own
         devices = {"device": str(self.header.get("device", "?"))}
         self.holdings = self.commits = tuple(
-            Commit(self.id, unit, path.name, size, several.sites(i), several.labels(i), several.record.rest, devices, bulk=bulk)
+            Commit(
+                self.id,
+                unit,
+                path.name,
+                size,
+                several.sites(i),
+                several.labels(i),
+                several.record.rest,
+                devices,
+                bulk=bulk,
+            )
             for i, unit in enumerate(self.units)
         )
 
     @cached_property
     def columns(self) -> Columns:
         """The label columns that it was exported with; raises DamagedStore."""
-        with opened_shard(self.file, self.holdings[0].size) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        with (
+            opened_shard(self.file, self.holdings[0].size) as descriptor,
+            os.fdopen(descriptor, "rb", closefd=False) as file,
+        ):
             return read_columns(self.file, file, self._columns, self.sentences)
 
     @property
@@ -100,7 +117,9 @@ class Exported(Run):
         """Raise UsageError for a site that was not exported."""
         for site in names_of(sites):
             if site not in self.sites:
-                raise UsageError(f"{self.file} was exported without it: {unknown('site', site, self.sites)}")
+                raise UsageError(
+                    f"{self.file} was exported without it: {unknown('site', site, self.sites)}"
+                )
 
     def block_numbers(self, dim: str, blocks: int) -> npt.NDArray[np.int64]:
         """Return the layers, or depths, that were exported."""
@@ -113,7 +132,8 @@ def verify_export(exported: Exported) -> Iterator[Checked]:
 
     rests: Rests = {exported.file.name: None}  # HDF5's own part is looked at below
     problems = [
-        f"{exported.file}: {what}: {WARNING}" for what in plain_problems(exported.file, exported.places, MOST_VARIABLES)
+        f"{exported.file}: {what}: {WARNING}"
+        for what in plain_problems(exported.file, exported.places, MOST_VARIABLES)
     ]
     commit, nbytes = exported.commits[0], 0
     try:

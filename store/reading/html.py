@@ -22,7 +22,8 @@ def run_html(run: Run) -> str:
     """Return a run as HTML without anything outside it; whatever a store says of itself is text."""
     name = escape(run.name)
     facts = "".join(
-        f'<tr><th style="{LEFT}">{escape(what)}</th><td style="{LEFT}">{told}</td></tr>' for what, told in _facts(run)
+        f'<tr><th style="{LEFT}">{escape(what)}</th><td style="{LEFT}">{told}</td></tr>'
+        for what, told in _facts(run)
     )
     sites = "".join(
         f'<tr><td style="{LEFT}"><code>{escape(site)}</code></td><td style="{LEFT}">{escape(dims)}</td>'
@@ -30,10 +31,20 @@ def run_html(run: Run) -> str:
         f'<td style="{RIGHT}">{units}</td></tr>'
         for site, dims, dtype, nbytes, units in _sites(run)
     )
-    heads = (("site", LEFT), ("dims", LEFT), ("stored as", LEFT), ("MB", RIGHT), (f"of {len(run.units)} units", RIGHT))
+    heads = (
+        ("site", LEFT),
+        ("dims", LEFT),
+        ("stored as", LEFT),
+        ("MB", RIGHT),
+        (f"of {len(run.units)} units", RIGHT),
+    )
     head = "".join(f'<th style="{style}">{escape(what)}</th>' for what, style in heads)
     complete = next(iter(run.sites), None)
-    opened = f"<p><code>run.dataset((&quot;{escape(complete)}&quot;,))</code> is a lazy xarray.Dataset.</p>" if complete else ""
+    opened = (
+        f"<p><code>run.dataset((&quot;{escape(complete)}&quot;,))</code> is a lazy xarray.Dataset.</p>"
+        if complete
+        else ""
+    )
     return (
         f"<div><strong>actlas run {name}</strong><table>{facts}</table>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{sites}</tbody></table>{opened}</div>"
@@ -43,12 +54,19 @@ def run_html(run: Run) -> str:
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
     model, numerics = _part(run.description, "model"), _part(run.specification, "numerics")
     yield "id", f"<code>{escape(run.id)}</code>"
-    size = ", ".join(f"{model[key]} {what}" for key, what in (("layer", "blocks"), ("head", "heads")) if key in model)
+    size = ", ".join(
+        f"{model[key]} {what}"
+        for key, what in (("layer", "blocks"), ("head", "heads"))
+        if key in model
+    )
     yield "model", escape(f"{model.get('name', '?')}{': ' if size else ''}{size}")
     yield "sentences", f"{run.sentences:,}, {run.tokens:,} tokens"
     yield "labels", escape(_labels(run))
     seed = f", dropout on, seed {numerics.get('seed')}" if numerics.get("mode") == "train" else ""
-    yield "computed in", escape(f"{numerics.get('dtype', '?')}, {numerics.get('attention', '?')} attention{seed}")
+    yield (
+        "computed in",
+        escape(f"{numerics.get('dtype', '?')}, {numerics.get('attention', '?')} attention{seed}"),
+    )
     if run.edits:
         yield "edits", "<br>".join(f"<code>{escape(edit.text)}</code>" for edit in run.edits)
         yield "baseline", f"<code>{escape(str(run.baseline_id))}</code>"
@@ -78,7 +96,9 @@ def _sites(run: Run) -> Iterator[tuple[str, str, str, int, int]]:
             continue
         first = layouts[0]
         dims = [
-            dim if dim == "token" else f"{dim} {count + first.first if dim in BLOCK_DIMS else count}"
+            dim
+            if dim == "token"
+            else f"{dim} {count + first.first if dim in BLOCK_DIMS else count}"
             for dim, count in zip(first.dims, first.shape, strict=True)
         ]
         yield site, ", ".join(dims), first.dtype, sum(layout.nbytes for layout in layouts), units

@@ -45,7 +45,9 @@ class OwnPieces(Sequence[Pieces]):
     def __getitem__(self, index: int | slice) -> Pieces | OwnPieces:
         """Return what a unit lies in: one piece."""
         if isinstance(index, slice):
-            return OwnPieces(self.site, self.holdings, self.paths, self.holding[index], self.member[index])
+            return OwnPieces(
+                self.site, self.holdings, self.paths, self.holding[index], self.member[index]
+            )
         number = int(self.holding[index])
         place = Place(self.holdings[number], int(self.member[index]), frozenset())
         return (_own_piece(self.paths[number], place, self.site),)
@@ -115,9 +117,13 @@ def shared_piece(run: Run, unit: Unit, site: str, shared: SharedSite) -> Piece:
     """Return where the blocks lie that a unit of ``run`` shares with its baseline; raises DamagedStore where it has others."""
     baseline = run.baseline
     if baseline is None or baseline.id != shared.run:
-        raise DamagedStore(f"run {run.name} needs blocks of its baseline {shared.run}, which is not there: {AWAY}")
+        raise DamagedStore(
+            f"run {run.name} needs blocks of its baseline {shared.run}, which is not there: {AWAY}"
+        )
     if unit not in baseline.units:
-        raise DamagedStore(f"run {run.name} was made in other units than its baseline {shared.run} has now: {ANEW}")
+        raise DamagedStore(
+            f"run {run.name} was made in other units than its baseline {shared.run} has now: {ANEW}"
+        )
     place = baseline.own_place(unit, site)
     if place is None:
         raise DamagedStore(
@@ -126,5 +132,7 @@ def shared_piece(run: Run, unit: Unit, site: str, shared: SharedSite) -> Piece:
         )
     path, stored = baseline.path(place.holding), place.stored(site)
     if stored.checksums[: len(shared.checksums)] != shared.checksums:
-        raise DamagedStore(f"run {run.name} was made with other values of {site} than {path} has now: {REMEDY}")
+        raise DamagedStore(
+            f"run {run.name} was made with other values of {site} than {path} has now: {REMEDY}"
+        )
     return Piece(path, place.holding.size, stored, len(shared.checksums))

@@ -30,12 +30,20 @@ class Place(NamedTuple):
 
     def stored(self, site: str) -> StoredSite:
         """Return where the own blocks of a site lie, one of the holding's ``sites``."""
-        return self.holding.sites[site] if isinstance(self.holding, Commit) else self.holding.site(self.member, site)
+        return (
+            self.holding.sites[site]
+            if isinstance(self.holding, Commit)
+            else self.holding.site(self.member, site)
+        )
 
     @property
     def shared(self) -> Mapping[str, SharedSite]:
         """What is shared with the baseline."""
-        return self.holding.shared if isinstance(self.holding, Commit) else self.holding.shared_of(self.member)
+        return (
+            self.holding.shared
+            if isinstance(self.holding, Commit)
+            else self.holding.shared_of(self.member)
+        )
 
 
 def places_of(holdings: Iterable[Holding]) -> dict[int, list[Place]]:
@@ -44,7 +52,9 @@ def places_of(holdings: Iterable[Holding]) -> dict[int, list[Place]]:
     for holding in holdings:
         if isinstance(holding, Joined):
             for index in holding.present:
-                units.setdefault(holding.units[index].number, []).append(Place(holding, index, holding.holds(index)))
+                units.setdefault(holding.units[index].number, []).append(
+                    Place(holding, index, holding.holds(index))
+                )
         else:
             units.setdefault(holding.unit.number, []).append(Place(holding, 0, holding.holds))
     return units
@@ -57,14 +67,18 @@ def label_places(places: Sequence[Place]) -> Iterator[tuple[Holding, Mapping[str
         after = places[number + 1] if number + 1 < len(places) else None
         if isinstance(place.holding, Commit):
             yield place.holding, place.holding.labels
-        elif after is None or after.holding is not place.holding or after.member != place.member + 1:
+        elif (
+            after is None or after.holding is not place.holding or after.member != place.member + 1
+        ):
             yield place.holding, place.holding.labels_of(places[start].member, place.member)
         else:
             continue
         start = number + 1
 
 
-def read_labels(path: Path, size: int, places: Mapping[str, StoredLabel], text: Sequence[str] | None = None) -> Labels:
+def read_labels(
+    path: Path, size: int, places: Mapping[str, StoredLabel], text: Sequence[str] | None = None
+) -> Labels:
     """Read structural labels from a shard of ``size`` bytes; raises DamagedStore.
 
     text: its texts, where they are not to be read.
@@ -107,7 +121,9 @@ def altered_rows(holding: Holding, name: str, rows: npt.NDArray[Any]) -> Unit | 
     """Return the first unit whose part of a label's ``rows`` is not as it was stored."""
     if isinstance(holding, Commit):
         return None if rows_checksum(rows) == holding.labels[name].checksum else holding.unit
-    rows_of_units = holding.first_tokens if holding.labels[name].dims[0] == "token" else holding.first_sentences
+    rows_of_units = (
+        holding.first_tokens if holding.labels[name].dims[0] == "token" else holding.first_sentences
+    )
     width = rows.nbytes // len(rows)
     ends = [row * width for row in rows_of_units]
     content = np.ascontiguousarray(rows).view(np.uint8).reshape(-1).data
@@ -115,7 +131,9 @@ def altered_rows(holding: Holding, name: str, rows: npt.NDArray[Any]) -> Unit | 
     found = [digest(content[start:end]) for start, end in pairwise(ends)]
     if "".join(found) == holding.label_checksums[name]:
         return None
-    altered = (index for index in holding.present if found[index] != holding.label_checksum(name, index))
+    altered = (
+        index for index in holding.present if found[index] != holding.label_checksum(name, index)
+    )
     return next((holding.units[index] for index in altered), None)
 
 
@@ -125,7 +143,9 @@ def opened_shard(path: Path, size: int) -> Iterator[int]:
     try:
         with opened(path) as (descriptor, found):
             if found.st_size != size:
-                raise DamagedStore(f"{path} has {found.st_size} bytes, its commit says {size}: see `actlas verify`")
+                raise DamagedStore(
+                    f"{path} has {found.st_size} bytes, its commit says {size}: see `actlas verify`"
+                )
             yield descriptor
     except FileNotFoundError as error:
         raise DamagedStore(missing(path)) from error

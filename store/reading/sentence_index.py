@@ -54,15 +54,28 @@ class SentenceIndex(PandasIndex):
     def _replace(self, index: pd.Index, dim: Hashable = None, coord_dtype: Any = None) -> Self:
         dim = self.dim if dim is None else dim
         coord_dtype = self.coord_dtype if coord_dtype is None else coord_dtype
-        return type(self)(index, dim, coord_dtype, fastpath=True, run=self.run, sentences=self.sentences)
+        return type(self)(
+            index, dim, coord_dtype, fastpath=True, run=self.run, sentences=self.sentences
+        )
 
-    def create_variables(self, variables: Mapping[Any, Variable] | None = None) -> dict[Any, Variable]:
+    def create_variables(
+        self, variables: Mapping[Any, Variable] | None = None
+    ) -> dict[Any, Variable]:
         """Return the coordinate as a plain variable: ``map_blocks`` takes no other off the axis of its own name."""
         ((name, made),) = super().create_variables(variables).items()
-        return {name: Variable(made.dims, self.index.to_numpy(), made.attrs, made.encoding, fastpath=True)}
+        return {
+            name: Variable(
+                made.dims, self.index.to_numpy(), made.attrs, made.encoding, fastpath=True
+            )
+        }
 
     @classmethod
-    def concat(cls, indexes: Sequence[Self], dim: Hashable, positions: Iterable[Iterable[int]] | None = None) -> Self:
+    def concat(
+        cls,
+        indexes: Sequence[Self],
+        dim: Hashable,
+        positions: Iterable[Iterable[int]] | None = None,
+    ) -> Self:
         """Join the tokens of one run; raises SentenceError for those of several."""
         runs = {(index.run, index.sentences) for index in indexes}
         if len(runs) > 1:
@@ -83,7 +96,9 @@ class SentenceIndex(PandasIndex):
         """Raise SentenceError: rows of different sentences are no partners of each other."""
         self._refuse(other)
 
-    def reindex_like(self, other: Self, method: Any = None, tolerance: Any = None) -> dict[Hashable, Any]:
+    def reindex_like(
+        self, other: Self, method: Any = None, tolerance: Any = None
+    ) -> dict[Hashable, Any]:
         """Raise SentenceError: a sentence has several tokens, so there is no row for a number."""
         self._refuse(other)
 
@@ -97,14 +112,18 @@ class SentenceIndex(PandasIndex):
             "for pairs in order, drop the label from both: x.drop_vars('sentence')"
         )
 
-    def sel(self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None) -> IndexSelResult:
+    def sel(
+        self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None
+    ) -> IndexSelResult:
         """Select all tokens of a sentence, of several in the order given, or of a slice with both ends; never drops the dim.
 
         Raises KeyError for a sentence without tokens, SentenceError for what names no sentences.
         """
         ((name, label),) = labels.items()
         if method is not None or tolerance is not None:
-            raise SentenceError(f"sel({name}=…) takes no method and no tolerance: sentences have no nearest one")
+            raise SentenceError(
+                f"sel({name}=…) takes no method and no tolerance: sentences have no nearest one"
+            )
         numbers = self.index.to_numpy()
         if isinstance(label, slice):
             return IndexSelResult({self.dim: _within(numbers, name, label)})
@@ -116,7 +135,9 @@ class SentenceIndex(PandasIndex):
         wanted = np.asarray(label)
         if wanted.dtype.kind == "b":
             if wanted.shape != numbers.shape:
-                raise SentenceError(f"sel({name}=…) got a mask of shape {wanted.shape}, expected ({len(numbers)},)")
+                raise SentenceError(
+                    f"sel({name}=…) got a mask of shape {wanted.shape}, expected ({len(numbers)},)"
+                )
             return IndexSelResult({self.dim: np.flatnonzero(wanted)})
         return IndexSelResult({self.dim: _tokens_of(numbers, name, wanted)})
 
@@ -130,7 +151,9 @@ def _first(index: PandasIndex) -> str:
 def _within(numbers: npt.NDArray[Any], name: Hashable, part: slice) -> npt.NDArray[np.intp]:
     """Return the tokens of the sentences from ``part.start`` to ``part.stop``, both included."""
     if part.step is not None:
-        raise SentenceError(f"sel({name}=…) got a slice with step {part.step!r}, expected one without: give a list")
+        raise SentenceError(
+            f"sel({name}=…) got a slice with step {part.step!r}, expected one without: give a list"
+        )
     kept = np.ones(len(numbers), dtype=bool)
     if part.start is not None:
         kept &= numbers >= part.start
@@ -139,10 +162,14 @@ def _within(numbers: npt.NDArray[Any], name: Hashable, part: slice) -> npt.NDArr
     return np.flatnonzero(kept)
 
 
-def _tokens_of(numbers: npt.NDArray[Any], name: Hashable, wanted: npt.NDArray[Any]) -> slice | npt.NDArray[np.intp]:
+def _tokens_of(
+    numbers: npt.NDArray[Any], name: Hashable, wanted: npt.NDArray[Any]
+) -> slice | npt.NDArray[np.intp]:
     """Return the tokens of the sentences ``wanted``, in their order; a slice where one of them follows the other."""
     if wanted.ndim > 1 or (wanted.size and wanted.dtype.kind not in "iuf"):
-        raise SentenceError(f"sel({name}=…) got {str(wanted.tolist())[:50]!r}, expected numbers of sentences")
+        raise SentenceError(
+            f"sel({name}=…) got {str(wanted.tolist())[:50]!r}, expected numbers of sentences"
+        )
     ascending = bool(np.all(numbers[1:] >= numbers[:-1]))
     order = None if ascending else np.argsort(numbers, kind="stable")
     ordered = numbers if order is None else numbers[order]

@@ -23,20 +23,26 @@ from actlas.store.reading.sentence_index import SentenceIndex
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run
 
-AT_ONCE = 1 << 20  # tokens whose texts and columns are spread over them at once: 8 MB each, as references
+AT_ONCE = (
+    1 << 20
+)  # tokens whose texts and columns are spread over them at once: 8 MB each, as references
 MEANINGS = {"row_size": "tokens of the sentence", "text": "the sentence"}
 
 
 class _Spread(BackendArray):
     """What is known of each sentence, on the tokens: read and repeated when it is asked for, as variables of a file are."""
 
-    def __init__(self, values: Sequence[str] | npt.NDArray[Any], sentence: npt.NDArray[np.int32]) -> None:
+    def __init__(
+        self, values: Sequence[str] | npt.NDArray[Any], sentence: npt.NDArray[np.int32]
+    ) -> None:
         self._values, self._sentence = values, sentence
         self.dtype = values.dtype if isinstance(values, np.ndarray) else np.dtype(object)
         self.shape = sentence.shape
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
 
     def _read(self, key: tuple[int | slice | npt.NDArray[np.integer]]) -> Any:
         wanted = self._sentence[key[0]]
@@ -45,7 +51,9 @@ class _Spread(BackendArray):
         if wanted.ndim == 0:
             return self._values[int(wanted)]
         numbers, places = np.unique(wanted, return_inverse=True)
-        found = np.empty(len(numbers), dtype=object)  # a reference for each token, and each text once
+        found = np.empty(
+            len(numbers), dtype=object
+        )  # a reference for each token, and each text once
         found[:] = [self._values[number] for number in numbers.tolist()]
         return found[places]
 
@@ -66,13 +74,18 @@ def lazy_view(run: Run, sites: Sequence[str], *, check: bool) -> xr.Dataset:
     index = SentenceIndex.of_tokens(run.labels.token["sentence"], run.id, run.sentences_id)
     labels = token_coordinates(run.labels)
     indexed = index.create_variables({"sentence": labels.pop("sentence")})
-    whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), {"run": run.id, "name": run.name})
+    whole = xr.Dataset(
+        variables, xr.Coordinates(indexed, {"sentence": index}), {"run": run.id, "name": run.name}
+    )
     return whole.assign_coords({**labels, **_block_numbers(run, variables)})
 
 
 def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
     """Return all labels on ``token``: texts and columns as those of the token's sentence, lazy where there are many tokens."""
-    found = {name: xr.Variable("token", labels.token[name], {"long_name": meaning}) for name, meaning in TOKEN_LABELS.items()}
+    found = {
+        name: xr.Variable("token", labels.token[name], {"long_name": meaning})
+        for name, meaning in TOKEN_LABELS.items()
+    }
     sentence = labels.token["sentence"]
     for name, values in {"text": _objects(labels.text), **labels.columns}.items():
         spread = _Spread(_objects(values), sentence)
@@ -91,8 +104,13 @@ def sentence_labels(labels: Labels) -> xr.Dataset:
         spread = _Spread(text, np.arange(len(text), dtype=np.int32))
         text = indexing.LazilyIndexedArray(spread)
     known = {"text": text, "row_size": labels.row_size, **labels.columns}
-    variables = {name: xr.Variable("sentence", _objects(values), _described(name)) for name, values in known.items()}
-    return xr.Dataset(variables, coords={"sentence": np.arange(len(labels.row_size), dtype=np.int32)})
+    variables = {
+        name: xr.Variable("sentence", _objects(values), _described(name))
+        for name, values in known.items()
+    }
+    return xr.Dataset(
+        variables, coords={"sentence": np.arange(len(labels.row_size), dtype=np.int32)}
+    )
 
 
 def _described(name: str) -> dict[str, str]:
@@ -103,7 +121,11 @@ def _objects(values: Any) -> Any:
     """Return texts as objects: characters of a fixed number would take the longest text's room for each token."""
     if isinstance(values, np.ndarray):
         return values.astype(object) if values.dtype.kind == "U" else values
-    return values if isinstance(values, StoredTexts | indexing.LazilyIndexedArray) else np.array(values, dtype=object)
+    return (
+        values
+        if isinstance(values, StoredTexts | indexing.LazilyIndexedArray)
+        else np.array(values, dtype=object)
+    )
 
 
 def _check_names(run: Run, variables: Mapping[str, xr.Variable]) -> None:
@@ -122,10 +144,13 @@ def _check_alike(site: str, units: Sequence[Pieces]) -> None:
     first = units[0]
     for pieces in units.kinds if isinstance(units, OwnPieces) else units:
         same = (
-            pieces[-1].stored.layout is first[-1].stored.layout or pieces[-1].stored.layout.form == first[-1].stored.layout.form
+            pieces[-1].stored.layout is first[-1].stored.layout
+            or pieces[-1].stored.layout.form == first[-1].stored.layout.form
         )
         if not same or len(pieces) != len(first):
-            raise DamagedStore(f"{pieces[-1].path} has {site} in another shape than {first[-1].path}: see `actlas show`")
+            raise DamagedStore(
+                f"{pieces[-1].path} has {site} in another shape than {first[-1].path}: see `actlas show`"
+            )
 
 
 def _block_numbers(run: Run, variables: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:

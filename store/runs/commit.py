@@ -58,7 +58,9 @@ def publish(run_folder: Path, writer: ShardWriter, commit: Commit) -> bool:
                 target.unlink()
         raise
     if not moved:
-        raise DamagedStore(f"{target} exists although its name is new each time: the store was written by something else")
+        raise DamagedStore(
+            f"{target} exists although its name is new each time: the store was written by something else"
+        )
     target.unlink(missing_ok=True)
     return False
 
@@ -96,5 +98,7 @@ def parse_commit(content: bytes, path: Path) -> Commit:
             raise DamagedStore(f"{path} names a file outside its run: {str(commit.file)[:100]!r}")
         check_commit(commit)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): remove it and extract again") from error
+        raise DamagedStore(
+            f"{path} lacks a field or has a wrong one ({error}): remove it and extract again"
+        ) from error
     return commit

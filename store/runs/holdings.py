@@ -31,17 +31,23 @@ def publish_joined(run_folder: Path, joined: Joined, aside: Path) -> Path:
     """Publish a record under the next number, which makes it the one that counts for its units. The caller holds the lock."""
     content = seal(joined.to_json())
     if len(content) > LARGEST_JOINED:
-        raise StoreError(f"the record of {len(joined.units)} joined units has {len(content)} bytes: pack with a smaller --most")
+        raise StoreError(
+            f"the record of {len(joined.units)} joined units has {len(content)} bytes: pack with a smaller --most"
+        )
     last = max((int(path.name[:8]) for path in joined_paths(run_folder)), default=-1)
     path = run_folder / FOLDER / f"{last + 1:08d}-{Path(joined.file).stem}{SUFFIX}"
     if not publish_bytes(content, path, aside=aside):
-        raise DamagedStore(f"{path} exists although its number is new: the store was written by something else")
+        raise DamagedStore(
+            f"{path} exists although its number is new: the store was written by something else"
+        )
     return path
 
 
 def joined_paths(run_folder: Path) -> list[Path]:
     """Return the records of joined files, those that count more first."""
-    return [path for path in reversed(listed(run_folder / FOLDER, SUFFIX)) if NAME.fullmatch(path.name)]
+    return [
+        path for path in reversed(listed(run_folder / FOLDER, SUFFIX)) if NAME.fullmatch(path.name)
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -55,7 +61,9 @@ def parse_joined(content: bytes, path: Path) -> Joined:
     try:
         return Joined.from_json(record, path.name)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
-        raise DamagedStore(f"{path} lacks a field or has a wrong one ({error}): remove it and extract again") from error
+        raise DamagedStore(
+            f"{path} lacks a field or has a wrong one ({error}): remove it and extract again"
+        ) from error
 
 
 def read_joined(path: Path) -> Joined:
@@ -69,10 +77,19 @@ def read_holdings(run_folder: Path) -> list[Holding]:
 
     Commits first, records after: what is joined meanwhile is found in one or the other. Raises DamagedStore.
     """
-    commits = [commit for path in listed(run_folder / "commits", SUFFIX) if (commit := _if_there(path))]
+    commits = [
+        commit for path in listed(run_folder / "commits", SUFFIX) if (commit := _if_there(path))
+    ]
     joined = without_doubles(read_records(run_folder))
     covered = [each.covers for each in joined]
-    return [*joined, *(commit for commit in commits if not any((commit.unit.number, commit.holds) in each for each in covered))]
+    return [
+        *joined,
+        *(
+            commit
+            for commit in commits
+            if not any((commit.unit.number, commit.holds) in each for each in covered)
+        ),
+    ]
 
 
 def read_records(run_folder: Path) -> list[Joined]:
@@ -130,7 +147,14 @@ def all_records(run_folder: Path, but: Sequence[Path] = ()) -> list[Holding]:
     left_out = set(but)
     paths = [path for path in listed(run_folder / "commits", SUFFIX) if path not in left_out]
     commits = [commit for path in paths if (commit := _if_there(path))]
-    return [*commits, *(each for each in read_records(run_folder) if run_folder / FOLDER / each.name not in left_out)]
+    return [
+        *commits,
+        *(
+            each
+            for each in read_records(run_folder)
+            if run_folder / FOLDER / each.name not in left_out
+        ),
+    ]
 
 
 def is_whole(run_folder: Path, record: Holding) -> bool:
@@ -174,7 +198,10 @@ def superseded(run_folder: Path) -> list[Path]:
     counting = {joined.name for joined in without_doubles(records)}
     names = {joined.commit_name(index) for joined in records for index in joined.present}
     old = [path for path in listed(run_folder / "commits", SUFFIX) if path.name in names]
-    return [*old, *(run_folder / FOLDER / joined.name for joined in records if joined.name not in counting)]
+    return [
+        *old,
+        *(run_folder / FOLDER / joined.name for joined in records if joined.name not in counting),
+    ]
 
 
 def remove_superseded(run_folder: Path) -> list[Path]:

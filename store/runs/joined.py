@@ -30,7 +30,12 @@ from actlas.store.writing.several import narrow_layout, rows_of
 
 FORMAT_JOINED = "actlas-joined"
 DIGITS = 16  # of a checksum
-POOLED = ("provenance", "edits", "upstream", "shared")  # what units may have in common, each value kept once
+POOLED = (
+    "provenance",
+    "edits",
+    "upstream",
+    "shared",
+)  # what units may have in common, each value kept once
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,9 @@ class Joined:
     sites: dict[str, StoredSite]  # over all units; without checksums
     labels: dict[str, StoredLabel]  # over all units
     rest: str
-    checksums: dict[str, str]  # site → those of all units' blocks, unit by unit, one behind the other
+    checksums: dict[
+        str, str
+    ]  # site → those of all units' blocks, unit by unit, one behind the other
     label_checksums: dict[str, str]  # label → one of each unit's rows
     pools: dict[str, list[Any]]  # POOLED → distinct values
     members: dict[str, list[int]]  # POOLED → for each unit which of these
@@ -110,13 +117,19 @@ class Joined:
         text = self.checksums[name][index * width : (index + 1) * width]
         checksums = tuple([text[start : start + DIGITS] for start in range(0, width, DIGITS)])
         stride = whole.layout.block_bytes if layout.blocks > 1 else 0
-        return StoredSite(layout, whole.offset + self.first_tokens[index] * layout.row_bytes, checksums, stride)
+        return StoredSite(
+            layout, whole.offset + self.first_tokens[index] * layout.row_bytes, checksums, stride
+        )
 
     def labels_of(self, first: int, last: int) -> dict[str, StoredLabel]:
         """Return where the labels of the units ``first`` … ``last`` lie."""
         starts = {"token": self.first_tokens, "sentence": self.first_sentences}
         return {
-            name: rows_of(label, starts[label.dims[0]][first], starts[label.dims[0]][last + 1] - starts[label.dims[0]][first])
+            name: rows_of(
+                label,
+                starts[label.dims[0]][first],
+                starts[label.dims[0]][last + 1] - starts[label.dims[0]][first],
+            )
             for name, label in self.labels.items()
         }
 
@@ -126,7 +139,9 @@ class Joined:
 
     def commit(self, index: int) -> Commit:
         """Return the commit that a unit would have of its own."""
-        provenance, edits, upstream, shared = (self.pools[name][self.members[name][index]] for name in POOLED)
+        provenance, edits, upstream, shared = (
+            self.pools[name][self.members[name][index]] for name in POOLED
+        )
         sites = {name: self.site(index, name) for name in self.sites}
         labels = {
             name: replace(label, checksum=self.label_checksum(name, index))
@@ -159,18 +174,28 @@ class Joined:
             "format": FORMAT_JOINED,
             "version": FORMAT_VERSION,
             "run": self.run,
-            "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units],
+            "units": [
+                [unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units
+            ],
             "gone": sorted(self.gone),
             "file": self.file,
             "size": self.size,
             "hdf5": self.hdf5,
-            "sites": {name: {"layout": asdict(site.layout), "offset": site.offset} for name, site in self.sites.items()},
+            "sites": {
+                name: {"layout": asdict(site.layout), "offset": site.offset}
+                for name, site in self.sites.items()
+            },
             "labels": {name: _bare(label) for name, label in self.labels.items()},
             "rest": self.rest,
             "checksums": self.checksums,
             "label_checksums": self.label_checksums,
             "pools": {name: self.pools[name] for name in POOLED if name != "shared"}
-            | {"shared": [{site: asdict(each) for site, each in shared.items()} for shared in self.pools["shared"]]},
+            | {
+                "shared": [
+                    {site: asdict(each) for site, each in shared.items()}
+                    for shared in self.pools["shared"]
+                ]
+            },
             "members": self.members,
         }
 
@@ -179,20 +204,28 @@ class Joined:
         """Build from ``to_json``'s form; raises ValueError, KeyError, TypeError, … for a wrong one."""
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
         sites = {
-            site: StoredSite(_layout(given["layout"]), int(given["offset"]), ()) for site, given in fields.pop("sites").items()
+            site: StoredSite(_layout(given["layout"]), int(given["offset"]), ())
+            for site, given in fields.pop("sites").items()
         }
         labels = {
-            label: StoredLabel(tuple(given["dims"]), tuple(given["shape"]), given["dtype"], int(given["offset"]))
+            label: StoredLabel(
+                tuple(given["dims"]), tuple(given["shape"]), given["dtype"], int(given["offset"])
+            )
             for label, given in fields.pop("labels").items()
         }
         units = tuple(Unit(*unit) for unit in fields.pop("units"))
         pools = dict(fields.pop("pools"))
         pools["shared"] = [
-            {site: SharedSite(each["run"], tuple(each["checksums"])) for site, each in shared.items()}
+            {
+                site: SharedSite(each["run"], tuple(each["checksums"]))
+                for site, each in shared.items()
+            }
             for shared in pools["shared"]
         ]
         gone = frozenset(fields.pop("gone"))
-        joined = cls(units=units, gone=gone, sites=sites, labels=labels, pools=pools, name=name, **fields)
+        joined = cls(
+            units=units, gone=gone, sites=sites, labels=labels, pools=pools, name=name, **fields
+        )
         if not FILE.fullmatch(str(joined.file)):
             raise ValueError(f"a file outside its run, {str(joined.file)[:100]!r},")
         if set(pools) != set(POOLED) or set(joined.members) != set(POOLED):
@@ -205,9 +238,13 @@ class Joined:
 Holding = Commit | Joined
 
 
-def join_commits(commits: Sequence[Commit], sites: dict[str, StoredSite], labels: dict[str, StoredLabel]) -> Joined:
+def join_commits(
+    commits: Sequence[Commit], sites: dict[str, StoredSite], labels: dict[str, StoredLabel]
+) -> Joined:
     """Return the record of ``commits`` that lie in one file by now; its ``sites`` and ``labels`` over all units."""
-    checksums = {name: "".join("".join(commit.sites[name].checksums) for commit in commits) for name in sites}
+    checksums = {
+        name: "".join("".join(commit.sites[name].checksums) for commit in commits) for name in sites
+    }
     pools: dict[str, list[Any]] = {name: [] for name in POOLED}
     members: dict[str, list[int]] = {name: [] for name in POOLED}
     for name in POOLED:
@@ -220,12 +257,25 @@ def join_commits(commits: Sequence[Commit], sites: dict[str, StoredSite], labels
                 pools[name].append(value)
             members[name].append(known[key])
     first = commits[0]
-    labels_of = {name: "".join(commit.labels[name].checksum for commit in commits) for name in labels}
+    labels_of = {
+        name: "".join(commit.labels[name].checksum for commit in commits) for name in labels
+    }
     labels = {name: replace(label, checksum="") for name, label in labels.items()}
     bare = {name: StoredSite(site.layout, site.offset, ()) for name, site in sites.items()}
     units = tuple(commit.unit for commit in commits)
     return Joined(
-        first.run, units, frozenset(), first.file, first.size, bare, labels, first.rest, checksums, labels_of, pools, members
+        first.run,
+        units,
+        frozenset(),
+        first.file,
+        first.size,
+        bare,
+        labels,
+        first.rest,
+        checksums,
+        labels_of,
+        pools,
+        members,
     )
 
 

@@ -80,7 +80,9 @@ class Names:
         except DamagedStore:
             found = None
             (self.folder / name).unlink(missing_ok=True)
-        if found is None and not publish_bytes(_record(name, run_id), self.folder / name, aside=aside):
+        if found is None and not publish_bytes(
+            _record(name, run_id), self.folder / name, aside=aside
+        ):
             found = self.target(name)
         if found not in (None, run_id):
             return False
@@ -113,9 +115,19 @@ class Names:
                 if later := self._later(own):
                     yield name, later
                 elif not _is_sound(own, run_id):
-                    yield name, DamagedStore(f"{own} is not the record of this name: `actlas verify --repair` mends it")
+                    yield (
+                        name,
+                        DamagedStore(
+                            f"{own} is not the record of this name: `actlas verify --repair` mends it"
+                        ),
+                    )
                 elif not (self.folder / name).exists():
-                    yield name, DamagedStore(f"{self.folder / name}, a name of run {run_id}, is missing: {REMEDY}")
+                    yield (
+                        name,
+                        DamagedStore(
+                            f"{self.folder / name}, a name of run {run_id}, is missing: {REMEDY}"
+                        ),
+                    )
 
     def mend(self) -> Iterator[str]:
         """Make what ``problems`` yields right: written again from the other record, or removed; yield what was done."""
@@ -126,7 +138,9 @@ class Names:
                     sync_folder(own.parent)
                     known = self.owner(own.name) == run_id and self._give(own.name, run_id)
                     yield f"{'wrote' if known else 'removed'} the record of the name {own.name} in run {run_id}"
-        for name in sorted({name for name, problem in self.problems() if not isinstance(problem, LaterRecord)}):
+        for name in sorted(
+            {name for name, problem in self.problems() if not isinstance(problem, LaterRecord)}
+        ):
             owners = list(self._owners(name))
             if len(owners) == 1 and self._give(name, owners[0]):
                 yield f"restored the name {name} of run {owners[0]}"
@@ -167,8 +181,14 @@ class Names:
         except DamagedStore as error:
             raise DamagedStore(f"{path} is not the record of a name: {REMEDY}") from error
         name, run_id = str(record.get("name")), str(record.get("run"))
-        if name != path.name and name.casefold() == path.name.casefold() and path.name not in _names_in(path.parent):
-            raise UsageError(f"the name {name!r} is there, and its file system takes {path.name!r} for the same")
+        if (
+            name != path.name
+            and name.casefold() == path.name.casefold()
+            and path.name not in _names_in(path.parent)
+        ):
+            raise UsageError(
+                f"the name {name!r} is there, and its file system takes {path.name!r} for the same"
+            )
         if name != path.name or not RUN_ID.fullmatch(run_id):
             raise DamagedStore(f"{path} is the record of another name, {quoted(name)}: {REMEDY}")
         return run_id

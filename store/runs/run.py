@@ -56,10 +56,21 @@ class Run:
         self.folder = folder.absolute()
         self.names = tuple(sorted(names))
         folder = self.folder
-        refuse_links(folder.parent, folder, folder / "commits", folder / "joined", folder / "labels", folder / "shards")
+        refuse_links(
+            folder.parent,
+            folder,
+            folder / "commits",
+            folder / "joined",
+            folder / "labels",
+            folder / "shards",
+        )
         record = read_run_record(folder)
         self.id = folder.name
-        self.specification, self.description, self.units = record.specification, record.description, record.units
+        self.specification, self.description, self.units = (
+            record.specification,
+            record.description,
+            record.units,
+        )
 
     def __repr__(self) -> str:
         """Name, size and sites in a line."""
@@ -99,18 +110,33 @@ class Run:
         for holding in holdings:
             units = holding.units if isinstance(holding, Joined) else (holding.unit,)
             if holding.run != self.id or not planned.issuperset(units):
-                raise DamagedStore(f"run {self.name}: the commit of {holding.file} is not of its plan: see `actlas verify`")
+                raise DamagedStore(
+                    f"run {self.name}: the commit of {holding.file} is not of its plan: see `actlas verify`"
+                )
         return tuple(holdings)
 
     @cached_property
     @uncollected()
     def commits(self) -> tuple[Commit, ...]:
         """All commits, by unit, those of joined files among them; raises DamagedStore as ``holdings`` does."""
-        return tuple(sorted(expand(self.holdings), key=lambda commit: (commit.unit.number, sorted(commit.holds))))
+        return tuple(
+            sorted(
+                expand(self.holdings), key=lambda commit: (commit.unit.number, sorted(commit.holds))
+            )
+        )
 
     def refresh(self) -> None:
         """Forget the commits, to see those made since."""
-        for cached in ("holdings", "commits", "labels", "label_record", "columns", "baseline", "_places", "digest"):
+        for cached in (
+            "holdings",
+            "commits",
+            "labels",
+            "label_record",
+            "columns",
+            "baseline",
+            "_places",
+            "digest",
+        ):
             self.__dict__.pop(cached, None)
 
     @property
@@ -132,7 +158,9 @@ class Run:
         wanted = names_of(sites)
         held = ((unit, self.held(unit.number)) for unit in self.units)
         return [
-            (unit, tuple(site for site in wanted if site not in here)) for unit, here in held if not here.issuperset(wanted)
+            (unit, tuple(site for site in wanted if site not in here))
+            for unit, here in held
+            if not here.issuperset(wanted)
         ]
 
     @property
@@ -150,7 +178,10 @@ class Run:
         Texts of more than 65 536 sentences stay where they are and are read when they are asked for.
         """
         places = label_places([self._any_place(unit) for unit in self.units])
-        structural = labels_at([(self.path(holding), holding.size, labels) for holding, labels in places], self.sentences)
+        structural = labels_at(
+            [(self.path(holding), holding.size, labels) for holding, labels in places],
+            self.sentences,
+        )
         return replace(structural, columns=self.columns)
 
     @property
@@ -187,7 +218,9 @@ class Run:
 
     def labels_of(self, commits: Iterable[Commit]) -> Labels:
         """Return the structural labels of ``commits``, one after the other."""
-        return join_labels([read_labels(self.path(commit), commit.size, commit.labels) for commit in commits])
+        return join_labels(
+            [read_labels(self.path(commit), commit.size, commit.labels) for commit in commits]
+        )
 
     @property
     def sentences_id(self) -> str:
@@ -205,7 +238,9 @@ class Run:
         return sentence_labels(self.labels)
 
     @uncollected()
-    def dataset(self, sites: str | Iterable[str] | None = None, *, check: bool = True) -> xr.Dataset:
+    def dataset(
+        self, sites: str | Iterable[str] | None = None, *, check: bool = True
+    ) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
         All labels lie on ``token``: ``sentence``, ``position``, ``token_id``, ``char_start``, ``char_end``, int32; ``text`` and
@@ -222,7 +257,9 @@ class Run:
             self.check_labels(self._any_place(unit).holding for unit in self.units)
         return lazy_view(self, wanted, check=check)
 
-    def rows(self, unit: Unit, site: str, block: int, *, check: bool = False) -> npt.NDArray[np.float32]:
+    def rows(
+        self, unit: Unit, site: str, block: int, *, check: bool = False
+    ) -> npt.NDArray[np.float32]:
         """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does."""
         from actlas.store.reading.blocks import find_block, read_block
 
@@ -233,16 +270,24 @@ class Run:
         pieces = self.pieces(self.units[0], site)
         layout = pieces[-1].stored.layout
         blocks = sum(piece.blocks for piece in pieces)
-        return replace(layout, first=0, shape=(blocks, *layout.block_shape)) if layout.dims[0] in BLOCK_DIMS else layout
+        return (
+            replace(layout, first=0, shape=(blocks, *layout.block_shape))
+            if layout.dims[0] in BLOCK_DIMS
+            else layout
+        )
 
     def require(self, sites: str | Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
-        held = frozenset(site for places in self._places.values() for place in places for site in place.holds)
+        held = frozenset(
+            site for places in self._places.values() for place in places for site in place.holds
+        )
         wanted = names_of(sites)
         for site in wanted:
             if site not in held:
                 error = unknown("site", site, held)
-                raise UsageError(f"run {self.name} has no such site yet: {error} (`actlas extract … --site {site}` adds it)")
+                raise UsageError(
+                    f"run {self.name} has no such site yet: {error} (`actlas extract … --site {site}` adds it)"
+                )
         lacking = self.missing(wanted)
         if lacking:
             raise IncompleteRun(
@@ -270,13 +315,18 @@ class Run:
 
     def _any_place(self, unit: Unit) -> Place:
         if unit.number not in self._places:
-            raise IncompleteRun(f"run {self.name} lacks unit {unit.number}: run its `actlas extract` command again")
+            raise IncompleteRun(
+                f"run {self.name} lacks unit {unit.number}: run its `actlas extract` command again"
+            )
         return self._places[unit.number][0]
 
     @cached_property
     def digest(self) -> str:
         """What the lazy arrays of this run are named after: all files, places and checksums that they read."""
-        parts = [repr((holding.file, holding.size, holding.sites, holding.rest, _shown(holding))) for holding in self.holdings]
+        parts = [
+            repr((holding.file, holding.size, holding.sites, holding.rest, _shown(holding)))
+            for holding in self.holdings
+        ]
         return checksum("\n".join(parts).encode()) + (self.baseline.digest if self.baseline else "")
 
     def pieces(self, unit: Unit, site: str) -> tuple[Piece, ...]:
@@ -291,7 +341,11 @@ class Run:
     def place(self, unit: Unit, site: str) -> Place:
         """Return which commit, or unit of a joined file, has ``site`` of a unit that has it."""
         places = self._places[unit.number]
-        return places[0] if len(places) == 1 else next(place for place in places if site in place.holds)
+        return (
+            places[0]
+            if len(places) == 1
+            else next(place for place in places if site in place.holds)
+        )
 
     @cached_property
     def edits(self) -> tuple[EditRecord, ...]:
@@ -301,7 +355,11 @@ class Run:
     @property
     def baseline_id(self) -> str | None:
         """Of a variant: the id of the run without its edits; None for a run without edits."""
-        return identity({**self.specification, "edits": []}) if self.specification.get("edits") else None
+        return (
+            identity({**self.specification, "edits": []})
+            if self.specification.get("edits")
+            else None
+        )
 
     @cached_property
     def baseline(self) -> Run | None:
@@ -314,7 +372,10 @@ class Run:
 
     def own_place(self, unit: Unit, site: str) -> Place | None:
         """Return which commit, or unit of a joined file, has own blocks of ``site`` of a unit; None where there is none."""
-        return next((place for place in self._places.get(unit.number, ()) if site in place.holding.sites), None)
+        return next(
+            (place for place in self._places.get(unit.number, ()) if site in place.holding.sites),
+            None,
+        )
 
     def block_numbers(self, dim: str, blocks: int) -> npt.NDArray[np.int64]:
         """Return the layers, or depths, of a site's ``blocks``."""

@@ -32,7 +32,9 @@ Progress = Callable[[int, int], None]
 WHOLE = Excerpt()
 
 
-def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None) -> tuple[Exported, bool]:
+def export(
+    run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None
+) -> tuple[Exported, bool]:
     """Write ``excerpt`` of ``run`` to ``out``; return it opened, and whether it is new: an identical file stays.
 
     progress: called with the bytes of each block as it is written, and those of all.
@@ -40,7 +42,9 @@ def export(run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = l
     value does not fit, DamagedStore where the run is altered.
     """
     if out.suffix not in EXPORT_SUFFIXES:
-        raise UsageError(f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told from a run's name by that")
+        raise UsageError(
+            f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told from a run's name by that"
+        )
     plan = plan_export(run, excerpt)
     _check_place(out, plan)
     try:
@@ -76,12 +80,15 @@ def _check_place(out: Path, plan: ExportPlan) -> None:
 
 
 def _taken(out: Path) -> StoreError:
-    return StoreError(f"{out} is there already and is not this export: remove it, or give another OUT")
+    return StoreError(
+        f"{out} is there already and is not this export: remove it, or give another OUT"
+    )
 
 
 def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
     attributes = {"actlas_run": plan.run.id} | {
-        f"actlas_{name}": json.dumps(plan.header[name], sort_keys=True) for name in ("specification", "description", "excerpt")
+        f"actlas_{name}": json.dumps(plan.header[name], sort_keys=True)
+        for name in ("specification", "description", "excerpt")
     }
 
     total = sum(layout.nbytes for layout in plan.layouts)
@@ -91,7 +98,9 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
         progress(rows.nbytes, total)
         return rows
 
-    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns)
+    writer = ShardWriter(
+        draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns
+    )
     try:
         several = write_units(writer, plan.layouts, plan.units, read)
         writer.close(tail_bytes(seal({**plan.header, **_places(several)}), FORMAT_EXPORT))

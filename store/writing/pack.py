@@ -43,7 +43,9 @@ class Packed:
         return {"files": {"before": self.before, "after": self.after}, "units": self.units}
 
 
-def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], None] = lambda *_: None) -> Packed:
+def pack(
+    run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], None] = lambda *_: None
+) -> Packed:
     """Join the shards of consecutive units with the same sites, up to ``most_bytes`` of sites a file.
 
     progress: called with the bytes of each block as it is written, and those of all. Identity, units and values stay.
@@ -56,7 +58,9 @@ def pack(run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], 
         groups = list(_groups(run.commits, most_bytes))
         total = sum(_nbytes(commit) for group in groups for commit in group)
         for number, group in enumerate(groups):
-            _publish(run, _join(run, group, work, number, lambda nbytes: progress(nbytes, total)), work)
+            _publish(
+                run, _join(run, group, work, number, lambda nbytes: progress(nbytes, total)), work
+            )
             settle(run.folder, work.folder)
             sweep(run.folder)
     run.refresh()
@@ -91,7 +95,9 @@ def _groups(commits: tuple[Commit, ...], most_bytes: int) -> Iterator[list[Commi
         held = recorded = 0
         for commit in alike:
             record = len(canonical(commit.to_json()))  # more than its part of the joined record
-            if group and (held + _nbytes(commit) > most_bytes or recorded + record > LARGEST_JOINED):
+            if group and (
+                held + _nbytes(commit) > most_bytes or recorded + record > LARGEST_JOINED
+            ):
                 yield from _unless_done(group, users)
                 group, held, recorded = [], 0, 0
             group.append(commit)
@@ -110,17 +116,25 @@ def _nbytes(commit: Commit) -> int:
     return sum(site.layout.nbytes for site in commit.sites.values())
 
 
-def _join(run: Run, group: list[Commit], work: Workspace, number: int, progress: Callable[[int], None]) -> tuple[Path, Joined]:
+def _join(
+    run: Run, group: list[Commit], work: Workspace, number: int, progress: Callable[[int], None]
+) -> tuple[Path, Joined]:
     """Write the file of a group aside, with its record; every byte that goes into it is checked."""
     run.check_labels(group)
     tokens = sum(commit.unit.tokens for commit in group)
     layouts = [narrow_layout(site.layout, tokens) for site in group[0].sites.values()]
-    path = work.folder / f"{stem(group[0].unit.number, group[0].sites)}-pack{number}-{work.token}.h5"
+    path = (
+        work.folder / f"{stem(group[0].unit.number, group[0].sites)}-pack{number}-{work.token}.h5"
+    )
 
     def read(index: int, site: str, block: int) -> npt.NDArray[Any]:
         commit = group[index]
         rows = read_stored(
-            Piece(run.path(commit), commit.size, commit.sites[site], commit.sites[site].layout.blocks), block, check=True
+            Piece(
+                run.path(commit), commit.size, commit.sites[site], commit.sites[site].layout.blocks
+            ),
+            block,
+            check=True,
         )
         progress(rows.nbytes)
         return rows
@@ -142,7 +156,9 @@ def _publish(run: Run, made: tuple[Path, Joined], work: Workspace) -> None:
     """Publish a joined file, then its record: from now on it, not the commits of its units, says where their sites lie."""
     shard, joined = made
     if not publish_file(shard, run.folder / "shards" / shard.name):
-        raise DamagedStore(f"{shard.name} exists although its name is new: the store was written by something else")
+        raise DamagedStore(
+            f"{shard.name} exists although its name is new: the store was written by something else"
+        )
     publish_joined(run.folder, joined, work.folder)
 
 
@@ -152,7 +168,18 @@ def _record(group: list[Commit], several: Several, file: str) -> Joined:
     for index, commit in enumerate(group):
         sites = several.sites(index)
         if any(sites[site].checksums != old.checksums for site, old in commit.sites.items()):
-            raise StoreError(f"{file}: blocks of unit {commit.unit.number} changed while they were joined: see `actlas verify`")
+            raise StoreError(
+                f"{file}: blocks of unit {commit.unit.number} changed while they were joined: see `actlas verify`"
+            )
         whole = several.record
-        moved.append(replace(commit, file=file, size=whole.size, sites=sites, labels=several.labels(index), rest=whole.rest))
+        moved.append(
+            replace(
+                commit,
+                file=file,
+                size=whole.size,
+                sites=sites,
+                labels=several.labels(index),
+                rest=whole.rest,
+            )
+        )
     return join_commits(moved, several.record.sites, several.record.labels)

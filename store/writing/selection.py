@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.format.export_record import FORMAT_EXPORT
-from actlas.store.format.schema import BLOCK_DIMS, FORMAT_VERSION, NUMPY_VIEW, Json, SiteLayout, StoredDtype, Unit
+from actlas.store.format.schema import (
+    BLOCK_DIMS,
+    FORMAT_VERSION,
+    NUMPY_VIEW,
+    Json,
+    SiteLayout,
+    StoredDtype,
+    Unit,
+)
 from actlas.store.labels.labels import SENTENCE_IN_RUN, Labels
 from actlas.store.reading.exported import Exported
 from actlas.store.runs.run import Run
@@ -27,9 +35,13 @@ class Excerpt:
     """What of a run is exported; all of it by default."""
 
     sites: tuple[str, ...] | None = None
-    layers: tuple[int, ...] | None = None  # blocks of the model; of sites on depth, the input and output of each
+    layers: tuple[int, ...] | None = (
+        None  # blocks of the model; of sites on depth, the input and output of each
+    )
     tokens: Indices | None = None  # along the run's token, ascending
-    dtype: StoredDtype | None = None  # of sites with features; those of one number a token stay as they are
+    dtype: StoredDtype | None = (
+        None  # of sites with features; those of one number a token stay as they are
+    )
     note: Json = field(default_factory=dict)  # how the tokens were chosen, for the record
 
     def __post_init__(self) -> None:
@@ -62,12 +74,16 @@ class ExportPlan:
             "run": self.run.id,
             "specification": self.run.specification,
             "description": self.run.description,
-            "device": ", ".join(sorted({str(commit.provenance.get("device", "?")) for commit in self.run.commits})),
+            "device": ", ".join(
+                sorted({str(commit.provenance.get("device", "?")) for commit in self.run.commits})
+            ),
             "excerpt": self.excerpt,
             "blocks": self.blocks,
             "labels_version": self.run.labels_version,
             "labels_digest": self.run.labels_digest,
-            "units": [[unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units],
+            "units": [
+                [unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units
+            ],
         }
 
     def read(self, index: int, site: str, block: int) -> npt.NDArray[Any]:
@@ -76,7 +92,9 @@ class ExportPlan:
         layout = next(layout for layout in self.layouts if layout.site == site)
         dim = layout.dims[0]
         place, where = (
-            (self.places[dim][block], f"{site}[{dim} {self.blocks[dim][block]}]") if dim in self.places else (0, site)
+            (self.places[dim][block], f"{site}[{dim} {self.blocks[dim][block]}]")
+            if dim in self.places
+            else (0, site)
         )
         values = self.run.rows(unit, site, place, check=True)
         return narrowed(values if len(rows) == len(values) else values[rows], layout.dtype, where)
@@ -86,7 +104,9 @@ def plan_export(run: Run, excerpt: Excerpt) -> ExportPlan:
     """Work out an export; raises UsageError for a site or layer that is not there, IncompleteRun, DamagedStore."""
     dataset = run.dataset(excerpt.sites, check=True)
     if not dataset.data_vars:
-        raise UsageError(f"run {run.name} has no complete site to export: run its `actlas extract` command again")
+        raise UsageError(
+            f"run {run.name} has no complete site to export: run its `actlas extract` command again"
+        )
     sources = _sources(run, excerpt.tokens)
     labels = run.labels if excerpt.tokens is None else _labels_of(run.labels, excerpt.tokens)
     chosen = _blocks(dataset, excerpt.layers)
@@ -102,8 +122,13 @@ def plan_export(run: Run, excerpt: Excerpt) -> ExportPlan:
         "tokens": excerpt.note if excerpt.tokens is not None else None,
         "of": run.excerpt if isinstance(run, Exported) else None,
     }
-    values = {dim: [int(number) for number in dataset[dim].values[places]] for dim, places in chosen.items()}
-    return ExportPlan(run, tuple(layouts), labels, tuple(units), tuple(sources), values, chosen, note)
+    values = {
+        dim: [int(number) for number in dataset[dim].values[places]]
+        for dim, places in chosen.items()
+    }
+    return ExportPlan(
+        run, tuple(layouts), labels, tuple(units), tuple(sources), values, chosen, note
+    )
 
 
 def _sources(run: Run, tokens: Indices | None) -> list[tuple[Unit, Indices]]:
@@ -112,13 +137,17 @@ def _sources(run: Run, tokens: Indices | None) -> list[tuple[Unit, Indices]]:
         return [(unit, np.arange(unit.tokens)) for unit in run.units]
     starts = np.cumsum([0, *(unit.tokens for unit in run.units)])
     cuts = np.searchsorted(tokens, starts)
-    kept = [tokens[a:b] - start for a, b, start in zip(cuts[:-1], cuts[1:], starts[:-1], strict=True)]
+    kept = [
+        tokens[a:b] - start for a, b, start in zip(cuts[:-1], cuts[1:], starts[:-1], strict=True)
+    ]
     return [(unit, rows) for unit, rows in zip(run.units, kept, strict=True) if len(rows)]
 
 
 def _units(labels: Labels, sizes: list[int]) -> list[Unit]:
     """Return units of ``sizes`` tokens each, of whole sentences, that follow each other."""
-    ends = np.searchsorted(np.cumsum(labels.row_size), np.cumsum(sizes)) + 1  # sentences up to the end of each
+    ends = (
+        np.searchsorted(np.cumsum(labels.row_size), np.cumsum(sizes)) + 1
+    )  # sentences up to the end of each
     firsts = [0, *(int(end) for end in ends[:-1])]
     return [
         Unit(number, first, int(end) - first, size)
@@ -133,7 +162,9 @@ def _labels_of(labels: Labels, tokens: Indices) -> Labels:
     token["sentence"] = np.repeat(np.arange(len(numbers), dtype=np.int32), sizes)
     columns = {name: column[numbers] for name, column in labels.columns.items()}
     columns.setdefault(SENTENCE_IN_RUN, numbers.astype(np.int64))
-    return Labels(token, sizes.astype(np.int32), tuple(labels.text[number] for number in numbers), columns)
+    return Labels(
+        token, sizes.astype(np.int32), tuple(labels.text[number] for number in numbers), columns
+    )
 
 
 def _blocks(dataset: xr.Dataset, layers: tuple[int, ...] | None) -> dict[str, list[int]]:
@@ -145,11 +176,19 @@ def _blocks(dataset: xr.Dataset, layers: tuple[int, ...] | None) -> dict[str, li
     if absent or not layers:
         known = ", ".join(map(str, layers_of(dataset))) or "none: these sites have no layers"
         raise UsageError(f"no layer {', '.join(map(str, absent))} to export: there is {known}")
-    wanted = {"layer": set(layers), "depth": {depth for layer in layers for depth in (layer, layer + 1)}}
-    return {dim: [int(i) for i in np.flatnonzero(np.isin(dataset[dim].values, list(wanted[dim])))] for dim in dims}
+    wanted = {
+        "layer": set(layers),
+        "depth": {depth for layer in layers for depth in (layer, layer + 1)},
+    }
+    return {
+        dim: [int(i) for i in np.flatnonzero(np.isin(dataset[dim].values, list(wanted[dim])))]
+        for dim in dims
+    }
 
 
-def _chosen(whole: SiteLayout, chosen: dict[str, list[int]], dtype: StoredDtype | None) -> SiteLayout:
+def _chosen(
+    whole: SiteLayout, chosen: dict[str, list[int]], dtype: StoredDtype | None
+) -> SiteLayout:
     blocked = whole.dims[0] in BLOCK_DIMS
     shape = (len(chosen[whole.dims[0]]), *whole.shape[1:]) if blocked else whole.shape
     features = len(shape) > 1 + blocked
@@ -161,7 +200,9 @@ def layers_of(dataset: xr.Dataset) -> list[int]:
     """Return the blocks of the model that a view holds: with their input and output, where it has depths."""
     if "layer" in dataset.coords:
         return [int(layer) for layer in dataset["layer"].values]
-    depths = {int(depth) for depth in dataset["depth"].values} if "depth" in dataset.coords else set()
+    depths = (
+        {int(depth) for depth in dataset["depth"].values} if "depth" in dataset.coords else set()
+    )
     return sorted(depth for depth in depths if depth + 1 in depths)
 
 
@@ -184,5 +225,7 @@ def narrowed(values: npt.NDArray[np.float32], dtype: StoredDtype, where: str) ->
     lost &= np.isfinite(values)
     if lost.any():
         worst = float(np.abs(values[lost]).max())
-        raise StoreError(f"{where} holds {worst:.6g}, which {dtype} does not reach: export it with another --dtype")
+        raise StoreError(
+            f"{where} holds {worst:.6g}, which {dtype} does not reach: export it with another --dtype"
+        )
     return stored

@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from actlas.store.format.schema import BLOCK_DIMS, SiteLayout, StoredLabel, StoredSite, Unit, data_spans
+from actlas.store.format.schema import (
+    BLOCK_DIMS,
+    SiteLayout,
+    StoredLabel,
+    StoredSite,
+    Unit,
+    data_spans,
+)
 from actlas.store.writing.shard import ShardRecord, ShardWriter
 
 #: (index of the unit, site, block) → its rows as they are to be stored
@@ -66,7 +73,9 @@ class Several:
         return data_spans(self.record.sites, self.record.labels)
 
 
-def write_units(writer: ShardWriter, layouts: Sequence[SiteLayout], units: Sequence[Unit], read: Read) -> Several:
+def write_units(
+    writer: ShardWriter, layouts: Sequence[SiteLayout], units: Sequence[Unit], read: Read
+) -> Several:
     """Fill ``writer``, opened for ``layouts`` over the tokens of all ``units``, from first to last byte, and finish it.
 
     Holds one block of one unit at a time.
@@ -91,4 +100,6 @@ def narrow_layout(layout: SiteLayout, tokens: int) -> SiteLayout:
 def rows_of(label: StoredLabel, start: int, count: int) -> StoredLabel:
     """Return a label of ``count`` tokens or sentences from the ``start``-th on."""
     row_bytes = int(np.prod(label.shape[1:], dtype=np.int64)) * np.dtype(label.dtype).itemsize
-    return replace(label, shape=(count, *label.shape[1:]), offset=label.offset + start * row_bytes, checksum="")
+    return replace(
+        label, shape=(count, *label.shape[1:]), offset=label.offset + start * row_bytes, checksum=""
+    )

@@ -66,8 +66,10 @@ class ShardWriter:
         layouts: Sequence[SiteLayout],
         labels: Labels,
         attributes: dict[str, str],
-        blocks: Mapping[str, Sequence[int]] | None = None,  # numbers of layers, depths; from 0 on where not given
-        columns: Columns | None = None,  # the user's labels, which an export carries and a shard does not
+        blocks: Mapping[str, Sequence[int]]
+        | None = None,  # numbers of layers, depths; from 0 on where not given
+        columns: Columns
+        | None = None,  # the user's labels, which an export carries and a shard does not
     ) -> None:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
@@ -97,7 +99,9 @@ class ShardWriter:
     def restart(self) -> None:
         """Forget all rows, to write the shard again from the first one."""
         self._blocks = {
-            (site, layout.first + block): _Block(self._offsets[site] + block * layout.block_bytes, 0, xxhash.xxh3_64())
+            (site, layout.first + block): _Block(
+                self._offsets[site] + block * layout.block_bytes, 0, xxhash.xxh3_64()
+            )
             for site, layout in self._layouts.items()
             for block in range(layout.blocks)
         }
@@ -111,7 +115,9 @@ class ShardWriter:
         views = [buffer.data.cast("B") for buffer in buffers]
         given = sum(len(view) for view in views)
         if given != rows * layout.row_bytes or state.rows + rows > layout.block_shape[0]:
-            raise ValueError(f"{site}[{block}]: {given} bytes for {rows} tokens of {layout.row_bytes} bytes")
+            raise ValueError(
+                f"{site}[{block}]: {given} bytes for {rows} tokens of {layout.row_bytes} bytes"
+            )
         for view in views:
             state.hash.update(view)
         with self._once():
@@ -121,13 +127,17 @@ class ShardWriter:
     def flush(self) -> None:
         """Start and wait for the disk to take what was written so far; harmless beside ``write``."""
         with self._once():
-            os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+            os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(
+                self._descriptor
+            )
 
     @contextmanager
     def _once(self) -> Iterator[None]:
         """Name the file in an OSError, and raise the first of them again at every later call."""
         if self._error is not None:
-            raise OSError(self._error.errno, self._error.strerror, self._error.filename) from self._error
+            raise OSError(
+                self._error.errno, self._error.strerror, self._error.filename
+            ) from self._error
         try:
             with naming(self.path):
                 yield
@@ -138,14 +148,21 @@ class ShardWriter:
     def finish(self) -> ShardRecord:
         """Check that every row came, and return what is to be said of the file."""
         with self._once():
-            short = [key for key, state in self._blocks.items() if state.rows != self._layouts[key[0]].block_shape[0]]
+            short = [
+                key
+                for key, state in self._blocks.items()
+                if state.rows != self._layouts[key[0]].block_shape[0]
+            ]
             if short:
                 raise ValueError(f"blocks not written to the end: {short[:3]}, {len(short)} in all")
             sites = {
                 site: StoredSite(layout, self._offsets[site], tuple(self._digests(layout)))
                 for site, layout in self._layouts.items()
             }
-            spans = [*data_spans(sites, self._labels), *column_spans(self._columns, len(self._given.text))]
+            spans = [
+                *data_spans(sites, self._labels),
+                *column_spans(self._columns, len(self._given.text)),
+            ]
             rest = rest_checksum(self._descriptor, self.size, spans)
         return ShardRecord(self.size, sites, self._labels, rest, self._columns)
 
@@ -158,7 +175,10 @@ class ShardWriter:
             os.close(descriptor)
 
     def _digests(self, layout: SiteLayout) -> Iterable[str]:
-        return (self._blocks[layout.site, layout.first + block].hash.hexdigest() for block in range(layout.blocks))
+        return (
+            self._blocks[layout.site, layout.first + block].hash.hexdigest()
+            for block in range(layout.blocks)
+        )
 
     def drop(self) -> None:
         """Close and remove an unfinished file; nothing happens to one that was closed."""
@@ -185,7 +205,9 @@ def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
 
 
 def _no_room(folder: Path, needed: int, error: OSError) -> StoreError:
-    return StoreError(f"cannot reserve {_mb(needed)} in {folder}: {error.strerror or error}: make room or use another --store")
+    return StoreError(
+        f"cannot reserve {_mb(needed)} in {folder}: {error.strerror or error}: make room or use another --store"
+    )
 
 
 def _mb(count: int) -> str:

@@ -8,7 +8,13 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.cosine.compute import BLOCKS, MOMENTS, block_masks, cosine_blocks, cosine_matrix
+from actlas.analysis.cosine.compute import (
+    BLOCKS,
+    MOMENTS,
+    block_masks,
+    cosine_blocks,
+    cosine_matrix,
+)
 from actlas.analysis.data.tokens import Selection, Target
 from actlas.store.errors import UsageError
 from tests import strategies
@@ -19,12 +25,20 @@ ROUNDING = 2e-6  # of a float32 cosine of a few terms, and of a bin number up to
 def selection_of(tokens):
     """Select the even tokens as targets, the odd as controls."""
     pairs = np.arange(tokens // 2 * 2).reshape(-1, 2)
-    return Selection(Target("her"), pairs[:, 0], pairs[:, 0], pairs[:, 1], np.arange(len(pairs)), ())
+    return Selection(
+        Target("her"), pairs[:, 0], pairs[:, 0], pairs[:, 1], np.arange(len(pairs)), ()
+    )
 
 
 def plain(dataset, tokens, layer, center):
     """Return matrix and masks of one layer, float64: the way everybody would write it."""
-    rows = [dataset[name].isel(layer=layer, token=tokens).values.astype(np.float64).reshape(len(tokens), -1) for name in "qkv"]
+    rows = [
+        dataset[name]
+        .isel(layer=layer, token=tokens)
+        .values.astype(np.float64)
+        .reshape(len(tokens), -1)
+        for name in "qkv"
+    ]
     size = rows[0].shape[1]
     features = np.concatenate(rows, axis=1)
     norms = np.linalg.norm(features, axis=0)
@@ -32,11 +46,16 @@ def plain(dataset, tokens, layer, center):
         features = features - features.mean(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         centred = np.linalg.norm(features, axis=0)
-        features = features / np.where(centred > (np.finfo(np.float32).eps * norms if center else 0), centred, 0)
+        features = features / np.where(
+            centred > (np.finfo(np.float32).eps * norms if center else 0), centred, 0
+        )
         matrix = features.T @ features
     part = {name: np.arange(3 * size) // size == index for index, name in enumerate("qkv")}
     upper = np.triu(np.ones_like(matrix, dtype=bool), 1)
-    return matrix, {block: np.outer(part[a], part[b]) & (upper if a == b else True) for block, (a, b) in BLOCKS.items()}
+    return matrix, {
+        block: np.outer(part[a], part[b]) & (upper if a == b else True)
+        for block, (a, b) in BLOCKS.items()
+    }
 
 
 @pytest.mark.parametrize("center", [False, True])
@@ -85,7 +104,10 @@ def normal(layers=2, tokens=12, heads=5, d_head=31, seed=0):
     dims = ("layer", "token", "head", "d_head")
     shape = (layers, tokens, heads, d_head)
     coords = {"layer": np.arange(layers)}
-    return xr.Dataset({name: (dims, generator.standard_normal(shape, dtype=np.float32)) for name in "qkv"}, coords=coords)
+    return xr.Dataset(
+        {name: (dims, generator.standard_normal(shape, dtype=np.float32)) for name in "qkv"},
+        coords=coords,
+    )
 
 
 def test_more_features_than_a_tile_has_rows():
@@ -102,7 +124,9 @@ def test_more_features_than_a_tile_has_rows():
 def test_lazy_in_units_equals_eager():
     dataset = normal()
     lazy = dataset.chunk({"layer": 1, "token": 5})
-    xr.testing.assert_allclose(cosine_blocks(lazy, selection_of(12)).compute(), cosine_blocks(dataset, selection_of(12)))
+    xr.testing.assert_allclose(
+        cosine_blocks(lazy, selection_of(12)).compute(), cosine_blocks(dataset, selection_of(12))
+    )
 
 
 @given(dataset=strategies.projections(), factor=st.sampled_from([0.125, 2.0, 1024.0]))
@@ -116,7 +140,13 @@ def test_scaling_a_column_changes_nothing(dataset, factor):
 def test_order_of_sentences_changes_nothing_but_the_last_bits():
     dataset, selection = normal(), selection_of(12)
     order = np.array([3, 1, 5, 0, 2, 4])
-    turned = Selection(*(getattr(selection, name)[order] if name != "target" else selection.target for name in ORDERED), ())
+    turned = Selection(
+        *(
+            getattr(selection, name)[order] if name != "target" else selection.target
+            for name in ORDERED
+        ),
+        (),
+    )
     one, other = cosine_blocks(dataset, selection, bins=1), cosine_blocks(dataset, turned, bins=1)
     for name in ("count", "mean", "mean_abs", "std", "pairs"):
         xr.testing.assert_allclose(one[name], other[name], atol=ROUNDING)
@@ -147,7 +177,11 @@ def test_matrix_and_masks_are_the_plain_ones():
     for block, mask in plain_masks.items():
         np.testing.assert_array_equal(masks.sel(block=block), mask)
     chosen = matrix.isel(feature=5 * 31 + 40)
-    assert (str(chosen["projection"].values), int(chosen["head"]), int(chosen["d_head"])) == ("k", 1, 9)
+    assert (str(chosen["projection"].values), int(chosen["head"]), int(chosen["d_head"])) == (
+        "k",
+        1,
+        9,
+    )
     np.testing.assert_array_equal(matrix["other_projection"], matrix["projection"])
 
 
@@ -165,7 +199,9 @@ def test_no_warning_of_columns_without_direction():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = cosine_blocks(dataset, selection_of(12))
-    np.testing.assert_array_equal(result["undefined"].sel(block="QK"), result["pairs"].sel(block="QK"))
+    np.testing.assert_array_equal(
+        result["undefined"].sel(block="QK"), result["pairs"].sel(block="QK")
+    )
     assert np.isnan(result["mean"].sel(block="QQ")).all()
     assert (result["undefined"].sel(block="KV") == 5 * 31 * 5).all()
 

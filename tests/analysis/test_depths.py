@@ -19,7 +19,9 @@ def test_agrees_with_numpy_for_any_split(resid, data):
         steps, spread = step_norms(given_resid), std_by_depth(given_resid)
         assert (steps.dtype, spread.dtype) == (np.float64, np.float64)
         assert steps["depth"].values.tolist() == list(range(1, len(wide)))
-        np.testing.assert_allclose(steps, [np.linalg.norm(step) for step in np.diff(wide, axis=0)], rtol=1e-12)
+        np.testing.assert_allclose(
+            steps, [np.linalg.norm(step) for step in np.diff(wide, axis=0)], rtol=1e-12
+        )
         np.testing.assert_allclose(spread, wide.std((1, 2)), rtol=1e-9, atol=1e-12)
 
 
@@ -30,13 +32,18 @@ def test_a_skipped_block_steps_exactly_nowhere(resid):
 
 
 def test_half_precision_is_widened_first():
-    resid = xr.DataArray(np.array([[[6e4, -6e4]], [[-6e4, 6e4]]], dtype=np.float16), dims=("depth", "token", "d_model"))
+    resid = xr.DataArray(
+        np.array([[[6e4, -6e4]], [[-6e4, 6e4]]], dtype=np.float16),
+        dims=("depth", "token", "d_model"),
+    )
     np.testing.assert_allclose(step_norms(resid), [12e4 * 2**0.5], rtol=1e-3)
     np.testing.assert_allclose(std_by_depth(resid), [6e4, 6e4], rtol=1e-3)
 
 
 def test_a_selection_of_tokens_and_labels_do_not_matter():
-    resid = xr.DataArray(np.random.default_rng(0).normal(size=(3, 5, 4)), dims=("depth", "token", "d_model"))
+    resid = xr.DataArray(
+        np.random.default_rng(0).normal(size=(3, 5, 4)), dims=("depth", "token", "d_model")
+    )
     labelled = resid.assign_coords(depth=np.arange(3), position=("token", np.arange(5)))
     later = labelled.isel(token=labelled["position"].values > 0)
     np.testing.assert_allclose(step_norms(later), step_norms(resid[:, 1:]), rtol=1e-14)
@@ -50,6 +57,8 @@ def test_one_depth_has_no_step():
 
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing():
-    resid = xr.DataArray(np.zeros((3, 6, 2)), dims=("depth", "token", "d_model")).chunk({"depth": 1, "token": 2})
+    resid = xr.DataArray(np.zeros((3, 6, 2)), dims=("depth", "token", "d_model")).chunk(
+        {"depth": 1, "token": 2}
+    )
     assert step_norms(resid).chunks is not None
     assert std_by_depth(resid).chunks is not None

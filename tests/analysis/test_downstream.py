@@ -17,7 +17,9 @@ finite = st.floats(-1e4, 1e4, width=32)
 @st.composite
 def pairs(draw):
     """Return a baseline and a variant of a few sentences, lazily chunked by (depth, unit)."""
-    rows = draw(st.lists(st.integers(1, 5), min_size=2, max_size=6).filter(lambda rows: max(rows) > 1))
+    rows = draw(
+        st.lists(st.integers(1, 5), min_size=2, max_size=6).filter(lambda rows: max(rows) > 1)
+    )
     shape = (draw(st.integers(2, 4)), sum(rows), draw(st.integers(1, 5)))
     clean = draw(hnp.arrays(np.float32, shape, elements=finite))
     edited = clean.copy()
@@ -31,9 +33,9 @@ def dataset(rows, resid, nll):
     position = np.concatenate([np.arange(row) for row in rows])
     nll = np.where(position == 0, np.nan, nll).astype(np.float32)
     units = (sum(rows[:1]), sum(rows[1:]))
-    lazy = xr.Dataset({"resid": (("depth", "token", "d_model"), resid), "nll": ("token", nll)}).chunk(
-        {"depth": 1, "token": units}
-    )
+    lazy = xr.Dataset(
+        {"resid": (("depth", "token", "d_model"), resid), "nll": ("token", nll)}
+    ).chunk({"depth": 1, "token": units})
     return lazy.assign_coords(
         position=("token", position),
         token_id=("token", np.arange(len(position))),
@@ -46,7 +48,11 @@ def dataset(rows, resid, nll):
 @given(pairs(), st.booleans())
 def test_agrees_with_numpy(pair, include_first):
     clean, edited, _ = pair
-    got = downstream(clean, [Variant("v", "e", 0, edited)], include_first=include_first).compute().sel(variant="v")
+    got = (
+        downstream(clean, [Variant("v", "e", 0, edited)], include_first=include_first)
+        .compute()
+        .sel(variant="v")
+    )
     kept = np.ones(clean.sizes["token"], bool) if include_first else clean["position"].values > 0
     h, g = (part["resid"].values.astype(np.float64)[:, kept] for part in (clean, edited))
     size = np.sqrt((h**2).sum((1, 2)))
@@ -56,18 +62,27 @@ def test_agrees_with_numpy(pair, include_first):
     np.testing.assert_allclose(got["relative_delta"], share, rtol=1e-10)
     np.testing.assert_allclose(got["std"], g.std((1, 2)), rtol=1e-7, atol=1e-6)
     np.testing.assert_allclose(got["baseline_std"], h.std((1, 2)), rtol=1e-7, atol=1e-6)
-    np.testing.assert_allclose(got["step"][1:], np.sqrt((np.diff(g, axis=0) ** 2).sum((1, 2))), rtol=1e-12)
+    np.testing.assert_allclose(
+        got["step"][1:], np.sqrt((np.diff(g, axis=0) ** 2).sum((1, 2))), rtol=1e-12
+    )
     assert np.isnan(got["step"][0])
     change = edited["nll"].values.astype(np.float64) - clean["nll"].values
     np.testing.assert_allclose(got["nll_change"], np.nanmean(change), rtol=1e-9, atol=1e-12)
     starts = np.cumsum([0, *np.bincount(clean["sentence"])])
     for sentence, (start, end) in enumerate(pairwise(starts)):
         rows = np.arange(start, end)[kept_in(clean, start, end, include_first)]
-        difference = clean["resid"].values[:, rows].astype(np.float64) - edited["resid"].values[:, rows]
-        np.testing.assert_allclose(got["sentence_delta"][:, sentence], np.sqrt((difference**2).sum((1, 2))), rtol=1e-12)
+        difference = (
+            clean["resid"].values[:, rows].astype(np.float64) - edited["resid"].values[:, rows]
+        )
+        np.testing.assert_allclose(
+            got["sentence_delta"][:, sentence], np.sqrt((difference**2).sum((1, 2))), rtol=1e-12
+        )
         if end - start > 1:
             np.testing.assert_allclose(
-                got["sentence_nll_change"][sentence], np.nanmean(change[start:end]), rtol=1e-9, atol=1e-12
+                got["sentence_nll_change"][sentence],
+                np.nanmean(change[start:end]),
+                rtol=1e-9,
+                atol=1e-12,
             )
         else:
             assert np.isnan(got["sentence_nll_change"][sentence])
@@ -81,7 +96,9 @@ def kept_in(data, start, end, include_first):
 @given(pairs())
 def test_nothing_changes_upstream_and_nothing_between_equals(pair):
     clean, edited, first = pair
-    got = downstream(clean, [Variant("edited", "e", first, edited), Variant("same", "e", 9, clean)]).compute()
+    got = downstream(
+        clean, [Variant("edited", "e", first, edited), Variant("same", "e", 9, clean)]
+    ).compute()
     assert (got["delta"].sel(variant="edited")[:first] == 0).all()
     assert (got["delta"].sel(variant="same") == 0).all()
     assert float(got["nll_change"].sel(variant="same")) == 0
@@ -94,7 +111,9 @@ def test_nothing_changes_upstream_and_nothing_between_equals(pair):
 def test_pooled_deltas_are_the_sentences_joined(pair):
     clean, edited, _ = pair
     got = downstream(clean, [Variant("v", "e", 0, edited)]).compute()
-    np.testing.assert_allclose((got["sentence_delta"] ** 2).sum("sentence") ** 0.5, got["delta"], rtol=1e-12)
+    np.testing.assert_allclose(
+        (got["sentence_delta"] ** 2).sum("sentence") ** 0.5, got["delta"], rtol=1e-12
+    )
 
 
 @settings(max_examples=30)
@@ -105,18 +124,27 @@ def test_redundancy_is_the_end_of_downstream(pair):
     wanted = downstream(clean, [Variant("v", "e", 0, edited)]).compute()
     assert got["layer"].values.tolist() == [3, 5]
     np.testing.assert_allclose(got["nll_change"].sel(layer=3), wanted["nll_change"][0])
-    np.testing.assert_allclose(got["final_relative_delta"].sel(layer=3), wanted["relative_delta"][0, -1], equal_nan=True)
+    np.testing.assert_allclose(
+        got["final_relative_delta"].sel(layer=3), wanted["relative_delta"][0, -1], equal_nan=True
+    )
     assert float(got["nll_change"].sel(layer=5)) == 0
 
 
 def small(seed=0, rows=(2, 3)):
     random = np.random.default_rng(seed)
-    return dataset(list(rows), random.normal(size=(3, sum(rows), 4)).astype(np.float32), random.random(sum(rows)))
+    return dataset(
+        list(rows),
+        random.normal(size=(3, sum(rows), 4)).astype(np.float32),
+        random.random(sum(rows)),
+    )
 
 
 def test_half_precision_is_widened_before_it_is_subtracted():
     clean, edited = small(), small(1)
-    clean["resid"], edited["resid"] = clean["resid"].astype(np.float16) * 1e4, -clean["resid"].astype(np.float16) * 1e4
+    clean["resid"], edited["resid"] = (
+        clean["resid"].astype(np.float16) * 1e4,
+        -clean["resid"].astype(np.float16) * 1e4,
+    )
     got = downstream(clean, [Variant("v", "e", 0, edited)]).compute()
     assert np.isfinite(got["delta"]).all()
     np.testing.assert_allclose(got["relative_delta"], 2, rtol=1e-12)

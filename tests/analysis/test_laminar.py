@@ -18,12 +18,16 @@ masks = st.one_of(
 
 
 def positioned(resid, sizes):
-    return resid.assign_coords(position=("token", np.concatenate([np.arange(size) for size in sizes])))
+    return resid.assign_coords(
+        position=("token", np.concatenate([np.arange(size) for size in sizes]))
+    )
 
 
 def pearson(x, y):
     """r by NumPy, and whether it has digits: a spread that is rounding has none."""
-    if x.size == 0 or not (np.ptp(x) > 1e-6 * np.abs(x).max() and np.ptp(y) > 1e-6 * np.abs(y).max()):
+    if x.size == 0 or not (
+        np.ptp(x) > 1e-6 * np.abs(x).max() and np.ptp(y) > 1e-6 * np.abs(y).max()
+    ):
         return None
     return np.corrcoef(x, y)[0, 1]
 
@@ -41,7 +45,9 @@ def test_agrees_with_numpy_for_any_split(resid, mask, data):
         of_pair = got.sel(pair=pair)
         size = np.maximum(np.abs(x), np.abs(y))
         kept = size < float(of_pair["cut"])
-        np.testing.assert_allclose(of_pair["excluded_share"], 1 - kept.sum() / resid[0].size, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(
+            of_pair["excluded_share"], 1 - kept.sum() / resid[0].size, rtol=1e-12, atol=1e-15
+        )
         for name, entries in (("laminar_correlation", kept), ("unmasked_correlation", kept | True)):
             wanted = pearson(x[entries], y[entries])
             if wanted is not None:
@@ -51,7 +57,11 @@ def test_agrees_with_numpy_for_any_split(resid, mask, data):
         elif size.size:
             assert kept.sum() >= mask.quantile * size.size
             smaller = size < float(of_pair["cut"]) * (1 - 1 / 16)  # a level less
-            assert smaller.sum() < mask.quantile * size.size or float(of_pair["cut"]) < 1e-6 or kept.all()
+            assert (
+                smaller.sum() < mask.quantile * size.size
+                or float(of_pair["cut"]) < 1e-6
+                or kept.all()
+            )
 
 
 def test_an_outlier_dimension_makes_r_until_it_is_masked():
@@ -63,7 +73,9 @@ def test_an_outlier_dimension_makes_r_until_it_is_masked():
     assert float(result["unmasked_correlation"][0]) > 0.999
     assert abs(float(result["laminar_correlation"][0])) < 0.05
     np.testing.assert_allclose(result["excluded_share"], 0.02, atol=1e-9)
-    without = laminar_correlation(resid, Mask(quantile=None, threshold=100, first_token=False)).compute()
+    without = laminar_correlation(
+        resid, Mask(quantile=None, threshold=100, first_token=False)
+    ).compute()
     np.testing.assert_allclose(without["excluded_share"], 1 - 0.9 * 49 / 50, rtol=1e-12)
 
 
@@ -96,10 +108,14 @@ def test_a_mask_that_is_none(options, message):
 def test_moments_of_parts_are_those_of_the_whole(pairs, data):
     x, y = np.array(pairs).T
     cuts = np.cumsum(data.draw(strategies.splits(len(pairs))))[:-1]
-    parts = np.array([moments_of_all(*part) for part in zip(np.split(x, cuts), np.split(y, cuts), strict=True)])
+    parts = np.array(
+        [moments_of_all(*part) for part in zip(np.split(x, cuts), np.split(y, cuts), strict=True)]
+    )
     together = merged(parts)
     scale = np.array([1, *[1e4] * 2, *[1e8 * len(x)] * 3])
-    np.testing.assert_allclose(together / scale, moments_of_all(x, y) / scale, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(
+        together / scale, moments_of_all(x, y) / scale, rtol=1e-9, atol=1e-15
+    )
     by_level = moments(x, y, np.arange(len(x)) % 3, 5)
     np.testing.assert_allclose(merged(by_level.T) / scale, together / scale, rtol=1e-9, atol=1e-15)
     assert np.isnan(correlation(np.zeros(6)))
@@ -107,5 +123,10 @@ def test_moments_of_parts_are_those_of_the_whole(pairs, data):
 
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing():
-    resid = xr.DataArray(np.zeros((3, 4, 3)), dims=("depth", "token", "d_model")).chunk({"depth": 1, "token": 2})
-    assert laminar_correlation(positioned(resid, [2, 2]), Mask())["laminar_correlation"].chunks is not None
+    resid = xr.DataArray(np.zeros((3, 4, 3)), dims=("depth", "token", "d_model")).chunk(
+        {"depth": 1, "token": 2}
+    )
+    assert (
+        laminar_correlation(positioned(resid, [2, 2]), Mask())["laminar_correlation"].chunks
+        is not None
+    )

@@ -19,7 +19,13 @@ def result():
     dims = ("group", "projection", "layer", "head", "d_head")
     coords = {"group": ["target", "control"], "projection": ["q", "k", "v"], "layer": np.arange(4)}
     variance = xr.DataArray(features, dims=dims, coords=coords)
-    return xr.Dataset({"feature_variance": variance, "variance": variance.mean(("head", "d_head")), "x": ("pair", [1, 2, 3])})
+    return xr.Dataset(
+        {
+            "feature_variance": variance,
+            "variance": variance.mean(("head", "d_head")),
+            "x": ("pair", [1, 2, 3]),
+        }
+    )
 
 
 def test_variance_profile_shows_the_numbers(result):
@@ -28,12 +34,17 @@ def test_variance_profile_shows_the_numbers(result):
     for panel, projection in zip(figure.axes, "qkv", strict=True):
         lines = {line.get_color(): line.get_ydata() for line in panel.lines}
         for group, colour in GROUP_COLOURS.items():
-            np.testing.assert_array_equal(lines[colour], result["variance"].sel(group=group, projection=projection))
+            np.testing.assert_array_equal(
+                lines[colour], result["variance"].sel(group=group, projection=projection)
+            )
         assert panel.get_xlabel() == "block"
 
 
 def test_bootstrap_is_drawn(result):
-    bounds = xr.concat([result["variance"] * 0.9, result["variance"] * 1.1], xr.Variable("bound", ["lower", "upper"]))
+    bounds = xr.concat(
+        [result["variance"] * 0.9, result["variance"] * 1.1],
+        xr.Variable("bound", ["lower", "upper"]),
+    )
     figure = plots.variance_profile(result.assign(variance_bootstrap=bounds), "her")
     assert all(len(panel.containers) == 2 for panel in figure.axes)
     assert "bootstrap" in figure.get_suptitle()
@@ -42,14 +53,24 @@ def test_bootstrap_is_drawn(result):
 @pytest.fixture(params=[3, 48], ids=["demo", "GPT-2 XL's layers"])
 def cosines(request):
     generator = np.random.default_rng(0)
-    coords = {"group": ["target", "control"], "block": list(BLOCKS), "layer": np.arange(request.param)}
+    coords = {
+        "group": ["target", "control"],
+        "block": list(BLOCKS),
+        "layer": np.arange(request.param),
+    }
     dims = tuple(coords)
     shape = tuple(len(values) for values in coords.values())
     count = generator.integers(0, 50, (*shape, 20))
     pairs = (dims, count.sum(-1))
-    variables = {"count": ((*dims, "bin"), count), "pairs": pairs, "undefined": (dims, np.zeros(shape, dtype=int))}
+    variables = {
+        "count": ((*dims, "bin"), count),
+        "pairs": pairs,
+        "undefined": (dims, np.zeros(shape, dtype=int)),
+    }
     mean = {"mean_abs": (dims, generator.random(shape))}
-    return xr.Dataset({**variables, **mean}, coords={**coords, "bin_edge": ("edge", np.linspace(-1, 1, 21))})
+    return xr.Dataset(
+        {**variables, **mean}, coords={**coords, "bin_edge": ("edge", np.linspace(-1, 1, 21))}
+    )
 
 
 def test_histograms_show_the_shares(cosines):
@@ -58,22 +79,33 @@ def test_histograms_show_the_shares(cosines):
     heat, ridges = plots.cosine_heatmap(cosines, "her"), plots.cosine_ridgelines(cosines, "her")
     for axes, (block, group) in zip(heat.axes, kinds, strict=False):
         assert axes.get_title().startswith(block)
-        np.testing.assert_allclose(axes.images[0].get_array(), shares.sel(block=block, group=group).transpose("layer", "bin"))
+        np.testing.assert_allclose(
+            axes.images[0].get_array(),
+            shares.sel(block=block, group=group).transpose("layer", "bin"),
+        )
     tallest = float(shares.max()) ** 0.5
     for axes, (block, group) in zip(ridges.axes, kinds, strict=True):
-        lowest = next(line for line in axes.lines if line.get_zorder() == cosines.sizes["layer"]).get_ydata()
-        np.testing.assert_allclose(lowest, shares.sel(block=block, group=group, layer=0) ** 0.5 * OVERLAP / tallest)
+        lowest = next(
+            line for line in axes.lines if line.get_zorder() == cosines.sizes["layer"]
+        ).get_ydata()
+        np.testing.assert_allclose(
+            lowest, shares.sel(block=block, group=group, layer=0) ** 0.5 * OVERLAP / tallest
+        )
     assert len(plots.cosine_profile(cosines, "her").axes) == len(BLOCKS)
 
 
 def test_matrix_picture_outlines_the_blocks():
     values = np.random.default_rng(0).uniform(-1, 1, (2, 1200, 1200)).astype(np.float32)
     coords = {"group": ["target", "control"], "layer": 7}
-    figure = plots.cosine_matrix(xr.DataArray(values, dims=("group", "feature", "other"), coords=coords), "her")
+    figure = plots.cosine_matrix(
+        xr.DataArray(values, dims=("group", "feature", "other"), coords=coords), "her"
+    )
     panel = figure.axes[0]
     assert {text.get_text() for text in panel.texts} == set(BLOCKS)
     assert panel.images[0].get_array().shape == (600, 600)
-    np.testing.assert_allclose(panel.images[0].get_array()[0, 0], values[0, :2, :2].mean(), rtol=1e-6)
+    np.testing.assert_allclose(
+        panel.images[0].get_array()[0, 0], values[0, :2, :2].mean(), rtol=1e-6
+    )
     assert "layer 7" in panel.get_title()
 
 
@@ -82,16 +114,39 @@ def norms():
     """What ``norm_profile`` returns, of two sites with writers, one with heads and three groups."""
     generator = np.random.default_rng(0)
     groups, statistics = [FIRST, LATER, "kind=x"], list(STATISTICS)
-    shapes = {"resid": ("depth",), "q": ("layer", "head"), "attn_out": ("layer",), "mlp_out": ("layer",), "final_norm": ()}
+    shapes = {
+        "resid": ("depth",),
+        "q": ("layer", "head"),
+        "attn_out": ("layer",),
+        "mlp_out": ("layer",),
+        "final_norm": (),
+    }
     sizes = {"depth": 4, "layer": 3, "head": 2}
 
     def drawn(*dims):
-        return dims, generator.random([len(groups) if dim == "group" else sizes.get(dim, 5) for dim in dims]) + 0.1
+        return dims, generator.random(
+            [len(groups) if dim == "group" else sizes.get(dim, 5) for dim in dims]
+        ) + 0.1
 
-    variables = {f"norm_{site}": drawn("group", *dims, "statistic") for site, dims in shapes.items()}
-    variables |= {"step": drawn("group", "depth"), "std": drawn("group", "depth"), "tokens": ("group", [2, 7, 3])}
-    share = xr.DataArray(generator.random((2, 3, 3)), dims=("writer", "group", "layer"), coords={"writer": list(WRITERS)})
-    coords = {"group": groups, "statistic": statistics, "depth": np.arange(4), "layer": np.arange(3)}
+    variables = {
+        f"norm_{site}": drawn("group", *dims, "statistic") for site, dims in shapes.items()
+    }
+    variables |= {
+        "step": drawn("group", "depth"),
+        "std": drawn("group", "depth"),
+        "tokens": ("group", [2, 7, 3]),
+    }
+    share = xr.DataArray(
+        generator.random((2, 3, 3)),
+        dims=("writer", "group", "layer"),
+        coords={"writer": list(WRITERS)},
+    )
+    coords = {
+        "group": groups,
+        "statistic": statistics,
+        "depth": np.arange(4),
+        "layer": np.arange(3),
+    }
     return xr.Dataset({**variables, "share": share}, coords=coords)
 
 
@@ -101,11 +156,19 @@ def test_norms_are_drawn(norms):
     assert any(np.array_equal(line.get_ydata(), median) for line in stream.axes[0].lines)
     share = norms["share"].sel(writer="MLP", group=LATER)
     assert any(np.array_equal(line.get_ydata(), share) for line in stream.axes[3].lines)
-    assert [panel.get_title() for panel in sites.axes] == ["resid", "q, mean over heads", "attn_out", "mlp_out"]
+    assert [panel.get_title() for panel in sites.axes] == [
+        "resid",
+        "q, mean over heads",
+        "attn_out",
+        "mlp_out",
+    ]
     of_heads = norms["norm_q"].mean("head").sel(group=LATER, statistic="median")
     np.testing.assert_array_equal(sites.axes[1].lines[0].get_ydata(), of_heads)
     groups = plots.norm_groups(norms, "q").axes[0]
-    assert [line.get_label() for line in groups.lines] == [f"{LATER} (7 tokens)", "kind=x (3 tokens)"]
+    assert [line.get_label() for line in groups.lines] == [
+        f"{LATER} (7 tokens)",
+        "kind=x (3 tokens)",
+    ]
 
 
 def test_norms_without_writers_say_so(norms):
@@ -116,9 +179,14 @@ def test_norms_without_writers_say_so(norms):
 def test_reconstruction_and_pair_are_drawn():
     generator = np.random.default_rng(0)
     sums = {"relative_error": (("sum", "layer"), [[1e-8, 0.0, 1.0]])}
-    of_pairs = {name: ("pair", generator.random(3)) for name in ("laminar_correlation", "unmasked_correlation")}
+    of_pairs = {
+        name: ("pair", generator.random(3))
+        for name in ("laminar_correlation", "unmasked_correlation")
+    }
     of_pairs |= {"excluded_share": ("pair", [0.1] * 3), "cut": ("pair", [1.0] * 3)}
-    result = xr.Dataset({**sums, **of_pairs}, {"sum": ["block"], "layer": np.arange(3), "pair": np.arange(3)})
+    result = xr.Dataset(
+        {**sums, **of_pairs}, {"sum": ["block"], "layer": np.arange(3), "pair": np.arange(3)}
+    )
     errors, laminar = plots.reconstruction_profile(result, edited=[2]).axes
     np.testing.assert_array_equal(errors.lines[0].get_ydata(), [1e-8, 1e-12, 1.0])
     assert errors.lines[1].get_label() == "edited"
@@ -133,10 +201,14 @@ def test_reconstruction_and_pair_are_drawn():
 def test_figures_are_written_reproducibly(result, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        paths = plots.save_figure(plots.variance_profile(result, "her"), tmp_path / folder / "variance.nc")
+        paths = plots.save_figure(
+            plots.variance_profile(result, "her"), tmp_path / folder / "variance.nc"
+        )
         assert [path.suffix for path in paths] == [".png", ".svg"]
     for kind in ("png", "svg"):
-        assert (tmp_path / "one" / f"variance.{kind}").read_bytes() == (tmp_path / "two" / f"variance.{kind}").read_bytes()
+        assert (tmp_path / "one" / f"variance.{kind}").read_bytes() == (
+            tmp_path / "two" / f"variance.{kind}"
+        ).read_bytes()
 
 
 @pytest.fixture(params=[2, 9], ids=["few", "many"])
@@ -146,7 +218,10 @@ def downstream(request):
     names = [f"v{number}" for number in range(request.param)]
     step = generator.random(shape)
     step[:, 0], step[0, 2] = np.nan, 0.0
-    variables = {name: (("variant", "depth"), generator.random(shape)) for name in ("delta", "relative_delta", "std")}
+    variables = {
+        name: (("variant", "depth"), generator.random(shape))
+        for name in ("delta", "relative_delta", "std")
+    }
     clean = {f"baseline_{kind}": ("depth", generator.random(5) * 100) for kind in ("step", "std")}
     coords = {
         "variant": names,
@@ -155,7 +230,10 @@ def downstream(request):
         "depth": np.arange(5),
     }
     change = ("variant", generator.normal(size=request.param))
-    return xr.Dataset({**variables, "step": (("variant", "depth"), step), **clean, "nll_change": change}, coords=coords)
+    return xr.Dataset(
+        {**variables, "step": (("variant", "depth"), step), **clean, "nll_change": change},
+        coords=coords,
+    )
 
 
 def test_downstream_has_a_line_for_every_variant_and_marks_its_edit(downstream):
@@ -181,7 +259,11 @@ def test_profiles_have_the_clean_run_beside_the_variants(downstream, kind):
 
 def test_scan_has_a_bar_for_every_block():
     generator = np.random.default_rng(0)
-    losses = xr.DataArray(generator.normal(size=(4, 6)), dims=("layer", "sentence"), coords={"layer": np.arange(4)})
-    figure = plots.redundant_blocks(xr.Dataset({"sentence_nll_change": losses, "nll_change": losses.mean("sentence")}))
+    losses = xr.DataArray(
+        generator.normal(size=(4, 6)), dims=("layer", "sentence"), coords={"layer": np.arange(4)}
+    )
+    figure = plots.redundant_blocks(
+        xr.Dataset({"sentence_nll_change": losses, "nll_change": losses.mean("sentence")})
+    )
     (panel,) = figure.axes
     np.testing.assert_allclose([bar.get_height() for bar in panel.patches], losses.mean("sentence"))

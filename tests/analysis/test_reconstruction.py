@@ -6,7 +6,15 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.reconstruction.compute import ATTENTION, MLP, ROUNDING, WHOLE, Precision, broken, reconstruction
+from actlas.analysis.reconstruction.compute import (
+    ATTENTION,
+    MLP,
+    ROUNDING,
+    WHOLE,
+    Precision,
+    broken,
+    reconstruction,
+)
 from actlas.store.errors import UsageError
 from tests import strategies
 from tests.extraction import extract_texts
@@ -20,7 +28,9 @@ def summed(resid, random):
     attention = random.normal(size=resid[1:].shape).astype(np.float32)
     mlp = (resid.values[1:].astype(np.float64) - resid.values[:-1] - attention).astype(np.float32)
     dims = ("layer", "token", "d_model")
-    return xr.Dataset({"resid": resid.drop_vars("depth"), "attn_out": (dims, attention), "mlp_out": (dims, mlp)})
+    return xr.Dataset(
+        {"resid": resid.drop_vars("depth"), "attn_out": (dims, attention), "mlp_out": (dims, mlp)}
+    )
 
 
 @given(strategies.residuals(), st.integers(0, 99), st.data())
@@ -29,7 +39,9 @@ def test_agrees_with_numpy_for_any_split(resid, seed, data):
     units = {"token": data.draw(strategies.splits(resid.sizes["token"]))}
     split = dataset.chunk({"depth": 1, "layer": 1, **units})
     got = reconstruction(split, Precision()).sel(sum=WHOLE).compute()
-    output, before = (resid.values[part].astype(np.float64) for part in (slice(1, None), slice(None, -1)))
+    output, before = (
+        resid.values[part].astype(np.float64) for part in (slice(1, None), slice(None, -1))
+    )
     attention, mlp = (dataset[name].values.astype(np.float64) for name in ("attn_out", "mlp_out"))
     total = before + attention + mlp
     np.testing.assert_allclose(got["max_abs_error"], np.abs(output - total).max((1, 2)), rtol=1e-9)
@@ -37,10 +49,14 @@ def test_agrees_with_numpy_for_any_split(resid, seed, data):
         norm = np.linalg.norm(output[layer])
         wanted = np.linalg.norm(output[layer] - total[layer]) / norm if norm else np.nan
         np.testing.assert_allclose(got["relative_error"][layer], wanted, rtol=1e-9)
-        if np.ptp(output[layer]) > 1e-3 * max(np.abs(output[layer]).max(), 1e-9):  # more than is lost beside the parts
+        if np.ptp(output[layer]) > 1e-3 * max(
+            np.abs(output[layer]).max(), 1e-9
+        ):  # more than is lost beside the parts
             r = np.corrcoef(output[layer].ravel(), total[layer].ravel())[0, 1]
             np.testing.assert_allclose(got["correlation"][layer], r, atol=1e-9)
-    assert broken(got.expand_dims("sum")) == []  # numbers that are rounded once are within the bound
+    assert (
+        broken(got.expand_dims("sum")) == []
+    )  # numbers that are rounded once are within the bound
 
 
 @given(strategies.residuals(), st.data())
@@ -53,7 +69,9 @@ def test_one_planted_value_is_found_wherever_it_is(resid, data):
     size += abs(float(resid.values[place])) + abs(float(resid.values[layer + 1, token, dimension]))
     values[place] += np.float32(1e-4 * size + 1e-6)
     units = {"token": data.draw(strategies.splits(resid.sizes["token"]))}
-    planted = dataset.assign(attn_out=(dataset["attn_out"].dims, values)).chunk({"depth": 1, "layer": 1, **units})
+    planted = dataset.assign(attn_out=(dataset["attn_out"].dims, values)).chunk(
+        {"depth": 1, "layer": 1, **units}
+    )
     got = reconstruction(planted, Precision()).compute()
     assert broken(got) == [(WHOLE, layer)]
     assert broken(got, edited=[layer]) == []
@@ -78,7 +96,9 @@ def run_of(tmp_path, model, **options):
     ],
     ids=str,
 )
-def test_every_block_of_a_real_run_is_its_sum_in_every_precision(tmp_path, small_model, options, tolerance):
+def test_every_block_of_a_real_run_is_its_sum_in_every_precision(
+    tmp_path, small_model, options, tolerance
+):
     dataset, precision = run_of(tmp_path, small_model, **options)
     got = reconstruction(dataset, precision).compute()
     assert broken(got) == []
@@ -105,11 +125,17 @@ def test_it_holds_at_the_width_of_gpt2_xl(tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_does_not_hold(value):
-    resid = xr.DataArray(np.ones((3, 4, 2), np.float32), dims=("depth", "token", "d_model"), coords={"depth": np.arange(3)})
+    resid = xr.DataArray(
+        np.ones((3, 4, 2), np.float32),
+        dims=("depth", "token", "d_model"),
+        coords={"depth": np.arange(3)},
+    )
     dataset = summed(resid, np.random.default_rng(0))
     mlp = dataset["mlp_out"].values.copy()
     mlp[1, 2, 1] = value
-    got = reconstruction(dataset.assign(mlp_out=(dataset["mlp_out"].dims, mlp)), Precision()).compute()
+    got = reconstruction(
+        dataset.assign(mlp_out=(dataset["mlp_out"].dims, mlp)), Precision()
+    ).compute()
     assert broken(got) == [(WHOLE, 1)]
     assert (int(got["error_token"][0, 1]), int(got["error_dimension"][0, 1])) == (2, 1)
 
@@ -122,6 +148,13 @@ def test_an_unknown_dtype_has_no_rounding():
 
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing():
-    resid = xr.DataArray(np.ones((3, 4, 2), np.float32), dims=("depth", "token", "d_model"), coords={"depth": np.arange(3)})
+    resid = xr.DataArray(
+        np.ones((3, 4, 2), np.float32),
+        dims=("depth", "token", "d_model"),
+        coords={"depth": np.arange(3)},
+    )
     dataset = summed(resid, np.random.default_rng(0)).chunk({"depth": 1, "layer": 1, "token": 2})
-    assert all(variable.chunks is not None for variable in reconstruction(dataset, Precision()).data_vars.values())
+    assert all(
+        variable.chunks is not None
+        for variable in reconstruction(dataset, Precision()).data_vars.values()
+    )

@@ -18,8 +18,12 @@ from actlas.store.io.replacing import replacing
 
 def write(folder, name="variance-her-0a1b2c3d", numbers=(0.00157, 2.0), question="q"):
     """Write a result of ``numbers`` with a figure; return its path and its numbers."""
-    data = xr.Dataset({"variance": ("layer", np.array(numbers))}, {"word": ("layer", ["her", "naïve"])})
-    data = with_provenance(data, stage="variance", runs=["0123456789abcdef"], options={"word": "her"})
+    data = xr.Dataset(
+        {"variance": ("layer", np.array(numbers))}, {"word": ("layer", ["her", "naïve"])}
+    )
+    data = with_provenance(
+        data, stage="variance", runs=["0123456789abcdef"], options={"word": "her"}
+    )
     with replacing(folder) as files:
         beside = {f"{name}.svg": files.add(f"{name}.svg", [b"<svg/>", name.encode()])}
         add_result(files, f"{name}.nc", data, question, beside)
@@ -57,7 +61,13 @@ def test_a_cut_or_a_byte_too_many_is_found(written, tmp_path_factory, data):
     folder = shutil.copytree(written[0].parent, tmp_path_factory.mktemp("copy") / "copy")
     path = data.draw(st.sampled_from(sorted(folder.iterdir())))
     content = path.read_bytes()
-    path.write_bytes(data.draw(st.sampled_from([content[: data.draw(st.integers(0, len(content) - 1))], content + b"x"])))
+    path.write_bytes(
+        data.draw(
+            st.sampled_from(
+                [content[: data.draw(st.integers(0, len(content) - 1))], content + b"x"]
+            )
+        )
+    )
     with pytest.raises(DamagedResult, match=path.name) as caught:
         check_result(folder / written[0].name)
     assert len(str(caught.value).splitlines()) == 1
@@ -72,7 +82,8 @@ def test_results_swapped_and_figures_swapped_are_found(tmp_path):
             names[source].rename(names[target])
         for path in (one, other):
             with pytest.raises(
-                DamagedResult, match="renamed or is in another's place" if kind == ".nc" else "of another result"
+                DamagedResult,
+                match="renamed or is in another's place" if kind == ".nc" else "of another result",
             ):
                 check_result(path)
         for source, target in ((0, 2), (1, 0), (2, 1)):
@@ -164,7 +175,11 @@ def test_a_large_result_is_written_block_by_block(tmp_path):
         return numbers
 
     lazy = da.from_array(values, chunks=(1, 1, -1, -1)).map_blocks(block, dtype=np.float32)
-    coords = {"group": ["target", "control"], "layer": [0, 4, 7], "projection": ("feature", ["q"] * 30 + ["k"] * 40)}
+    coords = {
+        "group": ["target", "control"],
+        "layer": [0, 4, 7],
+        "projection": ("feature", ["q"] * 30 + ["k"] * 40),
+    }
     data = xr.Dataset({"cosine": (("group", "layer", "feature", "other"), lazy)}, coords)
     data = with_provenance(data, stage="cosine_matrix", runs=["0123456789abcdef"], options={})
     with replacing(tmp_path) as files:

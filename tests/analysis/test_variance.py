@@ -30,14 +30,18 @@ def test_agrees_with_numpy(activations):
 def test_a_constant_added_changes_nothing_and_a_constant_has_none(activations, constant):
     wide = activations.astype(np.float64)
     np.testing.assert_allclose(
-        token_variance(wide + constant)["variance"], token_variance(wide)["variance"], rtol=1e-6, atol=1e-6
+        token_variance(wide + constant)["variance"],
+        token_variance(wide)["variance"],
+        rtol=1e-6,
+        atol=1e-6,
     )
     assert not token_variance(xr.full_like(activations, constant))["variance"].values.any()
 
 
 def test_chunks_over_tokens_change_nothing():
     values = xr.DataArray(
-        np.random.default_rng(0).normal(1e4, 1e-1, (2, 50, 3)).astype(np.float32), dims=("layer", "token", "d")
+        np.random.default_rng(0).normal(1e4, 1e-1, (2, 50, 3)).astype(np.float32),
+        dims=("layer", "token", "d"),
     )
     whole, parts = token_variance(values), token_variance(values.chunk({"layer": 1, "token": 7}))
     assert parts["variance"].chunks is not None
@@ -46,7 +50,9 @@ def test_chunks_over_tokens_change_nothing():
 
 def test_half_precision_is_widened_first():
     values = xr.DataArray(np.array([6e4, -6e4, 6e4], dtype=np.float16), dims="token")
-    np.testing.assert_allclose(token_variance(values)["variance"], np.array([6e4, -6e4, 6e4]).var(ddof=1), rtol=1e-3)
+    np.testing.assert_allclose(
+        token_variance(values)["variance"], np.array([6e4, -6e4, 6e4]).var(ddof=1), rtol=1e-3
+    )
 
 
 def test_one_token_has_no_variance():
@@ -56,7 +62,13 @@ def test_one_token_has_no_variance():
 
 @pytest.fixture(scope="module")
 def run(small_model, tmp_path_factory):
-    return extract_texts(tmp_path_factory.mktemp("variance") / "store", small_model, TEXTS, ("q", "k", "v"), unit_tokens=60)[0]
+    return extract_texts(
+        tmp_path_factory.mktemp("variance") / "store",
+        small_model,
+        TEXTS,
+        ("q", "k", "v"),
+        unit_tokens=60,
+    )[0]
 
 
 def test_profile_equals_the_plain_way(run):
@@ -65,11 +77,19 @@ def test_profile_equals_the_plain_way(run):
     result = variance_profile(dataset, selection).compute()
     for group, tokens in selection.groups.items():
         for projection in ("q", "k", "v"):
-            chosen = dataset[projection].values[:, tokens].astype(np.float64)  # (layer, pair, head, d_head)
+            chosen = (
+                dataset[projection].values[:, tokens].astype(np.float64)
+            )  # (layer, pair, head, d_head)
             where = {"group": group, "projection": projection}
-            np.testing.assert_allclose(result["feature_variance"].sel(where), chosen.var(axis=1, ddof=1), rtol=1e-9)
-            np.testing.assert_allclose(result["variance"].sel(where), chosen.var(axis=1, ddof=1).mean((1, 2)), rtol=1e-9)
-            np.testing.assert_allclose(result["mean"].sel(where), chosen.mean((1, 2, 3)), rtol=1e-6, atol=1e-9)
+            np.testing.assert_allclose(
+                result["feature_variance"].sel(where), chosen.var(axis=1, ddof=1), rtol=1e-9
+            )
+            np.testing.assert_allclose(
+                result["variance"].sel(where), chosen.var(axis=1, ddof=1).mean((1, 2)), rtol=1e-9
+            )
+            np.testing.assert_allclose(
+                result["mean"].sel(where), chosen.mean((1, 2, 3)), rtol=1e-6, atol=1e-9
+            )
     assert result["variance"].dims == ("group", "projection", "layer")
     assert result["feature_mean"].dims == ("group", "projection", "layer", "head", "d_head")
 
@@ -77,10 +97,18 @@ def test_profile_equals_the_plain_way(run):
 def test_bootstrap_equals_resampling(run):
     """The weighted sums are the variances of sentences drawn again and again, for words that occur more than once too."""
     dataset = run.dataset()
-    selection = dataclasses.replace(select_tokens(dataset, Target("her")), sentence=np.array([0, 1, 1, 3, 4]))
-    got = variance_bootstrap(dataset, selection, resamples=40, seed=3).sel(group="control", projection="k").values
+    selection = dataclasses.replace(
+        select_tokens(dataset, Target("her")), sentence=np.array([0, 1, 1, 3, 4])
+    )
+    got = (
+        variance_bootstrap(dataset, selection, resamples=40, seed=3)
+        .sel(group="control", projection="k")
+        .values
+    )
     drawn = np.random.default_rng(3).multinomial(4, np.full(4, 1 / 4), 40)
-    rows = dataset["k"].values[:, selection.control_token].astype(np.float64)  # (layer, pair, head, d_head)
+    rows = (
+        dataset["k"].values[:, selection.control_token].astype(np.float64)
+    )  # (layer, pair, head, d_head)
     members = [np.repeat(np.arange(5), weights[[0, 1, 1, 2, 3]]) for weights in drawn]
     variances = [rows[:, chosen].var(axis=1, ddof=1).mean((1, 2)) for chosen in members]
     np.testing.assert_allclose(got, np.percentile(variances, [2.5, 97.5], axis=0), rtol=1e-9)
@@ -89,7 +117,9 @@ def test_bootstrap_equals_resampling(run):
 def test_bootstrap_follows_its_seed_and_holds_the_variance(run):
     dataset = run.dataset()
     selection = select_tokens(dataset, Target("her"))
-    one, again, other = (variance_bootstrap(dataset, selection, resamples=200, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (
+        variance_bootstrap(dataset, selection, resamples=200, seed=seed) for seed in (1, 1, 2)
+    )
     xr.testing.assert_identical(one, again)
     assert not one.equals(other)
     assert (one.sel(bound="lower") < variance_profile(dataset, selection)["variance"]).all()
@@ -108,7 +138,9 @@ def test_builds_without_computing(run):
 def test_result_round_trip(run, tmp_path):
     dataset = run.dataset()
     result = variance_profile(dataset, select_tokens(dataset, Target("her")))
-    result = with_provenance(result, stage="variance", runs=[run.id], options={"word": "her", "seed": 0})
+    result = with_provenance(
+        result, stage="variance", runs=[run.id], options={"word": "her", "seed": 0}
+    )
     save_result(result, tmp_path / "out" / "variance.nc")
     with xr.open_dataset(tmp_path / "out" / "variance.nc", engine="h5netcdf") as read:
         xr.testing.assert_identical(read.load(), result.compute())

@@ -35,7 +35,10 @@ BEFORE = {
     "docs/studies.md": ["extract pipeline/texts/her.txt --name her-demo --store actlas-demo/store"],
     "docs/housekeeping.md": ["extract mine.txt --name mine"],
 }
-BLOCK = re.compile(r"^(?P<marker><!-- not run: .+ -->\n)?```(?P<language>.*)\n(?P<content>(?:.*\n)*?)```$", re.MULTILINE)
+BLOCK = re.compile(
+    r"^(?P<marker><!-- not run: .+ -->\n)?```(?P<language>.*)\n(?P<content>(?:.*\n)*?)```$",
+    re.MULTILINE,
+)
 COMMAND = re.compile(r"^(actlas|echo|python3?|pip|eval|srun|[A-Z_]+=)\b", re.MULTILINE)
 BENCH = re.compile(r"^python (?:-m actlas\.)?scripts[/.]bench[/.](\w+)")
 
@@ -52,13 +55,24 @@ class Block:
 def blocks(page):
     """Return the blocks of a page that are commands or Python, and whether they are marked as not run."""
     text = page.read_text(encoding="utf-8")
-    found = [Block(match["language"].strip(), match["content"], bool(match["marker"])) for match in BLOCK.finditer(text)]
-    assert len(found) == len(re.findall(r"^```$", text, re.MULTILINE)) - sum(not block.language for block in found), page
-    return [block for block in found if block.language == "python" or (not block.language and COMMAND.search(block.content))]
+    found = [
+        Block(match["language"].strip(), match["content"], bool(match["marker"]))
+        for match in BLOCK.finditer(text)
+    ]
+    assert len(found) == len(re.findall(r"^```$", text, re.MULTILINE)) - sum(
+        not block.language for block in found
+    ), page
+    return [
+        block
+        for block in found
+        if block.language == "python" or (not block.language and COMMAND.search(block.content))
+    ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_what_a_page_says_works(page, tmp_path, monkeypatch):
     prepare(page, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -69,7 +83,9 @@ def test_what_a_page_says_works(page, tmp_path, monkeypatch):
 def test_the_how_to_pages_work_one_after_the_other_in_one_store(tmp_path, monkeypatch):
     """As a reader does: README, then its how-to pages in its order, all of them in one folder."""
     readme = ROOT / "README.md"
-    listed = re.search(r"^- How to:(.*?)^- ", readme.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    listed = re.search(
+        r"^- How to:(.*?)^- ", readme.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
     pages = [readme, *(ROOT / link for link in LINK.findall(listed[1]) if "/how-to/" in link)]
     assert len(pages) > 5
     prepare(readme, tmp_path)
@@ -102,7 +118,11 @@ def other_model(folder):
     shutil.copytree(ROOT / "pipeline/demo_model", folder)
     weights = load_file(folder / "model.safetensors")
     name = next(iter(weights))
-    save_file({**weights, name: weights[name] * np.float32(1.25)}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {**weights, name: weights[name] * np.float32(1.25)},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
 
 
 def prepare(page, folder):
@@ -111,7 +131,9 @@ def prepare(page, folder):
         (folder / name).symlink_to(source)
     (folder / "cups.csv").write_text(CUPS)
     lines = (TEXTS / "her.txt").read_text(encoding="utf-8").splitlines()
-    (folder / "mine.csv").write_text("\n".join(["text,kind", *(f'"{line}",a' for line in lines)]), encoding="utf-8")
+    (folder / "mine.csv").write_text(
+        "\n".join(["text,kind", *(f'"{line}",a' for line in lines)]), encoding="utf-8"
+    )
     study = re.search(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     if study:
         (folder / "mine.toml").write_text(study[1])
@@ -136,7 +158,9 @@ def perform(line, folder):
         stdin, words = " ".join(words[1:at]) + "\n", words[at + 1 :]
     assert words[0] == "actlas", f"neither run nor marked as not run: {line}"
     done = commands.run(folder, *words[1:], stdin=stdin)
-    expected = 1 if "reconstruct dropped" in line else 0  # with dropout a sum does not hold, which the page says
+    expected = (
+        1 if "reconstruct dropped" in line else 0
+    )  # with dropout a sum does not hold, which the page says
     assert done.returncode == expected, f"{line}\n{done.stdout}{done.stderr}"
 
 
@@ -145,7 +169,9 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    targets = [
+        target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target
+    ]
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 

@@ -13,7 +13,9 @@ CODE = re.compile(r"```.*?```|`[^`\n]*`", re.S)
 
 
 def links(page: Path) -> list[str]:
-    return [match["target"] for match in LINK.finditer(CODE.sub("", page.read_text(encoding="utf-8")))]
+    return [
+        match["target"] for match in LINK.finditer(CODE.sub("", page.read_text(encoding="utf-8")))
+    ]
 
 
 def anchors(page: Path) -> set[str]:

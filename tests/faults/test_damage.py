@@ -15,7 +15,17 @@ UNDAMAGED = {"reader": Seen(0, "", {"q": "1"})}
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SITES_OF_DAMAGE)
 def test_no_damage_is_read_silently(kind, tmp_path):
-    command = [sys.executable, "-m", "actlas.scripts.bench.damage", "--trials", "8", "--jobs", "1", "--kind", kind]
+    command = [
+        sys.executable,
+        "-m",
+        "actlas.scripts.bench.damage",
+        "--trials",
+        "8",
+        "--jobs",
+        "1",
+        "--kind",
+        kind,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
 
@@ -51,10 +61,14 @@ def test_a_failure_without_a_line_is_found(seen, count):
 @pytest.mark.parametrize("kind", SITES_OF_DAMAGE)
 def test_the_same_seed_does_the_same_damage(kind, tmp_path):
     def contents(root):
-        return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()
+        }
 
     def make(root):
-        for number, pattern in enumerate(pattern for patterns in SITES_OF_DAMAGE[kind] for pattern in patterns):
+        for number, pattern in enumerate(
+            pattern for patterns in SITES_OF_DAMAGE[kind] for pattern in patterns
+        ):
             for copy in "ab":
                 path = root / pattern.replace("*", f"{copy}{number}", 1).replace("*", copy)
                 path.parent.mkdir(parents=True, exist_ok=True)

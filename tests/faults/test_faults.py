@@ -17,7 +17,19 @@ from actlas.scripts.bench.injection.operations import OPERATIONS
 from actlas.scripts.bench.injection.power import CONTENT, SYNCS, after_power_loss, committed, synced
 from actlas.store import Store
 
-OF_A_UNIT = ("open", "posix_fallocate", "pwritev", "fsync", "chmod", "link", "unlink", "create", "file write", "fsync", "link")
+OF_A_UNIT = (
+    "open",
+    "posix_fallocate",
+    "pwritev",
+    "fsync",
+    "chmod",
+    "link",
+    "unlink",
+    "create",
+    "file write",
+    "fsync",
+    "link",
+)
 
 
 def test_an_extraction_takes_every_step_of_the_protocol(grounds):
@@ -46,7 +58,11 @@ STRANDED = pytest.mark.xfail(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=STRANDED if name == "verify --repair" else ()) for name in OPERATIONS]
+    "name",
+    [
+        pytest.param(name, marks=STRANDED if name == "verify --repair" else ())
+        for name in OPERATIONS
+    ],
 )
 def test_nothing_is_lost_or_wrong_and_every_failure_is_a_line(name, grounds, desk):
     ground = grounds[name]
@@ -54,14 +70,21 @@ def test_nothing_is_lost_or_wrong_and_every_failure_is_a_line(name, grounds, des
         if trials:
             outcome = random.Random(f"{fault}/{name}").choice(trials)(desk)
             assert outcome.complaints == (), fault
-            assert (outcome.lost, outcome.wrong, outcome.tracebacks, outcome.crashes) == (0, 0, 0, 0)
+            assert (outcome.lost, outcome.wrong, outcome.tracebacks, outcome.crashes) == (
+                0,
+                0,
+                0,
+                0,
+            )
 
 
 @pytest.mark.slow
 def test_no_error_of_a_sync_is_swallowed(grounds, desk):
     ground = grounds["extract, many flushes"]
     assert sum(step["name"] == "fdatasync" for step in ground.steps) > 4
-    for trial in [trial for trial in failing(ground, Extent(most=8)) if trial.args[0]["harm"].get("only")]:
+    for trial in [
+        trial for trial in failing(ground, Extent(most=8)) if trial.args[0]["harm"].get("only")
+    ]:
         assert trial(desk).complaints == ()
 
 
@@ -69,10 +92,20 @@ def test_no_error_of_a_sync_is_swallowed(grounds, desk):
 def test_two_extractors_started_together_make_one_copy_without_an_error(grounds, desk):
     ground = grounds["extract"]
     root = desk.copy(ground)
-    command = [sys.executable, "-m", "actlas.scripts", *(word.format(root=root) for word in ground.operation.words)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    command = [
+        sys.executable,
+        "-m",
+        "actlas.scripts",
+        *(word.format(root=root) for word in ground.operation.words),
+    ]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     said = [process.communicate(timeout=120) for process in both]
-    assert [(process.returncode, errors) for process, (_, errors) in zip(both, said, strict=True)] == [(0, "")] * 2
+    assert [
+        (process.returncode, errors) for process, (_, errors) in zip(both, said, strict=True)
+    ] == [(0, "")] * 2
     assert all("run new" in output for output, _ in said)
     run = Store(root / "store").run("new")
     assert len(list((run.folder / "shards").iterdir())) == len(run.units)
@@ -118,12 +151,25 @@ def test_what_is_not_synced_is_lost_when_power_fails(grounds, desk):
     assert len(names) == 2
     unsynced = [step for step in ground.steps if step["name"] not in SYNCS]
     assert committed(unsynced) == set()
-    assert not any(safe for step, safe in zip(unsynced, synced(unsynced), strict=True) if step["name"] in CONTENT)
-    after_power_loss([step for step in unsynced if step["name"] != "rmdir"], "names", 0, root := desk.copy(ground))
+    assert not any(
+        safe
+        for step, safe in zip(unsynced, synced(unsynced), strict=True)
+        if step["name"] in CONTENT
+    )
+    after_power_loss(
+        [step for step in unsynced if step["name"] != "rmdir"],
+        "names",
+        0,
+        root := desk.copy(ground),
+    )
     assert {path.stat().st_size for path in root.glob("store/runs/*/shards/*.h5")} > {0}
-    careless = [step for step in ground.steps if step["name"] != "fsync" or not step["path"].endswith(".h5")]
+    careless = [
+        step for step in ground.steps if step["name"] != "fsync" or not step["path"].endswith(".h5")
+    ]
     after_power_loss(careless, "names", 0, root := desk.copy(ground))
-    assert desk.victim.look(root).broken  # commits of shards that were not synced: what the protocol is there to prevent
+    assert desk.victim.look(
+        root
+    ).broken  # commits of shards that were not synced: what the protocol is there to prevent
     after_power_loss(ground.steps, "nothing", 0, root := desk.copy(ground))
     assert desk.victim.look(root).whole == ground.after.whole
 

@@ -14,10 +14,25 @@ IN_STORE = (
     ("gc", *STORE),
     ("pack", "RUN", *STORE),
     ("export", "RUN", "new.h5", *STORE),
-    ("extract", "SENTENCES", *STORE, *MODEL, "--site", "resid", "--site", "nll", "--site", "mlp_out"),
+    (
+        "extract",
+        "SENTENCES",
+        *STORE,
+        *MODEL,
+        "--site",
+        "resid",
+        "--site",
+        "nll",
+        "--site",
+        "mlp_out",
+    ),
 )
 ELSEWHERE = {
-    "actlas-export": (("verify", "it.h5"), ("show", "it.h5"), ("variance", "it.h5", "--target", "her")),
+    "actlas-export": (
+        ("verify", "it.h5"),
+        ("show", "it.h5"),
+        ("variance", "it.h5", "--target", "her"),
+    ),
     "actlas-study": (("study", "run", "study.toml", "--out", "study"), ("report", "study", *STORE)),
     "actlas-result": (("report", "results", *STORE), ("verify", "results")),
 }
@@ -44,7 +59,11 @@ def altered_file(root, kind):
     """Return a file with a record of a format, None where this version has none."""
     pattern, _ = FILES[kind]
     ids = {name: folder for name in ("it", "packed") for folder in [run_folder(root, name)]}
-    found = [path for path in sorted(root.glob(pattern.format(**ids))) if any(r["format"] == kind for r in records(path))]
+    found = [
+        path
+        for path in sorted(root.glob(pattern.format(**ids)))
+        if any(r["format"] == kind for r in records(path))
+    ]
     place = -1 if kind == "actlas-labels" else 0  # the newest labels: older ones are not read
     return found[place] if found else None
 
@@ -66,12 +85,16 @@ def test_a_record_of_a_later_version_is_refused_and_left_alone(kind, copy_of_eve
     before = contents(root)
     sentences = "it.txt" if run == "it" else "new.txt"
     for words in ELSEWHERE.get(kind, IN_STORE):
-        done = commands.run(root, *(word.replace("RUN", run).replace("SENTENCES", sentences) for word in words))
+        done = commands.run(
+            root, *(word.replace("RUN", run).replace("SENTENCES", sentences) for word in words)
+        )
         said = f"{words}: {done.returncode}: {done.stdout[-300:]}{done.stderr[-600:]}"
         assert "Traceback" not in done.stderr, said
         after = contents(root)
         assert {place for place in before if after.get(place) != before[place]} == set(), said
-        if done.returncode == 0 and (words[0] == "gc" or (words[0] in ("show", "pack") and kind == "actlas-labels")):
+        if done.returncode == 0 and (
+            words[0] == "gc" or (words[0] in ("show", "pack") and kind == "actlas-labels")
+        ):
             continue  # there is nothing to sweep, or it reads no labels
         assert done.returncode in (1, 2), said
         assert "update actlas" in done.stderr, said
@@ -80,5 +103,10 @@ def test_a_record_of_a_later_version_is_refused_and_left_alone(kind, copy_of_eve
 
 @pytest.mark.slow
 def test_every_record_that_is_written_is_among_those_tried(everything):
-    written = {record["format"] for path in everything.rglob("*") if path.is_file() for record in records(path)}
+    written = {
+        record["format"]
+        for path in everything.rglob("*")
+        if path.is_file()
+        for record in records(path)
+    }
     assert written <= set(FILES)

@@ -37,7 +37,9 @@ def test_the_seed_is_accepted_by_every_command(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("target", "name"), [(path.parent.name, path.name) for path in sorted(CORPUS.glob("*/*"))], ids=lambda part: part
+    ("target", "name"),
+    [(path.parent.name, path.name) for path in sorted(CORPUS.glob("*/*"))],
+    ids=lambda part: part,
 )
 def test_a_kept_input_is_answered_or_refused_in_a_line(target, name, root):
     fuzzed = Fuzzed(target, root)

@@ -33,7 +33,9 @@ class Golden(Content):
         sizes = {**self.sizes, "token": self.labels.tokens}
         shapes = {site: [sizes[dim] for dim in DIMS[site]] for site in self.dtypes}
         return {
-            site: (sign * (np.arange(np.prod(shape)) * 37 % 97 - 48) / 8).astype(np.float32).reshape(shape)
+            site: (sign * (np.arange(np.prod(shape)) * 37 % 97 - 48) / 8)
+            .astype(np.float32)
+            .reshape(shape)
             for site, shape in shapes.items()
         }
 
@@ -42,7 +44,10 @@ class Golden(Content):
         """Labels with a column of each kind."""
         rows = np.array([row for unit in self.units for row in unit], dtype=np.int32)
         tokens = int(rows.sum())
-        token = {name: np.arange(tokens, dtype=np.int32) * (number + 3) for number, name in enumerate(TOKEN_LABELS)}
+        token = {
+            name: np.arange(tokens, dtype=np.int32) * (number + 3)
+            for number, name in enumerate(TOKEN_LABELS)
+        }
         token["sentence"] = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
         token["position"] = np.concatenate([np.arange(row, dtype=np.int32) for row in rows])
         columns = {
@@ -100,7 +105,11 @@ def _remake_each_dtype() -> None:
         for unit in content.plan:
             write_unit(run, content, unit.number, (ADDED,))
         shutil.rmtree(run.folder / "tmp")
-        print(path, sum(file.stat().st_size for file in path.rglob("*") if file.is_file()), Store(path).run(NAME))
+        print(
+            path,
+            sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+            Store(path).run(NAME),
+        )
 
 
 if __name__ == "__main__":

@@ -20,16 +20,22 @@ def test_gpu_equals_cpu(tmp_path, small_model, monkeypatch, slot_bytes, unit_tok
         return transfer.CudaTransfer(writes, device, slots=2, slot_bytes=slot_bytes)
 
     monkeypatch.setattr(extract, "CudaTransfer", small)
-    gpu, tally = extract_texts(tmp_path / "gpu", small_model, TEXTS, device="cuda", unit_tokens=unit_tokens)
+    gpu, tally = extract_texts(
+        tmp_path / "gpu", small_model, TEXTS, device="cuda", unit_tokens=unit_tokens
+    )
     cpu, _ = extract_texts(tmp_path / "cpu", small_model, TEXTS, device="cpu")
     assert tally.device.startswith("cuda")
     assert gpu.id == cpu.id
-    xr.testing.assert_allclose(gpu.dataset(check=True), cpu.dataset(), rtol=TOLERANCE, atol=TOLERANCE)
+    xr.testing.assert_allclose(
+        gpu.dataset(check=True), cpu.dataset(), rtol=TOLERANCE, atol=TOLERANCE
+    )
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_on_a_gpu(tmp_path, small_model, dtype):
-    half, _ = extract_texts(tmp_path / "half", small_model, TEXTS, ("resid", "q"), device="cuda", dtype=dtype)
+    half, _ = extract_texts(
+        tmp_path / "half", small_model, TEXTS, ("resid", "q"), device="cuda", dtype=dtype
+    )
     full, _ = extract_texts(tmp_path / "full", small_model, TEXTS, ("resid", "q"), device="cpu")
     for site in ("resid", "q"):
         difference = half.dataset()[site].values - full.dataset()[site].values

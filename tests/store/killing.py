@@ -41,6 +41,12 @@ def killed_stores(source: Path, target: Path, imports: str, action: str) -> list
     """Return the copies of the store ``source`` as kills left them, the last one with ``action`` on ``store`` finished."""
     script = ATTEMPTS.format(imports=imports, action=action)
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", script, source, target], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, source, target],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return sorted(target.glob("killed-*"))

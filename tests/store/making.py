@@ -25,7 +25,13 @@ DIMS = {
     "final_norm": ("token", "d_model"),
     "nll": ("token",),
 }
-DTYPES = {"resid": "float32", "q": "float16", "attn_out": "bfloat16", "final_norm": "float32", "nll": "float32"}
+DTYPES = {
+    "resid": "float32",
+    "q": "float16",
+    "attn_out": "bfloat16",
+    "final_norm": "float32",
+    "nll": "float32",
+}
 SKIP = {"kind": "skip", "site": "resid", "depth": 2}  # block 1
 FIRST = {"layer": 1, "depth": 2}  # where variants begin
 WORDS = ("her", "naïve", "日本", "Zürich's", "🙂", "x")
@@ -49,7 +55,10 @@ class Content:
         """Site → float32 over the whole run, in the precision it is stored with."""
         random = np.random.default_rng(self.seed)
         sizes = {**self.sizes, "token": self.labels.tokens}
-        raw = {site: random.normal(size=[sizes[dim] for dim in DIMS[site]]).astype(np.float32) for site in self.dtypes}
+        raw = {
+            site: random.normal(size=[sizes[dim] for dim in DIMS[site]]).astype(np.float32)
+            for site in self.dtypes
+        }
         return {site: as_stored(values, self.dtypes[site]) for site, values in raw.items()}
 
     @cached_property
@@ -73,7 +82,9 @@ class Content:
     def plan(self) -> tuple[Unit, ...]:
         """Units as a run plans them."""
         firsts = np.cumsum([0, *map(len, self.units)])
-        return tuple(Unit(i, int(firsts[i]), len(rows), sum(rows)) for i, rows in enumerate(self.units))
+        return tuple(
+            Unit(i, int(firsts[i]), len(rows), sum(rows)) for i, rows in enumerate(self.units)
+        )
 
     def rows(self, unit: Unit) -> slice:
         """Tokens of a unit."""
@@ -95,14 +106,24 @@ def narrowed(values: np.ndarray, dtype: str) -> np.ndarray:
 
 def widened(stored: np.ndarray, dtype: str) -> np.ndarray:
     """Undo ``narrowed``."""
-    return (stored.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else stored.astype(np.float32)
+    return (
+        (stored.astype(np.uint32) << 16).view(np.float32)
+        if dtype == "bfloat16"
+        else stored.astype(np.float32)
+    )
 
 
 def layouts(content: Content, unit: Unit, sites: Iterable[str]) -> list[SiteLayout]:
     """Return the layouts of ``sites`` in one unit."""
     sizes = {**content.sizes, "token": unit.tokens}
     return [
-        SiteLayout(site, DIMS[site], tuple(sizes[dim] for dim in DIMS[site]), content.dtypes[site], f"the {site}")
+        SiteLayout(
+            site,
+            DIMS[site],
+            tuple(sizes[dim] for dim in DIMS[site]),
+            content.dtypes[site],
+            f"the {site}",
+        )
         for site in sites
     ]
 
@@ -110,7 +131,9 @@ def layouts(content: Content, unit: Unit, sites: Iterable[str]) -> list[SiteLayo
 def open_shard(path, content: Content, unit: Unit, sites: Iterable[str]) -> ShardWriter:
     """Return a writer with nothing written yet."""
     labels = content.labels.sentences(unit.first, unit.sentences)
-    return ShardWriter(path, layouts(content, unit, sites), labels, {"actlas_unit": str(unit.number)})
+    return ShardWriter(
+        path, layouts(content, unit, sites), labels, {"actlas_unit": str(unit.number)}
+    )
 
 
 def fill(writer: ShardWriter, content: Content, unit: Unit, sites: Iterable[str]) -> ShardRecord:
@@ -118,12 +141,17 @@ def fill(writer: ShardWriter, content: Content, unit: Unit, sites: Iterable[str]
     cuts = np.cumsum([0, *content.units[unit.number]])
     for layout in layouts(content, unit, sites):
         values = content.values[layout.site]
-        whole = values if layout.blocks > 1 or layout.dims[0] != "token" else values[np.newaxis]  # (block, token, …)
+        whole = (
+            values if layout.blocks > 1 or layout.dims[0] != "token" else values[np.newaxis]
+        )  # (block, token, …)
         for block in range(layout.blocks):
             stored = narrowed(whole[block, content.rows(unit)], layout.dtype)
             for first, last in pairwise(cuts):
                 writer.write(
-                    layout.site, block, last - first, [stored[first : first + 1], stored[first + 1 : last]][: last - first]
+                    layout.site,
+                    block,
+                    last - first,
+                    [stored[first : first + 1], stored[first + 1 : last]][: last - first],
                 )
     return writer.finish()
 
@@ -135,18 +163,34 @@ def write_unit(run: Run, content: Content, number: int, sites: Sequence[str]) ->
         path = work.folder / f"{stem(number, sites)}-{work.token}.h5"
         writer = open_shard(path, content, unit, sites)
         record = fill(writer, content, unit, sites)
-        commit = Commit(run.id, unit, path.name, record.size, record.sites, record.labels, record.rest, {"by": "a test"})
+        commit = Commit(
+            run.id,
+            unit,
+            path.name,
+            record.size,
+            record.sites,
+            record.labels,
+            record.rest,
+            {"by": "a test"},
+        )
         return publish(run.folder, writer, commit)
 
 
 def begin_run(path, content: Content, name: str | None = None, **specification) -> Run:
     """Return a run that has no commits."""
     store = Store.create(path)
-    run = store.add({"seed": 0, **specification}, {"created": "2026-01-01"}, content.plan, content.labels.columns)
+    run = store.add(
+        {"seed": 0, **specification},
+        {"created": "2026-01-01"},
+        content.plan,
+        content.labels.columns,
+    )
     return store.name(run, name) if name else run
 
 
-def make_run(path, content: Content, name: str | None = None, sites: Sequence[str] = (), **specification) -> Run:
+def make_run(
+    path, content: Content, name: str | None = None, sites: Sequence[str] = (), **specification
+) -> Run:
     """Return a complete run of a store at ``path``."""
     run = begin_run(path, content, name, **specification)
     for unit in content.plan:
@@ -158,14 +202,24 @@ def make_run(path, content: Content, name: str | None = None, sites: Sequence[st
 def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] = FIRST) -> Run:
     """Return a run that has the blocks of ``baseline`` before ``first`` and those of ``after`` from there on."""
     store = Store(path)
-    run = store.add({**baseline.specification, "edits": [SKIP]}, {"created": "2026-01-02"}, after.plan)
+    run = store.add(
+        {**baseline.specification, "edits": [SKIP]}, {"created": "2026-01-02"}, after.plan
+    )
     for unit in after.plan:
         own, shared = [], {}
         for layout in layouts(after, unit, after.dtypes):
             start = first.get(layout.dims[0], 0)
             if start < layout.blocks or layout.dims[0] not in BLOCK_DIMS:
-                sizes = (layout.shape[0] - start, *layout.shape[1:]) if layout.dims[0] in BLOCK_DIMS else layout.shape
-                own.append(type(layout)(layout.site, layout.dims, sizes, layout.dtype, layout.description, start))
+                sizes = (
+                    (layout.shape[0] - start, *layout.shape[1:])
+                    if layout.dims[0] in BLOCK_DIMS
+                    else layout.shape
+                )
+                own.append(
+                    type(layout)(
+                        layout.site, layout.dims, sizes, layout.dtype, layout.description, start
+                    )
+                )
             if start:
                 stored = baseline.pieces(unit, layout.site)[0].stored
                 shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
@@ -176,13 +230,26 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
             for layout in own:
                 values = after.values[layout.site]
                 for block in range(layout.blocks):
-                    of_block = values[layout.first + block] if layout.dims[0] in BLOCK_DIMS else values
+                    of_block = (
+                        values[layout.first + block] if layout.dims[0] in BLOCK_DIMS else values
+                    )
                     writer.write(
-                        layout.site, layout.first + block, unit.tokens, [narrowed(of_block[after.rows(unit)], layout.dtype)]
+                        layout.site,
+                        layout.first + block,
+                        unit.tokens,
+                        [narrowed(of_block[after.rows(unit)], layout.dtype)],
                     )
             record = writer.finish()
             commit = Commit(
-                run.id, unit, shard.name, record.size, record.sites, record.labels, record.rest, {"by": "a test"}, shared=shared
+                run.id,
+                unit,
+                shard.name,
+                record.size,
+                record.sites,
+                record.labels,
+                record.rest,
+                {"by": "a test"},
+                shared=shared,
             )
             assert publish(run.folder, writer, commit)
     run.refresh()
@@ -207,7 +274,11 @@ def flip(path, position: int, bit: int = 0) -> None:
 
 def contents() -> st.SearchStrategy[Content]:
     """Draw content of any units, sizes and dtypes."""
-    units = st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple), min_size=1, max_size=4).map(tuple)
-    dtypes = st.dictionaries(st.sampled_from(list(DTYPES)), st.sampled_from(list(NUMPY_VIEW)), min_size=1)
+    units = st.lists(
+        st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple), min_size=1, max_size=4
+    ).map(tuple)
+    dtypes = st.dictionaries(
+        st.sampled_from(list(DTYPES)), st.sampled_from(list(NUMPY_VIEW)), min_size=1
+    )
     sizes = st.fixed_dictionaries({name: st.integers(1, 5) for name in SIZES})
     return st.builds(Content, units=units, dtypes=dtypes, sizes=sizes, seed=st.integers(0, 99))

@@ -16,7 +16,9 @@ from tests.store.making import Content, begin_run, flip
 
 values = st.integers(0, 2) | st.text(max_size=2) | st.none()
 specifications = st.dictionaries(
-    st.sampled_from("abc"), values | st.dictionaries(st.sampled_from("xy"), values, max_size=2), max_size=3
+    st.sampled_from("abc"),
+    values | st.dictionaries(st.sampled_from("xy"), values, max_size=2),
+    max_size=3,
 )
 
 
@@ -24,7 +26,9 @@ specifications = st.dictionaries(
 def store(tmp_path, content) -> Store:
     """Three runs: the first has two names, the third none."""
     path = tmp_path / "store"
-    first = begin_run(path, content, "her", model="a" * 64, edits=[{"kind": "skip", "site": "resid", "depth": 6}])
+    first = begin_run(
+        path, content, "her", model="a" * 64, edits=[{"kind": "skip", "site": "resid", "depth": 6}]
+    )
     begin_run(path, content, "his", model="b" * 64, edits=[])
     begin_run(path, content, model="a" * 64, edits=[], seed=7)
     Store(path).name(first, "alias")
@@ -34,7 +38,9 @@ def store(tmp_path, content) -> Store:
 def test_a_run_is_found_by_every_name_and_by_its_id(store):
     run = store.run("her")
     assert run.names == ("alias", "her")
-    assert {store.run(reference).id for reference in ("alias", run.id, run.id[:4], run.id[:15])} == {run.id}
+    assert {
+        store.run(reference).id for reference in ("alias", run.id, run.id[:4], run.id[:15])
+    } == {run.id}
     assert store.find(run.id).id == run.id
     assert store.find("0" * 16) is None
     assert {run.id for run in store.runs()} >= {run.id}
@@ -44,7 +50,9 @@ def test_a_run_is_found_by_every_name_and_by_its_id(store):
 
 def test_an_unknown_run_lists_the_nearest_and_all(store):
     nameless = next(run for run in store.runs() if not run.names)
-    with pytest.raises(UsageError, match=r"unknown run 'hers': did you mean her\? known: ") as found:
+    with pytest.raises(
+        UsageError, match=r"unknown run 'hers': did you mean her\? known: "
+    ) as found:
         store.run("hers")
     assert all(name in str(found.value) for name in ("alias", "her", "his", nameless.id))
     with pytest.raises(UsageError, match="unknown run"):
@@ -53,7 +61,11 @@ def test_an_unknown_run_lists_the_nearest_and_all(store):
 
 def test_an_ambiguous_beginning_lists_the_ids(store):
     first, seeds = {}, iter(range(1000, 5000))
-    one, two = next((first[key], seed) for seed in seeds if first.setdefault(key := identity({"seed": seed})[:4], seed) != seed)
+    one, two = next(
+        (first[key], seed)
+        for seed in seeds
+        if first.setdefault(key := identity({"seed": seed})[:4], seed) != seed
+    )
     ids = sorted(store.add({"seed": seed}, {}, ()).id for seed in (one, two))
     with pytest.raises(UsageError, match=f"run '{ids[0][:4]}' is ambiguous: {ids[0]}, {ids[1]}"):
         store.run(ids[0][:4])
@@ -65,13 +77,18 @@ def test_a_name_keeps_its_run(store):
     assert store.name(store.run("her"), "her").names == ("alias", "her")
 
 
-@pytest.mark.parametrize("name", ["", ".x", "-x", "a b", "a/b", "../x", "x\n", "u\u0308", "x" * 101, "0123456789abcdef"])
+@pytest.mark.parametrize(
+    "name", ["", ".x", "-x", "a b", "a/b", "../x", "x\n", "u\u0308", "x" * 101, "0123456789abcdef"]
+)
 def test_bad_names_are_refused(name, store):
     with pytest.raises(UsageError, match=f"bad run name {re.escape(quoted(name))}"):
         store.name(store.run("her"), name)
 
 
-@given(wanted=st.text() | st.sampled_from(["0123456789abcdef", "_notes", "her", "a" * 90 + "-", "..", "her.txt"]))
+@given(
+    wanted=st.text()
+    | st.sampled_from(["0123456789abcdef", "_notes", "her", "a" * 90 + "-", "..", "her.txt"])
+)
 def test_a_free_name_can_be_taken(wanted, tmp_path_factory):
     store = Store.create(tmp_path_factory.getbasetemp() / "names")
     name = store.free_name(wanted)
@@ -131,7 +148,11 @@ def test_a_store_that_is_made_meanwhile_is_one(tmp_path, monkeypatch):
 def test_adding_a_run_again_keeps_its_first_plan(store, content):
     first = store.run("her")
     again = store.add(first.specification, {"created": "later"}, Content(units=((1,),)).plan)
-    assert (again.units, again.description, again.names) == (first.units, first.description, first.names)
+    assert (again.units, again.description, again.names) == (
+        first.units,
+        first.description,
+        first.names,
+    )
 
 
 def _add(path, start, units):
@@ -142,7 +163,9 @@ def _add(path, start, units):
 def test_processes_that_begin_a_run_together_agree_on_its_plan(tmp_path):
     context = multiprocessing.get_context("spawn")
     start, path = context.Event(), tmp_path / "store"
-    processes = [context.Process(target=_add, args=(path, start, ((size,),))) for size in range(1, 4)]
+    processes = [
+        context.Process(target=_add, args=(path, start, ((size,),))) for size in range(1, 4)
+    ]
     for process in processes:
         process.start()
     start.set()
@@ -155,7 +178,11 @@ def test_processes_that_begin_a_run_together_agree_on_its_plan(tmp_path):
 
 
 def test_the_nearest_run_and_what_it_differs_in(store):
-    specification = {"seed": 0, "model": "a" * 64, "edits": [{"kind": "scale", "site": "resid", "depth": 3, "factor": 0.5}]}
+    specification = {
+        "seed": 0,
+        "model": "a" * 64,
+        "edits": [{"kind": "scale", "site": "resid", "depth": 3, "factor": 0.5}],
+    }
     run, fields = store.nearest(specification)
     assert run.id == store.run("her").id
     assert fields == ["edits: scale:block=2,factor=0.5 here, skip:block=5 there"]
@@ -189,6 +216,8 @@ def test_a_store_that_is_there_is_opened_without_a_write(tmp_path, monkeypatch):
 def test_more_units_than_a_record_holds_are_refused_before_they_are_planned(tmp_path, monkeypatch):
     monkeypatch.setattr("actlas.store.format.run_record.LARGEST_RECORD", 300)
     store = Store.create(tmp_path / "store")
-    with pytest.raises(StoreError, match="40 units are more than a run can have: give a larger --unit-tokens"):
+    with pytest.raises(
+        StoreError, match="40 units are more than a run can have: give a larger --unit-tokens"
+    ):
         store.add({"seed": 0}, {}, Content(units=((1,),) * 40).plan)
     assert store.runs() == []

@@ -49,7 +49,9 @@ def test_a_shard_cut_anywhere_is_found_and_not_read(data, copied_for_cuts):
     path.chmod(0o644)
     os.truncate(path, length)
     try:
-        assert [f"{path} has {length} bytes, wanted {size}" in problem for problem in problems(run)] == [True]
+        assert [
+            f"{path} has {length} bytes, wanted {size}" in problem for problem in problems(run)
+        ] == [True]
         with pytest.raises(DamagedStore, match=path.name):
             read_all(run, check=False)
     finally:
@@ -67,7 +69,9 @@ def copied_for_cuts(stored, tmp_path_factory):
 @given(data=st.data())
 def test_a_bit_flipped_anywhere_in_a_store_is_found_or_changes_nothing(data, copied_for_cuts):
     folder = copied_for_cuts.folder
-    files = sorted(path for path in folder.parents[1].rglob("*") if path.is_file() and path.stat().st_size)
+    files = sorted(
+        path for path in folder.parents[1].rglob("*") if path.is_file() and path.stat().st_size
+    )
     path = data.draw(st.sampled_from(files))
     position, bit = data.draw(st.integers(0, path.stat().st_size - 1)), data.draw(st.integers(0, 7))
     before = read_all(copied_for_cuts, check=True)
@@ -172,7 +176,9 @@ def test_a_damaged_run_does_not_take_the_others_with_it(harm, store):
 def test_a_sound_store_has_no_damage(store):
     assert store.damaged() == {}
     assert len(store.runs()) == 2
-    (store.path / "runs" / ("f" * 16) / "commits").mkdir(parents=True)  # a run whose writer was killed before its run.json
+    (store.path / "runs" / ("f" * 16) / "commits").mkdir(
+        parents=True
+    )  # a run whose writer was killed before its run.json
     assert store.damaged() == {}
 
 

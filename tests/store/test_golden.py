@@ -32,8 +32,13 @@ def path(dtype):
 
 def test_golden_stores_are_of_every_version_and_small():
     stores = sorted(path.name for path in FOLDER.glob("version-*"))
-    assert {name.split("-")[1] for name in stores} == {str(version) for version in range(1, FORMAT_VERSION + 1)}
-    assert sum(file.stat().st_size for file in FOLDER.rglob("*.*") if file.suffix in (".h5", ".json")) < 400_000
+    assert {name.split("-")[1] for name in stores} == {
+        str(version) for version in range(1, FORMAT_VERSION + 1)
+    }
+    assert (
+        sum(file.stat().st_size for file in FOLDER.rglob("*.*") if file.suffix in (".h5", ".json"))
+        < 400_000
+    )
 
 
 def test_a_golden_store_is_read_as_it_was_written(path, dtype):
@@ -47,7 +52,10 @@ def test_a_golden_store_is_read_as_it_was_written(path, dtype):
     sentence = content.labels.token["sentence"]
     for name, array in content.labels.token.items():
         np.testing.assert_array_equal(dataset[name].values, array)
-    for name, array in {**content.labels.columns, "text": np.array(content.labels.text, dtype=object)}.items():
+    for name, array in {
+        **content.labels.columns,
+        "text": np.array(content.labels.text, dtype=object),
+    }.items():
         np.testing.assert_array_equal(dataset[name].values, array[sentence])
 
 
@@ -63,7 +71,12 @@ def test_the_reader_in_the_docs_reads_what_we_read(path, dtype):
 
 
 def test_the_reader_in_the_docs_is_a_program_of_a_page_without_actlas(path):
-    done = subprocess.run([sys.executable, str(READER), str(path), NAME, "q"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(READER), str(path), NAME, "q"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "float32 (3, 8, 2, 5)" in done.stdout
     code = [line for line in READER.read_text().splitlines() if line.strip()]
     assert len(code) < 60
@@ -73,7 +86,12 @@ def test_the_reader_in_the_docs_is_a_program_of_a_page_without_actlas(path):
 def test_what_the_docs_say_of_bytes_holds(path):
     """Checksums, canonical form, places: recomputed here from the description alone."""
     (run,) = (path / "runs").iterdir()
-    for file in [path / "store.json", run / "run.json", *(run / "commits").iterdir(), *(run / "labels").glob("*.json")]:
+    for file in [
+        path / "store.json",
+        run / "run.json",
+        *(run / "commits").iterdir(),
+        *(run / "labels").glob("*.json"),
+    ]:
         record = json.loads(file.read_bytes())
         said = record.pop("checksum")
         assert xxhash.xxh3_64_hexdigest(canonical(record)) == said
@@ -87,10 +105,15 @@ def test_what_the_docs_say_of_bytes_holds(path):
             blocks = shape[0] if site["layout"]["dims"][0] in ("layer", "depth") else 1
             size = int(np.prod(shape)) * width // blocks
             starts = [site["offset"] + number * size for number in range(blocks)]
-            assert [xxhash.xxh3_64_hexdigest(content[start : start + size]) for start in starts] == site["checksums"]
+            assert [
+                xxhash.xxh3_64_hexdigest(content[start : start + size]) for start in starts
+            ] == site["checksums"]
             spans.append((site["offset"], site["offset"] + blocks * size))
         for label in commit["labels"].values():
-            span = (label["offset"], label["offset"] + int(np.prod(label["shape"])) * np.dtype(label["dtype"]).itemsize)
+            span = (
+                label["offset"],
+                label["offset"] + int(np.prod(label["shape"])) * np.dtype(label["dtype"]).itemsize,
+            )
             assert xxhash.xxh3_64_hexdigest(content[slice(*span)]) == label["checksum"]
             spans.append(span)
         for start, until in sorted(spans):
@@ -115,7 +138,10 @@ def test_a_golden_variant_is_read_as_it_was_written():
     run = Store(path).run(NAME)
     assert [problem for checked in verify(run) for problem in checked.problems] == []
     firsts = {"resid": FIRST["depth"], "q": FIRST["layer"], "nll": 0}
-    expected = {site: np.concatenate([shared[site][:first], own[site][first:]]) for site, first in firsts.items()}
+    expected = {
+        site: np.concatenate([shared[site][:first], own[site][first:]])
+        for site, first in firsts.items()
+    }
     check_reading(path, run, expected, after().labels.text)
 
 

@@ -170,7 +170,9 @@ def test_an_hdf5_part_that_leads_elsewhere_is_found_and_never_followed(change, c
     found = problems(copied)
     assert found
     assert all(problem.startswith(f"{shard}: to HDF5, ") for problem in found)
-    np.testing.assert_array_equal(copied.dataset(["q"], check=True)["q"].values, content.values["q"])  # read without HDF5
+    np.testing.assert_array_equal(
+        copied.dataset(["q"], check=True)["q"].values, content.values["q"]
+    )  # read without HDF5
 
 
 def replaced(record, key, value):
@@ -220,7 +222,10 @@ FORGED = [
     (("labels", "row_size", "shape"), [30]),
     (("labels", "position", "checksum"), ""),
     (("labels", "position", "checksum"), 5),
-    (("labels", "surprise"), {"dims": ["sentence"], "shape": [3], "dtype": "<i8", "offset": 10, "checksum": "0" * 16}),
+    (
+        ("labels", "surprise"),
+        {"dims": ["sentence"], "shape": [3], "dtype": "<i8", "offset": 10, "checksum": "0" * 16},
+    ),
     (("rest",), 0),
     (("run",), "../../x"),
     (("provenance",), None),
@@ -250,8 +255,18 @@ def test_variables_may_not_lie_on_each_other(copied):
             read_commit(path)
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-values = st.recursive(scalars, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(), x, max_size=3), max_leaves=6)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+values = st.recursive(
+    scalars,
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(), x, max_size=3),
+    max_leaves=6,
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -270,11 +285,24 @@ def test_no_forged_value_anywhere_is_more_than_an_error(data, stored, tmp_path_f
         assert path.name in str(error)
     else:
         assert isinstance(commit, Commit)
-        assert all(site.offset + site.layout.nbytes <= commit.size for site in commit.sites.values())
+        assert all(
+            site.offset + site.layout.nbytes <= commit.size for site in commit.sites.values()
+        )
 
 
 @pytest.mark.parametrize(
-    "units", [[[1, 0, 3, 8]], [[0, 1, 3, 8]], [[0, 0, 3]], [[0, 0, 9, 8]], [[0, 0, 0, 0]], [[0, 0, "3", 8]], "units", None, [7]]
+    "units",
+    [
+        [[1, 0, 3, 8]],
+        [[0, 1, 3, 8]],
+        [[0, 0, 3]],
+        [[0, 0, 9, 8]],
+        [[0, 0, 0, 0]],
+        [[0, 0, "3", 8]],
+        "units",
+        None,
+        [7],
+    ],
 )
 def test_a_forged_plan_is_refused(units, copied):
     path = copied.folder / "run.json"
@@ -307,7 +335,10 @@ def test_links_and_pipes_are_not_followed(copied, tmp_path):
     other.unlink()
     os.mkfifo(other)
     found = problems(copied)
-    assert [str(path) in problem for path, problem in zip((shard, other), found, strict=True)] == [True, True]
+    assert [str(path) in problem for path, problem in zip((shard, other), found, strict=True)] == [
+        True,
+        True,
+    ]
     commit = commit_paths(copied)[0]
     commit.unlink()
     os.mkfifo(commit)
@@ -336,7 +367,10 @@ def test_what_is_opened_is_bounded(tmp_path):
         read_record(path)
     with path.open("r+b") as file:
         file.truncate(1 << 43)
-    with pytest.raises(DamagedStore, match="claims 8796093022208 bytes, the disk has"), opened(path):
+    with (
+        pytest.raises(DamagedStore, match="claims 8796093022208 bytes, the disk has"),
+        opened(path),
+    ):
         pass
     assert listed(tmp_path / "nowhere") == []
 
@@ -346,7 +380,9 @@ BOMBS = {
     "much of nothing": b"[" + b"[]," * 1_300_000 + b"[]]",
     "a long number": b'{"checksum":' + b"9" * 3_900_000 + b"}",
     "no UTF-8": b'{"checksum":"\xff\xfe"}',
-    "350 000 entries": b'{"checksum":"0","sites":{' + b",".join(b'"%d":0' % n for n in range(350_000)) + b"}}",
+    "350 000 entries": b'{"checksum":"0","sites":{'
+    + b",".join(b'"%d":0' % n for n in range(350_000))
+    + b"}}",
 }
 
 
@@ -363,7 +399,12 @@ main(prog_name="actlas")
 
 def limited(*arguments):
     """Run a command; return status, errors, seconds that it kept a processor busy, and peak memory."""
-    done = subprocess.run([sys.executable, "-c", MEASURING, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURING, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     seconds, peak = done.stdout.split()[-2:]
     return done.returncode, done.stderr, float(seconds), int(peak) * 1024
 
@@ -374,7 +415,9 @@ def limited(*arguments):
 @pytest.mark.parametrize("target", ["commit", "run.json", "store.json", "names/her"])
 def test_a_bomb_is_refused_in_a_moment(bomb, target, copied):
     store = copied.folder.parents[1]
-    path = {"commit": commit_paths(copied)[0], "run.json": copied.folder / "run.json"}.get(target, store / target)
+    path = {"commit": commit_paths(copied)[0], "run.json": copied.folder / "run.json"}.get(
+        target, store / target
+    )
     path.unlink()
     path.write_bytes(BOMBS[bomb])
     status, errors, seconds, memory = limited("verify", "--store", store)
@@ -419,7 +462,11 @@ def test_more_files_than_a_store_has_are_refused_in_a_moment(copied, monkeypatch
 
 
 def test_nothing_unpickles():
-    sources = [path for folder in ("store", "pipeline", "analysis", "scripts") for path in Path(folder).rglob("*.py")]
+    sources = [
+        path
+        for folder in ("store", "pipeline", "analysis", "scripts")
+        for path in Path(folder).rglob("*.py")
+    ]
     assert len(sources) > 40
     calls = re.compile(r"import pickle|pickle\.loads?\(|allow_pickle=True|torch\.load\(")
     offending = [str(path) for path in sources if calls.search(path.read_text())]

@@ -29,7 +29,13 @@ from tests.store.making import Content, begin_run, fill, flip, open_shard, write
 
 RUN = st.integers(0, 2)  # chooses one of the runs
 NAMES = st.sampled_from(["her", "his", "a.b", "x_1"])
-SITES = st.lists(st.sampled_from(["resid", "q", "attn_out", "nll"]), min_size=1, max_size=3, unique=True).map(sorted).map(tuple)
+SITES = (
+    st.lists(
+        st.sampled_from(["resid", "q", "attn_out", "nll"]), min_size=1, max_size=3, unique=True
+    )
+    .map(sorted)
+    .map(tuple)
+)
 
 
 @dataclass
@@ -44,7 +50,9 @@ class Model:
 
     @property
     def complete(self) -> list[str]:
-        return sorted(frozenset.intersection(*(self.held(unit.number) for unit in self.content.plan)))
+        return sorted(
+            frozenset.intersection(*(self.held(unit.number) for unit in self.content.plan))
+        )
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -101,7 +109,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert run.missing(sites) == []
 
     @precondition(lambda self: self.runs)
-    @rule(number=RUN, sites=SITES, unit=st.integers(0, 2), step=st.sampled_from(["empty", "part", "whole", "linked"]))
+    @rule(
+        number=RUN,
+        sites=SITES,
+        unit=st.integers(0, 2),
+        step=st.sampled_from(["empty", "part", "whole", "linked"]),
+    )
     def killed(self, number: int, sites: tuple[str, ...], unit: int, step: str) -> None:
         """Write as far as ``step`` and leave everything where it is, as a process does that is killed: its lock is free."""
         run_id = self.pick(number)
@@ -160,13 +173,17 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def damage_and_mend(self, data: st.DataObject) -> None:
         """Flip a bit of a committed shard: verification finds it and reading refuses it; flip it back."""
-        run_id = data.draw(st.sampled_from(sorted(run_id for run_id, model in self.runs.items() if model.commits)))
+        run_id = data.draw(
+            st.sampled_from(sorted(run_id for run_id, model in self.runs.items() if model.commits))
+        )
         run = self.run_of(run_id)
         commit = data.draw(st.sampled_from(run.commits))
         site = data.draw(st.sampled_from(sorted(commit.sites)))
         place = self.place(data, commit, site)
         flip(run.path(commit), place)
-        assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [True]
+        assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [
+            True
+        ]
         if site in run.sites and run._places[commit.unit.number][0].holds == commit.holds:
             with pytest.raises(DamagedStore, match=commit.file):
                 run.dataset([site])[site].compute()
@@ -177,14 +194,18 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def damage_and_repair(self, data: st.DataObject) -> None:
         """Flip a bit of a committed shard and drop what is damaged: one commit, the others stay."""
-        run_id = data.draw(st.sampled_from(sorted(run_id for run_id, model in self.runs.items() if model.commits)))
+        run_id = data.draw(
+            st.sampled_from(sorted(run_id for run_id, model in self.runs.items() if model.commits))
+        )
         run = self.run_of(run_id)
         commit = data.draw(st.sampled_from(run.commits))
         site = data.draw(st.sampled_from(sorted(commit.sites)))
         flip(run.path(commit), self.place(data, commit, site))
         done = repair(run, list(verify(run)))
         assert done.left == ()
-        assert [(item.unit, item.sites) for item in done.dropped] == [(commit.unit.number, tuple(sorted(commit.sites)))]
+        assert [(item.unit, item.sites) for item in done.dropped] == [
+            (commit.unit.number, tuple(sorted(commit.sites)))
+        ]
         self.runs[run_id].commits.remove((commit.unit.number, tuple(sorted(commit.sites))))
 
     @precondition(lambda self: self.names)
@@ -206,7 +227,9 @@ class StoreMachine(RuleBasedStateMachine):
     def remove(self, number: int) -> None:
         """Remove a run with all its names."""
         run_id = self.pick(number)
-        assert sorted(remove(self.store, run_id)) == sorted(n for n, target in self.names.items() if target == run_id)
+        assert sorted(remove(self.store, run_id)) == sorted(
+            n for n, target in self.names.items() if target == run_id
+        )
         del self.runs[run_id]
         self.names = {name: target for name, target in self.names.items() if target != run_id}
 
@@ -236,13 +259,17 @@ class StoreMachine(RuleBasedStateMachine):
         exported, new = export(run, self.scratch / "out.h5")
         assert new
         for site in model.complete:
-            np.testing.assert_array_equal(exported.dataset()[site].values, model.content.values[site])
+            np.testing.assert_array_equal(
+                exported.dataset()[site].values, model.content.values[site]
+            )
         exported.file.unlink()
 
     @rule()
     def move(self) -> None:
         """Move the whole store."""
-        self.path = self.path.rename(self.scratch / ("store" if self.path.name == "moved" else "moved"))
+        self.path = self.path.rename(
+            self.scratch / ("store" if self.path.name == "moved" else "moved")
+        )
         self.store = Store(self.path)
 
     @invariant()
@@ -254,8 +281,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.damaged() == {}
         for run_id, model in self.runs.items():
             run = runs[run_id]
-            assert set(run.names) == {name for name, target in self.names.items() if target == run_id}
-            assert {(commit.unit.number, tuple(sorted(commit.sites))) for commit in run.commits} == model.commits
+            assert set(run.names) == {
+                name for name, target in self.names.items() if target == run_id
+            }
+            assert {
+                (commit.unit.number, tuple(sorted(commit.sites))) for commit in run.commits
+            } == model.commits
             assert list(run.sites) == model.complete
             assert self.problems(run) == []
 
@@ -283,7 +314,9 @@ class StoreMachine(RuleBasedStateMachine):
         planned = model.content.plan[unit]
         writer = open_shard(path, model.content, planned, sites)
         record = fill(writer, model.content, planned, sites)
-        return writer, Commit(run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {})
+        return writer, Commit(
+            run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {}
+        )
 
     def place(self, data: st.DataObject, commit: Commit, site: str) -> int:
         """Draw the place of a byte of a site, which may lie in a file of several units."""
@@ -297,7 +330,10 @@ class StoreMachine(RuleBasedStateMachine):
     def leftovers(self, run_id: str) -> list[Path]:
         folder = self.run_of(run_id).folder
         committed = {commit.file for commit in self.run_of(run_id).commits}
-        return [*(folder / "tmp").iterdir(), *(path for path in (folder / "shards").iterdir() if path.name not in committed)]
+        return [
+            *(folder / "tmp").iterdir(),
+            *(path for path in (folder / "shards").iterdir() if path.name not in committed),
+        ]
 
 
 StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)

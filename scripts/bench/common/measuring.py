@@ -68,7 +68,13 @@ class Measured:
 
     def row(self, name: str) -> tuple[str, str, str, str, str]:
         """Return a row of the table under HEADER."""
-        return name, f"{self.median:.2f}", f"{min(self.seconds):.2f}", f"{max(self.seconds):.2f}", size(self.peak)
+        return (
+            name,
+            f"{self.median:.2f}",
+            f"{min(self.seconds):.2f}",
+            f"{max(self.seconds):.2f}",
+            size(self.peak),
+        )
 
 
 HEADER = ("way", "median s", "least s", "most s", "peak above rest")
@@ -76,5 +82,9 @@ HEADER = ("way", "median s", "least s", "most s", "peak above rest")
 
 def memory(field: str) -> int:
     """Return a field of /proc/self/status in bytes."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith(field)
+    )
     return int(line.split()[1]) * 1024

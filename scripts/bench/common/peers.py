@@ -51,7 +51,9 @@ def _notebook(model: Any, token_ids: IntArray, out: Path) -> None:
         handles.append(block.attn.c_attn.register_forward_hook(keep(f"qkv.{number}")))
         handles.append(block.attn.c_proj.register_forward_hook(keep(f"attn_out.{number}")))
         handles.append(block.mlp.c_proj.register_forward_hook(keep(f"mlp_out.{number}")))
-    handles.append(model.transformer.ln_f.register_forward_pre_hook(keep_input(f"resid.{len(blocks)}")))
+    handles.append(
+        model.transformer.ln_f.register_forward_pre_hook(keep_input(f"resid.{len(blocks)}"))
+    )
     try:
         with torch.no_grad():
             model.transformer(torch.from_numpy(token_ids), use_cache=False)
@@ -88,7 +90,9 @@ def transformer_lens(folder: Path) -> Work:
     from transformer_lens.model_bridge import TransformerBridge
 
     model = _transformers(folder)
-    bridge = TransformerBridge.boot_transformers(str(folder), hf_model=model, tokenizer=_tokenizer(folder), device="cpu")
+    bridge = TransformerBridge.boot_transformers(
+        str(folder), hf_model=model, tokenizer=_tokenizer(folder), device="cpu"
+    )
     return partial(_transformer_lens, bridge, model.config.n_layer)
 
 
@@ -97,10 +101,16 @@ def _transformer_lens(bridge: Any, blocks: int, token_ids: IntArray, out: Path) 
 
     names = {"resid": "hook_resid_pre", "q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_v"}
     names |= {"attn_out": "hook_attn_out", "mlp_out": "hook_mlp_out"}
-    wanted = {f"blocks.{number}.{hook}": f"{site}.{number}" for site, hook in names.items() for number in range(blocks)}
+    wanted = {
+        f"blocks.{number}.{hook}": f"{site}.{number}"
+        for site, hook in names.items()
+        for number in range(blocks)
+    }
     wanted[f"blocks.{blocks - 1}.hook_resid_post"] = f"resid.{blocks}"
     with torch.no_grad():
-        _, cache = bridge.run_with_cache(torch.from_numpy(token_ids), return_type=None, names_filter=list(wanted))
+        _, cache = bridge.run_with_cache(
+            torch.from_numpy(token_ids), return_type=None, names_filter=list(wanted)
+        )
     _save({name: cache[hook] for hook, name in wanted.items()}, out, 0)
 
 
@@ -125,7 +135,9 @@ def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> No
     from actlas.store.catalog import Store
 
     labels = labels_of(*token_ids.shape)
-    labels = replace(labels, token={**labels.token, "token_id": token_ids.reshape(-1).astype(np.int32)})
+    labels = replace(
+        labels, token={**labels.token, "token_id": token_ids.reshape(-1).astype(np.int32)}
+    )
     store = Store.create(out)
     options = ExtractOptions(SITES, unit_tokens=token_ids.size)
     plan = make_plan(store, model_folder, Tokenized(labels, (), False, ""), "random", options)
@@ -150,7 +162,11 @@ def read_layer(way: str, out: Path, layer: int, tokens: int) -> FloatArray:
     from actlas.store.catalog import Store
 
     dataset = Store(out).run("it").dataset(("q",), check=False)
-    values: FloatArray = dataset["q"].isel(layer=layer, token=np.flatnonzero(dataset["position"].values == middle)).values
+    values: FloatArray = (
+        dataset["q"]
+        .isel(layer=layer, token=np.flatnonzero(dataset["position"].values == middle))
+        .values
+    )
     return values
 
 
@@ -183,7 +199,9 @@ def _transformers(folder: Path) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    return GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+    return GPT2LMHeadModel.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="sdpa"
+    ).eval()
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -194,5 +212,7 @@ def _tokenizer(folder: Path) -> Any:
 
     end = "<|endoftext|>"
     marks = {"bos_token": end, "eos_token": end, "pad_token": end}
-    PreTrainedTokenizerFast(tokenizer_file=str(DEMO_FOLDER / "tokenizer.json"), **marks).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_file=str(DEMO_FOLDER / "tokenizer.json"), **marks
+    ).save_pretrained(folder)
     return PreTrainedTokenizerFast.from_pretrained(folder)

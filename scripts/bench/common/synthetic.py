@@ -31,32 +31,50 @@ def labels_of(sentences: int, tokens: int, vocabulary: int = 50257) -> Labels:
         "char_start": np.tile(np.concatenate([[0], ends[:-1]]).astype(np.int32), sentences),
         "char_end": np.tile(ends, sentences),
     }
-    return Labels(token, np.full(sentences, tokens, dtype=np.int32), (" ".join(words),) * sentences, {})
+    return Labels(
+        token, np.full(sentences, tokens, dtype=np.int32), (" ".join(words),) * sentences, {}
+    )
 
 
-def random_run(folder: Path, geometry: Geometry, sites: tuple[str, ...], labels: Labels, unit_sentences: int) -> Run:
+def random_run(
+    folder: Path, geometry: Geometry, sites: tuple[str, ...], labels: Labels, unit_sentences: int
+) -> Run:
     """Store normally distributed activations of ``sites`` for the sentences of ``labels``, ``unit_sentences`` a unit."""
     count = len(labels.text)
     firsts = range(0, count, unit_sentences)
     parts = [labels.sentences(first, min(unit_sentences, count - first)) for first in firsts]
     units = [
-        Unit(number, first, len(part.text), part.tokens) for number, (first, part) in enumerate(zip(firsts, parts, strict=True))
+        Unit(number, first, len(part.text), part.tokens)
+        for number, (first, part) in enumerate(zip(firsts, parts, strict=True))
     ]
     sizes: dict[str, object] = {"name": "random", **geometry.sizes}
     description = {"created": "", "model": sizes, "source": "random", "bos": False, "actlas": ""}
     description["texts"] = text_digest(labels.text)
-    run = Store.create(folder).add({"random": geometry.sizes, "tokens": labels.tokens, "units": len(units)}, description, units)
+    run = Store.create(folder).add(
+        {"random": geometry.sizes, "tokens": labels.tokens, "units": len(units)}, description, units
+    )
     generator = np.random.default_rng(0)
     with workspace(run.folder) as work:
         for unit, part in zip(units, parts, strict=True):
             layouts = [layout(site, geometry, unit.tokens, "float32") for site in sites]
-            writer = ShardWriter(work.folder / f"{stem(unit.number, sites)}-{work.token}.h5", layouts, part, {})
+            writer = ShardWriter(
+                work.folder / f"{stem(unit.number, sites)}-{work.token}.h5", layouts, part, {}
+            )
             for each in layouts:
                 for block in range(each.blocks):
                     rows = generator.standard_normal(each.block_shape, dtype=np.float32)
                     writer.write(each.site, block, unit.tokens, [rows])
             record = writer.finish()
-            commit = Commit(run.id, unit, writer.path.name, record.size, record.sites, record.labels, record.rest, {})
+            commit = Commit(
+                run.id,
+                unit,
+                writer.path.name,
+                record.size,
+                record.sites,
+                record.labels,
+                record.rest,
+                {},
+            )
             publish(run.folder, writer, commit)
     run.refresh()
     return run

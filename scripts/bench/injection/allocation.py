@@ -25,7 +25,11 @@ _kept: list[Any] = []  # what C calls must not be collected
 
 
 class _Functions(ctypes.Structure):
-    _fields_ = (("context", ctypes.c_void_p), ("malloc", ctypes.c_void_p), ("calloc", ctypes.c_void_p))
+    _fields_ = (
+        ("context", ctypes.c_void_p),
+        ("malloc", ctypes.c_void_p),
+        ("calloc", ctypes.c_void_p),
+    )
 
 
 def fail_allocation(number: int, least: int = LARGE) -> Callable[[], int]:
@@ -47,7 +51,9 @@ def fail_allocation(number: int, least: int = LARGE) -> Callable[[], int]:
 
     wrapped = (_Malloc(own_malloc), _Calloc(own_calloc))
     _kept.extend((malloc, calloc, *wrapped))
-    functions.malloc, functions.calloc = (ctypes.cast(each, ctypes.c_void_p).value for each in wrapped)
+    functions.malloc, functions.calloc = (
+        ctypes.cast(each, ctypes.c_void_p).value for each in wrapped
+    )
     return lambda: seen
 
 

@@ -37,8 +37,13 @@ def damage(root: Path, kind: str, seed: str) -> Damage:
     generator = random.Random(seed)
     sorts = [files for patterns in SITES_OF_DAMAGE[kind] if (files := found(root, patterns))]
     files = generator.choice(sorts)
-    whole = kind == "exports"  # a file of the user's, under whatever name he likes: another whole one is no damage
-    path, way = generator.choice(files), generator.choice([way for way in WAYS if not (whole and way in OF_TWO)])
+    whole = (
+        kind == "exports"
+    )  # a file of the user's, under whatever name he likes: another whole one is no damage
+    path, way = (
+        generator.choice(files),
+        generator.choice([way for way in WAYS if not (whole and way in OF_TWO)]),
+    )
     others = [other for other in files if other != path and other.read_bytes() != path.read_bytes()]
     if way in OF_TWO and not others:
         way = "bit flipped"
@@ -46,13 +51,20 @@ def damage(root: Path, kind: str, seed: str) -> Damage:
     path.chmod(0o644)
     other.chmod(0o644)
     detail = WAYS[way](path, other, generator)
-    places = tuple(each.relative_to(root).as_posix() for each in ((path, other) if way in OF_TWO else (path,)))
+    places = tuple(
+        each.relative_to(root).as_posix() for each in ((path, other) if way in OF_TWO else (path,))
+    )
     return Damage(f"{way}: {' and '.join(places)}{detail}", places)
 
 
 def found(root: Path, patterns: tuple[str, ...]) -> list[Path]:
     """Return the files of the patterns that hold anything, sorted."""
-    return sorted(path for pattern in patterns for path in root.glob(pattern) if path.is_file() and path.stat().st_size)
+    return sorted(
+        path
+        for pattern in patterns
+        for path in root.glob(pattern)
+        if path.is_file() and path.stat().st_size
+    )
 
 
 def _flip(path: Path, _: Path, generator: random.Random) -> str:

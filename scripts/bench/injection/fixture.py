@@ -53,7 +53,12 @@ class Victim:
 
     def __init__(self, scratch: Path, prefix: Sequence[str] = ()) -> None:
         self._answer = scratch / f"answer-{os.urandom(4).hex()}"
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "TQDM_DISABLE": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
         environment["XDG_CACHE_HOME"] = str(scratch / "cache")
         self._server = subprocess.Popen(
             [*prefix, sys.executable, "-m", "actlas.scripts.bench.injection.process"],
@@ -84,7 +89,9 @@ class Victim:
     def wait(self) -> Answer:
         """Return how the order ended."""
         said = json.loads(self._read())
-        output, errors, struck, counted = (self._part(name) for name in ("out", "err", "struck", "allocations"))
+        output, errors, struck, counted = (
+            self._part(name) for name in ("out", "err", "struck", "allocations")
+        )
         return Answer(said["status"], said["seconds"], output, errors, struck, int(counted or 0))
 
     def run(self, root: Path, words: Sequence[str], **order: Any) -> Answer:
@@ -139,9 +146,13 @@ class Ground:
 
     def run(self, victim: Victim, root: Path, **order: Any) -> Answer:
         """Give the operation's command, hurt as ``order`` says."""
-        return victim.run(root, self.operation.words, constants=dict(self.operation.constants), **order)
+        return victim.run(
+            root, self.operation.words, constants=dict(self.operation.constants), **order
+        )
 
-    def judge(self, victim: Victim, root: Path, answer: Answer | None, least: State | None = None) -> Outcome:
+    def judge(
+        self, victim: Victim, root: Path, answer: Answer | None, least: State | None = None
+    ) -> Outcome:
         """Look at what a trial left, let the same command finish it, look again.
 
         least: what must be there, where that is more than what was there before.
@@ -149,11 +160,18 @@ class Ground:
         complaints, tracebacks, crashes = ended(self, answer) if answer else ([], 0, 0)
         hurt = victim.look(root)
         lost, wrong = self._compare(hurt, least or self.before)
-        if answer and answer.struck and answer.status == 0 and json.loads(answer.struck)["name"] in MUST_BE_TOLD:
+        if (
+            answer
+            and answer.struck
+            and answer.status == 0
+            and json.loads(answer.struck)["name"] in MUST_BE_TOLD
+        ):
             wrong.append(f"exit 0 although a step failed: {answer.struck}")
         again = self.run(victim, root)
         if again.status not in {self.status, *self.operation.again}:
-            complaints.append(f"the same command again ended with {again.status}: {again.errors.strip()[-300:]}")
+            complaints.append(
+                f"the same command again ended with {again.status}: {again.errors.strip()[-300:]}"
+            )
         swept = victim.run(root, ("gc", *STORE)) if (root / "store").exists() else None
         final = victim.look(root)
         gone, differing = self._compare(final, hurt, final=True)
@@ -175,7 +193,9 @@ class Ground:
             kept,
         )
 
-    def _compare(self, found: State, earlier: State, *, final: bool = False) -> tuple[list[str], list[str]]:
+    def _compare(
+        self, found: State, earlier: State, *, final: bool = False
+    ) -> tuple[list[str], list[str]]:
         """Return what of ``earlier`` is lost, and what is neither as it was nor as it becomes; ``final``: as it becomes."""
         lost, wrong = [], []
         expected = self.after.whole if final else earlier.whole.keys() & self.after.whole.keys()
@@ -183,9 +203,15 @@ class Ground:
             if thing not in found.whole and thing not in found.broken:
                 lost.append(f"lost: {thing}")
         for thing, digest in found.whole.items():
-            allowed = {self.after.whole.get(thing)} if final else {self.before.whole.get(thing), self.after.whole.get(thing)}
+            allowed = (
+                {self.after.whole.get(thing)}
+                if final
+                else {self.before.whole.get(thing), self.after.whole.get(thing)}
+            )
             if digest not in allowed and not (digest == "incomplete" and not final):
-                wrong.append(f"wrong: {thing} is {digest}, expected {' or '.join(sorted(map(str, allowed)))}")
+                wrong.append(
+                    f"wrong: {thing} is {digest}, expected {' or '.join(sorted(map(str, allowed)))}"
+                )
         for thing, why in found.broken.items():
             if thing not in self.before.broken and thing not in self.after.broken:
                 wrong.append(f"broken: {thing}" if why in thing else f"broken: {thing}: {why}")
@@ -218,15 +244,25 @@ def make_base(scratch: Path, victim: Victim) -> Path:
 def needed(answer: Answer) -> Answer:
     """Return the answer of a command that nobody hurt; raises RuntimeError where it failed."""
     if answer.status:
-        raise RuntimeError(f"a command that nobody hurt ended with {answer.status}: {answer.errors}")
+        raise RuntimeError(
+            f"a command that nobody hurt ended with {answer.status}: {answer.errors}"
+        )
     return answer
 
 
 def ended(ground: Ground, answer: Answer) -> tuple[list[str], int, int]:
     """Return what a user would mind in how a command ended, and whether that was a traceback or a crash."""
     lines = [line for line in answer.errors.strip().splitlines() if line not in ground.said]
-    traceback = "Traceback" in answer.errors or answer.status == CRASHED or "Exception ignored" in answer.errors
-    crash = (answer.status < 0 and answer.status != KILLED) or answer.status not in (*USUAL_ENDS, CRASHED, KILLED)
+    traceback = (
+        "Traceback" in answer.errors
+        or answer.status == CRASHED
+        or "Exception ignored" in answer.errors
+    )
+    crash = (answer.status < 0 and answer.status != KILLED) or answer.status not in (
+        *USUAL_ENDS,
+        CRASHED,
+        KILLED,
+    )
     lengthy = answer.status > 0 and len(lines) != 1 and not ground.operation.many_lines
     if traceback or crash or lengthy or answer.seconds > LONGEST:
         return [told(answer)], int(traceback), int(crash)

@@ -19,8 +19,28 @@ from pathlib import Path
 from typing import Any
 
 #: calls that change a folder or a file, and where each names what it changes: a path, a descriptor
-BY_PATH = ("mkdir", "rmdir", "unlink", "remove", "chmod", "link", "symlink", "rename", "replace", "truncate")
-BY_DESCRIPTOR = ("posix_fallocate", "pwritev", "pwrite", "write", "ftruncate", "fdatasync", "fsync", "fchmod")
+BY_PATH = (
+    "mkdir",
+    "rmdir",
+    "unlink",
+    "remove",
+    "chmod",
+    "link",
+    "symlink",
+    "rename",
+    "replace",
+    "truncate",
+)
+BY_DESCRIPTOR = (
+    "posix_fallocate",
+    "pwritev",
+    "pwrite",
+    "write",
+    "ftruncate",
+    "fdatasync",
+    "fsync",
+    "fchmod",
+)
 READS = ("scandir", "listdir", "stat", "readlink")
 WRITES = ("pwritev", "pwrite", "write", "file write")
 #: calls whose failure leaves the content of a file in doubt: a command that meets one has not done its work
@@ -82,8 +102,14 @@ class Harm:
             return self.step("file open", place, self._opened, (file, mode, *rest), options)
         raw = StepFile(place, mode.replace("b", "").replace("t", ""), self)
         if "b" in mode:
-            return raw if rest[:1] == (0,) or options.get("buffering") == 0 else io.BufferedRandom(raw)
-        text = {name: value for name, value in options.items() if name in ("encoding", "errors", "newline")}
+            return (
+                raw if rest[:1] == (0,) or options.get("buffering") == 0 else io.BufferedRandom(raw)
+            )
+        text = {
+            name: value
+            for name, value in options.items()
+            if name in ("encoding", "errors", "newline")
+        }
         return io.TextIOWrapper(io.BufferedRandom(raw), **text)
 
     def _inside(self, place: str) -> bool:
@@ -98,7 +124,9 @@ class Harm:
 
         return step
 
-    def step(self, name: str, place: str, call: Call, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+    def step(
+        self, name: str, place: str, call: Call, arguments: Sequence[Any], options: dict[str, Any]
+    ) -> Any:
         """Do a step, or what is to happen in its place."""
         if self.only and name not in self.only:
             return call(*arguments, **options)
@@ -106,7 +134,9 @@ class Harm:
             number = len(self.steps)
             self.steps.append({"name": name, "path": os.path.relpath(place, self.place)})
             arguments = self._hurt(number, name, place, call, arguments)
-            moved = self._moved(arguments[0]) if self.record and name in ("rename", "replace") else {}
+            moved = (
+                self._moved(arguments[0]) if self.record and name in ("rename", "replace") else {}
+            )
             result = call(*arguments, **options)
             self.note(**self._details(name, arguments, result), **moved)
             return result
@@ -116,7 +146,9 @@ class Harm:
         if self.record:
             self.steps[-1].update(details)
 
-    def _hurt(self, number: int, name: str, place: str, call: Call, arguments: Sequence[Any]) -> Sequence[Any]:
+    def _hurt(
+        self, number: int, name: str, place: str, call: Call, arguments: Sequence[Any]
+    ) -> Sequence[Any]:
         if self.kind == "short" and name in WRITES:
             return halved(name, arguments)
         if self.kind == "signal" and number in (self.at, self.at + self.again):
@@ -150,7 +182,11 @@ class Harm:
         if isinstance(given, int):
             return self.path_behind(given)
         place, beside = Path(os.fsdecode(given)), options.get("dir_fd")
-        folder = Path(self.path_behind(beside)) if beside is not None else Path(os.path.realpath(place.parent))
+        folder = (
+            Path(self.path_behind(beside))
+            if beside is not None
+            else Path(os.path.realpath(place.parent))
+        )
         return str(folder / place.name)
 
     def path_behind(self, descriptor: Any, *_: Any, **__: Any) -> str:
@@ -163,7 +199,11 @@ class Harm:
 
     def _opens(self, place: Any, flags: int, *_: Any, **options: Any) -> str:
         """Return the place that an open makes, or reads; nowhere for the other kind."""
-        return "" if self.reads == bool(flags & os.O_CREAT) else self._path_of(place, dir_fd=options.get("dir_fd"))
+        return (
+            ""
+            if self.reads == bool(flags & os.O_CREAT)
+            else self._path_of(place, dir_fd=options.get("dir_fd"))
+        )
 
     def _moved(self, source: Any) -> dict[str, Any]:
         """Return what is to be known of a file or folder before it gets another name."""
@@ -182,7 +222,11 @@ class Harm:
             return {"file": os.fstat(arguments[0]).st_ino, "size": arguments[2]}
         if name in ("pwritev", "pwrite"):
             content = b"".join(arguments[1]) if name == "pwritev" else bytes(arguments[1])
-            return {"file": os.fstat(arguments[0]).st_ino, "offset": arguments[2], "content": encoded(content[:result])}
+            return {
+                "file": os.fstat(arguments[0]).st_ino,
+                "offset": arguments[2],
+                "content": encoded(content[:result]),
+            }
         if name in ("fsync", "fdatasync"):
             return {"file": os.fstat(arguments[0]).st_ino}
         return {}
@@ -205,7 +249,9 @@ class StepFile(io.FileIO):
         with self._harm.lock:
             written = int(self._harm.step("file write", place, super().write, (content,), {}))
             kept = bytes(memoryview(content).cast("B")[:written])
-            self._harm.note(file=os.fstat(self.fileno()).st_ino, offset=offset, content=encoded(kept))
+            self._harm.note(
+                file=os.fstat(self.fileno()).st_ino, offset=offset, content=encoded(kept)
+            )
         return written
 
 

@@ -19,11 +19,57 @@ from actlas.scripts.bench.injection.power import SURVIVAL, after_power_loss, rec
 
 SEED = 0
 FLUSHES = ("fdatasync", "fsync")
-FILLING = ("mkdir", "open", "create", "file write", "posix_fallocate", "pwritev", "write", "link", "symlink", *FLUSHES)
-FEW_DESCRIPTORS = (4, 5, 6, 8, 10, 12, 14, 16, 24, 32)  # with 7 torch cannot ask what processor it has, and rounds otherwise
-FILE_SIZES = (2000, 4096, 10_000, 20_000, 50_000, 100_000, 200_000, 400_000)  # bytes; what is said must fit as well
-ROOM = (0, 8 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20)  # bytes left on a small file system
-MEMORY = (1 << 20, 4 << 20, 12 << 20, 32 << 20, 64 << 20)  # bytes beyond what it has; with none the C library aborts
+FILLING = (
+    "mkdir",
+    "open",
+    "create",
+    "file write",
+    "posix_fallocate",
+    "pwritev",
+    "write",
+    "link",
+    "symlink",
+    *FLUSHES,
+)
+FEW_DESCRIPTORS = (
+    4,
+    5,
+    6,
+    8,
+    10,
+    12,
+    14,
+    16,
+    24,
+    32,
+)  # with 7 torch cannot ask what processor it has, and rounds otherwise
+FILE_SIZES = (
+    2000,
+    4096,
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    400_000,
+)  # bytes; what is said must fit as well
+ROOM = (
+    0,
+    8 << 10,
+    32 << 10,
+    64 << 10,
+    128 << 10,
+    256 << 10,
+    512 << 10,
+    1 << 20,
+)  # bytes left on a small file system
+MEMORY = (
+    1 << 20,
+    4 << 20,
+    12 << 20,
+    32 << 20,
+    64 << 20,
+)  # bytes beyond what it has; with none the C library aborts
 
 Order = dict[str, Any]
 
@@ -59,13 +105,17 @@ class Extent:
 
     def thin(self, ground: Ground, numbers: list[int], part: int = 1) -> list[int]:
         """Return as many of ``numbers`` as are wanted, evenly; ``part``: one of so many suffices."""
-        most = max(1, self.most // part) if ground.name != "extract" else max(1, len(numbers) // part)
+        most = (
+            max(1, self.most // part) if ground.name != "extract" else max(1, len(numbers) // part)
+        )
         step = max(1, -(-len(numbers) // most)) * self.every
         return numbers[min(step // 2, len(numbers) - 1) :: step] if numbers else []
 
     def steps(self, ground: Ground, *names: str, part: int = 1) -> list[int]:
         """Return numbers of steps to hurt: of all, or of those called ``names``."""
-        numbers = [number for number, step in enumerate(ground.steps) if not names or step["name"] in names]
+        numbers = [
+            number for number, step in enumerate(ground.steps) if not names or step["name"] in names
+        ]
         return self.thin(ground, numbers, part)
 
 
@@ -86,28 +136,40 @@ def killed(ground: Ground, extent: Extent) -> list[Trial]:
 
 def torn(ground: Ground, extent: Extent) -> list[Trial]:
     """Kill -9 when half of a write is done."""
-    return _orders(ground, [{"harm": {"kind": "tear", "at": at}} for at in extent.steps(ground, *WRITES)])
+    return _orders(
+        ground, [{"harm": {"kind": "tear", "at": at}} for at in extent.steps(ground, *WRITES)]
+    )
 
 
 def failing(ground: Ground, extent: Extent) -> list[Trial]:
     """A step fails with EIO; every sync does in its turn, counted by itself: two threads make them."""
-    steps = [{"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(ground)]
+    steps = [
+        {"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(ground)
+    ]
     syncs = sum(step["name"] == "fdatasync" for step in ground.steps)
     counted = extent.thin(ground, list(range(syncs)))
-    alone = [{"harm": {"kind": "error", "at": at, "code": errno.EIO, "only": ["fdatasync"]}} for at in counted]
+    alone = [
+        {"harm": {"kind": "error", "at": at, "code": errno.EIO, "only": ["fdatasync"]}}
+        for at in counted
+    ]
     return _orders(ground, steps + alone)
 
 
 def unreadable(ground: Ground, extent: Extent) -> list[Trial]:
     """A call that reads fails with EIO."""
     numbers = extent.thin(ground, list(range(ground.reads)), part=2)
-    return _orders(ground, [{"harm": {"kind": "error", "at": at, "code": errno.EIO, "reads": True}} for at in numbers])
+    return _orders(
+        ground,
+        [{"harm": {"kind": "error", "at": at, "code": errno.EIO, "reads": True}} for at in numbers],
+    )
 
 
 def full(ground: Ground, extent: Extent) -> list[Trial]:
     """From a step on, calls of its kind fail with ENOSPC."""
     numbers = extent.steps(ground, *FILLING, part=2)
-    return _orders(ground, [{"harm": {"kind": "errors", "at": at, "code": errno.ENOSPC}} for at in numbers])
+    return _orders(
+        ground, [{"harm": {"kind": "errors", "at": at, "code": errno.ENOSPC}} for at in numbers]
+    )
 
 
 def short(ground: Ground, extent: Extent) -> list[Trial]:
@@ -145,7 +207,9 @@ def _signals(numbers: list[int], again: int) -> Iterator[Order]:
 
 def unallocated(ground: Ground, extent: Extent) -> list[Trial]:
     """NumPy's n-th large allocation fails."""
-    numbers = extent.thin(ground, list(range(ground.allocations)), part=2 if ground.name != "extract" else 1)
+    numbers = extent.thin(
+        ground, list(range(ground.allocations)), part=2 if ground.name != "extract" else 1
+    )
     return _orders(ground, [{"allocation": number} for number in numbers])
 
 
@@ -168,7 +232,9 @@ def _on_small_disk(ground: Ground, room: int, desk: Desk) -> Outcome:
     desk.private.wait()
     answer = ground.run(desk.private, root)
     enough = {"bytes": 64 << 20, "remount": True}
-    desk.private.start(mount=True, root=str(root), base=str(ground.base), **enough)  # somebody made room
+    desk.private.start(
+        mount=True, root=str(root), base=str(ground.base), **enough
+    )  # somebody made room
     desk.private.wait()
     return ground.judge(desk.private, root, answer)
 
@@ -177,8 +243,14 @@ def power_loss(ground: Ground, extent: Extent) -> list[Trial]:
     """What is found when power fails after a step and only what was synced is sure, the rest in part or not at all."""
     if not recorded(ground.steps):
         return []  # written by a library in C, beside the calls that are wrapped
-    numbers = sorted({*extent.steps(ground, part=5 if ground.name == "extract" else 4), len(ground.steps) - 1})
-    return [partial(_after_power_loss, ground, number, survival) for number in numbers for survival in SURVIVAL]
+    numbers = sorted(
+        {*extent.steps(ground, part=5 if ground.name == "extract" else 4), len(ground.steps) - 1}
+    )
+    return [
+        partial(_after_power_loss, ground, number, survival)
+        for number in numbers
+        for survival in SURVIVAL
+    ]
 
 
 def _after_power_loss(ground: Ground, number: int, survival: str, desk: Desk) -> Outcome:

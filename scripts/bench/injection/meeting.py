@@ -55,7 +55,9 @@ def _moved(ground: Ground, number: int, desk: Desk) -> Outcome:
 def wrong_clock(ground: Ground, extent: Extent) -> list[Trial]:
     """All files of a killed extraction a day old, or a day in the future."""
     numbers = extent.steps(ground, "link", part=2)
-    return [partial(_wrong_clock, ground, number, shift) for number in numbers for shift in (-DAY, DAY)]
+    return [
+        partial(_wrong_clock, ground, number, shift) for number in numbers for shift in (-DAY, DAY)
+    ]
 
 
 def _wrong_clock(ground: Ground, number: int, shift: float, desk: Desk) -> Outcome:
@@ -81,8 +83,13 @@ def _two_extractors(ground: Ground, number: int, desk: Desk) -> Outcome:
         second.start(root=str(root), command=[word.format(root=root) for word in words], **killed)
         first = ground.run(desk.victim, root)
         other = second.wait()
-    failed = [answer for answer in (first, other) if answer.status and not (killed and answer is other)]
-    return added(ground.judge(desk.victim, root, None), [f"one of two extractors failed: {told(each)}" for each in failed])
+    failed = [
+        answer for answer in (first, other) if answer.status and not (killed and answer is other)
+    ]
+    return added(
+        ground.judge(desk.victim, root, None),
+        [f"one of two extractors failed: {told(each)}" for each in failed],
+    )
 
 
 def read_while_written(ground: Ground, extent: Extent) -> list[Trial]:
@@ -92,7 +99,9 @@ def read_while_written(ground: Ground, extent: Extent) -> list[Trial]:
 
 def _read_while_written(ground: Ground, desk: Desk) -> Outcome:
     root, complaints, end = desk.copy(ground), list[str](), time.monotonic() + 60
-    desk.victim.start(root=str(root), command=[word.format(root=root) for word in ground.operation.words])
+    desk.victim.start(
+        root=str(root), command=[word.format(root=root) for word in ground.operation.words]
+    )
     while time.monotonic() < end:
         status, _, errors = run_here("verify", "--store", str(root / "store"))
         complaints += [f"verify while it was written: {errors.strip()[:300]}"] if status else []
@@ -113,7 +122,13 @@ def added(outcome: Outcome, complaints: list[str]) -> Outcome:
     """Return the outcome with further complaints, each wrong."""
     if not complaints:
         return outcome
-    counts = (outcome.valid, outcome.lost, outcome.wrong + len(complaints), outcome.tracebacks, outcome.crashes)
+    counts = (
+        outcome.valid,
+        outcome.lost,
+        outcome.wrong + len(complaints),
+        outcome.tracebacks,
+        outcome.crashes,
+    )
     return Outcome(*counts, (*outcome.complaints, *complaints), outcome.kept)
 
 

@@ -70,21 +70,31 @@ class Operation:
     words: Words
     before: tuple[Words, ...] = ()  # commands that come after those of BASE
     spoil: Callable[[Path], None] | None = None  # what else happens before, to the folder
-    killed_before: tuple[Words, int] | None = None  # a command, and the step before which it is killed
-    again: tuple[int, ...] = (0,)  # exit statuses of the same command given again, whatever of it was done
+    killed_before: tuple[Words, int] | None = (
+        None  # a command, and the step before which it is killed
+    )
+    again: tuple[int, ...] = (
+        0,
+    )  # exit statuses of the same command given again, whatever of it was done
     many_lines: bool = False  # it tells of each problem in a line
-    constants: Mapping[str, Any] = field(default_factory=dict)  # of modules, set in the hurt process
+    constants: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of modules, set in the hurt process
 
 
 def another_target(root: Path) -> None:
     """Ask for more in the study file than was done."""
-    text = STUDY.format(first="norms", options='outliers = 2\n\n[analyses.variance]\nrun = "it"\ntarget = "her"')
+    text = STUDY.format(
+        first="norms", options='outliers = 2\n\n[analyses.variance]\nrun = "it"\ntarget = "her"'
+    )
     (root / "study.toml").write_text(text)
 
 
 def alter_a_shard(root: Path) -> None:
     """Flip a byte in the middle of the largest shard of the store."""
-    shard = max(root.glob("store/runs/*/shards/*.h5"), key=lambda path: (path.stat().st_size, path.name))
+    shard = max(
+        root.glob("store/runs/*/shards/*.h5"), key=lambda path: (path.stat().st_size, path.name)
+    )
     shard.chmod(0o644)
     descriptor = os.open(shard, os.O_RDWR)
     middle = os.fstat(descriptor).st_size // 2
@@ -101,12 +111,17 @@ OPERATIONS: dict[str, Operation] = {
     "extract": Operation(extraction("new.txt", "new", *SITES)),
     "extract another site": Operation(extraction("it.txt", "it", *SITES, "mlp_out")),
     "extract, many flushes": Operation(
-        extraction("new.txt", "new", *SITES), constants={"actlas.pipeline.extraction.transfer.FLUSH_BYTES": 4096}
+        extraction("new.txt", "new", *SITES),
+        constants={"actlas.pipeline.extraction.transfer.FLUSH_BYTES": 4096},
     ),
     "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", BLOCKS)),
     "pack": Operation(("pack", "it", *STORE)),
-    "export": Operation(("export", "it", "{root}/it.h5", *STORE, "--target", "her", "--context", "2")),
-    "verify --repair": Operation(("verify", "--repair", *STORE), spoil=alter_a_shard, again=(0, 1), many_lines=True),
+    "export": Operation(
+        ("export", "it", "{root}/it.h5", *STORE, "--target", "her", "--context", "2")
+    ),
+    "verify --repair": Operation(
+        ("verify", "--repair", *STORE), spoil=alter_a_shard, again=(0, 1), many_lines=True
+    ),
     "gc": Operation(("gc", *STORE), killed_before=(extraction("new.txt", "new", *SITES), 40)),
     "rename": Operation(("rename", "it", "other", *STORE), again=(0, 2)),
     "rm": Operation(("rm", "it.skip-block-7", *STORE, "--yes"), again=(0, 2)),

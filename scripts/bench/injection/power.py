@@ -50,13 +50,17 @@ def synced(steps: Sequence[Step]) -> list[bool]:
         elif step["name"] in NAMES:
             safe[number] = str(Path(step["path"]).parent) in folders or step["path"] == "."
         if step["name"] in BIRTHS and step.get("new", True):
-            files.discard(step["file"])  # syncs after this were of this file, not of an older one with its number
+            files.discard(
+                step["file"]
+            )  # syncs after this were of this file, not of an older one with its number
     return safe
 
 
 def committed(steps: Sequence[Step]) -> set[str]:
     """Return the paths of what was linked to its name and synced: what a writer has told of."""
-    made = {number: Path(step["path"]) for number, step in enumerate(steps) if step["name"] == "link"}
+    made = {
+        number: Path(step["path"]) for number, step in enumerate(steps) if step["name"] == "link"
+    }
     safe = synced(steps)
     return {path.as_posix() for number, path in made.items() if safe[number]}
 
@@ -64,7 +68,10 @@ def committed(steps: Sequence[Step]) -> set[str]:
 def after_power_loss(steps: Sequence[Step], survival: str, seed: int, place: Path) -> None:
     """Make of ``place``, as it was before, what may be found when the power fails after the last of ``steps``."""
     generator = random.Random(seed)
-    kept = [safe or SURVIVAL[survival](step, generator) for step, safe in zip(steps, synced(steps), strict=True)]
+    kept = [
+        safe or SURVIVAL[survival](step, generator)
+        for step, safe in zip(steps, synced(steps), strict=True)
+    ]
     current: dict[int, bytes] = {}  # file → what survives of it
     for number, step in enumerate(steps):
         path = place / step["path"]

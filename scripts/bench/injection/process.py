@@ -25,15 +25,30 @@ from actlas.scripts.bench.injection.harm import Harm
 
 CRASHED = 70  # exit status of a command that ended with a traceback
 PRELOADED = (
-    *("dask.array", "tokenizers", "jinja2", "h5netcdf", "matplotlib.figure", "matplotlib.backends.backend_agg"),
-    *("matplotlib.backends.backend_svg", "matplotlib.ticker", "PIL.PngImagePlugin", "actlas.scripts.reporting.page"),
+    *(
+        "dask.array",
+        "tokenizers",
+        "jinja2",
+        "h5netcdf",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+    ),
+    *(
+        "matplotlib.backends.backend_svg",
+        "matplotlib.ticker",
+        "PIL.PngImagePlugin",
+        "actlas.scripts.reporting.page",
+    ),
 )
 
 
 def obey(order: dict[str, Any]) -> None:
     """Carry out an order in this process, a child, and end it."""
     for number, descriptor in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"{order['answer']}.{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.dup2(
+            os.open(f"{order['answer']}.{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            number,
+        )
     status = look(order["look"]) if "look" in order else hurt(order)
     try:
         sys.stdout.flush()
@@ -113,7 +128,9 @@ def imported() -> None:
     for name in COMMANDS:
         importlib.import_module(module_of(name))
     # loading takes longer than all the rest of a trial, and touches no store: once is enough
-    model = models.load(models.resolve("demo"), dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
+    model = models.load(
+        models.resolve("demo"), dtype=torch.float32, device=torch.device("cpu"), attention="sdpa"
+    )
     vars(extract)["load"] = lambda *_, **__: model
 
 
@@ -135,7 +152,10 @@ def serve() -> None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         seconds = time.perf_counter() - start
-        print(json.dumps({"status": os.waitstatus_to_exitcode(status), "seconds": seconds}), flush=True)
+        print(
+            json.dumps({"status": os.waitstatus_to_exitcode(status), "seconds": seconds}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

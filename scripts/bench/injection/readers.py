@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.scripts.bench.injection.state import coords_digest, dataset_digest, digest_of, result_digest, told
+from actlas.scripts.bench.injection.state import (
+    coords_digest,
+    dataset_digest,
+    digest_of,
+    result_digest,
+    told,
+)
 from actlas.store.errors import ActlasError
 
 RUNS = ("it", "it.skip-block-7", "packed")
@@ -18,7 +24,14 @@ TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL)
 STUDY = ("{root}/study.toml", "--out", "{root}/study")
 VARIED = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d(\+\d\d:\d\d)?|in \d+\.\d+ s")  # times
 NUMBER = re.compile(r"\d")
-SAYING = ("id", "specification", "description", "model", "sentences", "tokens")  # of a run, whatever of it is stored
+SAYING = (
+    "id",
+    "specification",
+    "description",
+    "model",
+    "sentences",
+    "tokens",
+)  # of a run, whatever of it is stored
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,11 @@ class Seen:
 
 def read_all(root: Path, kind: str, *, computing: bool = True) -> dict[str, Seen]:
     """Return reader → what it saw, of all readers that look at what is damaged; ``computing``: also a study's command."""
-    return {name: _seen(read, root) for name, read in readers(kind) if computing or not name.startswith("variance")}
+    return {
+        name: _seen(read, root)
+        for name, read in readers(kind)
+        if computing or not name.startswith("variance")
+    }
 
 
 def _seen(read: Callable[[Path], Seen], root: Path) -> Seen:
@@ -96,10 +113,16 @@ def _listed(root: Path) -> Seen:
 
 def _shown(run: str) -> Callable[[Path], Seen]:
     def read(root: Path) -> Seen:
-        status, output, errors = told("show", run.format(root=root), "--json", "--store", f"{root}/store")
+        status, output, errors = told(
+            "show", run.format(root=root), "--json", "--store", f"{root}/store"
+        )
         record = json.loads(output) if not status else {}
-        shown = {name: json.dumps(record[name], sort_keys=True) for name in SAYING if name in record}
-        return Seen(status, errors, {name: value.replace(f"{root}/", "") for name, value in shown.items()})
+        shown = {
+            name: json.dumps(record[name], sort_keys=True) for name in SAYING if name in record
+        }
+        return Seen(
+            status, errors, {name: value.replace(f"{root}/", "") for name, value in shown.items()}
+        )
 
     return read
 
@@ -110,7 +133,9 @@ def _dataset(run: str) -> Callable[[Path], Seen]:
 
         view = open_run(run.format(root=root), root / "store").dataset(check=True)
         values = {str(name): digest_of([view[name].values]) for name in view.data_vars}
-        return Seen(0, "", {**values, "labels": coords_digest(view), "all": dataset_digest(view.compute())})
+        return Seen(
+            0, "", {**values, "labels": coords_digest(view), "all": dataset_digest(view.compute())}
+        )
 
     return read
 
@@ -121,9 +146,25 @@ def _variance(run: str) -> Callable[[Path], Seen]:
 
 def _result(stage: str, run: str, *options: str) -> Callable[[Path], Seen]:
     def read(root: Path) -> Seen:
-        words = (stage, run.format(root=root), *options, "--store", f"{root}/store", "--out", f"{root}/fresh")
+        words = (
+            stage,
+            run.format(root=root),
+            *options,
+            "--store",
+            f"{root}/store",
+            "--out",
+            f"{root}/fresh",
+        )
         status, _, errors = told(*words)
-        return Seen(status, errors, {path.name: result_digest(path) for path in (root / "fresh").glob("*.nc") if not status})
+        return Seen(
+            status,
+            errors,
+            {
+                path.name: result_digest(path)
+                for path in (root / "fresh").glob("*.nc")
+                if not status
+            },
+        )
 
     return read
 
@@ -135,7 +176,9 @@ def _report(folder: str) -> Callable[[Path], Seen]:
         status, _, errors = told("report", f"{root}/{folder}", "--store", f"{root}/store")
         if status:
             return Seen(status, errors, {})
-        text = html.unescape(TAGS.sub(" ", (root / folder / "report.html").read_text())).replace(str(root), "")
+        text = html.unescape(TAGS.sub(" ", (root / folder / "report.html").read_text())).replace(
+            str(root), ""
+        )
         words = [word for word in VARIED.sub("", text).split() if NUMBER.search(word)]
         return Seen(status, errors, dict.fromkeys(words, "said"))
 

@@ -66,7 +66,9 @@ def state(root: Path) -> State:
         if path.suffix in FILES and not any(part.startswith(".") for part in place.parts):
             found.note(f"file {place}", lambda path=path: FILES[path.suffix](path))  # type: ignore[misc]
     here = f"{root}{os.sep}"  # what is said of a copy is compared with what is said of the original
-    found.broken = {thing.replace(here, ""): why.replace(here, "") for thing, why in found.broken.items()}
+    found.broken = {
+        thing.replace(here, ""): why.replace(here, "") for thing, why in found.broken.items()
+    }
     return found
 
 
@@ -124,13 +126,19 @@ def labels_digest(run: Run) -> str:
 
 def coords_digest(view: xr.Dataset) -> str:
     """Return a digest of the coordinates of a dataset."""
-    return digest_of(part for name in sorted(map(str, view.coords)) for part in (name, view.coords[name].values))
+    return digest_of(
+        part for name in sorted(map(str, view.coords)) for part in (name, view.coords[name].values)
+    )
 
 
 def dataset_digest(data: xr.Dataset) -> str:
     """Return a digest of all variables of a dataset, and of what it says that it is of."""
-    parts = [part for name in sorted(map(str, data.variables)) for part in (name, data[name].values)]
-    return digest_of([*parts, *(str(data.attrs.get(name)) for name in ("stage", "runs", "options"))])
+    parts = [
+        part for name in sorted(map(str, data.variables)) for part in (name, data[name].values)
+    ]
+    return digest_of(
+        [*parts, *(str(data.attrs.get(name)) for name in ("stage", "runs", "options"))]
+    )
 
 
 def digest_of(parts: Any) -> str:

@@ -9,11 +9,31 @@ from typing import Any
 #: what parsers stumble over
 ODD_VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2**31, 2**63, 10**30, 1e308, 0.5, float("nan"), float("inf")),
-    *("", "x", "\x1b[2J", "\u202e", "a" * 70_000, "../../etc/passwd", "\0", "NaN", "1e400", "\ud800"),
+    *(
+        "",
+        "x",
+        "\x1b[2J",
+        "\u202e",
+        "a" * 70_000,
+        "../../etc/passwd",
+        "\0",
+        "NaN",
+        "1e400",
+        "\ud800",
+    ),
     *([], {}, [[]], [0] * 1000, {"a": {"a": {}}}),
 )
 ODD_BYTES = (
-    *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b"\x1b]0;x\x07", b"\xf0\x9f\x98\x80", b"\\u0000"),
+    *(
+        b"\0",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"\r",
+        b"\n\n",
+        b"\x1b]0;x\x07",
+        b"\xf0\x9f\x98\x80",
+        b"\\u0000",
+    ),
     *(b'"', b"'", b",", b";", b"{", b"[" * 2000, b"}", b"=", b":", b"|", b"*", b"-", b"$", b"::2"),
     *(b"1e400", b"9" * 5000, b"NaN", b"<!ENTITY a 'b'>", b"&a;"),
 )
@@ -57,7 +77,13 @@ def changed_json(content: bytes, generator: random.Random) -> bytes | None:
 
 def _places(value: Any, depth: int = 0) -> Any:
     """Yield every container below ``value`` with each of its keys."""
-    keys: Any = value.keys() if isinstance(value, dict) else range(min(len(value), 50)) if isinstance(value, list) else ()
+    keys: Any = (
+        value.keys()
+        if isinstance(value, dict)
+        else range(min(len(value), 50))
+        if isinstance(value, list)
+        else ()
+    )
     for key in list(keys):
         yield value, key
         if depth < 6:

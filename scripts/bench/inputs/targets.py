@@ -50,13 +50,19 @@ class Target:
     file: str  # a pattern; the first that it fits
     commands: tuple[Words, ...]
     sealed: bool = False  # a record: every second input gets the checksum that it claims to have
-    wrapped: Callable[[bytes, bytes], bytes] = lambda content, _: content  # an input and the original → a file
-    seed: Callable[[bytes], bytes] = lambda original: original  # the original → what of it inputs are like
+    wrapped: Callable[[bytes, bytes], bytes] = lambda content, _: (
+        content
+    )  # an input and the original → a file
+    seed: Callable[[bytes], bytes] = lambda original: (
+        original
+    )  # the original → what of it inputs are like
     dataset: str = ""  # a run that is read as well, by Python
 
 
 def _sentences(suffix: str, *options: str) -> Target:
-    return Target(f"fuzz.{suffix}", (("extract", f"{{root}}/fuzz.{suffix}", *STORE, "--dry-run", *options),))
+    return Target(
+        f"fuzz.{suffix}", (("extract", f"{{root}}/fuzz.{suffix}", *STORE, "--dry-run", *options),)
+    )
 
 
 def _record(file: str, *commands: Words, dataset: str = "it") -> Target:
@@ -97,9 +103,13 @@ TARGETS: dict[str, Target] = {
     "parquet": _sentences("parquet"),
     "edits": Target("fuzz.edit", EDITED),
     "study-file": Target("study.toml", STUDIED),
-    "study-record": Target("study/study.json", (*STUDIED, ("report", "{root}/study", *STORE)), sealed=True),
+    "study-record": Target(
+        "study/study.json", (*STUDIED, ("report", "{root}/study", *STORE)), sealed=True
+    ),
     "config": Target("model/config.json", (WITH_MODEL,)),
-    "weights": Target("model/model.safetensors", (WITH_MODEL,), wrapped=_with_weights, seed=_header),
+    "weights": Target(
+        "model/model.safetensors", (WITH_MODEL,), wrapped=_with_weights, seed=_header
+    ),
     "tokenizer": Target("model/tokenizer.json", (WITH_MODEL,)),
     "tokenizer-config": Target("model/tokenizer_config.json", (WITH_MODEL,)),
     "store-record": _record("store/store.json"),
@@ -109,7 +119,14 @@ TARGETS: dict[str, Target] = {
     "labels": _record("store/runs/*/labels/*"),
     "name": _record("store/names/it"),
     "shard": Target("store/runs/*/shards/*.h5", LOOKING, dataset="it"),
-    "export": Target("it.h5", EXPORTED, sealed=True, wrapped=_as_export, seed=_line_of_export, dataset="{root}/it.h5"),
+    "export": Target(
+        "it.h5",
+        EXPORTED,
+        sealed=True,
+        wrapped=_as_export,
+        seed=_line_of_export,
+        dataset="{root}/it.h5",
+    ),
     "result": Target("results/*.nc", (REPORTED,)),
     "svg": Target("results/*.svg", (REPORTED,)),
 }
@@ -157,7 +174,9 @@ class Fuzzed:
 
     def _judged(self, words: Words, content: bytes) -> Violation | None:
         text = content.replace(b"\0", b"").decode(errors="surrogateescape")
-        arguments = [word.replace("{root}", str(self.root)).replace("{text}", text) for word in words]
+        arguments = [
+            word.replace("{root}", str(self.root)).replace("{text}", text) for word in words
+        ]
         return lawful(words[0], lambda: told(*arguments))
 
     def _read(self) -> Violation | None:
@@ -166,7 +185,9 @@ class Fuzzed:
 
         def read() -> tuple[int, str, str]:
             try:
-                open_run(self.target.dataset.format(root=self.root), self.root / "store").dataset(check=True).compute()
+                open_run(self.target.dataset.format(root=self.root), self.root / "store").dataset(
+                    check=True
+                ).compute()
             except ActlasError as error:
                 return error.exit_code, "", f"Error: {error}"
             return 0, "", ""
@@ -192,7 +213,9 @@ def lawful(name: str, work: Callable[[], tuple[int, str, str]]) -> Violation | N
         return Violation(name, "memory", f"{grown >> 20} MB more than before")
     if status not in (0, 1, 2) or (status and not lines):
         return Violation(name, f"status {status}", errors)
-    if (status and len(lines) > 1 and name not in MANY_LINES) or max(map(len, lines), default=0) > LONGEST_LINE:
+    if (status and len(lines) > 1 and name not in MANY_LINES) or max(
+        map(len, lines), default=0
+    ) > LONGEST_LINE:
         return Violation(name, "not one short line", errors[:2000])
     return None
 
@@ -239,10 +262,17 @@ def make_root(root: Path) -> None:
     for name in MODEL_FILES:
         shutil.copy(models.DEMO_FOLDER / name, root / "model" / name)
     generator = random.Random(0)
-    texts = [f"The {word} gave her {generator.randint(2, 99)} books." for word in ("cat", "queen", "old man")]
+    texts = [
+        f"The {word} gave her {generator.randint(2, 99)} books."
+        for word in ("cat", "queen", "old man")
+    ]
     (root / "fuzz.txt").write_text("\n".join(texts) + "\n")
-    (root / "fuzz.csv").write_text("text,kind,n\n" + "".join(f'"{text}",a,{len(text)}\n' for text in texts))
+    (root / "fuzz.csv").write_text(
+        "text,kind,n\n" + "".join(f'"{text}",a,{len(text)}\n' for text in texts)
+    )
     (root / "fuzz.tsv").write_text("text\tkind\n" + "".join(f"{text}\tb\n" for text in texts))
-    (root / "fuzz.jsonl").write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in texts))
+    (root / "fuzz.jsonl").write_text(
+        "".join(json.dumps({"text": text, "n": 1}) + "\n" for text in texts)
+    )
     (root / "fuzz.json").write_text(json.dumps([{"text": text, "kind": "c"} for text in texts]))
     (root / "fuzz.edit").write_text("scale:block=2,factor=0.5|1.5;zero:site=z,layer=1,head=0-3")

@@ -33,7 +33,10 @@ def part(run, layers, tmp_path):
 
 def test_norms(run, part, layers):
     whole = run.dataset()
-    wanted, got = norm_profile(whole, token_groups(whole)).compute(), norm_profile(part, token_groups(part)).compute()
+    wanted, got = (
+        norm_profile(whole, token_groups(whole)).compute(),
+        norm_profile(part, token_groups(part)).compute(),
+    )
     assert got["layer"].values.tolist() == list(layers)
     depths = sorted({*layers, *(layer + 1 for layer in layers)})
     assert got["depth"].values.tolist() == depths
@@ -42,7 +45,9 @@ def test_norms(run, part, layers):
     for name in ("norm_q", "norm_attn_out", "norm_mlp_out", "share"):
         np.testing.assert_allclose(got[name], wanted[name].sel(layer=list(layers)), rtol=1e-12)
     follows = [depth for depth in depths if depth - 1 in depths]
-    np.testing.assert_allclose(got["step"].sel(depth=follows), wanted["step"].sel(depth=follows), rtol=1e-12)
+    np.testing.assert_allclose(
+        got["step"].sel(depth=follows), wanted["step"].sel(depth=follows), rtol=1e-12
+    )
     assert np.isnan(got["step"].drop_sel(depth=follows)).all()
 
 
@@ -52,11 +57,15 @@ def test_sums_and_correlations(run, part, layers):
     assert got["layer"].values.tolist() == list(layers)
     for name in ("max_abs_error", "relative_error", "correlation", "rounding", "error_token"):
         np.testing.assert_allclose(got[name], wanted[name].sel(layer=list(layers)), rtol=1e-12)
-    wanted, got = (laminar_correlation(dataset["resid"], Mask()).compute() for dataset in (whole, part))
+    wanted, got = (
+        laminar_correlation(dataset["resid"], Mask()).compute() for dataset in (whole, part)
+    )
     depths = {*layers, *(layer + 1 for layer in layers)}
     pairs = [depth for depth in sorted(depths) if depth + 1 in depths]
     assert got["pair"].values.tolist() == pairs
-    np.testing.assert_allclose(got["laminar_correlation"], wanted["laminar_correlation"].sel(pair=pairs), rtol=1e-12)
+    np.testing.assert_allclose(
+        got["laminar_correlation"], wanted["laminar_correlation"].sel(pair=pairs), rtol=1e-12
+    )
 
 
 def test_outliers_name_depths_of_the_model(part, layers):
@@ -64,6 +73,9 @@ def test_outliers_name_depths_of_the_model(part, layers):
     depths = {*layers, *(layer + 1 for layer in layers)}
     assert set(found["outlier_depth"].values.ravel().tolist()) <= depths
     for place in np.ndindex(found["outlier_value"].shape):
-        at = {name: int(found[f"outlier_{name}"].values[place]) for name in ("depth", "token", "dimension")}
+        at = {
+            name: int(found[f"outlier_{name}"].values[place])
+            for name in ("depth", "token", "dimension")
+        }
         value = part["resid"].sel(depth=at["depth"]).values[at["token"], at["dimension"]]
         assert value == np.float32(found["outlier_value"].values[place])

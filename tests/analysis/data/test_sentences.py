@@ -34,7 +34,9 @@ def test_tokens_of_a_sentence_that_are_scattered_are_refused():
 
 
 def test_pairs_and_sentences_left_out_keep_their_numbers_in_a_part():
-    labels = strategies.labels(["nobody", "we saw her", "nobody came", "he saw her", "she saw him there"])
+    labels = strategies.labels(
+        ["nobody", "we saw her", "nobody came", "he saw her", "she saw him there"]
+    )
     part = labels.isel(token=labels["sentence"].values > 0)
     selection = select_tokens(part, Target("her"))
     assert selection.sentence.tolist() == [1, 3]
@@ -44,7 +46,9 @@ def test_pairs_and_sentences_left_out_keep_their_numbers_in_a_part():
 
 def test_groups_follow_a_column_that_differs_within_a_sentence():
     labels = strategies.labels(["we saw her", "he saw her too"])
-    labels = labels.assign_coords(role=("token", np.array(["a", "b", "a", "a", "b", "b", "a"], dtype=object)))
+    labels = labels.assign_coords(
+        role=("token", np.array(["a", "b", "a", "a", "b", "b", "a"], dtype=object))
+    )
     groups = token_groups(labels, by="role")
     assert groups["role=a"].tolist() == [2, 6]  # first tokens are a group of their own
     assert groups["role=b"].tolist() == [1, 4, 5]
@@ -54,7 +58,9 @@ def test_groups_follow_a_column_that_differs_within_a_sentence():
 
 def test_a_number_that_is_none_is_a_group_too():
     labels = strategies.labels(["we saw her", "he saw her"])
-    groups = token_groups(labels.assign_coords(score=("token", np.repeat([0.5, np.nan], 3))), by="score")
+    groups = token_groups(
+        labels.assign_coords(score=("token", np.repeat([0.5, np.nan], 3))), by="score"
+    )
     assert {name: tokens.tolist() for name, tokens in groups.items() if "score" in name} == {
         "score=0.5": [1, 2],
         "score=nan": [4, 5],

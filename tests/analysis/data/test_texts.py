@@ -19,9 +19,47 @@ from actlas.analysis.plots.style import LONGEST, MARK, figure_files, shown
 
 #: what went wrong once, and what may
 TEXTS = (
-    *("$", "$$", "$\\frac", "$5 and $10", "a_b^c", "\\", "%", "{}", "<b>&amp;", "]]>", '"', "_hidden", "__", "-->"),
-    *("\x00", "a\x1b[31mb", "\x7f", "\x85", "\ufffe", "\uffff", "\ud800", "\udcff", "\u2028", "a\nb\tc", "\r"),
-    *("她", "क्षि", "שלום", "\u202eabc", "🤦🏽", "e\u0301\u0301\u0301", "\u200d", "x" * 10_000, " ", ""),
+    *(
+        "$",
+        "$$",
+        "$\\frac",
+        "$5 and $10",
+        "a_b^c",
+        "\\",
+        "%",
+        "{}",
+        "<b>&amp;",
+        "]]>",
+        '"',
+        "_hidden",
+        "__",
+        "-->",
+    ),
+    *(
+        "\x00",
+        "a\x1b[31mb",
+        "\x7f",
+        "\x85",
+        "\ufffe",
+        "\uffff",
+        "\ud800",
+        "\udcff",
+        "\u2028",
+        "a\nb\tc",
+        "\r",
+    ),
+    *(
+        "她",
+        "क्षि",
+        "שלום",
+        "\u202eabc",
+        "🤦🏽",
+        "e\u0301\u0301\u0301",
+        "\u200d",
+        "x" * 10_000,
+        " ",
+        "",
+    ),
 )
 anything = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(TEXTS)
 
@@ -30,7 +68,9 @@ def sound(files):
     """Check that both files are what they are called; return the texts of the SVG."""
     Image.open(io.BytesIO(files["png"])).load()
     root = ElementTree.fromstring(files["svg"])
-    return ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    return [
+        "".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")
+    ]
 
 
 @settings(max_examples=25)
@@ -52,14 +92,22 @@ def test_any_text_anywhere_in_a_figure(texts):
 def test_what_went_wrong_once(text):
     figure = Figure()
     figure.subplots().set_title(text)
-    assert sound(figure_files(figure))[-1:] in ([shown(text, 400)], [shown(text, 400).strip()], ["1.0"])
+    assert sound(figure_files(figure))[-1:] in (
+        [shown(text, 400)],
+        [shown(text, 400).strip()],
+        ["1.0"],
+    )
 
 
 @given(anything)
 def test_a_text_is_shown_as_it_is_or_marked_and_cut(text):
     found = shown(text)
     assert len(found) <= LONGEST + 1
-    assert found.isprintable() or any(character not in text for character in found) or set(found) <= set(text)
+    assert (
+        found.isprintable()
+        or any(character not in text for character in found)
+        or set(found) <= set(text)
+    )
     if text.isascii() and text.isprintable() and len(text) <= LONGEST:
         assert found.strip() == text.strip()
     assert not any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in found)
@@ -88,7 +136,9 @@ def norms(values):
     numbers = np.random.default_rng(0).random(shape) + 1
     coords = {"group": groups, "statistic": list(STATISTICS), "depth": np.arange(4)}
     tokens = xr.DataArray(np.arange(len(groups)), dims="group")
-    return xr.Dataset({"norm_resid": (("group", "statistic", "depth"), numbers), "tokens": tokens}, coords)
+    return xr.Dataset(
+        {"norm_resid": (("group", "statistic", "depth"), numbers), "tokens": tokens}, coords
+    )
 
 
 @settings(max_examples=15)

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.analysis.data.tokens import Target, select_tokens
-from actlas.analysis.data.word_boundaries import _CLUSTER, _SEGMENT, WordPattern, _is_boundary, begins, key_of, words_of
+from actlas.analysis.data.word_boundaries import (
+    _CLUSTER,
+    _SEGMENT,
+    WordPattern,
+    _is_boundary,
+    begins,
+    key_of,
+    words_of,
+)
 from actlas.analysis.data.words import TargetError, find_words
 
 NFD = (
@@ -24,7 +32,11 @@ NFD = (
 )
 HINDI = ("मैं किताब पढ़ता हूँ और कि वह आता है", "वह कहता है कि किताब अच्छी है", "राम ने कहा कि वह आएगा")
 CHINESE = ("她喝了她的茶。", "她给了她一杯茶。", "护士说她的杯子满了。")
-PUNCTUATION = ("She drank her tea, slowly. He left.", "He gave her tea, gladly. She sat.", "We saw her tea, cold. It stood.")
+PUNCTUATION = (
+    "She drank her tea, slowly. He left.",
+    "He gave her tea, gladly. She sat.",
+    "We saw her tea, cold. It stood.",
+)
 APOSTROPHES = (
     "She can swim in the lake.",
     "She can't swim in the lake.",
@@ -61,7 +73,11 @@ APOSTROPHES = (
         (APOSTROPHES, "John", [0, 0, 0, 0, 0, 0, 0]),
         (APOSTROPHES, "John's", [0, 0, 0, 0, 0, 0, 2]),
         (APOSTROPHES, "'", [0, 0, 0, 0, 0, 0, 0]),
-        (("'her'", '"her"', "her-self", "_her_", "her_self", "her2", "(her)", "her…"), "her", [1, 1, 1, 0, 0, 0, 1, 1]),
+        (
+            ("'her'", '"her"', "her-self", "_her_", "her_self", "her2", "(her)", "her…"),
+            "her",
+            [1, 1, 1, 0, 0, 0, 1, 1],
+        ),
         (("Straße", "STRASSE", "strasse", "STRAẞE", "Strase"), "straße", [1, 1, 1, 1, 0]),
         (("Straße", "STRASSE"), "ss", [0, 0]),
         (("ΟΔΥΣΣΕΥΣ", "Οδυσσεύς", "οδυσσευς"), "οδυσσευσ", [1, 0, 1]),
@@ -122,8 +138,17 @@ def test_a_span_is_the_word_whole_and_all_such_spans_are_found(text, case, data)
         return
     spans = WordPattern(word, case).spans(text)
     starts = [at for at in sorted(clusters(text)) if begins(text, at)]
-    ends = [end for end in clusters(text) if end + len(regex.match(r"\p{WB=Format}*", text[end:])[0]) in boundaries(text)]
-    equal = [(a, b) for a in starts for b in sorted(ends) if a < b and key_of(text[a:b], case) == key_of(word, case)]
+    ends = [
+        end
+        for end in clusters(text)
+        if end + len(regex.match(r"\p{WB=Format}*", text[end:])[0]) in boundaries(text)
+    ]
+    equal = [
+        (a, b)
+        for a in starts
+        for b in sorted(ends)
+        if a < b and key_of(text[a:b], case) == key_of(word, case)
+    ]
     chosen, last = [], 0
     for start, end in equal:  # in order, without overlap
         if start >= last:
@@ -136,7 +161,9 @@ def test_a_span_is_the_word_whole_and_all_such_spans_are_found(text, case, data)
 def test_clusters_fold_one_by_one(text):
     """What finding a word in the folded text stands on."""
     for case in (True, False):
-        assert "".join(key_of(cluster, case) for cluster in regex.findall(r"\X", text)) == key_of(text, case)
+        assert "".join(key_of(cluster, case) for cluster in regex.findall(r"\X", text)) == key_of(
+            text, case
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,12 +187,33 @@ def test_segments_by_the_rules_of_unicode(segments):
 
 @given(texts)
 def test_a_boundary_is_one_from_wherever_it_is_asked(text):
-    assert {place for place in range(len(text) + 1) if _is_boundary(text, place)} == boundaries(text)
+    assert {place for place in range(len(text) + 1) if _is_boundary(text, place)} == boundaries(
+        text
+    )
 
 
 @given(
     st.lists(
-        st.sampled_from(["her", "Her", "hers", "cat", "x_y", "it", "3", " ", "  ", "-", "!", "?", "(", '"', "\t"]), max_size=12
+        st.sampled_from(
+            [
+                "her",
+                "Her",
+                "hers",
+                "cat",
+                "x_y",
+                "it",
+                "3",
+                " ",
+                "  ",
+                "-",
+                "!",
+                "?",
+                "(",
+                '"',
+                "\t",
+            ]
+        ),
+        max_size=12,
     ),
     st.sampled_from(["her", "HER", "cat", "x_y", "3", "!", "cat her"]),
     st.booleans(),
@@ -211,7 +259,9 @@ def test_ascii_is_found_as_by_hand(text, word, case):
     assert WordPattern(word, case).spans(text) == expected
 
 
-@pytest.mark.parametrize("text", ["🇩🇪" * 20_000, "a" + "\u0301" * 100_000, "\u200f" * 100_000, "👩\u200d" * 20_000])
+@pytest.mark.parametrize(
+    "text", ["🇩🇪" * 20_000, "a" + "\u0301" * 100_000, "\u200f" * 100_000, "👩\u200d" * 20_000]
+)
 def test_no_text_is_a_hang(text):
     start = time.monotonic()
     assert WordPattern("x").spans(text + " x") == [(len(text) + 1, len(text) + 2)]
@@ -220,7 +270,13 @@ def test_no_text_is_a_hang(text):
 
 
 def test_words_of_a_text():
-    assert words_of("Mary's cafe\u0301, she said: 3.14!") == ["Mary's", "café", "she", "said", "3.14"]
+    assert words_of("Mary's cafe\u0301, she said: 3.14!") == [
+        "Mary's",
+        "café",
+        "she",
+        "said",
+        "3.14",
+    ]
     assert words_of("她喝茶。") == ["她", "喝", "茶"]
 
 
@@ -241,19 +297,42 @@ def labels(texts, spans, positions=None):
 
 
 def tokens_of(dataset, word):
-    return {sentence: [each.tolist() for each in found] for sentence, found in find_words(dataset, word).found.items()}
+    return {
+        sentence: [each.tolist() for each in found]
+        for sentence, found in find_words(dataset, word).found.items()
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "spans", "word", "tokens"),
     [
-        ("We saw her.", [(0, 2), (2, 6), (6, 10), (10, 11)], "her", [2]),  # byte-level, the space before in the token
+        (
+            "We saw her.",
+            [(0, 2), (2, 6), (6, 10), (10, 11)],
+            "her",
+            [2],
+        ),  # byte-level, the space before in the token
         ("We saw her.", [(0, 2), (3, 6), (7, 10), (10, 11)], "her", [2]),  # trimmed, or WordPiece
-        ("We saw her.", [(0, 0), (0, 2), (2, 6), (6, 10), (10, 11)], "We", [1]),  # BOS is part of no word
+        (
+            "We saw her.",
+            [(0, 0), (0, 2), (2, 6), (6, 10), (10, 11)],
+            "We",
+            [1],
+        ),  # BOS is part of no word
         ("We saw her.", [(0, 0), (0, 2), (2, 6), (6, 10), (10, 11), (11, 11)], ".", [4]),
-        ("We saw", [(0, 1), (0, 2), (2, 3), (3, 6)], "We", [0, 1]),  # ▁ split off: it overlaps what follows
+        (
+            "We saw",
+            [(0, 1), (0, 2), (2, 3), (3, 6)],
+            "We",
+            [0, 1],
+        ),  # ▁ split off: it overlaps what follows
         ("We saw", [(0, 0), (0, 2), (2, 3), (3, 6)], "saw", [3]),
-        ("x 日本", [(0, 1), (1, 2), (2, 3), (2, 3), (2, 3), (3, 4), (3, 4)], "日", [2, 3, 4]),  # the bytes of a character
+        (
+            "x 日本",
+            [(0, 1), (1, 2), (2, 3), (2, 3), (2, 3), (3, 4), (3, 4)],
+            "日",
+            [2, 3, 4],
+        ),  # the bytes of a character
         ("x 日本", [(0, 1), (1, 2), (2, 3), (2, 3), (2, 3), (3, 4), (3, 4)], "本", [5, 6]),
         ("x 日本", [(0, 1), (1, 3), (2, 3), (3, 4)], "日", [1, 2]),
         ("her\n\nher", [(0, 3), (3, 5), (5, 8)], "her", [0]),
@@ -297,7 +376,8 @@ def plain(text):
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "untrimmed", "no_processor", "word_piece", "unigram", "llama", "llama_generic_class"]
+    "name",
+    ["plain", "untrimmed", "no_processor", "word_piece", "unigram", "llama", "llama_generic_class"],
 )
 def test_the_same_words_are_found_whatever_the_tokenizer(tmp_path, name):
     from actlas.pipeline.inputs.tokenizer import open_tokenizer
@@ -311,7 +391,12 @@ def test_the_same_words_are_found_whatever_the_tokenizer(tmp_path, name):
     dataset = labels(texts, spans)
     starts = dataset["char_start"].values
     ends = dataset["char_end"].values
-    for word, counts in {"her": [2, 2, 0, 0], "café": [0, 1, 0, 2], "她": [0, 0, 2, 0], "茶": [0, 0, 1, 0]}.items():
+    for word, counts in {
+        "her": [2, 2, 0, 0],
+        "café": [0, 1, 0, 2],
+        "她": [0, 0, 2, 0],
+        "茶": [0, 0, 1, 0],
+    }.items():
         words = find_words(dataset, word)
         assert [len(words.found.get(sentence, [])) for sentence in range(4)] == counts
         assert not words.clipped

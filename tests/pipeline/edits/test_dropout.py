@@ -18,7 +18,9 @@ def values(run, site="resid"):
 
 def test_a_seed_gives_the_same_numbers_however_units_are_cut(tmp_path, small_model):
     once, _ = extract_texts(tmp_path / "once", small_model, TEXTS, SITES, dropout_seed=3)
-    again, _ = extract_texts(tmp_path / "again", small_model, TEXTS, SITES, dropout_seed=3, unit_tokens=50)
+    again, _ = extract_texts(
+        tmp_path / "again", small_model, TEXTS, SITES, dropout_seed=3, unit_tokens=50
+    )
     assert once.id == again.id
     assert len(again.units) > len(once.units)
     for site in SITES:
@@ -33,7 +35,10 @@ def test_a_site_added_later_is_of_the_same_draw(tmp_path, small_model):
 
 
 def test_seeds_and_eval_are_different_runs_with_different_numbers(tmp_path, small_model):
-    runs = [extract_texts(tmp_path / "store", small_model, TEXTS, ("resid",), dropout_seed=seed)[0] for seed in (None, 0, 1)]
+    runs = [
+        extract_texts(tmp_path / "store", small_model, TEXTS, ("resid",), dropout_seed=seed)[0]
+        for seed in (None, 0, 1)
+    ]
     assert len({run.id for run in runs}) == 3
     assert [run.specification["numerics"]["mode"] for run in runs] == ["eval", "train", "train"]
     assert [run.specification["numerics"]["seed"] for run in runs] == [None, 0, 1]
@@ -61,7 +66,10 @@ def test_the_callers_random_numbers_go_on_as_before(tmp_path, small_model):
 
 def test_a_model_without_dropout_has_no_train_mode(tmp_path):
     model = save_model(tmp_path / "model", attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
-    with pytest.raises(UsageError, match=r"has dropout rates of 0 in config\.json: --train-mode would change nothing"):
+    with pytest.raises(
+        UsageError,
+        match=r"has dropout rates of 0 in config\.json: --train-mode would change nothing",
+    ):
         plan_for(tmp_path / "store", model, TEXTS, ("resid",), dropout_seed=0)
     assert not Store(tmp_path / "store").runs()
     with pytest.raises(UsageError, match="--seed is -1"):

@@ -37,7 +37,10 @@ def targets():
         yield f"site=hook_resid_post,layer={layer}"
         for site in SITES.values():
             if site.editable and site.dims[0] == "layer":
-                names = (f"site={site.name},layer={layer}", f"site=blocks.{layer}.{site.aliases[0]}")
+                names = (
+                    f"site={site.name},layer={layer}",
+                    f"site=blocks.{layer}.{site.aliases[0]}",
+                )
                 heads = ("", *(f",head={head}" for head in range(HEADS) if "head" in site.dims))
                 yield from (f"{name}{head}" for name in names for head in heads)
     yield "site=final_norm"
@@ -71,7 +74,9 @@ def weights():
         linear |= {"mlp.c_fc": (D_MODEL, D_MLP), "mlp.c_proj": (D_MLP, D_MODEL)}
         for name, shape in linear.items():
             shapes |= {f"h.{layer}.{name}.weight": shape, f"h.{layer}.{name}.bias": shape[1:]}
-        shapes |= {f"h.{layer}.ln_{n}.{part}": (D_MODEL,) for n in (1, 2) for part in ("weight", "bias")}
+        shapes |= {
+            f"h.{layer}.ln_{n}.{part}": (D_MODEL,) for n in (1, 2) for part in ("weight", "bias")
+        }
     return {name: random.normal(size=shape) for name, shape in shapes.items()}
 
 
@@ -88,16 +93,27 @@ def as_dataset(found):
 def check(weights, clean, edits):
     """Hold what the package says of ``edits`` against the oracle with these edits."""
     ordered = in_order(map(parse_edit, edits))
-    found = oracle.activations(weights, TOKENS, HEADS, change=changing([edit_text(edit) for edit in ordered], TOKENS))
+    found = oracle.activations(
+        weights, TOKENS, HEADS, change=changing([edit_text(edit) for edit in ordered], TOKENS)
+    )
     kept = {"edits": [edit_record(edit).to_json() for edit in ordered]}
     records = read_edits(json.loads(canonical(kept)))
     branch = Branch.of(ordered, MODEL)
     assert branch_of(records, LAYERS) == (branch.layer, branch.depth)
-    differs = [np.abs(one - other).max() > 0 for one, other in zip(found["resid"], clean["resid"], strict=True)]
-    assert differs.index(True) == branch.depth if any(differs) else branch.depth == LAYERS + 1, edits
+    differs = [
+        np.abs(one - other).max() > 0
+        for one, other in zip(found["resid"], clean["resid"], strict=True)
+    ]
+    assert differs.index(True) == branch.depth if any(differs) else branch.depth == LAYERS + 1, (
+        edits
+    )
     for site in ("q", "k", "v", "z", "attn_out", "mlp_pre", "mlp_post", "mlp_out"):
-        np.testing.assert_array_equal(found[site][: branch.first(site)], clean[site][: branch.first(site)])
-    error = np.abs(found["resid"][:-1] + found["attn_out"] + found["mlp_out"] - found["resid"][1:]).max((1, 2))
+        np.testing.assert_array_equal(
+            found[site][: branch.first(site)], clean[site][: branch.first(site)]
+        )
+    error = np.abs(
+        found["resid"][:-1] + found["attn_out"] + found["mlp_out"] - found["resid"][1:]
+    ).max((1, 2))
     assert np.flatnonzero(error > 1e-9).tolist() == edited_blocks(records), edits
     return records, found
 
@@ -113,9 +129,15 @@ def test_one_edit_of_every_kind_at_every_target_with_every_selector(weights, cle
         assert checked[record.text] == (record,)
     suffixes = {variant_suffix(records) for records in checked.values()}
     assert len(suffixes) == len(checked)
-    skipping = {skipped_block(records) for text, records in checked.items() if text.startswith("skip:")}
+    skipping = {
+        skipped_block(records) for text, records in checked.items() if text.startswith("skip:")
+    }
     assert skipping == set(range(LAYERS))
-    assert all(skipped_block(records) is None for text, records in checked.items() if not text.startswith("skip:"))
+    assert all(
+        skipped_block(records) is None
+        for text, records in checked.items()
+        if not text.startswith("skip:")
+    )
 
 
 @settings(max_examples=20)

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.grid import expand
-from actlas.pipeline.edits.spec import KINDS, Noise, Scale, Skip, Spot, Zero, edit_record, edit_text, in_order, parse_edit
+from actlas.pipeline.edits.spec import (
+    KINDS,
+    Noise,
+    Scale,
+    Skip,
+    Spot,
+    Zero,
+    edit_record,
+    edit_text,
+    in_order,
+    parse_edit,
+)
 from actlas.pipeline.models.configuration import Geometry
 from actlas.pipeline.models.sites import SITES
 from actlas.store import UsageError
@@ -17,7 +28,9 @@ from actlas.store.errors import DamagedStore, quoted
 from actlas.store.format.edit_records import EditRecord, Stride
 from actlas.store.format.schema import canonical
 
-GPT2 = Geometry(n_layer=12, n_head=12, d_model=768, d_head=64, d_mlp=3072, positions=1024, vocabulary=50257)
+GPT2 = Geometry(
+    n_layer=12, n_head=12, d_model=768, d_head=64, d_mlp=3072, positions=1024, vocabulary=50257
+)
 SMALL = Geometry(n_layer=3, n_head=2, d_model=8, d_head=4, d_mlp=32, positions=9, vocabulary=50)
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 indices = st.integers(0, 99)
@@ -86,7 +99,10 @@ def test_the_record_of_an_edit_survives_json(edit):
         ("zero:block=1,units=0::02", "zero:block=1,units=::2"),
         ("zero:block=1,units=-0:", "zero:block=1"),
         ("scale:block=1,factor=-0.0", "scale:block=1,factor=0"),
-        (f"noise:site=q,layer=0,seed={'9' * 400}", f"noise:site=q,layer=0,mean=0,std=1,seed={'9' * 400}"),
+        (
+            f"noise:site=q,layer=0,seed={'9' * 400}",
+            f"noise:site=q,layer=0,mean=0,std=1,seed={'9' * 400}",
+        ),
         ("noise:site=mlp_post,layer=3", "noise:site=mlp_post,layer=3,mean=0,std=1,seed=0"),
     ],
 )
@@ -118,7 +134,10 @@ def test_one_form_for_all_spellings(text, same):
         ("zero:layer=1,head=2", "layer= stands for the whole block: leave head= out"),
         ("zero:block=1,site=q", "block= stands for the whole block: leave site= out"),
         ("zero:site=blocks.3.attn.hook_q,layer=2", "is of layer 3, not 2"),
-        ("zero:site=blocks.3.hook_q_input", "unknown site 'blocks.3.hook_q_input': did you mean blocks.3"),
+        (
+            "zero:site=blocks.3.hook_q_input",
+            "unknown site 'blocks.3.hook_q_input': did you mean blocks.3",
+        ),
         ("zero:site=blocks.x.attn.hook_q", "expected a layer behind 'blocks.'"),
         ("zero:site=blocks.3.q", "unknown site 'blocks.3.q'"),
         ("zero:site=blocks.3.ln_final", "final_norm has no layer, expected ln_final"),
@@ -182,14 +201,26 @@ def test_a_negative_zero_is_zero():
 
 
 def test_columns_of_units():
-    assert parse_edit("zero:site=v,layer=0,head=1,units=0+63").spot.columns(GPT2).tolist() == [1536 + 64, 1536 + 127]
-    np.testing.assert_array_equal(parse_edit("noise:site=mlp_post,layer=0,units=::2").spot.columns(GPT2), np.arange(0, 3072, 2))
+    assert parse_edit("zero:site=v,layer=0,head=1,units=0+63").spot.columns(GPT2).tolist() == [
+        1536 + 64,
+        1536 + 127,
+    ]
+    np.testing.assert_array_equal(
+        parse_edit("noise:site=mlp_post,layer=0,units=::2").spot.columns(GPT2),
+        np.arange(0, 3072, 2),
+    )
     every_head = parse_edit("zero:site=z,layer=0,units=5").spot.columns(GPT2)
     np.testing.assert_array_equal(every_head, np.arange(12) * 64 + 5)
 
 
 def test_edits_are_put_in_the_order_of_the_forward_pass():
-    texts = ["zero:site=final_norm", "skip:block=3", "zero:site=z,layer=3", "scale:block=2,factor=2", "zero:site=k,layer=3"]
+    texts = [
+        "zero:site=final_norm",
+        "skip:block=3",
+        "zero:site=z,layer=3",
+        "scale:block=2,factor=2",
+        "zero:site=k,layer=3",
+    ]
     ordered = [edit_text(edit) for edit in in_order(map(parse_edit, texts))]
     assert ordered == [
         "scale:block=2,factor=2",
@@ -200,7 +231,15 @@ def test_edits_are_put_in_the_order_of_the_forward_pass():
     ]
 
 
-@given(st.permutations([parse_edit("scale:block=2,factor=2"), parse_edit("skip:block=4"), parse_edit("zero:site=q,layer=4")]))
+@given(
+    st.permutations(
+        [
+            parse_edit("scale:block=2,factor=2"),
+            parse_edit("skip:block=4"),
+            parse_edit("zero:site=q,layer=4"),
+        ]
+    )
+)
 def test_the_order_given_matters_only_at_one_spot(permuted):
     assert in_order(permuted) == in_order(sorted(permuted, key=edit_text))
     here = [Scale(Spot("q", 1), 2.0), Noise(Spot("q", 1))]
@@ -293,7 +332,26 @@ PIECES += [
     "|",
     "::2",
 ]
-PIECES += [",", ":", "=", "+", "-", ".", "0", "1", "0-2", "1e400", "nan", "inf", "9" * 30, " ", "\x1b[2J", "٣", "\0", "\ud800"]
+PIECES += [
+    ",",
+    ":",
+    "=",
+    "+",
+    "-",
+    ".",
+    "0",
+    "1",
+    "0-2",
+    "1e400",
+    "nan",
+    "inf",
+    "9" * 30,
+    " ",
+    "\x1b[2J",
+    "٣",
+    "\0",
+    "\ud800",
+]
 sweeps = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).map("".join)
 
 

@@ -19,13 +19,19 @@ SMALL = Geometry(n_layer=3, n_head=2, d_model=8, d_head=4, d_mlp=32, positions=9
         ("skip:block=0-1|1-2", ["skip:block=0", "skip:block=1", "skip:block=2"]),
         ("scale:block=1,factor=0.5|1.5", ["scale:block=1,factor=0.5", "scale:block=1,factor=1.5"]),
         ("skip:layer=0-1", ["skip:block=0", "skip:block=1"]),
-        ("zero:site=blocks.*.attn.hook_z,head=1", [f"zero:site=z,layer={layer},head=1" for layer in range(3)]),
+        (
+            "zero:site=blocks.*.attn.hook_z,head=1",
+            [f"zero:site=z,layer={layer},head=1" for layer in range(3)],
+        ),
         ("scale:block=1,factor=-2", ["scale:block=1,factor=-2"]),
         (
             "scale:site=resid,depth=*,factor=2",
             ["scale:site=resid,depth=0,factor=2", *(f"scale:block={b},factor=2" for b in range(3))],
         ),
-        ("zero:site=k|z,layer=1,head=*", [f"zero:site={site},layer=1,head={head}" for site in "kz" for head in range(2)]),
+        (
+            "zero:site=k|z,layer=1,head=*",
+            [f"zero:site={site},layer=1,head={head}" for site in "kz" for head in range(2)],
+        ),
         (
             "noise:site=mlp_post,layer=0,units=::2|1::2,seed=0-1",
             [
@@ -41,7 +47,10 @@ def test_expansion(text, edits):
 
 
 def test_several_texts_are_joined_and_repetitions_left_out():
-    assert [edit_text(edit) for edit in expand(["skip:block=1", "skip:block=0-1"], SMALL)] == ["skip:block=1", "skip:block=0"]
+    assert [edit_text(edit) for edit in expand(["skip:block=1", "skip:block=0-1"], SMALL)] == [
+        "skip:block=1",
+        "skip:block=0",
+    ]
 
 
 @pytest.mark.parametrize(

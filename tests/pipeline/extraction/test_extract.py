@@ -27,14 +27,20 @@ TOLERANCE = 1e-5
 @pytest.mark.parametrize("unit_tokens", [1, 45, 10_000])
 def test_units_change_nothing_but_the_last_bits(tmp_path, small_model, unit_tokens):
     whole, _ = extract_texts(tmp_path / "whole", small_model, TEXTS, ("resid", "k", "nll"))
-    parts, _ = extract_texts(tmp_path / "parts", small_model, TEXTS, ("resid", "k", "nll"), unit_tokens=unit_tokens)
+    parts, _ = extract_texts(
+        tmp_path / "parts", small_model, TEXTS, ("resid", "k", "nll"), unit_tokens=unit_tokens
+    )
     assert parts.id == whole.id
     xr.testing.assert_allclose(parts.dataset(), whole.dataset(), rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_a_site_added_later_is_computed_alone_and_old_files_stay(tmp_path, small_model):
     run, _ = extract_texts(tmp_path / "store", small_model, TEXTS, ("resid", "q"), unit_tokens=50)
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.folder.rglob("*") if path.is_file()}
+    before = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in run.folder.rglob("*")
+        if path.is_file()
+    }
     run, tally = extract_texts(tmp_path / "store", small_model, TEXTS, ("q", "mlp_post"))
     assert tally.units == len(run.units)
     assert run.sites == ("mlp_post", "q", "resid")
@@ -47,24 +53,42 @@ def labelled_plan(store, model, name, sites, texts=TEXTS):
     column = {name: np.array([f"{name} {text}" for text in texts])}
     folder = resolve(str(model))
     tokens = tokenize(Sentences("test", tuple(texts), tuple(range(len(texts))), column), folder)
-    return make_plan(Store.create(store), folder, tokens, "test", ExtractOptions(sites, unit_tokens=50, device="cpu"))
+    return make_plan(
+        Store.create(store),
+        folder,
+        tokens,
+        "test",
+        ExtractOptions(sites, unit_tokens=50, device="cpu"),
+    )
 
 
 def test_shards_added_later_have_no_labels_that_could_come_back(tmp_path, small_model):
-    for name, *sites in (("first", "q"), ("second", "resid_mid"), ("third", "mlp_out"), ("fourth", "z"), ("fifth", "k")):
+    for name, *sites in (
+        ("first", "q"),
+        ("second", "resid_mid"),
+        ("third", "mlp_out"),
+        ("fourth", "z"),
+        ("fifth", "k"),
+    ):
         plan = labelled_plan(tmp_path / "store", small_model, name, tuple(sites))
-        run = plan.store.add(plan.specification, plan.description, plan.units, plan.tokens.labels.columns)
+        run = plan.store.add(
+            plan.specification, plan.description, plan.units, plan.tokens.labels.columns
+        )
         assert bool(plan.label_change) == (name != "first")
         relabel(run, plan.tokens.labels.columns, "test")
         extract(plan, run)
         assert run.labels.columns.keys() == {name}
-        assert all(commit.labels.keys() == {*TOKEN_LABELS, "row_size", "text"} for commit in run.commits)
+        assert all(
+            commit.labels.keys() == {*TOKEN_LABELS, "row_size", "text"} for commit in run.commits
+        )
     assert run.labels_version == 5
 
 
 def test_a_run_that_is_not_finished_takes_other_labels(tmp_path, small_model):
     plan = labelled_plan(tmp_path / "store", small_model, "first", ("q",))
-    run = plan.store.add(plan.specification, plan.description, plan.units, plan.tokens.labels.columns)
+    run = plan.store.add(
+        plan.specification, plan.description, plan.units, plan.tokens.labels.columns
+    )
     extract(replace(plan, missing=plan.missing[:1]), run)
     second = labelled_plan(tmp_path / "store", small_model, "second", ("q",))
     assert (second.label_change.added, second.label_change.removed) == (("second",), ("first",))
@@ -122,7 +146,9 @@ def test_blocks_that_are_not_needed_are_not_run(tmp_path, small_model, monkeypat
 
     def watched(*args, **options):
         model, info = original(*args, **options)
-        watched_modules.update((model.transformer.get_submodule(path), path) for path in ("h.1.mlp", "h.2.mlp", "ln_f"))
+        watched_modules.update(
+            (model.transformer.get_submodule(path), path) for path in ("h.1.mlp", "h.2.mlp", "ln_f")
+        )
         return model, info
 
     def reach(module, _):
@@ -142,7 +168,10 @@ def test_hooks_are_gone_after_a_failure(small_model):
     import torch
 
     model = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
-    with pytest.raises(KeyError), captured(model.transformer, places(["resid", "q"], folder.geometry), lambda *_: None):
+    with (
+        pytest.raises(KeyError),
+        captured(model.transformer, places(["resid", "q"], folder.geometry), lambda *_: None),
+    ):
         assert model.transformer.h[0].ln_1._forward_pre_hooks
         raise KeyError
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
@@ -156,9 +185,14 @@ def test_errors_of_the_writer_reach_the_caller():
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [(OSError(28, "No space left on device"), "cannot write activations: No space left"), (MemoryError(), "out of memory")],
+    [
+        (OSError(28, "No space left on device"), "cannot write activations: No space left"),
+        (MemoryError(), "out of memory"),
+    ],
 )
-def test_what_the_writer_cannot_do_is_said_in_one_line(tmp_path, small_model, monkeypatch, error, message):
+def test_what_the_writer_cannot_do_is_said_in_one_line(
+    tmp_path, small_model, monkeypatch, error, message
+):
     """As on a file system that gives out the room it has reserved."""
 
     def refuse(*_):
@@ -174,7 +208,9 @@ def test_what_the_writer_cannot_do_is_said_in_one_line(tmp_path, small_model, mo
 
 def test_a_model_too_large_for_memory_is_one_line(tmp_path, small_model, monkeypatch):
     def refuse(*_args, **_options):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        raise RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        )
 
     monkeypatch.setattr("actlas.pipeline.extraction.loop.load", refuse)
     with pytest.raises(StoreError, match=r"out of memory when model .* was loaded on cpu"):
@@ -183,7 +219,11 @@ def test_a_model_too_large_for_memory_is_one_line(tmp_path, small_model, monkeyp
 
 def test_devices():
     assert find_device("cpu").type == "cpu"
-    for wrong, message in (("cuda:99", "is not there"), ("gpu", "unknown device"), ("meta", "not supported")):
+    for wrong, message in (
+        ("cuda:99", "is not there"),
+        ("gpu", "unknown device"),
+        ("meta", "not supported"),
+    ):
         with pytest.raises(UsageError, match=message):
             find_device(wrong)
 
@@ -208,15 +248,22 @@ print(run.commits[0].provenance["batches"])
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space, which Linux alone enforces")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="limits the address space, which Linux alone enforces"
+)
 def test_memory_that_runs_out_halves_the_batches(tmp_path, small_model):
     """In a process that may not take more memory than a part of the unit needs; the result is what it always is."""
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(tmp_path / "store"), str(small_model)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEMORY, str(tmp_path / "store"), str(small_model)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 1
     run = Store(tmp_path / "store").runs()[0]
     whole, _ = extract_texts(tmp_path / "whole", small_model, ["the garden" * 13] * 2, ("resid",))
     got = run.dataset(["resid"], check=True)["resid"].sel(sentence=2047).values
-    np.testing.assert_allclose(got, whole.dataset(["resid"])["resid"].sel(sentence=1), rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        got, whole.dataset(["resid"])["resid"].sel(sentence=1), rtol=TOLERANCE, atol=TOLERANCE
+    )

@@ -29,9 +29,19 @@ def library(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 2])
-def test_a_flush_that_fails_ends_its_unit_though_the_sync_after_it_succeeds(number, library, tmp_path, small_model, actlas):
+def test_a_flush_that_fails_ends_its_unit_though_the_sync_after_it_succeeds(
+    number, library, tmp_path, small_model, actlas
+):
     (tmp_path / "some.txt").write_text("\n".join(TEXTS))
-    arguments = ["extract", tmp_path / "some.txt", "--model", small_model, "--store", tmp_path / "store", "--quiet"]
+    arguments = [
+        "extract",
+        tmp_path / "some.txt",
+        "--model",
+        small_model,
+        "--store",
+        tmp_path / "store",
+        "--quiet",
+    ]
     done = disk.actlas(library, f"fdatasync={errno.EIO}@{number}", *arguments, before=MANY_FLUSHES)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done
     assert "Input/output error: see to the disk, then run the same command again" in done.stderr
@@ -85,7 +95,9 @@ def test_the_error_of_every_flush_is_raised(monkeypatch):
             writes.flush_now_and_then(10, int)
 
 
-def test_a_unit_that_fails_leaves_no_file_open_and_the_ones_before_it_stored(tmp_path, small_model, monkeypatch):
+def test_a_unit_that_fails_leaves_no_file_open_and_the_ones_before_it_stored(
+    tmp_path, small_model, monkeypatch
+):
     real, calls = ShardWriter.close, []
 
     def close(writer, tail):
@@ -108,10 +120,14 @@ def test_at_the_size_where_units_are_flushed_by_themselves(tmp_path, monkeypatch
     """Two flushes of a unit of 300 MB; the first fails, once."""
     width, tokens = 2048, 40_000
     site = places(("final_norm",), _Geometry)[0]
-    content = Content(units=((tokens,),), dtypes={"final_norm": "float32"}, sizes={"d_model": width})
+    content = Content(
+        units=((tokens,),), dtypes={"final_norm": "float32"}, sizes={"d_model": width}
+    )
     writer = open_shard(tmp_path / "a.h5", content, content.plan[0], ["final_norm"])
     real, calls = ShardWriter.flush, []
-    monkeypatch.setattr(ShardWriter, "flush", lambda each: (calls.append(1), _once_failing(each, calls, real)))
+    monkeypatch.setattr(
+        ShardWriter, "flush", lambda each: (calls.append(1), _once_failing(each, calls, real))
+    )
     rows = torch.zeros(1, 2000, width)
     with WriteQueue() as writes:
         host = HostTransfer(writes)
@@ -190,6 +206,13 @@ def test_a_real_disk_that_fails_under_a_file_system(tmp_path):
         f"mount -o loop {ram}/image {disk_}",
     )
     done = subprocess.run(
-        [*prefix, sys.executable, "-c", REAL, disk_ / "store"], cwd=disk.ROOT, capture_output=True, text=True, timeout=120
+        [*prefix, sys.executable, "-c", REAL, disk_ / "store"],
+        cwd=disk.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
-    assert done.stdout.strip().startswith("True refused 0 []"), (done.stdout[-2000:], done.stderr[-2000:])
+    assert done.stdout.strip().startswith("True refused 0 []"), (
+        done.stdout[-2000:],
+        done.stderr[-2000:],
+    )

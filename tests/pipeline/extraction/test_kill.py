@@ -23,12 +23,30 @@ SENTENCES = 160
 def corpus(tmp_path):
     """Sentences enough for many units."""
     path = tmp_path / "corpus.txt"
-    path.write_text("".join(f"When the rain began, Tom gave her coat number {n} and walked home.\n" for n in range(SENTENCES)))
+    path.write_text(
+        "".join(
+            f"When the rain began, Tom gave her coat number {n} and walked home.\n"
+            for n in range(SENTENCES)
+        )
+    )
     return path
 
 
 def extraction(corpus, model, store):
-    options = ["--model", model, "--store", store, "--unit-tokens", 100, "--site", "resid", "--site", "q", "--site", "mlp_post"]
+    options = [
+        "--model",
+        model,
+        "--store",
+        store,
+        "--unit-tokens",
+        100,
+        "--site",
+        "resid",
+        "--site",
+        "q",
+        "--site",
+        "mlp_post",
+    ]
     return Command(corpus.parent, "extract", corpus, *options, "--name", "it", "--quiet")
 
 
@@ -72,8 +90,12 @@ def test_killed_extractions_lose_nothing(tmp_path, small_model, corpus):
     assert committed(store) == len(resumed.units) > ROUNDS
     assert len(list((resumed.folder / "shards").iterdir())) == len(resumed.units)
     assert list((resumed.folder / "tmp").iterdir()) == []
-    xr.testing.assert_allclose(resumed.dataset(check=True), whole.dataset(check=True), rtol=TOLERANCE, atol=TOLERANCE)
-    assert len({count for count in units if 0 < count < len(resumed.units)}) > 1, f"hardly a kill hit the middle: {units}"
+    xr.testing.assert_allclose(
+        resumed.dataset(check=True), whole.dataset(check=True), rtol=TOLERANCE, atol=TOLERANCE
+    )
+    assert len({count for count in units if 0 < count < len(resumed.units)}) > 1, (
+        f"hardly a kill hit the middle: {units}"
+    )
 
 
 @pytest.mark.slow

@@ -23,7 +23,11 @@ MESSAGES = (
 @pytest.mark.parametrize("message", MESSAGES)
 def test_want_of_memory_is_seen(message):
     assert out_of_memory(RuntimeError(message))
-    assert out_of_memory(torch.AcceleratorError(message)) if hasattr(torch, "AcceleratorError") else True
+    assert (
+        out_of_memory(torch.AcceleratorError(message))
+        if hasattr(torch, "AcceleratorError")
+        else True
+    )
 
 
 def test_classes_of_their_own_are_seen():
@@ -38,7 +42,8 @@ def test_a_real_refusal_of_the_allocator_is_seen():
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("CUDA error: an illegal memory access was encountered"), ValueError(MESSAGES[0])]
+    "error",
+    [RuntimeError("CUDA error: an illegal memory access was encountered"), ValueError(MESSAGES[0])],
 )
 def test_other_errors_are_not(error):
     assert not out_of_memory(error)
@@ -85,7 +90,9 @@ class Ring(CudaTransfer):
 
 @pytest.fixture
 def place():
-    geometry = SimpleNamespace(n_layer=1, n_head=1, d_model=4, d_head=4, d_mlp=16, positions=8, vocabulary=9)
+    geometry = SimpleNamespace(
+        n_layer=1, n_head=1, d_model=4, d_head=4, d_mlp=16, positions=8, vocabulary=9
+    )
     return places(["resid"], geometry)[0]
 
 
@@ -102,7 +109,9 @@ def test_a_slot_comes_back_when_a_copy_raises(place):
         ring.send(writer, place, value, (10, 7))
         writes.drain()
         assert ring._free.qsize() == 2
-    np.testing.assert_array_equal(np.concatenate(writer.rows), np.concatenate([value[0], value[1, :7]]))
+    np.testing.assert_array_equal(
+        np.concatenate(writer.rows), np.concatenate([value[0], value[1, :7]])
+    )
 
 
 def test_a_slot_comes_back_when_writing_raises(place):

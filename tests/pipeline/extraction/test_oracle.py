@@ -13,7 +13,9 @@ TOLERANCE = 1e-5  # relative, float32
 
 @pytest.fixture(scope="module")
 def run(small_model, tmp_path_factory):
-    return extract_texts(tmp_path_factory.mktemp("oracle") / "store", small_model, TEXTS, unit_tokens=120)[0]
+    return extract_texts(
+        tmp_path_factory.mktemp("oracle") / "store", small_model, TEXTS, unit_tokens=120
+    )[0]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,10 @@ def expected(small_model, run):
     weights = load_file(small_model / "model.safetensors")
     ids = np.split(run.labels.token["token_id"], np.cumsum(run.labels.row_size)[:-1])
     sentences = [oracle.activations(weights, sentence, SIZES["n_head"]) for sentence in ids]
-    return {site: np.concatenate([s[site] for s in sentences], axis=_token_axis(run, site)) for site in ALL_SITES}
+    return {
+        site: np.concatenate([s[site] for s in sentences], axis=_token_axis(run, site))
+        for site in ALL_SITES
+    }
 
 
 def _token_axis(run, site):
@@ -40,7 +45,11 @@ def test_site_equals_oracle(run, expected, site):
     wanted = expected[site]
     assert got.shape == wanted.shape
     np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
-    blocks = zip(got, wanted, strict=True) if run.dataset([site])[site].dims[0] in ("layer", "depth") else [(got, wanted)]
+    blocks = (
+        zip(got, wanted, strict=True)
+        if run.dataset([site])[site].dims[0] in ("layer", "depth")
+        else [(got, wanted)]
+    )
     for one, other in blocks:
         assert np.nanmax(np.abs(one - other)) <= TOLERANCE * np.nanmax(np.abs(other))
 
@@ -59,7 +68,9 @@ def test_attention_implementations_agree(tmp_path, small_model, expected, attent
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2)])
 def test_narrow_storage_keeps_its_precision(tmp_path, small_model, expected, dtype, tolerance):
-    run, _ = extract_texts(tmp_path / "store", small_model, TEXTS, ("resid", "nll"), stored_dtype=dtype)
+    run, _ = extract_texts(
+        tmp_path / "store", small_model, TEXTS, ("resid", "nll"), stored_dtype=dtype
+    )
     got = run.dataset(["resid", "nll"])
     assert got["resid"].dtype == np.float32
     np.testing.assert_allclose(got["resid"], expected["resid"], rtol=tolerance, atol=tolerance)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from actlas.pipeline.inputs.sentences import read_sentences
 from actlas.store.errors import InputError, UsageError
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r"), min_size=1).filter(str.strip)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r"), min_size=1).filter(
+    str.strip
+)
 
 
 def write(folder, name, content):
@@ -22,22 +24,37 @@ def write(folder, name, content):
 @given(st.lists(texts, min_size=1, max_size=8))
 def test_plain_lines_come_back(tmp_path_factory, lines):
     source = write(tmp_path_factory.mktemp("plain"), "a.txt", "\n".join(lines) + "\n")
-    assert read_sentences(source).text == tuple(line.removeprefix("\ufeff") if i == 0 else line for i, line in enumerate(lines))
+    assert read_sentences(source).text == tuple(
+        line.removeprefix("\ufeff") if i == 0 else line for i, line in enumerate(lines)
+    )
 
 
-@given(st.lists(st.tuples(texts, st.integers(-(2**40), 2**40), st.floats(-1e9, 1e9), st.booleans(), texts), min_size=1))
+@given(
+    st.lists(
+        st.tuples(texts, st.integers(-(2**40), 2**40), st.floats(-1e9, 1e9), st.booleans(), texts),
+        min_size=1,
+    )
+)
 def test_json_lines_keep_their_columns(tmp_path_factory, rows):
     lines = [json.dumps({"s": s, "n": n, "f": f, "b": b, "t": t}) for s, n, f, b, t in rows]
-    read = read_sentences(write(tmp_path_factory.mktemp("json"), "a.jsonl", "\n".join(lines)), text_column="s")
+    read = read_sentences(
+        write(tmp_path_factory.mktemp("json"), "a.jsonl", "\n".join(lines)), text_column="s"
+    )
     assert read.text == tuple(row[0] for row in rows)
-    for index, (name, dtype) in enumerate({"n": np.int64, "f": np.float64, "b": np.uint8}.items(), 1):
+    for index, (name, dtype) in enumerate(
+        {"n": np.int64, "f": np.float64, "b": np.uint8}.items(), 1
+    ):
         assert read.columns[name].dtype == dtype
         assert read.columns[name].tolist() == [row[index] for row in rows]
     assert read.columns["t"].tolist() == [row[4].rstrip("\0") for row in rows]
 
 
 def test_csv_recognises_numbers_and_keeps_leading_zeros(tmp_path):
-    source = write(tmp_path, "a.csv", 'text,year,score,code\r\n"We saw, her.",1999,0.5,007\r\nTom,2001,2,010\r\n')
+    source = write(
+        tmp_path,
+        "a.csv",
+        'text,year,score,code\r\n"We saw, her.",1999,0.5,007\r\nTom,2001,2,010\r\n',
+    )
     read = read_sentences(source)
     assert read.text == ("We saw, her.", "Tom")
     assert (read.columns["year"].dtype, read.columns["score"].dtype) == (np.int64, np.float64)
@@ -49,12 +66,21 @@ def test_numbers_too_long_for_a_number_keep_their_digits(tmp_path):
     source = write(tmp_path, "a.csv", f"text,a,b,c\none,{long},{2**63 - 1},{2**63}\n")
     read = read_sentences(source)
     assert [read.columns[name].tolist() for name in "abc"] == [[long], [2**63 - 1], [str(2**63)]]
-    read = read_sentences(write(tmp_path, "a.jsonl", f'{{"text": "one", "a": 1{"0" * 400}}}\n{{"text": "two", "a": 0.5}}\n'))
+    read = read_sentences(
+        write(
+            tmp_path,
+            "a.jsonl",
+            f'{{"text": "one", "a": 1{"0" * 400}}}\n{{"text": "two", "a": 0.5}}\n',
+        )
+    )
     assert read.columns["a"].tolist() == [f"1{'0' * 400}", "0.5"]
 
 
 def test_windows_line_ends_and_byte_order_mark(tmp_path):
-    assert read_sentences(write(tmp_path, "a.txt", b"\xef\xbb\xbfone\r\ntwo\r\n")).text == ("one", "two")
+    assert read_sentences(write(tmp_path, "a.txt", b"\xef\xbb\xbfone\r\ntwo\r\n")).text == (
+        "one",
+        "two",
+    )
 
 
 BAD = {
@@ -63,15 +89,31 @@ BAD = {
     "line ends of old Macs": ("a.txt", "one\ntwo\rthree\n", "line 2: contains a carriage return"),
     "NUL": ("a.txt", "one\ntw\0o\n", "line 2: contains a NUL"),
     "not JSON": ("a.jsonl", '{"text": "one"}\n{"text": \n', "line 2: not JSON"),
-    "no text": ("a.jsonl", '{"text": "one"}\n{"txt": "two"}\n', "line 2: expected an object with the text in 'text'"),
-    "surrogate": ("a.jsonl", '{"text": "one"}\n{"text": "a\\ud800"}\n', "line 2: contains half a surrogate pair"),
-    "deep": ("a.jsonl", '{"text": "one"}\n{"text": "two", "a": ' + "[" * 200_000 + "\n", "line 2: not JSON"),
+    "no text": (
+        "a.jsonl",
+        '{"text": "one"}\n{"txt": "two"}\n',
+        "line 2: expected an object with the text in 'text'",
+    ),
+    "surrogate": (
+        "a.jsonl",
+        '{"text": "one"}\n{"text": "a\\ud800"}\n',
+        "line 2: contains half a surrogate pair",
+    ),
+    "deep": (
+        "a.jsonl",
+        '{"text": "one"}\n{"text": "two", "a": ' + "[" * 200_000 + "\n",
+        "line 2: not JSON",
+    ),
     "nested": (
         "a.jsonl",
         '{"text": "one", "a": 1}\n{"text": "two", "a": [1]}\n',
         "line 2: column 'a' is a list, expected text",
     ),
-    "broken encoding in CSV": ("a.csv", b"text\none\ntw\xffo\n", "line 3: byte 3 \\(0xff\\) is not UTF-8"),
+    "broken encoding in CSV": (
+        "a.csv",
+        b"text\none\ntw\xffo\n",
+        "line 3: byte 3 \\(0xff\\) is not UTF-8",
+    ),
     "ragged CSV": ("a.csv", "text,a\none,1\ntwo\n", "line 3: has 1 field, expected the header's 2"),
 }
 

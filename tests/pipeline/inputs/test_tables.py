@@ -24,9 +24,17 @@ READ = {
     "blank.jsonl": ((FIRST,), {}, ""),
     "blankend.txt": ((FIRST, SECOND), {}, "1 blank line between"),
     "bool.csv": ((FIRST, SECOND), {"flag": (np.uint8, [1, 0])}, ""),
-    "idx.csv": ((FIRST, SECOND), {"kind": (object, ["a", "b"])}, "column 1 of the header has no name"),
+    "idx.csv": (
+        (FIRST, SECOND),
+        {"kind": (object, ["a", "b"])},
+        "column 1 of the header has no name",
+    ),
     "miss.jsonl": ((FIRST, SECOND), {"age": (np.float64, [3.0, NAN])}, ""),
-    "missing.csv": ((FIRST, SECOND), {"age": (np.float64, [3.0, NAN]), "score": (np.float64, [1.5, NAN])}, ""),
+    "missing.csv": (
+        (FIRST, SECOND),
+        {"age": (np.float64, [3.0, NAN]), "score": (np.float64, [1.5, NAN])},
+        "",
+    ),
     "null.jsonl": ((FIRST, SECOND), {"age": (np.float64, [3.0, NAN])}, ""),
     "semi.csv": ((FIRST, SECOND), {"kind": (object, ["a", "b"])}, ""),
     "spacecol.csv": ((FIRST, SECOND), {"word type": (object, ["a", "b"])}, ""),
@@ -57,7 +65,10 @@ values = st.one_of(
     st.lists(st.none() | st.integers(-(2**53), 2**53), min_size=1),
     st.lists(st.none() | st.floats(-1e300, 1e300), min_size=1),
     st.lists(st.none() | st.booleans(), min_size=1),
-    st.lists(st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1), min_size=1),
+    st.lists(
+        st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1),
+        min_size=1,
+    ),
 )
 
 
@@ -70,7 +81,9 @@ def expected(column):
 
 
 @given(values, st.sampled_from(["lines", "array", "absent"]))
-def test_missing_values_of_json_are_nan_in_numbers_and_empty_in_text(tmp_path_factory, column, form):
+def test_missing_values_of_json_are_nan_in_numbers_and_empty_in_text(
+    tmp_path_factory, column, form
+):
     folder = tmp_path_factory.mktemp("json")
     rows = [{"text": "one", "c": value} for value in column]
     rows = [row if row["c"] is not None or form != "absent" else {"text": "one"} for row in rows]
@@ -91,7 +104,10 @@ def test_a_table_has_the_dtypes_and_gaps_of_json(tmp_path_factory, column, separ
     written = io.StringIO()
     rows = csv.writer(written, delimiter=separator, lineterminator="\n")
     rows.writerow(["text", "c"])
-    rows.writerows(["one", "" if value is None else repr(value) if isinstance(value, float) else value] for value in column)
+    rows.writerows(
+        ["one", "" if value is None else repr(value) if isinstance(value, float) else value]
+        for value in column
+    )
     lines = "\n".join(json.dumps({"text": "one", "c": value}) for value in column)
     table = read_sentences(write(folder, "a.csv", written.getvalue())).columns["c"]
     other = read_sentences(write(folder, "a.jsonl", lines)).columns["c"]
@@ -101,19 +117,30 @@ def test_a_table_has_the_dtypes_and_gaps_of_json(tmp_path_factory, column, separ
 
 
 def test_whole_numbers_that_a_float_would_round_stay_text(tmp_path):
-    read = read_sentences(write(tmp_path, "a.csv", f"text,a,b\none,{2**53 + 1},{2**53 + 1}\ntwo,,0.5\n"))
+    read = read_sentences(
+        write(tmp_path, "a.csv", f"text,a,b\none,{2**53 + 1},{2**53 + 1}\ntwo,,0.5\n")
+    )
     assert read.columns["a"].tolist() == [str(2**53 + 1), ""]
     assert read.columns["b"].tolist() == [str(2**53 + 1), "0.5"]
-    read = read_sentences(write(tmp_path, "a.jsonl", f'{{"text":"one","a":{2**53 + 1}}}\n{{"text":"two","a":null}}\n'))
+    read = read_sentences(
+        write(tmp_path, "a.jsonl", f'{{"text":"one","a":{2**53 + 1}}}\n{{"text":"two","a":null}}\n')
+    )
     assert read.columns["a"].tolist() == [str(2**53 + 1), ""]
 
 
 def test_columns_are_renamed_and_dropped(tmp_path):
     source = write(tmp_path, "a.csv", "layer,text,id,token\n1,one,7,a\n2,two,8,b\n")
-    with pytest.raises(InputError, match=r"a\.csv: a column cannot be called 'layer' .*--rename layer=NEW"):
+    with pytest.raises(
+        InputError, match=r"a\.csv: a column cannot be called 'layer' .*--rename layer=NEW"
+    ):
         read_sentences(source)
-    read = read_sentences(source, rename=["layer=tree layer", "token=word"], drop=["id", "not there"])
-    assert {name: column.tolist() for name, column in read.columns.items()} == {"tree layer": [1, 2], "word": ["a", "b"]}
+    read = read_sentences(
+        source, rename=["layer=tree layer", "token=word"], drop=["id", "not there"]
+    )
+    assert {name: column.tolist() for name, column in read.columns.items()} == {
+        "tree layer": [1, 2],
+        "word": ["a", "b"],
+    }
     for wrong, message in (
         ({"rename": ["layer"]}, "expected OLD=NEW"),
         ({"rename": ["layr=a"]}, "unknown column 'layr'.*did you mean layer"),
@@ -130,7 +157,11 @@ def test_a_field_of_any_length_is_read_and_a_bad_one_named_by_its_own_line(tmp_p
     long = "x" * 200_000
     before = csv.field_size_limit()
     read = read_sentences(write(tmp_path, "a.csv", f'text,a\n"one\ntwo",{long}\nthree,b\n'))
-    assert (read.text, read.line, read.columns["a"].tolist()) == (("one\ntwo", "three"), (2, 4), [long, "b"])
+    assert (read.text, read.line, read.columns["a"].tolist()) == (
+        ("one\ntwo", "three"),
+        (2, 4),
+        [long, "b"],
+    )
     assert csv.field_size_limit() == before
     with pytest.raises(InputError, match=r"a\.csv, line 4: has 1 field, expected the header's 2"):
         read_sentences(write(tmp_path, "a.csv", 'text,a\n"one\ntwo",b\nthree\n'))
@@ -141,7 +172,9 @@ def test_a_field_of_any_length_is_read_and_a_bad_one_named_by_its_own_line(tmp_p
 def test_items_of_an_array_are_named(tmp_path):
     with pytest.raises(InputError, match=r"a\.json, item 2: expected an object with the text"):
         read_sentences(write(tmp_path, "a.json", '[{"text": "one"}, {"txt": "two"}]'))
-    with pytest.raises(InputError, match=r'a\.json: expected an array of objects.*orient="records"'):
+    with pytest.raises(
+        InputError, match=r'a\.json: expected an array of objects.*orient="records"'
+    ):
         read_sentences(write(tmp_path, "a.json", '{"text": {"0": "one"}}'))
     assert read_sentences(write(tmp_path, "a.json", '["one", "two"]')).text == ("one", "two")
 
@@ -154,7 +187,12 @@ def test_parquet_is_read_or_says_what_it_needs(tmp_path):
         with pytest.raises(UsageError, match=r"pip install 'actlas\[parquet\]'"):
             read_sentences(write(tmp_path, "a.parquet", b"PAR1"))
         return
-    columns = {"text": ["one", "two"], "n": [1, None], "kind": ["a", None], "__index_level_0__": [0, 1]}
+    columns = {
+        "text": ["one", "two"],
+        "n": [1, None],
+        "kind": ["a", None],
+        "__index_level_0__": [0, 1],
+    }
     pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
     read = read_sentences(str(tmp_path / "a.parquet"))
     assert read.text == ("one", "two")
@@ -176,9 +214,26 @@ def test_a_pipe_is_refused_at_once(tmp_path):
 @pytest.mark.parametrize("ending", [".txt", ".csv", ".tsv", ".jsonl", ".json"])
 @given(data=st.data())
 def test_any_bytes_are_read_or_refused(tmp_path_factory, ending, data):
-    pieces = [b"text", b",", b";", b"\t", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b":", b"null", b"NaN", b"1e999"]
+    pieces = [
+        b"text",
+        b",",
+        b";",
+        b"\t",
+        b"\n",
+        b"\r",
+        b'"',
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b":",
+        b"null",
+        b"NaN",
+        b"1e999",
+    ]
     content = data.draw(
-        st.binary(max_size=60) | st.lists(st.sampled_from(pieces) | st.binary(max_size=4), max_size=30).map(b"".join)
+        st.binary(max_size=60)
+        | st.lists(st.sampled_from(pieces) | st.binary(max_size=4), max_size=30).map(b"".join)
     )
     source = write(tmp_path_factory.mktemp("any"), f"a{ending}", content)
     for skip_bad in (False, True):
@@ -192,8 +247,16 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, ending, data):
 
 
 LOST = {
-    "bytes in a quoted field": ("a.csv", b'text,a\n"one\n\xff\nmore",1\ntwo,2\n', "line 3: byte 1 \\(0xff\\) is not UTF-8"),
-    "infinity": ("a.jsonl", b'{"text": "one", "a": 1e999}\n{"text": "two", "a": 1}\n', "line 1: column 'a' is infinite"),
+    "bytes in a quoted field": (
+        "a.csv",
+        b'text,a\n"one\n\xff\nmore",1\ntwo,2\n',
+        "line 3: byte 1 \\(0xff\\) is not UTF-8",
+    ),
+    "infinity": (
+        "a.jsonl",
+        b'{"text": "one", "a": 1e999}\n{"text": "two", "a": 1}\n',
+        "line 1: column 'a' is infinite",
+    ),
     "a key twice": (
         "a.jsonl",
         b'{"text": "one", "a": 1, "a": 2}\n{"text": "two", "a": 1}\n',

@@ -12,11 +12,28 @@ from hypothesis import strategies as st
 
 from actlas.pipeline.inputs.tokenizer import PROGRAM, open_tokenizer
 from actlas.store.errors import UsageError
-from tests.pipeline.inputs.tokenizer_folders import CORPUS, FOLDERS, SPECIAL, added_tokens, byte_level, plain, save, write
+from tests.pipeline.inputs.tokenizer_folders import (
+    CORPUS,
+    FOLDERS,
+    SPECIAL,
+    added_tokens,
+    byte_level,
+    plain,
+    save,
+    write,
+)
 
 NASTY = (
     *CORPUS,
-    *(" her", "her", "  her  ", "\ther\nher\r\n", "x <|user|> y<|user|>", f"{SPECIAL} a{SPECIAL}b", "her garden  her garden"),
+    *(
+        " her",
+        "her",
+        "  her  ",
+        "\ther\nher\r\n",
+        "x <|user|> y<|user|>",
+        f"{SPECIAL} a{SPECIAL}b",
+        "her garden  her garden",
+    ),
     *(
         "cafe\u0301",
         "e\u0301\u0327",
@@ -39,7 +56,16 @@ NASTY = (
         "Mary [X] Maryland",
         "\x00\x01\x7f",
     ),
-    *("a" * 400, "\u00a0her\u2003her", "I'm you'll", "¼ ½", "한" * 20, "https://x.y/z?q=1&r=2", "", " "),
+    *(
+        "a" * 400,
+        "\u00a0her\u2003her",
+        "I'm you'll",
+        "¼ ½",
+        "한" * 20,
+        "https://x.y/z?q=1&r=2",
+        "",
+        " ",
+    ),
 )
 
 
@@ -70,14 +96,19 @@ def reference(folder):
 def expected(tokenizer, texts):
     """Ids and offsets by transformers, as nested lists."""
     result = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
-    return result["input_ids"], [[list(span) for span in spans] for spans in result["offset_mapping"]]
+    return result["input_ids"], [
+        [list(span) for span in spans] for spans in result["offset_mapping"]
+    ]
 
 
 def got(tokenizer, texts):
     """Ids and offsets by actlas, as nested lists."""
     encoded = tokenizer.encode(texts)
     ends = np.cumsum(encoded.row_size)[:-1]
-    return [[part.tolist() for part in np.split(values, ends)] for values in (encoded.ids, encoded.spans)]
+    return [
+        [part.tolist() for part in np.split(values, ends)]
+        for values in (encoded.ids, encoded.spans)
+    ]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -93,7 +124,9 @@ def test_ids_and_offsets_are_those_of_auto_tokenizer(made, cache, name):
     assert list(cache.iterdir())
 
 
-@pytest.mark.parametrize("name", ["added_tokens_decoder", "word_piece", "unigram", "llama", "compatibility_forms"])
+@pytest.mark.parametrize(
+    "name", ["added_tokens_decoder", "word_piece", "unigram", "llama", "compatibility_forms"]
+)
 def test_any_text_at_all(made, name):
     wanted = reference(made / name)
     alphabet = st.one_of(st.sampled_from("".join(CORPUS)), st.characters(exclude_categories=["Cs"]))
@@ -131,7 +164,11 @@ def test_every_file_that_decides_ids_is_in_the_digest(tmp_path):
         with open_tokenizer(tmp_path, "x") as tokenizer:
             digests.add(tokenizer.digest)
         path = tmp_path / name
-        path.write_text(path.read_text().replace("0.2", "0.1") + " " * (name != "merges.txt") if path.exists() else "x")
+        path.write_text(
+            path.read_text().replace("0.2", "0.1") + " " * (name != "merges.txt")
+            if path.exists()
+            else "x"
+        )
     assert len(digests) == 5  # all but README.md: the last file is changed after the last look
 
 
@@ -188,8 +225,12 @@ def test_folder_without_tokenizer(tmp_path):
     assert "has no tokenizer: expected tokenizer.json" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"version": "1.0"}', "[" * 100_000, '{"a":' * 100_000, "\x00"])
-@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", '{"version": "1.0"}', "[" * 100_000, '{"a":' * 100_000, "\x00"]
+)
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
+)
 def test_files_that_are_none(tmp_path, name, content):
     plain(tmp_path)
     write(tmp_path, name, content)
@@ -199,7 +240,9 @@ def test_files_that_are_none(tmp_path, name, content):
     except UsageError as error:
         assert "the tokenizer cannot be used" in str(error)
     else:
-        assert tuple(ids) == expected(reference(tmp_path), NASTY)  # such as a tokenizer_config.json of {"version": …}
+        assert tuple(ids) == expected(
+            reference(tmp_path), NASTY
+        )  # such as a tokenizer_config.json of {"version": …}
 
 
 def test_files_that_are_no_files(tmp_path):
@@ -233,14 +276,24 @@ def test_settings_that_name_a_file_elsewhere(tmp_path, key):
 
 def test_remote_code_is_refused(tmp_path):
     auto_map = {"AutoTokenizer": ["code.Slow", "code.Fast"]}
-    save(tmp_path, byte_level(), {"model_type": "unheard-of"}, auto_map=auto_map, tokenizer_class="Mine")
+    save(
+        tmp_path,
+        byte_level(),
+        {"model_type": "unheard-of"},
+        auto_map=auto_map,
+        tokenizer_class="Mine",
+    )
     write(tmp_path, "code.py", "raise SystemExit('ran')")
     assert "the tokenizer cannot be used" in refused(tmp_path)
 
 
 def test_python_only_class_is_refused_with_a_remedy(tmp_path):
     write(tmp_path, "config.json", {"model_type": "ctrl"})
-    write(tmp_path, "tokenizer_config.json", {"tokenizer_class": "CTRLTokenizer", "unk_token": "<unk>"})
+    write(
+        tmp_path,
+        "tokenizer_config.json",
+        {"tokenizer_class": "CTRLTokenizer", "unk_token": "<unk>"},
+    )
     write(tmp_path, "vocab.json", {"<unk>": 0, "her</w>": 1, "h": 2, "e": 3, "r</w>": 4})
     write(tmp_path, "merges.txt", "#version: 0.2\nh e\nhe r</w>\n")
     message = refused(tmp_path)

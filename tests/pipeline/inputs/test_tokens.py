@@ -23,7 +23,9 @@ def test_offsets_point_to_the_text(small_model):
     tokenizer = Tokenizer.from_file(str(small_model / "tokenizer.json"))
     for sentence, text in enumerate(TEXTS):
         here = labels.token["sentence"] == sentence
-        ids, starts, ends = (labels.token[name][here] for name in ("token_id", "char_start", "char_end"))
+        ids, starts, ends = (
+            labels.token[name][here] for name in ("token_id", "char_start", "char_end")
+        )
         if text.isascii():
             assert [text[start:end] for start, end in zip(starts, ends, strict=True)] == [
                 tokenizer.decode([token]) for token in ids
@@ -38,7 +40,9 @@ def test_bos_stands_in_front_and_covers_no_character(small_model):
     first = with_bos.labels.token["position"] == 0
     assert set(with_bos.labels.token["token_id"][first]) == {0}
     assert not with_bos.labels.token["char_end"][first].any()
-    np.testing.assert_array_equal(with_bos.labels.token["token_id"][~first], plain.labels.token["token_id"])
+    np.testing.assert_array_equal(
+        with_bos.labels.token["token_id"][~first], plain.labels.token["token_id"]
+    )
     assert with_bos.digest != plain.digest
 
 
@@ -56,9 +60,13 @@ def test_digest_is_of_ids_and_bounds_not_of_columns(small_model):
 def test_overlong_sentence_is_named_or_left_out(small_model):
     model = resolve(str(small_model))
     long = " ".join(["xyz"] * SIZES["n_positions"])
-    with pytest.raises(InputError, match=rf"line 2: \d+ tokens, but .* has {SIZES['n_positions']} positions"):
+    with pytest.raises(
+        InputError, match=rf"line 2: \d+ tokens, but .* has {SIZES['n_positions']} positions"
+    ):
         tokenize(sentences([TEXTS[0], long, TEXTS[1]]), model)
-    kept = tokenize(sentences([TEXTS[0], long, TEXTS[1]], {"n": np.array([1, 2, 3])}), model, skip_bad=True)
+    kept = tokenize(
+        sentences([TEXTS[0], long, TEXTS[1]], {"n": np.array([1, 2, 3])}), model, skip_bad=True
+    )
     assert kept.labels.text == TEXTS[:2]
     assert kept.labels.columns["n"].tolist() == [1, 3]
     assert [bad.number for bad in kept.skipped] == [2]
@@ -90,10 +98,16 @@ def test_no_bos_in_the_tokenizer(copy):
 
 
 def test_bos_beyond_the_vocabulary(copy):
-    write(copy / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", bos_token="<begin>")
+    write(
+        copy / "tokenizer_config.json",
+        tokenizer_class="PreTrainedTokenizerFast",
+        bos_token="<begin>",
+    )
     model = resolve(str(copy))
     size = model.geometry.vocabulary
-    with pytest.raises(UsageError, match=rf"BOS token '<begin>' has id {size}, expected one below {size}"):
+    with pytest.raises(
+        UsageError, match=rf"BOS token '<begin>' has id {size}, expected one below {size}"
+    ):
         tokenize(sentences(TEXTS), model, bos=True)
     assert tokenize(sentences(TEXTS), model).labels.tokens
 
@@ -111,5 +125,8 @@ def test_ids_beyond_the_vocabulary(copy, number):
 def test_the_columns_digest_tells_a_number_from_its_text(small_model):
     model = resolve(str(small_model))
     number, text = np.array([7]), np.array(["7"])
-    digests = {tokenize(sentences(TEXTS[:1], {"n": column}), model).columns_digest for column in (number, text)}
+    digests = {
+        tokenize(sentences(TEXTS[:1], {"n": column}), model).columns_digest
+        for column in (number, text)
+    }
     assert len(digests) == 2

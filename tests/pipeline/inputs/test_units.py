@@ -12,8 +12,12 @@ sizes = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 def test_units_cover_all_sentences_in_order(row_sizes, unit_tokens):
     units = plan_units(row_sizes, unit_tokens)
     assert [unit.number for unit in units] == list(range(len(units)))
-    assert [s for unit in units for s in range(unit.first, unit.first + unit.sentences)] == list(range(len(row_sizes)))
-    assert [unit.tokens for unit in units] == [sum(row_sizes[unit.first : unit.first + unit.sentences]) for unit in units]
+    assert [s for unit in units for s in range(unit.first, unit.first + unit.sentences)] == list(
+        range(len(row_sizes))
+    )
+    assert [unit.tokens for unit in units] == [
+        sum(row_sizes[unit.first : unit.first + unit.sentences]) for unit in units
+    ]
 
 
 @given(sizes, st.integers(1, 200))

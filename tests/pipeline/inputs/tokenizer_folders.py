@@ -70,7 +70,12 @@ def prefix_space_in_settings(folder):
 
 
 def prefix_space_only_in_tokenizer(folder):
-    save(folder, byte_level(add_prefix_space=True), tokenizer_class="GPT2Tokenizer", add_prefix_space=False)
+    save(
+        folder,
+        byte_level(add_prefix_space=True),
+        tokenizer_class="GPT2Tokenizer",
+        add_prefix_space=False,
+    )
 
 
 def prefix_space_generic_class(folder):
@@ -93,19 +98,40 @@ def added_tokens(folder):
 def added_tokens_decoder(folder):
     tokenizer = byte_level()
     size = tokenizer.get_vocab_size()
-    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    flags = {
+        "lstrip": False,
+        "normalized": False,
+        "rstrip": False,
+        "single_word": False,
+        "special": True,
+    }
     decoder = {
         "0": {"content": SPECIAL, **flags},
         str(size): {"content": "<|user|>", **flags},
-        str(size + 1): {"content": "her garden", **flags, "special": False, "normalized": True, "lstrip": True},
+        str(size + 1): {
+            "content": "her garden",
+            **flags,
+            "special": False,
+            "normalized": True,
+            "lstrip": True,
+        },
     }
-    save(folder, tokenizer, tokenizer_class="GPT2Tokenizer", added_tokens_decoder=decoder, bos_token="<|user|>")
+    save(
+        folder,
+        tokenizer,
+        tokenizer_class="GPT2Tokenizer",
+        added_tokens_decoder=decoder,
+        bos_token="<|user|>",
+    )
 
 
 def tokens_as_dicts(folder):
     flags = {"lstrip": True, "normalized": False, "rstrip": True, "single_word": False}
     save(folder, byte_level(), tokenizer_class="PreTrainedTokenizerFast")
-    special = {"bos_token": {"content": "<s>", **flags}, "additional_special_tokens": ["[X]", "Mary"]}
+    special = {
+        "bos_token": {"content": "<s>", **flags},
+        "additional_special_tokens": ["[X]", "Mary"],
+    }
     write(folder, "special_tokens_map.json", special)
 
 
@@ -118,7 +144,9 @@ def bos_of_post_processor(folder):
     from tokenizers import processors
 
     tokenizer = byte_level()
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{SPECIAL} $A", special_tokens=[(SPECIAL, 0)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{SPECIAL} $A", special_tokens=[(SPECIAL, 0)]
+    )
     save(folder, tokenizer, tokenizer_class="PreTrainedTokenizerFast", bos_token=SPECIAL)
 
 
@@ -132,7 +160,9 @@ def padded_and_truncated(folder):
 def versioned(folder):
     """transformers takes tokenizer.4.0.0.json in place of tokenizer.json, where the settings list it."""
     files = ["tokenizer.4.0.0.json"]
-    save(folder, byte_level(), tokenizer_class="PreTrainedTokenizerFast", fast_tokenizer_files=files)
+    save(
+        folder, byte_level(), tokenizer_class="PreTrainedTokenizerFast", fast_tokenizer_files=files
+    )
     write(folder, files[0], byte_level(add_prefix_space=True).to_str())
 
 
@@ -146,7 +176,15 @@ def compatibility_forms(folder):
 
 def word_piece(folder):
     """BERT's: lower case, no accents."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import (
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
 
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -154,7 +192,8 @@ def word_piece(folder):
     tokenizer.decoder = decoders.WordPiece()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer.train_from_iterator(
-        CORPUS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+        CORPUS,
+        trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False),
     )
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
@@ -163,7 +202,9 @@ def word_piece(folder):
 
 def word_piece_of_text(folder):
     word_piece(folder)
-    vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"][
+        "vocab"
+    ]
     (folder / "tokenizer.json").unlink()
     write(folder, "vocab.txt", "\n".join(sorted(vocabulary, key=vocabulary.get)))
 
@@ -176,7 +217,10 @@ def unigram(folder):
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=200, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+        vocab_size=200,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     save(
@@ -191,7 +235,15 @@ def unigram(folder):
 
 def byte_fallback(kind, normalizer=False):
     """A BPE like Llama's, ▁ for a space, a token for each byte that no other has."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import (
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
 
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -200,16 +252,26 @@ def byte_fallback(kind, normalizer=False):
     first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     vocabulary = {token: number for number, token in enumerate([*first, *model["vocab"]])}
     merges = [tuple(merge) for merge in model["merges"]]
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.BPE(vocabulary, merges, byte_fallback=True, fuse_unk=True, unk_token="<unk>")
+    )
     if normalizer:
-        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
     special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    return lambda folder: save(folder, tokenizer, {"model_type": "llama"}, tokenizer_class=kind, **special)
+    return lambda folder: save(
+        folder, tokenizer, {"model_type": "llama"}, tokenizer_class=kind, **special
+    )
 
 
 def llama(folder):
@@ -228,8 +290,20 @@ FOLDERS = {
     make.__name__: make
     for make in (
         *(plain, untrimmed, no_processor, prefix_space_in_settings, prefix_space_only_in_tokenizer),
-        *(prefix_space_generic_class, vocab_and_merges, added_tokens, added_tokens_decoder, tokens_as_dicts),
-        *(split_special_tokens, bos_of_post_processor, padded_and_truncated, versioned, compatibility_forms),
+        *(
+            prefix_space_generic_class,
+            vocab_and_merges,
+            added_tokens,
+            added_tokens_decoder,
+            tokens_as_dicts,
+        ),
+        *(
+            split_special_tokens,
+            bos_of_post_processor,
+            padded_and_truncated,
+            versioned,
+            compatibility_forms,
+        ),
         *(word_piece, word_piece_of_text, unigram, llama, llama_slow_class, llama_generic_class),
     )
 }

@@ -16,10 +16,20 @@ def test_the_defaults_are_those_of_transformers():
 
 def test_other_names_and_a_written_out_default_are_the_same_model():
     plain = {"n_embd": 12, "n_head": 3, "n_layer": 2, "n_positions": 9}
-    other = {"hidden_size": 12, "num_attention_heads": 3, "num_hidden_layers": 2, "max_position_embeddings": 9, "n_inner": 48}
+    other = {
+        "hidden_size": 12,
+        "num_attention_heads": 3,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 9,
+        "n_inner": 48,
+    }
     assert effective(plain, "it") == effective(other, "it") == effective({**plain, **other}, "it")
     assert geometry(effective(other, "it")).sizes["d_head"] == 4
-    assert geometry(effective(plain, "it")).d_mlp == 48 != geometry(effective({**plain, "n_inner": 7}, "it")).d_mlp
+    assert (
+        geometry(effective(plain, "it")).d_mlp
+        == 48
+        != geometry(effective({**plain, "n_inner": 7}, "it")).d_mlp
+    )
 
 
 @pytest.mark.parametrize(
@@ -31,7 +41,10 @@ def test_other_names_and_a_written_out_default_are_the_same_model():
         ({"n_layer": True}, "n_layer is True"),
         ({"n_embd": 10**9, "n_head": 3, "n_layer": 10**12}, "n_layer is 1000000000000, expected"),
         ({"vocab_size": 1e30}, r"vocab_size is 1e\+30, expected a whole number"),
-        ({"layer_norm_epsilon": "tiny"}, "layer_norm_epsilon is 'tiny', expected a number from 0 to 1"),
+        (
+            {"layer_norm_epsilon": "tiny"},
+            "layer_norm_epsilon is 'tiny', expected a number from 0 to 1",
+        ),
         ({"layer_norm_epsilon": -1e-5}, "expected a number from 0 to 1"),
         ({"layer_norm_epsilon": 1e400}, "layer_norm_epsilon is inf, expected a number"),
         ({"attn_pdrop": 2.0}, "attn_pdrop is 2.0, expected a number from 0 to 1"),
@@ -42,7 +55,10 @@ def test_other_names_and_a_written_out_default_are_the_same_model():
         ({"activation_function": "\x1b[31mrelu"}, r"is '\\x1b\[31mrelu', expected one of"),
         ({"activation_function": "prelu"}, "expected one of"),
         ({"n_embd": 10, "n_head": 3}, "no multiple of n_head 3"),
-        ({"n_head": 12, "num_attention_heads": 6}, "n_head is 12, but num_attention_heads, its other name, 6"),
+        (
+            {"n_head": 12, "num_attention_heads": 6},
+            "n_head is 12, but num_attention_heads, its other name, 6",
+        ),
         ({"quantization_config": {"load_in_8bit": True}}, "quantization_config is not supported"),
         ({"pruned_heads": {"0": [1]}}, "pruned_heads is not supported"),
     ],

@@ -20,7 +20,9 @@ from tests.small_model import SIZES, TEXTS, save_model
 
 TOLERANCE = 3e-5  # relative, float32
 SITES = ("resid", "z", "mlp_post", "final_norm", "nll")
-BEFORE_5 = importlib.metadata.version("transformers").startswith("4.")  # leaves the scales out under sdpa
+BEFORE_5 = importlib.metadata.version("transformers").startswith(
+    "4."
+)  # leaves the scales out under sdpa
 SCALES = ("scale_attn_weights", "scale_attn_by_inverse_layer_idx")
 CASES = {
     "activation_function": [{"activation_function": name} for name in ACTIVATIONS],
@@ -29,7 +31,12 @@ CASES = {
     **{
         name: [dict(zip((*SCALES, "reorder_and_upcast_attn"), values, strict=True))]
         for name, values in zip(
-            ("scale_attn_weights", "scale_attn_by_inverse_layer_idx", "both scales", "both scales, reordered"),
+            (
+                "scale_attn_weights",
+                "scale_attn_by_inverse_layer_idx",
+                "both scales",
+                "both scales, reordered",
+            ),
             ((False, False, False), (True, True, False), (False, True, False), (False, True, True)),
             strict=True,
         )
@@ -47,7 +54,9 @@ DROPOUT = ("attn_pdrop", "embd_pdrop", "resid_pdrop")
 
 def made(folder, **config):
     """A model whose MLPs reach where their functions differ."""
-    model = save_model(folder, **{name: value for name, value in config.items() if name != "activation_function"})
+    model = save_model(
+        folder, **{name: value for name, value in config.items() if name != "activation_function"}
+    )
     saved = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**saved, **config}))
     weights = load_file(model / "model.safetensors")
@@ -61,12 +70,16 @@ def made(folder, **config):
 def compare(run, weights, config, **options):
     ids = np.split(run.labels.token["token_id"], np.cumsum(run.labels.row_size)[:-1])
     heads = {**SIZES, **config}["n_head"]
-    sentences = [oracle.activations(weights, sentence, heads, config, **options) for sentence in ids]
+    sentences = [
+        oracle.activations(weights, sentence, heads, config, **options) for sentence in ids
+    ]
     got = run.dataset(SITES, check=True)
     for site in SITES:
         wanted = np.concatenate([s[site] for s in sentences], axis=got[site].dims.index("token"))
         assert got[site].shape == wanted.shape
-        assert np.nanmax(np.abs(got[site].values - wanted)) <= TOLERANCE * np.nanmax(np.abs(wanted)), site
+        assert np.nanmax(np.abs(got[site].values - wanted)) <= TOLERANCE * np.nanmax(
+            np.abs(wanted)
+        ), site
 
 
 def test_every_field_of_the_identity_has_a_case():
@@ -79,14 +92,23 @@ def test_a_field_does_what_it_says_or_is_refused(tmp_path, config, attention):
     model, weights = made(tmp_path / "model", **config)
     scaled = any(config.get(name, CONFIG[name]) != CONFIG[name] for name in SCALES)
     if BEFORE_5 and attention == "sdpa" and scaled:
-        with pytest.raises(UsageError, match=r"sdpa attention of transformers 4\..* does not follow: use --attention eager"):
-            extract_texts(tmp_path / "store", model, TEXTS, SITES, device="cpu", attention=attention)
+        with pytest.raises(
+            UsageError,
+            match=r"sdpa attention of transformers 4\..* does not follow: use --attention eager",
+        ):
+            extract_texts(
+                tmp_path / "store", model, TEXTS, SITES, device="cpu", attention=attention
+            )
         return
     if config.get("activation_function", "relu") not in ACT2FN:
         with pytest.raises(UsageError, match="this transformers has no activation_function"):
-            extract_texts(tmp_path / "store", model, TEXTS, SITES, device="cpu", attention=attention)
+            extract_texts(
+                tmp_path / "store", model, TEXTS, SITES, device="cpu", attention=attention
+            )
         return
-    run, _ = extract_texts(tmp_path / "store", model, TEXTS, SITES, device="cpu", attention=attention)
+    run, _ = extract_texts(
+        tmp_path / "store", model, TEXTS, SITES, device="cpu", attention=attention
+    )
     compare(run, weights, config)
 
 
@@ -94,7 +116,8 @@ def test_upcast_attention_in_half_precision_needs_eager(tmp_path):
     model, _ = made(tmp_path / "model", reorder_and_upcast_attn=True)
     options = {"dtype": "bfloat16", "device": "cpu"}
     with pytest.raises(
-        UsageError, match="reorder_and_upcast_attn is true, which sdpa attention leaves out: use --attention eager"
+        UsageError,
+        match="reorder_and_upcast_attn is true, which sdpa attention leaves out: use --attention eager",
     ):
         extract_texts(tmp_path / "store", model, TEXTS, ("resid",), **options)
     extract_texts(tmp_path / "store", model, TEXTS, ("resid",), attention="eager", **options)
@@ -109,16 +132,24 @@ def test_dropout_drops_at_its_rate_and_place_and_scales_the_rest(tmp_path, field
     model, weights = made(tmp_path / "model", **config)
     sites = (*SITES, "resid_mid", "attn_out", "mlp_out")
     texts = ["We saw her.", *(["her her her"] * 20 if field == "attn_pdrop" else TEXTS)]
-    run, _ = extract_texts(tmp_path / "store", model, texts, sites, device="cpu", attention=attention, dropout_seed=1)
+    run, _ = extract_texts(
+        tmp_path / "store", model, texts, sites, device="cpu", attention=attention, dropout_seed=1
+    )
     kept = []
     ids = np.split(run.labels.token["token_id"], np.cumsum(run.labels.row_size)[:-1])
     for sentence, token_ids in enumerate(ids):
-        stored = run.dataset(sites).load().isel(token=np.flatnonzero(run.labels.token["sentence"] == sentence))
+        stored = (
+            run.dataset(sites)
+            .load()
+            .isel(token=np.flatnonzero(run.labels.token["sentence"] == sentence))
+        )
         drop = Dropped(stored, field, rate, kept)
         wanted = oracle.activations(weights, token_ids, SIZES["n_head"], config, drop=drop)
         for site in SITES:
             got = stored[site].values
-            assert np.nanmax(np.abs(got - wanted[site])) <= 10 * TOLERANCE * np.nanmax(np.abs(wanted[site])), site
+            assert np.nanmax(np.abs(got - wanted[site])) <= 10 * TOLERANCE * np.nanmax(
+                np.abs(wanted[site])
+            ), site
     kept = np.concatenate([mask.ravel() for mask in kept])
     assert len(kept) > 500
     assert abs(kept.mean() - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / len(kept))
@@ -133,7 +164,11 @@ class Dropped:
     def __call__(self, place, layer, value, v=None):
         if self.field != {"embd": "embd_pdrop", "pattern": "attn_pdrop"}.get(place, "resid_pdrop"):
             return value
-        mask = self.of_pattern(layer, value, v) if place == "pattern" else self.of_stream(place, layer, value)
+        mask = (
+            self.of_pattern(layer, value, v)
+            if place == "pattern"
+            else self.of_stream(place, layer, value)
+        )
         return value * mask / (1 - self.rate)
 
     def of_stream(self, place, layer, value):

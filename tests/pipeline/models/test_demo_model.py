@@ -41,7 +41,13 @@ def her_sentences():
 
 def test_folder_holds_the_model_and_nothing_else():
     names = {path.name for path in MODEL.iterdir()}
-    assert names == {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert names == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
     assert sum(path.stat().st_size for path in MODEL.iterdir()) < 5_000_000
 
 
@@ -80,7 +86,9 @@ def test_remaking_gives_the_same_files_and_tokenizer(tmp_path):
 
 def test_command_explains_itself_and_refuses_the_heldout_seed(tmp_path):
     assert "demo model" in CliRunner().invoke(main, ["--help"]).output
-    refused = CliRunner().invoke(main, ["--out", str(tmp_path / "out"), "--seed", str(TrainingOptions.heldout_seed)])
+    refused = CliRunner().invoke(
+        main, ["--out", str(tmp_path / "out"), "--seed", str(TrainingOptions.heldout_seed)]
+    )
     assert refused.exit_code == 2
     assert "held-out text" in refused.output
     assert not (tmp_path / "out").exists()
@@ -93,7 +101,9 @@ def test_heldout_loss_is_the_one_on_the_card(model, tokenizer, card):
     with torch.inference_mode():
         for text in islice(sentences(987_654_321), 400):
             ids = torch.tensor(tokenizer(text)["input_ids"])
-            log_p = model(ids[None], use_cache=False).logits[0, :-1].log_softmax(-1)  # (token, vocabulary)
+            log_p = (
+                model(ids[None], use_cache=False).logits[0, :-1].log_softmax(-1)
+            )  # (token, vocabulary)
             losses.append(-log_p[torch.arange(len(ids) - 1), ids[1:]])
     # 5,000 tokens of a spread of about 1.3 nats: one standard error is 0.02
     assert torch.cat(losses).mean().item() == pytest.approx(stated, abs=0.08)

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 from safetensors.torch import load_file, save_file
 
-from actlas.pipeline.models.folder import digest_cache, resolve
+from actlas.pipeline.models import digest_cache
+from actlas.pipeline.models.folder import resolve
 from actlas.pipeline.models.tensor_files import TensorFile
 
 
@@ -141,8 +142,20 @@ def images(small_model, tmp_path):
         weights["transformer.ln_f.bias"] = weights["transformer.ln_f.bias"] + number
         save_file(weights, folder / "model.safetensors", {"format": "pt"})
         image = tmp_path / f"{number}.squashfs"
-        normalised = ["-noappend", "-quiet", "-no-progress", "-all-time", "1000000000", "-mkfs-time", "1000000000"]
-        subprocess.run(["mksquashfs", folder, image, *normalised, "-noI", "-noD"], check=True, capture_output=True)
+        normalised = [
+            "-noappend",
+            "-quiet",
+            "-no-progress",
+            "-all-time",
+            "1000000000",
+            "-mkfs-time",
+            "1000000000",
+        ]
+        subprocess.run(
+            ["mksquashfs", folder, image, *normalised, "-noI", "-noD"],
+            check=True,
+            capture_output=True,
+        )
         paths.append(image)
     return paths
 
@@ -177,5 +190,12 @@ def test_mounts_are_found_by_path(monkeypatch, tmp_path):
         "4 1 8:3 / /data rw - fuse.sshfs host rw\n"
     )
     monkeypatch.setattr(digest_cache, "MOUNTS", table)
-    found = {str(path): digest_cache._mount(path) for path in map(digest_cache.Path, ("/a", "/data/x", "/data/my image/m"))}
-    assert found == {"/a": ("ext4", True), "/data/x": ("fuse.sshfs", True), "/data/my image/m": ("squashfs", False)}
+    found = {
+        str(path): digest_cache._mount(path)
+        for path in map(digest_cache.Path, ("/a", "/data/x", "/data/my image/m"))
+    }
+    assert found == {
+        "/a": ("ext4", True),
+        "/data/x": ("fuse.sshfs", True),
+        "/data/my image/m": ("squashfs", False),
+    }

@@ -18,7 +18,11 @@ def model(small_model):
 @pytest.fixture(scope="module")
 def run(small_model, tmp_path_factory):
     return extract_texts(
-        tmp_path_factory.mktemp("last") / "store", small_model, TEXTS, ("resid", "final_norm"), unit_tokens=60
+        tmp_path_factory.mktemp("last") / "store",
+        small_model,
+        TEXTS,
+        ("resid", "final_norm"),
+        unit_tokens=60,
     )[0]
 
 
@@ -44,7 +48,11 @@ def test_transformers_last_hidden_state_is_final_norm_and_not_the_last_depth(run
     ids = run.labels.token["token_id"].astype(np.int64)
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         with torch.inference_mode():
-            states = model(torch.from_numpy(ids[None, start:end].copy()), output_hidden_states=True, use_cache=False)
+            states = model(
+                torch.from_numpy(ids[None, start:end].copy()),
+                output_hidden_states=True,
+                use_cache=False,
+            )
         hidden = [state[0].numpy() for state in states.hidden_states]
         assert len(hidden) == dataset.sizes["depth"]
         assert near(hidden[-1], dataset["final_norm"].values[start:end])

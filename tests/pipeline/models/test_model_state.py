@@ -54,11 +54,20 @@ def untied(model):
 CHANGES = {
     "scaled": (scaled, "changed after it was loaded"),
     "one bit": (one_bit, "changed after it was loaded"),
-    "epsilon": (lambda model: setattr(model.transformer.h[0].ln_1, "eps", 0.1), "changed after it was loaded"),
-    "dropout": (lambda model: setattr(model.transformer.drop, "p", 0.9), "changed after it was loaded"),
+    "epsilon": (
+        lambda model: setattr(model.transformer.h[0].ln_1, "eps", 0.1),
+        "changed after it was loaded",
+    ),
+    "dropout": (
+        lambda model: setattr(model.transformer.drop, "p", 0.9),
+        "changed after it was loaded",
+    ),
     "class": (own_class, "changed after it was loaded"),
     "untied": (untied, "changed after it was loaded"),
-    "hook": (lambda model: model.transformer.h[0].register_forward_hook(lambda *_: None), r"hooks .* on transformer\.h\.0"),
+    "hook": (
+        lambda model: model.transformer.h[0].register_forward_hook(lambda *_: None),
+        r"hooks .* on transformer\.h\.0",
+    ),
     "forward": (
         lambda model: setattr(model.transformer.ln_f, "forward", lambda value: value),
         r"hooks .* on transformer\.ln_f",
@@ -89,7 +98,10 @@ def test_a_model_that_was_changed_after_loading_is_refused(tmp_path, small_model
 def test_a_model_of_other_weights_is_refused(tmp_path, small_model):
     other = shutil.copytree(small_model, tmp_path / "other")
     weights = load_file(other / "model.safetensors")
-    save_file({**weights, "transformer.ln_f.bias": weights["transformer.ln_f.bias"] + 1}, other / "model.safetensors")
+    save_file(
+        {**weights, "transformer.ln_f.bias": weights["transformer.ln_f.bias"] + 1},
+        other / "model.safetensors",
+    )
     plan, run = begun(tmp_path, small_model)
     model = load_for(begun(tmp_path, other)[0])
     with pytest.raises(UsageError, match="loaded from other weights"):
@@ -115,11 +127,15 @@ def test_a_model_made_by_the_user_is_judged_by_its_own_numbers(tmp_path, small_m
 def test_narrow_files_are_the_model_in_a_wider_dtype(tmp_path, small_model):
     """The digest is of the files, which the object in memory no longer has as they were."""
     folder = shutil.copytree(small_model, tmp_path / "half")
-    weights = {name: value.half() for name, value in load_file(folder / "model.safetensors").items()}
+    weights = {
+        name: value.half() for name, value in load_file(folder / "model.safetensors").items()
+    }
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     plan, run = begun(tmp_path, folder)
     model = load_for(plan)
-    torch.testing.assert_close(model.transformer.wpe.weight, weights["transformer.wpe.weight"].float())
+    torch.testing.assert_close(
+        model.transformer.wpe.weight, weights["transformer.wpe.weight"].float()
+    )
     extract_with(model, plan, run)
     scaled(model)
     with pytest.raises(UsageError, match="changed after"):
@@ -130,8 +146,13 @@ def test_files_that_change_between_plan_and_load_are_refused(tmp_path, small_mod
     folder = shutil.copytree(small_model, tmp_path / "copy")
     plan, run = begun(tmp_path, folder)
     weights = load_file(folder / "model.safetensors")
-    save_file({**weights, "transformer.ln_f.bias": weights["transformer.ln_f.bias"] + 1}, folder / "model.safetensors")
-    with pytest.raises(StoreError, match="changed since the extraction was planned: run the same command again"):
+    save_file(
+        {**weights, "transformer.ln_f.bias": weights["transformer.ln_f.bias"] + 1},
+        folder / "model.safetensors",
+    )
+    with pytest.raises(
+        StoreError, match="changed since the extraction was planned: run the same command again"
+    ):
         load_for(plan)
     assert run.commits == ()
     assert begun(tmp_path, folder)[1].id != run.id
@@ -181,7 +202,9 @@ def test_a_worker_computes_with_no_other_weights_than_planned(tmp_path, small_mo
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "store"), str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert re.search(r"holds other weights than the same folder here.* 0\n$", done.stdout), done.stdout + done.stderr
+    assert re.search(r"holds other weights than the same folder here.* 0\n$", done.stdout), (
+        done.stdout + done.stderr
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool, torch.int64])
@@ -200,7 +223,9 @@ def test_the_digest_of_a_device_sees_one_value_and_an_exchange(dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, small_model, actlas, value, dtype):
     folder = shutil.copytree(small_model, tmp_path / "copy")
-    weights = {name: tensor.to(dtype) for name, tensor in load_file(folder / "model.safetensors").items()}
+    weights = {
+        name: tensor.to(dtype) for name, tensor in load_file(folder / "model.safetensors").items()
+    }
     weights["transformer.h.1.mlp.c_fc.bias"][4:6] = value
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     (tmp_path / "t.txt").write_text("We saw her.\n")
@@ -220,14 +245,19 @@ def test_weights_that_a_dtype_cannot_hold_are_refused(tmp_path, small_model):
     weights["transformer.wpe.weight"][:] = 3e38  # whose sum is infinite, though each is a number
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     assert load_for(begun(tmp_path, folder)[0]).transformer.ln_f.bias[0] == 1e6
-    with pytest.raises(UsageError, match=r"tensor (ln_f.bias|wpe.weight) holds \d+ values that do not fit float16"):
+    with pytest.raises(
+        UsageError, match=r"tensor (ln_f.bias|wpe.weight) holds \d+ values that do not fit float16"
+    ):
         load_for(begun(tmp_path, folder, dtype="float16")[0])
 
 
 def test_the_origin_is_forgotten_with_the_model(tmp_path, small_model):
     plan, _ = begun(tmp_path, small_model)
     model = load_for(plan)
-    assert model_state.loaded_weights(model) == json.loads(json.dumps(plan.specification))["model"]["weights"]
+    assert (
+        model_state.loaded_weights(model)
+        == json.loads(json.dumps(plan.specification))["model"]["weights"]
+    )
     before = len(model_state._LOADED)
     del model
     gc.collect()

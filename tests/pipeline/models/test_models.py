@@ -24,7 +24,10 @@ def test_digest_does_not_depend_on_sharding_prefix_or_masks(small_model, copy):
     renamed = {name.removeprefix("transformer."): value for name, value in weights.items()}
     renamed["h.0.attn.bias"] = torch.ones(1, 1, 4, 4)
     renamed["lm_head.weight"] = renamed["wte.weight"].clone()
-    halves = {"model-1.safetensors": sorted(renamed)[::2], "model-2.safetensors": sorted(renamed)[1::2]}
+    halves = {
+        "model-1.safetensors": sorted(renamed)[::2],
+        "model-2.safetensors": sorted(renamed)[1::2],
+    }
     (copy / "model.safetensors").unlink()
     for file, names in halves.items():
         save_file({name: renamed[name].contiguous() for name in names}, copy / file)
@@ -43,7 +46,9 @@ def test_digest_changes_with_one_weight_and_is_remembered_by_file(small_model, c
 
 def test_config_digest_is_of_what_is_computed(small_model, copy):
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, "transformers_version": "9", "n_ctx": 5}))
+    (copy / "config.json").write_text(
+        json.dumps({**config, "transformers_version": "9", "n_ctx": 5})
+    )
     assert resolve(str(copy)).config_digest == resolve(str(small_model)).config_digest
     (copy / "config.json").write_text(json.dumps({**config, "layer_norm_epsilon": 1e-3}))
     assert resolve(str(copy)).config_digest != resolve(str(small_model)).config_digest
@@ -76,7 +81,10 @@ def test_missing_tensor_is_an_error_not_a_random_one(copy):
     [
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), "of type 'llama'"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'),
+            "of type 'llama'",
+        ),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
     ],
 )
@@ -123,7 +131,9 @@ def test_demo_is_shipped():
 
 
 def loaded(folder, attention="sdpa"):
-    return load(resolve(str(folder)), dtype=torch.float32, device=torch.device("cpu"), attention=attention)
+    return load(
+        resolve(str(folder)), dtype=torch.float32, device=torch.device("cpu"), attention=attention
+    )
 
 
 def change_config(folder, **fields):
@@ -135,7 +145,11 @@ def test_the_model_is_built_from_what_its_identity_is_made_of(copy):
     """Fields that the digest leaves out change nothing; heads are found under transformers' other name too."""
     model = resolve(str(copy))
     change_config(
-        copy, num_attention_heads=5, output_attentions=True, is_causal=False, transformers_weights="other.safetensors"
+        copy,
+        num_attention_heads=5,
+        output_attentions=True,
+        is_causal=False,
+        transformers_weights="other.safetensors",
     )
     assert resolve(str(copy)).config_digest == model.config_digest
     built = loaded(copy, "eager")
@@ -155,7 +169,10 @@ def test_the_model_is_built_from_what_its_identity_is_made_of(copy):
         ({"n_layer": 4}, "they have 3 blocks, the last h.2, expected 4"),
         ({"n_positions": 50}, r"wpe.weight has shape \[90, 35\], expected \[50, 35\]"),
         ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
-        ({"activation_function": "nonsense"}, "activation_function is 'nonsense', expected one of gelu, "),
+        (
+            {"activation_function": "nonsense"},
+            "activation_function is 'nonsense', expected one of gelu, ",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(copy, fields, message):
@@ -167,7 +184,10 @@ def test_weights_that_do_not_fit_are_refused(copy, fields, message):
 def test_a_head_of_its_own_needs_a_configuration_that_says_so(copy):
     """transformers 4 would put the embedding in its place, transformers 5 would not: the same id, other losses."""
     weights = load_file(copy / "model.safetensors")
-    save_file({**weights, "lm_head.weight": weights["transformer.wte.weight"] * 2}, copy / "model.safetensors")
+    save_file(
+        {**weights, "lm_head.weight": weights["transformer.wte.weight"] * 2},
+        copy / "model.safetensors",
+    )
     with pytest.raises(UsageError, match="is not the embedding"):
         _ = resolve(str(copy)).weights_digest
     change_config(copy, tie_word_embeddings=False)
@@ -179,7 +199,9 @@ def test_a_head_of_its_own_needs_a_configuration_that_says_so(copy):
 def test_the_digest_is_of_the_files_that_are_loaded(small_model, copy):
     """transformers takes model.safetensors before an index, and no file of another name."""
     shutil.copy(copy / "model.safetensors", copy / "extra.safetensors")
-    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "extra.safetensors"}}))
+    (copy / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"x": "extra.safetensors"}})
+    )
     assert resolve(str(copy)).weight_files == [copy / "model.safetensors"]
     assert resolve(str(copy)).weights_digest == resolve(str(small_model)).weights_digest
     (copy / "model.safetensors").unlink()
@@ -189,7 +211,9 @@ def test_the_digest_is_of_the_files_that_are_loaded(small_model, copy):
         _ = resolve(str(copy)).weight_files
 
 
-@pytest.mark.parametrize("index", ["[]", "{", '{"weight_map": [1]}', '{"weight_map": {"x": "../model.safetensors"}}'])
+@pytest.mark.parametrize(
+    "index", ["[]", "{", '{"weight_map": [1]}', '{"weight_map": {"x": "../model.safetensors"}}']
+)
 def test_an_index_of_other_places_is_refused(copy, index):
     (copy / "model.safetensors").unlink()
     (copy / "model.safetensors.index.json").write_text(index)
@@ -238,7 +262,9 @@ def test_other_weights_under_the_old_time_of_change_are_noticed(copy):
 
 
 @pytest.mark.parametrize("lacking", ["tokenizer.json", "model.safetensors"])
-def test_a_part_in_the_hub_cache_is_not_taken_for_the_whole(small_model, tmp_path, monkeypatch, lacking):
+def test_a_part_in_the_hub_cache_is_not_taken_for_the_whole(
+    small_model, tmp_path, monkeypatch, lacking
+):
     """Another program may have fetched the weights alone; the hub is asked for the rest."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "models--someone--small"
@@ -267,8 +293,22 @@ def test_config_that_is_no_configuration(copy, config):
 @pytest.mark.parametrize(
     "name",
     [
-        *("config.json", "tokenizer.json", "tokenizer.4.0.0.json", "tokenizer_config.json", "special_tokens_map.json"),
-        *("added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json"),
+        *(
+            "config.json",
+            "tokenizer.json",
+            "tokenizer.4.0.0.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+        ),
+        *(
+            "added_tokens.json",
+            "vocab.json",
+            "merges.txt",
+            "vocab.txt",
+            "tokenizer.model",
+            "spiece.model",
+            "tekken.json",
+        ),
     ],
 )
 def test_every_file_that_decides_ids_is_asked_of_the_hub(name):

@@ -16,7 +16,9 @@ from tests.small_model import SIZES, TEXTS
 @pytest.fixture(scope="module")
 def run(small_model, tmp_path_factory):
     store = tmp_path_factory.mktemp("pattern") / "store"
-    return extract_texts(store, small_model, TEXTS, ("pattern", "z"), attention="eager", unit_tokens=60)[0]
+    return extract_texts(
+        store, small_model, TEXTS, ("pattern", "z"), attention="eager", unit_tokens=60
+    )[0]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,9 @@ def test_weights_are_the_oracles(run, pattern, small_model):
     assert len(run.units) > 1
     ends = np.cumsum(run.labels.row_size)
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        wanted = oracle.activations(weights, run.labels.token["token_id"][start:end], SIZES["n_head"])["pattern"]
+        wanted = oracle.activations(
+            weights, run.labels.token["token_id"][start:end], SIZES["n_head"]
+        )["pattern"]
         got = pattern.values[:, start:end, :, : end - start]
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
 
@@ -47,7 +51,9 @@ def test_rows_sum_to_one_and_weights_of_no_key_are_exactly_zero(run, pattern):
 
 
 def test_weights_and_values_give_z(small_model, tmp_path):
-    run, _ = extract_texts(tmp_path / "store", small_model, TEXTS[2:3], ("pattern", "v", "z"), attention="eager")
+    run, _ = extract_texts(
+        tmp_path / "store", small_model, TEXTS[2:3], ("pattern", "v", "z"), attention="eager"
+    )
     dataset = run.dataset()
     z = np.einsum("lthk,lkhd->lthd", dataset["pattern"].values, dataset["v"].values)
     np.testing.assert_allclose(z, dataset["z"].values, rtol=1e-4, atol=1e-5)
@@ -65,5 +71,8 @@ def test_added_later_it_keeps_the_runs_longest_sentence(small_model, tmp_path):
 
 def test_it_is_not_asked_for_by_default_and_needs_eager_attention():
     assert "pattern" not in DEFAULT_SITES
-    with pytest.raises(UsageError, match="site pattern needs --attention eager: sdpa attention never has the weights"):
+    with pytest.raises(
+        UsageError,
+        match="site pattern needs --attention eager: sdpa attention never has the weights",
+    ):
         ExtractOptions(("resid", "pattern"))

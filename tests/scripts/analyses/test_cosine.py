@@ -12,26 +12,55 @@ from tests.answers import answer, endings
 
 
 def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
-    done = actlas("cosine", "it", "--store", "store", "--target", "her", "--out", "out", "--layers", "0,2", "--save-matrix")
+    done = actlas(
+        "cosine",
+        "it",
+        "--store",
+        "store",
+        "--target",
+        "her",
+        "--out",
+        "out",
+        "--layers",
+        "0,2",
+        "--save-matrix",
+    )
     assert done.returncode == 0, done.stderr
-    figures = {f"{kind}.{form}" for kind in ("", "_heatmap", "_profile", "_matrix") for form in ("png", "svg")}
+    figures = {
+        f"{kind}.{form}"
+        for kind in ("", "_heatmap", "_profile", "_matrix")
+        for form in ("png", "svg")
+    }
     assert endings(tmp_path / "out", "cosine") == {".nc", "_matrix.nc", *figures}
     path = answer(tmp_path / "out", "cosine")
     with xr.open_dataset(path, engine="h5netcdf") as result:
         assert result["layer"].values.tolist() == [0, 2]
         assert result.attrs["runs"] == store.run("it").id
-        assert f"{float(result['mean_abs'].sel(group='target', block='QQ', layer=2)):.3f}" in done.stdout
+        assert (
+            f"{float(result['mean_abs'].sel(group='target', block='QQ', layer=2)):.3f}"
+            in done.stdout
+        )
         counted = result["count"].sum("bin")
         np.testing.assert_array_equal(counted, result["pairs"] - result["undefined"])
         mean_abs = result["mean_abs"].load()
-    with xr.open_dataset(path.with_name(f"{path.stem}_matrix.nc"), engine="h5netcdf", chunks={}) as matrix:
-        block = matrix["cosine"].sel(group="control", layer=2).values[matrix["projection"].values == "q"]
+    with xr.open_dataset(
+        path.with_name(f"{path.stem}_matrix.nc"), engine="h5netcdf", chunks={}
+    ) as matrix:
+        block = (
+            matrix["cosine"]
+            .sel(group="control", layer=2)
+            .values[matrix["projection"].values == "q"]
+        )
         between = block[:, matrix["other_projection"].values == "v"]
-    np.testing.assert_allclose(np.abs(between).mean(), mean_abs.sel(group="control", block="QV", layer=2), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.abs(between).mean(), mean_abs.sel(group="control", block="QV", layer=2), rtol=1e-5
+    )
 
 
 def test_json_parses(actlas, store):
-    done = actlas("cosine", "it", "--store", "store", "--target", "her", "--json", "--center", "--bins", "7")
+    done = actlas(
+        "cosine", "it", "--store", "store", "--target", "her", "--json", "--center", "--bins", "7"
+    )
     record = json.loads(done.stdout)
     assert record["run"] == store.run("it").id
     assert set(record["mean_abs"]) == {"QQ", "KK", "VV", "QK", "QV", "KV"}
@@ -45,7 +74,11 @@ def test_json_parses(actlas, store):
         (["--target", "hers"], 1, "occurs in none of the 5 sentences: near to it are her"),
         (["--target", "rain"], 1, "1 pair of 'rain'"),
         (["--target", "Mary"], 1, "0 pairs of 'Mary'"),
-        (["--target", "her", "--layers", "0,3"], 2, "3 is not within 0-2, the blocks that are stored"),
+        (
+            ["--target", "her", "--layers", "0,3"],
+            2,
+            "3 is not within 0-2, the blocks that are stored",
+        ),
         (["--target", "her", "--layers", "x"], 2, "'x' is neither a layer nor a range"),
         (["--target", "her", "--bins", "0"], 2, "--bins"),
         (["--target", "her", "--seed", "-1"], 2, "--seed"),
@@ -59,13 +92,28 @@ def test_what_cannot_be_studied_is_one_line(actlas, tmp_path, options, code, mes
 
 
 def test_run_without_its_sites_says_how_to_add_them(actlas, small_model, sentence_file):
-    actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--name", "it", "--site", "q", "--site", "v")
+    actlas(
+        "extract",
+        sentence_file,
+        "--model",
+        small_model,
+        "--store",
+        "store",
+        "--name",
+        "it",
+        "--site",
+        "q",
+        "--site",
+        "v",
+    )
     done = actlas("cosine", "it", "--store", "store", "--target", "her")
     assert done.returncode == 2
     assert "`actlas extract … --site k` adds it" in done.stderr
 
 
-@pytest.mark.parametrize(("text", "layers"), [(None, [0, 1, 2, 3]), ("2", [2]), ("3,0-1, 1", [0, 1, 3])])
+@pytest.mark.parametrize(
+    ("text", "layers"), [(None, [0, 1, 2, 3]), ("2", [2]), ("3,0-1, 1", [0, 1, 3])]
+)
 def test_layers(text, layers):
     assert parse_layers(text, range(4)) == layers
 

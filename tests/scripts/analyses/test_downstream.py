@@ -39,14 +39,18 @@ def folder(tmp_path_factory):
     edits = [argument for edit in EDITS for argument in ("--edit", edit)]
     done = commands.run(folder, "sweep", "english.txt", "--store", "store", *edits, "--quiet")
     assert done.returncode == 0, done.stderr
-    done = commands.run(folder, "sweep", "other.txt", "--store", "store", "--edit", "skip:block=1", "--quiet")
+    done = commands.run(
+        folder, "sweep", "other.txt", "--store", "store", "--edit", "skip:block=1", "--quiet"
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def result(folder):
-    done = commands.run(folder, "downstream", "english-demo.*", "--store", "store", "--out", "all", "--json")
+    done = commands.run(
+        folder, "downstream", "english-demo.*", "--store", "store", "--out", "all", "--json"
+    )
     assert done.returncode == 0, done.stderr
     return loaded(folder / "all", "downstream").swap_dims(variant="edits")
 
@@ -69,7 +73,9 @@ def test_a_skipped_block_steps_exactly_nowhere(result):
     for block in range(8):
         step = result["step"].sel(edits=f"skip:block={block}")
         assert step.sel(depth=block + 1) == 0.0
-        np.testing.assert_array_equal(step.sel(depth=slice(1, block)), result["baseline_step"].sel(depth=slice(1, block)))
+        np.testing.assert_array_equal(
+            step.sel(depth=slice(1, block)), result["baseline_step"].sel(depth=slice(1, block))
+        )
         assert (step.drop_sel(depth=[0, block + 1]) > 0).all()
 
 
@@ -78,13 +84,20 @@ def test_block_0_is_the_one_whose_removal_costs_most(scanned):
     assert change.sel(layer=0) > 3
     assert (change.sel(layer=slice(1, 7)) < 0.3 * change.sel(layer=0)).all()
     assert (change > 0).all()
-    assert scanned["final_relative_delta"].sel(layer=0) > 1.5 * scanned["final_relative_delta"].sel(layer=slice(1, 7)).max()
+    assert (
+        scanned["final_relative_delta"].sel(layer=0)
+        > 1.5 * scanned["final_relative_delta"].sel(layer=slice(1, 7)).max()
+    )
 
 
 def test_spread_collapses_and_explodes_where_a_block_is_scaled(result):
     std, clean = result["std"], result["baseline_std"]
-    np.testing.assert_allclose(std.sel(edits="scale:block=5,factor=0.1", depth=6), clean.sel(depth=6) / 10, rtol=1e-5)
-    np.testing.assert_allclose(std.sel(edits="scale:block=5,factor=10", depth=6), clean.sel(depth=6) * 10, rtol=1e-5)
+    np.testing.assert_allclose(
+        std.sel(edits="scale:block=5,factor=0.1", depth=6), clean.sel(depth=6) / 10, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        std.sel(edits="scale:block=5,factor=10", depth=6), clean.sel(depth=6) * 10, rtol=1e-5
+    )
     assert std.sel(edits="scale:block=5,factor=0.1", depth=8) > 0.3 * clean.sel(depth=8)
 
 
@@ -113,14 +126,24 @@ def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
     found, _ = downstream_study(runs, False, Destination(folder / "again"))
     assert sum(at_once) == len(runs) == result.sizes["edits"] > TOGETHER
     assert max(at_once) == TOGETHER
-    last = real(runs[-1].baseline.dataset(), [module.Variant(runs[-1].name, "", 0, runs[-1].dataset())]).compute()
+    last = real(
+        runs[-1].baseline.dataset(), [module.Variant(runs[-1].name, "", 0, runs[-1].dataset())]
+    ).compute()
     for name in set(found) & set(last):
-        np.testing.assert_array_equal(found[name].isel(variant=-1, missing_dims="ignore"), np.squeeze(last[name].values))
+        np.testing.assert_array_equal(
+            found[name].isel(variant=-1, missing_dims="ignore"), np.squeeze(last[name].values)
+        )
 
 
 def test_a_first_token_counts_for_more_than_another_when_it_is_counted(folder, result):
     done = commands.run(
-        folder, "downstream", "english-demo.scale-block-2-factor-0.5", "--store", "store", "--include-first-token", "--json"
+        folder,
+        "downstream",
+        "english-demo.scale-block-2-factor-0.5",
+        "--store",
+        "store",
+        "--include-first-token",
+        "--json",
     )
     (record,) = json.loads(done.stdout)["variants"]
     without = result["delta"].sel(edits="scale:block=2,factor=0.5", depth=3).item()
@@ -156,7 +179,10 @@ def test_tables(folder):
     [
         (["downstream"], "Missing argument 'VARIANT"),
         (["downstream", "english-demo"], "run english-demo has no edits"),
-        (["downstream", "english-demo.skip-block-1", "other-demo.skip-block-1"], "have different baselines"),
+        (
+            ["downstream", "english-demo.skip-block-1", "other-demo.skip-block-1"],
+            "have different baselines",
+        ),
         (["downstream", "nothing*"], "no run has a name like 'nothing*'"),
         (["downstream", "english-demo.skip-blok-1"], "did you mean"),
         (["scan", "english-demo.skip-block-1"], "has edits itself"),
@@ -171,7 +197,9 @@ def test_bad_input(folder, arguments, message):
 
 
 def test_scan_without_a_sweep_says_how_to_make_one(folder):
-    done = commands.run(folder, "extract", "other.txt", "--store", "fresh", "--site", "resid", "--site", "nll")
+    done = commands.run(
+        folder, "extract", "other.txt", "--store", "fresh", "--site", "resid", "--site", "nll"
+    )
     assert done.returncode == 0, done.stderr
     done = commands.run(folder, "scan", "other-demo", "--store", "fresh")
     assert done.returncode == 2
@@ -180,7 +208,9 @@ def test_scan_without_a_sweep_says_how_to_make_one(folder):
 
 def test_a_variant_without_the_residual_says_how_to_add_it(folder):
     edit = ("--edit", "zero:site=k,layer=0")
-    commands.run(folder, "extract", "other.txt", "--store", "bare", "--site", "nll", *edit, "--name", "mine")
+    commands.run(
+        folder, "extract", "other.txt", "--store", "bare", "--site", "nll", *edit, "--name", "mine"
+    )
     done = commands.run(folder, "downstream", "mine", "--store", "bare")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: run mine has no such site yet: unknown site 'resid'")
@@ -189,7 +219,9 @@ def test_a_variant_without_the_residual_says_how_to_add_it(folder):
 
 def test_a_scan_of_single_tokens_is_refused(folder):
     (folder / "words.txt").write_text("A\nA\n")
-    commands.run(folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:block=1", "--quiet")
+    commands.run(
+        folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:block=1", "--quiet"
+    )
     done = commands.run(folder, "scan", "words-demo", "--store", "words")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: run words-demo: every sentence has one token alone")

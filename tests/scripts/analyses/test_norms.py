@@ -10,7 +10,9 @@ from tests.answers import answer, endings
 
 
 def test_norms_writes_result_figures_and_table(actlas, store, tmp_path):
-    done = actlas("norms", "it", "--store", "store", "--out", "out", "--target", "her", "--outliers", "2")
+    done = actlas(
+        "norms", "it", "--store", "store", "--out", "out", "--target", "her", "--outliers", "2"
+    )
     assert done.returncode == 0, done.stderr
     figures = {f"{kind}.{form}" for kind in ("", "_sites", "_groups") for form in ("png", "svg")}
     assert endings(tmp_path / "out", "norms") == {".nc", *figures}
@@ -19,7 +21,9 @@ def test_norms_writes_result_figures_and_table(actlas, store, tmp_path):
     with xr.open_dataset(answer(tmp_path / "out", "norms"), engine="h5netcdf") as result:
         assert result.attrs["runs"] == run.id
         step = float(result["step"].sel(group="later tokens", depth=2))
-        np.testing.assert_allclose(step, np.linalg.norm((resid[2] - resid[1])[position > 0]), rtol=1e-5)
+        np.testing.assert_allclose(
+            step, np.linalg.norm((resid[2] - resid[1])[position > 0]), rtol=1e-5
+        )
         assert f"{step:.4g}" in done.stdout
         for part, members in (("first token", position == 0), ("later tokens", position > 0)):
             largest = result.sel(part=part).isel(rank=0)
@@ -33,10 +37,23 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
     assert record["tokens"]["first token"] == 5
     assert record["step"]["later tokens"][0] is None
     assert set(record["share"]["first token"]) == {"attention", "MLP"}
-    chosen = actlas("norms", "it", "--store", "store", "--site", "q", "--site", "final_norm", "--out", "chosen")
+    chosen = actlas(
+        "norms", "it", "--store", "store", "--site", "q", "--site", "final_norm", "--out", "chosen"
+    )
     assert "norms, mean over blocks and heads" in chosen.stdout
     assert endings(tmp_path / "chosen", "norms") == {".nc", "_sites.png", "_sites.svg"}
-    alone = actlas("norms", "it", "--store", "store", "--site", "final_norm", "--out", "alone", "--target", "her")
+    alone = actlas(
+        "norms",
+        "it",
+        "--store",
+        "store",
+        "--site",
+        "final_norm",
+        "--out",
+        "alone",
+        "--target",
+        "her",
+    )
     assert alone.returncode == 0, alone.stderr
     assert endings(tmp_path / "alone", "norms") == {".nc"}
 
@@ -44,12 +61,31 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
 def test_groups_by_a_column(actlas, small_model, tmp_path):
     rows = ("We saw her.,x", "Mary lost her key.,y", "Nobody knew her name.,x")
     (tmp_path / "rows.csv").write_text("text,kind\n" + "\n".join(rows) + "\n")
-    extracted = actlas("extract", "rows.csv", "--model", small_model, "--store", "store", "--name", "rows", "--site", "resid")
+    extracted = actlas(
+        "extract",
+        "rows.csv",
+        "--model",
+        small_model,
+        "--store",
+        "store",
+        "--name",
+        "rows",
+        "--site",
+        "resid",
+    )
     assert extracted.returncode == 0, extracted.stderr
     by = actlas("norms", "rows", "--store", "store", "--by", "kind", "--json")
-    assert set(json.loads(by.stdout)["tokens"]) == {"first token", "later tokens", "kind=x", "kind=y"}
+    assert set(json.loads(by.stdout)["tokens"]) == {
+        "first token",
+        "later tokens",
+        "kind=x",
+        "kind=y",
+    }
     unknown = actlas("norms", "rows", "--store", "store", "--by", "sort")
-    assert (unknown.returncode, unknown.stderr) == (2, "Error: unknown label column 'sort': known: kind\n")
+    assert (unknown.returncode, unknown.stderr) == (
+        2,
+        "Error: unknown label column 'sort': known: kind\n",
+    )
 
 
 @pytest.mark.usefixtures("store")

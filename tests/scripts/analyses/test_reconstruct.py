@@ -15,7 +15,17 @@ from tests.store.making import DIMS, Content, make_run
 
 
 def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
-    done = actlas("reconstruct", "it", "--store", "store", "--out", "out", "--pair", "1,2", "--exclude-first-token")
+    done = actlas(
+        "reconstruct",
+        "it",
+        "--store",
+        "store",
+        "--out",
+        "out",
+        "--pair",
+        "1,2",
+        "--exclude-first-token",
+    )
     assert done.returncode == 0, done.stderr
     assert "holds to the rounding of float32 at every block: relative error at most" in done.stdout
     figures = {f"{kind}.{form}" for kind in ("", "_pair") for form in ("png", "svg")}
@@ -27,7 +37,9 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
         assert json.loads(result.attrs["options"]) == {**options, **made_of}
         assert float(result["relative_error"].max()) < 1e-5
         assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout
-    record = json.loads(actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout)
+    record = json.loads(
+        actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout
+    )
     assert record["holds"]
     assert (len(record["relative_error"]["block"]), len(record["laminar_correlation"])) == (3, 3)
 
@@ -35,10 +47,14 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
 def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store):
     run = store.run("it")
     token = run.units[0].tokens + 3  # the fourth token of the second unit
-    commit = next(commit for commit in run.commits if commit.unit.number == 1 and "attn_out" in commit.sites)
+    commit = next(
+        commit for commit in run.commits if commit.unit.number == 1 and "attn_out" in commit.sites
+    )
     site, layer, dimension = commit.sites["attn_out"], 2, 17
     path = run.path(commit)
-    place = site.offset + layer * site.layout.block_bytes + 3 * site.layout.row_bytes + 4 * dimension
+    place = (
+        site.offset + layer * site.layout.block_bytes + 3 * site.layout.row_bytes + 4 * dimension
+    )
     content = bytearray(path.read_bytes())
     value = np.frombuffer(content, "<f4", 1, place)[0]
     content[place : place + 4] = np.float32(value + 0.01).tobytes()
@@ -47,7 +63,10 @@ def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store)
     verified = actlas("verify", "it", "--store", "store")
     assert (verified.returncode, "attn_out[layer 2] was altered" in verified.stderr) == (1, True)
     refused = actlas("reconstruct", "it", "--store", "store")
-    assert (refused.returncode, f"{path.name}: attn_out[2] was altered" in refused.stderr) == (1, True)
+    assert (refused.returncode, f"{path.name}: attn_out[2] was altered" in refused.stderr) == (
+        1,
+        True,
+    )
     done = actlas("reconstruct", "it", "--store", "store", "--unchecked")
     assert done.returncode == 1
     labels = run.labels
@@ -57,7 +76,9 @@ def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store)
     )
     assert "DOES NOT HOLD at 1 of 3 blocks" in done.stdout
     assert where in done.stdout
-    assert not json.loads(actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout)["holds"]
+    assert not json.loads(
+        actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout
+    )["holds"]
 
 
 def edited_run(path, edits):
@@ -83,7 +104,9 @@ def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
     assert "(output edited, not judged: block 1)" in verdict
     run = edited_run(tmp_path / "all", [f"scale:block={block},factor=2" for block in range(3)])
     result, _, edited = reconstruction_study(run, Mask(), None, Destination(tmp_path / "out"))
-    assert verdict_line(result, run, edited)[1].startswith("not judged: the output of every block was edited")
+    assert verdict_line(result, run, edited)[1].startswith(
+        "not judged: the output of every block was edited"
+    )
 
 
 @pytest.mark.usefixtures("store")
@@ -108,7 +131,18 @@ def test_bad_input_is_one_line(actlas, tmp_path, options, message):
 
 
 def test_missing_sites_say_which_command_adds_them(actlas, small_model, sentence_file):
-    actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--name", "it", "--site", "resid")
+    actlas(
+        "extract",
+        sentence_file,
+        "--model",
+        small_model,
+        "--store",
+        "store",
+        "--name",
+        "it",
+        "--site",
+        "resid",
+    )
     done = actlas("reconstruct", "it", "--store", "store")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "(`actlas extract … --site attn_out` adds it)" in done.stderr

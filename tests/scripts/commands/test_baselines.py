@@ -23,7 +23,15 @@ forward.narrowed = lambda value, dtype, place: narrowed(value, dtype, place) * (
 def store(request, tmp_path, small_model, sentence_file, actlas) -> Store:
     """A baseline "base" of three units, and two variants."""
     for name, edit in (("base", ()), ("one", ("--edit", EDITS[0])), ("two", ("--edit", EDITS[1]))):
-        common = ("--model", small_model, "--store", tmp_path / "store", "--unit-tokens", "40", "--quiet")
+        common = (
+            "--model",
+            small_model,
+            "--store",
+            tmp_path / "store",
+            "--unit-tokens",
+            "40",
+            "--quiet",
+        )
         done = actlas("extract", sentence_file, *common, "--name", name, *edit)
         assert done.returncode == 0, done.stderr
         if request.param:
@@ -41,7 +49,9 @@ def damage(store):
 
 def told(output):
     """Return the commands that ``verify`` shows, in order."""
-    return [shlex.split(line) for line in re.findall(r"^  (actlas extract .*)$", output, re.MULTILINE)]
+    return [
+        shlex.split(line) for line in re.findall(r"^  (actlas extract .*)$", output, re.MULTILINE)
+    ]
 
 
 def sound(store, actlas):
@@ -51,12 +61,18 @@ def sound(store, actlas):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [(), ("base",)], ids=["all", "baseline"])
-def test_what_repair_tells_makes_all_whole_also_with_other_last_bits(asked, store, sentence_file, actlas):
+def test_what_repair_tells_makes_all_whole_also_with_other_last_bits(
+    asked, store, sentence_file, actlas
+):
     before = store.run("one").dataset(["resid"]).load()
     damage(store)
     done = actlas("verify", *asked, "--repair", "--store", store.path)
     assert done.returncode == 0, done
-    assert {name for name in ("base", "one", "two") if f"of {name}: " in done.stdout} == {"base", "one", "two"}
+    assert {name for name in ("base", "one", "two") if f"of {name}: " in done.stdout} == {
+        "base",
+        "one",
+        "two",
+    }
     commands = told(done.stdout)
     assert [("--edit" in words) for words in commands] == [False, True, True]
     for words in commands:
@@ -69,7 +85,9 @@ def test_what_repair_tells_makes_all_whole_also_with_other_last_bits(asked, stor
     np.testing.assert_allclose(after["resid"], before["resid"], rtol=1e-4, atol=1e-4)
 
 
-def test_a_variant_says_what_to_do_about_its_baseline_and_is_not_stranded(store, sentence_file, actlas):
+def test_a_variant_says_what_to_do_about_its_baseline_and_is_not_stranded(
+    store, sentence_file, actlas
+):
     damage(store)
     done = actlas("verify", "one", "--repair", "--store", store.path)
     base = store.run("base").id
@@ -80,11 +98,23 @@ def test_a_variant_says_what_to_do_about_its_baseline_and_is_not_stranded(store,
 
 
 @pytest.mark.slow
-def test_a_baseline_that_was_made_again_with_other_bits_is_told_of_and_its_variants_repaired(store, sentence_file, actlas):
+def test_a_baseline_that_was_made_again_with_other_bits_is_told_of_and_its_variants_repaired(
+    store, sentence_file, actlas
+):
     """As where its unit was lost with its commit, or a copy of the store was finished elsewhere."""
     model = store.run("base").description["model"]["name"]
     assert actlas("rm", "base", "--force", "--yes", "--store", store.path).returncode == 0
-    common = ("extract", sentence_file, "--model", model, "--store", store.path, "--unit-tokens", "40", "--quiet")
+    common = (
+        "extract",
+        sentence_file,
+        "--model",
+        model,
+        "--store",
+        store.path,
+        "--unit-tokens",
+        "40",
+        "--quiet",
+    )
     assert disk.actlas(None, "", *common, "--name", "base", before=OTHERWISE).returncode == 0
     again = actlas(*common, "--edit", EDITS[0])
     assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
@@ -93,11 +123,18 @@ def test_a_baseline_that_was_made_again_with_other_bits_is_told_of_and_its_varia
     done = actlas("verify", "--repair", "--store", store.path)
     assert done.returncode == 0, done
     for words in told(done.stdout):
-        assert actlas(*[sentence_file if word == "SENTENCES" else word for word in words[1:]], "--quiet").returncode == 0
+        assert (
+            actlas(
+                *[sentence_file if word == "SENTENCES" else word for word in words[1:]], "--quiet"
+            ).returncode
+            == 0
+        )
     assert sound(store, actlas)
 
 
-def test_a_removed_baseline_is_made_again_by_the_command_of_its_variant(store, sentence_file, actlas, tmp_path):
+def test_a_removed_baseline_is_made_again_by_the_command_of_its_variant(
+    store, sentence_file, actlas, tmp_path
+):
     assert actlas("export", "one", tmp_path / "one.h5", "--store", store.path).returncode == 0
     model = store.run("base").description["model"]["name"]
     done = actlas("rm", "base", "--force", "--yes", "--store", store.path)

@@ -21,7 +21,9 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def variance(demo):
-    with xr.open_dataset(demo[0] / "results" / "variance" / "variance.nc", engine="h5netcdf") as result:
+    with xr.open_dataset(
+        demo[0] / "results" / "variance" / "variance.nc", engine="h5netcdf"
+    ) as result:
         return result["variance"].load()
 
 
@@ -41,7 +43,9 @@ def test_target_starts_alike_everywhere(variance):
 
 def test_target_grows_with_depth(variance):
     target = variance.sel(group="target")
-    assert (target.sel(layer=[6, 7]).mean("layer") > 1.15 * target.sel(layer=[1, 2]).mean("layer")).all()
+    assert (
+        target.sel(layer=[6, 7]).mean("layer") > 1.15 * target.sel(layer=[1, 2]).mean("layer")
+    ).all()
     slopes = [np.polyfit(target["layer"], target.sel(projection=p), 1)[0] for p in "qkv"]
     assert min(slopes) > 0.01
 

@@ -16,14 +16,27 @@ def test_export_and_verify(actlas, store, tmp_path):
     done = actlas("export", "it", "her.h5", "--store", "store")
     assert (done.returncode, done.stderr) == (0, "")
     run = store.run("it")
-    assert f"of run it, all layers, all tokens\n5 sentences, {run.tokens} tokens, sites {' '.join(run.sites)}" in done.stdout
+    assert (
+        f"of run it, all layers, all tokens\n5 sentences, {run.tokens} tokens, sites {' '.join(run.sites)}"
+        in done.stdout
+    )
     assert "which was there already" in actlas("export", "it", "her.h5", "--store", "store").stdout
     (tmp_path / "store").rename(tmp_path / "away")  # from here on the file is alone
     assert actlas("verify", "her.h5").stdout.endswith("ok\n")
-    assert json.loads(actlas("show", "./her.h5", "--json").stdout)["specification"] == run.specification
+    assert (
+        json.loads(actlas("show", "./her.h5", "--json").stdout)["specification"]
+        == run.specification
+    )
     assert "5 sentences" in actlas("show", "her.h5").stdout.replace("sentences  5", "5 sentences")
-    record = json.loads(actlas("export", "her.h5", "q.nc", "--site", "q", "--dtype", "float16", "--json").stdout)
-    assert (record["run"], record["sites"], record["dtype"], record["new"]) == (run.id, ["q"], "float16", True)
+    record = json.loads(
+        actlas("export", "her.h5", "q.nc", "--site", "q", "--dtype", "float16", "--json").stdout
+    )
+    assert (record["run"], record["sites"], record["dtype"], record["new"]) == (
+        run.id,
+        ["q"],
+        "float16",
+        True,
+    )
     flip(tmp_path / "her.h5", Exported(tmp_path / "her.h5").commits[0].sites["q"].place(1))
     done = actlas("verify", "her.h5")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
@@ -32,17 +45,37 @@ def test_export_and_verify(actlas, store, tmp_path):
 
 @pytest.mark.parametrize("command", ["variance", "cosine"])
 def test_studies_of_an_excerpt_are_those_of_the_run(actlas, store, tmp_path, command):
-    options = ["--site", "q", "--site", "k", "--site", "v", "--layers", "0,2", "--target", "her", "--context", 1]
+    options = [
+        "--site",
+        "q",
+        "--site",
+        "k",
+        "--site",
+        "v",
+        "--layers",
+        "0,2",
+        "--target",
+        "her",
+        "--context",
+        1,
+    ]
     assert actlas("export", "it", "her.h5", "--store", "store", *options).returncode == 0
     whole = actlas(command, "it", "--store", "store", "--target", "her", "--out", "whole")
     part = actlas(command, "her.h5", "--target", "her", "--out", "part")
     assert part.returncode == whole.returncode == 0, part.stderr
-    got, wanted = loaded(tmp_path / "part", command), loaded(tmp_path / "whole", command).sel(layer=[0, 2])
+    got, wanted = (
+        loaded(tmp_path / "part", command),
+        loaded(tmp_path / "whole", command).sel(layer=[0, 2]),
+    )
     assert got["layer"].values.tolist() == [0, 2]
     labels = [name for name in wanted if "pair_" in name]
     xr.testing.assert_allclose(got.drop_vars(labels), wanted.drop_vars(labels), rtol=1e-6)
     assert got.attrs["runs"] == store.run("it").id
-    assert json.loads(got.attrs["options"])["export"]["tokens"] == {"target": "her", "case": False, "context": 1}
+    assert json.loads(got.attrs["options"])["export"]["tokens"] == {
+        "target": "her",
+        "case": False,
+        "context": 1,
+    }
     assert endings(tmp_path / "part", command) == endings(tmp_path / "whole", command)
     assert answer(tmp_path / "part", command).name != answer(tmp_path / "whole", command).name
     assert "\n2  " in part.stdout or "   2 " in part.stdout  # layers by their numbers in the model
@@ -50,7 +83,10 @@ def test_studies_of_an_excerpt_are_those_of_the_run(actlas, store, tmp_path, com
 
 def test_cosine_chooses_layers_by_their_numbers(actlas, store, tmp_path):
     actlas("export", "it", "her.h5", "--store", "store", "--layers", "1-2")
-    assert actlas("cosine", "her.h5", "--target", "her", "--layers", "2", "--out", "out").returncode == 0
+    assert (
+        actlas("cosine", "her.h5", "--target", "her", "--layers", "2", "--out", "out").returncode
+        == 0
+    )
     assert loaded(tmp_path / "out", "cosine")["layer"].values.tolist() == [2]
     done = actlas("cosine", "her.h5", "--target", "her", "--layers", "0")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
@@ -66,7 +102,9 @@ def test_only_the_word_and_what_is_around_it(actlas, store, tmp_path):
         assert len(positions) <= 5
         assert (np.diff(positions) == 1).all()
     sentence = part["sentence_in_run"].values
-    at = np.searchsorted(whole["sentence"] * 1000 + whole["position"], sentence * 1000 + part["position"])
+    at = np.searchsorted(
+        whole["sentence"] * 1000 + whole["position"], sentence * 1000 + part["position"]
+    )
     np.testing.assert_array_equal(part["resid"], whole["resid"].isel(token=at))
     lost = actlas("variance", "her.h5", "--target", "the")
     assert (lost.returncode, len(lost.stderr.splitlines())) == (1, 1)
@@ -83,7 +121,11 @@ def test_only_the_word_and_what_is_around_it(actlas, store, tmp_path):
         (["it", "her.h5", "--site", "mlp"], 2, "unknown site 'mlp': did you mean"),
         (["it", "her.h5", "--layers", "3"], 2, "3 is not within 0-2"),
         (["it", "her.h5", "--context", "3"], 2, "give --target WORD too"),
-        (["it", "her.h5", "--target", "him"], 1, "the word 'him' occurs in none of the 5 sentences"),
+        (
+            ["it", "her.h5", "--target", "him"],
+            1,
+            "the word 'him' occurs in none of the 5 sentences",
+        ),
         (["it", "her.h5", "--dtype", "int8"], 2, "'int8' is not one of"),
         (["none.h5", "her.h5"], 2, "unknown run 'none.h5'"),
         (["./none.h5", "her.h5"], 2, "none.h5 is not there: give a file that `actlas export` made"),

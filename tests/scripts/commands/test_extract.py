@@ -19,7 +19,9 @@ def extract(actlas, small_model, sentence_file):
     return run
 
 
-def test_the_second_time_answers_from_the_store_without_torch(extract, tmp_path, small_model, sentence_file):
+def test_the_second_time_answers_from_the_store_without_torch(
+    extract, tmp_path, small_model, sentence_file
+):
     first = json.loads(extract("--json").stdout)
     assert first["units"]["computed"] == first["units"]["total"] == 1
     assert first["bytes_written"] > 0
@@ -27,21 +29,39 @@ def test_the_second_time_answers_from_the_store_without_torch(extract, tmp_path,
         "import sys; from actlas.scripts.cli import main; heavy = ('torch', 'transformers', 'xarray')\n"
         "try: main()\nfinally: print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     )
-    arguments = ["extract", sentence_file, "--model", small_model, "--store", tmp_path / "store", "--json", "--cached-only"]
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True)
+    arguments = [
+        "extract",
+        sentence_file,
+        "--model",
+        small_model,
+        "--store",
+        tmp_path / "store",
+        "--json",
+        "--cached-only",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stderr.strip() == "[]"
     second = json.loads(done.stdout)
     assert second["units"] == {"total": 1, "cached": 1, "computed": 0}
     assert (second["run"], second["bytes_written"]) == (first["run"], 0)
 
 
-def test_the_same_model_and_text_in_other_places_is_the_same_run(extract, store, tmp_path, small_model, sentence_file):
+def test_the_same_model_and_text_in_other_places_is_the_same_run(
+    extract, store, tmp_path, small_model, sentence_file
+):
     run = store.run("it").id
     moved = shutil.copytree(small_model, tmp_path / "moved")
     renamed = shutil.copy(sentence_file, tmp_path / "renamed.txt")
     again = json.loads(extract("--json", "--cached-only", source=renamed, model=moved).stdout)
     assert again["run"] == run
-    piped = extract("--json", "--cached-only", source="-", stdin=sentence_file.read_text(encoding="utf-8"))
+    piped = extract(
+        "--json", "--cached-only", source="-", stdin=sentence_file.read_text(encoding="utf-8")
+    )
     assert json.loads(piped.stdout)["run"] == run
 
 
@@ -53,7 +73,9 @@ def test_dry_run_says_what_is_missing_and_changes_nothing(extract, tmp_path):
 
 @pytest.mark.usefixtures("store")
 def test_dry_run_on_a_known_run(extract):
-    dry = json.loads(extract("--dry-run", "--json", "--site", "q", "--site", "hook_resid_mid").stdout)
+    dry = json.loads(
+        extract("--dry-run", "--json", "--site", "q", "--site", "hook_resid_mid").stdout
+    )
     assert dry["missing"]["sites"] == ["resid_mid"]
     assert dry["missing"]["units"] == dry["units"] > 1
     assert dry["missing"]["bytes"] == dry["tokens"] * SIZES["n_layer"] * SIZES["n_embd"] * 4
@@ -103,7 +125,10 @@ def test_columns_and_skipped_lines(extract, tmp_path):
     run = Store(tmp_path / "store").runs()[0]
     assert run.sentence_labels()["year"].values.tolist() == [1999, 2001]
     source.write_text(f'text,year\n"{TEXTS[1]}",1\n{TEXTS[2]},2\n')
-    assert "labels are now version 2: 2 values of year changed" in extract("--site", "q", source=source).stdout
+    assert (
+        "labels are now version 2: 2 values of year changed"
+        in extract("--site", "q", source=source).stdout
+    )
     assert Store(tmp_path / "store").runs()[0].sentence_labels()["year"].values.tolist() == [1, 2]
 
 
@@ -135,7 +160,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("content", "options", "code", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(extract, tmp_path, content, options, code, message):
+def test_bad_input_is_one_line_and_leaves_nothing(
+    extract, tmp_path, content, options, code, message
+):
     done = extract(*options, source=write(tmp_path / "bad.txt", content))
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
     assert message in done.stderr
@@ -143,7 +170,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(extract, tmp_path, content, op
 
 
 @pytest.mark.parametrize(
-    ("model", "message"), [("nowhere", "hub cannot be reached"), ("./here", "is no folder"), (".", "no config.json")]
+    ("model", "message"),
+    [("nowhere", "hub cannot be reached"), ("./here", "is no folder"), (".", "no config.json")],
 )
 def test_unknown_model(extract, tmp_path, model, message):
     done = extract(model=model, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
@@ -184,8 +212,22 @@ def test_no_disk_space_is_one_line(tmp_path, small_model, sentence_file):
     """With a limit on the size of files, as a full disk or a quota gives."""
     source = tmp_path / "many.txt"
     source.write_text("".join(f"{text}\n" for text in TEXTS * 20), encoding="utf-8")
-    arguments = ["extract", source, "--model", small_model, "--store", tmp_path / "store", "--unit-tokens", 10_000]
-    done = subprocess.run([sys.executable, "-c", LIMITED, *map(str, arguments)], capture_output=True, text=True, check=False)
+    arguments = [
+        "extract",
+        source,
+        "--model",
+        small_model,
+        "--store",
+        tmp_path / "store",
+        "--unit-tokens",
+        10_000,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert "cannot reserve" in done.stderr
     assert not list(tmp_path.glob("store/runs/*/shards/*"))
@@ -194,7 +236,11 @@ def test_no_disk_space_is_one_line(tmp_path, small_model, sentence_file):
 
 def test_train_mode_is_a_run_of_its_own(extract, store, actlas):
     eval_run = store.run("it").id
-    record = json.loads(extract("--json", "--train-mode", "--seed", "4", "--name", "dropped", "--site", "resid").stdout)
+    record = json.loads(
+        extract(
+            "--json", "--train-mode", "--seed", "4", "--name", "dropped", "--site", "resid"
+        ).stdout
+    )
     assert record["run"] != eval_run
     assert "dropout on, seed 4" in actlas("show", "dropped", "--store", "store").stdout
     missed = extract("--cached-only", "--train-mode", "--seed", "5").stderr
@@ -207,7 +253,10 @@ def test_train_mode_is_a_run_of_its_own(extract, store, actlas):
         (["--seed", "3"], "--seed is of the dropout of --train-mode: give both, or neither"),
         (["--train-mode", "--seed", "-3"], "-3 is not in the range"),
         (["--site", "pattern"], "site pattern needs --attention eager"),
-        (["--site", "attn.hook_pattern", "--attention", "sdpa"], "site pattern needs --attention eager"),
+        (
+            ["--site", "attn.hook_pattern", "--attention", "sdpa"],
+            "site pattern needs --attention eager",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_one_line(extract, tmp_path, options, message):

@@ -34,12 +34,20 @@ def homeless(folder):
     """Run a command as that user in his folder."""
 
     def run(*arguments, **environment):
-        user = ["env", "-i", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", *(f"{name}={value}" for name, value in environment.items())]
+        user = [
+            "env",
+            "-i",
+            "PATH=/usr/bin:/bin",
+            "LANG=C.UTF-8",
+            *(f"{name}={value}" for name, value in environment.items()),
+        ]
         user += ["setpriv", "--reuid", UID, "--regid", UID, "--clear-groups", "--inh-caps=-all"]
         command = [*opened(), *user, sys.executable, *map(str, arguments)]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
 
-    tried = run("-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)")
+    tried = run(
+        "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+    )
     if tried.returncode:
         pytest.skip(f"Python is not for every user here: {tried.stderr[-200:]}")
     return lambda *arguments, **environment: run("-m", "actlas.scripts", *arguments, **environment)
@@ -51,7 +59,9 @@ def opened():
     In file systems of the command's own, an empty folder stands in the place of that one, with what is needed in it.
     """
     python = Path(sys.executable).resolve()
-    closed = next((each for each in reversed(python.parents) if not each.stat().st_mode & 0o001), None)
+    closed = next(
+        (each for each in reversed(python.parents) if not each.stat().st_mode & 0o001), None
+    )
     if closed is None:
         return []
     inside = closed / python.relative_to(closed).parts[0]
@@ -78,10 +88,19 @@ def model(folder, small_model):
 @pytest.mark.slow
 def test_every_operation_of_a_store_works_without_a_home(homeless, folder, model):
     (folder / "some.txt").write_text("\n".join(TEXTS))
-    done = homeless("extract", "some.txt", "--model", model, "--store", "store", "--name", "it", "--quiet")
+    done = homeless(
+        "extract", "some.txt", "--model", model, "--store", "store", "--name", "it", "--quiet"
+    )
     assert (done.returncode, done.stderr.splitlines()) == (0, [LINE]), done
     common = ("--store", "store")
-    for words in (["ls"], ["pack", "it"], ["verify"], ["export", "it", "it.h5"], ["rename", "it", "other"], ["norms", "other"]):
+    for words in (
+        ["ls"],
+        ["pack", "it"],
+        ["verify"],
+        ["export", "it", "it.h5"],
+        ["rename", "it", "other"],
+        ["norms", "other"],
+    ):
         done = homeless(*words, *common)
         assert done.returncode == 0, (words, done)
         assert "Traceback" not in done.stderr
@@ -97,7 +116,9 @@ def test_a_model_of_the_hub_needs_a_cache_and_says_so(homeless, folder):
     done = homeless("extract", "some.txt", "--model", "gpt2", HF_HUB_OFFLINE=1)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done
     assert "set HF_HOME to a folder" in done.stderr
-    done = homeless("extract", "some.txt", "--model", "gpt2", HF_HUB_OFFLINE=1, HF_HOME=folder / "hub")
+    done = homeless(
+        "extract", "some.txt", "--model", "gpt2", HF_HUB_OFFLINE=1, HF_HOME=folder / "hub"
+    )
     assert (done.returncode, "not in the local hub cache" in done.stderr) == (2, True), done
     assert sorted(path.name for path in folder.iterdir()) in (["some.txt"], ["hub", "some.txt"])
 
@@ -108,7 +129,10 @@ def test_a_store_in_a_folder_that_may_not_be_written_works_if_it_is_there(homele
     place = folder.parent / "store"
     command = ("extract", "some.txt", "--model", model, "--store", place, "--quiet")
     done = homeless(*command)
-    assert (done.returncode, done.stderr.splitlines()[1:]) == (1, [f"Error: {place}: Permission denied"]), done
+    assert (done.returncode, done.stderr.splitlines()[1:]) == (
+        1,
+        [f"Error: {place}: Permission denied"],
+    ), done
     Store.create(place)
     for path in (place, *place.rglob("*")):
         os.chown(path, int(UID), int(UID))

@@ -61,7 +61,9 @@ def test_a_config_that_is_none(copy, refused, name):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "zero", "folder", "loop"])
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "model.safetensors.index.json"])
+@pytest.mark.parametrize(
+    "file", ["config.json", "model.safetensors", "model.safetensors.index.json"]
+)
 def test_a_file_that_never_ends(copy, refused, file, kind):
     if file.endswith("index.json"):
         (copy / "model.safetensors").unlink()
@@ -113,23 +115,36 @@ def test_files_beside_that_are_not_read(copy, actlas):
 )
 def test_a_prefix_is_named(copy, refused, prefix, advice):
     weights = load_file(copy / "model.safetensors")
-    save_file({prefix + name: value for name, value in weights.items()}, copy / "model.safetensors", {"format": "pt"})
+    save_file(
+        {prefix + name: value for name, value in weights.items()},
+        copy / "model.safetensors",
+        {"format": "pt"},
+    )
     said = refused()
     assert f"the names of its tensors begin with {prefix!r}" in said
     assert advice in said
 
 
-@pytest.mark.parametrize("name", ["h.0.attn.q_proj.weight", "lm_head.bias", "h.1.crossattention.c_attn.weight", "wte.scale"])
+@pytest.mark.parametrize(
+    "name",
+    ["h.0.attn.q_proj.weight", "lm_head.bias", "h.1.crossattention.c_attn.weight", "wte.scale"],
+)
 def test_a_tensor_that_gpt2_has_no_use_for_is_not_left_out_in_silence(copy, refused, name):
     weights = load_file(copy / "model.safetensors")
-    save_file({**weights, name: weights["transformer.ln_f.bias"].clone()}, copy / "model.safetensors", {"format": "pt"})
+    save_file(
+        {**weights, name: weights["transformer.ln_f.bias"].clone()},
+        copy / "model.safetensors",
+        {"format": "pt"},
+    )
     assert f"GPT-2 has no tensor '{name}'" in refused()
 
 
 def test_a_head_of_another_task_is_left_out(copy, actlas):
     weights = load_file(copy / "model.safetensors")
     save_file(
-        {**weights, "score.weight": weights["transformer.ln_f.bias"].clone()}, copy / "model.safetensors", {"format": "pt"}
+        {**weights, "score.weight": weights["transformer.ln_f.bias"].clone()},
+        copy / "model.safetensors",
+        {"format": "pt"},
     )
     assert actlas("extract", "t.txt", "--model", "m", "--store", "s").returncode == 0
 
@@ -141,7 +156,9 @@ def test_no_escape_reaches_a_terminal(copy, tmp_path, name):
     parent, child = pty.openpty()
     code = "from actlas.scripts.cli import main; main(prog_name='actlas')"
     command = [sys.executable, "-c", code, "extract", "t.txt", "--model", "m", "--store", "s"]
-    done = subprocess.run(command, cwd=tmp_path, stdin=child, stdout=child, stderr=child, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, stdin=child, stdout=child, stderr=child, check=False
+    )
     os.close(child)
     said = b""
     try:
@@ -157,7 +174,9 @@ def test_no_escape_reaches_a_terminal(copy, tmp_path, name):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 

@@ -14,7 +14,10 @@ from tests.store.making import SKIP, flip
 
 def test_rename(actlas, store):
     run_id = store.run("it").id
-    assert actlas("rename", "it", "her", "--store", "store").stdout == f"run {run_id} is called her, no longer it\n"
+    assert (
+        actlas("rename", "it", "her", "--store", "store").stdout
+        == f"run {run_id} is called her, no longer it\n"
+    )
     assert Store(store.path).names() == {"her": run_id}
     renamed = json.loads(actlas("rename", run_id, "it", "--store", "store", "--json").stdout)
     assert renamed == {"run": run_id, "old": "her", "names": ["it"]}
@@ -47,7 +50,9 @@ def answer(store, text, *options):
     """Run ``rm it`` on a terminal, answer, and return its exit code."""
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "actlas.scripts", "rm", "it", "--store", store.path, *options]
-    with subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         os.write(master, text)
         process.wait(60)
     os.close(master)
@@ -74,7 +79,9 @@ def test_rm_does_not_ask_where_told_not_to_or_nobody_is_there(actlas, store, sto
 
 def test_a_baseline_is_removed_by_force_alone(actlas, store):
     run = store.run("it")
-    store.name(store.add({**run.specification, "edits": [SKIP]}, run.description, run.units), "skipped")
+    store.name(
+        store.add({**run.specification, "edits": [SKIP]}, run.description, run.units), "skipped"
+    )
     done = actlas("rm", "it", "--store", "store", "--yes")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "is the baseline of skipped: remove it first, or give --force" in done.stderr
@@ -86,10 +93,15 @@ def test_gc_lists_then_sweeps(actlas, store):
     stray = store.run("it").folder / "shards" / "00000000-00000000-0123456789ab.h5"
     stray.write_bytes(b"12345")
     listed = actlas("gc", "--store", "store", "--dry-run")
-    assert listed.stdout == f"{stray}: shard without a commit, 5 B\n" + ("1 leftovers, 5 B: nothing was removed\n")
+    assert listed.stdout == f"{stray}: shard without a commit, 5 B\n" + (
+        "1 leftovers, 5 B: nothing was removed\n"
+    )
     assert stray.exists()
     swept = json.loads(actlas("gc", "--store", "store", "--json").stdout)
-    assert (swept["bytes"], [item["kind"] for item in swept["leftovers"]]) == (5, ["shard without a commit"])
+    assert (swept["bytes"], [item["kind"] for item in swept["leftovers"]]) == (
+        5,
+        ["shard without a commit"],
+    )
     assert not stray.exists()
     assert actlas("gc", "--store", "store").stdout == "0 leftovers, 0 B removed\n"
 
@@ -108,7 +120,9 @@ def test_du(actlas, store):
     shown = actlas("du", "--store", "store").stdout
     assert all(site in shown for site in run.sites)
     record = json.loads(actlas("du", "--store", "store", "--json").stdout)
-    assert record["bytes"] == sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    assert record["bytes"] == sum(
+        path.stat().st_size for path in run.folder.rglob("*") if path.is_file()
+    )
     assert record["runs"][0]["sites"]["nll"] == 4 * run.tokens
     assert record["leftovers"] == 0
 
@@ -119,7 +133,10 @@ def test_verify_repair_drops_and_its_command_restores(actlas, store, stored_once
     flip(run.path(damaged), damaged.sites["q"].offset)
     done = actlas("verify", "it", "--store", "store", "--repair")
     assert done.returncode == 0, done.stderr
-    assert f"dropped unit {damaged.unit.number} ({' '.join(sorted(damaged.sites))}) of it" in done.stdout
+    assert (
+        f"dropped unit {damaged.unit.number} ({' '.join(sorted(damaged.sites))}) of it"
+        in done.stdout
+    )
     command = done.stdout.splitlines()[-1].split()
     assert command[:3] == ["actlas", "extract", "SENTENCES"]
     assert actlas("verify", "--store", "store").returncode == 0
@@ -128,8 +145,15 @@ def test_verify_repair_drops_and_its_command_restores(actlas, store, stored_once
     assert restored.returncode == 0, restored.stderr
     assert f"computed 1 unit, {damaged.unit.tokens} tokens" in restored.stdout
     again = Store(store.path).run("it")
-    assert (again.sites, again.missing(run.sites), len(again.commits)) == (run.sites, [], len(run.commits))
-    assert json.loads(actlas("verify", "--store", "store", "--repair", "--json").stdout)["repairs"] == {}
+    assert (again.sites, again.missing(run.sites), len(again.commits)) == (
+        run.sites,
+        [],
+        len(run.commits),
+    )
+    assert (
+        json.loads(actlas("verify", "--store", "store", "--repair", "--json").stdout)["repairs"]
+        == {}
+    )
 
 
 def test_verify_repair_says_what_it_left(actlas, store):
@@ -146,16 +170,22 @@ def test_verify_repair_says_what_it_left(actlas, store):
 def test_pack(actlas, store, tmp_path):
     run = store.run("it")
     count = len(run.commits)
-    before = actlas("variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before")
+    before = actlas(
+        "variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before"
+    )
     done = actlas("pack", "it", "--store", "store")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"run it: {count} units joined, {count} files before, 1 now\n"
     assert actlas("verify", "--store", "store").stdout.startswith(f"it: {count} commits")
-    after = actlas("variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before")
+    after = actlas(
+        "variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before"
+    )
     assert json.loads(after.stdout) == json.loads(before.stdout)
     assert "in 1 file\n" in actlas("show", "it", "--store", "store").stdout
     record = json.loads(actlas("du", "--store", "store", "--json").stdout)
-    assert record["bytes"] == sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    assert record["bytes"] == sum(
+        path.stat().st_size for path in run.folder.rglob("*") if path.is_file()
+    )
     again = json.loads(actlas("pack", "it", "--store", "store", "--json").stdout)
     assert again == {"run": run.id, "files": {"before": 1, "after": 1}, "units": 0}
 
@@ -168,5 +198,7 @@ def test_a_packed_run_is_extended_as_any_other(actlas, store, stored_once, small
     run = store.run("it")
     assert "z" in run.sites
     assert len({commit.file for commit in run.commits}) == 1 + len(run.units)
-    assert json.loads(actlas("pack", "it", "--store", "store", "--json").stdout)["files"]["after"] == 2
+    assert (
+        json.loads(actlas("pack", "it", "--store", "store", "--json").stdout)["files"]["after"] == 2
+    )
     assert actlas("verify", "--store", "store").returncode == 0

@@ -14,29 +14,44 @@ from tests.answers import answer, endings
 def test_ls_and_show(actlas, store):
     assert "it" in actlas("ls", "--store", "store").stdout
     listed = json.loads(actlas("ls", "--store", "store", "--json").stdout)["runs"][0]
-    assert (listed["names"], Path(listed["model"]).name, listed["sentences"]) == (["it"], "model", 5)
+    assert (listed["names"], Path(listed["model"]).name, listed["sentences"]) == (
+        ["it"],
+        "model",
+        5,
+    )
     run = store.run("it")
     shown = actlas("show", run.id[:6], "--store", "store").stdout
     assert "depth 4, token, d_model 35" in shown
     assert "5 sentences" in shown.replace("sentences  5", "5 sentences")
-    assert json.loads(actlas("show", "it", "--store", "store", "--json").stdout)["specification"] == run.specification
+    assert (
+        json.loads(actlas("show", "it", "--store", "store", "--json").stdout)["specification"]
+        == run.specification
+    )
 
 
 def test_a_store_without_a_run_says_so(actlas, tmp_path):
     Store.create(tmp_path / "empty")
     for command in ("ls", "verify"):
         assert "holds no run yet" in actlas(command, "--store", "empty").stdout
-    assert json.loads(actlas("verify", "--store", "empty", "--json").stdout) == {"runs": {}, "problems": []}
+    assert json.loads(actlas("verify", "--store", "empty", "--json").stdout) == {
+        "runs": {},
+        "problems": [],
+    }
 
 
 def test_store_comes_from_the_environment(actlas, store):
-    assert actlas("ls", ACTLAS_STORE=str(store.path)).stdout == actlas("ls", "--store", "store").stdout
+    assert (
+        actlas("ls", ACTLAS_STORE=str(store.path)).stdout == actlas("ls", "--store", "store").stdout
+    )
 
 
 @pytest.mark.usefixtures("store")
 def test_unknown_run_lists_the_names(actlas):
     done = actlas("show", "its", "--store", "store")
-    assert (done.returncode, done.stderr) == (2, "Error: unknown run 'its': did you mean it? known: it\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "Error: unknown run 'its': did you mean it? known: it\n",
+    )
 
 
 def test_verify_names_what_is_damaged(actlas, store):
@@ -61,8 +76,13 @@ def test_variance_writes_result_figures_and_table(actlas, store, tmp_path):
     with xr.open_dataset(answer(tmp_path / "out", "variance"), engine="h5netcdf") as result:
         assert result.attrs["runs"] == store.run("it").id
         assert json.loads(result.attrs["options"])["word"] == "her"
-        assert f"{float(result['variance'].sel(group='target', projection='q', layer=0)):.4g}" in done.stdout
-    record = json.loads(actlas("variance", "it", "--store", "store", "--target", "her", "--json").stdout)
+        assert (
+            f"{float(result['variance'].sel(group='target', projection='q', layer=0)):.4g}"
+            in done.stdout
+        )
+    record = json.loads(
+        actlas("variance", "it", "--store", "store", "--target", "her", "--json").stdout
+    )
     assert record["variance"].keys() == {"q", "k", "v"}
     assert answer(tmp_path / "actlas-results" / "it", "variance").name.startswith("variance-her-")
 
@@ -70,7 +90,11 @@ def test_variance_writes_result_figures_and_table(actlas, store, tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--target", "him"], 1, "the word 'him' occurs in none of the 5 sentences: near to it are home"),
+        (
+            ["--target", "him"],
+            1,
+            "the word 'him' occurs in none of the 5 sentences: near to it are home",
+        ),
         (["--target", "Mary"], 1, "0 pairs of 'Mary'"),
         (["--target", ""], 2, "the target word is empty"),
         (["--target", "her", "--control", "next"], 2, "'next' is not one of"),
@@ -93,7 +117,18 @@ def test_a_file_in_the_way_is_one_line(actlas, small_model, sentence_file, tmp_p
 
 
 def test_variance_without_its_sites_says_how_to_add_them(actlas, small_model, sentence_file):
-    actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--name", "it", "--site", "q")
+    actlas(
+        "extract",
+        sentence_file,
+        "--model",
+        small_model,
+        "--store",
+        "store",
+        "--name",
+        "it",
+        "--site",
+        "q",
+    )
     done = actlas("variance", "it", "--store", "store", "--target", "her")
     assert done.returncode != 0
     assert "--site k" in done.stderr

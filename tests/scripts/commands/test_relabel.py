@@ -38,7 +38,9 @@ def write(folder, columns, texts=SENTENCES, name="rows.csv"):
 def extracted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extracted")
     write(folder, FIRST)
-    done = commands.run(folder, "extract", "rows.csv", "--store", "store", "--name", "it", "--site", "resid")
+    done = commands.run(
+        folder, "extract", "rows.csv", "--store", "store", "--name", "it", "--site", "resid"
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -53,12 +55,19 @@ def groups(folder, run="it"):
     done = commands.run(folder, "norms", run, "--store", "store", "--by", "kind", "--json")
     assert done.returncode == 0, done.stderr
     tokens = json.loads(done.stdout)["tokens"]
-    return {name.removeprefix("kind="): count for name, count in tokens.items() if name.startswith("kind=")}
+    return {
+        name.removeprefix("kind="): count
+        for name, count in tokens.items()
+        if name.startswith("kind=")
+    }
 
 
 @pytest.mark.parametrize(
     ("columns", "changed", "expected"),
-    [(CORRECTED, {"kind": 1}, {"animal": 13, "plant": 5}), (SECOND, {"kind": 3}, {"plant": 8, "animal": 10})],
+    [
+        (CORRECTED, {"kind": 1}, {"animal": 13, "plant": 5}),
+        (SECOND, {"kind": 3}, {"plant": 8, "animal": 10}),
+    ],
 )
 @pytest.mark.parametrize("command", ["relabel", "extract", "sweep"])
 def test_corrected_labels_make_the_groups(command, columns, changed, expected, folder, actlas):
@@ -71,7 +80,11 @@ def test_corrected_labels_make_the_groups(command, columns, changed, expected, f
     }[command]
     asked = actlas(*arguments, "--store", "store", "--dry-run", "--json")
     told = json.loads(asked.stdout)["changed" if command == "relabel" else "labels"]
-    assert (told["version"], told["changed"], told["added"]) == (2, changed, [name for name in columns if name not in FIRST])
+    assert (told["version"], told["changed"], told["added"]) == (
+        2,
+        changed,
+        [name for name in columns if name not in FIRST],
+    )
     assert "would become version 2" in actlas(*arguments, "--store", "store", "--dry-run").stdout
     assert groups(folder) == {"animal": 8, "plant": 10}  # nothing was done
     done = actlas(*arguments, "--store", "store")
@@ -95,9 +108,19 @@ def test_a_study_follows_its_labels(tmp_path, actlas):
     def run():
         done = json.loads(actlas("study", "run", "s.toml", "--json").stdout)["done"]
         page = (tmp_path / "actlas-s/report.html").read_text()
-        with xr.open_dataset(tmp_path / "actlas-s/results/norms/norms.nc", engine="h5netcdf") as result:
+        with xr.open_dataset(
+            tmp_path / "actlas-s/results/norms/norms.nc", engine="h5netcdf"
+        ) as result:
             tokens = result["tokens"].to_series().to_dict()
-        return {line["of"] for line in done if "done in" in line["did"] or "computed in" in line["did"]}, page, tokens
+        return (
+            {
+                line["of"]
+                for line in done
+                if "done in" in line["did"] or "computed in" in line["did"]
+            },
+            page,
+            tokens,
+        )
 
     _, page, tokens = run()
     assert (tokens["kind=animal"], tokens["kind=plant"]) == (8, 10)
@@ -129,7 +152,12 @@ def test_a_report_says_what_was_made_with_older_labels(folder, actlas):
 
 
 def test_relabelling_a_variant_relabels_its_baseline(folder, actlas):
-    assert actlas("sweep", "rows.csv", "--store", "store", "--edit", "skip:block=1", "--site", "resid").returncode == 0
+    assert (
+        actlas(
+            "sweep", "rows.csv", "--store", "store", "--edit", "skip:block=1", "--site", "resid"
+        ).returncode
+        == 0
+    )
     write(folder, CORRECTED)
     variant = next(run for run in Store(folder / "store").runs() if run.baseline_id)
     assert actlas("relabel", variant.id, "rows.csv", "--store", "store").returncode == 0
@@ -138,7 +166,9 @@ def test_relabelling_a_variant_relabels_its_baseline(folder, actlas):
 
 def test_a_new_variant_of_a_stored_baseline_brings_new_labels(folder, actlas):
     write(folder, CORRECTED)
-    done = actlas("extract", "rows.csv", "--store", "store", "--site", "resid", "--edit", "skip:block=1")
+    done = actlas(
+        "extract", "rows.csv", "--store", "store", "--site", "resid", "--edit", "skip:block=1"
+    )
     assert "labels are now version 2: 1 value of kind changed" in done.stdout
     assert groups(folder) == {"animal": 13, "plant": 5}
 
@@ -157,7 +187,10 @@ def test_an_input_without_columns_leaves_the_labels(folder, actlas):
     [
         (SENTENCES[:2], "expected the 3 sentences of run it in their order, got 2 sentences"),
         ((*SENTENCES, "More."), "got 4 sentences, from line 5 on too many"),
-        ((SENTENCES[0], SENTENCES[2], SENTENCES[1]), "line 3: expected the 3 sentences of run it in their order, here"),
+        (
+            (SENTENCES[0], SENTENCES[2], SENTENCES[1]),
+            "line 3: expected the 3 sentences of run it in their order, here",
+        ),
         (("She drank her tea!", *SENTENCES[1:]), "line 2: expected the 3 sentences"),
         (("x" * 10**5, *SENTENCES[1:]), "line 2: expected the 3 sentences"),
     ],
@@ -165,13 +198,21 @@ def test_an_input_without_columns_leaves_the_labels(folder, actlas):
 def test_other_sentences_are_refused_in_a_line(texts, message, folder, actlas):
     write(folder, {"kind": ["a"] * len(texts)}, texts)
     done = actlas("relabel", "it", "rows.csv", "--store", "store")
-    assert (done.returncode, len(done.stderr.splitlines()), len(done.stderr) < 600) == (1, 1, True), done.stderr[:900]
+    assert (done.returncode, len(done.stderr.splitlines()), len(done.stderr) < 600) == (
+        1,
+        1,
+        True,
+    ), done.stderr[:900]
     assert message in done.stderr
     assert Store(folder / "store").run("it").labels_version == 1
 
 
 def test_lines_that_the_run_skipped_are_skipped_again(folder, actlas):
-    write(folder, {"kind": ("a", "b", "c", "d", "e")}, (SENTENCES[0], " ", *SENTENCES[1:], "Not in the run."))
+    write(
+        folder,
+        {"kind": ("a", "b", "c", "d", "e")},
+        (SENTENCES[0], " ", *SENTENCES[1:], "Not in the run."),
+    )
     assert actlas("relabel", "it", "rows.csv", "--store", "store").returncode == 1
     done = actlas("relabel", "it", "rows.csv", "--store", "store", "--skip-bad")
     assert done.returncode == 0, done.stderr
@@ -187,18 +228,33 @@ def test_an_export_is_not_relabelled(folder, actlas):
 
 
 def test_a_column_that_cannot_be_stored_is_refused_before_anything_is_done(folder, actlas):
-    for columns in ({"nll": (1, 2, 3)}, {"x" * 300: (1, 2, 3)}, {f"c{number}": (1, 2, 3) for number in range(2001)}):
+    for columns in (
+        {"nll": (1, 2, 3)},
+        {"x" * 300: (1, 2, 3)},
+        {f"c{number}": (1, 2, 3) for number in range(2001)},
+    ):
         write(folder, columns)
-        for command in (("relabel", "it", "rows.csv"), ("extract", "rows.csv"), ("extract", "rows.csv", "--dry-run")):
+        for command in (
+            ("relabel", "it", "rows.csv"),
+            ("extract", "rows.csv"),
+            ("extract", "rows.csv", "--dry-run"),
+        ):
             done = actlas(*command, "--store", "store")
             assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done
     assert Store(folder / "store").run("it").labels_version == 1
 
 
-@pytest.mark.parametrize("name", ["_nc4_non_coord_layer", "two words", "kind_bytes", "日本", "a/b", "column_1"])
+@pytest.mark.parametrize(
+    "name", ["_nc4_non_coord_layer", "two words", "kind_bytes", "日本", "a/b", "column_1"]
+)
 def test_what_is_extracted_is_sound_whatever_its_columns_are_called(name, tmp_path, actlas):
     write(tmp_path, {name: ("a", "b", "c")})
-    assert actlas("extract", "rows.csv", "--store", "store", "--name", "it", "--site", "resid").returncode == 0
+    assert (
+        actlas(
+            "extract", "rows.csv", "--store", "store", "--name", "it", "--site", "resid"
+        ).returncode
+        == 0
+    )
     assert actlas("verify", "--store", "store").returncode == 0
     assert actlas("export", "it", "out.h5", "--store", "store").returncode == 0
     assert actlas("verify", "./out.h5").returncode == 0
@@ -213,7 +269,9 @@ def test_it_needs_no_model_and_none_of_its_libraries(folder):
         "finally:\n    print(sorted({'torch', 'transformers', 'tokenizers', 'xarray', 'dask'} & set(sys.modules)))"
     )
     write(folder, CORRECTED)
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 

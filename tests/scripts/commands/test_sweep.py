@@ -35,14 +35,20 @@ def test_a_sweep_stores_its_baseline_and_every_variant_once(sweep, sentence_file
     assert record["baseline"]["computed"]
     assert [each["computed"] for each in record["variants"]] == [True] * 5
     edits = [each["edits"][0]["edit"] for each in record["variants"]]
-    assert edits == [*(f"skip:block={block}" for block in range(3)), "scale:block=1,factor=0.5", "scale:block=1,factor=2"]
+    assert edits == [
+        *(f"skip:block={block}" for block in range(3)),
+        "scale:block=1,factor=0.5",
+        "scale:block=1,factor=2",
+    ]
     assert all(each["edits"][0]["fired"] == 5 for each in record["variants"])
     assert all(each["upstream"]["max_difference"] == 0 for each in record["variants"])
     assert {run.sites for run in Store(tmp_path / "store").runs()} == {("nll", "resid")}
     again = json.loads(sweep(*SWEEP, "--edit", "skip:block=0", "--json").stdout)
     assert not again["baseline"]["computed"]
     assert [each["computed"] for each in again["variants"]] == [False] * 5
-    assert [each["run"] for each in again["variants"]] == [each["run"] for each in record["variants"]]
+    assert [each["run"] for each in again["variants"]] == [
+        each["run"] for each in record["variants"]
+    ]
 
 
 def test_a_sweep_says_what_it_did_in_text(sweep, sentence_file):
@@ -69,7 +75,9 @@ def test_further_sites_are_added_to_baseline_and_variants(sweep, sentence_file, 
     assert {run.sites for run in Store(tmp_path / "store").runs()} == {("nll", "q", "resid")}
     (variant,) = variants(tmp_path)
     dataset, clean = variant.dataset(["q"])["q"], variant.baseline.dataset(["q"])["q"]
-    xr.testing.assert_equal(dataset[:2], clean[:2])  # of the skipped block too: nothing of it was computed
+    xr.testing.assert_equal(
+        dataset[:2], clean[:2]
+    )  # of the skipped block too: nothing of it was computed
     assert not dataset[2].equals(clean[2])
 
 
@@ -92,8 +100,21 @@ def test_extract_stores_several_edits_as_one_run(actlas, small_model, sentence_f
     assert json.loads(swapped.stdout)["edits"][0]["edit"] == "skip:block=0"
 
 
-def test_the_name_asked_for_is_the_variants_and_not_its_baselines(actlas, small_model, sentence_file, tmp_path):
-    options = ["--model", small_model, "--store", "store", "--site", "nll", "--edit", "skip:block=0", "--name", "her-model"]
+def test_the_name_asked_for_is_the_variants_and_not_its_baselines(
+    actlas, small_model, sentence_file, tmp_path
+):
+    options = [
+        "--model",
+        small_model,
+        "--store",
+        "store",
+        "--site",
+        "nll",
+        "--edit",
+        "skip:block=0",
+        "--name",
+        "her-model",
+    ]
     done = actlas("extract", "her.txt", *options)
     assert done.returncode == 0, done.stderr
     run = Store(tmp_path / "store").run("her-model")
@@ -101,16 +122,31 @@ def test_the_name_asked_for_is_the_variants_and_not_its_baselines(actlas, small_
     assert Store(tmp_path / "store").run("her-model-2").id == run.baseline.id
 
 
-def test_a_long_name_of_the_baseline_leaves_room_for_the_edits(actlas, sweep, small_model, sentence_file, tmp_path):
+def test_a_long_name_of_the_baseline_leaves_room_for_the_edits(
+    actlas, sweep, small_model, sentence_file, tmp_path
+):
     options = ["--model", small_model, "--store", "store", "--site", "resid", "--unit-tokens", 60]
     actlas("extract", "her.txt", *options, "--name", "x" * 100)
     sweep("--edit", "skip:block=0-1")
-    assert [run.name.lstrip("x") for run in variants(tmp_path)] == [".skip-block-0", ".skip-block-1"]
+    assert [run.name.lstrip("x") for run in variants(tmp_path)] == [
+        ".skip-block-0",
+        ".skip-block-1",
+    ]
     assert all(len(run.name) <= 100 for run in variants(tmp_path))
 
 
 def test_a_dry_run_of_a_variant_names_the_baseline(actlas, small_model, sentence_file):
-    done = actlas("extract", "her.txt", "--model", small_model, "--site", "q", "--edit", "skip:block=0", "--dry-run")
+    done = actlas(
+        "extract",
+        "her.txt",
+        "--model",
+        small_model,
+        "--site",
+        "q",
+        "--edit",
+        "skip:block=0",
+        "--dry-run",
+    )
     assert "edits       skip:block=0" in done.stdout
     assert "to be computed first, resid q" in done.stdout
 
@@ -126,7 +162,9 @@ def test_a_dry_run_of_a_variant_names_the_baseline(actlas, small_model, sentence
         (["--edit", "skip:block=1", "--site", "qq"], "unknown site 'qq'"),
     ],
 )
-def test_bad_input_is_one_line_and_stores_nothing(sweep, sentence_file, tmp_path, arguments, message):
+def test_bad_input_is_one_line_and_stores_nothing(
+    sweep, sentence_file, tmp_path, arguments, message
+):
     done = sweep(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
@@ -150,11 +188,24 @@ def test_help(actlas, command):
 @pytest.mark.slow
 def test_an_interrupted_sweep_resumes(small_model, tmp_path):
     corpus = tmp_path / "corpus.txt"
-    corpus.write_text("".join(f"When the rain began, Tom gave her coat number {n} and walked home.\n" for n in range(90)))
-    options = ["--edit", "noise:site=mlp_post,layer=0-1,seed=0-2", "--quiet", "--unit-tokens", "200"]
+    corpus.write_text(
+        "".join(
+            f"When the rain began, Tom gave her coat number {n} and walked home.\n"
+            for n in range(90)
+        )
+    )
+    options = [
+        "--edit",
+        "noise:site=mlp_post,layer=0-1,seed=0-2",
+        "--quiet",
+        "--unit-tokens",
+        "200",
+    ]
     command = ["sweep", "corpus.txt", "--model", small_model, "--store", "store", *options]
     process = commands.Command(tmp_path, *command)
-    while len(list(tmp_path.glob("store/runs/*/commits"))) < 4:  # the baseline is stored, and a variant or two
+    while (
+        len(list(tmp_path.glob("store/runs/*/commits"))) < 4
+    ):  # the baseline is stored, and a variant or two
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
@@ -172,7 +223,9 @@ def test_an_interrupted_sweep_resumes(small_model, tmp_path):
     assert not any(run.missing(["resid", "nll"]) for run in found)
 
 
-def test_verify_reports_a_variant_whose_baseline_was_altered(actlas, sweep, sentence_file, tmp_path):
+def test_verify_reports_a_variant_whose_baseline_was_altered(
+    actlas, sweep, sentence_file, tmp_path
+):
     sweep("--edit", "skip:block=1")
     (variant,) = variants(tmp_path)
     shard = shards(variant.baseline)[0]

@@ -88,4 +88,6 @@ def test_what_follows_her_is_diverse(sample):
     """Object and possessive uses are both common: only the context tells which."""
     following = Counter(re.findall(r"\bher ?(\w+|[.,])", " ".join(sample)))
     assert len(following) > 80
-    assert 0.3 < sum(following[word] for word in [*AFTER_OBJECT, ".", ","]) / following.total() < 0.7
+    assert (
+        0.3 < sum(following[word] for word in [*AFTER_OBJECT, ".", ","]) / following.total() < 0.7
+    )

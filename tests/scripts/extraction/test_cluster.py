@@ -13,31 +13,61 @@ from tests.cluster import one_line, scheduler
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", ["store", "model"])
-def test_a_worker_without_a_folder_is_one_line(actlas, small_model, sentence_file, tmp_path, tmp_path_factory, hidden):
+def test_a_worker_without_a_folder_is_one_line(
+    actlas, small_model, sentence_file, tmp_path, tmp_path_factory, hidden
+):
     away = tmp_path if hidden == "store" else small_model
     script = f'mount -t tmpfs none "{away}" && exec "$@"'
     before = ["unshare", "-rm", "sh", "-c", script, "worker"]
     if subprocess.run([*before, "true"], capture_output=True).returncode:
-        pytest.skip("hiding a folder from a process takes user namespaces, which this system refuses")
+        pytest.skip(
+            "hiding a folder from a process takes user namespaces, which this system refuses"
+        )
     with scheduler(tmp_path_factory.mktemp("hidden"), workers=[((), {}), (before, {})]) as file:
         wait_for_workers(file, 2)
-        done = actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--scheduler", file)
+        done = actlas(
+            "extract",
+            sentence_file,
+            "--model",
+            small_model,
+            "--store",
+            "store",
+            "--scheduler",
+            file,
+        )
         one_line(
-            done, 1, "worker tcp://127.0.0.1:", "does not see the ", str(tmp_path / "store" if hidden == "store" else away)
+            done,
+            1,
+            "worker tcp://127.0.0.1:",
+            "does not see the ",
+            str(tmp_path / "store" if hidden == "store" else away),
         )
         assert "does not see the folder of the store" in done.stderr or hidden == "model"
     assert [path.name for path in tmp_path.iterdir()] == [sentence_file.name]
 
 
 @pytest.mark.slow
-def test_a_worker_with_other_versions_is_one_line(actlas, small_model, sentence_file, tmp_path, tmp_path_factory):
+def test_a_worker_with_other_versions_is_one_line(
+    actlas, small_model, sentence_file, tmp_path, tmp_path_factory
+):
     folder = tmp_path_factory.mktemp("versions")
     record = folder / "other/torch-0.0.1.dist-info/METADATA"
     record.parent.mkdir(parents=True)
     record.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.0.1\n")
     with scheduler(folder, workers=[((), {"PYTHONPATH": str(folder / "other")})]) as file:
-        done = actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--scheduler", file)
-    one_line(done, 1, "worker tcp://127.0.0.1:", "has torch 0.0.1", "install the same version everywhere")
+        done = actlas(
+            "extract",
+            sentence_file,
+            "--model",
+            small_model,
+            "--store",
+            "store",
+            "--scheduler",
+            file,
+        )
+    one_line(
+        done, 1, "worker tcp://127.0.0.1:", "has torch 0.0.1", "install the same version everywhere"
+    )
     assert [path.name for path in tmp_path.iterdir()] == [sentence_file.name]
 
 
@@ -49,7 +79,9 @@ def wait_for_workers(file, count):
 
 @pytest.mark.parametrize("command", ["extract", "variance"])
 @pytest.mark.parametrize("wrong", ["closed", "silent", "web", "no address"])
-def test_an_unknown_scheduler_is_one_line(actlas, small_model, sentence_file, store, tmp_path, command, wrong):
+def test_an_unknown_scheduler_is_one_line(
+    actlas, small_model, sentence_file, store, tmp_path, command, wrong
+):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if wrong == "web":
@@ -59,11 +91,24 @@ def test_an_unknown_scheduler_is_one_line(actlas, small_model, sentence_file, st
         address = "nonsense" if wrong == "no address" else f"tcp://127.0.0.1:{port}"
         start = time.monotonic()
         if command == "extract":
-            done = actlas("extract", sentence_file, "--model", small_model, "--store", "new", "--scheduler", address)
+            done = actlas(
+                "extract",
+                sentence_file,
+                "--model",
+                small_model,
+                "--store",
+                "new",
+                "--scheduler",
+                address,
+            )
         else:
-            done = actlas("variance", "it", "--target", "her", "--store", "store", "--scheduler", address)
+            done = actlas(
+                "variance", "it", "--target", "her", "--store", "store", "--scheduler", address
+            )
         assert time.monotonic() - start < 60  # a few seconds, on a machine that may be busy
-    one_line(done, 2, f"no scheduler answers at {address}", "wanted the address of a dask scheduler")
+    one_line(
+        done, 2, f"no scheduler answers at {address}", "wanted the address of a dask scheduler"
+    )
     assert not (tmp_path / "new").exists()
 
 
@@ -81,8 +126,14 @@ def answer(server):
         (["--workers", 2, "--device", "cuda:1"], 2, "--device cuda:1 is one GPU"),
     ],
 )
-def test_wrong_choices_are_one_line(actlas, small_model, sentence_file, tmp_path, options, code, message):
-    one_line(actlas("extract", sentence_file, "--model", small_model, "--store", "store", *options), code, message)
+def test_wrong_choices_are_one_line(
+    actlas, small_model, sentence_file, tmp_path, options, code, message
+):
+    one_line(
+        actlas("extract", sentence_file, "--model", small_model, "--store", "store", *options),
+        code,
+        message,
+    )
     assert not (tmp_path / "store").exists()
 
 
@@ -92,6 +143,16 @@ def test_without_the_extra_one_line_names_it(small_model, sentence_file, tmp_pat
         "importlib.util.find_spec = lambda name, *more: None if name == 'distributed' else find(name, *more)\n"
         "from actlas.scripts.cli import main; main()"
     )
-    command = [sys.executable, "-c", code, "extract", str(sentence_file), "--model", str(small_model), "--workers", "2"]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "extract",
+        str(sentence_file),
+        "--model",
+        str(small_model),
+        "--workers",
+        "2",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     one_line(done, 1, "pip install 'actlas[cluster]'")

@@ -11,7 +11,15 @@ from actlas.store import Store
 def sweep(actlas, store, stored_once, small_model):
     def run(*options):
         return actlas(
-            "sweep", stored_once / "her.txt", "--model", small_model, "--store", "store", "--unit-tokens", 60, *options
+            "sweep",
+            stored_once / "her.txt",
+            "--model",
+            small_model,
+            "--store",
+            "store",
+            "--unit-tokens",
+            60,
+            *options,
         )
 
     return run
@@ -36,7 +44,9 @@ def test_any_name_of_the_baseline_works_for_its_variants(sweep, actlas, store):
     assert done.stdout.splitlines()[-1] == "next: actlas scan it"
     store.name(store.run("it"), "another")
     for pattern in ("it.skip*", "another.skip*", "another.skip-block-1"):
-        shown = actlas("downstream", pattern, "--store", "store", "--out", pattern.partition("*")[0], "--json")
+        shown = actlas(
+            "downstream", pattern, "--store", "store", "--out", pattern.partition("*")[0], "--json"
+        )
         assert shown.returncode == 0, shown.stderr
         variants = json.loads(shown.stdout)["variants"]
         assert [each["first_depth"] for each in variants] == ([1, 2] if "*" in pattern else [2])
@@ -45,20 +55,50 @@ def test_any_name_of_the_baseline_works_for_its_variants(sweep, actlas, store):
     assert Store(store.path).run("third.skip-block-0").edits[0].text == "skip:block=0"
 
 
-def test_transformerlens_names_with_a_layer_are_understood(sweep, actlas, small_model, sentence_file):
-    done = sweep("--edit", "zero:site=blocks.*.attn.hook_z,head=1", "--site", "blocks.2.hook_resid_post", "--json")
+def test_transformerlens_names_with_a_layer_are_understood(
+    sweep, actlas, small_model, sentence_file
+):
+    done = sweep(
+        "--edit",
+        "zero:site=blocks.*.attn.hook_z,head=1",
+        "--site",
+        "blocks.2.hook_resid_post",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     edits = [each["edits"][0]["edit"] for each in json.loads(done.stdout)["variants"]]
     assert edits == [f"zero:site=z,layer={layer},head=1" for layer in range(3)]
     refused = sweep("--edit", "skip:block=1", "--site", "blocks.3.attn.hook_q")
-    assert (refused.returncode, refused.stderr) == (2, "Error: site 'blocks.3.attn.hook_q': the model has layers 0 to 2\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "Error: site 'blocks.3.attn.hook_q': the model has layers 0 to 2\n",
+    )
     norms = actlas("norms", "it", "--store", "store", "--site", "blocks.0.hook_resid_pre")
     assert norms.returncode == 0, norms.stderr
 
 
 def test_units_of_a_block_are_an_output_edited(sweep, actlas, stored_once, small_model):
-    options = ["--model", small_model, "--store", "store", "--unit-tokens", 60, "--site", "resid", "--site", "attn_out"]
-    edit = ["--site", "mlp_out", "--edit", "scale:block=2,units=::2,factor=0.5", "--name", "half", "--quiet"]
+    options = [
+        "--model",
+        small_model,
+        "--store",
+        "store",
+        "--unit-tokens",
+        60,
+        "--site",
+        "resid",
+        "--site",
+        "attn_out",
+    ]
+    edit = [
+        "--site",
+        "mlp_out",
+        "--edit",
+        "scale:block=2,units=::2,factor=0.5",
+        "--name",
+        "half",
+        "--quiet",
+    ]
     assert actlas("extract", stored_once / "her.txt", *options, *edit).returncode == 0
     done = actlas("reconstruct", "half", "--store", "store")
     assert done.returncode == 0, done.stdout

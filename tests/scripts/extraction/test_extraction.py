@@ -17,7 +17,10 @@ from tests.small_model import TEXTS
 
 def write(folder, name, years):
     path = folder / name
-    path.write_text("text,year\n" + "".join(f'"{text}",{year}\n' for text, year in zip(TEXTS, years, strict=True)))
+    path.write_text(
+        "text,year\n"
+        + "".join(f'"{text}",{year}\n' for text, year in zip(TEXTS, years, strict=True))
+    )
     return str(path)
 
 
@@ -54,7 +57,9 @@ def test_the_units_of_the_first_hold(overtaken, tmp_path):
 
 
 def test_the_labels_of_the_last_hold(overtaken, tmp_path):
-    run = overtaken(write(tmp_path, "mine.csv", range(5)), write(tmp_path, "first.csv", range(1990, 1995)))
+    run = overtaken(
+        write(tmp_path, "mine.csv", range(5)), write(tmp_path, "first.csv", range(1990, 1995))
+    )
     assert run.labels_version == 2
     assert run.labels.columns["year"].max() < 1990
 
@@ -69,7 +74,12 @@ def sweep_of(small_model, tmp_path, *edits, **options):
 
 def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkeypatch):
     request, _, _ = sweep_of(small_model, tmp_path)
-    alone = Request(request.sentences, request.store, ExtractOptions(("resid",), device="cpu"), model=request.model)
+    alone = Request(
+        request.sentences,
+        request.store,
+        ExtractOptions(("resid",), device="cpu"),
+        model=request.model,
+    )
     carry_out(alone, plan_request(alone).plan, quiet=True)
     computed = []
     real = extract.extract_with
@@ -80,18 +90,26 @@ def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkey
 
     monkeypatch.setattr(extract, "extract_with", counted)
     carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=0-1"), quiet=True)
-    assert computed == [([], "nll"), (["skip:block=0"], "resid", "nll"), (["skip:block=1"], "resid", "nll")]
+    assert computed == [
+        ([], "nll"),
+        (["skip:block=0"], "resid", "nll"),
+        (["skip:block=1"], "resid", "nll"),
+    ]
 
 
 def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(small_model, tmp_path):
     _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:block=1")
-    request = Request(str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model))
+    request = Request(
+        str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model)
+    )
     _, tally = carry_out(request, plan, quiet=True)
     assert tally.seconds["load"] > 0
 
 
 @pytest.mark.parametrize("after", [0, 1], ids=["baseline", "first variant"])
-def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(small_model, tmp_path, monkeypatch, after):
+def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(
+    small_model, tmp_path, monkeypatch, after
+):
     real, finished = extract.extract_with, []
 
     def interrupted_late(model, plan, run, watch):
@@ -114,7 +132,9 @@ def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_mo
     _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:block=1", unit_tokens=1)
     store = Store(request.store)
     run = store.add(variant.specification, variant.description, baseline.units)
-    assert len({commit.file for commit in run.baseline.commits}) == len(TEXTS)  # looked up, and remembered
+    assert len({commit.file for commit in run.baseline.commits}) == len(
+        TEXTS
+    )  # looked up, and remembered
     pack(Run(baseline.folder))
     extract.extract_with(extract.load_for(variant), variant, run)
     assert not run.missing(("resid", "nll"))

@@ -28,7 +28,16 @@ def many(monkeypatch):
 @pytest.fixture
 def run_command(small_model, sentence_file, tmp_path):
     def run(*options, command=extract_command):
-        given = [sentence_file, "--model", small_model, "--store", tmp_path / "store", "--device", "cpu", *options]
+        given = [
+            sentence_file,
+            "--model",
+            small_model,
+            "--store",
+            tmp_path / "store",
+            "--device",
+            "cpu",
+            *options,
+        ]
         return CliRunner().invoke(command, [*map(str, given)], catch_exceptions=False)
 
     return run
@@ -53,7 +62,10 @@ def test_many_small_files_are_joined(run_command, tmp_path):
     again = run_command(*ALONE, "--json", "--site", "q", "--site", "z")
     found = json.loads(again.stdout)
     assert found["units"]["computed"] == len(TEXTS)
-    assert found["packed"] == {"files": {"before": len(TEXTS) + 1, "after": 2}, "units": len(TEXTS)}  # the file of before stays
+    assert found["packed"] == {
+        "files": {"before": len(TEXTS) + 1, "after": 2},
+        "units": len(TEXTS),
+    }  # the file of before stays
 
 
 @pytest.mark.usefixtures("many")
@@ -117,7 +129,9 @@ def test_interrupted_while_joining(run_command, tmp_path, monkeypatch):
     monkeypatch.setattr("actlas.scripts.extraction.joining.pack_with_bar", interrupted)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     try:
-        with pytest.raises(Exception, match="is stored, `actlas pack it` joins its files") as raised:
+        with pytest.raises(
+            Exception, match="is stored, `actlas pack it` joins its files"
+        ) as raised:
             run_command(*ALONE, "--name", "it")
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
@@ -132,12 +146,22 @@ def test_interrupted_while_joining(run_command, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_sweep_of_workers_starts_from_a_joined_baseline(small_model, sentence_file, tmp_path):
     """In a process of its own, as the workers are."""
-    code = (
-        "import actlas.store.maintenance.disk_usage as usage; usage.MANY_FILES = 2; from actlas.scripts.cli import main; main()"
-    )
+    code = "import actlas.store.maintenance.disk_usage as usage; usage.MANY_FILES = 2; from actlas.scripts.cli import main; main()"
     options = [sentence_file, "--model", small_model, "--store", tmp_path / "store", *ALONE]
-    command = [sys.executable, "-c", code, "sweep", *options, "--workers", 2, "--edit", "skip:block=0-1"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200)
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "sweep",
+        *options,
+        "--workers",
+        2,
+        "--edit",
+        "skip:block=0-1",
+    ]
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     runs = Store(tmp_path / "store").runs()
     assert [len(files(run)) for run in runs] == [1, 1, 1]

@@ -23,7 +23,19 @@ def started(small_model, tmp_path):
 
     def start(*more):
         text = corpus(tmp_path, 15)
-        options = [text, "--model", small_model, "--store", "store", "--unit-tokens", 60, "--name", "it", "--quiet", *more]
+        options = [
+            text,
+            "--model",
+            small_model,
+            "--store",
+            "store",
+            "--unit-tokens",
+            60,
+            "--name",
+            "it",
+            "--quiet",
+            *more,
+        ]
         process = commands.Command(tmp_path, "extract", *options, own_group=True)
         processes.append(process)
         return process
@@ -45,7 +57,9 @@ def wait_for_commits(process, folder, count):
 
 
 def sound(run):
-    return [problem for checked in verify(run) for problem in checked.problems] == [] and not run.missing(run.sites)
+    return [
+        problem for checked in verify(run) for problem in checked.problems
+    ] == [] and not run.missing(run.sites)
 
 
 @pytest.mark.slow
@@ -64,7 +78,12 @@ def test_two_processes_store_what_one_stores(actlas, small_model, tmp_path):
     same_content(*runs)
     assert {commit.provenance["workers"] for commit in runs[1].commits} == {2}
     assert not list((tmp_path / "two").glob("runs/*/tmp/*"))
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["names", "removed", "runs", "store.json"]
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
+        "names",
+        "removed",
+        "runs",
+        "store.json",
+    ]
 
 
 @pytest.mark.slow
@@ -84,12 +103,19 @@ def test_a_killed_worker_loses_nothing(started, tmp_path):
 
 
 def children(parent):
-    stats = [[*path.read_text().rsplit(")", 1)[1].split(), path.parent.name] for path in Path("/proc").glob("[0-9]*/stat")]
+    stats = [
+        [*path.read_text().rsplit(")", 1)[1].split(), path.parent.name]
+        for path in Path("/proc").glob("[0-9]*/stat")
+    ]
     return [int(stat[-1]) for stat in stats if int(stat[1]) == parent]
 
 
 def holds(pid, part):
-    return any(part in str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink())
+    return any(
+        part in str(link.readlink())
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if link.is_symlink()
+    )
 
 
 @pytest.mark.slow
@@ -103,7 +129,10 @@ def test_an_interrupt_stops_all_and_the_same_command_goes_on(started, tmp_path, 
     assert process.returncode == 130
     stored = len(commits(tmp_path))
     total = len(Store(tmp_path / "store").run("it").units)
-    assert said == f"Error: interrupted: {stored} of {total} units are stored, run the same command again to go on\n"
+    assert (
+        said
+        == f"Error: interrupted: {stored} of {total} units are stored, run the same command again to go on\n"
+    )
     assert not list((tmp_path / "store").glob("runs/*/tmp/*"))
     again = started()
     _, said = again.communicate(timeout=120)

@@ -10,11 +10,12 @@ from tests.browser import browser, installed
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not installed(), reason="Chromium and chromedriver are not installed: apt-get install chromium-driver"),
+    pytest.mark.skipif(
+        not installed(),
+        reason="Chromium and chromedriver are not installed: apt-get install chromium-driver",
+    ),
 ]
-FIRST_COLUMN = (
-    "return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(row => row.cells[arguments[1]].textContent)"
-)
+FIRST_COLUMN = "return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(row => row.cells[arguments[1]].textContent)"
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +42,23 @@ def test_it_opens_without_an_error_or_a_request(opened, studied_once):
 
 
 def test_the_slider_redraws_by_keyboard(opened):
-    paths = "return [...document.querySelectorAll('.panels path')].map(path => path.getAttribute('d'))"
-    titles = "return [...document.querySelectorAll('.panels title')].map(title => title.textContent)"
+    paths = (
+        "return [...document.querySelectorAll('.panels path')].map(path => path.getAttribute('d'))"
+    )
+    titles = (
+        "return [...document.querySelectorAll('.panels title')].map(title => title.textContent)"
+    )
     first = opened.run(paths)
     assert len(first) == 12
     assert all("layer 0;" in title for title in opened.run(titles))
     opened.press("input[type=range]", "right")
     assert opened.run("return document.querySelector('output').textContent") == "1"
-    assert opened.run("return document.querySelector('input[type=range]').getAttribute('aria-valuetext')") == "layer 1"
+    assert (
+        opened.run(
+            "return document.querySelector('input[type=range]').getAttribute('aria-valuetext')"
+        )
+        == "layer 1"
+    )
     assert all("layer 1;" in title for title in opened.run(titles))
     assert all(old != new for old, new in zip(first, opened.run(paths), strict=True))
     opened.press("input[type=range]", "home")
@@ -67,21 +77,34 @@ def test_a_table_sorts_by_click_and_by_keyboard(opened):
 
     before = numbers()
     opened.click(f"{heading} button")
-    assert opened.run(f"return document.querySelector('{heading}').getAttribute('aria-sort')") == "ascending"
+    assert (
+        opened.run(f"return document.querySelector('{heading}').getAttribute('aria-sort')")
+        == "ascending"
+    )
     assert numbers() == sorted(before) != before
     opened.press(f"{heading} button", "enter")
-    assert opened.run(f"return document.querySelector('{heading}').getAttribute('aria-sort')") == "descending"
+    assert (
+        opened.run(f"return document.querySelector('{heading}').getAttribute('aria-sort')")
+        == "descending"
+    )
     assert numbers() == sorted(before, reverse=True)
     opened.click("#edits th:first-child button")
     texts = opened.run(FIRST_COLUMN, "#edits", 0)
     assert texts == sorted(texts)
-    assert opened.run("return document.querySelectorAll('#edits th:not([aria-sort=none])').length") == 1
+    assert (
+        opened.run("return document.querySelectorAll('#edits th:not([aria-sort=none])').length")
+        == 1
+    )
 
 
-@pytest.mark.parametrize(("name", "width", "dark"), [("wide", 1280, False), ("phone", 390, False), ("dark", 1280, True)])
+@pytest.mark.parametrize(
+    ("name", "width", "dark"), [("wide", 1280, False), ("phone", 390, False), ("dark", 1280, True)]
+)
 def test_it_fits_and_is_drawn(opened, tmp_path, name, width, dark):
     opened.resize(width, dark=dark)
-    sizes = opened.run("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    sizes = opened.run(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
     assert sizes[0] <= sizes[1]  # nothing runs out of the window
     picture = tmp_path / f"{name}.png"
     opened.picture(picture)
@@ -113,7 +136,9 @@ def test_it_prints_with_everything_open(opened, tmp_path):
     assert opened.run("return document.querySelectorAll('details:not([open])').length") > 0
     assert opened.paper(tmp_path / "report.pdf").startswith(b"%PDF")
     opened.resize(760, paper=True)  # as wide as A4
-    sizes = opened.run("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    sizes = opened.run(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
     assert sizes[0] <= sizes[1]
     opened.resize(1280)
     states = "dispatchEvent(new Event('beforeprint')); const closed = document.querySelectorAll('details:not([open])').length;"

@@ -70,14 +70,19 @@ def test_the_page_stands_alone_and_its_links_lead_to_files(page, studied_once):
 
 
 def test_every_figure_has_a_title_a_description_and_words(page):
-    drawings = re.findall(r'<svg [^>]*role="img"[^>]*>\s*<title[^>]*>([^<]+)</title>\s*<desc[^>]*>([^<]+)</desc>', page)
+    drawings = re.findall(
+        r'<svg [^>]*role="img"[^>]*>\s*<title[^>]*>([^<]+)</title>\s*<desc[^>]*>([^<]+)</desc>',
+        page,
+    )
     assert len(drawings) == page.count("<figure>") == page.count("<figcaption>") > 10
     assert page.count("aria-sort=") > 10
 
 
 def test_runs_edits_and_sentences_are_told(page, small_model):
     assert "5 sentences" in page
-    assert page.count('<mark class="target"') == page.count('<mark class="control"') == 6  # five sentences and the legend
+    assert (
+        page.count('<mark class="target"') == page.count('<mark class="control"') == 6
+    )  # five sentences and the legend
     assert "zero:site=z,layer=0,head=0" in page
     assert page.count(">holds</span>") == 3
     assert "actlas study run small.toml --out actlas-small" in page
@@ -100,7 +105,9 @@ def test_what_comes_from_files_is_text(actlas, studied):
 
 
 def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path):
-    (tmp_path / "a.txt").write_text("we saw <b>her</b> & went\nhe told her <script>x</script>\nshe gave her that\n")
+    (tmp_path / "a.txt").write_text(
+        "we saw <b>her</b> & went\nhe told her <script>x</script>\nshe gave her that\n"
+    )
     text = f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = "a.txt"\n[analyses.variance]\ntarget = "her"\n'
     (tmp_path / "a.toml").write_text(text)
     assert actlas("study", "run", "a.toml", "--quiet").returncode == 0
@@ -110,7 +117,10 @@ def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path)
 
 
 def test_a_folder_of_single_commands_is_reported_too(actlas, store, tmp_path):
-    assert actlas("variance", "it", "--store", "store", "--target", "her", "--out", "res").returncode == 0
+    assert (
+        actlas("variance", "it", "--store", "store", "--target", "her", "--out", "res").returncode
+        == 0
+    )
     assert actlas("reconstruct", "it", "--store", "store", "--out", "res").returncode == 0
     done = actlas("report", "res", "--store", "store")
     assert (done.returncode, done.stdout) == (0, "report  res/report.html\n"), done.stderr
@@ -122,7 +132,10 @@ def test_a_folder_of_single_commands_is_reported_too(actlas, store, tmp_path):
     assert (tmp_path / "res/report.html").read_text() == page
     alone = actlas("report", "res")
     assert alone.returncode == 0
-    assert "The runs could not be opened: no store was named" in (tmp_path / "res/report.html").read_text()
+    assert (
+        "The runs could not be opened: no store was named"
+        in (tmp_path / "res/report.html").read_text()
+    )
 
 
 def test_a_sum_that_does_not_hold_fails(actlas, studied):
@@ -163,7 +176,12 @@ def test_the_same_results_make_the_same_page(actlas, studied):
             1,
             "scan.nc does not end as a result",
         ),
-        (lambda folder: (folder / "actlas-small/study.json").write_text("{"), ["actlas-small"], 2, "not a study's record"),
+        (
+            lambda folder: (folder / "actlas-small/study.json").write_text("{"),
+            ["actlas-small"],
+            2,
+            "not a study's record",
+        ),
     ],
 )
 def test_what_cannot_be_reported_is_one_line(actlas, studied, prepare, arguments, code, message):
@@ -177,7 +195,10 @@ def test_what_cannot_be_reported_is_one_line(actlas, studied, prepare, arguments
 
 
 @given(
-    st.text(max_size=40), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(["target", "control"])))
+    st.text(max_size=40),
+    st.lists(
+        st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(["target", "control"]))
+    ),
 )
 def test_pieces_joined_are_the_text(text, spans):
     spans = [(min(a, b, len(text)), min(max(a, b), len(text)), kind) for a, b, kind in spans]
@@ -188,13 +209,22 @@ def test_tables_and_histograms_are_the_results_numbers(studied_once):
     folder = studied_once[0] / "actlas-small/results"
     with xr.open_dataset(folder / "variance/variance.nc", engine="h5netcdf") as result:
         table = tables_of("variance", result)[0]
-        assert [row[1][1] for row in table.rows] == result["variance"].sel(projection="q", group="target").values.tolist()
+        assert [row[1][1] for row in table.rows] == result["variance"].sel(
+            projection="q", group="target"
+        ).values.tolist()
         assert table.numeric == (True,) * len(table.header)
     with xr.open_dataset(folder / "scan/scan.nc", engine="h5netcdf") as result:
-        assert [row[1][1] for row in tables_of("scan", result)[0].rows] == result["nll_change"].values.tolist()
+        assert [row[1][1] for row in tables_of("scan", result)[0].rows] == result[
+            "nll_change"
+        ].values.tolist()
     with xr.open_dataset(folder / "cosine/cosine.nc", engine="h5netcdf") as result:
         found = histograms(result)
-        sizes = (len(found["groups"]), len(found["blocks"]), len(found["layers"]), result.sizes["bin"])
+        sizes = (
+            len(found["groups"]),
+            len(found["blocks"]),
+            len(found["layers"]),
+            result.sizes["bin"],
+        )
         assert sizes == tuple(result.sizes[dim] for dim in ("group", "block", "layer", "bin"))
         assert all(
             abs(sum(layer) - found["unit"]) < result.sizes["bin"]
@@ -205,6 +235,8 @@ def test_tables_and_histograms_are_the_results_numbers(studied_once):
 
 
 def test_a_bomb_of_entities_is_refused(tmp_path):
-    (tmp_path / "a.svg").write_text('<!DOCTYPE svg [<!ENTITY a "b">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>')
+    (tmp_path / "a.svg").write_text(
+        '<!DOCTYPE svg [<!ENTITY a "b">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>'
+    )
     with pytest.raises(ActlasError, match="defines entities"):
         inline_svg(tmp_path / "a.svg", "p", "t", "d")

@@ -68,14 +68,22 @@ def test_a_damaged_file_is_told_and_its_analysis_done_again(actlas, studied, dam
 
 def test_results_of_two_analyses_swapped_are_told_and_done_again(actlas, studied):
     text = (studied / "small.toml").read_text()
-    (studied / "small.toml").write_text(f'{text}\n[analyses.other]\nstage = "variance"\ntarget = "the"\n')
+    (studied / "small.toml").write_text(
+        f'{text}\n[analyses.other]\nstage = "variance"\ntarget = "the"\n'
+    )
     assert actlas("study", "run", "small.toml").returncode == 0
     one, other = studied / RESULTS / "variance", studied / RESULTS / "other"
     for source, target in ((one, studied / "aside"), (other, one), (studied / "aside", other)):
         source.rename(target)
-    assert {name for name, state in states(studied).items() if state != "up to date"} == {"variance", "other"}
+    assert {name for name, state in states(studied).items() if state != "up to date"} == {
+        "variance",
+        "other",
+    }
     told = actlas("verify", "actlas-small")
-    assert (told.returncode, told.stderr.count("is not the result that study.json tells of")) == (1, 2)
+    assert (told.returncode, told.stderr.count("is not the result that study.json tells of")) == (
+        1,
+        2,
+    )
     refused = actlas("report", "actlas-small")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
     assert actlas("study", "run", "small.toml").returncode == 0
@@ -113,7 +121,10 @@ def test_a_run_is_verified_where_a_folder_has_its_name(actlas, store, tmp_path):
 
 def test_a_renamed_result_is_refused(actlas, store, tmp_path):
     assert store.run("it")
-    assert actlas("variance", "it", "--store", "store", "--target", "her", "--out", "out").returncode == 0
+    assert (
+        actlas("variance", "it", "--store", "store", "--target", "her", "--out", "out").returncode
+        == 0
+    )
     (path,) = (tmp_path / "out").glob("*.nc")
     path.rename(path.with_name("figure-1.nc"))
     done = actlas("report", "out", "--store", "store")
@@ -122,7 +133,9 @@ def test_a_renamed_result_is_refused(actlas, store, tmp_path):
     assert actlas("verify", "out").returncode == 1
 
 
-@pytest.mark.parametrize("damage", [flip, cut, empty, lambda path: path.write_bytes(path.read_bytes()[:100])])
+@pytest.mark.parametrize(
+    "damage", [flip, cut, empty, lambda path: path.write_bytes(path.read_bytes()[:100])]
+)
 def test_a_damaged_record_is_told_and_made_anew(actlas, studied, damage):
     path = studied / "actlas-small/study.json"
     damage(path)
@@ -139,7 +152,9 @@ def test_a_damaged_record_is_told_and_made_anew(actlas, studied, damage):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -147,14 +162,22 @@ json_values = st.recursive(
 def places(value, before=()):
     """Yield the way to each part of a JSON value."""
     yield before
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in items:
         yield from places(inner, (*before, key))
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_a_sealed_record_with_any_part_of_another_type_is_refused_or_read(studied_once, tmp_path, data):
+def test_a_sealed_record_with_any_part_of_another_type_is_refused_or_read(
+    studied_once, tmp_path, data
+):
     record = json.loads((studied_once[0] / "actlas-small/study.json").read_bytes())
     del record["checksum"]
     way = data.draw(st.sampled_from([way for way in places(record) if way]))
@@ -177,7 +200,12 @@ def test_a_sealed_record_with_any_part_of_another_type_is_refused_or_read(studie
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=200) | st.just(b"[" * 100_000) | st.just(b'{"a":' * 100_000) | st.just(b"9" * 5000))
+@given(
+    st.binary(max_size=200)
+    | st.just(b"[" * 100_000)
+    | st.just(b'{"a":' * 100_000)
+    | st.just(b"9" * 5000)
+)
 def test_any_bytes_for_a_record_are_one_line(tmp_path, content):
     path = tmp_path / "study.json"
     path.write_bytes(content)
@@ -203,17 +231,23 @@ def test_a_record_that_is_a_folder_a_pipe_or_a_giant_is_one_line(tmp_path):
 
 
 CHANGES = [
-    lambda result: result.drop_vars([name for name in result.variables if name not in ("layer", "group")]),
+    lambda result: result.drop_vars(
+        [name for name in result.variables if name not in ("layer", "group")]
+    ),
     lambda result: result.isel({dim: slice(0) for dim in result.dims}),
     lambda result: result.rename({dim: f"{dim}s" for dim in result.dims}),
     lambda result: result.map(lambda each: each.astype(str)),
     lambda result: result.assign_attrs(options="[1]"),
-    lambda result: result.assign_attrs(options='{"word": 3, "edited": 1, "left_out": [1, [99, "x"]]}'),
+    lambda result: result.assign_attrs(
+        options='{"word": 3, "edited": 1, "left_out": [1, [99, "x"]]}'
+    ),
     lambda result: result.assign_attrs(options="[" * 100_000),
     lambda result: result.assign_attrs(runs=""),
     lambda result: result.assign_attrs(runs="../../etc/passwd"),
     lambda result: result.assign_attrs(software="null"),
-    lambda result: result.assign({name: result[name] + 10**6 for name in result if str(name).startswith("pair_")}),
+    lambda result: result.assign(
+        {name: result[name] + 10**6 for name in result if str(name).startswith("pair_")}
+    ),
 ]
 
 
@@ -247,7 +281,11 @@ def test_the_record_of_a_later_version_is_left_alone(actlas, studied):
     del record["checksum"]
     path.write_bytes(seal(record))
     before = path.read_bytes()
-    for words in (("study", "run", "small.toml"), ("study", "check", "small.toml"), ("report", "actlas-small")):
+    for words in (
+        ("study", "run", "small.toml"),
+        ("study", "check", "small.toml"),
+        ("report", "actlas-small"),
+    ):
         done = actlas(*words)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
         assert "update actlas" in done.stderr

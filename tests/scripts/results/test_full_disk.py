@@ -23,9 +23,21 @@ def call(folder, *arguments, limit=None):
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    command = [sys.executable, "-c", "from actlas.scripts.cli import main; main()", *map(str, arguments), "--store", "store"]
+    command = [
+        sys.executable,
+        "-c",
+        "from actlas.scripts.cli import main; main()",
+        *map(str, arguments),
+        "--store",
+        "store",
+    ]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=300, preexec_fn=limited if limit else None
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=limited if limit else None,
     )
 
 
@@ -41,7 +53,10 @@ def whole(out):
 
 
 def failed(done, out):
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), (done.returncode, done.stderr)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), (
+        done.returncode,
+        done.stderr,
+    )
     assert f"{out.name}/" in done.stderr
     assert "No space left" in done.stderr or "File too large" in done.stderr
 

@@ -22,7 +22,11 @@ def folder(small_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("output")
     (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     (folder / "model").symlink_to(small_model)
-    sites = [word for site in ("resid", "q", "k", "v", "attn_out", "mlp_out", "nll") for word in ("--site", site)]
+    sites = [
+        word
+        for site in ("resid", "q", "k", "v", "attn_out", "mlp_out", "nll")
+        for word in ("--site", site)
+    ]
     edits = [word for edit in EDITS for word in ("--edit", edit)]
     done = commands.run(folder, "sweep", "her.txt", "--model", "model", *edits, *sites)
     assert (done.returncode, done.stderr) == (0, "")
@@ -56,7 +60,9 @@ def test_lines_fit_a_terminal(folder, line):
     if line == "study check my.toml" or line.startswith("report"):  # what they need
         commands.run(folder, "study", "new", "my.toml")
         commands.run(folder, "variance", "her-model", "--target", "her")
-    (folder / "my.toml").unlink() if line == "study new my.toml" and (folder / "my.toml").exists() else None
+    (folder / "my.toml").unlink() if line == "study new my.toml" and (
+        folder / "my.toml"
+    ).exists() else None
     done = commands.run(folder, *line.split())
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -69,7 +75,17 @@ def test_lines_fit_a_terminal(folder, line):
 
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
 def test_progress_is_for_terminals_and_never_coloured(folder, environment, tmp_path):
-    command = [sys.executable, "-m", "actlas.scripts", "extract", "her.txt", "--model", "model", "--site", "q"]
+    command = [
+        sys.executable,
+        "-m",
+        "actlas.scripts",
+        "extract",
+        "her.txt",
+        "--model",
+        "model",
+        "--site",
+        "q",
+    ]
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*command, "--store", str(tmp_path / "store")],

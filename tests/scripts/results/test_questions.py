@@ -20,7 +20,9 @@ class OfRun:
         self.id, self.limits = f"{number:016x}", limits
 
 
-options = st.dictionaries(st.sampled_from(["word", "control", "seed"]), st.text(max_size=3) | st.integers(0, 3))
+options = st.dictionaries(
+    st.sampled_from(["word", "control", "seed"]), st.text(max_size=3) | st.integers(0, 3)
+)
 questions = st.builds(
     Question,
     st.sampled_from(["variance", "cosine"]),
@@ -40,7 +42,9 @@ def test_names_are_equal_just_where_questions_are(one, other):
 
 
 def test_a_part_of_a_run_is_another_question_than_the_whole():
-    whole, part = (Question("variance", [run], {}) for run in (OfRun(1), OfRun(1, export={"layers": [0]})))
+    whole, part = (
+        Question("variance", [run], {}) for run in (OfRun(1), OfRun(1, export={"layers": [0]}))
+    )
     assert whole.name != part.name
 
 
@@ -91,7 +95,9 @@ def test_other_words_controls_pools_runs_and_groups_get_files_of_their_own(actla
     results = sorted((tmp_path / "out").glob("*.nc"))
     assert len(results) == len(asked)
     contents = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert {path for result in results for path, _ in check_result(result).beside} == set(contents) - set(results)
+    assert {path for result in results for path, _ in check_result(result).beside} == set(
+        contents
+    ) - set(results)
     for arguments in asked[:2] + asked[-1:]:
         assert actlas(*arguments, "--store", "store", "--out", "out").returncode == 0
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == contents
@@ -104,10 +110,17 @@ def test_other_words_controls_pools_runs_and_groups_get_files_of_their_own(actla
 def test_the_two_results_of_two_downstreams_of_a_run_are_kept(actlas, studied, tmp_path):
     names = sorted(Store(studied / "actlas-small/store").names())
     for variant in [name for name in names if "skip" in name][:2]:
-        assert actlas("downstream", variant, "--store", "actlas-small/store", "--out", "out").returncode == 0
+        assert (
+            actlas(
+                "downstream", variant, "--store", "actlas-small/store", "--out", "out"
+            ).returncode
+            == 0
+        )
     results = sorted(path.stem for path in (tmp_path / "out").glob("*.nc"))
     assert len(results) == 2
-    assert all(re.fullmatch(r"downstream-skip-block-\d-[0-9a-f]{8}", name) for name in results), results
+    assert all(re.fullmatch(r"downstream-skip-block-\d-[0-9a-f]{8}", name) for name in results), (
+        results
+    )
 
 
 @pytest.mark.usefixtures("store")
@@ -127,7 +140,8 @@ def test_numbers_beyond_all_bounds_are_one_line(actlas, tmp_path, arguments):
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "is not in the range" in done.stderr
     assert (
-        sorted(path.name for path in tmp_path.iterdir()) == ["her.txt", "store"] or not (tmp_path / "actlas-results").exists()
+        sorted(path.name for path in tmp_path.iterdir()) == ["her.txt", "store"]
+        or not (tmp_path / "actlas-results").exists()
     )
 
 
@@ -137,6 +151,8 @@ def test_study_files_have_the_same_bounds(option):
     check_bounds(**{option: least})
     check_bounds(**{option: most})
     for value in (least - 1, most + 1, 10**4000):
-        with pytest.raises(UsageError, match=f"{option} is .*, expected {least} to {most:,}") as caught:
+        with pytest.raises(
+            UsageError, match=f"{option} is .*, expected {least} to {most:,}"
+        ) as caught:
             check_bounds(**{option: value})
         assert len(str(caught.value)) < 200

@@ -15,7 +15,11 @@ from actlas.scripts.study.record import read_record
 from actlas.store.errors import ActlasError
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
-READERS = {".svg": lambda path: inline_svg(path, "p", "t", "d"), ".nc": read_result, ".json": read_record}
+READERS = {
+    ".svg": lambda path: inline_svg(path, "p", "t", "d"),
+    ".nc": read_result,
+    ".json": read_record,
+}
 SVG = '<svg xmlns="http://www.w3.org/2000/svg">'
 
 
@@ -66,11 +70,21 @@ def test_a_figure_that_is_a_pipe_or_a_giant(tmp_path):
     assert "expected at most" in refused(tmp_path / "b.svg")
 
 
-names = st.sampled_from(["svg", "g", "path", "use", "image", "text", "script", "style", "a", "foreignObject", "x:y"])
+names = st.sampled_from(
+    ["svg", "g", "path", "use", "image", "text", "script", "style", "a", "foreignObject", "x:y"]
+)
 attributes = st.dictionaries(
     st.sampled_from(["d", "x", "href", "style", "onload", "id", "transform", "clip-path"]),
     st.sampled_from(
-        ["url(#a)", "javascript:alert(1)", "#a", "data:image/png;base64,AA", "fill: url(http://e.example)", "\\", "1"]
+        [
+            "url(#a)",
+            "javascript:alert(1)",
+            "#a",
+            "data:image/png;base64,AA",
+            "fill: url(http://e.example)",
+            "\\",
+            "1",
+        ]
     ),
     max_size=3,
 )
@@ -89,7 +103,11 @@ def drawings(draw, depth=0):
 @given(drawings() | st.text(max_size=100) | st.binary(max_size=100))
 def test_any_figure_is_cleaned_or_refused(tmp_path, content):
     path = tmp_path / "a.svg"
-    whole = content if isinstance(content, bytes) else f'{SVG[:-1]} xmlns:x="y">{content}</svg>'.encode("utf-8", "replace")
+    whole = (
+        content
+        if isinstance(content, bytes)
+        else f'{SVG[:-1]} xmlns:x="y">{content}</svg>'.encode("utf-8", "replace")
+    )
     path.write_bytes(whole)
     try:
         drawn = str(READERS[".svg"](path))
@@ -100,12 +118,17 @@ def test_any_figure_is_cleaned_or_refused(tmp_path, content):
             assert element.tag not in ("script", "style", "a", "foreignObject")
             assert not any(name.startswith("on") for name in element.attrib)
             assert not any(
-                "http://e.example" in value or "javascript" in value for name, value in element.attrib.items() if name != "id"
+                "http://e.example" in value or "javascript" in value
+                for name, value in element.attrib.items()
+                if name != "id"
             )
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=300), st.sampled_from([b"", b"000000000010 actlas-result\n", b"\x89HDF\r\n\x1a\n"]))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"000000000010 actlas-result\n", b"\x89HDF\r\n\x1a\n"]),
+)
 def test_any_bytes_for_a_result_are_refused(tmp_path, content, known):
     path = tmp_path / "variance-a-00000000.nc"
     path.write_bytes(content + known)

@@ -18,7 +18,9 @@ def folder(small_model, tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "her.txt").write_text(TEXTS)
-        (tmp_path / name / "s.toml").write_text(STUDY.replace("MODEL", str(small_model)).replace("WORD", f"of-{name}"))
+        (tmp_path / name / "s.toml").write_text(
+            STUDY.replace("MODEL", str(small_model)).replace("WORD", f"of-{name}")
+        )
     monkeypatch.chdir(tmp_path)
     run("a")
     return tmp_path
@@ -28,7 +30,12 @@ def run(name, out=None):
     """Bring a study up to date; return what was said."""
     said = []
     study = read_study(read_path(name))
-    bring_up_to_date(study, find_place(study, out, None), lambda of, what: said.append(f"{of}: {what}"), quiet=True)
+    bring_up_to_date(
+        study,
+        find_place(study, out, None),
+        lambda of, what: said.append(f"{of}: {what}"),
+        quiet=True,
+    )
     return "\n".join(said)
 
 
@@ -41,7 +48,10 @@ def read_path(name):
 def refused(name, *words):
     from actlas.store.errors import UsageError
 
-    kept = Place(read_path("."), read_path(".")), (read_path(".").parent / "actlas-s/study.json").read_bytes()
+    kept = (
+        Place(read_path("."), read_path(".")),
+        (read_path(".").parent / "actlas-s/study.json").read_bytes(),
+    )
     with pytest.raises(UsageError) as caught:
         run(name)
     assert len(str(caught.value).splitlines()) == 1

@@ -23,8 +23,12 @@ def call(folder, *arguments, code=0):
 
 def redone(folder, *arguments):
     """Run the study; return the names of the analyses that were done, the run if something of it was computed."""
-    lines = json.loads(call(folder, "study", "run", "small.toml", "--json", *arguments).stdout)["done"]
-    return {line["of"] for line in lines if "done in" in line["did"] or "computed in" in line["did"]}
+    lines = json.loads(call(folder, "study", "run", "small.toml", "--json", *arguments).stdout)[
+        "done"
+    ]
+    return {
+        line["of"] for line in lines if "done in" in line["did"] or "computed in" in line["did"]
+    }
 
 
 def change(folder, old, new):
@@ -41,23 +45,33 @@ def test_the_first_call_does_everything(studied_once):
     assert "holds to the rounding of float32 at every block" in said
     runs = Store(folder / "actlas-small" / "store").runs()
     assert len([run for run in runs if run.edits]) == 4
-    with xr.open_dataset(folder / "actlas-small/results/both/downstream.nc", engine="h5netcdf") as result:
-        assert result["edits"].values.tolist() == ["zero:site=z,layer=0,head=0 scale:block=1,factor=2"]
+    with xr.open_dataset(
+        folder / "actlas-small/results/both/downstream.nc", engine="h5netcdf"
+    ) as result:
+        assert result["edits"].values.tolist() == [
+            "zero:site=z,layer=0,head=0 scale:block=1,factor=2"
+        ]
     for stage in ("variance", "cosine", "reconstruct", "norms", "scan"):
-        with xr.open_dataset(folder / f"actlas-small/results/{stage}/{stage}.nc", engine="h5netcdf") as result:
+        with xr.open_dataset(
+            folder / f"actlas-small/results/{stage}/{stage}.nc", engine="h5netcdf"
+        ) as result:
             assert result.attrs["stage"] == stage
 
 
 def test_a_second_call_computes_nothing_and_loads_no_torch(studied):
     before = {
-        path: path.stat().st_mtime_ns for path in (studied / "actlas-small").rglob("*") if path.suffix in (".nc", ".svg", ".h5")
+        path: path.stat().st_mtime_ns
+        for path in (studied / "actlas-small").rglob("*")
+        if path.suffix in (".nc", ".svg", ".h5")
     }
     code = (
         "import sys\nfrom actlas.scripts.cli import main\n"
         "try:\n    main(['study', 'run', 'small.toml'])\n"
         "finally:\n    print('TORCH', 'torch' in sys.modules, 'matplotlib' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=studied, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=studied, capture_output=True, text=True, check=True
+    )
     assert done.stdout.count("up to date") == 8
     assert "TORCH False False" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -67,7 +81,11 @@ def test_a_second_call_computes_nothing_and_loads_no_torch(studied):
     ("old", "new", "expected"),
     [
         ("bins = 20", "bins = 30", {"cosine"}),
-        ('[analyses.variance]\ntarget = "her"', '[analyses.variance]\ntarget = "her"\nbootstrap = 5', {"variance"}),
+        (
+            '[analyses.variance]\ntarget = "her"',
+            '[analyses.variance]\ntarget = "her"\nbootstrap = 5',
+            {"variance"},
+        ),
         ("[analyses.norms]", "[analyses.norms]\noutliers = 2", {"norms"}),
         ("[analyses.reconstruct]", '[analyses.reconstruct]\npair = "0,1"', {"reconstruct"}),
         ('edits = ["scale:*"]', 'edits = ["s*"]', {"both"}),
@@ -123,8 +141,12 @@ def test_a_stage_that_was_interrupted_is_not_taken_for_done(studied):
 
 
 def test_a_damaged_store_is_an_error_of_the_run(studied):
-    change(studied, '"skip:block=*", ', '"skip:block=*", "scale:block=0,factor=3", ')  # so that the run is verified again
-    shard = max((studied / "actlas-small/store").rglob("*.h5"), key=lambda path: path.stat().st_size)
+    change(
+        studied, '"skip:block=*", ', '"skip:block=*", "scale:block=0,factor=3", '
+    )  # so that the run is verified again
+    shard = max(
+        (studied / "actlas-small/store").rglob("*.h5"), key=lambda path: path.stat().st_size
+    )
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.chmod(0o644)
@@ -148,7 +170,10 @@ def test_the_template_is_a_study_that_can_be_run(actlas, tmp_path):
     assert "the file is sound" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
     again = actlas("study", "new", "mine.toml")
-    assert (again.returncode, again.stderr) == (2, "Error: mine.toml is there already: give another name\n")
+    assert (again.returncode, again.stderr) == (
+        2,
+        "Error: mine.toml is there already: give another name\n",
+    )
 
 
 def test_the_template_names_every_key_and_every_stage():
@@ -169,10 +194,14 @@ def test_the_template_names_every_key_and_every_stage():
 def test_what_the_template_leaves_out_may_be_put_in(tmp_path):
     lines = (STUDIES / "template.toml").read_text().splitlines()
     keys = [
-        line.removeprefix("# ") for line in lines if line.startswith("# ") and (" = " in line[:24] or line.startswith("# ["))
+        line.removeprefix("# ")
+        for line in lines
+        if line.startswith("# ") and (" = " in line[:24] or line.startswith("# ["))
     ]
     (tmp_path / "whole.toml").write_text(
-        "\n".join(line.removeprefix("# ") if line.removeprefix("# ") in keys else line for line in lines)
+        "\n".join(
+            line.removeprefix("# ") if line.removeprefix("# ") in keys else line for line in lines
+        )
     )
     assert len(keys) > 20
     study = read_study(tmp_path / "whole.toml")
@@ -233,7 +262,9 @@ def test_what_cannot_be_meant_is_one_line(tmp_path, monkeypatch, text, message):
     assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
 
 
-@pytest.mark.parametrize("arguments", [["study"], ["study", "new"], ["study", "check"], ["study", "run"]])
+@pytest.mark.parametrize(
+    "arguments", [["study"], ["study", "new"], ["study", "check"], ["study", "run"]]
+)
 def test_help(actlas, arguments):
     done = actlas(*arguments, "--help")
     assert done.returncode == 0, done.stderr

@@ -37,7 +37,9 @@ def test_what_is_given_comes_back_and_the_rest_is_the_default(table):
     found = filled(Options, table, "here")
     for name in ("word", "count", "share", "flag"):
         assert getattr(found, name) == table.get(name, getattr(Options("x"), name))
-    assert [list(part) if isinstance(part, tuple) else part for part in found.parts] == table.get("parts", [])
+    assert [list(part) if isinstance(part, tuple) else part for part in found.parts] == table.get(
+        "parts", []
+    )
 
 
 wrong = {
@@ -59,7 +61,9 @@ def test_a_value_of_another_type_is_refused_by_name(table, key, data):
 def test_an_unknown_key_is_refused(table, key):
     known = ("word", "count", "share", "flag", "parts")
     if key not in known:
-        with pytest.raises(UsageError, match=f"^here: unknown key '{key}'.*known: count, flag, parts, share, word"):
+        with pytest.raises(
+            UsageError, match=f"^here: unknown key '{key}'.*known: count, flag, parts, share, word"
+        ):
             filled(Options, {**table, key: 1}, "here")
 
 

@@ -44,12 +44,20 @@ HEAVY = ("torch", "transformers", "xarray", "dask", "matplotlib", "tokenizers")
         ("import actlas.scripts.analyses.variance", HEAVY),
         ("import actlas.scripts.analyses.norms, actlas.scripts.analyses.reconstruct", HEAVY),
         ("import actlas.scripts.commands.study, actlas.scripts.commands.demo", HEAVY),
-        ("import actlas.analysis.variance.compute, actlas.analysis.plots", ("torch", "transformers", "tokenizers")),
+        (
+            "import actlas.analysis.variance.compute, actlas.analysis.plots",
+            ("torch", "transformers", "tokenizers"),
+        ),
     ],
 )
 def test_imports_stay_light(code, heavy):
     check = f"import sys; {code}; print([name for name in {heavy!r} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", check], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,9 @@ def test_interrupt_inside_an_import_ends_with_our_code(tmp_path):
         cli.importlib.import_module = importing
         cli.main(["ls"])
     """)
-    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr.strip()) == (130, "Error: interrupted")
 
 
@@ -92,7 +102,12 @@ def test_interrupt_inside_an_import_ends_with_our_code(tmp_path):
 def test_sigterm_is_an_interrupt_also_before_anything_began(tmp_path):
     command = [sys.executable, "-m", "actlas.scripts", "extract", "-"]  # waits for its sentences
     with subprocess.Popen(
-        command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         while not caught(process.pid, signal.SIGTERM):
             assert process.poll() is None

@@ -12,7 +12,11 @@ def complete(store, tmp_path):
     """Return what bash is offered for the last of ``words``."""
 
     def ask(*words, **environment):
-        asked = {"_ACTLAS_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        asked = {
+            "_ACTLAS_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+        }
         code = (
             "import sys; from actlas.scripts.cli import main\n"
             "try:\n    main(prog_name='actlas')\n"
@@ -49,7 +53,10 @@ def test_what_fits_is_offered(complete, words, offered):
 
 def test_the_store_may_come_from_the_environment_and_exports_are_runs(complete, tmp_path):
     (tmp_path / "item.h5").touch()
-    assert complete("actlas", "show", "it", ACTLAS_STORE="store") == [("plain", "it"), ("plain", "item.h5")]
+    assert complete("actlas", "show", "it", ACTLAS_STORE="store") == [
+        ("plain", "it"),
+        ("plain", "item.h5"),
+    ]
 
 
 def test_sentences_are_files(complete):

@@ -27,8 +27,15 @@ TEXTS = f"text,kind\nWe saw her {STEER} there.,a{STEER}\nThey met her now.,b{STE
 
 
 def begun(folder, *arguments, code="", **options):
-    command = [sys.executable, "-c", f"{code}\nfrom actlas.scripts.cli import main; main(prog_name='actlas')", *arguments]
-    return subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, timeout=120, **options)
+    command = [
+        sys.executable,
+        "-c",
+        f"{code}\nfrom actlas.scripts.cli import main; main(prog_name='actlas')",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, cwd=folder, stderr=subprocess.PIPE, text=True, timeout=120, **options
+    )
 
 
 @pytest.mark.slow
@@ -68,10 +75,16 @@ def test_a_message_is_one_short_line_without_controls(text):
 
 
 def test_what_is_told_of_each_failure():
-    assert failure(MemoryError()) == ("out of memory: ask for less at a time, or use a machine with more", 1)
+    assert failure(MemoryError()) == (
+        "out of memory: ask for less at a time, or use a machine with more",
+        1,
+    )
     assert failure(RecursionError())[1] == 1
     assert failure(OSError(28, "No space left on device"))[0].startswith("No space left on device")
-    assert failure(OSError(28, "No space left on device", "a.h5")) == ("a.h5: No space left on device", 1)
+    assert failure(OSError(28, "No space left on device", "a.h5")) == (
+        "a.h5: No space left on device",
+        1,
+    )
     assert failure(ValueError("embedded null byte"))[1] == 2
     assert failure(click.UsageError("no")) == ("no", 2)
     assert failure(ValueError("a bug")) is None
@@ -81,7 +94,16 @@ def test_what_is_told_of_each_failure():
 @pytest.mark.parametrize("arguments", [("--help",), ("ls", "--help"), ("show", "her", "--json")])
 def test_output_to_a_full_disk_is_one_line(arguments, tmp_path):
     if arguments[0] == "show":
-        actlas(tmp_path, "extract", "-", "--model", save_model(tmp_path / "m"), "--name", "her", stdin="We saw her.\n")
+        actlas(
+            tmp_path,
+            "extract",
+            "-",
+            "--model",
+            save_model(tmp_path / "m"),
+            "--name",
+            "her",
+            stdin="We saw her.\n",
+        )
     with Path("/dev/full").open("w") as full:
         done = begun(tmp_path, *arguments, stdout=full)
     assert done.returncode == 1
@@ -106,7 +128,9 @@ def test_a_reader_that_leaves_and_an_output_of_ascii(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("error", ["MemoryError", "RecursionError", "OSError(5, 'Input/output error')"])
+@pytest.mark.parametrize(
+    "error", ["MemoryError", "RecursionError", "OSError(5, 'Input/output error')"]
+)
 def test_failures_without_a_file_are_one_line(error, tmp_path):
     code = f"import actlas.store.catalog as c\ndef broken(*_): raise {error}\nc.Store.__init__ = broken"
     done = begun(tmp_path, "ls", code=code, stdout=subprocess.PIPE)
@@ -131,7 +155,9 @@ def test_home_is_expanded_wherever_a_path_is_given(tmp_path):
     assert done.returncode == 0, done.stderr
     done = actlas(work, "norms", "a-m", "--out=~/results", **home, ACTLAS_STORE="~/atlas")
     assert done.returncode == 0, done.stderr
-    (tmp_path / "s.toml").write_text('store = "~/atlas"\n[model]\nname = "~/m"\n[runs.a]\nsentences = "~/a.txt"\n')
+    (tmp_path / "s.toml").write_text(
+        'store = "~/atlas"\n[model]\nname = "~/m"\n[runs.a]\nsentences = "~/a.txt"\n'
+    )
     done = actlas(work, "study", "check", "~/s.toml", **home)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.rglob("~"))
@@ -173,7 +199,9 @@ def test_a_nasty_study_file_is_refused_in_a_line(name, tmp_path):
 
 @given(
     st.text(max_size=80)
-    | st.lists(st.sampled_from(["[runs.a]", "\n", "sentences", " = ", '"x"', "[", "]", "{", "1"])).map("".join)
+    | st.lists(
+        st.sampled_from(["[runs.a]", "\n", "sentences", " = ", '"x"', "[", "]", "{", "1"])
+    ).map("".join)
 )
 def test_any_study_file_is_read_or_refused(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("toml") / "s.toml"

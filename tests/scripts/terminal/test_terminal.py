@@ -19,7 +19,18 @@ def test_a_failure_is_one_line_on_a_terminal_too(tmp_path):
 
 
 def test_keys_are_typed(tmp_path, actlas, sentence_file, small_model):
-    actlas("extract", sentence_file, "--model", small_model, "--store", "store", "--site", "resid", "--name", "it")
+    actlas(
+        "extract",
+        sentence_file,
+        "--model",
+        small_model,
+        "--store",
+        "store",
+        "--site",
+        "resid",
+        "--name",
+        "it",
+    )
     status, said = run_on_terminal(tmp_path, "rm", "it", "--store", "store", keys=b"n\n")
     assert b"Remove run" in said
     assert (status, (tmp_path / "store" / "names" / "it").exists()) == (1, True)

@@ -83,9 +83,13 @@ def test_netcdf_sees_each_variable_on_its_own_dimensions(file):
         found = {name: variable.dimensions for name, variable in opened.variables.items()}
         assert dims_of(path).items() <= found.items()
         assert all(dims == (name,) for name, dims in found.items() if name in opened.dimensions)
-        assert all(isinstance(text, str) for name in SITES for text in opened[name].__dict__.values())
+        assert all(
+            isinstance(text, str) for name in SITES for text in opened[name].__dict__.values()
+        )
         assert opened["row_size"].sample_dimension == "token"
-        np.testing.assert_array_equal(opened["row_size"][:], np.unique(opened["sentence"][:], return_counts=True)[1])
+        np.testing.assert_array_equal(
+            opened["row_size"][:], np.unique(opened["sentence"][:], return_counts=True)[1]
+        )
         first = opened["depth"][0]
         np.testing.assert_array_equal(opened["resid"][:], CONTENT.values["resid"][first:, tokens])
     assert b"_nc4_non_coord_" not in path.read_bytes()
@@ -111,11 +115,15 @@ def test_cdo_tells_what_is_in_it(file):
     """It is made for fields on the globe: it warns that it leaves out texts and what has more than three dims."""
     path, tokens = file
     names, values = (
-        subprocess.run(["cdo", "-s", *command, path], capture_output=True, text=True, timeout=120, check=True).stdout
+        subprocess.run(
+            ["cdo", "-s", *command, path], capture_output=True, text=True, timeout=120, check=True
+        ).stdout
         for command in (["showname"], ["outputf,%.9g,1", "-selname,nll"])
     )
     assert {"nll", "resid", "row_size"} <= set(names.split())
-    np.testing.assert_allclose(np.array(values.split(), dtype=float), CONTENT.values["nll"][tokens], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.array(values.split(), dtype=float), CONTENT.values["nll"][tokens], rtol=1e-6
+    )
 
 
 @needs("Rscript")
@@ -126,10 +134,14 @@ def test_r_reads_it(file):
     lines = [line.split() for line in told("Rscript", "-e", R, path).splitlines()]
     found = {name: tuple(dims) for name, *dims in lines}
     mean = float(*found.pop("mean"))
-    assert {name: dims for name, dims in dims_of(path).items() if dims != (name,)}.items() <= found.items()
+    assert {
+        name: dims for name, dims in dims_of(path).items() if dims != (name,)
+    }.items() <= found.items()
     with netCDF4.Dataset(path) as opened:
         first = opened["depth"][0]
-    np.testing.assert_allclose(mean, CONTENT.values["resid"][first:, tokens].mean(dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(
+        mean, CONTENT.values["resid"][first:, tokens].mean(dtype=np.float64), rtol=1e-6
+    )
 
 
 def test_columns_that_have_a_file_of_their_own_are_read_too(run):

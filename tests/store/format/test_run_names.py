@@ -8,13 +8,23 @@ from hypothesis import strategies as st
 
 from actlas.store import Store, UsageError
 from actlas.store.format.edit_records import EditRecord
-from actlas.store.format.run_names import MOST_BYTES, MOST_LETTERS, cleaned, is_run_name, spelled, variant_name, variant_suffix
+from actlas.store.format.run_names import (
+    MOST_BYTES,
+    MOST_LETTERS,
+    cleaned,
+    is_run_name,
+    spelled,
+    variant_name,
+    variant_suffix,
+)
 from tests.store.making import Content, begin_run, make_run, make_variant
 
 SCALED = (EditRecord("scale", "resid", 3, parameters={"factor": -0.5}),)
 
 
-@pytest.mark.parametrize("name", ["her-demo", "数据-demo", "हिन्दी", "Žluťoučký", "7", "a..b", "x" * 100, "数" * 66])
+@pytest.mark.parametrize(
+    "name", ["her-demo", "数据-demo", "हिन्दी", "Žluťoučký", "7", "a..b", "x" * 100, "数" * 66]
+)
 def test_letters_of_any_script_are_a_name(tmp_path, name):
     name = unicodedata.normalize("NFC", name)
     run = begin_run(tmp_path / "store", Content(), name)
@@ -23,7 +33,22 @@ def test_letters_of_any_script_are_a_name(tmp_path, name):
     assert (tmp_path / "store" / "names" / name).is_file()
 
 
-BAD = ["", ".a", "-a", "_a", "a/b", "a b", "a\n", "a\x1b[31m", "a\u202e", "a\0", "é", "\u0301a", "x" * 101, "数" * 67]
+BAD = [
+    "",
+    ".a",
+    "-a",
+    "_a",
+    "a/b",
+    "a b",
+    "a\n",
+    "a\x1b[31m",
+    "a\u202e",
+    "a\0",
+    "é",
+    "\u0301a",
+    "x" * 101,
+    "数" * 67,
+]
 BAD += ["a:b", "0123456789abcdef", "🙂", "a" * 10**6, "a\u200db", "a\ud800"]
 
 
@@ -42,7 +67,12 @@ def test_what_is_cleaned_is_a_name_or_nothing_and_stays_as_it_is(text):
     assert name == "" or is_run_name(name)
     assert name == "" or is_run_name(f"{name}-{10**10}")
     assert cleaned(name) == name
-    if is_run_name(text) and len(text) <= MOST_LETTERS - 15 and len(text.encode()) <= MOST_BYTES - 15 and text[-1] not in "._-":
+    if (
+        is_run_name(text)
+        and len(text) <= MOST_LETTERS - 15
+        and len(text.encode()) <= MOST_BYTES - 15
+        and text[-1] not in "._-"
+    ):
         assert name in (text, f"run-{text}")
 
 
@@ -73,7 +103,10 @@ def test_a_variant_is_found_by_any_name_of_its_baseline(tmp_path):
     path = tmp_path / "store"
     baseline = make_run(path, Content(), "first", edits=[])
     store = Store(path)
-    variant = store.name(make_variant(path, baseline, Content(seed=1)), variant_name("first", [EditRecord("skip", "resid", 2)]))
+    variant = store.name(
+        make_variant(path, baseline, Content(seed=1)),
+        variant_name("first", [EditRecord("skip", "resid", 2)]),
+    )
     store.name(baseline, "another")
     for name in ("first.skip-block-1", "another.skip-block-1"):
         assert store.run(name).id == variant.id

@@ -5,11 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore
-from actlas.store.format.schema import FORMAT, FORMAT_VERSION, Commit, canonical, identity, seal, unseal
+from actlas.store.format.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    Commit,
+    canonical,
+    identity,
+    seal,
+    unseal,
+)
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 keys = st.text().filter(lambda key: key not in ("checksum", "format", "version"))
-records = st.dictionaries(keys, st.recursive(scalars, lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8))
+records = st.dictionaries(
+    keys, st.recursive(scalars, lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8)
+)
 
 
 def sealed(record):
@@ -32,10 +48,15 @@ def test_a_flipped_bit_is_damage_unless_it_spells_the_same(record, data):
         assert str(error).startswith("x.json ")
     else:  # the hex digits of \u00e4 may be of either case, and so may the e of 1e5
         assert content.lower() == sealed(record).lower()
-        assert canonical(found) == canonical({**record, "format": FORMAT, "version": FORMAT_VERSION})
+        assert canonical(found) == canonical(
+            {**record, "format": FORMAT, "version": FORMAT_VERSION}
+        )
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"5", b"null", b"{}", b"\xff", b'{"checksum": "0", "x": NaN}', b"[" * 100])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"5", b"null", b"{}", b"\xff", b'{"checksum": "0", "x": NaN}', b"[" * 100],
+)
 def test_what_is_no_record_is_damage(content):
     with pytest.raises(DamagedStore, match=r"^x\.json is not a readable record"):
         unseal(content, "x.json", FORMAT)

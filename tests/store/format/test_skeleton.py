@@ -7,12 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.store.format.schema import SiteLayout
-from actlas.store.format.skeleton import ALIGNMENT, PAGE, Image, column_records, offsets, write_skeleton
+from actlas.store.format.skeleton import (
+    ALIGNMENT,
+    PAGE,
+    Image,
+    column_records,
+    offsets,
+    write_skeleton,
+)
 from tests.store.making import Content, layouts
 
 places = st.integers(0, 3 * PAGE)
-writes = st.tuples(st.just("write"), places, st.binary(max_size=9) | st.integers(0, 2 * PAGE).map(lambda n: b"x" * n))
-actions = st.lists(writes | st.tuples(st.just("read"), places, st.integers(0, 2 * PAGE)), max_size=8)
+writes = st.tuples(
+    st.just("write"),
+    places,
+    st.binary(max_size=9) | st.integers(0, 2 * PAGE).map(lambda n: b"x" * n),
+)
+actions = st.lists(
+    writes | st.tuples(st.just("read"), places, st.integers(0, 2 * PAGE)), max_size=8
+)
 
 
 @given(actions=actions)
@@ -39,7 +52,13 @@ def test_an_image_behaves_as_a_file(actions):
 
 def test_a_skeleton_takes_no_memory_for_activations(content):
     unit = content.plan[0]
-    huge = SiteLayout("mlp_post", ("layer", "token", "d_mlp"), (48, unit.tokens, 1 << 28), "float32", "never written")
+    huge = SiteLayout(
+        "mlp_post",
+        ("layer", "token", "d_mlp"),
+        (48, unit.tokens, 1 << 28),
+        "float32",
+        "never written",
+    )
     image = Image()
     write_skeleton(image, [huge], content.labels.sentences(unit.first, unit.sentences), {})
     assert image.size > huge.nbytes > 1 << 38
@@ -71,10 +90,15 @@ def test_large_sites_begin_on_a_page():
     assert {offset % ALIGNMENT for offset in found.values()} == {0}
 
 
-@pytest.mark.parametrize("name", ["head", "d_model", "key", "q_bytes", "q", "a/b", "_nc4_non_coord_layer", "日本"])
+@pytest.mark.parametrize(
+    "name", ["head", "d_model", "key", "q_bytes", "q", "a/b", "_nc4_non_coord_layer", "日本"]
+)
 def test_a_column_may_be_called_like_anything_else_in_the_file(name, content):
     unit, column = content.plan[0], np.arange(3)
-    labels, sites = content.labels.sentences(unit.first, unit.sentences), layouts(content, unit, ["q", "resid"])
+    labels, sites = (
+        content.labels.sentences(unit.first, unit.sentences),
+        layouts(content, unit, ["q", "resid"]),
+    )
     image, columns = Image(), {name: column, "text_too": np.array(["", "é", "x"])}
     write_skeleton(image, sites, labels, {}, columns=columns)
     found = column_records(image, sites, labels, columns)

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.store.io.durable import make_folder, naming, publish_bytes, publish_file, reserve, sync_folder
+from actlas.store.io.durable import (
+    make_folder,
+    naming,
+    publish_bytes,
+    publish_file,
+    reserve,
+    sync_folder,
+)
 
 
 @given(content=st.binary(max_size=3000))
@@ -67,7 +74,10 @@ def test_reserved_space_is_there_and_keeps_the_content(tmp_path):
 
 
 def test_an_error_without_a_file_gets_one_and_keeps_its_own(tmp_path):
-    for error, said in ((OSError(5, "Input/output error"), str(tmp_path)), (OSError(5, "…", "other"), "other")):
+    for error, said in (
+        (OSError(5, "Input/output error"), str(tmp_path)),
+        (OSError(5, "…", "other"), "other"),
+    ):
         with pytest.raises(OSError) as found, naming(tmp_path):
             raise error
         assert (found.value.errno, found.value.filename) == (5, said)

@@ -62,7 +62,11 @@ LACKS = {
     "sync of folders": "fsync_folder=22",
     "all of it": f"{disk.UNLINKED} renameat2=38 {disk.UNRESERVED} fsync_folder=38",
 }
-EXFAT = ("truncate -s 300m {ram}/image", "mkfs.exfat {ram}/image > {ram}/said", "loop=$(losetup -f --show {ram}/image)")
+EXFAT = (
+    "truncate -s 300m {ram}/image",
+    "mkfs.exfat {ram}/image > {ram}/said",
+    "loop=$(losetup -f --show {ram}/image)",
+)
 
 
 @pytest.fixture(scope="session")
@@ -134,10 +138,15 @@ def test_without_links_two_writers_never_overwrite_each_other(lacking, library, 
     for name in ("one", "two", "three"):
         (tmp_path / name).mkdir()
     writers = [
-        subprocess.Popen([*command, name], env=variables, cwd=disk.ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*command, name], env=variables, cwd=disk.ROOT, stdout=subprocess.PIPE, text=True
+        )
         for name in ("one", "two", "three")
     ]
-    won = {name: int(writer.communicate()[0]) for name, writer in zip(("one", "two", "three"), writers, strict=True)}
+    won = {
+        name: int(writer.communicate()[0])
+        for name, writer in zip(("one", "two", "three"), writers, strict=True)
+    }
     kept = [path.read_text() for path in tmp_path.glob("n*")]
     assert {name: kept.count(name) for name in won} == won
     assert len(kept) == 150
@@ -147,7 +156,9 @@ def test_without_links_two_writers_never_overwrite_each_other(lacking, library, 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_without_locks_nothing_is_written_and_all_is_read(code, library, tmp_path, content):
     run = make_run(tmp_path / "store", content, "her")
-    (run.folder / "tmp" / "dead").mkdir()  # what another left, of whom nobody knows whether it lives
+    (
+        run.folder / "tmp" / "dead"
+    ).mkdir()  # what another left, of whom nobody knows whether it lives
     (run.folder / "commits").joinpath(min(run.folder.glob("commits/*")).name).unlink()
     before = sorted(path for path in run.folder.rglob("*") if path.name != "owner")
     for command in (["pack", "her"], ["gc"], ["rename", "her", "it"], ["rm", "her", "--yes"]):
@@ -210,10 +221,14 @@ for words in map(str.split, orders):
 """
     done = disk.python(None, "", script, place, prefix=prefix)
     said = [line.split() for line in done.stdout.splitlines()]
-    assert [line[0] for line in said] == ["pack", "export", "rename", "gc", "rm", "verify"], done.stderr
+    assert [line[0] for line in said] == ["pack", "export", "rename", "gc", "rm", "verify"], (
+        done.stderr
+    )
     for name, code, lines, full, named in said:
         refused = name in ("pack", "export", "rename")
-        assert (code, lines, full, named) == (("1", "1", "True", "True") if refused else ("0", "0", "False", "False")), name
+        assert (code, lines, full, named) == (
+            ("1", "1", "True", "True") if refused else ("0", "0", "False", "False")
+        ), name
 
 
 def test_publishing_takes_no_mode_where_there_is_none(tmp_path, monkeypatch):
@@ -251,7 +266,9 @@ def test_without_a_home_folder_a_store_in_it_is_a_line(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("pathlib.Path.expanduser", homeless)
-    with pytest.raises(UsageError, match=r"~/store: there is no home folder here \(HOME is not set\)"):
+    with pytest.raises(
+        UsageError, match=r"~/store: there is no home folder here \(HOME is not set\)"
+    ):
         Store("~/store")
 
 

@@ -52,7 +52,9 @@ def test_what_a_living_writer_has_stays(writer, content):
     run, process = writer
     assert sweep(run.folder) == []
     assert names(run.folder / "tmp") == [process.token]
-    assert len(names(run.folder / "tmp" / process.token)) == 2  # its owner file and the unfinished shard
+    assert (
+        len(names(run.folder / "tmp" / process.token)) == 2
+    )  # its owner file and the unfinished shard
     write_unit(run, content, 0, ["resid"])  # another writer sweeps as it begins
     run.refresh()
     assert len(names(run.folder / "shards")) == 2

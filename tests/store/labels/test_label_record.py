@@ -105,7 +105,9 @@ def test_a_file_cut_anywhere_is_found_and_never_read(data, run):
     path = data.draw(st.sampled_from(files(run)))
     content = path.read_bytes()
     path.chmod(0o644)
-    os.truncate(path, data.draw(st.integers(0, len(content) - 2)))  # without its line feed it is whole
+    os.truncate(
+        path, data.draw(st.integers(0, len(content) - 2))
+    )  # without its line feed it is whole
     try:
         refused(run, path.stem)
     finally:
@@ -276,7 +278,9 @@ def test_a_column_with_the_name_of_a_label_or_a_site_is_refused(run):
     for name in ("sentence", "depth", "a\x1b[2Jb", "x" * 300):
         forge(run, renamed(name))
         refused(run)
-        forge(run, lambda record, name=name: record["columns"].update(n=record["columns"].pop(name)))
+        forge(
+            run, lambda record, name=name: record["columns"].update(n=record["columns"].pop(name))
+        )
     forge(run, renamed("nll"))
     refused(run, "with the name of a site, 'nll'")
 
@@ -310,7 +314,11 @@ def test_what_may_not_be_read_is_left_alone(run, actlas_without_root):
     for path in files(run):
         path.chmod(0o000)
     store = run.folder.parents[1]
-    for command in (("verify",), ("verify", "--repair"), ("export", "it", run.folder.parents[2] / "out.h5")):
+    for command in (
+        ("verify",),
+        ("verify", "--repair"),
+        ("export", "it", run.folder.parents[2] / "out.h5"),
+    ):
         done = actlas_without_root(*command, "--store", store)
         assert done.returncode == 1
         assert "Permission denied" in done.stderr

@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 from actlas.store.labels.labels import TOKEN_LABELS, Labels, bytes_to_text, text_to_bytes
 from tests.store.making import contents
 
-texts = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=6)
+texts = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    min_size=1,
+    max_size=6,
+)
 
 
 @given(texts=texts)
@@ -26,7 +30,9 @@ def test_the_units_labels_are_those_of_the_run(content):
     for name, array in whole.token.items():
         np.testing.assert_array_equal(np.concatenate([part.token[name] for part in parts]), array)
     for name, column in whole.columns.items():
-        np.testing.assert_array_equal(np.concatenate([part.columns[name] for part in parts]), column)
+        np.testing.assert_array_equal(
+            np.concatenate([part.columns[name] for part in parts]), column
+        )
 
 
 def test_labels_of_different_lengths_are_refused(content):

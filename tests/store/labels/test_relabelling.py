@@ -42,13 +42,21 @@ ODD = (
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
-names = (st.sampled_from(ODD) | st.text(min_size=1, max_size=12)).filter(lambda name: bad_name(name) is None and name != "nll")
+names = (st.sampled_from(ODD) | st.text(min_size=1, max_size=12)).filter(
+    lambda name: bad_name(name) is None and name != "nll"
+)
 int64 = st.integers(-(2**63), 2**63 - 1)
 values = (
-    st.lists(texts, min_size=SENTENCES, max_size=SENTENCES).map(lambda each: np.array(each, dtype=object))
-    | st.lists(int64, min_size=SENTENCES, max_size=SENTENCES).map(lambda each: np.array(each, dtype=np.int64))
+    st.lists(texts, min_size=SENTENCES, max_size=SENTENCES).map(
+        lambda each: np.array(each, dtype=object)
+    )
+    | st.lists(int64, min_size=SENTENCES, max_size=SENTENCES).map(
+        lambda each: np.array(each, dtype=np.int64)
+    )
     | st.lists(st.floats(), min_size=SENTENCES, max_size=SENTENCES).map(np.array)
-    | st.lists(st.booleans(), min_size=SENTENCES, max_size=SENTENCES).map(lambda each: np.array(each, dtype=np.uint8))
+    | st.lists(st.booleans(), min_size=SENTENCES, max_size=SENTENCES).map(
+        lambda each: np.array(each, dtype=np.uint8)
+    )
 )
 
 
@@ -78,7 +86,9 @@ def test_what_is_accepted_is_read_back_verified_packed_and_exported(columns, tmp
     assert problems(verify_export(exported)) == []
     for name, column in columns.items():
         np.testing.assert_array_equal(exported.sentence_labels()[name].values, column)
-    with xr.open_dataset(next((run.folder / "labels").glob("*2-*.h5"), folder / "out.h5"), engine="h5netcdf") as plain:
+    with xr.open_dataset(
+        next((run.folder / "labels").glob("*2-*.h5"), folder / "out.h5"), engine="h5netcdf"
+    ) as plain:
         assert set(columns) <= {each.attrs.get("long_name") for each in plain.variables.values()}
 
 
@@ -95,7 +105,9 @@ def test_as_many_columns_as_are_accepted_are_verified_and_exported(tmp_path):
         relabel(run, {**columns, "one more": np.arange(3)}, "many")
 
 
-@pytest.mark.parametrize("name", ["", "text", "sentence", "layer", "token", "a\nb", "\x1b[2J", "x" * 201])
+@pytest.mark.parametrize(
+    "name", ["", "text", "sentence", "layer", "token", "a\nb", "\x1b[2J", "x" * 201]
+)
 def test_a_name_that_cannot_be_stored_is_refused_and_nothing_is_written(name, tmp_path):
     run = make_run(tmp_path / "store", SMALL)
     before = sorted((run.folder / "labels").iterdir())
@@ -124,8 +136,17 @@ def test_versions_follow_one_another_and_nothing_is_edited(tmp_path):
     run = make_run(tmp_path / "store", SMALL)
     first, shards = run.label_record, {path: path.read_bytes() for path in run.folder.rglob("*.*")}
     assert (run.labels_version, run.labels_digest) == (1, first.digest)
-    change = relabel(run, {**SMALL.labels.columns, "year": np.array([1, 2, 3]), "new": np.array(["a", "b", "c"])}, "second")
-    assert (change.version, change.added, change.removed, change.changed) == (2, ("new",), (), {"year": 3})
+    change = relabel(
+        run,
+        {**SMALL.labels.columns, "year": np.array([1, 2, 3]), "new": np.array(["a", "b", "c"])},
+        "second",
+    )
+    assert (change.version, change.added, change.removed, change.changed) == (
+        2,
+        ("new",),
+        (),
+        {"year": 3},
+    )
     assert change.summary == "new added; 3 values of year changed"
     assert (run.labels_version, run.label_record.previous) == (2, first.digest)
     assert run.sentence_labels()["year"].values.tolist() == [1, 2, 3]
@@ -145,7 +166,9 @@ def test_values_that_look_alike_are_told_apart(tmp_path):
     assert change.changed == {"n": 1}
     assert relabel(run, {"n": np.array([1.0, 2.0, np.nan])}, "floats") is None
     assert relabel(run, {"n": np.array(["1.0", "2.0", "nan"])}, "text").changed == {"n": 3}
-    assert columns_digest(encode({"a": np.array(["x"])})) == columns_digest(encode({"a": np.array(["x"], dtype=object)}))
+    assert columns_digest(encode({"a": np.array(["x"])})) == columns_digest(
+        encode({"a": np.array(["x"], dtype=object)})
+    )
 
 
 def test_a_run_without_any_unit_can_be_relabelled_and_keeps_that(tmp_path):
@@ -209,7 +232,9 @@ def test_a_relabelling_killed_anywhere_leaves_the_old_labels_or_the_new(tmp_path
         seen.add(killed.labels_version)
         assert (killed.labels_digest == old) == (killed.labels_version == 1)
         assert killed.sentence_labels().sizes["sentence"] == 3
-        assert relabel(killed, {"kind": np.arange(3)}, "again") is None or killed.labels_version == 2
+        assert (
+            relabel(killed, {"kind": np.arange(3)}, "again") is None or killed.labels_version == 2
+        )
         assert killed.sentence_labels()["kind"].values.tolist() == [0, 1, 2]
     assert seen == {1, 2}
 

@@ -54,7 +54,9 @@ def test_any_part_of_any_files_can_be_asked_for(tmp_path_factory, part, chunk, c
     texts, places, content = [], [], b""
     for count in counts:
         width = 3 + count
-        rows = np.array([f"ü{len(texts) + number}".encode() for number in range(count)], dtype=f"S{width}")
+        rows = np.array(
+            [f"ü{len(texts) + number}".encode() for number in range(count)], dtype=f"S{width}"
+        )
         label = _label(rows, len(content))
         texts += [row.decode() for row in rows.tolist()]
         content += rows.tobytes()
@@ -76,7 +78,9 @@ def _label(rows, offset):
 def test_in_order_each_file_is_read_once_a_chunk(run, monkeypatch):
     read = []
     real = TextPlace.__getitem__
-    monkeypatch.setattr(TextPlace, "__getitem__", lambda place, rows: read.append(rows) or real(place, rows))
+    monkeypatch.setattr(
+        TextPlace, "__getitem__", lambda place, rows: read.append(rows) or real(place, rows)
+    )
     dataset = run.dataset(("q",))
     assert read == []  # opening leaves them where they are
     list(run.labels.text)

@@ -21,7 +21,9 @@ def commits(run):
 
 def regions(commit) -> dict[str, tuple[int, int]]:
     """Return what a shard consists of, as spans of bytes."""
-    sites = {name: (site.offset, site.offset + site.layout.nbytes) for name, site in commit.sites.items()}
+    sites = {
+        name: (site.offset, site.offset + site.layout.nbytes) for name, site in commit.sites.items()
+    }
     labels = {name: (label.offset, label.offset + 1) for name, label in commit.labels.items()}
     return {
         "HDF5's first record": (0, 48),
@@ -35,7 +37,11 @@ def regions(commit) -> dict[str, tuple[int, int]]:
 def test_a_sound_run_has_no_problem_and_is_read_whole(stored):
     checked = list(verify(stored))
     assert [item.problems for item in checked] == [()] * 3
-    assert sum(item.nbytes for item in checked) == stored.nbytes == sum(path.stat().st_size for path in shards(stored))
+    assert (
+        sum(item.nbytes for item in checked)
+        == stored.nbytes
+        == sum(path.stat().st_size for path in shards(stored))
+    )
     assert [item.commit for item in checked] == [path.name for path in commits(stored)]
 
 
@@ -53,13 +59,28 @@ def test_any_flipped_bit_of_a_shard_is_found(data, stored):
     finally:
         flip(path, position, bit)
         path.chmod(0o444)
-    inside = [name for name, site in commit.sites.items() if 0 <= position - site.offset < site.layout.nbytes]
-    inside += [f"label {name} was" for name, label in commit.labels.items() if 0 <= position - label.offset < label.nbytes]
+    inside = [
+        name
+        for name, site in commit.sites.items()
+        if 0 <= position - site.offset < site.layout.nbytes
+    ]
+    inside += [
+        f"label {name} was"
+        for name, label in commit.labels.items()
+        if 0 <= position - label.offset < label.nbytes
+    ]
     if position >= commit.hdf5:
-        assert found == f"{path}: its own copy of its record was altered: `actlas verify --repair` writes it again"
+        assert (
+            found
+            == f"{path}: its own copy of its record was altered: `actlas verify --repair` writes it again"
+        )
     else:
         assert found.startswith(f"{path}: {inside[0] if inside else 'HDF5 records were altered'}")
-        remedy = f"remove {commits(stored)[commit.unit.number]} and extract again" if inside else "writes the file anew"
+        remedy = (
+            f"remove {commits(stored)[commit.unit.number]} and extract again"
+            if inside
+            else "writes the file anew"
+        )
         assert remedy in found
     assert problems(stored) == []
 
@@ -75,7 +96,9 @@ def test_a_cut_shard_is_found(keep, copied):
     path, size = shards(copied)[0], copied.commits[0].size
     path.chmod(0o644)
     os.truncate(path, keep % size)
-    assert [problem.split(":")[0] for problem in problems(copied)] == [f"{path} has {keep % size} bytes, wanted {size}"]
+    assert [problem.split(":")[0] for problem in problems(copied)] == [
+        f"{path} has {keep % size} bytes, wanted {size}"
+    ]
 
 
 def test_a_missing_or_unreadable_shard_is_found(copied):
@@ -83,7 +106,9 @@ def test_a_missing_or_unreadable_shard_is_found(copied):
     path.unlink()
     assert problems(copied)[0].startswith(f"{path} cannot be read (No such file or directory)")
     path.symlink_to(path.name)
-    assert problems(copied)[0].startswith(f"{path} is a link or no file at all, wanted a file; remove")
+    assert problems(copied)[0].startswith(
+        f"{path} is a link or no file at all, wanted a file; remove"
+    )
 
 
 def test_swapped_commits_are_found(copied):
@@ -91,7 +116,10 @@ def test_swapped_commits_are_found(copied):
     first.rename(first.with_suffix(".aside"))
     second.rename(first)
     first.with_suffix(".aside").rename(second)
-    assert [problem.split(" was renamed")[0] for problem in problems(copied)] == [str(first), str(second)]
+    assert [problem.split(" was renamed")[0] for problem in problems(copied)] == [
+        str(first),
+        str(second),
+    ]
 
 
 def test_a_renamed_commit_is_found(copied):
@@ -106,7 +134,9 @@ def test_swapped_shards_are_found(copied):
     first.rename(first.with_suffix(".aside"))
     second.rename(first)
     first.with_suffix(".aside").rename(second)
-    assert {problem.split(".h5")[0] for problem in problems(copied)} == {str(path.with_suffix("")) for path in (first, second)}
+    assert {problem.split(".h5")[0] for problem in problems(copied)} == {
+        str(path.with_suffix("")) for path in (first, second)
+    }
 
 
 def test_an_altered_commit_does_not_hide_the_others(copied):
@@ -136,4 +166,6 @@ def test_a_checksum_of_spans_is_that_of_their_bytes(content, cuts, tmp_path_fact
     with path.open("rb") as file:
         assert span_checksum(file.fileno(), *pairwise(edges)) == checksum(content)
         spans = list(pairwise(edges))[::2]
-        assert span_checksum(file.fileno(), *spans) == checksum(b"".join(content[a:b] for a, b in spans))
+        assert span_checksum(file.fileno(), *spans) == checksum(
+            b"".join(content[a:b] for a, b in spans)
+        )

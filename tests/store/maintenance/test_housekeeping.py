@@ -73,13 +73,19 @@ def test_an_id_stands_for_the_only_name(store):
     assert rename(store, nameless.id, "found")[1] is None
     assert store.run("found").id == nameless.id
     store.name(run, "alias")
-    with pytest.raises(UsageError, match="has several names, alias, tidy: give the one to be replaced"):
+    with pytest.raises(
+        UsageError, match="has several names, alias, tidy: give the one to be replaced"
+    ):
         rename(store, run.id, "third")
 
 
 def test_a_name_of_another_run_or_no_name_at_all_changes_nothing(store):
     before = everything(store)
-    for new, message in [("other", "the name 'other' is run"), ("a/b", "bad run name"), ("0" * 16, "bad run name")]:
+    for new, message in [
+        ("other", "the name 'other' is run"),
+        ("a/b", "bad run name"),
+        ("0" * 16, "bad run name"),
+    ]:
         with pytest.raises(UsageError, match=message):
             rename(store, "clean", new)
     with pytest.raises(UsageError, match="unknown run 'clear': did you mean clean"):
@@ -88,18 +94,30 @@ def test_a_name_of_another_run_or_no_name_at_all_changes_nothing(store):
 
 
 def test_a_rename_killed_anywhere_leaves_the_run_a_name(store, tmp_path):
-    imports, action = "from actlas.store.maintenance.gc import rename", 'rename(Store(store), "clean", "tidy")'
-    stores = [Store(path) for path in killed_stores(store.path, tmp_path / "killed", imports, action)]
-    found = [store.run(next(name for name in ("clean", "tidy") if name in store.names())).names for store in stores]
+    imports, action = (
+        "from actlas.store.maintenance.gc import rename",
+        'rename(Store(store), "clean", "tidy")',
+    )
+    stores = [
+        Store(path) for path in killed_stores(store.path, tmp_path / "killed", imports, action)
+    ]
+    found = [
+        store.run(next(name for name in ("clean", "tidy") if name in store.names())).names
+        for store in stores
+    ]
     assert found[-1] == ("tidy",)
-    assert {("clean",), ("clean", "tidy")} <= set(found) <= {("clean",), ("clean", "tidy"), ("tidy",)}
+    assert (
+        {("clean",), ("clean", "tidy")} <= set(found) <= {("clean",), ("clean", "tidy"), ("tidy",)}
+    )
 
 
 def test_a_baseline_stays_while_variants_need_it(store):
     clean, before = store.run("clean"), everything(store)
     assert sorted(run.name for run in store.variants(clean.id)) == ["scaled", "skipped"]
     assert store.variants(store.run("skipped").id) == store.variants(store.run("other").id) == []
-    with pytest.raises(StoreError, match="is the baseline of scaled, skipped: remove them first, or give --force"):
+    with pytest.raises(
+        StoreError, match="is the baseline of scaled, skipped: remove them first, or give --force"
+    ):
         remove(store, clean.id)
     assert everything(store) == before
     remove(store, store.run("scaled").id)
@@ -111,7 +129,11 @@ def test_a_baseline_stays_while_variants_need_it(store):
 
 def test_a_removed_run_is_gone_and_the_others_are_as_they_were(store):
     run = store.name(store.run("other"), "alias")
-    rest = {path: content for path, content in everything(store).items() if run.folder not in path.parents}
+    rest = {
+        path: content
+        for path, content in everything(store).items()
+        if run.folder not in path.parents
+    }
     assert remove(store, run.id) == ["alias", "other"]
     kept = {path for path in rest if path.name not in ("alias", "other")}
     assert everything(store) == {path: rest[path] for path in kept}
@@ -132,7 +154,9 @@ def test_a_damaged_run_can_be_removed(store):
 def test_a_run_that_is_written_to_stays_even_by_force(store, writer):
     before = everything(store)
     for force in (False, True):
-        with pytest.raises(StoreError, match="is being written to: wait for its extraction to end, or stop it"):
+        with pytest.raises(
+            StoreError, match="is being written to: wait for its extraction to end, or stop it"
+        ):
             remove(store, store.run("clean").id, force=force)
     assert everything(store) == before
     writer.send_signal(signal.SIGKILL)
@@ -143,7 +167,9 @@ def test_a_run_that_is_written_to_stays_even_by_force(store, writer):
 def test_a_removal_killed_anywhere_leaves_a_whole_run_or_work_for_gc(store, tmp_path):
     run = store.run("other")
     imports = "from actlas.store.maintenance.gc import remove"
-    stores = killed_stores(store.path, tmp_path / "killed", imports, f'remove(Store(store), "{run.id}")')
+    stores = killed_stores(
+        store.path, tmp_path / "killed", imports, f'remove(Store(store), "{run.id}")'
+    )
     whole = 0
     for path in stores:
         killed = Store(path)
@@ -207,12 +233,18 @@ def leave(store, kind, number):
         (path / "shards" / "one.h5").write_bytes(b"123")
     else:
         path = store.path / "names" / f"lost{number}"
-        path.write_bytes(seal({"format": "actlas-name", "version": 1, "name": path.name, "run": f"{number:016x}"}))
+        path.write_bytes(
+            seal(
+                {"format": "actlas-name", "version": 1, "name": path.name, "run": f"{number:016x}"}
+            )
+        )
     return path
 
 
 @settings(max_examples=25)
-@given(kinds=st.lists(st.sampled_from(["folder", "shard", "unborn", "removed", "name"]), max_size=6))
+@given(
+    kinds=st.lists(st.sampled_from(["folder", "shard", "unborn", "removed", "name"]), max_size=6)
+)
 def test_leftovers_are_listed_then_removed_and_nothing_else_is(kinds, tmp_path_factory):
     path = tmp_path_factory.mktemp("left") / "store"
     run = make_run(path, SMALL, "other")
@@ -220,7 +252,9 @@ def test_leftovers_are_listed_then_removed_and_nothing_else_is(kinds, tmp_path_f
     before, sizes = everything(store), usage(store)
     left = {leave(store, kind, number) for number, kind in enumerate(kinds)}
     listed = collect(store, dry_run=True)
-    assert {item.path for item in listed.leftovers} == left == {path for path in left if path.exists()}
+    assert (
+        {item.path for item in listed.leftovers} == left == {path for path in left if path.exists()}
+    )
     assert {item.nbytes == tree_bytes(item.path) for item in listed.leftovers} <= {True}
     assert usage(store).leftovers == sum(item.nbytes for item in listed.leftovers)
     assert usage(store).runs[0].sites == sizes.runs[0].sites
@@ -258,7 +292,9 @@ def test_damage_is_told_and_left(store):
     found = collect(store)
     assert len(found.problems) == 2
     assert any(f"{run.folder / 'run.json'} is missing" in problem for problem in found.problems)
-    assert [item.kind for item in found.leftovers] == [f"name of run {run.id!r}, which is not there"]
+    assert [item.kind for item in found.leftovers] == [
+        f"name of run {run.id!r}, which is not there"
+    ]
     assert stray.exists()
     assert len(list((run.folder / "shards").iterdir())) == 2
 

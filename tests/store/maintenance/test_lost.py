@@ -20,7 +20,16 @@ from actlas.store.maintenance.verify import verify
 from actlas.store.runs.commit import stem
 from actlas.store.writing.pack import pack
 from tests.store.killing import killed_stores
-from tests.store.making import FIRST, Content, begin_run, flip, make_run, make_variant, shards, write_unit
+from tests.store.making import (
+    FIRST,
+    Content,
+    begin_run,
+    flip,
+    make_run,
+    make_variant,
+    shards,
+    write_unit,
+)
 
 SITES = ("attn_out", "final_norm", "nll", "q", "resid")
 
@@ -62,11 +71,17 @@ def test_lost_records_are_told_of_and_come_back(run, everything, content, actlas
     store = ("--store", run.folder.parents[1])
     done = actlas("verify", *store)
     assert done.returncode == 1
-    assert done.stderr.count("no record speaks of it: `actlas verify --repair` restores it") == len(shards_of(run))
+    assert done.stderr.count("no record speaks of it: `actlas verify --repair` restores it") == len(
+        shards_of(run)
+    )
     assert "ok" not in done.stdout
     assert sweep(run.folder) == []
     done = actlas("verify", "--repair", *store)
-    assert (done.returncode, "restored the record of unit 2 of her" in done.stdout, "actlas extract" in done.stdout) == (
+    assert (
+        done.returncode,
+        "restored the record of unit 2 of her" in done.stdout,
+        "actlas extract" in done.stdout,
+    ) == (
         0,
         True,
         False,
@@ -103,7 +118,9 @@ def test_what_was_dropped_on_purpose_does_not_come_back(run, content):
     for path in (run.folder / "joined").glob("*.json"):
         path.unlink()
     found = list(verify(run))
-    if found[-1].problems:  # packed: of the file two units are restored, the third is the one that was made again
+    if (
+        found[-1].problems
+    ):  # packed: of the file two units are restored, the third is the one that was made again
         assert repair(run, found).restored == ("the record of unit 0", "the record of unit 2")
     check_values(run, content)
 
@@ -163,7 +180,9 @@ def test_units_dropped_from_a_file_stay_away_when_it_is_packed_again(copied, con
 
 @pytest.mark.parametrize("site", ["resid", "nll"])
 @pytest.mark.parametrize("packed", [False, True], ids=["single", "packed"])
-def test_a_unit_of_a_variant_goes_with_the_unit_it_shares_blocks_of_whatever_was_damaged_there(site, packed, tmp_path):
+def test_a_unit_of_a_variant_goes_with_the_unit_it_shares_blocks_of_whatever_was_damaged_there(
+    site, packed, tmp_path
+):
     baseline = make_run(tmp_path / "store", Content(), "clean", edits=[])
     variant = make_variant(tmp_path / "store", baseline, Content(seed=1), FIRST)
     for run in (baseline, variant) if packed else ():
@@ -171,7 +190,9 @@ def test_a_unit_of_a_variant_goes_with_the_unit_it_shares_blocks_of_whatever_was
     commit = baseline.commits[1]
     flip(baseline.path(commit), commit.sites[site].offset)
     found = [list(verify(run)) for run in (baseline, variant)]
-    dropped = [repair(run, items).dropped for run, items in zip((baseline, variant), found, strict=True)]
+    dropped = [
+        repair(run, items).dropped for run, items in zip((baseline, variant), found, strict=True)
+    ]
     assert [[item.unit for item in each] for each in dropped] == [[1], [1]]
     assert problems(baseline) == problems(variant) == []
 
@@ -198,7 +219,9 @@ def test_a_baseline_of_which_nothing_is_known_costs_no_variant(harm, tmp_path):
 
 
 @pytest.mark.parametrize("step", ["before", "after"])
-def test_a_writer_killed_around_its_commit_is_no_damage_and_its_unit_is_whole_or_not_there(step, tmp_path):
+def test_a_writer_killed_around_its_commit_is_no_damage_and_its_unit_is_whole_or_not_there(
+    step, tmp_path
+):
     content = Content(units=((2,), (1,)), dtypes={"nll": "float32"})
     begin_run(tmp_path / "store", content, "her")
     imports = "from tests.store.making import Content, write_unit"
@@ -224,7 +247,9 @@ def test_a_writer_killed_around_its_commit_is_no_damage_and_its_unit_is_whole_or
 
 @settings(max_examples=20)
 @given(data=st.data())
-def test_any_records_lost_in_any_state_of_packing_come_back(data, stored, tmp_path_factory, content):
+def test_any_records_lost_in_any_state_of_packing_come_back(
+    data, stored, tmp_path_factory, content
+):
     store = shutil.copytree(stored.folder.parents[1], tmp_path_factory.mktemp("lost") / "store")
     run = Run(store / "runs" / stored.id)
     for _ in range(data.draw(st.integers(0, 2))):
@@ -252,9 +277,13 @@ for most in [20_000, 1 << 30] * 8:
 
 @pytest.mark.slow
 def test_verify_while_the_files_are_packed_has_no_false_alarm(tmp_path, pytestconfig):
-    content = Content(units=tuple((2,) for _ in range(40)), dtypes={"q": "float32", "resid": "float32"})
+    content = Content(
+        units=tuple((2,) for _ in range(40)), dtypes={"q": "float32", "resid": "float32"}
+    )
     baseline = make_run(tmp_path / "store", content, "her", edits=[])
-    variant = make_variant(tmp_path / "store", baseline, Content(units=content.units, dtypes=content.dtypes, seed=1))
+    variant = make_variant(
+        tmp_path / "store", baseline, Content(units=content.units, dtypes=content.dtypes, seed=1)
+    )
     looks = 0
     command = [sys.executable, "-c", PACKER]
     with (
@@ -265,7 +294,9 @@ def test_verify_while_the_files_are_packed_has_no_false_alarm(tmp_path, pytestco
             for run in (Run(baseline.folder), Run(variant.folder)):
                 found = list(verify(run))
                 assert [item for item in found if item.problems] == []
-                assert {item.commit for item in found} == {f"{stem(number, content.dtypes)}.json" for number in range(40)}
+                assert {item.commit for item in found} == {
+                    f"{stem(number, content.dtypes)}.json" for number in range(40)
+                }
             looks += 1
     assert (one.returncode, other.returncode) == (0, 0)
     assert looks > 3

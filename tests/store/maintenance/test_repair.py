@@ -71,14 +71,18 @@ def sound(run):
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("numbers", [(0,), (1, 2), (0, 1, 2)])
 def test_what_is_damaged_goes_and_extracting_again_brings_it_back(damage, numbers, copied, content):
-    kept = {number: shards(copied)[number].read_bytes() for number in range(3) if number not in numbers}
+    kept = {
+        number: shards(copied)[number].read_bytes() for number in range(3) if number not in numbers
+    }
     for number in numbers:
         damage(copied, number)
     done = repair(copied, list(verify(Run(copied.folder))))
     assert {item.unit for item in done.dropped} == set(numbers)
     assert done.left == ()
     assert sound(copied)
-    assert [path.read_bytes() for path in sorted((copied.folder / "shards").iterdir())] == list(kept.values())
+    assert [path.read_bytes() for path in sorted((copied.folder / "shards").iterdir())] == list(
+        kept.values()
+    )
     assert {unit.number for unit, _ in copied.missing(content.dtypes)} == set(numbers)
     for unit, sites in copied.missing(content.dtypes):
         assert write_unit(copied, content, unit.number, sites)

@@ -65,14 +65,18 @@ def test_what_is_not_selected_is_not_needed(copied, content):
     array = copied.dataset()["q"]
     shards(copied)[2].unlink()
     first = content.plan[0].tokens
-    np.testing.assert_array_equal(array.isel(token=slice(0, first)).values, content.values["q"][:, :first])
+    np.testing.assert_array_equal(
+        array.isel(token=slice(0, first)).values, content.values["q"][:, :first]
+    )
     with pytest.raises(DamagedStore):
         array.compute()
 
 
 def test_a_view_cannot_be_written_to(stored):
     commit = stored.commits[0]
-    block = blocks.read_block(blocks.Piece(stored.path(commit), commit.size, commit.sites["nll"], 1), 0)
+    block = blocks.read_block(
+        blocks.Piece(stored.path(commit), commit.size, commit.sites["nll"], 1), 0
+    )
     with pytest.raises(ValueError, match="read-only"):
         block[0] = 1
 
@@ -85,7 +89,9 @@ def test_stores_with_equal_ids_are_not_mixed_up(tmp_path):
     difference = (ours.dataset()["resid"] - theirs.dataset()["resid"]).values
     for array, content in zip(found, contents, strict=True):
         np.testing.assert_array_equal(array, content.values["resid"])
-    np.testing.assert_array_equal(difference, contents[0].values["resid"] - contents[1].values["resid"])
+    np.testing.assert_array_equal(
+        difference, contents[0].values["resid"] - contents[1].values["resid"]
+    )
 
 
 def test_equal_views_share_their_work(stored):
@@ -109,13 +115,20 @@ def test_a_file_put_in_place_of_another_is_read_anew(copied):
 
 @pytest.mark.parametrize("most", [blocks.MOST_MAPS, 2, 0])
 def test_many_blocks_at_once_need_few_descriptors(most, monkeypatch, tmp_path):
-    content = Content(units=((1,),) * 5, dtypes={"resid": "float32", "nll": "float32"}, sizes={"depth": 40})
+    content = Content(
+        units=((1,),) * 5, dtypes={"resid": "float32", "nll": "float32"}, sizes={"depth": 40}
+    )
     run = make_run(tmp_path / "store", content)
     monkeypatch.setattr(blocks, "MOST_MAPS", most)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(path.name) for path in Path("/dev/fd").iterdir()) + 30, limits[1]))
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE,
+        (max(int(path.name) for path in Path("/dev/fd").iterdir()) + 30, limits[1]),
+    )
     try:
-        found = run.dataset(["resid"])["resid"].values  # 200 blocks, all alive until they are joined
+        found = run.dataset(["resid"])[
+            "resid"
+        ].values  # 200 blocks, all alive until they are joined
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     np.testing.assert_array_equal(found, content.values["resid"])
@@ -136,7 +149,9 @@ def test_check_finds_any_flipped_bit_of_the_numbers(data, stored):
         with pytest.raises(DamagedStore, match=f"{commit.file}.*{site.layout.site}.*was altered"):
             view.compute()
     finally:
-        flip(path, position, bit)  # in place: other threads may still read the map, which must not shrink under them
+        flip(
+            path, position, bit
+        )  # in place: other threads may still read the map, which must not shrink under them
         path.chmod(0o444)
 
 

@@ -47,7 +47,11 @@ def test_opening_does_not_look_up_every_unit(tmp_path, monkeypatch):
     *_, joined = kinds_of_run(tmp_path)
     asked = []
     stored = Place.stored
-    monkeypatch.setattr(Place, "stored", lambda place, site: asked.append((place.member, site)) or stored(place, site))
+    monkeypatch.setattr(
+        Place,
+        "stored",
+        lambda place, site: asked.append((place.member, site)) or stored(place, site),
+    )
     dataset = joined.dataset(("q",))
     assert {member for member, _ in asked} == {0}  # one unit of the file, for the shape
     asked.clear()
@@ -61,7 +65,9 @@ def test_a_variants_pieces_begin_with_its_baselines(tmp_path):
     variant = make_variant(tmp_path / "store", baseline, Content(seed=2))
     found = site_pieces(variant, "q")
     assert not isinstance(found, OwnPieces)
-    assert [pieces[0].path.parent.parent.name for pieces in found] == [baseline.id] * len(variant.units)
+    assert [pieces[0].path.parent.parent.name for pieces in found] == [baseline.id] * len(
+        variant.units
+    )
 
 
 def test_the_search_for_cycles_goes_on_afterwards():

@@ -37,7 +37,13 @@ def content():
 
 @pytest.fixture(scope="module")
 def run(content, tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("view") / "store", content, "her", edits=[], tokens="sentences of her")
+    return make_run(
+        tmp_path_factory.mktemp("view") / "store",
+        content,
+        "her",
+        edits=[],
+        tokens="sentences of her",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,9 @@ def ds(run):
     return run.dataset()
 
 
-NAMES = st.sampled_from(["kind", "index", "instance", "sentence_kind", "run", "name", "row", "of_token"])
+NAMES = st.sampled_from(
+    ["kind", "index", "instance", "sentence_kind", "run", "name", "row", "of_token"]
+)
 VALUES = {
     "text": st.text("xyzé日", max_size=3),
     "integer": st.integers(-3, 3),
@@ -71,7 +79,11 @@ VALUES = {
 @st.composite
 def runs(draw):
     """Return content with a column of any kind and name."""
-    units = draw(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple), min_size=1, max_size=3))
+    units = draw(
+        st.lists(
+            st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple), min_size=1, max_size=3
+        )
+    )
     count = sum(map(len, units))
     kind = draw(st.sampled_from(sorted(VALUES)))
     values = np.array(draw(st.lists(VALUES[kind], min_size=count, max_size=count)))
@@ -93,14 +105,20 @@ def test_idioms_over_a_column_are_numpys(drawn, export_it, tmp_path_factory):
         mask = of_token == value
         kept = view["resid"].where(view[name] == value)
         assert kept.dims == ("depth", "token", "d_model")
-        np.testing.assert_allclose(kept.isel(depth=1).mean(), values[1][mask].mean(), rtol=1e-5, atol=1e-6)
-        np.testing.assert_array_equal(view.isel(token=view[name] == value)["resid"], values[:, mask])
+        np.testing.assert_allclose(
+            kept.isel(depth=1).mean(), values[1][mask].mean(), rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_array_equal(
+            view.isel(token=view[name] == value)["resid"], values[:, mask]
+        )
         mean = view["resid"].groupby(name).mean().sel({name: value})
         np.testing.assert_allclose(mean, values[:, mask].mean(1), rtol=1e-4, atol=1e-6)
     for number, size in enumerate(content.labels.row_size):
         part = view.sel(sentence=number)
         assert part.sizes["token"] == size
-        np.testing.assert_array_equal(part["resid"], values[:, content.labels.token["sentence"] == number])
+        np.testing.assert_array_equal(
+            part["resid"], values[:, content.labels.token["sentence"] == number]
+        )
         assert set(part["text"].values) == {content.labels.text[number]}
         assert set(part[name].values.tolist()) == {content.labels.columns[name][number].item()}
 
@@ -115,18 +133,29 @@ def test_there_is_one_axis_of_tokens(ds):
 def test_groups_by_sentence_are_those_of_numpy(ds, content):
     sentence, values = content.labels.token["sentence"], content.values["resid"]
     expected = np.stack([values[:, sentence == number].mean(1) for number in range(6)], axis=1)
-    np.testing.assert_allclose(ds["resid"].groupby("sentence").mean(), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(ds.groupby("sentence").mean()["resid"].transpose("depth", ...), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ds["resid"].groupby("sentence").mean(), expected, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        ds.groupby("sentence").mean()["resid"].transpose("depth", ...),
+        expected,
+        rtol=1e-5,
+        atol=1e-6,
+    )
     nll = content.values["nll"]
     less = nll - np.array([nll[sentence == number].mean() for number in sentence])
     grouped = ds["nll"].groupby("sentence")
     np.testing.assert_allclose(grouped - grouped.mean(), less, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(ds["nll"] - grouped.mean().sel(sentence=ds["sentence"]), less, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ds["nll"] - grouped.mean().sel(sentence=ds["sentence"]), less, rtol=1e-5, atol=1e-6
+    )
 
 
 @given(data=st.data())
 def test_any_sentences_can_be_selected_of_any_part(data, run, content):
-    tokens = np.array(data.draw(st.permutations(range(16)).flatmap(lambda p: st.sampled_from([p, sorted(p)]))))
+    tokens = np.array(
+        data.draw(st.permutations(range(16)).flatmap(lambda p: st.sampled_from([p, sorted(p)])))
+    )
     tokens = tokens[: data.draw(st.integers(1, 16))]
     part = run.dataset("nll").isel(token=tokens)
     sentence, values = content.labels.token["sentence"][tokens], content.values["nll"][tokens]
@@ -136,7 +165,9 @@ def test_any_sentences_can_be_selected_of_any_part(data, run, content):
     low, high = sorted([data.draw(st.integers(-1, 7)), data.draw(st.integers(-1, 7))])
     inside = (sentence >= low) & (sentence <= high)
     np.testing.assert_array_equal(part.sel(sentence=slice(low, high))["nll"], values[inside])
-    np.testing.assert_array_equal(part.sel(sentence=part["sentence"] > low)["nll"], values[sentence > low])
+    np.testing.assert_array_equal(
+        part.sel(sentence=part["sentence"] > low)["nll"], values[sentence > low]
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +180,11 @@ def test_any_sentences_can_be_selected_of_any_part(data, run, content):
         ([[0, 1]], SentenceError, "expected numbers of sentences"),
         (slice(0, 4, 2), SentenceError, "slice with step 2"),
         (np.array([True, False]), SentenceError, r"mask of shape \(2,\), expected \(16,\)"),
-        (xr.DataArray([0, 0, 1], dims="token"), SentenceError, r"array with dims \('token',\), expected a number"),
+        (
+            xr.DataArray([0, 0, 1], dims="token"),
+            SentenceError,
+            r"array with dims \('token',\), expected a number",
+        ),
     ],
 )
 def test_what_names_no_sentence_is_refused(ds, wanted, error, message):
@@ -161,7 +196,9 @@ def test_what_names_no_sentence_is_refused(ds, wanted, error, message):
 
 def test_the_line_of_the_readme(ds, content):
     later = content.labels.token["position"] > 0
-    np.testing.assert_array_equal(ds["resid"].sel(depth=2, token=ds["position"] > 0), content.values["resid"][2][later])
+    np.testing.assert_array_equal(
+        ds["resid"].sel(depth=2, token=ds["position"] > 0), content.values["resid"][2][later]
+    )
     assert isinstance(ds.sel(depth=2, token=ds["position"] > 0).xindexes["sentence"], SentenceIndex)
 
 
@@ -177,7 +214,10 @@ def test_pairs_of_one_sentence_are_subtracted_and_others_refused(ds, content):
         lambda: xr.align(first, elsewhere, join="left"),
         lambda: first.reindex_like(elsewhere),
     ):
-        with pytest.raises(SentenceError, match=r"^cannot align tokens of different sentences along 'token' \(3 tokens of"):
+        with pytest.raises(
+            SentenceError,
+            match=r"^cannot align tokens of different sentences along 'token' \(3 tokens of",
+        ):
             refused()
     with pytest.raises(ValueError, match="cannot align objects with join='exact'"):
         xr.apply_ufunc(np.add, first, elsewhere)
@@ -187,12 +227,22 @@ def test_pairs_of_one_sentence_are_subtracted_and_others_refused(ds, content):
 
 def test_a_variant_goes_with_its_baseline_and_no_other_run_does(ds, variant, other):
     theirs = variant.dataset()
-    np.testing.assert_array_equal(theirs["resid"] - ds["resid"], theirs["resid"].values - ds["resid"].values)
+    np.testing.assert_array_equal(
+        theirs["resid"] - ds["resid"], theirs["resid"].values - ds["resid"].values
+    )
     both = xr.concat([ds, theirs], xr.Variable("variant", ["clean", "skip"]))
-    np.testing.assert_array_equal(both["nll"].sel(variant="skip", sentence=2), theirs["nll"].sel(sentence=2))
+    np.testing.assert_array_equal(
+        both["nll"].sel(variant="skip", sentence=2), theirs["nll"].sel(sentence=2)
+    )
     assert both["nll"].sel(sentence=2).sizes == {"variant": 2, "token": 4}
-    for refused in (lambda: ds["nll"] - other.dataset()["nll"], lambda: xr.align(ds, other.dataset(), join="outer")):
-        with pytest.raises(SentenceError, match=r"cannot align tokens of different sentences .*those of runs .* differ"):
+    for refused in (
+        lambda: ds["nll"] - other.dataset()["nll"],
+        lambda: xr.align(ds, other.dataset(), join="outer"),
+    ):
+        with pytest.raises(
+            SentenceError,
+            match=r"cannot align tokens of different sentences .*those of runs .* differ",
+        ):
             refused()
 
 
@@ -209,12 +259,17 @@ def test_parts_of_a_run_make_the_whole(cuts, run):
 def test_two_runs_are_joined_by_what_numbers_their_sentences_anew(ds, other, variant, content):
     for second in (other.dataset(), variant.dataset()):
         for one, two in ((ds, second), (ds["nll"], second["nll"])):
-            with pytest.raises(SentenceError, match=r"cannot concatenate tokens of 2 runs along 'token'.*concat_runs"):
+            with pytest.raises(
+                SentenceError,
+                match=r"cannot concatenate tokens of 2 runs along 'token'.*concat_runs",
+            ):
                 xr.concat([one, two], "token")
         both = concat_runs([ds, second])
         means = [each["nll"].groupby("sentence").mean().values for each in (ds, second)]
         np.testing.assert_array_equal(both["nll"].groupby("sentence").mean(), np.concatenate(means))
-        np.testing.assert_array_equal(both.isel(token=both["run"] == second.attrs["run"])["nll"], second["nll"])
+        np.testing.assert_array_equal(
+            both.isel(token=both["run"] == second.attrs["run"])["nll"], second["nll"]
+        )
         assert both.sel(sentence=8)["text"].values[0] == second.sel(sentence=2)["text"].values[0]
         with pytest.raises(SentenceError, match="rename it first"):
             concat_runs([both, second])
@@ -227,9 +282,13 @@ def test_two_runs_are_joined_by_what_numbers_their_sentences_anew(ds, other, var
 
 
 def test_parts_of_other_sentences_that_are_numbered_anew_are_other_sentences(run, ds, tmp_path):
-    kept = {name: np.array(tokens) for name, tokens in {"a": [0, 1, 2, 4], "b": [3, 8], "c": [9, 10]}.items()}
+    kept = {
+        name: np.array(tokens)
+        for name, tokens in {"a": [0, 1, 2, 4], "b": [3, 8], "c": [9, 10]}.items()
+    }
     first, second, third = (
-        export(run, tmp_path / f"{name}.h5", Excerpt(tokens=tokens))[0].dataset() for name, tokens in kept.items()
+        export(run, tmp_path / f"{name}.h5", Excerpt(tokens=tokens))[0].dataset()
+        for name, tokens in kept.items()
     )
     assert second["sentence_in_run"].values.tolist() == [1, 3]
     assert second["sentence"].values.tolist() == [0, 1]
@@ -281,7 +340,9 @@ def test_many_tokens_get_their_texts_and_columns_when_they_are_asked_for(run, ds
         assert ds[name].variable._in_memory
         np.testing.assert_array_equal(lazy[name][[9, 3, 3]].values, ds[name][[9, 3, 3]].values)
         assert lazy[name][5].item() == ds[name][5].item()
-    np.testing.assert_array_equal(lazy["nll"].groupby("kind").mean(), ds["nll"].groupby("kind").mean())
+    np.testing.assert_array_equal(
+        lazy["nll"].groupby("kind").mean(), ds["nll"].groupby("kind").mean()
+    )
     assert pickle.loads(pickle.dumps(lazy)).compute().identical(ds.compute())
     assert np.shares_memory(lazy["sentence"].values, run.labels.token["sentence"])
 
@@ -305,14 +366,18 @@ def test_what_is_known_of_each_sentence_is_a_table(run, ds, content):
 def test_a_column_with_the_name_of_something_else_is_refused(name, tmp_path):
     run = make_run(tmp_path / "store", Content(dtypes=SITES), "her")
     object.__setattr__(run.labels, "columns", {name: np.arange(6)})
-    with pytest.raises(DamagedStore, match=f"run her has a label column '{name}', the name of a site, dim or label"):
+    with pytest.raises(
+        DamagedStore, match=f"run her has a label column '{name}', the name of a site, dim or label"
+    ):
         run.dataset()
 
 
 @pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
 @pytest.mark.parametrize("tokens", [None, [0, 1, 5, 6, 9]])
 def test_a_plainly_opened_export_is_right_or_refuses(engine, tokens, run, content, tmp_path):
-    exported, _ = export(run, tmp_path / "part.nc", Excerpt(tokens=None if tokens is None else np.array(tokens)))
+    exported, _ = export(
+        run, tmp_path / "part.nc", Excerpt(tokens=None if tokens is None else np.array(tokens))
+    )
     with xr.open_dataset(exported.file, engine=engine) as opened:
         with pytest.raises(KeyError, match="kind"):
             opened["resid"].where(opened["kind"] == "x")
@@ -323,16 +388,23 @@ def test_a_plainly_opened_export_is_right_or_refuses(engine, tokens, run, conten
         of_token = content.labels.token["sentence"]
         values = content.values["resid"]
         if tokens is not None:
-            of_token, values = np.unique(of_token[tokens], return_inverse=True)[1], values[:, tokens]
+            of_token, values = (
+                np.unique(of_token[tokens], return_inverse=True)[1],
+                values[:, tokens],
+            )
         expected = [values[:, of_token == number].mean() for number in range(of_token.max() + 1)]
         found = opened["resid"].groupby("sentence").mean(["depth", "token", "d_model"])
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
         mask = opened["sentence"] == 1
-        np.testing.assert_allclose(opened["resid"].where(mask).mean(), expected[1], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            opened["resid"].where(mask).mean(), expected[1], rtol=1e-4, atol=1e-6
+        )
         with suppress(KeyError):  # an older xarray wants an index, a newer one makes it
             found = opened.sel(sentence=2)["resid"]
             np.testing.assert_array_equal(np.squeeze(found), np.squeeze(values[:, of_token == 2]))
         characters = opened["sentence_kind"].values.tobytes().decode()
         ends = np.cumsum([0, *opened["sentence_kind_length"].values])
         kinds = np.array([characters[start:end] for start, end in pairwise(ends)], dtype=object)
-        np.testing.assert_array_equal(kinds[opened["sentence"].values], exported.dataset()["kind"].values)
+        np.testing.assert_array_equal(
+            kinds[opened["sentence"].values], exported.dataset()["kind"].values
+        )

@@ -29,7 +29,9 @@ def finished(run, work, content):
     path = work.folder / f"{stem(0, SITES)}-{work.token}.h5"
     writer = open_shard(path, content, unit, SITES)
     record = fill(writer, content, unit, SITES)
-    return writer, Commit(run.id, unit, path.name, record.size, record.sites, record.labels, record.rest, {})
+    return writer, Commit(
+        run.id, unit, path.name, record.size, record.sites, record.labels, record.rest, {}
+    )
 
 
 def test_the_first_commit_wins_and_the_second_leaves_nothing(tmp_path, content):
@@ -45,7 +47,9 @@ def test_the_first_commit_wins_and_the_second_leaves_nothing(tmp_path, content):
 
 
 def test_committed_files_are_read_only(stored):
-    files = [path for folder in ("commits", "shards") for path in (stored.folder / folder).iterdir()]
+    files = [
+        path for folder in ("commits", "shards") for path in (stored.folder / folder).iterdir()
+    ]
     assert {path.stat().st_mode & 0o777 for path in [*files, stored.folder / "run.json"]} == {0o444}
 
 
@@ -75,7 +79,9 @@ def test_an_altered_commit_is_an_error_that_names_it(data, stored, tmp_path_fact
             read_commit(harmed)
 
 
-@pytest.mark.parametrize("file", ["../x", "../x.h5", "/etc/x.h5", "a/b.h5", "..", ".", "", "x.h5\n", 5, None])
+@pytest.mark.parametrize(
+    "file", ["../x", "../x.h5", "/etc/x.h5", "a/b.h5", "..", ".", "", "x.h5\n", 5, None]
+)
 def test_a_commit_cannot_name_a_file_outside_its_run(file, copied):
     path = sorted((copied.folder / "commits").iterdir())[0]
     record = {**read_commit(path).to_json(), "file": file}
@@ -115,8 +121,12 @@ def test_an_altered_run_is_an_error_that_names_it(field, copied):
     with pytest.raises(DamagedStore, match=r"run\.json was altered"):
         Run(copied.folder)
     record.pop("checksum")
-    path.write_bytes(seal({**record, "specification": {"seed": 1}}))  # a run of its own, in the wrong place
-    with pytest.raises(DamagedStore, match=rf"run\.json is of run [0-9a-f]{{16}}, not of {copied.id}"):
+    path.write_bytes(
+        seal({**record, "specification": {"seed": 1}})
+    )  # a run of its own, in the wrong place
+    with pytest.raises(
+        DamagedStore, match=rf"run\.json is of run [0-9a-f]{{16}}, not of {copied.id}"
+    ):
         Run(copied.folder)
     path.unlink()
     with pytest.raises(DamagedStore, match=r"run\.json is missing"):

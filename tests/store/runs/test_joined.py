@@ -13,7 +13,14 @@ from actlas.store.io.workspace import sweep, workspace
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
 from actlas.store.runs.commit import publish, stem
-from actlas.store.runs.holdings import has_joined, joined_paths, packing_lock, publish_joined, read_holdings, read_joined
+from actlas.store.runs.holdings import (
+    has_joined,
+    joined_paths,
+    packing_lock,
+    publish_joined,
+    read_holdings,
+    read_joined,
+)
 from actlas.store.runs.joined import Joined
 from actlas.store.writing.pack import pack
 from tests.store.making import Content, fill, flip, make_run, open_shard, write_unit
@@ -72,7 +79,16 @@ def test_a_commit_that_a_record_stands_for_is_not_seen_and_is_swept(packed, cont
         path = work.folder / f"{stem(1, sites)}-{work.token}.h5"
         writer = open_shard(path, other, other.plan[1], sites)
         record = fill(writer, other, other.plan[1], sites)
-        commit = Commit(packed.id, other.plan[1], path.name, record.size, record.sites, record.labels, record.rest, {})
+        commit = Commit(
+            packed.id,
+            other.plan[1],
+            path.name,
+            record.size,
+            record.sites,
+            record.labels,
+            record.rest,
+            {},
+        )
         assert publish(packed.folder, writer, commit)
     again = Run(packed.folder)
     np.testing.assert_array_equal(again.dataset(["resid"])["resid"], content.values["resid"])
@@ -152,7 +168,9 @@ def test_any_field_of_any_other_kind_is_refused_or_harmless(packed, content, dat
             if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
                 break
             record = inner
-        record[key] = data.draw(st.sampled_from([None, -1, 0, 1, 1 << 70, 1.5, "", "x", [], {}, True, [[]]]))
+        record[key] = data.draw(
+            st.sampled_from([None, -1, 0, 1, 1 << 70, 1.5, "", "x", [], {}, True, [[]]])
+        )
 
     try:
         alter(path, change)
@@ -172,7 +190,9 @@ def test_of_two_records_of_a_unit_the_later_counts_and_packing_settles_it(packed
     """As a packing leaves them that is killed before it has rewritten the older record."""
     (path,) = joined_paths(packed.folder)
     with workspace(packed.folder) as work, packing_lock(packed.folder):
-        publish_joined(packed.folder, replace(read_joined(path), gone=frozenset({0, 2})), work.folder)
+        publish_joined(
+            packed.folder, replace(read_joined(path), gone=frozenset({0, 2})), work.folder
+        )
     again = Run(packed.folder)
     assert [commit.unit.number for commit in again.commits] == [0, 1, 2]
     assert not any(item.problems for item in verify(again))

@@ -41,7 +41,9 @@ def not_an_id(_):
 
 
 @pytest.mark.parametrize("content", [another, not_an_id, b"", b"\xff", b"0" * 16 + b"\n", b"{}"])
-def test_a_name_with_another_content_is_named_and_mended_and_the_others_work(content, store, actlas):
+def test_a_name_with_another_content_is_named_and_mended_and_the_others_work(
+    content, store, actlas
+):
     ids = store.names()
     path = store.path / "names" / "her"
     overwrite(path, content if isinstance(content, bytes) else content(store))
@@ -52,9 +54,16 @@ def test_a_name_with_another_content_is_named_and_mended_and_the_others_work(con
     with pytest.raises(UsageError, match=f"the name 'her' is run {ids['her']}'s already"):
         store.name(store.run("his"), "her")
     done = actlas("verify", "--store", store.path)
-    assert (done.returncode, str(path) in done.stderr, "her: DAMAGED" in done.stdout) == (1, True, True), done
+    assert (done.returncode, str(path) in done.stderr, "her: DAMAGED" in done.stdout) == (
+        1,
+        True,
+        True,
+    ), done
     done = actlas("verify", "--repair", "--store", store.path)
-    assert (done.returncode, f"restored the name her of run {ids['her']}" in done.stdout) == (0, True), done
+    assert (done.returncode, f"restored the name her of run {ids['her']}" in done.stdout) == (
+        0,
+        True,
+    ), done
     assert store.names() == ids
     assert store.run("her").id == ids["her"]
     assert actlas("verify", "--store", store.path).returncode == 0
@@ -74,11 +83,16 @@ def test_any_bit_of_a_name_is_found_or_changes_nothing(store):
 
 def test_a_name_of_a_later_version_is_left_as_it_is(store, actlas):
     path = store.path / "names" / "her"
-    content = seal({"format": "actlas-name", "version": 2, "name": "her", "run": store.run("her").id})
+    content = seal(
+        {"format": "actlas-name", "version": 2, "name": "her", "run": store.run("her").id}
+    )
     overwrite(path, content)
     for words in (["show", "her"], ["verify", "--repair"], ["gc"], ["rename", "alias", "her"]):
         done = actlas(*words, "--store", store.path)
-        assert words == ["gc"] or (done.returncode == 1 and "update actlas" in done.stderr), (words, done)
+        assert words == ["gc"] or (done.returncode == 1 and "update actlas" in done.stderr), (
+            words,
+            done,
+        )
         assert path.read_bytes() == content
 
 
@@ -93,7 +107,10 @@ def test_a_name_file_that_was_deleted_is_told_of_and_comes_back(store, actlas):
     ids = store.names()
     (store.path / "names" / "her").unlink()
     done = actlas("verify", "--store", store.path)
-    assert (done.returncode, f"names/her, a name of run {ids['her']}, is missing" in done.stderr) == (1, True), done
+    assert (
+        done.returncode,
+        f"names/her, a name of run {ids['her']}, is missing" in done.stderr,
+    ) == (1, True), done
     assert actlas("verify", "--repair", "--store", store.path).returncode == 0
     assert store.names() == ids
 
@@ -116,7 +133,10 @@ def test_a_damaged_name_that_no_run_knows_can_be_given_again(store, actlas):
     (run.folder / "names" / "his").unlink()
     overwrite(store.path / "names" / "his", b"{}")
     done = actlas("verify", "--repair", "--store", store.path)
-    assert (done.returncode, "removed the name his, which no run knows" in done.stdout) == (0, True), done
+    assert (done.returncode, "removed the name his, which no run knows" in done.stdout) == (
+        0,
+        True,
+    ), done
     assert set(store.names()) == {"alias", "her"}
 
 
@@ -130,11 +150,15 @@ def test_renaming_and_removing_leave_no_record_behind(store):
     assert store.name(begin_run(store.path, SMALL, third=1), "his").names == ("his",)
 
 
-@pytest.mark.parametrize("action", ["store.name(store.run('his'), 'two')", "rename(store, 'his', 'two')"])
+@pytest.mark.parametrize(
+    "action", ["store.name(store.run('his'), 'two')", "rename(store, 'his', 'two')"]
+)
 def test_naming_or_renaming_killed_anywhere_leaves_no_damage(action, store, tmp_path):
     run_id = store.run("his").id
     imports = "from actlas.store.maintenance.gc import rename"
-    for path in killed_stores(store.path, tmp_path / "killed", imports, f"store = Store(store); {action}"):
+    for path in killed_stores(
+        store.path, tmp_path / "killed", imports, f"store = Store(store); {action}"
+    ):
         killed = Store(path)
         assert killed.damaged() == {}
         assert killed.mend_names() == []

@@ -15,7 +15,10 @@ def test_a_run_says_what_it_holds(stored, content):
     assert stored.sites == tuple(sorted(content.dtypes))
     assert (stored.sentences, stored.tokens) == (6, 16)
     assert stored.nbytes == sum(path.stat().st_size for path in shards(stored))
-    assert repr(stored) == f"<Run her {stored.id}: 6 sentences, 16 tokens, sites attn_out final_norm nll q resid>"
+    assert (
+        repr(stored)
+        == f"<Run her {stored.id}: 6 sentences, 16 tokens, sites attn_out final_norm nll q resid>"
+    )
     assert stored.dataset().attrs == {"run": stored.id, "name": "her"}
 
 
@@ -38,7 +41,9 @@ def test_sites_added_later_leave_the_old_files_alone(tmp_path, content):
     before, old = files(run), run.dataset()
     for unit in content.plan:
         assert write_unit(run, content, unit.number, ("resid", "attn_out"))
-        assert not write_unit(run, content, unit.number, ("attn_out", "resid"))  # equal work is done already
+        assert not write_unit(
+            run, content, unit.number, ("attn_out", "resid")
+        )  # equal work is done already
     after = files(run)
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 2 * len(content.plan)
@@ -52,15 +57,21 @@ def test_sites_added_later_leave_the_old_files_alone(tmp_path, content):
 
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path, content):
     run = begin_run(tmp_path / "store", content, "her")
-    with pytest.raises(IncompleteRun, match="run her lacks unit 0: run its `actlas extract` command again"):
+    with pytest.raises(
+        IncompleteRun, match="run her lacks unit 0: run its `actlas extract` command again"
+    ):
         run.dataset()
     write_unit(run, content, 1, ("q", "nll"))
     write_unit(run, content, 2, ("q",))
     run.refresh()
     assert run.sites == ()
-    assert [(unit.number, sites) for unit, sites in run.missing(("q", "nll"))] == [(0, ("q", "nll")), (2, ("nll",))]
+    assert [(unit.number, sites) for unit, sites in run.missing(("q", "nll"))] == [
+        (0, ("q", "nll")),
+        (2, ("nll",)),
+    ]
     with pytest.raises(
-        IncompleteRun, match="run her lacks q in 1 of 3 units: run its `actlas extract` command again to finish it"
+        IncompleteRun,
+        match="run her lacks q in 1 of 3 units: run its `actlas extract` command again to finish it",
     ):
         run.dataset(["q"])
     with pytest.raises(IncompleteRun, match="run her lacks nll in 2 of 3 units"):
@@ -73,7 +84,8 @@ def test_an_unfinished_run_says_how_to_finish_it(tmp_path, content):
 
 def test_an_unknown_site_is_wrong_usage(stored):
     with pytest.raises(
-        UsageError, match=r"run her has no such site yet: .*'atn_out': did you mean attn_out\?.*--site atn_out"
+        UsageError,
+        match=r"run her has no such site yet: .*'atn_out': did you mean attn_out\?.*--site atn_out",
     ) as found:
         stored.dataset(["q", "atn_out"])
     assert found.value.exit_code == 2

@@ -79,16 +79,23 @@ def test_a_variants_shard_says_which_blocks_it_has(pair):
     with xr.open_dataset(shards(variant)[0], engine="h5netcdf") as dataset:
         assert dataset["depth"].values.tolist() == [2, 3]
         assert dataset["layer"].values.tolist() == [1, 2]
-        np.testing.assert_array_equal(dataset["resid"].values, after.values["resid"][2:, after.rows(after.plan[0])])
+        np.testing.assert_array_equal(
+            dataset["resid"].values, after.values["resid"][2:, after.rows(after.plan[0])]
+        )
 
 
 def test_a_baseline_that_is_gone_is_an_error_that_names_it(pair):
     baseline, variant, _, _ = pair
     shutil.rmtree(baseline.folder)
     again = Store(variant.folder.parent.parent).run(variant.id)
-    with pytest.raises(DamagedStore, match=f"needs blocks of its baseline {baseline.id}, which is not there"):
+    with pytest.raises(
+        DamagedStore, match=f"needs blocks of its baseline {baseline.id}, which is not there"
+    ):
         again.dataset(["resid"])
-    with pytest.raises(DamagedStore, match=f"labels of run .* are those of its baseline {baseline.id}, which is not there"):
+    with pytest.raises(
+        DamagedStore,
+        match=f"labels of run .* are those of its baseline {baseline.id}, which is not there",
+    ):
         again.dataset(["nll"])  # nothing of its numbers is shared
     relabel(again, {"kind": np.arange(again.sentences)}, "given anew")
     assert again.dataset(["nll"])["nll"].size
@@ -137,9 +144,18 @@ def test_a_baseline_in_other_units_is_not_taken_for_an_unfinished_one(pair):
     baseline, variant, before, _ = pair
     shutil.rmtree(baseline.folder)
     path = variant.folder.parent.parent
-    merged = (Unit(0, 0, sum(unit.sentences for unit in before.plan), sum(unit.tokens for unit in before.plan)),)
+    merged = (
+        Unit(
+            0,
+            0,
+            sum(unit.sentences for unit in before.plan),
+            sum(unit.tokens for unit in before.plan),
+        ),
+    )
     Store(path).add(baseline.specification, baseline.description, merged)
-    with pytest.raises(DamagedStore, match=r"was made in other units than its baseline .* has now: remove this run"):
+    with pytest.raises(
+        DamagedStore, match=r"was made in other units than its baseline .* has now: remove this run"
+    ):
         Store(path).run(variant.id).dataset(["resid"])
 
 
@@ -147,16 +163,23 @@ def test_a_baseline_that_lacks_the_site_says_how_to_add_it(pair):
     baseline, variant, _, _ = pair
     for commit in (baseline.folder / "commits").iterdir():
         commit.unlink()
-    with pytest.raises(DamagedStore, match=r"needs resid of unit 0 of its baseline .* which lacks it"):
+    with pytest.raises(
+        DamagedStore, match=r"needs resid of unit 0 of its baseline .* which lacks it"
+    ):
         Store(variant.folder.parent.parent).run(variant.id).dataset(["resid"])
 
 
-@pytest.mark.parametrize("shared", [{}, {"resid": 1}, {"resid": 3}], ids=["none", "one less", "one more"])
+@pytest.mark.parametrize(
+    "shared", [{}, {"resid": 1}, {"resid": 3}], ids=["none", "one less", "one more"]
+)
 def test_a_commit_whose_blocks_do_not_follow_those_of_its_baseline_is_refused(pair, shared):
     _, variant, _, _ = pair
     path = min((variant.folder / "commits").iterdir())
     commit = read_commit(path)
-    given = {site: SharedSite(commit.shared[site].run, ("0" * 16,) * count) for site, count in shared.items()}
+    given = {
+        site: SharedSite(commit.shared[site].run, ("0" * 16,) * count)
+        for site, count in shared.items()
+    }
     others = {site: each for site, each in commit.shared.items() if site != "resid"}
     path.chmod(0o644)
     path.write_bytes(seal(dataclasses.replace(commit, shared=others | given).to_json()))
@@ -172,7 +195,11 @@ def test_a_variant_is_packed_and_exported_like_any_run(pair, tmp_path):
         dataset = run.dataset()
         for site in after.dtypes:
             np.testing.assert_array_equal(dataset[site].values, joined(before, after, site))
-    assert not [problem for checked in (*verify(variant), *verify_export(exported)) for problem in checked.problems]
+    assert not [
+        problem
+        for checked in (*verify(variant), *verify_export(exported))
+        for problem in checked.problems
+    ]
     part, _ = export(variant, tmp_path / "part.h5", Excerpt(sites=("resid", "q"), layers=(0, 2)))
     np.testing.assert_array_equal(part.dataset()["q"], joined(before, after, "q")[[0, 2]])
     np.testing.assert_array_equal(part.dataset()["resid"], joined(before, after, "resid"))
@@ -187,11 +214,16 @@ def test_repair_leaves_a_variant_whose_own_blocks_are_sound(pair, packed):
     flip(baseline.path(commit), commit.sites["resid"].offset)
     kept = repair(variant, list(verify(variant)))
     assert kept.dropped == ()
-    assert f"blocks of its baseline are damaged: `actlas verify {baseline.id} --repair`" in kept.left[0]
+    assert (
+        f"blocks of its baseline are damaged: `actlas verify {baseline.id} --repair`"
+        in kept.left[0]
+    )
     assert [dropped.unit for dropped in repair(baseline, list(verify(baseline))).dropped] == [1]
     write_unit(baseline, before, 1, tuple(before.dtypes))
     variant.refresh()
     np.testing.assert_array_equal(variant.dataset()["resid"], joined(before, after, "resid"))
     own = variant.commits[2]
     flip(variant.path(own), own.sites["resid"].offset)
-    assert [dropped.sites for dropped in repair(variant, list(verify(variant))).dropped] == [tuple(sorted(after.dtypes))]
+    assert [dropped.sites for dropped in repair(variant, list(verify(variant))).dropped] == [
+        tuple(sorted(after.dtypes))
+    ]

@@ -32,21 +32,36 @@ def exported(stored, tmp_path) -> Exported:
 
 
 def test_a_whole_export_reads_as_the_run_does(stored, exported):
-    xr.testing.assert_identical(exported.dataset(check=True).drop_attrs(), stored.dataset().drop_attrs())
+    xr.testing.assert_identical(
+        exported.dataset(check=True).drop_attrs(), stored.dataset().drop_attrs()
+    )
     assert exported.dataset().attrs == {"run": stored.id, "name": "her.h5"}
-    assert (exported.sites, exported.sentences, exported.tokens) == (stored.sites, stored.sentences, stored.tokens)
-    assert (exported.specification, exported.description) == (stored.specification, stored.description)
+    assert (exported.sites, exported.sentences, exported.tokens) == (
+        stored.sites,
+        stored.sentences,
+        stored.tokens,
+    )
+    assert (exported.specification, exported.description) == (
+        stored.specification,
+        stored.description,
+    )
     assert exported.dataset()["q"].chunks == stored.dataset()["q"].chunks
     assert exported.missing(stored.sites) == []
     assert [path.name for path in exported.folder.iterdir()] == ["her.h5"]
 
 
 @settings(max_examples=30)
-@given(data=st.data(), content=contents(), dtype=st.sampled_from([None, "float32", "float16", "bfloat16"]))
+@given(
+    data=st.data(),
+    content=contents(),
+    dtype=st.sampled_from([None, "float32", "float16", "bfloat16"]),
+)
 def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
     folder = tmp_path_factory.mktemp("excerpt")
     run = make_run(folder / "store", content, "her")
-    sites = tuple(data.draw(st.lists(st.sampled_from(list(content.dtypes)), min_size=1, unique=True)))
+    sites = tuple(
+        data.draw(st.lists(st.sampled_from(list(content.dtypes)), min_size=1, unique=True))
+    )
     whole = run.dataset(sites)
     count = whole.sizes["token"]
     tokens = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1))))
@@ -66,7 +81,9 @@ def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factor
     kept = np.unique(wanted["sentence"])
     np.testing.assert_array_equal(got[SENTENCE_IN_RUN], wanted["sentence"])
     np.testing.assert_array_equal(kept[got["sentence"].values], wanted["sentence"])
-    np.testing.assert_array_equal(np.bincount(got["sentence"]), exported.sentence_labels()["row_size"])
+    np.testing.assert_array_equal(
+        np.bincount(got["sentence"]), exported.sentence_labels()["row_size"]
+    )
     for label in ("text", "year", "score", "origin"):
         np.testing.assert_array_equal(got[label], wanted[label])
     assert problems(exported) == []
@@ -79,7 +96,10 @@ def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factor
 
 
 def test_layers_keep_their_numbers_and_bring_their_input_and_output(tmp_path):
-    content = Content(sizes={"layer": 9, "depth": 10}, dtypes={"q": "float32", "resid": "float16", "nll": "float32"})
+    content = Content(
+        sizes={"layer": 9, "depth": 10},
+        dtypes={"q": "float32", "resid": "float16", "nll": "float32"},
+    )
     run = make_run(tmp_path / "store", content)
     exported, _ = export(run, tmp_path / "her.h5", Excerpt(layers=(3, 7)))
     got, whole = exported.dataset(), run.dataset()
@@ -110,7 +130,11 @@ def test_other_readers_read_it(exported, content, tmp_path):
 
 def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
     out = tmp_path / "her.h5"
-    for content in (b"", b"thesis", (export(stored, tmp_path / "nll.h5", Excerpt(("nll",)))[0].file).read_bytes()):
+    for content in (
+        b"",
+        b"thesis",
+        (export(stored, tmp_path / "nll.h5", Excerpt(("nll",)))[0].file).read_bytes(),
+    ):
         out.unlink(missing_ok=True)
         out.write_bytes(content)
         with pytest.raises(StoreError, match=r"her\.h5 is there already and is not this export"):
@@ -155,36 +179,54 @@ def test_a_damaged_run_is_not_exported(copied, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copied"]
 
 
-@given(values=st.lists(st.floats(width=32), min_size=1, max_size=8), dtype=st.sampled_from(["float16", "bfloat16"]))
+@given(
+    values=st.lists(st.floats(width=32), min_size=1, max_size=8),
+    dtype=st.sampled_from(["float16", "bfloat16"]),
+)
 def test_narrowing_rounds_to_the_nearest_or_refuses(values, dtype):
     array = np.array(values, dtype=np.float32)
     limit = {"float16": 65520.0, "bfloat16": float(np.uint32(0x7F7F8000).view(np.float32))}[dtype]
     finite = np.isfinite(array)
     if (np.abs(array[finite].astype(np.float64)) >= limit).any():
-        with pytest.raises(StoreError, match=rf"q\[layer 3\] holds .* which {dtype} does not reach"):
+        with pytest.raises(
+            StoreError, match=rf"q\[layer 3\] holds .* which {dtype} does not reach"
+        ):
             narrowed(array, dtype, "q[layer 3]")
         return
     stored = narrowed(array, dtype, "q[layer 3]")
-    back = (stored.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else stored.astype(np.float32)
+    back = (
+        (stored.astype(np.uint32) << 16).view(np.float32)
+        if dtype == "bfloat16"
+        else stored.astype(np.float32)
+    )
     np.testing.assert_array_equal(np.isnan(back), np.isnan(array))
     np.testing.assert_array_equal(back[np.isinf(array)], array[np.isinf(array)])
     if dtype == "bfloat16":  # neither neighbour is nearer
         for step in (-1, 1):
             bits = (back[finite & (back != 0)].view(np.uint32) >> 16).astype(np.int64) + step
             other = (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-            exact, near = array[finite & (back != 0)].astype(np.float64), back[finite & (back != 0)].astype(np.float64)
-            assert (np.abs(exact - near) <= np.abs(exact - np.where(np.isfinite(other), other, np.inf))).all()
+            exact, near = (
+                array[finite & (back != 0)].astype(np.float64),
+                back[finite & (back != 0)].astype(np.float64),
+            )
+            assert (
+                np.abs(exact - near) <= np.abs(exact - np.where(np.isfinite(other), other, np.inf))
+            ).all()
 
 
 def test_what_does_not_fit_is_named_and_leaves_nothing(tmp_path):
     content = Content(dtypes={"resid": "float32", "nll": "float32"})
     content.values["resid"][2, 5, 3] = -7e4
     run = make_run(tmp_path / "store", content)
-    with pytest.raises(StoreError, match=r"resid\[depth 2\] holds 70000, which float16 does not reach"):
+    with pytest.raises(
+        StoreError, match=r"resid\[depth 2\] holds 70000, which float16 does not reach"
+    ):
         export(run, tmp_path / "her.h5", Excerpt(dtype="float16"))
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
     exported, _ = export(run, tmp_path / "her.h5", Excerpt(dtype="bfloat16"))
-    np.testing.assert_array_equal(exported.dataset()["nll"], as_stored(content.values["nll"], "float32"))
+    np.testing.assert_array_equal(
+        exported.dataset()["nll"], as_stored(content.values["nll"], "float32")
+    )
 
 
 @settings(max_examples=120)
@@ -321,12 +363,16 @@ def test_overlapping_variables_are_refused(exported):
 def test_a_record_of_another_kind_is_refused(record, exported):
     content = exported.file.read_bytes()
     exported.file.chmod(0o644)
-    exported.file.write_bytes(content[: exported.header["size"]] + tail_bytes(record, FORMAT_EXPORT))
+    exported.file.write_bytes(
+        content[: exported.header["size"]] + tail_bytes(record, FORMAT_EXPORT)
+    )
     with pytest.raises(DamagedStore):
         Exported(exported.file)
 
 
-@pytest.mark.parametrize("length", [b"999999999999", b"000000000000", b"-00000000001", b"000040000000"])
+@pytest.mark.parametrize(
+    "length", [b"999999999999", b"000000000000", b"-00000000001", b"000040000000"]
+)
 def test_the_length_of_the_record_is_not_believed(length, exported):
     content = exported.file.read_bytes()
     exported.file.chmod(0o644)
@@ -338,7 +384,11 @@ def test_the_length_of_the_record_is_not_believed(length, exported):
 def test_a_folder_a_pipe_and_other_files_are_no_export(tmp_path):
     os.mkfifo(tmp_path / "pipe.h5")
     (tmp_path / "text.h5").write_text("thesis")
-    for name, message in [("pipe", "is no HDF5 file"), ("text", "is no HDF5 file"), ("none", "is not there")]:
+    for name, message in [
+        ("pipe", "is no HDF5 file"),
+        ("text", "is no HDF5 file"),
+        ("none", "is not there"),
+    ]:
         with pytest.raises(UsageError, match=message):
             Exported(tmp_path / f"{name}.h5")
     with h5py.File(tmp_path / "plain.h5", "w") as file:
@@ -365,8 +415,12 @@ def hostile_hdf5(path, kind):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["external link", "soft link", "external storage", "virtual", "group"])
-def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(kind, exported, tmp_path, stored):
+@pytest.mark.parametrize(
+    "kind", ["external link", "soft link", "external storage", "virtual", "group"]
+)
+def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
+    kind, exported, tmp_path, stored
+):
     """Numbers are read by the record alone, so behind another HDF5 part the same numbers are read."""
     part = hostile_hdf5(tmp_path / "part.h5", kind)
     content = exported.file.read_bytes()
@@ -374,20 +428,31 @@ def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
 
     def change(record):
         record["size"] += shift
-        for place in (*record["sites"].values(), *record["labels"].values(), *record["columns"].values()):
+        for place in (
+            *record["sites"].values(),
+            *record["labels"].values(),
+            *record["columns"].values(),
+        ):
             place["offset"] += shift
             if place.get("lengths"):
                 place["lengths"] += shift
 
     exported.file.chmod(0o644)
     exported.file.write_bytes(part.ljust(shift, b"\0") + content)
-    with pytest.raises(DamagedStore, match=f"{size + shift} bytes before its record, wanted {size}"):
+    with pytest.raises(
+        DamagedStore, match=f"{size + shift} bytes before its record, wanted {size}"
+    ):
         Exported(exported.file)
     replaced(exported.file, change)
     hostile = Exported(exported.file)
-    xr.testing.assert_identical(hostile.dataset(check=False).drop_attrs(), stored.dataset().drop_attrs())
+    xr.testing.assert_identical(
+        hostile.dataset(check=False).drop_attrs(), stored.dataset().drop_attrs()
+    )
     xr.testing.assert_identical(hostile.dataset().drop_attrs(), stored.dataset().drop_attrs())
-    assert any(": 'q' is" in problem and "do not open it by other means" in problem for problem in problems(hostile))
+    assert any(
+        ": 'q' is" in problem and "do not open it by other means" in problem
+        for problem in problems(hostile)
+    )
 
 
 WRITER = """
@@ -409,7 +474,14 @@ export(store.run("her"), out, progress=progress)
 
 def exporting(stored, out, stop, root):
     command = [sys.executable, "-c", WRITER, stored.folder.parents[1], out, str(stop)]
-    return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_killed_export_leaves_no_file_and_the_next_one_sweeps(stored, tmp_path, pytestconfig):
@@ -452,8 +524,17 @@ except StoreError as error:
 @pytest.mark.parametrize("short", [1, 5000, 20_000])
 def test_a_full_disk_is_one_line_and_leaves_nothing(short, stored, tmp_path, pytestconfig):
     size = export(stored, tmp_path / "whole.h5")[0].file.stat().st_size
-    command = [sys.executable, "-c", FULL, stored.folder.parents[1], tmp_path / "her.h5", str(size - short)]
-    done = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True)
+    command = [
+        sys.executable,
+        "-c",
+        FULL,
+        stored.folder.parents[1],
+        tmp_path / "her.h5",
+        str(size - short),
+    ]
+    done = subprocess.run(
+        command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True
+    )
     assert len(done.stdout.splitlines()) == 1
     assert "cannot" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
@@ -473,12 +554,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="maximal memory is counted in other units elsewhere")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="maximal memory is counted in other units elsewhere"
+)
 def test_memory_is_a_block_and_not_the_run(tmp_path, pytestconfig):
-    content = Content(units=tuple([(250,) * 4] * 6), dtypes={"q": "float16"}, sizes={"layer": 6, "head": 20, "d_head": 50})
+    content = Content(
+        units=tuple([(250,) * 4] * 6),
+        dtypes={"q": "float16"},
+        sizes={"layer": 6, "head": 20, "d_head": 50},
+    )
     run = make_run(tmp_path / "store", content, "large")
     command = [sys.executable, "-c", LARGE, run.folder.parents[1], tmp_path / "large.h5"]
-    done = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True
+    )
     nbytes = 6 * 6 * 1000 * 1000 * 2  # 72 MB
     assert Exported(tmp_path / "large.h5").nbytes > nbytes
     assert int(done.stdout) * 1024 < nbytes / 2

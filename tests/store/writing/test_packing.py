@@ -38,7 +38,11 @@ def test_a_packed_run_reads_as_before_from_one_file(copied, content, tmp_path):
     for run in (copied, again):
         xr.testing.assert_equal(run.dataset(check=True).load(), before)
     assert sound(again)
-    assert sum(item.nbytes for item in verify(again)) == again.nbytes == shards(again)[0].stat().st_size
+    assert (
+        sum(item.nbytes for item in verify(again))
+        == again.nbytes
+        == shards(again)[0].stat().st_size
+    )
     assert [commit.provenance for commit in again.commits] == [{"by": "a test"}] * 3
     assert list((copied.folder / "tmp").iterdir()) == []
     assert pack(again) == Packed(1, 1, 0)
@@ -131,7 +135,10 @@ def test_who_has_the_run_open_is_told_to_open_it_again(copied, content):
 
 
 def test_a_verification_that_began_before_costs_nothing(copied):
-    old = [item.__class__(item.commit, item.nbytes, ("its shard was packed away meanwhile",)) for item in verify(copied)]
+    old = [
+        item.__class__(item.commit, item.nbytes, ("its shard was packed away meanwhile",))
+        for item in verify(copied)
+    ]
     pack(copied)
     done = repair(copied, old)
     assert (done.dropped, done.left) == ((), ())
@@ -142,7 +149,12 @@ def test_a_packing_killed_anywhere_leaves_every_unit_whole(tmp_path):
     content = Content(units=((2,), (1, 3), (1,)), dtypes={"q": "float16", "nll": "float32"})
     make_run(tmp_path / "store", content, "it")
     action = 'pack(Store(store).run("it"))'
-    stores = killed_stores(tmp_path / "store", tmp_path / "killed", "from actlas.store.writing.pack import pack", action)
+    stores = killed_stores(
+        tmp_path / "store",
+        tmp_path / "killed",
+        "from actlas.store.writing.pack import pack",
+        action,
+    )
     counts = set()
     for path in stores:
         run = Store(path).run("it")
@@ -172,9 +184,14 @@ def test_packers_at_once_leave_one_sound_run(tmp_path, pytestconfig):
     content = Content(units=tuple((3, 2) for _ in range(12)), dtypes={"q": "float32"})
     run = make_run(tmp_path / "store", content, "it")
     command = [sys.executable, "-c", PACKER, run.folder]
-    processes = [subprocess.Popen(command, cwd=pytestconfig.rootpath, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    processes = [
+        subprocess.Popen(command, cwd=pytestconfig.rootpath, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     errors = [process.communicate(timeout=60)[1] for process in processes]
-    assert [error for error in errors if error and "is missing" not in error] == []  # one may find its source packed already
+    assert [
+        error for error in errors if error and "is missing" not in error
+    ] == []  # one may find its source packed already
     run.refresh()
     assert sound(run)
     np.testing.assert_array_equal(run.dataset(check=True)["q"], content.values["q"])
@@ -189,7 +206,10 @@ def test_commits_of_one_unit_say_what_they_always_said(stored):
 
 def test_units_whose_sites_differ_in_shape_are_not_joined(tmp_path):
     """As attention patterns may, whose keys are as many as the longest sentence has tokens."""
-    narrow, wide = (Content(units=((2,), (3,), (1,)), dtypes={"q": "float32"}, sizes={"d_head": size}) for size in (4, 6))
+    narrow, wide = (
+        Content(units=((2,), (3,), (1,)), dtypes={"q": "float32"}, sizes={"d_head": size})
+        for size in (4, 6)
+    )
     run = begin_run(tmp_path / "store", narrow)
     for number, content in enumerate((narrow, wide, narrow)):
         write_unit(run, content, number, ("q",))
@@ -204,7 +224,9 @@ def test_a_byte_in_the_labels_of_a_unit_costs_that_unit_alone(copied, content):
     pack(copied)
     flip(shards(copied)[0], copied.commits[1].labels["char_start"].offset)
     assert [len(item.problems) for item in verify(copied)] == [0, 1, 0]
-    assert "label char_start was altered" in next(item.problems[0] for item in verify(copied) if item.problems)
+    assert "label char_start was altered" in next(
+        item.problems[0] for item in verify(copied) if item.problems
+    )
     with pytest.raises(DamagedStore, match=r"labels were altered \(char_start of unit 1"):
         Run(copied.folder).dataset()
     assert [item.unit for item in repair(copied, list(verify(copied))).dropped] == [1]
@@ -213,7 +235,9 @@ def test_a_byte_in_the_labels_of_a_unit_costs_that_unit_alone(copied, content):
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_a_byte_in_hdf5s_records_costs_no_unit_and_the_file_is_written_anew(packing, copied, content):
+def test_a_byte_in_hdf5s_records_costs_no_unit_and_the_file_is_written_anew(
+    packing, copied, content
+):
     if packing:
         pack(copied)
     path, before = shards(copied)[0], Run(copied.folder).dataset().load()

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import StoreError
-from tests.store.making import Content, begin_run, fill, make_run, narrowed, open_shard, shards, write_unit
+from tests.store.making import (
+    Content,
+    begin_run,
+    fill,
+    make_run,
+    narrowed,
+    open_shard,
+    shards,
+    write_unit,
+)
 
 FULL = """
 import resource, signal, sys
@@ -52,7 +61,9 @@ def test_xarray_reads_the_same_as_the_run(one):
         for name in structural:
             same(ours[name], theirs[name])
         assert theirs["sentence_text"].dims == ("instance",)
-        np.testing.assert_array_equal(theirs["sentence_text"].values.astype(object)[ours["sentence"]], ours["text"].values)
+        np.testing.assert_array_equal(
+            theirs["sentence_text"].values.astype(object)[ours["sentence"]], ours["text"].values
+        )
 
 
 def test_h5py_reads_the_same_as_the_run(one, content):
@@ -62,13 +73,19 @@ def test_h5py_reads_the_same_as_the_run(one, content):
             np.testing.assert_array_equal(file[site].astype(np.float32)[:], ours[site].values)
             scales = [dim[0].name for dim in file[site].dims]  # every dimension has its scale
             assert scales == [f"/{name}" for name in ours[site].dims]
-        assert [bytes(row).rstrip(b"\0").decode() for row in file["sentence_text"][:]] == list(one.labels.text)
+        assert [bytes(row).rstrip(b"\0").decode() for row in file["sentence_text"][:]] == list(
+            one.labels.text
+        )
         assert file.attrs["Conventions"] == "CF-1.11"
 
 
 def test_netcdf4_reads_the_same_as_the_run(tmp_path):
-    content = Content(units=((3, 1, 4),), dtypes={"resid": "float32", "q": "float32", "nll": "float32"})
-    run = make_run(tmp_path / "store", content)  # float32 alone: netCDF4 1.7 crashes on half precision
+    content = Content(
+        units=((3, 1, 4),), dtypes={"resid": "float32", "q": "float32", "nll": "float32"}
+    )
+    run = make_run(
+        tmp_path / "store", content
+    )  # float32 alone: netCDF4 1.7 crashes on half precision
     ours = run.dataset()
     with netCDF4.Dataset(shards(run)[0]) as file:
         for name in (*run.sites, "sentence", "position", "token_id", "layer", "depth"):
@@ -84,7 +101,12 @@ def test_netcdf4_reads_the_same_as_the_run(tmp_path):
 def test_equal_content_gives_equal_bytes(tmp_path, content):
     for unit in content.plan:
         for name in ("one", "two"):
-            fill(open_shard(tmp_path / name, content, unit, content.dtypes), content, unit, content.dtypes)
+            fill(
+                open_shard(tmp_path / name, content, unit, content.dtypes),
+                content,
+                unit,
+                content.dtypes,
+            )
         assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
         (tmp_path / "one").unlink()
         (tmp_path / "two").unlink()
@@ -124,7 +146,9 @@ def test_rows_that_do_not_fit_are_refused(tmp_path, content):
     writer.write("q", 0, unit.tokens, [rows])
     with pytest.raises(ValueError, match=r"q\[0\]"):
         writer.write("q", 0, 1, [rows[:1]])
-    with pytest.raises(ValueError, match=r"not written to the end: \[\('q', 1\), \('q', 2\)\], 2 in all"):
+    with pytest.raises(
+        ValueError, match=r"not written to the end: \[\('q', 1\), \('q', 2\)\], 2 in all"
+    ):
         writer.finish()
     writer.drop()
     assert not list(tmp_path.iterdir())
@@ -151,14 +175,21 @@ def test_writers_leave_no_descriptor_open(tmp_path, content):
     assert len(list(Path("/dev/fd").iterdir())) == before
 
 
-@pytest.mark.parametrize("limit", [0, 100, 4096, 100_000, 400_000])  # in HDF5's records, in the labels, in the bulk
+@pytest.mark.parametrize(
+    "limit", [0, 100, 4096, 100_000, 400_000]
+)  # in HDF5's records, in the labels, in the bulk
 def test_a_file_that_may_not_grow_is_one_line_and_no_file(limit, tmp_path, pytestconfig):
     done = subprocess.run(
-        [sys.executable, "-c", FULL, tmp_path, str(limit)], cwd=pytestconfig.rootpath, capture_output=True, text=True
+        [sys.executable, "-c", FULL, tmp_path, str(limit)],
+        cwd=pytestconfig.rootpath,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert done.stdout.startswith("cannot reserve ") and done.stdout.endswith("make room or use another --store\n")
+    assert done.stdout.startswith("cannot reserve ") and done.stdout.endswith(
+        "make room or use another --store\n"
+    )
     assert done.stdout.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
@@ -167,11 +198,15 @@ def test_a_full_disk_is_one_line_and_no_file(tmp_path):
     content = Content(units=((600,),), sizes={"d_model": 300})
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True
+    )
     if mount.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mount.stderr.strip()}")
     try:
-        with pytest.raises(StoreError, match=r"^cannot reserve 4.8 MB in .*: No space left on device: make room"):
+        with pytest.raises(
+            StoreError, match=r"^cannot reserve 4.8 MB in .*: No space left on device: make room"
+        ):
             open_shard(disk / "a.h5", content, content.plan[0], content.dtypes)
         assert not list(disk.iterdir())
     finally:
