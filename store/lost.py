@@ -15,15 +15,13 @@ from actlas.store.commit import SUFFIX, parse_commit, stem
 from actlas.store.durable import make_folder, publish_bytes, sync_folder
 from actlas.store.errors import DamagedStore, LaterRecord
 from actlas.store.holdings import all_records, is_dropped, is_whole, packing_lock, parse_joined, publish_joined
-from actlas.store.joined import FORMAT_JOINED, Holding, Joined
+from actlas.store.joined import FORMAT_JOINED, Holding, Joined, Work
 from actlas.store.opening import LARGEST_JOINED, opened
 from actlas.store.schema import FORMAT_COMMIT, Commit, seal
 from actlas.store.tail import read_tail
 
 if TYPE_CHECKING:
     from actlas.store.run import Run
-
-Work = tuple[int, frozenset[str]]  # number of a unit, and its sites
 
 
 @dataclass(frozen=True)
