@@ -23,6 +23,7 @@ from typing import Any
 from actlas.scripts.bench.allocation import fail_allocation, limit_memory
 from actlas.scripts.bench.harm import Harm
 
+LONGEST = 180  # seconds until what hangs is ended, by a signal
 CRASHED = 70  # exit status of a command that ended with a traceback
 PRELOADED = (
     *("dask.array", "tokenizers", "jinja2", "h5netcdf", "matplotlib.figure", "matplotlib.backends.backend_agg"),
@@ -32,6 +33,7 @@ PRELOADED = (
 
 def obey(order: dict[str, Any]) -> None:
     """Carry out an order in this process, a child, and end it."""
+    signal.alarm(LONGEST)
     for number, descriptor in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{order['answer']}.{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     status = look(order["look"]) if "look" in order else hurt(order)

@@ -60,6 +60,19 @@ def test_a_repair_leaves_no_variant_without_the_blocks_that_it_shares(grounds, d
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["report", "variance", "study run", "study new", "export"])
+def test_drafts_of_a_killed_writer_go_with_the_next_write(name, grounds, desk):
+    ground = grounds[name]
+    steps = [number for number, step in enumerate(ground.steps) if step["name"] in ("replace", "rename", "link")]
+    for at in steps[:3]:
+        root = desk.copy(ground)
+        answer = ground.run(desk.victim, root, harm={"kind": "kill", "at": at})
+        assert answer.status == -signal.SIGKILL
+        assert {path for path in root.rglob(".*") if path.is_file() or "tmp" in path.name or path.suffix == ".draft"}
+        assert ground.judge(desk.victim, root, answer).complaints == ()
+
+
+@pytest.mark.slow
 def test_no_error_of_a_sync_is_swallowed(grounds, desk):
     ground = grounds["extract, many flushes"]
     assert sum(step["name"] == "fdatasync" for step in ground.steps) > 4
