@@ -113,7 +113,11 @@ def stranded(run: Run, losing: Collection[Work] = ()) -> dict[Work, str]:
 
 
 def shared_piece(
-    run: Run, unit: Unit, site: str, shared: SharedSite, losing: Collection[Work] = ()
+    run: Run,
+    unit: Unit,
+    site: str,
+    shared: SharedSite,
+    losing: Collection[Work] = (),
 ) -> Piece:
     """Return where the blocks lie that a unit of ``run`` shares with its baseline.
 
