@@ -22,8 +22,10 @@ from actlas.scripts.terminal.options import (
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
-from actlas.store.maintenance.repair import Repair, repair
+from actlas.store.maintenance.repair import Begun, Repair, begin, condemned, finish
 from actlas.store.maintenance.verify import Checked, verify
+from actlas.store.reading.pieces import stranded
+from actlas.store.runs.joined import Work
 from actlas.store.runs.run import Run
 
 
@@ -91,19 +93,39 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
 
 
 def _repair(found: _Found, *, whole: bool) -> list[str]:
-    """Repair baselines first, then variants, those that were not asked for too; return what is left as it is."""
+    """Repair the runs, and the variants that lose blocks by it; return what is left as it is."""
     store = Store(found.store)
-    for run in sorted(found.runs, key=lambda run: run.baseline_id is not None):
-        found.repaired[run.id] = run, repair(run, found.checked[run.name])
-    dropped = [run.id for run, done in found.repaired.values() if done.dropped]
-    for variant in [variant for run_id in dropped for variant in store.variants(run_id)]:
-        if variant.id not in found.repaired:
-            found.repaired[variant.id] = variant, repair(variant, ())
+    baselines_first = sorted(found.runs, key=lambda run: run.baseline_id is not None)
+    begun = {run.id: begin(run, found.checked[run.name]) for run in baselines_first}
+    going = {run_id: condemned(each) for run_id, each in begun.items() if not each.run.baseline_id}
+    for run_id in [
+        run_id for run_id, works in going.items() if works or begun[run_id].report.dropped
+    ]:
+        for variant in store.variants(run_id):
+            if variant.id not in begun:
+                begun[variant.id] = begin(variant, ())
+    finished = _finished(begun, going)
+    found.repaired = {run_id: (each.run, finished[run_id]) for run_id, each in begun.items()}
     left = [reason for _, done in found.repaired.values() for reason in done.left]
     if not whole:
         return left
     found.names = store.mend_names()
     return left + [str(error) for error in (store.damaged() if found.damaged else {}).values()]
+
+
+def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dict[str, Repair]:
+    """Finish repairs, by id, the last first: variants drop units before their baseline does.
+
+    Killed at any time, what is there can be read. going: what each baseline is about to drop.
+    """
+    finished, needed = dict[str, Repair](), dict[str, set[int]]()
+    for run_id, each in reversed(begun.items()):
+        baseline = each.run.baseline_id or ""
+        losing = going.get(baseline, frozenset())
+        finished[run_id] = finish(each, losing, needed.get(run_id, ()))
+        kept = stranded(each.run, losing) if losing else {}
+        needed.setdefault(baseline, set()).update(unit for unit, _ in kept)
+    return finished
 
 
 def _echo(found: _Found) -> None:

@@ -25,12 +25,10 @@ from actlas.store.runs.holdings import (
     parse_joined,
     publish_joined,
 )
-from actlas.store.runs.joined import FORMAT_JOINED, Holding, Joined
+from actlas.store.runs.joined import FORMAT_JOINED, Holding, Joined, Work
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run
-
-Work = tuple[int, frozenset[str]]  # number of a unit, and its sites
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from actlas.store.io.durable import sync_folder
 from actlas.store.io.workspace import check_own, sweep, workspace
 from actlas.store.labels.verify import repair_labels
 from actlas.store.maintenance.recovery import (
+    COMMIT,
     Dropped,
     Report,
     dropped,
@@ -26,8 +27,11 @@ from actlas.store.maintenance.recovery import (
 from actlas.store.maintenance.verify import Checked, Rests, check_member, check_path
 from actlas.store.reading.pieces import ANEW, AWAY, stranded
 from actlas.store.runs.commit import SUFFIX, read_commit, stem
-from actlas.store.runs.holdings import mark_dropped, packing_lock, read_records, replace_joined
+from actlas.store.runs.holdings import dropping, packing_lock, read_records, replace_joined
+from actlas.store.runs.joined import Joined, Work
 from actlas.store.runs.run import Run
+
+NEEDED = "units of its variants share its blocks, and were left alone"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,20 @@ class Repair:
     mended: tuple[str, ...] = ()  # files and labels that were written anew from what is whole
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A repair of a run of which all is written again that can be, and what is to be dropped is not."""
+
+    run: Run
+    checked: tuple[Checked, ...]
+    report: Report
+
+    @property
+    def bad(self) -> set[str]:
+        """The commits that had problems."""
+        return {item.commit for item in self.checked if item.problems and item.kind == "commit"}
+
+
 def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     """Write again what can be, then drop the commits that still have problems, and of a variant those that are stranded.
 
@@ -47,16 +65,67 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     part is damaged, and labels that can be read. Stranded are units that share blocks with a baseline which no longer has
     these. Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound
     commits that this actlas does not understand.
+
+    Whoever repairs a baseline and its variants begins all, and finishes variants first: see ``condemned``.
     """
-    report = Report()
-    checked = list(checked)
-    bad = {item.commit for item in checked if item.problems and item.kind == "commit"}
+    return finish(begin(run, checked))
+
+
+def begin(run: Run, checked: Iterable[Checked]) -> Begun:
+    """Do the first part of ``repair``: write records and copies of them again."""
+    begun = Begun(run, tuple(checked), Report())
     check_own(*(run.folder / part for part in ("commits", "joined", "shards")))
-    if bad:
-        write_copies(run, bad, report)
-        restore_records(run, bad, report)
+    if begun.bad:
+        write_copies(run, begun.bad, begun.report)
+        restore_records(run, begun.bad, begun.report)
+    return begun
+
+
+def condemned(begun: Begun) -> frozenset[Work]:
+    """Return the units that ``finish`` will drop of a baseline, each with its sites.
+
+    Variants that share blocks with them drop theirs before: killed between, no unit is there that cannot be read.
+    """
+    run, found = begun.run, set[Work]()
+    planned = frozenset(run.units)
+    for path in (run.folder / "commits" / name for name in sorted(begun.bad)):
+        with contextlib.suppress(
+            DamagedStore, FileNotFoundError
+        ):  # then no variant can read it now
+            if not must_stay(run, path) and check_path(run, path, {}, shared=False).problems:
+                commit = read_commit(path)
+                found.add((commit.unit.number, commit.holds))
+    with contextlib.suppress(StoreError, PermissionError):  # then they are left alone
+        for joined in read_records(run.folder) if begun.bad else ():
+            told = _told(joined, begun.bad)
+            if told and not must_stay(run, run.folder / "joined" / joined.name):
+                checks = (
+                    (each, check_member(run, joined, each, {}, planned, shared=False))
+                    for each in told
+                )
+                found.update(
+                    (joined.units[each].number, joined.holds(each))
+                    for each, checked in checks
+                    if checked.problems
+                )
+    return frozenset(found)
+
+
+def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] = ()) -> Repair:
+    """Do the second part of ``repair``: drop units, and write files and labels anew.
+
+    losing: of a variant, what its baseline is about to drop. needed: of a baseline, numbers of units that stay, since
+    those of variants which share their blocks had to.
+    """
+    run, report = begun.run, begun.report
+    bad = {name for name in begun.bad if _unit(name) not in needed}
+    report.left += [
+        f"{name} of run {run.name} was left alone: {NEEDED}" for name in sorted(begun.bad - bad)
+    ]
     run.refresh()  # its baseline may have been repaired since it was looked at
-    needless = {stem(*work) + SUFFIX for work in stranded(run)} if run.baseline_id else set()
+    needless = (
+        {stem(*work) + SUFFIX for work in stranded(run, losing)} if run.baseline_id else set()
+    )
     for path in (run.folder / "commits" / name for name in sorted(bad | needless)):
         _drop_commit(run, path, path.name in needless, report)
     if (bad or needless) and (run.folder / "joined").is_dir():
@@ -74,7 +143,7 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
                 f"shards of what was dropped stay until `actlas gc` can remove them: {error}"
             )
     run.refresh()
-    mended = _mend(run, checked, report.left)
+    mended = _mend(run, begun.checked, report.left)
     return Repair(tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(mended))
 
 
@@ -119,18 +188,19 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
             needless or check_path(run, path, {}, shared=False).problems
         ):  # still: it may have been packed meanwhile
             report.dropped.append(dropped(path))
-            _mark_shard(run, path)
-            path.unlink(missing_ok=True)
+            with _dropping(run, path):
+                path.unlink(missing_ok=True)
         elif check_path(run, path, {}).problems:
             report.left.append(f"{path} was left alone: {_of_baseline(run)}")
 
 
-def _mark_shard(run: Run, path: Path) -> None:
-    """Note that the shard of a commit is to go with it: left without, its own copy would bring the unit back."""
+def _dropping(run: Run, path: Path) -> contextlib.AbstractContextManager[None]:
+    """Let the shard of a commit go with it: left without, its own copy would bring the unit back."""
     with contextlib.suppress(DamagedStore, FileNotFoundError):
         commit = read_commit(path)
         if path.stem == stem(commit.unit.number, commit.holds):
-            mark_dropped(run.folder, commit.file)
+            return dropping(run.folder, commit.file)
+    return contextlib.nullcontext()
 
 
 def _drop_members(
@@ -140,7 +210,7 @@ def _drop_members(
     planned = frozenset(run.units)
     for joined in read_records(run.folder):
         path = run.folder / "joined" / joined.name
-        told = [index for index in joined.present if joined.commit_name(index) in {*bad, *needless}]
+        told = _told(joined, {*bad, *needless})
         reason = must_stay(run, path) if told else None
         if reason:
             report.left.append(f"{path} was left alone: {reason}")
@@ -164,10 +234,20 @@ def _drop_members(
             )
         if lost:
             left = replace(joined, gone=joined.gone.union(lost))
-            if not left.present:  # as with a commit
-                mark_dropped(run.folder, joined.file)
-            with workspace(run.folder) as work:
+            going = contextlib.nullcontext() if left.present else dropping(run.folder, joined.file)
+            with going, workspace(run.folder) as work:
                 replace_joined(run.folder, path, left, work.folder)
+
+
+def _unit(commit: str) -> int | None:
+    """Return which unit a commit of this name is of; None for other files."""
+    found = COMMIT.fullmatch(commit)
+    return int(found[1]) if found else None
+
+
+def _told(joined: Joined, names: Collection[str]) -> list[int]:
+    """Return which units of a joined file are among the commits of these names."""
+    return [index for index in joined.present if joined.commit_name(index) in names]
 
 
 def _of_baseline(run: Run) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -14,7 +14,7 @@ from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import SharedSite, Unit
 from actlas.store.reading.blocks import Piece
 from actlas.store.reading.places import Place
-from actlas.store.runs.joined import Holding
+from actlas.store.runs.joined import Holding, Work
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run
@@ -91,13 +91,14 @@ def _own_piece(path: Path, place: Place, site: str) -> Piece:
     return Piece(path, place.holding.size, stored, stored.layout.blocks)
 
 
-def stranded(run: Run) -> dict[tuple[int, frozenset[str]], str]:
+def stranded(run: Run, losing: Collection[Work] = ()) -> dict[Work, str]:
     """Return the units of a variant, each with its sites, whose baseline no longer has the blocks they share, and why.
 
+    losing: what the baseline has and is about to lose, which counts as lost.
     Records alone are compared, no block is read. None are known where records are unreadable or the whole baseline is
     away, which may come back, and of a run in other units than its baseline, which is to go as a whole.
     """
-    found: dict[tuple[int, frozenset[str]], str] = {}
+    found: dict[Work, str] = {}
     try:
         known = run.baseline is not None and run.baseline.units == run.units
         _ = run.holdings, run.baseline.holdings if run.baseline else ()
@@ -107,14 +108,19 @@ def stranded(run: Run) -> dict[tuple[int, frozenset[str]], str]:
         for place in run.unit_places(unit):
             for site, shared in place.shared.items():
                 try:
-                    shared_piece(run, unit, site, shared)
+                    shared_piece(run, unit, site, shared, losing)
                 except DamagedStore as error:
                     found.setdefault((unit.number, place.holds), str(error))
     return found
 
 
-def shared_piece(run: Run, unit: Unit, site: str, shared: SharedSite) -> Piece:
-    """Return where the blocks lie that a unit of ``run`` shares with its baseline; raises DamagedStore where it has others."""
+def shared_piece(
+    run: Run, unit: Unit, site: str, shared: SharedSite, losing: Collection[Work] = ()
+) -> Piece:
+    """Return where the blocks lie that a unit of ``run`` shares with its baseline.
+
+    Raises DamagedStore where that has others, or none but what it is ``losing``.
+    """
     baseline = run.baseline
     if baseline is None or baseline.id != shared.run:
         raise DamagedStore(
@@ -124,7 +130,8 @@ def shared_piece(run: Run, unit: Unit, site: str, shared: SharedSite) -> Piece:
         raise DamagedStore(
             f"run {run.name} was made in other units than its baseline {shared.run} has now: {ANEW}"
         )
-    place = baseline.own_place(unit, site)
+    places = baseline.own_places(unit, site)
+    place = next((each for each in places if (unit.number, each.holds) not in losing), None)
     if place is None:
         raise DamagedStore(
             f"run {run.name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -209,34 +209,46 @@ def remove_superseded(run_folder: Path) -> list[Path]:
     old = superseded(run_folder)
     for path in old:
         with suppress(FileNotFoundError):
-            if path.parent.name == FOLDER and (record := read_joined(path)).gone:
-                mark_dropped(run_folder, record.file)
-            path.unlink(missing_ok=True)
+            noted = path.parent.name == FOLDER and (record := read_joined(path)).gone
+            with dropping(run_folder, record.file) if noted else nullcontext():
+                path.unlink(missing_ok=True)
     return old
 
 
-def mark_dropped(run_folder: Path, file: str) -> None:
-    """Note that the units of a file which no record holds were dropped on purpose, before the last record goes.
+@contextmanager
+def dropping(run_folder: Path, file: str) -> Iterator[None]:
+    """Note that the units of a file which no record holds are dropped on purpose, while the last record goes.
 
-    Else a file that a kill leaves behind would be taken for one that lost its record.
+    Else a file that a kill leaves behind would be taken for one that lost its record. On a full disk there is no room
+    for the note: there the file goes right after its record.
     """
     try:
         make_folder(run_folder / DROPPED)
         (run_folder / DROPPED / file).touch()
         sync_folder(run_folder / DROPPED)
     except OSError as error:
-        if error.errno not in FULL:  # on a full disk nothing could be dropped then
+        if error.errno not in FULL:
             raise
+        yield
+        with suppress(DamagedStore):  # a record that cannot be read may be of this file
+            if all(record.file != file for record in all_records(run_folder)):
+                (run_folder / "shards" / file).unlink(missing_ok=True)
+    else:
+        yield
 
 
 def is_dropped(run_folder: Path, file: str) -> bool:
-    """Whether ``mark_dropped`` was called for a file."""
+    """Whether ``dropping`` has noted that a file is to go."""
     return (run_folder / DROPPED / file).exists()
 
 
 def forget_dropped(run_folder: Path) -> None:
     """Remove the notes of files that are gone."""
     notes = listed(run_folder / DROPPED)
+    if notes:
+        sync_folder(
+            run_folder / "shards"
+        )  # else a power loss could take the note and leave the file
     for note in notes:
         if not (run_folder / "shards" / note.name).exists():
             note.unlink(missing_ok=True)

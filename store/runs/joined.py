@@ -236,6 +236,7 @@ class Joined:
 
 #: what makes units part of a run
 Holding = Commit | Joined
+Work = tuple[int, frozenset[str]]  # number of a unit, and its sites
 
 
 def join_commits(

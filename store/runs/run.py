@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -370,12 +370,9 @@ class Run:
         folder = self.folder.parent / (self.baseline_id or "")
         return Run(folder) if self.baseline_id and (folder / FILE).is_file() else None
 
-    def own_place(self, unit: Unit, site: str) -> Place | None:
-        """Return which commit, or unit of a joined file, has own blocks of ``site`` of a unit; None where there is none."""
-        return next(
-            (place for place in self._places.get(unit.number, ()) if site in place.holding.sites),
-            None,
-        )
+    def own_places(self, unit: Unit, site: str) -> Iterator[Place]:
+        """Yield which commits, or units of joined files, have own blocks of ``site`` of a unit."""
+        return (place for place in self._places.get(unit.number, ()) if site in place.holding.sites)
 
     def block_numbers(self, dim: str, blocks: int) -> npt.NDArray[np.int64]:
         """Return the layers, or depths, of a site's ``blocks``."""

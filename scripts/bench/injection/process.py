@@ -23,6 +23,7 @@ from typing import Any
 from actlas.scripts.bench.injection.allocation import fail_allocation, limit_memory
 from actlas.scripts.bench.injection.harm import Harm
 
+LONGEST = 180  # seconds until what hangs is ended, by a signal
 CRASHED = 70  # exit status of a command that ended with a traceback
 PRELOADED = (
     *(
@@ -44,6 +45,7 @@ PRELOADED = (
 
 def obey(order: dict[str, Any]) -> None:
     """Carry out an order in this process, a child, and end it."""
+    signal.alarm(LONGEST)
     for number, descriptor in ((1, "out"), (2, "err")):
         os.dup2(
             os.open(f"{order['answer']}.{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),

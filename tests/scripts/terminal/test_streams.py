@@ -87,8 +87,54 @@ def test_what_is_told_of_each_failure():
     )
     assert failure(ValueError("embedded null byte"))[1] == 2
     assert failure(click.UsageError("no")) == ("no", 2)
+    assert failure(RuntimeError("can't start new thread"))[1] == 1
+    assert (
+        failure(OSError(24, "Too many open files"))[0]
+        == failure(ImportError("a.so: Too many open files"))[0]
+    )
     assert failure(ValueError("a bug")) is None
     assert failure(KeyError("a bug")) is None
+
+
+@pytest.mark.parametrize("cause", [MemoryError(), OSError(24, "Too many open files")])
+def test_what_a_library_makes_of_a_limit_is_told_as_that_limit(cause):
+    def library():
+        try:
+            raise cause
+        except Exception as error:
+            raise ValueError("a library's own words") from error
+
+    with pytest.raises(ValueError, match="a library's own words") as raised:
+        library()
+    assert failure(raised.value) == failure(cause)
+
+
+LIMITED = """
+import resource, sys
+from actlas.scripts.cli import COMMANDS, main
+import actlas.scripts.analyses.variance, dask.array
+resource.setrlimit(getattr(resource, sys.argv.pop(1)), (int(sys.argv.pop(1)),) * 2)
+main(prog_name="actlas")
+"""
+
+
+@pytest.mark.parametrize("limit", [("RLIMIT_NOFILE", "4"), ("RLIMIT_NOFILE", "6")])
+def test_too_few_files_are_one_line(limit, store):
+    words = (
+        "variance",
+        "it",
+        "--store",
+        store.path,
+        "--out",
+        store.path.parent / "results",
+        "--target",
+        "her",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *limit, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "oo many open files" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("ls", "--help"), ("show", "her", "--json")])
