@@ -41,7 +41,10 @@ def one_line(message: str) -> str:
 
 
 def failure(error: BaseException) -> tuple[str, int] | None:
-    """Return what there is to say of ``error``, and the exit code; None for a bug, which keeps its traceback."""
+    """Return what there is to say of ``error``, and the exit code.
+
+    None for a bug, which keeps its traceback.
+    """
     if isinstance(error, click.UsageError):
         where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         return f"{error.format_message()}{where}", error.exit_code
@@ -66,7 +69,8 @@ def _of_system(error: OSError) -> str:
     """Return what the system said, of which file where it says."""
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is not None:
-        return f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {reason}"
+        name = error.filename
+        return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {reason}"
     return f"{reason}: the system gave no file; is the disk full, or standard output closed?"
 
 
