@@ -30,7 +30,8 @@ onload="alert(1)" width="10pt">
 <image xlink:href="http://evil.example/c.png"/><image xlink:href="data:image/svg+xml;base64,AAAA"/>
 <use xlink:href="http://evil.example/d.svg#x"/><use xlink:href="#mine"/>
 <path id="mine" d="M 0 0"
-style="fill: url(http://evil.example/e); stroke: #000000; behavior: url(#x); clip-path: url(#mine)"/>
+style="fill: url(http://evil.example/e); stroke: #000000; behavior: url(#x);
+clip-path: url(#mine)"/>
 <g clip-path="url(javascript:alert(4))"><text>&lt;b&gt; </text></g></svg>"""
 
 
