@@ -63,18 +63,23 @@ class _Found:
 )
 @json_option
 def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
-    """Check every committed byte of RUN, or of all runs; exit with 1 if anything is missing or altered.
+    """Check every committed byte of RUN, or of all runs.
 
-    RUN may be a file that `actlas export` made. DIR is a folder of results: every result and figure in it is checked.
+    Exit with 1 if anything is missing or altered.
 
-    With --repair, lost records and names are written again from their second copy. Damaged units leave their run, and with
-    them those of its variants that share blocks with them; the commands that restore them are shown. It exits with 1 only
-    if damage is left, such as files that could not be read for want of permission: these are never dropped.
+    RUN may be a file that `actlas export` made. DIR is a folder of results: every result and figure
+    in it is checked.
+
+    With --repair, lost records and names are written again from their second copy. Damaged units
+    leave their run, and with them those of its variants that share blocks with them; the commands
+    that restore them are shown. It exits with 1 only if damage is left, such as files that could
+    not be read for want of permission: these are never dropped.
     """
     if reference and is_results(reference, store_path):
         if repairing:
             raise UsageError(
-                f"{reference} is a folder of results: run the study, or the commands that wrote them, again"
+                f"{reference} is a folder of results: run the study, or the commands that "
+                "wrote them, again"
             )
         from actlas.scripts.results.verify import verify_folder
 
@@ -179,7 +184,10 @@ def _check(run: Run) -> Iterator[Checked]:
 
 
 def _lacking_units(run: Run) -> str:
-    """Return what a run without damage still lacks: never extracted, or its commits were removed; the two look alike."""
+    """Return what a run without damage still lacks.
+
+    Never extracted, or its commits were removed; the two look alike.
+    """
     held = sorted({site for commit in run.commits for site in commit.holds})
     missing = run.missing(held)
     units = len(missing) if held else len(run.units)
@@ -199,7 +207,10 @@ def _record(items: list[Checked]) -> dict[str, int]:
 
 
 def _repairs(found: _Found) -> dict[str, Any]:
-    """Return per repaired run what was written again, dropped and left, and the command that restores it."""
+    """Return per repaired run what was written again, dropped and left.
+
+    And the command that restores it.
+    """
     return {
         run.name: {
             "restored": done.restored,
@@ -220,7 +231,10 @@ def _repairs(found: _Found) -> dict[str, Any]:
 
 
 def _lacking(run: Run, done: Repair) -> list[str]:
-    """Return the sites to extract again; none, for the default ones, where a dropped commit did not say any more."""
+    """Return the sites to extract again.
+
+    None, for the default ones, where a dropped commit did not say any more.
+    """
     if not all(item.sites for item in done.dropped):
         held = {site for unit in run.units for site in run.held(unit.number)}
         return sorted(held | {site for item in done.dropped for site in item.sites})

@@ -54,7 +54,10 @@ def one_line(message: str) -> str:
 
 
 def failure(error: BaseException) -> tuple[str, int] | None:
-    """Return what there is to say of ``error``, and the exit code; None for a bug, which keeps its traceback."""
+    """Return what there is to say of ``error``, and the exit code.
+
+    None for a bug, which keeps its traceback.
+    """
     if isinstance(error, click.UsageError):
         where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         return f"{error.format_message()}{where}", error.exit_code
@@ -78,7 +81,8 @@ def failure(error: BaseException) -> tuple[str, int] | None:
 def _of_limit(error: BaseException) -> str | None:
     """Return what there is to say where the process may have no more memory, threads or files.
 
-    Libraries turn that into errors of their own, which name it or were raised while the system's was handled.
+    Libraries turn that into errors of their own, which name it or were raised while the system's
+    was handled.
     """
     if isinstance(error, MemoryError):
         return MEMORY
@@ -98,7 +102,8 @@ def _of_system(error: OSError) -> str:
         return FILES
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is not None:
-        return f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {reason}"
+        name = error.filename
+        return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {reason}"
     return f"{reason}: the system gave no file; is the disk full, or standard output closed?"
 
 

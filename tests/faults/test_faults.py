@@ -211,8 +211,15 @@ def test_a_hurt_command_ends_as_it_was_told(grounds, desk):
 
 
 def test_an_allocation_fails_when_it_is_told_to():
-    code = "import numpy as np; from actlas.scripts.bench.injection.allocation import fail_allocation as f; f(2)\n"
-    code += "np.ones(5000); np.zeros(5000)\ntry: np.ones(5000)\nexcept MemoryError: print('none'); np.ones(5000)"
+    code = (
+        "import numpy as np; from actlas.scripts.bench.injection.allocation import "
+        "fail_allocation as f; f(2)\n"
+    )
+    code += (
+        "np.ones(5000); np.zeros(5000)\ntry: np.ones(5000)\nexcept MemoryError: "
+        "print('none'); "
+        "np.ones(5000)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "none\n"
     assert callable(fail_allocation)

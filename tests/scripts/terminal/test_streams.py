@@ -1,4 +1,7 @@
-"""What is printed: one line a failure, nothing that steers a terminal, whatever takes or does not take it."""
+"""What is printed.
+
+One line a failure, nothing that steers a terminal, whatever takes or does not take it.
+"""
 
 import json
 import os
@@ -178,7 +181,10 @@ def test_a_reader_that_leaves_and_an_output_of_ascii(tmp_path):
     "error", ["MemoryError", "RecursionError", "OSError(5, 'Input/output error')"]
 )
 def test_failures_without_a_file_are_one_line(error, tmp_path):
-    code = f"import actlas.store.catalog as c\ndef broken(*_): raise {error}\nc.Store.__init__ = broken"
+    code = (
+        f"import actlas.store.catalog as c\ndef broken(*_): raise {error}\n"
+        "c.Store.__init__ = broken"
+    )
     done = begun(tmp_path, "ls", code=code, stdout=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
@@ -186,7 +192,10 @@ def test_failures_without_a_file_are_one_line(error, tmp_path):
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
-    code = "import actlas.store.catalog as c\ndef broken(*_): raise KeyError('bug')\nc.Store.__init__ = broken"
+    code = (
+        "import actlas.store.catalog as c\ndef broken(*_): raise KeyError('bug')\n"
+        "c.Store.__init__ = broken"
+    )
     done = begun(tmp_path, "ls", code=code, stdout=subprocess.PIPE)
     assert "KeyError: 'bug'" in done.stderr
 
