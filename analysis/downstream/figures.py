@@ -67,7 +67,7 @@ def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
         {"step": "‖h[d] − h[d−1]‖ (Frobenius)", "std": "standard deviation of h[d]"}[kind]
     )
     title = {
-        "step": "How far each block moves the residual stream",
+        "step": "How far each layer moves the residual stream",
         "std": "Spread of the residual stream",
     }[kind]
     panel.set_title(title, fontsize=11)
@@ -100,10 +100,10 @@ def redundant_blocks(result: xr.Dataset) -> Figure:
         scale = ", logarithmic"
     panel.axhline(0, color=BASELINE_COLOUR, linewidth=0.8)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("block that is skipped")
+    panel.set_xlabel("layer that is skipped")
     panel.set_ylabel(f"change of loss (nats per token{scale})")
     panel.set_title(
-        "Which blocks are redundant? Bars: ± standard error over sentences", fontsize=11
+        "Which layers are redundant? Bars: ± standard error over sentences", fontsize=11
     )
     return figure
 
@@ -149,7 +149,7 @@ def _colour(number: int, count: int) -> str:
 
 def _depth_axis(panel: Axes) -> None:
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("depth d (output of block d − 1; 0: embeddings); ◇ first edited")
+    panel.set_xlabel("depth d (output of layer d − 1; 0: embeddings); ◇ first edited")
 
 
 def _legend(figure: Figure, panel: Axes) -> None:

@@ -146,8 +146,8 @@ def _written(panel: Axes, result: xr.Dataset) -> None:
                 panel.plot(
                     norms["layer"], norms.sel(group=group), **line, label=f"{writer}, {group}"
                 )
-    panel.set_title("norm of what a block writes (median)")
-    panel.set_xlabel("block")
+    panel.set_title("norm of what a layer writes (median)")
+    panel.set_xlabel("layer")
     _say_if_empty(panel)
 
 
@@ -163,8 +163,8 @@ def _shares(panel: Axes, result: xr.Dataset) -> None:
                     label=f"{writer}, {group}",
                 )
         panel.axhline(0, color="0.6", linewidth=0.8)
-    panel.set_title("share of a block's output that it has just written")
-    panel.set_xlabel("block")
+    panel.set_title("share of a layer's output that it has just written")
+    panel.set_xlabel("layer")
     _say_if_empty(panel)
 
 
@@ -198,4 +198,4 @@ def _axis(norms: xr.DataArray) -> str:
 
 
 def _place_name(norms: xr.DataArray) -> str:
-    return "block" if _axis(norms) == "layer" else "depth"
+    return "layer" if _axis(norms) == "layer" else "depth"

@@ -33,7 +33,7 @@ def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Fi
     errors.set_yscale("log")
     low, high = errors.get_ylim()
     errors.set_ylim(low / 10, high * 10)  # errors that differ by a little look it
-    errors.set_xlabel("block")
+    errors.set_xlabel("layer")
     errors.set_title("‖output − sum of its parts‖ / ‖output‖")
     for name, label, style in (
         ("laminar_correlation", "masked", "-"),

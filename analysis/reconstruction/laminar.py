@@ -23,6 +23,7 @@ from actlas.store.errors import UsageError
 
 #: float64's exponent and the first four bits of its mantissa number the levels
 DROPPED_BITS = 48
+MOST_ENTRIES = 1 << 21  # of a pair of depths that are drawn
 LOWEST, HIGHEST = (
     int(np.float64(size).view(np.int64)) >> DROPPED_BITS for size in (2.0**-24, 2.0**20)
 )
@@ -163,3 +164,18 @@ def _masked(found: Floats, mask: Mask, entries: int) -> Floats:
         r, unmasked = correlation(inside), correlation(everything)
         numbers.append((r, unmasked, 1 - inside[0] / entries, cuts[kept - 1]))
     return np.array(numbers)
+
+
+def pair_entries(resid: xr.DataArray, pair: int, mask: Mask) -> tuple[Floats, Floats, str]:
+    """Return the entries of depth ``pair`` and the next that take part, flat, and a note.
+
+    Of a large run those of every so many tokens: about MOST_ENTRIES of each depth.
+    """
+    tokens = np.arange(resid.sizes["token"])
+    if not mask.first_token:
+        tokens = np.flatnonzero(resid["position"].values != FIRST_POSITION)
+    step = max(1, -(-len(tokens) * resid.sizes["d_model"] // MOST_ENTRIES))
+    drawn = resid.sel(depth=[pair, pair + 1]).isel(token=tokens[::step]).values.astype(np.float64)
+    note = "every entry (token, dimension)" if step == 1 else f"entries of every {step}th token"
+    note += "" if mask.first_token else " but first ones"
+    return drawn[0].ravel(), drawn[1].ravel(), note

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import dask
@@ -38,14 +39,23 @@ UNREADABLE = (
 
 
 def with_provenance(
-    result: xr.Dataset, *, stage: str, runs: Sequence[str], options: Mapping[str, Any]
+    result: xr.Dataset,
+    *,
+    stage: str,
+    runs: Sequence[str],
+    options: Mapping[str, Any],
+    software: Mapping[str, str] = MappingProxyType({}),
 ) -> xr.Dataset:
-    """Return ``result`` with the stage, run ids, options and versions in its attributes, as text and JSON."""
-    return result.assign_attrs(
+    """Return ``result`` with the stage, run ids, options and versions as its attributes.
+
+    They are text and JSON; other attributes are dropped. software: versions of further packages.
+    """
+    versions = {name: importlib.metadata.version(name) for name in SOFTWARE}
+    return result.drop_attrs(deep=False).assign_attrs(
         stage=stage,
         runs=" ".join(runs),
         options=json.dumps(options, sort_keys=True),
-        software=json.dumps({name: importlib.metadata.version(name) for name in SOFTWARE}),
+        software=json.dumps({**versions, **software}),
     )
 
 

@@ -42,7 +42,7 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
                     result["layer"], mean, bars, color=colour, fmt="none", capsize=2, linewidth=1
                 )
         panel.set_title(PROJECTION_NAMES[str(projection)])
-        panel.set_xlabel("block")
+        panel.set_xlabel("layer")
         panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel(f"variance over {result.sizes['pair']} tokens")

@@ -9,8 +9,8 @@ import click
 
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
 from actlas.scripts.study.file import Study, read_study
-from actlas.scripts.study.ownership import STUDIES
 from actlas.scripts.study.plan import Planned, plan_study
+from actlas.scripts.study.template import template
 from actlas.scripts.study.update import Place, bring_up_to_date, states
 from actlas.scripts.terminal.options import json_option
 from actlas.scripts.terminal.paths import UserPath
@@ -46,7 +46,7 @@ def new(file: Path) -> None:
     """Write a commented template to FILE, which runs as it is on the demo model."""
     if file.suffix != ".toml":
         raise UsageError(f"study file {file}: wanted a name that ends in .toml")
-    if not _written(file, (STUDIES / "template.toml").read_bytes()):
+    if not _written(file, template().encode()):
         raise UsageError(f"{file} is there already: give another name")
     click.echo(f"wrote {file}\nnext: actlas study check {file}, then actlas study run {file}")
 

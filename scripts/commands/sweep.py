@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from actlas.analysis.scan.declaration import skipped_block
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.extraction.plan import Plan, make_plan
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
-from actlas.scripts.analyses.scan import skipped_block
 from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
 from actlas.scripts.extraction.request import (

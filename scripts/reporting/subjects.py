@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actlas.analysis.declaring import Table, cell
 from actlas.scripts.extraction.edit_check import PERCENT, proof_record
 from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.reporting.results import Folder, Result, telling_of
-from actlas.scripts.reporting.tables import Table, cell
 from actlas.scripts.terminal.text import counted, size
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
@@ -56,7 +56,7 @@ class Subject:
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
             (
                 "model",
-                f"{model['name']}{revision}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}",
+                f"{model['name']}{revision}: {model['layer']} layers, {model['head']} heads, d_model {model['d_model']}",
             ),
             ("weights", str(run.specification["model"]["weights"])),
             ("config", f"sha256:{run.specification['model']['config']}"),
@@ -171,7 +171,7 @@ def _subject(store: Store | None, run: str, others: Iterable[str]) -> Subject:
 
 def verdicts(folder: Folder, subjects: list[Subject]) -> list[Verdict]:
     """Return what holds, what does not, and what nobody looked at."""
-    return [_stored(folder), *_sums(folder), *_edits(subjects)]
+    return [_stored(folder), *_checks(folder), *_edits(subjects)]
 
 
 def _stored(folder: Folder) -> Verdict:
@@ -187,29 +187,13 @@ def _stored(folder: Folder) -> Verdict:
     )
 
 
-def _sums(folder: Folder) -> list[Verdict]:
-    """Judge every reconstruction: rounding above 1 at a block whose output was not edited is a fault."""
-    found = []
-    for result in (result for result in folder.results if result.stage == "reconstruct"):
+def _checks(folder: Folder) -> Iterator[Verdict]:
+    """Yield what the studies check: of each result what it bears out or not."""
+    for result in folder.results:
+        study = result.study
         with telling_of(result):
-            found.append(_sum(result))
-    return found
-
-
-def _sum(result: Result) -> Verdict:
-    claim = "Every block is the sum of its parts"
-    edited = [int(block) for block in result.options.get("edited", [])]
-    rounding = result.data["rounding"].where(~result.data["layer"].isin(edited), drop=True)
-    most = float(rounding.max(skipna=False)) if rounding.size else 0.0
-    blocks = int((~(rounding <= 1)).any("sum").sum())
-    judged = f"{rounding.sizes['layer']} blocks judged"
-    if blocks:
-        return Verdict(
-            claim,
-            FAILS,
-            f"{judged}: {blocks} differ by up to {most:.3g} times what rounding explains",
-        )
-    return Verdict(claim, HOLDS, f"{judged}: errors at most {most:.2g} of what rounding may do")
+            for check in study.checks(result.told) if study else []:
+                yield Verdict(check.claim, HOLDS if check.holds else FAILS, check.why)
 
 
 def _edits(subjects: list[Subject]) -> list[Verdict]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actlas.analysis.declaring import Caption
 from actlas.scripts.results.question import Question
 from actlas.store.errors import ActlasError
 
@@ -67,13 +69,22 @@ class Answer:
         self.question, self._found = question, found or {}
         with threadpool_limits(1, user_api="blas"):  # dask runs a task on each core already
             self.result = self._described(question.stage, result.compute())
+        self._captions: dict[str, tuple[str, str]] = {}  # by kind of figure
         self._figures: dict[str, bytes] = {}  # what follows the name → the file
         self._large: dict[str, tuple[xr.Dataset, str]] = {}
 
-    def draw(self, figure: Figure, kind: str = "") -> None:
-        """Take ``figure`` along, to be named like the result, with ``_kind`` where a stage has several."""
+    def tell(self, findings: Sequence[str]) -> None:
+        """Let the result say what was found, and what its figures show."""
+        told = {"findings": list(findings), "captions": self._captions}
+        self.result = self.result.assign_attrs(
+            {name: json.dumps(each) for name, each in told.items()}
+        )
+
+    def draw(self, figure: Figure, kind: str, caption: Caption) -> None:
+        """Take ``figure`` along, to be named like the result, with ``_kind`` where it is not empty."""
         from actlas.analysis.plots import figure_files
 
+        self._captions[kind] = (caption.title, caption.note)
         for form, content in figure_files(figure).items():
             self._figures[f"{f'_{kind}' if kind else ''}.{form}"] = content
 
@@ -118,7 +129,11 @@ class Answer:
         runs, options = self.question.runs, {**self.question.all_options, **self._found}
         labels = " ".join(f"{run.labels_version}:{run.labels_digest}" for run in runs)
         described = with_provenance(
-            result, stage=stage, runs=[run.id for run in runs], options=options
+            result,
+            stage=stage,
+            runs=[run.id for run in runs],
+            options=options,
+            software=self.question.software,
         )
         return described.assign_attrs(labels=labels)
 

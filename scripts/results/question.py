@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from actlas.store.format.schema import Json, canonical
@@ -23,6 +23,9 @@ class Question:
     runs: Sequence[Run]
     options: Mapping[str, Any]
     words: str = ""  # for people, in the file's name: the target word, the edit
+    software: Mapping[str, str] = field(
+        default_factory=dict
+    )  # package that declares the stage → version
 
     @property
     def record(self) -> Json:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from actlas.pipeline.models.hook_names import site_names
 from actlas.scripts.analyses.bounds import check_bounds
+from actlas.scripts.study.analysis_table import read_stage
 from actlas.scripts.study.record import NAME
 from actlas.scripts.study.stage import Stage
-from actlas.scripts.study.stages import STAGES
 from actlas.scripts.study.tables import entries, filled
 from actlas.store.errors import UsageError, unknown
 from actlas.store.io.safe_open import read_input, user_path
@@ -156,20 +156,12 @@ def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
 def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -> Analysis:
     where = f"{path} [analyses.{_name(path, 'analyses', name)}]"
     given = dict(entries(table, where))
-    kind, run = (
-        given.pop("stage", name),
-        given.pop("run", next(iter(runs)) if len(runs) == 1 else None),
-    )
-    if not isinstance(kind, str) or kind not in STAGES:
-        raise UsageError(
-            f"{where}: {unknown('stage', str(kind), STAGES)}"
-            + ("" if "stage" in entries(table, where) else _SAY)
-        )
+    run = given.pop("run", next(iter(runs)) if len(runs) == 1 else None)
+    stage = read_stage(name, given, where)
     if run is None:
         raise UsageError(f"{where} lacks the key 'run': wanted one of {', '.join(runs)}")
     if not isinstance(run, str) or run not in runs:
         raise UsageError(f"{where}: {unknown('run', str(run), runs)}")
-    stage = filled(STAGES[kind], given, where)
     sites = site_names(runs[run].sites)
     lacking = [site for site in stage.needs if sites and site not in sites]
     if lacking:
@@ -179,9 +171,6 @@ def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -
     if stage.needs_edits and not runs[run].edits:
         raise UsageError(f"{where} compares variants: give [runs.{run}] edits")
     return Analysis(name, run, stage)
-
-
-_SAY = "; an analysis with a name of its own says which it is with stage ="
 
 
 def _name(path: Path, table: str, name: str) -> str:

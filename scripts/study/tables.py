@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from actlas.store.errors import MOST_SHOWN, UsageError, unknown
@@ -14,14 +14,18 @@ T = TypeVar("T")
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def filled(kind: type[T], table: object, where: str) -> T:
+def filled(kind: type[T], table: object, where: str, hidden: Collection[str] = ()) -> T:
     """Return the dataclass ``kind`` with the keys of ``table``.
 
-    where: what errors call the table, such as ``her.toml [analyses.cosine]``. Raises UsageError for unknown keys, the nearest
+    where: what errors call the table, such as ``her.toml [analyses.cosine]``. hidden: fields that a
+    table does not have. Raises UsageError for unknown keys, the nearest
     known one named, for keys that lack, for values of another type, and for what ``kind`` itself refuses.
     """
     assert dataclasses.is_dataclass(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in hidden:
+            fields[field.name] = field
     given = entries(table, where)
     for key in given:
         if key not in fields:

@@ -183,12 +183,13 @@ def _analyse(
     record["analyses"][analysis.name] = {
         "stage": analysis.stage.title,
         "run": analysis.run,
-        "summary": finding.summary,
+        "summary": "; ".join(finding.findings),
         "holds": finding.holds,
         "seal": read_seal(place.result(analysis)).checksum,
     }
     write_record(place.record, record)
-    say(analysis.name, f"done in {time.perf_counter() - start:.1f} s: {finding.summary}")
+    took = time.perf_counter() - start
+    say(analysis.name, f"done in {took:.1f} s: {'; '.join(finding.findings)}")
 
 
 def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str, Any]) -> bool:

@@ -121,12 +121,13 @@ def imported() -> None:
         importlib.import_module(name)
     import torch
 
+    from actlas.analysis import registry
     from actlas.pipeline.extraction import loop as extract
     from actlas.pipeline.models import folder as models
-    from actlas.scripts.cli import COMMANDS, module_of
+    from actlas.scripts.cli import COMMANDS, load
 
-    for name in COMMANDS:
-        importlib.import_module(module_of(name))
+    for name in (*COMMANDS, *registry.names()):
+        load(name)
     # loading takes longer than all the rest of a trial, and touches no store: once is enough
     model = models.load(
         models.resolve("demo"), dtype=torch.float32, device=torch.device("cpu"), attention="sdpa"

@@ -239,7 +239,7 @@ CHANGES = [
     lambda result: result.map(lambda each: each.astype(str)),
     lambda result: result.assign_attrs(options="[1]"),
     lambda result: result.assign_attrs(
-        options='{"word": 3, "edited": 1, "left_out": [1, [99, "x"]]}'
+        options='{"target": 3, "edited": 1, "left_out": [1, [99, "x"]]}'
     ),
     lambda result: result.assign_attrs(options="[" * 100_000),
     lambda result: result.assign_attrs(runs=""),
