@@ -21,6 +21,7 @@ PACKAGE = "actlas"
 BUILT_IN = {
     "cosine": "actlas.analysis.cosine.declaration:Cosine",
     "downstream": "actlas.analysis.downstream.declaration:Downstream",
+    "histogram": "actlas.analysis.histogram.declaration:Histogram",
     "norms": "actlas.analysis.norms.declaration:Norms",
     "reconstruct": "actlas.analysis.reconstruction.declaration:Reconstruct",
     "scan": "actlas.analysis.scan.declaration:Scan",
