@@ -61,10 +61,10 @@ class PlannedRun:
 class Study(ABC, Generic[O]):
     """A study of a run, or of variants of a run. The docstring is the help of its command."""
 
-    name: ClassVar[str]  # the command, the stage of study files, the beginning of results' names
-    help: ClassVar[str]  # one line, for overviews
-    heading: ClassVar[str]  # of its section in the report
-    question: ClassVar[str]  # below the heading: a sentence or two
+    name: str  # the command, the stage of study files, the beginning of results' names
+    help: str  # one line, for overviews
+    heading: str  # of its section in the report
+    question: str  # below the heading: a sentence or two
     options: type[O]
     needs: ClassVar[tuple[str, ...]] = ()  # sites that it cannot do without
     optional: ClassVar[tuple[str, ...]] = ()  # sites that it reads where all runs have them

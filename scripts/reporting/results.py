@@ -1,4 +1,7 @@
-"""The results in a folder: every netCDF file that says its stage, runs and options, with the figures beside it."""
+"""The results in a folder.
+
+Every netCDF file that says its stage, runs and options, with the figures beside it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from actlas.analysis import registry
 from actlas.analysis.declaring import Caption, Study
 from actlas.analysis.results.files import load
 from actlas.analysis.results.seals import REMEDY, DamagedResult, Seal, check_result, ends_as_result
+from actlas.scripts.study.own import PREFIX
 from actlas.scripts.study.record import ID as RUN_ID
 from actlas.scripts.study.record import RECORD, read_record
 from actlas.scripts.study.update import result_path
@@ -76,7 +80,7 @@ class Result:
 
 @contextmanager
 def telling_of(result: Result) -> Iterator[None]:
-    """Say of a result that is sealed, but not as the stage would write it, that it cannot be shown."""
+    """Say of a result that is sealed, but not as its stage writes it, that it cannot be shown."""
     try:
         yield
     except (
@@ -94,7 +98,10 @@ def telling_of(result: Result) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of results: what is in it, and the record of the study that made it, empty where none did."""
+    """A folder of results: what is in it, and the record of the study that made it.
+
+    The record is empty where none did.
+    """
 
     path: Path
     record: dict[str, Any]
@@ -102,7 +109,9 @@ class Folder:
 
 
 def read_folder(path: Path) -> Folder:
-    """Read the results in and below ``path``, those of a study in its order; raises UsageError where there are none.
+    """Read the results in and below ``path``, those of a study in its order.
+
+    Raises UsageError where there are none.
 
     Raises DamagedResult for one that was altered, cut short, renamed, or put in another's place.
     """
@@ -119,13 +128,17 @@ def read_folder(path: Path) -> Folder:
         results = [_read(seal, seal.name) for seal in seals if seal.path not in beside]
     if not results:
         raise UsageError(
-            f"{path} holds no result of actlas: `actlas study run`, or a study's command with --out, writes some"
+            f"{path} holds no result of actlas: `actlas study run`, or a study's command with "
+            f"--out, writes some"
         )
     return Folder(path, record, tuple(results))
 
 
 def result_files(path: Path) -> list[Path]:
-    """Return the results in and below a folder, sorted: by their ending, or by a name that ours have and others may not."""
+    """Return the results in and below a folder, sorted.
+
+    By their ending, or by a name that ours have and others may not.
+    """
     files = [file for file in files_below(path) if file.suffix == ".nc"]
     return [file for file in files if of_stage(file) or ends_as_result(file)]
 
@@ -144,7 +157,7 @@ def files_below(path: Path) -> list[Path]:
 def of_stage(path: Path) -> bool:
     """Whether a file has a name that results and figures have: that of a stage, and maybe more."""
     stage = re.split("[-_]", path.stem)[0]
-    return stage in registry.names()
+    return stage == PREFIX or stage in registry.names()
 
 
 def _of_study(path: Path, name: str, done: dict[str, Any]) -> Result:
