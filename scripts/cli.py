@@ -1,4 +1,7 @@
-"""The root command: subcommands are imported when they are called, so that ``actlas --help`` answers in a blink."""
+"""The root command: subcommands are imported when they are called.
+
+``actlas --help`` answers in a blink.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,10 @@ class Root(click.Group):
             formatter.write_dl(list(overview().items()))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted, each with one line on stderr."""
+        """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted.
+
+        Each of these says why in one line on stderr.
+        """
         extra["standalone_mode"] = False
         if threading.current_thread() is threading.main_thread():  # no other may say
             signal.signal(
@@ -110,9 +116,8 @@ class Root(click.Group):
             if told is None:
                 raise
             if isinstance(error, click.Abort | KeyboardInterrupt):
-                exec(
-                    ""
-                )  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+                # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+                exec("")
             fail(*told)
         if full := flushed():
             fail(f"standard output: {full.strerror}", FAILURE)
@@ -126,7 +131,8 @@ class Root(click.Group):
 def main() -> None:
     """actlas: an atlas of activations.
 
-    Run sentences through a GPT-2-family model once, keep the activations of every layer, study them offline.
+    Run sentences through a GPT-2-family model once, keep the activations of every layer, study them
+    offline.
 
     Start with `actlas demo`.
     """

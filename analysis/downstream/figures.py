@@ -21,7 +21,9 @@ LEGEND_LINE = 8  # letters that a legend's line and gaps take
 
 
 def downstream_delta(result: xr.Dataset) -> Figure:
-    """Δ over depths and Δ relative to the baseline's norm, a line per variant, the edited depth marked.
+    """Δ over depths and Δ relative to the baseline's norm, a line per variant.
+
+    A diamond marks the edited depth.
 
     result: of ``actlas.analysis.downstream.compute.downstream``.
     """
@@ -39,7 +41,10 @@ def downstream_delta(result: xr.Dataset) -> Figure:
 
 
 def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
-    """``step`` or ``std`` over depths, clean and variants in one figure; logarithmic where values differ widely."""
+    """``step`` or ``std`` over depths, clean and variants in one figure.
+
+    Logarithmic where values differ widely.
+    """
     figure = Figure(figsize=(9, 5), layout="constrained")
     panel: Axes = figure.subplots()
     clean = result[f"baseline_{kind}"]

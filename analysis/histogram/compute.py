@@ -49,8 +49,8 @@ def length_groups(labels: xr.Dataset) -> Groups:
 def value_histogram(activations: xr.DataArray, groups: Groups, *, bins: int) -> xr.Dataset:
     """Count the values of ``activations`` (layer or depth, token, …) by group of tokens; lazy.
 
-    Bins are equal and lie between OUTER quantiles of a sample of each layer, which is read now; what
-    is outside is counted apart, and part of the moments. Returns, by (group, layer or depth):
+    Bins are equal and lie between OUTER quantiles of a sample of each layer, which is read now;
+    what is outside is counted apart, and part of the moments. Returns, by (group, layer or depth):
     ``count`` int64 and ``density`` (…, bin), with ``bin_edge`` (layer or depth, edge) in the units
     of the activations; ``outside``, ``mean``, ``std`` (ddof=0), ``skew``, ``share_zero`` and
     ``distance`` float64. A group without tokens has NaN. Memory: one block, and the sample.
@@ -103,7 +103,8 @@ def _kernel(
     for member in members:
         sums = np.zeros(len(edges) - 1 + len(POWERS))
         for _, (values,) in tiles(block[member[tokens]]):
-            # about the middle of the bins, in units of their width: sums of powers keep their digits
+            # about the middle of the bins, in units of their width: sums of powers keep their
+            # digits
             scaled = (values - middle) / width
             counts, _ = np.histogram(values, bins=edges)
             powers = [np.sum(scaled**power) for power in (1, 2, 3)]

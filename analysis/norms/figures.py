@@ -1,4 +1,7 @@
-"""Study 2, the figures of sizes: the residual stream and who writes it, every site, and groups of tokens."""
+"""Study 2, the figures of sizes.
+
+The residual stream and who writes it, every site, and groups of tokens.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,12 @@ WIDE = 30  # times the lowest value of a scale that powers of ten are enough for
 
 
 def norm_stream(result: xr.Dataset) -> Figure:
-    """The residual stream over depths: norms of its tokens, what is written into it, its steps and spread, the shares.
+    """The residual stream over depths.
 
-    result: of ``actlas.analysis.norms.compute.norm_profile``, with ``resid``; without what writers write their panels say so.
+    Norms of its tokens, what is written into it, its steps and spread, the shares.
+
+    result: of ``actlas.analysis.norms.compute.norm_profile``, with ``resid``; without what writers
+    write their panels say so.
     """
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     norms, written, steps, shares = figure.subplots(2, 2).ravel()
@@ -55,7 +61,9 @@ def norm_stream(result: xr.Dataset) -> Figure:
 
 
 def norm_sites(result: xr.Dataset) -> Figure:
-    """Norms of every site's vectors over blocks: median, quartiles and largest of later tokens, median of first ones.
+    """Norms of every site's vectors over blocks.
+
+    Median, quartiles and largest of later tokens, median of first ones.
 
     Of sites with heads, the mean over heads of each of these.
     """
@@ -85,7 +93,10 @@ def norm_sites(result: xr.Dataset) -> Figure:
 
 
 def norm_groups(result: xr.Dataset, site: str) -> Figure:
-    """Norms of one site for every group of tokens but the first ones: mean over tokens, quartiles as a band."""
+    """Norms of one site for every group of tokens but the first ones.
+
+    Mean over tokens, quartiles as a band.
+    """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     panel: Axes = figure.subplots()
     norms = result[f"norm_{site}"]
@@ -181,7 +192,10 @@ def _say_if_empty(panel: Axes) -> None:
 
 
 def _logarithmic(panel: Axes) -> None:
-    """Set a logarithmic scale whose numbers are written as such, the ones between powers of ten where these are few."""
+    """Set a logarithmic scale whose numbers are written as such.
+
+    Those between powers of ten have labels where powers of ten are few.
+    """
     panel.set_yscale("log")
     low, high = panel.get_ylim()
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,8 +1,11 @@
-"""Study 2, laminar correlation: Pearson's r between consecutive depths of the residual stream, outliers masked.
+"""Study 2, laminar correlation.
 
-A few dimensions, mostly of the first token, are so large that they alone make r. The mask keeps an entry (token, dimension)
-where |value| is below a cut at both depths. A quantile's cut is known at the end of the pass only; so moments are kept
-apart by level of max(|h[d]|, |h[d+1]|), sixteen to a doubling, and the levels below the cut are merged then.
+Pearson's r between consecutive depths of the residual stream, outliers masked.
+
+A few dimensions, mostly of the first token, are so large that they alone make r. The mask keeps an
+entry (token, dimension) where |value| is below a cut at both depths. A quantile's cut is known at
+the end of the pass only; so moments are kept apart by level of max(|h[d]|, |h[d+1]|), sixteen to a
+doubling, and the levels below the cut are merged then.
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ LOWEST, HIGHEST = (
 
 @dataclass(frozen=True)
 class Mask:
-    """Which entries are left out: above a quantile or a threshold of |value|, and those of first tokens or not."""
+    """Which entries are left out.
+
+    Above a quantile or a threshold of |value|, and those of first tokens or not.
+    """
 
     quantile: float | None = 0.99  # share of the entries kept, at least; 1 keeps all
     threshold: float | None = None  # instead of a quantile
@@ -42,7 +48,8 @@ class Mask:
         if (self.quantile is None) == (self.threshold is None):
             given = "neither" if self.quantile is None else "both"
             raise UsageError(
-                f"{given} of --quantile and --threshold given: wanted one, to mask the largest values"
+                f"{given} of --quantile and --threshold given: wanted one, to mask the largest "
+                f"values"
             )
         if self.quantile is not None and not 0 < self.quantile <= 1:
             raise UsageError(
@@ -61,7 +68,10 @@ class Mask:
         )
 
     def levels(self, size: Floats) -> npt.NDArray[np.int64]:
-        """Return the level of each size, which is no number below 0: the first whose cut is above it."""
+        """Return the level of each size, which is no number below 0.
+
+        The first whose cut is above it.
+        """
         if self.threshold is not None:
             return (size >= self.threshold).astype(np.int64)
         levels: npt.NDArray[np.int64] = (
@@ -82,10 +92,11 @@ class Mask:
 def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     """Pearson's r over tokens and dimensions between depth d and d + 1, for all d; lazy, float64.
 
-    resid: (depth, token, d_model) with ``position`` on ``token``. Returns (pair) with ``pair`` = d: ``laminar_correlation``
-    of the entries kept, ``unmasked_correlation`` of all of the tokens that take part, ``excluded_share`` of all entries of the
-    run, and ``cut``, the |value| from which on an entry is left out. A quantile keeps at least its share of the entries that
-    take part; its cut is the least that does, to a sixteenth of itself. Source: study 2.
+    resid: (depth, token, d_model) with ``position`` on ``token``. Returns (pair) with ``pair`` = d:
+    ``laminar_correlation`` of the entries kept, ``unmasked_correlation`` of all of the tokens that
+    take part, ``excluded_share`` of all entries of the run, and ``cut``, the |value| from which on
+    an entry is left out. A quantile keeps at least its share of the entries that take part; its cut
+    is the least that does, to a sixteenth of itself. Source: study 2.
     """
     takes_part = (
         np.ones(resid.sizes["token"], dtype=bool)

@@ -40,7 +40,10 @@ class Variance(TargetStudy[VarianceOptions]):
     numbers = ("variance",)
 
     def compute(self, subject: Subject, options: VarianceOptions) -> xr.Dataset:
-        """Return variances and means by group, projection and layer; with the bootstrap's bounds."""
+        """Return variances and means by group, projection and layer.
+
+        With the bootstrap's bounds.
+        """
         from actlas.analysis.data.tokens import select_tokens
         from actlas.analysis.variance.compute import variance_bootstrap, variance_profile
 

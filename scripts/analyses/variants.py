@@ -1,4 +1,7 @@
-"""Variants that are compared with the run without edits: those that a user names, or all of a kind."""
+"""Variants that are compared with the run without edits.
+
+Those that a user names, or all of a kind.
+"""
 
 from __future__ import annotations
 

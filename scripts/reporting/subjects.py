@@ -1,4 +1,7 @@
-"""What the results are of: the runs in their store, the proof of their edits, and what is to be believed of it all."""
+"""What the results are of.
+
+The runs in their store, the proof of their edits, and what is to be believed of it all.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Subject:
-    """A run without edits, and the variants of it that a result is of; ``run`` is None where the store does not have it."""
+    """A run without edits, and the variants of it that a result is of.
+
+    ``run`` is None where the store does not have it.
+    """
 
     id: str
     run: Run | None
@@ -56,19 +62,22 @@ class Subject:
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
             (
                 "model",
-                f"{model['name']}{revision}: {model['layer']} layers, {model['head']} heads, d_model {model['d_model']}",
+                f"{model['name']}{revision}: {model['layer']} layers, {model['head']} heads, "
+                f"d_model {model['d_model']}",
             ),
             ("weights", str(run.specification["model"]["weights"])),
             ("config", f"sha256:{run.specification['model']['config']}"),
             (
                 "sentences",
-                f"{run.sentences:,} of {description['source']}, {tokens}{', BOS' * description['bos']}",
+                f"{run.sentences:,} of {description['source']}, "
+                f"{tokens}{', BOS' * description['bos']}",
             ),
             ("labels", labels_fact(run)),
             ("sites", " ".join(run.sites)),
             (
                 "numerics",
-                f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention",
+                f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, "
+                f"{numerics['attention']} attention",
             ),
             (
                 "mode",
@@ -79,7 +88,8 @@ class Subject:
             ("size", f"{size(run.nbytes)} in {counted(len(run.units), 'unit')}"),
             (
                 "made",
-                f"{_day(description['created'])} with actlas {description['actlas']} on {', '.join(devices)}",
+                f"{_day(description['created'])} with actlas {description['actlas']} on "
+                f"{', '.join(devices)}",
             ),
         ]
 
@@ -128,7 +138,10 @@ def outdated_labels(result: Result, runs: Mapping[str, Run]) -> str | None:
         version, _, digest = stamp.partition(":")
         if run in runs and _labels_digest(runs[run]) not in (None, digest):
             now = f"{runs[run].name} has version {runs[run].labels_version} now"
-            return f"Made with version {version} of the labels; {now}. Run the study, or the command that wrote it, again."
+            return (
+                f"Made with version {version} of the labels; {now}. Run the study, or the "
+                f"command that wrote it, again."
+            )
     return None
 
 
@@ -183,7 +196,8 @@ def _stored(folder: Folder) -> Verdict:
     return Verdict(
         claim,
         HOLDS,
-        f"{shards} shards, {size(nbytes)}, checked on {_day(max(check['when'] for check in checks))}",
+        f"{shards} shards, {size(nbytes)}, checked on "
+        f"{_day(max(check['when'] for check in checks))}",
     )
 
 
@@ -211,7 +225,10 @@ def _edits(subjects: list[Subject]) -> list[Verdict]:
         else:
             idle = sum(edit["changed"] == 0 for edit in edits)
             nothing = f", {idle} of them changed nothing" if idle else ""
-            why = f"{counted(len(edits), 'edit')}{nothing}; upstream equals the run without edits {how}"
+            why = (
+                f"{counted(len(edits), 'edit')}{nothing}; upstream equals the run without edits "
+                f"{how}"
+            )
             found.append(Verdict(claim, HOLDS, why))
     return found
 

@@ -1,4 +1,7 @@
-"""What a result is of, and the name that follows from it: the same question has the same file, another question another."""
+"""What a result is of, and the name that follows from it.
+
+The same question has the same file, another question another.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,9 @@ class Question:
 
 
 def slug(text: str) -> str:
-    """Return ``text`` as part of a file's name on any system: ASCII letters and digits, words joined by ``-``.
+    """Return ``text`` as part of a file's name on any system.
+
+    ASCII letters and digits, words joined by ``-``.
 
     Letters lose their accents; others become their number: ``her``, ``cafe``, ``u5979``.
     """

@@ -28,7 +28,10 @@ Edits = tuple[EditRecord, ...]  # of one variant
 
 @dataclass(frozen=True)
 class Subject:
-    """What a stage studies: a run and, by the text of their edits, the variants of it that the study asks for."""
+    """What a stage studies: a run and the variants that the study asks for.
+
+    variants: by the text of their edits.
+    """
 
     run: Run
     variants: Mapping[str, Run]
@@ -68,7 +71,10 @@ class Stage:
         return self.study.variants != "none"
 
     def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
-        """Raise UsageError for options that the model, the sentences or the edits of the run do not allow."""
+        """Raise UsageError for options that the run does not allow.
+
+        Model, sentences and edits of the run are known by then.
+        """
         labels = plan.tokens.labels
 
         def tokens() -> xr.Dataset:
@@ -116,7 +122,9 @@ def _matches(edits: Edits, pattern: str) -> bool:
 
 
 def is_current(stage: Stage, subject: Subject, attributes: Mapping[str, str]) -> bool:
-    """Whether a result is what ``stage`` would compute: of the same runs and options, by the same version of its package.
+    """Whether a result is what ``stage`` would compute.
+
+    Of the same runs and options, by the same version of its package.
 
     attributes: what the result, whose bytes were checked, says of itself.
     """

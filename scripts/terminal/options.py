@@ -73,7 +73,9 @@ def reading_options(function: F) -> F:
 
 
 def extraction_options(function: F) -> F:
-    """Give a command with the argument ``sentences`` the choice of model, store, reading and numerics.
+    """Give a command with the argument ``sentences`` the options of an extraction.
+
+    These are model, store, reading and numerics.
 
     It receives ``request``, whose sites and edits it sets itself, and ``quiet``.
     """
@@ -129,7 +131,8 @@ def extraction_options(function: F) -> F:
         "--pack/--no-pack",
         default=True,
         show_default=True,
-        help="At the end, join the files of a run that has more than 1000 small ones; see `actlas pack`.",
+        help="At the end, join the files of a run that has more than 1000 small ones; see `actlas "
+        "pack`.",
     )
     @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -163,14 +166,20 @@ def extraction_options(function: F) -> F:
 def named_sites(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
+    """Return the table's names of the sites that an option names, as any of their names.
+
+    Callback of ``--site``.
+    """
     from actlas.pipeline.models.hook_names import hook_point
 
     return tuple(hook_point(name).site for name in given)
 
 
 def run_argument(function: F) -> F:
-    """Give a command the argument RUN, of a store or the path of an export, and --store; it receives ``run``."""
+    """Give a command the argument RUN, of a store or the path of an export, and --store.
+
+    It receives ``run``.
+    """
 
     @click.argument("reference", metavar="RUN", shell_complete=complete_run)
     @store_option
@@ -183,7 +192,10 @@ def run_argument(function: F) -> F:
 
 
 def open_run(reference: str, store: Path) -> Run:
-    """Return the export that ``reference`` is the path of, otherwise the run of that name or id in the store."""
+    """Return the export that ``reference`` is the path of.
+
+    Otherwise the run of that name or id in the store.
+    """
     if is_export(reference):
         from actlas.store.reading.exported import Exported
 
@@ -192,13 +204,19 @@ def open_run(reference: str, store: Path) -> Run:
 
 
 def is_export(reference: str) -> bool:
-    """Whether a RUN on the command line is the path of an export: it ends as one, and is there or has a folder before it."""
+    """Whether a RUN on the command line is the path of an export.
+
+    It ends as one, and is there or has a folder before it.
+    """
     path = Path(reference)
     return path.suffix in EXPORT_SUFFIXES and (os.sep in reference or path.exists())
 
 
 def is_results(reference: str, store: Path) -> bool:
-    """Whether a RUN on the command line is a folder: it is one, and no run of the store has that name."""
+    """Whether a RUN on the command line is a folder.
+
+    It is one, and no run of the store has that name.
+    """
     if not Path(reference).is_dir():
         return False
     return (

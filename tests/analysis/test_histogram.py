@@ -1,4 +1,7 @@
-"""Histograms against NumPy on the whole array, and the study from the command line to the report."""
+"""Histograms against NumPy on the whole array.
+
+Then the study from the command line to the report.
+"""
 
 import json
 

@@ -1,7 +1,8 @@
 """A process that runs ``actlas`` commands and is hurt on order, and that looks at what they left.
 
-One server imports everything once and forks a child for each order, so that a trial with the real model takes a moment.
-Orders are JSON lines on standard input, answers JSON lines on standard output; ``ground.py`` gives them.
+One server imports everything once and forks a child for each order, so that a trial with the real
+model takes a moment. Orders are JSON lines on standard input, answers JSON lines on standard
+output; ``ground.py`` gives them.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ def drop_capabilities() -> None:
 
 
 def prepare(order: dict[str, Any]) -> None:
-    """Put a file system of its own, ``bytes`` in size, with a copy of ``base`` at ``root``, or give it another size.
+    """Put a file system of its own, ``bytes`` in size, with a copy of ``base`` at ``root``.
+
+    One that is there gets another size.
 
     Only our children see it.
     """
@@ -136,7 +139,10 @@ def imported() -> None:
 
 
 def serve() -> None:
-    """Fork a child for every order and answer with its exit status; a signal that ended it is negative."""
+    """Fork a child for every order and answer with its exit status.
+
+    A signal that ended it is negative.
+    """
     imported()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -83,7 +83,7 @@ def test_variance_writes_result_figures_and_table(actlas, store, tmp_path):
     record = json.loads(
         actlas("variance", "it", "--store", "store", "--target", "her", "--json").stdout
     )
-    assert record["variance"].keys() == {"q", "k", "v"}
+    assert record["variance"]["target"].keys() == {"q", "k", "v"}
     assert answer(tmp_path / "actlas-results" / "it", "variance").name.startswith("variance-her-")
 
 

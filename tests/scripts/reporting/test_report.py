@@ -1,4 +1,7 @@
-"""The page: it stands alone, what comes from files is text, its verdicts and numbers are the results'."""
+"""The page: it stands alone, what comes from files is text.
+
+Its verdicts and numbers are the results'.
+"""
 
 import re
 from html.parser import HTMLParser
@@ -107,7 +110,10 @@ def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path)
     (tmp_path / "a.txt").write_text(
         "we saw <b>her</b> & went\nhe told her <script>x</script>\nshe gave her that\n"
     )
-    text = f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = "a.txt"\n[analyses.variance]\ntarget = "her"\n'
+    text = (
+        f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = '
+        f'"a.txt"\n[analyses.variance]\ntarget = "her"\n'
+    )
     (tmp_path / "a.toml").write_text(text)
     assert actlas("study", "run", "a.toml", "--quiet").returncode == 0
     page = (tmp_path / "actlas-a/report.html").read_text()

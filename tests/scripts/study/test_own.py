@@ -1,4 +1,4 @@
-"""A user's own function as a stage: called, cached by its text, shown; and what is wrong in one line."""
+"""A user's own function as a stage: called, cached by its text, shown; faults are one line."""
 
 import json
 

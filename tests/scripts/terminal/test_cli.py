@@ -1,4 +1,7 @@
-"""Every command has help; nothing is imported before it is needed; every failure is one line with the right code."""
+"""Every command has help; nothing is imported before it is needed.
+
+Every failure is one line with the right code.
+"""
 
 import signal
 import subprocess
@@ -45,7 +48,8 @@ HEAVY = ("torch", "transformers", "xarray", "dask", "matplotlib", "tokenizers")
         ("import actlas.scripts.commands.extract", HEAVY),
         ("from actlas.scripts.cli import overview; overview()", HEAVY),
         (
-            "from actlas.analysis.registry import names; from actlas.scripts.cli import load; [*map(load, names())]",
+            "from actlas.analysis.registry import names; from actlas.scripts.cli import load; "
+            "[*map(load, names())]",
             HEAVY,
         ),
         ("import actlas.scripts.commands.study, actlas.scripts.commands.demo", HEAVY),
