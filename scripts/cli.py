@@ -1,4 +1,7 @@
-"""The root command: subcommands are imported when they are called, so that ``actlas --help`` answers in a blink."""
+"""The root command: subcommands are imported when they are called.
+
+``actlas --help`` answers in a blink.
+"""
 
 from __future__ import annotations
 
@@ -13,42 +16,54 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from actlas.analysis import registry
 from actlas.scripts.terminal.failures import FAILURE, fail, failure, leave_output
 from actlas.scripts.terminal.streams import flushed, use_visible_streams
+from actlas.store.errors import ActlasError
 
-#: command → its line in the overview; the module of the same name holds it
+#: command that is no study → its line in the overview; the module of the same name holds it
 COMMANDS = {
-    "cosine": "Cosines between features over contexts, in six blocks, layer by layer.",
     "demo": "Run all five studies on the shipped model; a minute.",
-    "downstream": "What edits do to the residual stream and the loss, depth by depth.",
     "du": "Show what takes the room in a store.",
     "export": "Write a run, or part of it, to one file for a laptop.",
     "extract": "Run sentences through a model once and keep the activations.",
     "gc": "Sweep what killed commands left behind.",
     "ls": "List the runs of a store.",
-    "norms": "How large activations are, layer by layer, and who writes the residual stream.",
     "pack": "Join the many files of a run into few.",
-    "reconstruct": "Check that each block is the sum of its parts; correlate consecutive depths.",
     "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
     "rename": "Give a run another name.",
     "report": "Write results as one page, with figures, tables and verdicts.",
     "rm": "Remove a run.",
-    "scan": "Which blocks are redundant: the loss when each is skipped.",
     "show": "Show what a run is and what it holds.",
     "study": "Check and run a study file: all of a study, brought up to date.",
     "sweep": "Extract many variants of a run, one model load, edits from one text.",
-    "variance": "Variance and mean of target and control tokens, layer by layer.",
     "verify": "Check every stored byte against its checksum.",
 }
 
 
-#: the commands of analyses; the others lie in ``commands``
-ANALYSES = {"cosine", "downstream", "norms", "reconstruct", "scan", "variance"}
+def overview() -> dict[str, str]:
+    """Return all commands by name, each with its line: studies say theirs, or what is wrong."""
+    lines = dict(COMMANDS)
+    for name in registry.names():
+        try:
+            study = registry.find(name)
+            lines.setdefault(name, study.help if study else "")
+        except ActlasError as error:
+            lines.setdefault(name, f"not available: {error}")
+    return dict(sorted(lines.items()))
 
 
-def module_of(command: str) -> str:
-    """Return the module that holds ``command``."""
-    return f"actlas.scripts.{'analyses' if command in ANALYSES else 'commands'}.{command}"
+def load(name: str) -> click.Command | None:
+    """Import and return a command, None for a name that is none's."""
+    if name in COMMANDS:
+        command: click.Command = importlib.import_module(f"actlas.scripts.commands.{name}").command
+        return command
+    study = registry.find(name)
+    if study is None:
+        return None
+    from actlas.scripts.analyses.command import command_of
+
+    return command_of(study)
 
 
 class Root(click.Group):
@@ -56,34 +71,36 @@ class Root(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands by name."""
-        return sorted(COMMANDS)
+        return sorted({*COMMANDS, *registry.names()})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return a command."""
-        if name not in COMMANDS:
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            if near and not ctx.resilient_parsing:
+        command = load(name)
+        if command is None and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            if near:
                 ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
-            return None
-        command: click.Command = importlib.import_module(module_of(name)).command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer commands, from the overview and without importing any, and options."""
+        """Offer commands, from the overview, and options."""
         commands = [
             CompletionItem(name, help=line)
-            for name, line in sorted(COMMANDS.items())
+            for name, line in overview().items()
             if name.startswith(incomplete)
         ]
         return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the overview without importing any command."""
+        """Write the overview; of commands it imports studies alone, which are light."""
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(COMMANDS.items()))
+            formatter.write_dl(list(overview().items()))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted, each with one line on stderr."""
+        """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted.
+
+        Each of these says why in one line on stderr.
+        """
         extra["standalone_mode"] = False
         if threading.current_thread() is threading.main_thread():  # no other may say
             signal.signal(
@@ -99,9 +116,8 @@ class Root(click.Group):
             if told is None:
                 raise
             if isinstance(error, click.Abort | KeyboardInterrupt):
-                exec(
-                    ""
-                )  # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+                # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+                exec("")
             fail(*told)
         if full := flushed():
             fail(f"standard output: {full.strerror}", FAILURE)
@@ -115,7 +131,8 @@ class Root(click.Group):
 def main() -> None:
     """actlas: an atlas of activations.
 
-    Run sentences through a GPT-2-family model once, keep the activations of every layer, study them offline.
+    Run sentences through a GPT-2-family model once, keep the activations of every layer, study them
+    offline.
 
     Start with `actlas demo`.
     """

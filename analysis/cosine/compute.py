@@ -1,4 +1,7 @@
-"""Study 1, second half: how alike features are over contexts, in the six blocks of Q, K and V, layer by layer."""
+"""Study 1, second half: how alike features are over contexts.
+
+In the six blocks of Q, K and V, layer by layer.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from actlas.analysis.kernels.cosine_tiles import BlockCounts, block_counts, dire
 from actlas.analysis.variance.compute import FEATURES, PROJECTIONS
 from actlas.store.errors import UsageError
 
-#: block → the two projections whose features are compared; within one, every pair once and none with itself
+#: block → the two projections whose features are compared; within one, every pair once and none
+#: with itself
 BLOCKS = {
     **{(projection + projection).upper(): (projection, projection) for projection in PROJECTIONS},
     **{(one + two).upper(): (one, two) for one, two in combinations(PROJECTIONS, 2)},
@@ -31,20 +35,26 @@ PAIRS = {
     "undefined": "pairs without a cosine: a feature is zero, or constant if centred",
 }
 DEFAULT_BINS = 100
-LAYERS = 6  # counted in one task: long beside what dask does between two, and the rows of a word in six layers are still few MB
+# counted in one task: long beside what dask does between two, and the rows of a word in six layers
+# are still few MB
+LAYERS = 6
 
 
 def cosine_blocks(
     dataset: xr.Dataset, selection: Selection, *, bins: int = DEFAULT_BINS, center: bool = False
 ) -> xr.Dataset:
-    """Histogram and moments of the cosines between features over the selected tokens, per group, block and layer.
+    """Histogram and moments of the cosines between features over the selected tokens.
 
-    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head); choose layers with ``.sel(layer=…)``. Every feature's column
-    over the n tokens is divided by its Euclidean norm (with ``center`` after its mean is taken off). Returns, lazily, ``count``
-    (group, block, layer, bin) int64 with ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9``
-    float64 and ``pairs``, ``undefined`` int64 (group, block, layer); and the tokens. Counts sum to pairs - undefined.
-    Memory: one tile a thread. Fastest with one BLAS thread in each of dask's: ``threadpoolctl.threadpool_limits(1, "blas")``.
-    Source: study 1. Raises UsageError for fewer than one bin.
+    Per group, block and layer.
+
+    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head); choose layers with ``.sel(layer=…)``.
+    Every feature's column over the n tokens is divided by its Euclidean norm (with ``center`` after
+    its mean is taken off). Returns, lazily, ``count`` (group, block, layer, bin) int64 with
+    ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9`` float64 and
+    ``pairs``, ``undefined`` int64 (group, block, layer); and the tokens. Counts sum to pairs -
+    undefined. Memory: one tile a thread. Fastest with one BLAS thread in each of dask's:
+    ``threadpoolctl.threadpool_limits(1, "blas")``. Source: study 1. Raises UsageError for fewer
+    than one bin.
     """
     if bins < 1:
         raise UsageError(f"{bins} bins, wanted 1 or more")
@@ -110,7 +120,10 @@ def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str,
 def _layers(
     *columns: npt.NDArray[Any], bins: int, center: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Count every layer of (layer, token, feature) arrays of Q, K and V: count, moments, pairs, (layer, block, …)."""
+    """Count every layer of (layer, token, feature) arrays of Q, K and V.
+
+    Count, moments, pairs, (layer, block, …).
+    """
     found: list[list[BlockCounts]] = []
     for layer in range(len(columns[0])):
         units = {
@@ -131,10 +144,13 @@ def _layers(
 def cosine_matrix(
     dataset: xr.Dataset, selection: Selection, *, center: bool = False
 ) -> xr.DataArray:
-    """Return the whole matrix of cosines, lazily: (group, layer, feature, other) float32, NaN where undefined.
+    """Return the whole matrix of cosines, lazily.
 
-    dataset, center: as in ``cosine_blocks``. ``feature`` runs through Q, K and V side by side; ``projection``, ``head``,
-    ``d_head`` label it, and ``other_projection``, … label ``other``. A (group, layer) is one chunk: 92 MB at GPT-2 XL's size.
+    (group, layer, feature, other) float32, NaN where undefined.
+
+    dataset, center: as in ``cosine_blocks``. ``feature`` runs through Q, K and V side by side;
+    ``projection``, ``head``, ``d_head`` label it, and ``other_projection``, … label ``other``. A
+    (group, layer) is one chunk: 92 MB at GPT-2 XL's size.
     """
     groups = []
     for group in selection.groups:
@@ -184,7 +200,10 @@ def _feature_labels(dataset: xr.Dataset) -> dict[str, npt.NDArray[Any]]:
 
 
 def block_masks(matrix: xr.DataArray) -> xr.DataArray:
-    """Return which pairs of ``cosine_matrix`` belong to each block: (block, feature, other) bool, lazy, a block a chunk."""
+    """Return which pairs of ``cosine_matrix`` belong to each block.
+
+    (block, feature, other) bool, lazy, a block a chunk.
+    """
     size = matrix.sizes["feature"]
     row, column = (matrix[name].values for name in ("projection", "other_projection"))
 

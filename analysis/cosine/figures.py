@@ -1,4 +1,7 @@
-"""Study 1, the figures of the cosine blocks: ridgelines, heat maps, profiles, and the matrix itself."""
+"""Study 1, the figures of the cosine blocks.
+
+Ridgelines, heat maps, profiles, and the matrix itself.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,14 @@ LARGEST_PICTURE = 960  # features a side of the matrix picture; more are average
 def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
     """Histograms of each block, a ridge per layer, the first below; target beside control.
 
-    result: of ``actlas.analysis.cosine.compute.cosine_blocks``. A ridge is as high as the root of the share of pairs.
+    result: of ``actlas.analysis.cosine.compute.cosine_blocks``. A ridge is as high as the root of
+    the share of pairs.
     """
     figure, panels = _grid(
         result,
         word,
-        "Cosines between features over contexts: a ridge per layer, its height the root of the share of pairs",
+        "Cosines between features over contexts: a ridge per layer, its height the root of the "
+        "share of pairs",
     )
     roots = _shares(result) ** 0.5
     centres = _centres(result)
@@ -54,7 +59,10 @@ def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
 
 
 def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
-    """Histograms of each block as layer × bin, colour the share of pairs in a bin; target beside control."""
+    """Histograms of each block as layer × bin, colour the share of pairs in a bin.
+
+    Target beside control.
+    """
     figure, panels = _grid(result, word, "Cosines between features over contexts: share of pairs")
     shares = _shares(result)
     scale = LogNorm(LEAST_SHARE, max(float(shares.max()), 10 * LEAST_SHARE), clip=True)
@@ -115,8 +123,9 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
 def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
     """The matrix of one layer, target beside control, with the six blocks outlined.
 
-    matrix: (group, feature, other), of ``cosine.compute.cosine_matrix`` at one layer. Undefined cosines are grey.
-    Computed group by group; with more than LARGEST_PICTURE features squares of them are averaged.
+    matrix: (group, feature, other), of ``cosine.compute.cosine_matrix`` at one layer. Undefined
+    cosines are grey. Computed group by group; with more than LARGEST_PICTURE features squares of
+    them are averaged.
     """
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     panels = figure.subplots(1, matrix.sizes["group"])
@@ -144,7 +153,10 @@ def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
 def _grid(
     result: xr.Dataset, word: str, title: str
 ) -> tuple[Figure, Iterator[tuple[Axes, str, str]]]:
-    """Return a figure of 2 × 6 panels, the target and control of three blocks in a row, and the panels with block and group."""
+    """Return a figure of 2 × 6 panels, and the panels with block and group.
+
+    Each row has target and control of three blocks.
+    """
     height = 6.0 if result.sizes["layer"] <= FEW_LAYERS else 10.0
     figure = Figure(figsize=(13, height), layout="constrained")
     figure.suptitle(title, fontsize=11)

@@ -1,4 +1,7 @@
-"""Groups of tokens that are looked at apart: the first of each sentence, the others, a word, the labels of a column."""
+"""Groups of tokens that are looked at apart.
+
+The first of each sentence, the others, a word, the labels of a column.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,9 @@ def token_groups(
     """Return the indices along ``token`` of each group; groups may share tokens.
 
     labels: Dataset with ``position`` and columns on ``token``. by: a column, a group for each of
-    its values. selection: a target word and its controls. The first token of a sentence, whose activations are an order of
-    magnitude larger, is a group of its own and in no other but the target's.
-    Raises UsageError for an unknown column, or one with too many values to be labels.
+    its values. selection: a target word and its controls. The first token of a sentence, whose
+    activations are an order of magnitude larger, is a group of its own and in no other but the
+    target's. Raises UsageError for an unknown column, or one with too many values to be labels.
     """
     position = labels["position"].values
     groups = {
@@ -55,6 +58,7 @@ def _by_column(
     codes, values = pd.factorize(labels[by].values, sort=True, use_na_sentinel=False)
     if len(values) > MOST_VALUES:
         raise UsageError(
-            f"label column {by!r} has {len(values)} values, wanted at most {MOST_VALUES}: choose one that sorts the sentences"
+            f"label column {by!r} has {len(values)} values, wanted at most {MOST_VALUES}: choose "
+            f"one that sorts the sentences"
         )
     return {f"{by}={value}": later[codes[later] == code] for code, value in enumerate(values)}

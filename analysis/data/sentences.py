@@ -1,4 +1,7 @@
-"""The sentences of a view, whose labels all lie on its tokens: where each begins, its number and its text."""
+"""The sentences of a view, whose labels all lie on its tokens.
+
+Where each begins, its number and its text.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ class Sentences:
 def sentences_of(labels: xr.Dataset) -> Sentences:
     """Return the sentences of ``labels``, with ``sentence`` on ``token``.
 
-    Raises UsageError where the tokens of one do not follow each other, as after sorting by something else.
+    Raises UsageError where the tokens of one do not follow each other, as after sorting by
+    something else.
     """
     of_token = labels["sentence"].values
     begins = np.ones(len(of_token), dtype=bool)
@@ -45,7 +49,8 @@ def sentences_of(labels: xr.Dataset) -> Sentences:
     ascending = bool(np.all(numbers[1:] > numbers[:-1]))
     if not ascending and len(np.unique(numbers)) < len(numbers):
         raise UsageError(
-            "the tokens of a sentence do not follow each other: sort them, ds.sortby(['sentence', 'position'])"
+            "the tokens of a sentence do not follow each other: sort them, ds.sortby(['sentence', "
+            "'position'])"
         )
     return Sentences(numbers, np.append(first, len(of_token)))
 

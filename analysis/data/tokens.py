@@ -1,4 +1,7 @@
-"""Target and control tokens, found offline from the stored texts and offsets; every study selects through here."""
+"""Target and control tokens, found offline from the stored texts and offsets.
+
+Every study selects through here.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ CONTROL_NAMES = {
     "matched": "a token at its position in another sentence",
 }
 
-FIRST_POSITION = 0  # never a control: the first token of a sequence carries activations an order of magnitude larger
+# never a control: the first token of a sequence carries activations an order of magnitude larger
+FIRST_POSITION = 0
 ABSENT, IMPOSSIBLE = "without the word", "without a possible control"
 CLIPPED = "without the tokens of the word"
 FEWEST = 2  # tokens a variance can be taken over
@@ -66,7 +70,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Selection:
-    """Pairs of a target word and its control: indices along ``token`` of the run, equally long, in order."""
+    """Pairs of a target word and its control.
+
+    Indices along ``token`` of the run, equally long, in order.
+    """
 
     target: Target
     first_token: Indices  # of the word
@@ -90,7 +97,9 @@ class Selection:
         return {"left_out": [[item.sentence, item.reason] for item in self.left_out]}
 
     def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
-        """Return the rows of a group along ``token``, a pair each, other token labels dropped; lazy stays lazy.
+        """Return the rows of a group along ``token``, a pair each, other token labels dropped.
+
+        Lazy stays lazy.
 
         With ``pool="mean"`` a target row is the mean over the word's tokens, in float64.
         """
@@ -134,7 +143,10 @@ class Selection:
 
     def summary(self) -> str:
         """Return one line: what was matched, what was left out and why."""
-        line = f"{len(self.sentence)} pairs of {self.target.word!r} and {CONTROL_NAMES[self.target.control]}"
+        line = (
+            f"{len(self.sentence)} pairs of {self.target.word!r} and "
+            f"{CONTROL_NAMES[self.target.control]}"
+        )
         reasons = sorted({item.reason for item in self.left_out})
         parts = [
             f"{sum(item.reason == reason for item in self.left_out)} {reason}" for reason in reasons
@@ -149,11 +161,12 @@ class Selection:
 def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     """Find the tokens of a word and a control for each.
 
-    labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` and ``text`` on ``token``.
-    Some tokens of a sentence may be left out, as in an export: a word without all of its tokens is then none.
-    A match without a possible control is left out of both groups, so that they stay pairs. Position 0 is never a control.
-    Raises TargetError if the word occurs nowhere (nearest words named) or fewer than two pairs are found.
-    Source: study 1, target and non-target tokens.
+    labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` and ``text`` on
+    ``token``. Some tokens of a sentence may be left out, as in an export: a word without all of its
+    tokens is then none. A match without a possible control is left out of both groups, so that they
+    stay pairs. Position 0 is never a control. Raises TargetError if the word occurs nowhere
+    (nearest words named) or fewer than two pairs are found. Source: study 1, target and non-target
+    tokens.
     """
     words = find_words(labels, target.word, target.case)
     controls = _Controls(target, words, labels["position"].values)
@@ -178,7 +191,9 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
 
 
 def surroundings(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
-    """Return the tokens at most ``context`` away from any of a word, in their sentence, ascending; all of it where it is None.
+    """Return the tokens at most ``context`` away from any of a word, in their sentence.
+
+    Ascending; the whole sentence where ``context`` is None.
 
     labels, and what is raised where the word occurs nowhere: as in ``select_tokens``.
     """
@@ -214,7 +229,10 @@ class _Controls:
 
     @cached_property
     def _at(self) -> dict[int, Indices]:
-        """Position → tokens at it that are part of no match, in order; filled as they are asked for."""
+        """Position → tokens at it that are part of no match, in order.
+
+        Filled as they are asked for.
+        """
         return {}
 
     @cached_property
@@ -261,7 +279,8 @@ def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Targ
     clipped = sum(item.reason == CLIPPED for item in left_out)
     if clipped:
         raise TargetError(
-            f"{found} of {target.word!r} and a control in {sentences} sentences: {clipped} have the word in their text "
+            f"{found} of {target.word!r} and a control in {sentences} sentences: {clipped} have "
+            f"the word in their text "
             "and not among their tokens, as in an export for another word: use the whole run"
         )
     raise TargetError(

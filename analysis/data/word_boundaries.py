@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import regex
 
-#: rules WB3 to WB16 of UAX #29: two characters are joined where one matches; `i` is what WB4 ignores
+#: rules WB3 to WB16 of UAX #29: two characters are joined where one matches; `i` is what WB4
+#: ignores
 _JOIN = r"""(?:(?<=\r)(?=\n)|(?<![\r\n\p{WB=Newline}])(?:
     (?=[{ignored}])
   | (?<=\p{WB=ZWJ})(?=\p{ExtPict})
@@ -52,10 +53,12 @@ _JOINED = regex.compile(_JOIN, regex.VERBOSE)
 _SEGMENT = regex.compile(rf".(?:{_JOIN}.)*", regex.VERBOSE | regex.DOTALL)
 _FORMAT = regex.compile(r"\p{WB=Format}")
 _BEHIND = regex.compile(r"\p{WB=Format}*")
-#: flags first, by pairs: \X counts back over all flags before each, which takes for ever in a row of them
+#: flags first, by pairs: \X counts back over all flags before each, which takes for ever in a row
+#: of them
 _CLUSTER = regex.compile(r"\p{RI}\p{RI}[\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}]*|\X")
 _FLAGS = regex.compile(r"\p{RI}+")
-#: what is not ASCII, with the character on either side: outside, a character of the text is one of the key
+#: what is not ASCII, with the character on either side: outside, a character of the text is one of
+#: the key
 _ZONE = re.compile(r"[\0-\x7f]?[^\0-\x7f]+(?:[\0-\x7f][^\0-\x7f]+)*[\0-\x7f]?")
 
 
@@ -72,7 +75,10 @@ class WordPattern:
         self._key, self._case = key_of(word, case), case
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return start and end of the word wherever ``text`` has it whole, in order, without overlap."""
+        """Return start and end of the word wherever ``text`` has it whole.
+
+        In order, without overlap.
+        """
         key = key_of(text, self._case)
         at = key.find(self._key)
         if at < 0:
@@ -90,7 +96,10 @@ class WordPattern:
 
 
 def key_of(text: str, case: bool) -> str:
-    """Return what is equal for equal texts: canonical (caseless) matching, Unicode D144 and D145."""
+    """Return what is equal for equal texts.
+
+    Canonical (caseless) matching, Unicode D144 and D145.
+    """
     if text.isascii():
         return text if case else text.lower()
     decomposed = unicodedata.normalize("NFD", text)
@@ -98,12 +107,18 @@ def key_of(text: str, case: bool) -> str:
 
 
 def begins(text: str, place: int) -> bool:
-    """Whether a word begins at ``place``, be there marks of direction and the like before it; never at -1."""
+    """Whether a word begins at ``place``, be there marks of direction and the like before it.
+
+    Never at -1.
+    """
     return place >= 0 and (_is_boundary(text, place) or _is_boundary(text, _before(text, place)))
 
 
 def ends(text: str, place: int) -> bool:
-    """Whether a word ends at ``place``: the rules count marks of direction behind it in; never at -1."""
+    """Whether a word ends at ``place``: the rules count marks of direction behind it in.
+
+    Never at -1.
+    """
     return place >= 0 and _is_boundary(text, _BEHIND.match(text, place).end())
 
 

@@ -40,9 +40,12 @@ class Words:
 
 
 def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
-    """Return where ``word`` is, as a whole word (``word_boundaries``); tokens may be left out of ``labels``, as in an export.
+    """Return where ``word`` is, as a whole word (``word_boundaries``).
 
-    labels: as ``select_tokens`` takes them; its ``text`` may be lazy. case: whether upper and lower case differ.
+    Tokens may be left out of ``labels``, as in an export.
+
+    labels: as ``select_tokens`` takes them; its ``text`` may be lazy. case: whether upper and lower
+    case differ.
     """
     pattern = WordPattern(word, case)
     sentences = sentences_of(labels)
@@ -88,10 +91,13 @@ class _Places:
     end: npt.NDArray[np.int32]
 
     def covered(self, first: int, last: int, text: str, start: int, end: int) -> Indices | None:
-        """Return the tokens in first … last that share characters with start … end of their text, None where one is not there.
+        """Return the tokens in first … last that share characters with start … end of their text.
 
-        A token may begin with the space before the word, or leave it out; several may share a character, as those of its
-        bytes do. Tokens without characters, such as BOS, are part of no word.
+        Returns None where one is not there.
+
+        A token may begin with the space before the word, or leave it out; several may share a
+        character, as those of its bytes do. Tokens without characters, such as BOS, are part of no
+        word.
         """
         tokens = first + np.flatnonzero(
             (self.start[first:last] < end) & (self.end[first:last] > start)
@@ -109,7 +115,10 @@ class _Places:
         return tokens
 
     def _follows(self, token: int, first: int) -> bool:
-        """Whether no token is missing before ``token``: characters without one were dropped by the tokenizer."""
+        """Whether no token is missing before ``token``.
+
+        Characters without one were dropped by the tokenizer.
+        """
         position = self.position[token]
         return bool(position == 0 or (token > first and self.position[token - 1] == position - 1))
 

@@ -16,7 +16,10 @@ from actlas.analysis.norms.depths import std_by_depth, step_norms
 
 @dataclass(frozen=True)
 class Variant:
-    """A run with edits: how it is called in results, what they are, the first depth that is not the baseline's, its data."""
+    """A run with edits: how it is called in results, and its data.
+
+    edits: as text; first_depth: the first depth that is not the baseline's.
+    """
 
     name: str
     edits: str
@@ -27,13 +30,17 @@ class Variant:
 def downstream(
     baseline: xr.Dataset, variants: Sequence[Variant], *, include_first: bool = False
 ) -> xr.Dataset:
-    """Δ(d) = ‖h[d] − h′[d]‖_F of every variant, with steps and spread of the stream, and the change in loss; lazy.
+    """Δ(d) = ‖h[d] − h′[d]‖_F of every variant, with steps and spread of the stream.
 
-    baseline, variants: ``resid`` (depth, token, d_model), ``nll`` (token) where it is stored, the labels of tokens.
-    include_first: the first token of a sentence, an order of magnitude larger than any other, is left out otherwise.
-    Returns, float64, ``delta``, ``relative_delta`` (of ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth);
-    ``baseline_step``, ``baseline_std`` (depth); ``nll_change`` in nats a token (variant); deltas and loss also by sentence.
-    Source: studies 3, 4 and 5. Raises ValueError where a variant has other tokens than the baseline.
+    The change in loss too; lazy.
+
+    baseline, variants: ``resid`` (depth, token, d_model), ``nll`` (token) where it is stored, the
+    labels of tokens. include_first: the first token of a sentence, an order of magnitude larger
+    than any other, is left out otherwise. Returns, float64, ``delta``, ``relative_delta`` (of
+    ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth); ``baseline_step``,
+    ``baseline_std`` (depth); ``nll_change`` in nats a token (variant); deltas and loss also by
+    sentence. Source: studies 3, 4 and 5. Raises ValueError where a variant has other tokens than
+    the baseline.
     """
     kept = _kept(baseline, include_first)
     clean = _profile(baseline, kept).rename(step="baseline_step", std="baseline_std")
@@ -63,9 +70,10 @@ def downstream(
 def redundancy(baseline: xr.Dataset, skipped: dict[int, xr.Dataset]) -> xr.Dataset:
     """How much the loss and the last residual change when a block is skipped; lazy.
 
-    skipped: block → data of the run without it, ``resid`` and ``nll``.
-    Returns ``nll_change`` (layer) and ``sentence_nll_change`` (layer, sentence) in nats a token, and ``final_relative_delta``
-    (layer) = ‖h[L] − h′[L]‖_F / ‖h[L]‖_F without first tokens. Source: study 3, scan.
+    skipped: block → data of the run without it, ``resid`` and ``nll``. Returns ``nll_change``
+    (layer) and ``sentence_nll_change`` (layer, sentence) in nats a token, and
+    ``final_relative_delta`` (layer) = ‖h[L] − h′[L]‖_F / ‖h[L]‖_F without first tokens. Source:
+    study 3, scan.
     """
     kept, last = _kept(baseline, include_first=False), [baseline.sizes["depth"] - 1]
     end = baseline["resid"].isel(depth=last)
@@ -84,9 +92,12 @@ def redundancy(baseline: xr.Dataset, skipped: dict[int, xr.Dataset]) -> xr.Datas
 
 
 def loss_change(baseline: xr.Dataset, variant: xr.Dataset) -> xr.Dataset:
-    """Mean change of the token loss in nats: ``nll_change`` over all tokens that have one, ``sentence_nll_change``; float64.
+    """Mean change of the token loss in nats.
 
-    Empty where the baseline or the variant has no ``nll``. NaN for a sentence of one token, which has no loss.
+    ``nll_change`` over all tokens that have one, ``sentence_nll_change``; float64.
+
+    Empty where the baseline or the variant has no ``nll``. NaN for a sentence of one token, which
+    has no loss.
     """
     if "nll" not in baseline or "nll" not in variant:
         return xr.Dataset()
@@ -159,7 +170,8 @@ def _kept(dataset: xr.Dataset, include_first: bool) -> npt.NDArray[np.bool_]:
     )
     if not kept.any():
         raise ValueError(
-            "every sentence has one token alone, which is left out: use longer ones, or include first tokens"
+            "every sentence has one token alone, which is left out: use longer ones, or include "
+            "first tokens"
         )
     return kept
 

@@ -21,7 +21,9 @@ LEGEND_LINE = 8  # letters that a legend's line and gaps take
 
 
 def downstream_delta(result: xr.Dataset) -> Figure:
-    """Δ over depths and Δ relative to the baseline's norm, a line per variant, the edited depth marked.
+    """Δ over depths and Δ relative to the baseline's norm, a line per variant.
+
+    A diamond marks the edited depth.
 
     result: of ``actlas.analysis.downstream.compute.downstream``.
     """
@@ -39,7 +41,10 @@ def downstream_delta(result: xr.Dataset) -> Figure:
 
 
 def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
-    """``step`` or ``std`` over depths, clean and variants in one figure; logarithmic where values differ widely."""
+    """``step`` or ``std`` over depths, clean and variants in one figure.
+
+    Logarithmic where values differ widely.
+    """
     figure = Figure(figsize=(9, 5), layout="constrained")
     panel: Axes = figure.subplots()
     clean = result[f"baseline_{kind}"]
@@ -67,7 +72,7 @@ def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
         {"step": "‖h[d] − h[d−1]‖ (Frobenius)", "std": "standard deviation of h[d]"}[kind]
     )
     title = {
-        "step": "How far each block moves the residual stream",
+        "step": "How far each layer moves the residual stream",
         "std": "Spread of the residual stream",
     }[kind]
     panel.set_title(title, fontsize=11)
@@ -100,10 +105,10 @@ def redundant_blocks(result: xr.Dataset) -> Figure:
         scale = ", logarithmic"
     panel.axhline(0, color=BASELINE_COLOUR, linewidth=0.8)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("block that is skipped")
+    panel.set_xlabel("layer that is skipped")
     panel.set_ylabel(f"change of loss (nats per token{scale})")
     panel.set_title(
-        "Which blocks are redundant? Bars: ± standard error over sentences", fontsize=11
+        "Which layers are redundant? Bars: ± standard error over sentences", fontsize=11
     )
     return figure
 
@@ -149,7 +154,7 @@ def _colour(number: int, count: int) -> str:
 
 def _depth_axis(panel: Axes) -> None:
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("depth d (output of block d − 1; 0: embeddings); ◇ first edited")
+    panel.set_xlabel("depth d (output of layer d − 1; 0: embeddings); ◇ first edited")
 
 
 def _legend(figure: Figure, panel: Axes) -> None:

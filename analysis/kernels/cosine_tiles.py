@@ -1,7 +1,9 @@
-"""Cosines of all pairs of features, tile by tile while the tile is in cache: the array core, NumPy in, NumPy out.
+"""Cosines of all pairs of features, tile by tile while the tile is in cache.
 
-A layer of GPT-2 XL has 4800 features and 11.5 million pairs in the six blocks. No matrix of them is ever made: a tile is
-multiplied into a buffer and counted there.
+The array core, NumPy in, NumPy out.
+
+A layer of GPT-2 XL has 4800 features and 11.5 million pairs in the six blocks. No matrix of them is
+ever made: a tile is multiplied into a buffer and counted there.
 """
 
 from __future__ import annotations
@@ -16,15 +18,21 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-TILE = 200  # rows of a tile: with 1600 columns of float32 1.3 MB, about a cache; smaller steps make threads wait for each other
+# rows of a tile: with 1600 columns of float32 1.3 MB, about a cache; smaller steps make threads
+# wait for each other
+TILE = 200
 HIGH = 0.9
-#: a centred column this much smaller than the column itself is float32's rounding: the column is constant
+#: a centred column this much smaller than the column itself is float32's rounding: the column is
+#: constant
 CONSTANT = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
 class Directions:
-    """The directions of the features of one projection: unit vectors over tokens, those that have none left out."""
+    """The directions of the features of one projection.
+
+    Unit vectors over tokens, those that have none left out.
+    """
 
     features: int  # of the projection
     rows: Floats  # (defined feature, token)
@@ -59,7 +67,10 @@ class Directions:
 
 @dataclass(frozen=True)
 class BlockCounts:
-    """What is known of one block: ``count`` (bin,) int64 and, over its defined pairs, float64 moments (NaN without a pair)."""
+    """What is known of one block.
+
+    ``count`` (bin,) int64 and, over its defined pairs, float64 moments (NaN without a pair).
+    """
 
     count: npt.NDArray[np.int64]
     mean: float
@@ -71,10 +82,12 @@ class BlockCounts:
 
 
 def unit_columns(columns: npt.NDArray[np.floating], *, center: bool) -> Floats:
-    """Return the columns of (token, feature) over their Euclidean norms, as rows: (feature, token) float32.
+    """Return the columns of (token, feature) over their Euclidean norms, as rows.
 
-    With ``center`` each column's mean is taken off first. A column without a direction (norm zero, constant when centred, or
-    not finite) has no cosine: its row is NaN.
+    (feature, token) float32.
+
+    With ``center`` each column's mean is taken off first. A column without a direction (norm zero,
+    constant when centred, or not finite) has no cosine: its row is NaN.
     """
     wide = columns.T.astype(np.float64)  # (feature, token)
     size = np.linalg.norm(wide, axis=1)
@@ -94,11 +107,14 @@ def directions(columns: npt.NDArray[np.floating], *, center: bool) -> Directions
 
 
 def block_counts(left: Directions, right: Directions | None, bins: int) -> BlockCounts:
-    """Count the cosines of the features of ``left`` with those of ``right``, or, without, of every pair of ``left`` once.
+    """Count the cosines of the features of ``left`` with those of ``right``, or with each other.
 
-    bins: equal, over [-1, 1], each without its upper edge but the last; what rounding puts outside counts as -1 or 1. Pairs
-    with a feature that has no direction are not counted. ``mean`` and ``std`` (over pairs, ddof=0) come from the Gram matrices
-    in float64, ``mean_abs`` and the share of pairs with |cos| > 0.9 from every single value.
+    Without ``right``, every pair of ``left`` counts once.
+
+    bins: equal, over [-1, 1], each without its upper edge but the last; what rounding puts outside
+    counts as -1 or 1. Pairs with a feature that has no direction are not counted. ``mean`` and
+    ``std`` (over pairs, ddof=0) come from the Gram matrices in float64, ``mean_abs`` and the share
+    of pairs with |cos| > 0.9 from every single value.
     """
     other = right or left
     total = left.features * other.features if right else left.features * (left.features - 1) // 2
@@ -119,9 +135,12 @@ def block_counts(left: Directions, right: Directions | None, bins: int) -> Block
 
 
 def _tiles(rows: Floats, columns: Floats, *, triangle: bool) -> Iterator[tuple[Floats, int]]:
-    """Yield every tile of ``rows @ columns`` in one buffer, and how many of its values are zeros put there as a mask.
+    """Yield every tile of ``rows @ columns`` in one buffer, with its masked values.
 
-    With ``triangle`` only what lies right of the diagonal: a tile on the diagonal has zeros for the rest.
+    The second number says how many of its values are zeros put there as a mask.
+
+    With ``triangle`` only what lies right of the diagonal: a tile on the diagonal has zeros for the
+    rest.
     """
     width = columns.shape[1]
     buffer = np.empty(TILE * width, dtype=np.float32)
@@ -140,9 +159,13 @@ def _tiles(rows: Floats, columns: Floats, *, triangle: bool) -> Iterator[tuple[F
 
 
 class _Histogram:
-    """Counts of equal bins: values, scaled to bins from the middle, become bin numbers in the smallest integers that hold them.
+    """Counts of equal bins.
 
-    A fifth of ``np.histogram``'s time, and holding Python's lock for less of it than fast-histogram does, so that threads gain.
+    Values, scaled to bins from the middle, become bin numbers in the smallest integers that hold
+    them.
+
+    A fifth of ``np.histogram``'s time, and holding Python's lock for less of it than fast-histogram
+    does, so that threads gain.
     """
 
     def __init__(self, bins: int, columns: int) -> None:
@@ -175,7 +198,8 @@ class _Histogram:
 def _moments(left: Directions, right: Directions | None, pairs: int) -> tuple[float, float]:
     """Return mean and standard deviation over pairs, without visiting them.
 
-    Σ cos = Σ left · Σ right, and Σ cos² = ⟨leftᵀ left, rightᵀ right⟩; within a block, half of that without the diagonal.
+    Σ cos = Σ left · Σ right, and Σ cos² = ⟨leftᵀ left, rightᵀ right⟩; within a block, half of that
+    without the diagonal.
     """
     if not pairs:
         return np.nan, np.nan

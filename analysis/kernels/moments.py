@@ -1,7 +1,10 @@
-"""Counts, means and centred sums of squares and products of two variables, that can be merged without losing digits.
+"""Counts, means and centred sums of squares and products of two variables.
 
-Chan, Golub and LeVeque 1979: centred sums of parts and the spread of the parts' means give those of the whole; no sum of
-squares is ever subtracted from another, so that values of 1e4 beside others of 1e-3 keep their digits.
+They can be merged without losing digits.
+
+Chan, Golub and LeVeque 1979: centred sums of parts and the spread of the parts' means give those of
+the whole; no sum of squares is ever subtracted from another, so that values of 1e4 beside others of
+1e-3 keep their digits.
 """
 
 from __future__ import annotations
@@ -38,7 +41,10 @@ def moments_of_all(x: Floats, y: Floats) -> Floats:
 
 
 def merged(parts: Floats) -> Floats:
-    """Return the moments of several parts together: (part, 6, …) → (6, …). Parts of nothing change nothing."""
+    """Return the moments of several parts together.
+
+    (part, 6, …) → (6, …). Parts of nothing change nothing.
+    """
     count, mean_x, mean_y, square_x, square_y, product = np.moveaxis(parts, 1, 0)
     total = count.sum(0)
     shares = count / np.maximum(total, 1)
@@ -53,7 +59,10 @@ def merged(parts: Floats) -> Floats:
 
 
 def correlation(parts: Floats) -> Floats:
-    """Return Pearson's r of moments (6, …): (…); NaN where a variable is constant or there is nothing."""
+    """Return Pearson's r of moments (6, …): (…).
+
+    NaN where a variable is constant or there is nothing.
+    """
     _, _, _, square_x, square_y, product = parts
     spread = np.sqrt(square_x) * np.sqrt(square_y)
     result: Floats = np.divide(product, spread, out=np.full_like(spread, np.nan), where=spread > 0)

@@ -1,7 +1,10 @@
-"""One pass over a run: a kernel sees each (layer, unit) block once and leaves a few numbers of it, in float64.
+"""One pass over a run: a kernel sees each (layer, unit) block once, and leaves a few numbers.
 
-Two ways out: numbers of every token (``by_token``), or of a whole block, merged over the units (``by_place``). Kernels work
-in tiles that fit in a processor's cache, so beside the block that is read there is next to no memory.
+The numbers are float64.
+
+Two ways out: numbers of every token (``by_token``), or of a whole block, merged over the units
+(``by_place``). Kernels work in tiles that fit in a processor's cache, so beside the block that is
+read there is next to no memory.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ Merge = Callable[[Floats], Floats]
 
 
 def tiles(*blocks: npt.NDArray[Any]) -> Iterator[tuple[slice, list[Floats]]]:
-    """Yield the same rows of each of ``blocks`` (row, vector) as float64, TILE values at a time, and which rows they are.
+    """Yield the same rows of each of ``blocks`` (row, vector) as float64, TILE values at a time.
+
+    Before them comes the slice of the rows.
 
     The arrays are the caller's to write to, until the next are asked for.
     """
@@ -46,10 +51,13 @@ def tiles(*blocks: npt.NDArray[Any]) -> Iterator[tuple[slice, list[Floats]]]:
 def by_token(
     kernel: TokenKernel, size: int, *arrays: xr.DataArray, tiled: bool = True
 ) -> xr.DataArray:
-    """Return the ``size`` numbers of every vector of ``arrays`` (…, token, …, vector): (…, token, …, quantity) float64.
+    """Return the ``size`` numbers of every vector of ``arrays`` (…, token, …, vector).
 
-    kernel: tiles of each array (row, vector) → (quantity, row). tiled: float64, the kernel's to write to; without it, the rows
-    of the whole block as they are. arrays: alike in all but their values; lazy stays lazy, a task for each block.
+    (…, token, …, quantity) float64.
+
+    kernel: tiles of each array (row, vector) → (quantity, row). tiled: float64, the kernel's to
+    write to; without it, the rows of the whole block as they are. arrays: alike in all but their
+    values; lazy stays lazy, a task for each block.
     """
     if all(array.chunks for array in arrays):
         data = _alike(arrays)
@@ -91,10 +99,12 @@ def _by_row(*blocks: npt.NDArray[Any], kernel: TokenKernel, size: int, tiled: bo
 
 
 def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray) -> xr.DataArray:
-    """Return the ``size`` numbers that ``kernel`` finds in the blocks of a layer or depth, merged: (place, quantity) float64.
+    """Return the ``size`` numbers that ``kernel`` finds in the blocks of a layer or depth.
 
-    arrays: (place, token, vector), alike in all but their values; always lazy. ``merge`` must give the same in any order, to
-    rounding, because units are merged as they come, MERGED at a time.
+    Merged over the units: (place, quantity) float64.
+
+    arrays: (place, token, vector), alike in all but their values; always lazy. ``merge`` must give
+    the same in any order, to rounding, because units are merged as they come, MERGED at a time.
     """
     place = arrays[0].dims[0]
     data = _alike([array.chunk({place: 1}) for array in arrays])

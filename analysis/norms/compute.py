@@ -1,4 +1,7 @@
-"""Study 2, norms: how large activations are, layer by layer, how far a block moves the stream, and who writes into it."""
+"""Study 2, norms: how large activations are, layer by layer, and who writes the stream.
+
+How far each block moves the stream is measured too.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,13 @@ Reduce = Callable[[Floats], Floats]
 def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
     """Sizes of every vector site of ``dataset``, per group of tokens; lazy, float64.
 
-    dataset: sites of VECTOR_SITES, others are left out. Returns ``norm_<site>`` (group, layer or depth, [head,] statistic):
-    Euclidean norms over the tokens of a group, of each head for q, k, v and z; ``tokens`` (group). With ``resid``: ``step``
-    (group, depth) ‖h[d] − h[d−1]‖_F and ``std`` (group, depth) over tokens and dimensions. With ``resid`` and what a writer
-    writes: ``share`` (group, writer, layer), the mean over tokens of ⟨out, h[l+1]⟩ / ‖h[l+1]‖²; the shares of attention, MLP
-    and of h[l] itself add up to 1, because h[l+1] is their sum.
-    Memory: one block, and the norms of the run's tokens at one layer. Source: study 2. A group without tokens has NaN.
+    dataset: sites of VECTOR_SITES, others are left out. Returns ``norm_<site>`` (group, layer or
+    depth, [head,] statistic): Euclidean norms over the tokens of a group, of each head for q, k, v
+    and z; ``tokens`` (group). With ``resid``: ``step`` (group, depth) ‖h[d] − h[d−1]‖_F and ``std``
+    (group, depth) over tokens and dimensions. With ``resid`` and what a writer writes: ``share``
+    (group, writer, layer), the mean over tokens of ⟨out, h[l+1]⟩ / ‖h[l+1]‖²; the shares of
+    attention, MLP and of h[l] itself add up to 1, because h[l+1] is their sum. Memory: one block,
+    and the norms of the run's tokens at one layer. Source: study 2. A group without tokens has NaN.
     """
     sites = [site for site in VECTOR_SITES if site in dataset]
     writers = {
@@ -82,7 +86,10 @@ def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
 
 
 def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
-    """STATISTICS of the Euclidean norms of ``activations`` (…, token, …, vector): (group, …, statistic) float64, lazy."""
+    """STATISTICS of the Euclidean norms of ``activations`` (…, token, …, vector).
+
+    (group, …, statistic) float64, lazy.
+    """
     norms = by_token(_norm, 1, activations, tiled=False)
     return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
 
@@ -90,7 +97,10 @@ def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
 def _stream_and_writers(
     resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups
 ) -> dict[str, xr.DataArray]:
-    """Return what ``_stream`` does, also of an excerpt whose depths are consecutive where it has no layer between them."""
+    """Return what ``_stream`` does, of an excerpt too.
+
+    Its depths may be consecutive where it has no layer between them.
+    """
     lower, blocks = stored_blocks(resid)
     layers = outs[0]["layer"].values if outs and "layer" in outs[0].coords else blocks
     if np.array_equal(blocks, layers):
@@ -104,7 +114,9 @@ def _stream_and_writers(
 def _stream(
     resid: xr.DataArray, lower: npt.NDArray[np.int64], outs: Sequence[xr.DataArray], groups: Groups
 ) -> dict[str, xr.DataArray]:
-    """Return norms, spread and steps of the stream, norms and shares of what writers write: from one visit to a block.
+    """Return norms, spread and steps of the stream, norms and shares of what writers write.
+
+    Each block is visited once.
 
     lower: where the inputs of blocks lie whose outputs lie behind them.
     """
@@ -139,7 +151,10 @@ def _stream(
 
 
 def _stream_rows(after: Floats, before: Floats, *outs: Floats) -> Floats:
-    """Return of every row norm, mean, centred square and step of the stream; norm and share of each of ``outs``."""
+    """Return of every row norm, mean, centred square and step of the stream.
+
+    Norm and share of each of ``outs``.
+    """
     np.subtract(after, before, out=before)
     numbers = [*spread(after), np.vecdot(before, before)]
     with np.errstate(
@@ -158,7 +173,8 @@ def _start_rows(rows: Floats) -> Floats:
 def _norm(rows: npt.NDArray[np.floating]) -> Floats:
     """Return the Euclidean norm of each of ``rows`` (row, vector): (1, row).
 
-    Squares do not cancel: sums of PART of them in float32 keep its digits, and cost half of what float64 does.
+    Squares do not cancel: sums of PART of them in float32 keep its digits, and cost half of what
+    float64 does.
     """
     squares = np.zeros(len(rows))
     with np.errstate(over="ignore", under="ignore"):
@@ -175,7 +191,10 @@ def _norm(rows: npt.NDArray[np.floating]) -> Floats:
 
 
 def _in_groups(reduce: Reduce, count: int, rows: xr.DataArray, groups: Groups) -> xr.DataArray:
-    """Return the ``count`` numbers of each group's tokens of ``rows`` (…, token, …, quantity): (group, …, number)."""
+    """Return the ``count`` numbers of each group's tokens of ``rows`` (…, token, …, quantity).
+
+    (group, …, number).
+    """
     axis, tokens = rows.dims.index("token"), list(groups.values())
     if rows.chunks:
         whole = rows.data.rechunk({axis: -1})
@@ -215,7 +234,10 @@ def _statistics(norms: Floats) -> Floats:
 
 
 def _stream_numbers(rows: Floats, width: int) -> Floats:
-    """Return statistics of the norm, std and step; of what each writer writes statistics of the norm and share."""
+    """Return statistics of the norm, std and step.
+
+    Then, of what each writer writes, statistics of the norm and the share.
+    """
     mean, square, step = (rows[..., quantity] for quantity in (1, 2, 3))
     away = mean - mean.mean(0)
     std = np.sqrt(

@@ -1,4 +1,7 @@
-"""The residual stream along its depths: how far each block moves it, and how widely its values spread."""
+"""The residual stream along its depths.
+
+How far each block moves it, and how widely its values spread.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,18 @@ import xarray as xr
 
 from actlas.analysis.kernels.streaming import Floats, by_token
 
-#: share of a row's sum of squares below which its centred sum is not the difference of two sums any more
+#: share of a row's sum of squares below which its centred sum is not the difference of two sums any
+#: more
 SURE = 0.01
 
 
 def stored_blocks(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return where the input of each block lies whose output lies behind it, and the numbers of these blocks.
+    """Return where the input of each block lies whose output lies behind it.
 
-    resid: (depth, …). All blocks of the model, 0 … L − 1, but in an excerpt, which may leave depths out.
+    The second array has the numbers of these blocks.
+
+    resid: (depth, …). All blocks of the model, 0 … L − 1, but in an excerpt, which may leave depths
+    out.
     """
     depth = resid["depth"].values if "depth" in resid.coords else np.arange(resid.sizes["depth"])
     lower = np.flatnonzero(np.diff(depth) == 1)
@@ -23,16 +30,22 @@ def stored_blocks(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArr
 
 
 def span(places: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
-    """Return ``places`` as a slice where they are one: blocks chosen by a list are copied, those of a slice stay mapped."""
+    """Return ``places`` as a slice where they are one.
+
+    Blocks chosen by a list are copied, those of a slice stay mapped.
+    """
     consecutive = len(places) > 0 and places[-1] - places[0] == len(places) - 1
     return slice(int(places[0]), int(places[-1]) + 1) if consecutive else places
 
 
 def step_norms(resid: xr.DataArray) -> xr.DataArray:
-    """‖h[d] − h[d−1]‖_F over all tokens and dimensions: (depth,) of 1 … L, float64; lazy stays lazy.
+    """‖h[d] − h[d−1]‖_F over all tokens and dimensions: (depth,) of 1 … L, float64.
 
-    resid: (depth, token, d_model) of any float dtype, all depths from the first on; choose tokens with ``.isel(token=…)``.
-    Exactly 0 where a block was skipped. Source: study 3. Raises ValueError with fewer than two depths.
+    Lazy stays lazy.
+
+    resid: (depth, token, d_model) of any float dtype, all depths from the first on; choose tokens
+    with ``.isel(token=…)``. Exactly 0 where a block was skipped. Source: study 3. Raises ValueError
+    with fewer than two depths.
     """
     if resid.sizes["depth"] < 2:
         raise ValueError(
@@ -51,7 +64,8 @@ def step_norms(resid: xr.DataArray) -> xr.DataArray:
 def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
     """Standard deviation (ddof=0) over tokens and dimensions: (depth,), float64; lazy stays lazy.
 
-    resid: (depth, token, d_model) of any float dtype; choose tokens with ``.isel(token=…)``. Source: study 5.
+    resid: (depth, token, d_model) of any float dtype; choose tokens with ``.isel(token=…)``.
+    Source: study 5.
     """
     rows = by_token(spread, 3, _numbered(resid))
     mean, square = rows.isel(quantity=1), rows.isel(quantity=2)
@@ -67,7 +81,10 @@ def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
 
 
 def spread(rows: Floats) -> Floats:
-    """Return Euclidean norm, mean and centred sum of squares of each of ``rows`` (row, vector): (3, row)."""
+    """Return Euclidean norm, mean and centred sum of squares of each of ``rows`` (row, vector).
+
+    (3, row).
+    """
     whole, mean = np.vecdot(rows, rows), rows.mean(1)
     square = whole - rows.shape[1] * mean * mean
     unsure = ~(square > SURE * whole)  # too much was subtracted: sum again, centred

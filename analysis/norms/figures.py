@@ -1,4 +1,7 @@
-"""Study 2, the figures of sizes: the residual stream and who writes it, every site, and groups of tokens."""
+"""Study 2, the figures of sizes.
+
+The residual stream and who writes it, every site, and groups of tokens.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,12 @@ WIDE = 30  # times the lowest value of a scale that powers of ten are enough for
 
 
 def norm_stream(result: xr.Dataset) -> Figure:
-    """The residual stream over depths: norms of its tokens, what is written into it, its steps and spread, the shares.
+    """The residual stream over depths.
 
-    result: of ``actlas.analysis.norms.compute.norm_profile``, with ``resid``; without what writers write their panels say so.
+    Norms of its tokens, what is written into it, its steps and spread, the shares.
+
+    result: of ``actlas.analysis.norms.compute.norm_profile``, with ``resid``; without what writers
+    write their panels say so.
     """
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     norms, written, steps, shares = figure.subplots(2, 2).ravel()
@@ -55,7 +61,9 @@ def norm_stream(result: xr.Dataset) -> Figure:
 
 
 def norm_sites(result: xr.Dataset) -> Figure:
-    """Norms of every site's vectors over blocks: median, quartiles and largest of later tokens, median of first ones.
+    """Norms of every site's vectors over blocks.
+
+    Median, quartiles and largest of later tokens, median of first ones.
 
     Of sites with heads, the mean over heads of each of these.
     """
@@ -85,7 +93,10 @@ def norm_sites(result: xr.Dataset) -> Figure:
 
 
 def norm_groups(result: xr.Dataset, site: str) -> Figure:
-    """Norms of one site for every group of tokens but the first ones: mean over tokens, quartiles as a band."""
+    """Norms of one site for every group of tokens but the first ones.
+
+    Mean over tokens, quartiles as a band.
+    """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     panel: Axes = figure.subplots()
     norms = result[f"norm_{site}"]
@@ -146,8 +157,8 @@ def _written(panel: Axes, result: xr.Dataset) -> None:
                 panel.plot(
                     norms["layer"], norms.sel(group=group), **line, label=f"{writer}, {group}"
                 )
-    panel.set_title("norm of what a block writes (median)")
-    panel.set_xlabel("block")
+    panel.set_title("norm of what a layer writes (median)")
+    panel.set_xlabel("layer")
     _say_if_empty(panel)
 
 
@@ -163,8 +174,8 @@ def _shares(panel: Axes, result: xr.Dataset) -> None:
                     label=f"{writer}, {group}",
                 )
         panel.axhline(0, color="0.6", linewidth=0.8)
-    panel.set_title("share of a block's output that it has just written")
-    panel.set_xlabel("block")
+    panel.set_title("share of a layer's output that it has just written")
+    panel.set_xlabel("layer")
     _say_if_empty(panel)
 
 
@@ -181,7 +192,10 @@ def _say_if_empty(panel: Axes) -> None:
 
 
 def _logarithmic(panel: Axes) -> None:
-    """Set a logarithmic scale whose numbers are written as such, the ones between powers of ten where these are few."""
+    """Set a logarithmic scale whose numbers are written as such.
+
+    Those between powers of ten have labels where powers of ten are few.
+    """
     panel.set_yscale("log")
     low, high = panel.get_ylim()
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -198,4 +212,4 @@ def _axis(norms: xr.DataArray) -> str:
 
 
 def _place_name(norms: xr.DataArray) -> str:
-    return "block" if _axis(norms) == "layer" else "depth"
+    return "layer" if _axis(norms) == "layer" else "depth"

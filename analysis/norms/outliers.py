@@ -1,4 +1,7 @@
-"""Study 2, outliers: the few dimensions of the residual stream that carry its largest values, and the tokens they lie on."""
+"""Study 2, outliers: the few dimensions of the residual stream that carry its largest values.
+
+The tokens they lie on are told too.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,14 @@ PLACES = ("dimension", "depth", "token", "sentence", "position")
 
 
 def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
-    """The ``count`` dimensions with the largest |values|, each at its largest; first tokens of sentences and later ones apart.
+    """The ``count`` dimensions with the largest |values|, each at its largest.
 
-    resid: (depth, token, d_model) with ``sentence`` and ``position`` on ``token``. Returns, lazily, ``outlier_value`` and the
-    places ``outlier_dimension``, ``_depth``, ``_token`` (of the run), ``_sentence``, ``_position`` (part, rank), largest
-    first; NaN and -1 where a group has fewer. Raises UsageError for fewer than one.
+    First tokens of sentences and later ones apart.
+
+    resid: (depth, token, d_model) with ``sentence`` and ``position`` on ``token``. Returns, lazily,
+    ``outlier_value`` and the places ``outlier_dimension``, ``_depth``, ``_token`` (of the run),
+    ``_sentence``, ``_position`` (part, rank), largest first; NaN and -1 where a group has fewer.
+    Raises UsageError for fewer than one.
     """
     if count < 1:
         raise UsageError(f"{count} outliers, wanted 1 or more")
@@ -74,7 +80,10 @@ def _candidates(
     apart: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
     count: int,
 ) -> Floats:
-    """Return the largest dimensions of a block (token, d_model), each at its largest: (group · rank · field,)."""
+    """Return the largest dimensions of a block (token, d_model), each at its largest.
+
+    (group · rank · field,).
+    """
     found = np.full((2, count, len(FIELDS)), (np.nan, -1, -1))
     for group, members in enumerate(apart):
         rows = np.flatnonzero(members[tokens])
@@ -88,7 +97,10 @@ def _candidates(
 
 
 def _merged(parts: Floats, count: int) -> Floats:
-    """Keep, of several blocks' candidates, the largest of each dimension, and of those the largest ``count``."""
+    """Keep, of several blocks' candidates, the largest of each dimension.
+
+    Of those the largest ``count`` are kept.
+    """
     candidates = parts.reshape(len(parts), 2, count, len(FIELDS))
     return np.stack(
         [_top(candidates[:, group].reshape(-1, len(FIELDS)), count) for group in range(2)]
@@ -109,7 +121,10 @@ def _top(candidates: Floats, count: int) -> Floats:
 
 
 def _ranked(found: Floats, count: int, depths: Indices) -> Floats:
-    """Return (group, rank, field) of all ``depths`` (depth, quantity): value, dimension, depth, token."""
+    """Return (group, rank, field) of all ``depths`` (depth, quantity).
+
+    Value, dimension, depth, token.
+    """
     candidates = found.reshape(len(found), 2, count, len(FIELDS))
     depth = np.broadcast_to(depths[:, None, None, None], (*candidates.shape[:-1], 1))
     with_depth = np.concatenate([candidates[..., :2], depth, candidates[..., 2:]], axis=-1)

@@ -1,4 +1,7 @@
-"""The figures: a result in, a matplotlib Figure out; no window is opened. Nothing else in the analyses knows matplotlib."""
+"""The figures: a result in, a matplotlib Figure out.
+
+No window is opened. Nothing else in the analyses knows matplotlib.
+"""
 
 from actlas.analysis.cosine.figures import (
     cosine_heatmap,

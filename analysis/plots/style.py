@@ -1,6 +1,9 @@
-"""What all figures share: colours that are safe for the colour-blind, names, and how a figure is written.
+"""What all figures share.
 
-Text comes from anywhere: words, labels of columns, names of files. Here it becomes text that every figure can hold.
+Colours that are safe for the colour-blind, names, and how a figure is written.
+
+Text comes from anywhere: words, labels of columns, names of files. Here it becomes text that every
+figure can hold.
 """
 
 from __future__ import annotations
@@ -47,7 +50,10 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def shown(text: str, longest: int = LONGEST) -> str:
-    """Return ``text`` from the data as a figure shows it: on one line, a mark for each control character, cut with ``…``."""
+    """Return ``text`` from the data as a figure shows it.
+
+    On one line, a mark for each control character, cut with ``…``.
+    """
     plain = "".join(
         MARK if unicodedata.category(character) in UNDRAWN else character
         for character in text[: longest + 1]
@@ -73,11 +79,15 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
 
 
 def figure_files(figure: Figure) -> dict[str, bytes]:
-    """Return ``figure`` as a file of each format, reproducibly; its texts are taken as they are, never as mathtext."""
+    """Return ``figure`` as a file of each format, reproducibly.
+
+    Its texts are taken as they are, never as mathtext.
+    """
     figure.set_dpi(DPI)
     png, svg = io.BytesIO(), io.StringIO()
     with _plain_texts(figure):
-        figure.draw_without_rendering()  # finds the layout, once: ``savefig`` does so twice for each format
+        # finds the layout, once: ``savefig`` does so twice for each format
+        figure.draw_without_rendering()
         figure.set_layout_engine("none")
         FigureCanvasAgg(figure).print_png(png, metadata={"Software": "actlas"})
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
@@ -86,7 +96,10 @@ def figure_files(figure: Figure) -> dict[str, bytes]:
 
 @contextmanager
 def _plain_texts(figure: Figure) -> Iterator[None]:
-    """Make every text of ``figure`` plain: those that are there, and those that ticks get when they are drawn."""
+    """Make every text of ``figure`` plain.
+
+    Those that are there, and those that ticks get when they are drawn.
+    """
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         text.set_text(shown(text.get_text(), LONGEST_TEXT))
@@ -96,7 +109,8 @@ def _plain_texts(figure: Figure) -> Iterator[None]:
         {"text.parse_math": False, "svg.hashsalt": "actlas", "svg.fonttype": "none"}
     )
     with plain, warnings.catch_warnings():
-        # an SVG has the text and leaves it to the reader's fonts; a PNG has an empty box, as the font has no such letter
+        # an SVG has the text and leaves it to the reader's fonts; a PNG has an empty box, as the
+        # font has no such letter
         warnings.filterwarnings(
             "ignore", r"Glyph .* missing from|Matplotlib currently does not support", UserWarning
         )
@@ -114,7 +128,10 @@ def _plain_ticks(panel: Axes) -> None:
 
 
 class PlainTicks(Formatter):
-    """The labels of another formatter as plain text: a power of ten, which matplotlib writes as mathtext, is ``10⁻⁸``."""
+    """The labels of another formatter as plain text.
+
+    A power of ten, which matplotlib writes as mathtext, is ``10⁻⁸``.
+    """
 
     def __init__(self, inner: Formatter) -> None:
         self.inner = inner

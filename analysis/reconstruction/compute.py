@@ -1,4 +1,7 @@
-"""Study 2, reconstruction: a block is a sum, h[l+1] = h[l] + attn_out[l] + mlp_out[l]; how well stored numbers keep to it."""
+"""Study 2, reconstruction: a block is a sum, h[l+1] = h[l] + attn_out[l] + mlp_out[l].
+
+How well stored numbers keep to it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ MEASURES = ("error", "output", "max_abs_error", "rounding", "error_token", "erro
 
 @dataclass(frozen=True)
 class Precision:
-    """What rounding may do to the sum: the dtype that was computed in, and the one that is stored."""
+    """What rounding may do to the sum.
+
+    The dtype that was computed in, and the one that is stored.
+    """
 
     computed: str = "float32"
     stored: str = "float32"
@@ -49,7 +55,8 @@ class Precision:
     def relative(self) -> float:
         """Most of |h[l]| + |attn_out| + |mlp_out| + |h[l+1]| that rounding takes or adds.
 
-        Two additions round once each; where the store is narrower than the computation, so does every number in it.
+        Two additions round once each; where the store is narrower than the computation, so does
+        every number in it.
         """
         computed, stored = ROUNDING[self.computed][0], ROUNDING[self.stored][0]
         return MARGIN * (computed + (stored if stored > computed else 0))
@@ -69,13 +76,17 @@ class Precision:
 
 
 def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
-    """How far each block's output is from the sum of its input and of what its attention and MLP write; lazy, float64.
+    """How far each block's output is from the sum of its parts; lazy, float64.
 
-    dataset: ``resid`` (depth, token, d_model), ``attn_out``, ``mlp_out`` (layer, token, d_model); with ``resid_mid`` the sums
-    of both halves too. Returns (sum, layer): ``max_abs_error``; ``relative_error``, Frobenius, of the output; ``correlation``,
-    Pearson's r of output and sum; ``rounding``, the largest error of a number as a multiple of what ``precision`` may
-    round at that place, so that the sum holds where it is at most 1; and where that is, ``error_token`` (of the run) and
-    ``error_dimension``. Of an excerpt, the blocks that have input, output and both parts. Source: study 2.
+    The parts are its input and what its attention and MLP write.
+
+    dataset: ``resid`` (depth, token, d_model), ``attn_out``, ``mlp_out`` (layer, token, d_model);
+    with ``resid_mid`` the sums of both halves too. Returns (sum, layer): ``max_abs_error``;
+    ``relative_error``, Frobenius, of the output; ``correlation``, Pearson's r of output and sum;
+    ``rounding``, the largest error of a number as a multiple of what ``precision`` may round at
+    that place, so that the sum holds where it is at most 1; and where that is, ``error_token`` (of
+    the run) and ``error_dimension``. Of an excerpt, the blocks that have input, output and both
+    parts. Source: study 2.
     """
     lower, blocks = stored_blocks(dataset["resid"])
     stored = (
@@ -115,7 +126,10 @@ def edited_blocks(edits: Sequence[EditRecord]) -> list[int]:
 
 
 def broken(result: xr.Dataset, edited: Sequence[int] = ()) -> list[tuple[str, int]]:
-    """Return the sums that do not hold, as (sum, block), of computed results of ``reconstruction``; edited blocks left out."""
+    """Return the sums that do not hold, as (sum, block).
+
+    result: computed, of ``reconstruction``. edited: blocks that are left out.
+    """
     holds = result["rounding"].transpose("sum", "layer").values <= 1  # of NaN: False
     names, layers = [str(name) for name in result["sum"].values], result["layer"].values
     found = [(names[number], int(layers[place])) for number, place in np.argwhere(~holds)]
@@ -174,7 +188,10 @@ def _kernel(
 
 
 def _merge(found: Floats) -> Floats:
-    """Merge (block, measures and moments): sums, the largest error, the largest multiple of rounding with its place."""
+    """Merge (block, measures and moments).
+
+    Sums, the largest error, the largest multiple of rounding with its place.
+    """
     measures, together = found[:, : len(MEASURES)], found[:, len(MEASURES) :]
     worst = measures[np.argmax(measures[:, MEASURES.index("rounding")])]
     with np.errstate(invalid="ignore"):

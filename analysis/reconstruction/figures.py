@@ -18,9 +18,12 @@ HEXAGONS = 60  # across a panel
 
 
 def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Figure:
-    """Relative error of each block's sum beside the correlation of consecutive depths, with and without the mask.
+    """Relative error of each block's sum beside the correlation of consecutive depths.
 
-    result: of ``reconstruction`` and ``laminar_correlation``. edited: blocks whose output was edited.
+    The correlation is drawn with and without the mask.
+
+    result: of ``reconstruction`` and ``laminar_correlation``. edited: blocks whose output was
+    edited.
     """
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     errors, laminar = figure.subplots(1, 2)
@@ -33,7 +36,7 @@ def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Fi
     errors.set_yscale("log")
     low, high = errors.get_ylim()
     errors.set_ylim(low / 10, high * 10)  # errors that differ by a little look it
-    errors.set_xlabel("block")
+    errors.set_xlabel("layer")
     errors.set_title("‖output − sum of its parts‖ / ‖output‖")
     for name, label, style in (
         ("laminar_correlation", "masked", "-"),
@@ -46,7 +49,8 @@ def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Fi
     laminar.set_xlabel("depth d")
     laminar.set_ylim(top=1.02)
     laminar.set_title(
-        f"Pearson's r of depth d and d + 1; masked: {float(result['excluded_share'].mean()):.1%} left out"
+        f"Pearson's r of depth d and d + 1; masked: {float(result['excluded_share'].mean()):.1%} "
+        f"left out"
     )
     for panel in (errors, laminar):
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -57,9 +61,12 @@ def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Fi
 def depth_pair(
     lower: npt.NDArray[np.float64], upper: npt.NDArray[np.float64], result: xr.Dataset, note: str
 ) -> Figure:
-    """Two consecutive depths, an entry a point, counted in hexagons: all entries, and those that the mask keeps.
+    """Two consecutive depths, an entry a point, counted in hexagons.
 
-    lower, upper: entries of depth d and d + 1, flat. result: of ``laminar_correlation`` at that pair. note: what was drawn.
+    All entries, and those that the mask keeps.
+
+    lower, upper: entries of depth d and d + 1, flat. result: of ``laminar_correlation`` at that
+    pair. note: what was drawn.
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     kept = np.maximum(np.abs(lower), np.abs(upper)) < float(result["cut"])
@@ -91,7 +98,8 @@ def depth_pair(
         figure.colorbar(drawn, ax=panel, shrink=0.85).set_label("entries in a hexagon")
     share = float(result["excluded_share"])
     figure.suptitle(
-        f"{note}; masked: {share:.2%} of the run's entries left out, |value| from {float(result['cut']):.4g} on",
+        f"{note}; masked: {share:.2%} of the run's entries left out, |value| from "
+        f"{float(result['cut']):.4g} on",
         fontsize=10,
     )
     return figure

@@ -1,8 +1,11 @@
-"""Study 2, laminar correlation: Pearson's r between consecutive depths of the residual stream, outliers masked.
+"""Study 2, laminar correlation.
 
-A few dimensions, mostly of the first token, are so large that they alone make r. The mask keeps an entry (token, dimension)
-where |value| is below a cut at both depths. A quantile's cut is known at the end of the pass only; so moments are kept
-apart by level of max(|h[d]|, |h[d+1]|), sixteen to a doubling, and the levels below the cut are merged then.
+Pearson's r between consecutive depths of the residual stream, outliers masked.
+
+A few dimensions, mostly of the first token, are so large that they alone make r. The mask keeps an
+entry (token, dimension) where |value| is below a cut at both depths. A quantile's cut is known at
+the end of the pass only; so moments are kept apart by level of max(|h[d]|, |h[d+1]|), sixteen to a
+doubling, and the levels below the cut are merged then.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from actlas.store.errors import UsageError
 
 #: float64's exponent and the first four bits of its mantissa number the levels
 DROPPED_BITS = 48
+MOST_ENTRIES = 1 << 21  # of a pair of depths that are drawn
 LOWEST, HIGHEST = (
     int(np.float64(size).view(np.int64)) >> DROPPED_BITS for size in (2.0**-24, 2.0**20)
 )
@@ -30,7 +34,10 @@ LOWEST, HIGHEST = (
 
 @dataclass(frozen=True)
 class Mask:
-    """Which entries are left out: above a quantile or a threshold of |value|, and those of first tokens or not."""
+    """Which entries are left out.
+
+    Above a quantile or a threshold of |value|, and those of first tokens or not.
+    """
 
     quantile: float | None = 0.99  # share of the entries kept, at least; 1 keeps all
     threshold: float | None = None  # instead of a quantile
@@ -41,7 +48,8 @@ class Mask:
         if (self.quantile is None) == (self.threshold is None):
             given = "neither" if self.quantile is None else "both"
             raise UsageError(
-                f"{given} of --quantile and --threshold given: wanted one, to mask the largest values"
+                f"{given} of --quantile and --threshold given: wanted one, to mask the largest "
+                f"values"
             )
         if self.quantile is not None and not 0 < self.quantile <= 1:
             raise UsageError(
@@ -60,7 +68,10 @@ class Mask:
         )
 
     def levels(self, size: Floats) -> npt.NDArray[np.int64]:
-        """Return the level of each size, which is no number below 0: the first whose cut is above it."""
+        """Return the level of each size, which is no number below 0.
+
+        The first whose cut is above it.
+        """
         if self.threshold is not None:
             return (size >= self.threshold).astype(np.int64)
         levels: npt.NDArray[np.int64] = (
@@ -81,10 +92,11 @@ class Mask:
 def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     """Pearson's r over tokens and dimensions between depth d and d + 1, for all d; lazy, float64.
 
-    resid: (depth, token, d_model) with ``position`` on ``token``. Returns (pair) with ``pair`` = d: ``laminar_correlation``
-    of the entries kept, ``unmasked_correlation`` of all of the tokens that take part, ``excluded_share`` of all entries of the
-    run, and ``cut``, the |value| from which on an entry is left out. A quantile keeps at least its share of the entries that
-    take part; its cut is the least that does, to a sixteenth of itself. Source: study 2.
+    resid: (depth, token, d_model) with ``position`` on ``token``. Returns (pair) with ``pair`` = d:
+    ``laminar_correlation`` of the entries kept, ``unmasked_correlation`` of all of the tokens that
+    take part, ``excluded_share`` of all entries of the run, and ``cut``, the |value| from which on
+    an entry is left out. A quantile keeps at least its share of the entries that take part; its cut
+    is the least that does, to a sixteenth of itself. Source: study 2.
     """
     takes_part = (
         np.ones(resid.sizes["token"], dtype=bool)
@@ -163,3 +175,18 @@ def _masked(found: Floats, mask: Mask, entries: int) -> Floats:
         r, unmasked = correlation(inside), correlation(everything)
         numbers.append((r, unmasked, 1 - inside[0] / entries, cuts[kept - 1]))
     return np.array(numbers)
+
+
+def pair_entries(resid: xr.DataArray, pair: int, mask: Mask) -> tuple[Floats, Floats, str]:
+    """Return the entries of depth ``pair`` and the next that take part, flat, and a note.
+
+    Of a large run those of every so many tokens: about MOST_ENTRIES of each depth.
+    """
+    tokens = np.arange(resid.sizes["token"])
+    if not mask.first_token:
+        tokens = np.flatnonzero(resid["position"].values != FIRST_POSITION)
+    step = max(1, -(-len(tokens) * resid.sizes["d_model"] // MOST_ENTRIES))
+    drawn = resid.sel(depth=[pair, pair + 1]).isel(token=tokens[::step]).values.astype(np.float64)
+    note = "every entry (token, dimension)" if step == 1 else f"entries of every {step}th token"
+    note += "" if mask.first_token else " but first ones"
+    return drawn[0].ravel(), drawn[1].ravel(), note

@@ -1,4 +1,6 @@
-"""Results on disk: netCDF files that say which run, options and versions they come from, sealed and replaced as a whole.
+"""Results on disk: netCDF files that say which run, options and versions they come from.
+
+They are sealed and replaced as a whole.
 
 HDF5 makes them in memory: a full disk under an open HDF5 file can end the process.
 """
@@ -10,6 +12,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import dask
@@ -38,19 +41,30 @@ UNREADABLE = (
 
 
 def with_provenance(
-    result: xr.Dataset, *, stage: str, runs: Sequence[str], options: Mapping[str, Any]
+    result: xr.Dataset,
+    *,
+    stage: str,
+    runs: Sequence[str],
+    options: Mapping[str, Any],
+    software: Mapping[str, str] = MappingProxyType({}),
 ) -> xr.Dataset:
-    """Return ``result`` with the stage, run ids, options and versions in its attributes, as text and JSON."""
-    return result.assign_attrs(
+    """Return ``result`` with the stage, run ids, options and versions as its attributes.
+
+    They are text and JSON; other attributes are dropped. software: versions of further packages.
+    """
+    versions = {name: importlib.metadata.version(name) for name in SOFTWARE}
+    return result.drop_attrs(deep=False).assign_attrs(
         stage=stage,
         runs=" ".join(runs),
         options=json.dumps(options, sort_keys=True),
-        software=json.dumps({name: importlib.metadata.version(name) for name in SOFTWARE}),
+        software=json.dumps({**versions, **software}),
     )
 
 
 def save_result(result: xr.Dataset, path: Path, question: str = "") -> None:
-    """Compute ``result`` and write it, sealed, as netCDF-4; an older file of that name is replaced by the whole new one.
+    """Compute ``result`` and write it, sealed, as netCDF-4.
+
+    An older file of that name is replaced by the whole new one.
 
     result: with ``with_provenance``. Raises OSError, with the path, where it cannot be written.
     """
@@ -78,15 +92,22 @@ def add_result(
 
 
 def read_result(path: Path) -> xr.Dataset:
-    """Return a result, loaded, after every byte of it and of its figures was checked; raises DamagedResult."""
+    """Return a result, loaded, after every byte of it and of its figures was checked.
+
+    Raises DamagedResult.
+    """
     return load(check_result(path))
 
 
 def load(found: Seal) -> xr.Dataset:
-    """Return the numbers of a result; raises DamagedResult for a netCDF part that is not plain, or cannot be read."""
+    """Return the numbers of a result.
+
+    Raises DamagedResult for a netCDF part that is not plain, or cannot be read.
+    """
     if found.size > LARGEST_RESULT:
         raise DamagedResult(
-            f"{found.path} has {found.size:,} bytes, expected at most {LARGEST_RESULT:,}: open it with xarray"
+            f"{found.path} has {found.size:,} bytes, expected at most {LARGEST_RESULT:,}: open it "
+            f"with xarray"
         )
     try:
         with found.path.open("rb") as file:
@@ -104,7 +125,10 @@ def load(found: Seal) -> xr.Dataset:
 
 
 def _refuse_unplain(file: h5py.File, size: int) -> None:
-    """Raise ValueError for what would lead a reader elsewhere, or claims more than a file of ``size`` bytes can hold."""
+    """Raise ValueError for what would lead a reader elsewhere, or claims too much.
+
+    A file of ``size`` bytes cannot hold more than that.
+    """
     names: list[bytes] = []
     file.id.links.iterate(names.append)
     if len(names) > MOST_VARIABLES:

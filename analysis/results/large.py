@@ -1,4 +1,6 @@
-"""A result that is larger than memory: its netCDF file made around it, then written block by block, in order.
+"""A result that is larger than memory.
+
+Its netCDF file is made around it, then written block by block, in order.
 
 HDF5 lays the file out in memory with room for the numbers, and is done before the disk is touched.
 """
@@ -25,10 +27,13 @@ READ_BYTES = 1 << 20
 def add_large_result(
     files: Replacement, name: str, result: xr.Dataset, variable: str, question: str
 ) -> str:
-    """Add ``result`` to ``files``, sealed, without ever holding its lazy ``variable``; return the XXH3-128 of the file.
+    """Add ``result`` to ``files``, sealed, without ever holding its lazy ``variable``.
 
-    variable: (…, …, row, column) of a little-endian dtype, a chunk along the first two dims; only one of them is computed at a
-    time. Computed in this process alone: workers do not see the folder of results.
+    Return the XXH3-128 of the file.
+
+    variable: (…, …, row, column) of a little-endian dtype, a chunk along the first two dims; only
+    one of them is computed at a time. Computed in this process alone: workers do not see the folder
+    of results.
     """
     return files.add(name, _pieces(Path(name).stem, result, variable, question))
 

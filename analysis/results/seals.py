@@ -1,8 +1,11 @@
-"""The seal of a result: the record behind its netCDF part, which says what the file is of and holds all of its checksums.
+"""The seal of a result: the record behind its netCDF part.
 
-A record: {"format": "actlas-result", "version": 1, "name": "variance-her-1f2e3d4c", "question": "…",
-"attributes": {"stage": …, "runs": …, "options": …, "software": …}, "size": 93044, "content": XXH3-128 of the netCDF part,
-"files": {"variance-her-1f2e3d4c.svg": XXH3-128 of the file, …}, "checksum": XXH3-64 of the record}
+It says what the file is of and holds all of its checksums.
+
+A record: {"format": "actlas-result", "version": 1, "name": "variance-her-1f2e3d4c", "question":
+"…", "attributes": {"stage": …, "runs": …, "options": …, "software": …}, "size": 93044, "content":
+XXH3-128 of the netCDF part, "files": {"variance-her-1f2e3d4c.svg": XXH3-128 of the file, …},
+"checksum": XXH3-64 of the record}
 """
 
 from __future__ import annotations
@@ -31,15 +34,19 @@ ATTRIBUTES = ("stage", "runs", "options", "software")
 
 
 class DamagedResult(ActlasError):
-    """A result, or a file of it, is missing, altered, cut short or in another's place; the message names it."""
+    """A result, or a file of it, is missing, altered, cut short or in another's place.
+
+    The message names it.
+    """
 
 
 @dataclass(frozen=True)
 class Seal:
     """What a result says of itself.
 
-    name: of its file, without ``.nc``; question: digest of what it is of; attributes: stage, runs, options, software, as in
-    the netCDF part; files: name → XXH3-128 of what lies beside it; checksum: of the record itself, and so of it all.
+    name: of its file, without ``.nc``; question: digest of what it is of; attributes: stage, runs,
+    options, software, as in the netCDF part; files: name → XXH3-128 of what lies beside it;
+    checksum: of the record itself, and so of it all.
     """
 
     path: Path
@@ -53,7 +60,10 @@ class Seal:
 
     @property
     def beside(self) -> Iterator[tuple[Path, str]]:
-        """Yield path and XXH3-128 of the figures, and of what is too large to be part of the result."""
+        """Yield path and XXH3-128 of the figures and of large results.
+
+        Large ones are those that cannot be part of the result.
+        """
         for name, digest in self.files.items():
             yield self.path.with_name(name), digest
 
@@ -66,7 +76,10 @@ def sealed_tail(
     content: str,
     files: Mapping[str, str],
 ) -> bytes:
-    """Return what stands behind the netCDF part of a result, of ``size`` bytes with the XXH3-128 ``content``."""
+    """Return what stands behind the netCDF part of a result.
+
+    That part has ``size`` bytes with the XXH3-128 ``content``.
+    """
     record: Json = {
         "format": FORMAT_RESULT,
         "version": FORMAT_VERSION,
@@ -83,12 +96,16 @@ def sealed_tail(
 
 
 def read_seal(path: Path) -> Seal:
-    """Return what a result says of itself, its last bytes alone read and checked; raises DamagedResult."""
+    """Return what a result says of itself, its last bytes alone read and checked.
+
+    Raises DamagedResult.
+    """
     with _opened(path) as (descriptor, size):
         tail = read_tail(descriptor, size, MOST_RECORD)
     if tail is None or tail.kind != FORMAT_RESULT:
         raise DamagedResult(
-            f"{path} does not end as a result does: it was cut short, or made by something else: {REMEDY}"
+            f"{path} does not end as a result does: it was cut short, or made by something else: "
+            f"{REMEDY}"
         )
     try:
         record = unseal(tail.sealed, str(path), FORMAT_RESULT)
@@ -96,7 +113,8 @@ def read_seal(path: Path) -> Seal:
         raise DamagedResult(f"{str(error).removesuffix(f': {STORE_REMEDY}')}: {REMEDY}") from error
     if record.get("size") != tail.start:
         raise DamagedResult(
-            f"{path} has {tail.start} bytes before its record, expected {quoted(record.get('size'))}: {REMEDY}"
+            f"{path} has {tail.start} bytes before its record, expected "
+            f"{quoted(record.get('size'))}: {REMEDY}"
         )
     found = _seal(path, record)
     if found.name != path.stem:
@@ -112,7 +130,10 @@ def ends_as_result(path: Path) -> bool:
 
 
 def check_result(path: Path) -> Seal:
-    """Check every byte of a result and of the files that belong to it; raises DamagedResult, which names the first bad one."""
+    """Check every byte of a result and of the files that belong to it.
+
+    Raises DamagedResult, which names the first bad one.
+    """
     found = read_seal(path)
     for damage in damages(found):
         raise damage
@@ -137,7 +158,10 @@ def damages(found: Seal) -> Iterator[DamagedResult]:
 
 
 def file_digest(path: Path, size: int | None = None) -> str:
-    """Return the XXH3-128 of a file, or of its first ``size`` bytes; raises DamagedResult where it cannot be read."""
+    """Return the XXH3-128 of a file, or of its first ``size`` bytes.
+
+    Raises DamagedResult where it cannot be read.
+    """
     digest = xxhash.xxh3_128()
     with _opened(path) as (descriptor, whole):
         left = whole if size is None else size
@@ -149,7 +173,10 @@ def file_digest(path: Path, size: int | None = None) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[int, int]]:
-    """Yield descriptor and size of a regular file; raises DamagedResult where there is none or it cannot be read."""
+    """Yield descriptor and size of a regular file.
+
+    Raises DamagedResult where there is none or it cannot be read.
+    """
     try:
         descriptor = os.open(
             path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -170,7 +197,10 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _seal(path: Path, record: Json) -> Seal:
-    """Return a sealed record as what it stands for; raises DamagedResult for one of another form."""
+    """Return a sealed record as what it stands for.
+
+    Raises DamagedResult for one of another form.
+    """
     name, question, content = (record.get(key) for key in ("name", "question", "content"))
     attributes, files = _texts(record.get("attributes")), _texts(record.get("files"))
     if not isinstance(name, str) or not isinstance(question, str) or not isinstance(content, str):

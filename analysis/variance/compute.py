@@ -1,4 +1,7 @@
-"""Study 1, first half: variance and mean of target and control tokens in Q, K and V, layer by layer."""
+"""Study 1, first half: variance and mean of target and control tokens in Q, K and V.
+
+Each layer is taken by itself.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,14 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
 
 
 def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
-    """Variance and mean of target and control tokens, per feature and averaged over the features of a projection.
+    """Variance and mean of target and control tokens.
 
-    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head). Returns, lazily and in float64, ``variance`` and ``mean``
-    (group, projection, layer), ``feature_variance`` and ``feature_mean`` (group, projection, layer, head, d_head), in the
-    units of the activations, squared for variances; and the pairs themselves.
-    Raises ValueError with fewer than two tokens.
+    Per feature and averaged over the features of a projection.
+
+    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head). Returns, lazily and in float64,
+    ``variance`` and ``mean`` (group, projection, layer), ``feature_variance`` and ``feature_mean``
+    (group, projection, layer, head, d_head), in the units of the activations, squared for
+    variances; and the pairs themselves. Raises ValueError with fewer than two tokens.
     """
     groups = []
     for name in selection.groups:
@@ -69,10 +74,13 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
 def variance_bootstrap(
     dataset: xr.Dataset, selection: Selection, *, resamples: int, seed: int
 ) -> xr.DataArray:
-    """95 % bounds of ``variance`` from ``resamples`` bootstraps over sentences: (bound, group, projection, layer), lazy.
+    """95 % bounds of ``variance`` from ``resamples`` bootstraps over sentences.
 
-    Sentences are drawn with replacement, the same for all groups, projections and layers; each brings all its pairs.
-    Source: percentile bootstrap, Efron 1979. Raises UsageError for fewer than two resamples.
+    (bound, group, projection, layer), lazy.
+
+    Sentences are drawn with replacement, the same for all groups, projections and layers; each
+    brings all its pairs. Source: percentile bootstrap, Efron 1979. Raises UsageError for fewer than
+    two resamples.
     """
     if resamples < FEWEST:
         raise UsageError(f"{resamples} bootstrap resamples, wanted {FEWEST} or more, or 0 for none")
@@ -80,7 +88,8 @@ def variance_bootstrap(
     if resamples * max(len(sentences), len(member)) > MOST_WEIGHTS:
         fit = f"expected at most {MOST_WEIGHTS // max(len(sentences), len(member)):,}"
         raise UsageError(
-            f"{resamples:,} bootstrap resamples of {len(member):,} tokens do not fit into memory, {fit}"
+            f"{resamples:,} bootstrap resamples of {len(member):,} tokens do not fit into memory, "
+            f"{fit}"
         )
     draws = np.random.default_rng(seed).multinomial(
         len(sentences), np.full(len(sentences), 1 / len(sentences)), resamples
@@ -115,7 +124,10 @@ def variance_bootstrap(
 
 
 def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return (layer, bound) of rows (layer, token, feature): weighted variances of every resample, averaged over features."""
+    """Return (layer, bound) of rows (layer, token, feature).
+
+    Weighted variances of every resample, averaged over features.
+    """
     size = weights.sum(1)  # tokens of each resample
     found = []
     for layer in rows.astype(np.float64):

@@ -13,9 +13,12 @@ from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES, group_l
 
 
 def variance_profile(result: xr.Dataset, word: str) -> Figure:
-    """Variance over blocks, a panel per projection: mean over features, quartiles over features as a band.
+    """Variance over blocks, a panel per projection.
 
-    result: of ``actlas.analysis.variance.compute.variance_profile``; where it has a bootstrap, its bounds stand as bars.
+    Mean over features, quartiles over features as a band.
+
+    result: of ``actlas.analysis.variance.compute.variance_profile``; where it has a bootstrap, its
+    bounds stand as bars.
     """
     figure = Figure(figsize=(10, 4.0), layout="constrained")
     panels: Sequence[Axes] = figure.subplots(1, result.sizes["projection"])
@@ -36,13 +39,14 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
             )
             if "variance_bootstrap" in result:
                 bounds = result["variance_bootstrap"].sel(where).transpose("bound", "layer").values
-                # the mean lies outside its own bootstrap bounds now and then; a bar has no negative length
+                # the mean lies outside its own bootstrap bounds now and then; a bar has no negative
+                # length
                 bars = [(mean - bounds[0]).clip(0), (bounds[1] - mean).clip(0)]
                 panel.errorbar(
                     result["layer"], mean, bars, color=colour, fmt="none", capsize=2, linewidth=1
                 )
         panel.set_title(PROJECTION_NAMES[str(projection)])
-        panel.set_xlabel("block")
+        panel.set_xlabel("layer")
         panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel(f"variance over {result.sizes['pair']} tokens")
@@ -51,7 +55,8 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
     )
     bars_named = "; bars: 95 % bootstrap over sentences" if "variance_bootstrap" in result else ""
     figure.suptitle(
-        f"How context enters “{shown(word)}”: mean over features, band between their quartiles{bars_named}",
+        f"How context enters “{shown(word)}”: mean over features, band between their "
+        f"quartiles{bars_named}",
         fontsize=11,
     )
     return figure

@@ -1,1 +1,1 @@
-"""The commands of the analyses, one a module."""
+"""What is made of a study's declaration: its command, and its result on disk."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from actlas.analysis.declaring.layers import parse_layers
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.terminal.completion import complete_site
-from actlas.scripts.terminal.options import json_option, named_sites, parse_layers, run_argument
+from actlas.scripts.terminal.options import json_option, named_sites, run_argument
 from actlas.scripts.terminal.paths import UserPath
 from actlas.scripts.terminal.text import echo_json, extent, size
 from actlas.store.format.schema import NUMPY_VIEW

@@ -9,8 +9,8 @@ import click
 
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
 from actlas.scripts.study.file import Study, read_study
-from actlas.scripts.study.ownership import STUDIES
 from actlas.scripts.study.plan import Planned, plan_study
+from actlas.scripts.study.template import template
 from actlas.scripts.study.update import Place, bring_up_to_date, states
 from actlas.scripts.terminal.options import json_option
 from actlas.scripts.terminal.paths import UserPath
@@ -37,9 +37,9 @@ store_option = click.option(
 
 @click.group("study")
 def command() -> None:
-    """A study in one file.
+    """A study in one file: model, sentences, edits and analyses.
 
-    Model, sentences, edits and analyses, brought up to date by one command.
+    One command brings it up to date.
     """
 
 
@@ -49,7 +49,7 @@ def new(file: Path) -> None:
     """Write a commented template to FILE, which runs as it is on the demo model."""
     if file.suffix != ".toml":
         raise UsageError(f"study file {file}: wanted a name that ends in .toml")
-    if not _written(file, (STUDIES / "template.toml").read_bytes()):
+    if not _written(file, template().encode()):
         raise UsageError(f"{file} is there already: give another name")
     click.echo(f"wrote {file}\nnext: actlas study check {file}, then actlas study run {file}")
 
@@ -74,7 +74,7 @@ def _written(file: Path, content: bytes) -> bool:
 def check(file: Path, out: Path | None, store_path: Path | None, as_json: bool) -> None:
     """Check FILE against its model and sentences, and say what `study run` would do.
 
-    Change nothing.
+    Changes nothing.
     """
     study = read_study(file)
     place = find_place(study, out, store_path)

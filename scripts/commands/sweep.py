@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from actlas.analysis.scan.declaration import skipped_block
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.extraction.plan import Plan, make_plan
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
-from actlas.scripts.analyses.scan import skipped_block
 from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
 from actlas.scripts.extraction.request import (
@@ -213,8 +213,8 @@ def _text(baseline: Stored, variants: list[Stored]) -> str:
     study = f"scan {head.name}" if _is_scan(variants) else f"downstream '{head.name}.*'"
     lines = [
         f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
-        f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} "
-        f"s, {written}; "
+        f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} s, "
+        f"{written}; "
         f"{len(variants) - len(computed)} stored already",
         "every edit fired in every sentence, and upstream of it all is the baseline's\n",
         table(("variant", "state", "changed", "by at most"), rows),

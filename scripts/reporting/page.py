@@ -10,25 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-import xarray as xr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from actlas.analysis.declaring import Table
 from actlas.scripts.reporting.results import Folder, Result, read_folder, telling_of
 from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import words_in_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating, verdicts
 from actlas.scripts.reporting.svg import inline_svg
-from actlas.scripts.reporting.tables import Table, tables_of
-from actlas.scripts.reporting.wording import WORDING, Wording
 from actlas.scripts.study.update import REPORT
 from actlas.store.io.replacing import replacing
 
 HERE = Path(__file__).parent
-SHARE_UNIT = (
-    1_000_000  # shares go to the page as whole millionths: shorter, and as much as eyes can tell
-)
 
 
 @dataclass(frozen=True)
@@ -46,8 +40,9 @@ class Section:
 
     id: str
     result: Result
-    wording: Wording
-    summary: str
+    heading: str
+    question: str
+    findings: tuple[str, ...]
     options: list[tuple[str, str]]
     figures: list[Drawing]
     tables: list[Table]
@@ -116,16 +111,15 @@ def _section(section: str, result: Result, folder: Folder, outdated: str | None)
 
 
 def _told(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
-    wording = WORDING[result.stage]
-    figures = [
-        Drawing(title, note, inline_svg(path, f"{section}-{kind or 'figure'}", title, note))
-        for kind, path in result.figures
-        for title, note in (wording.figures[kind],)
-    ]
+    study, figures = result.study, []
+    for kind, path in result.figures:
+        title, note = result.captions[kind].title, result.captions[kind].note
+        svg = inline_svg(path, f"{section}-{kind or 'figure'}", title, note)
+        figures.append(Drawing(title, note, svg))
     options = [
         (name, _shown(value))
         for name, value in result.options.items()
-        if name not in ("left_out", "variants")
+        if name not in ("left_out", "selection", "variants")
     ]
     files = [
         (file.name, quote(bytes(file.relative_to(folder.path))), file.stat().st_size)
@@ -134,12 +128,13 @@ def _told(section: str, result: Result, folder: Folder, outdated: str | None) ->
     return Section(
         section,
         result,
-        wording,
-        folder.record["analyses"].get(result.name, {}).get("summary", ""),
+        study.heading if study else result.stage,
+        study.question if study else "",
+        result.findings,
         options,
         figures,
-        tables_of(result.stage, result.data),
-        histograms(result.data) if result.stage == "cosine" else None,
+        study.tables(result.told) if study else [],
+        study.slider(result.data) if study else None,
         files,
         outdated,
     )
@@ -151,25 +146,3 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value)) or "none"
     return "not set" if value is None else str(value)
-
-
-def histograms(result: xr.Dataset) -> dict[str, Any]:
-    """Return the shares of pairs in each bin for the slider: (group, block, layer, bin), in whole millionths."""
-    defined = result["pairs"] - result["undefined"]
-    shares = (
-        (result["count"] / defined.where(defined > 0, 1))
-        .transpose("group", "block", "layer", "bin")
-        .values
-    )
-    means = result["mean_abs"].transpose("group", "block", "layer").values
-    return {
-        "unit": SHARE_UNIT,
-        "groups": [str(group) for group in result["group"].values],
-        "blocks": [str(block) for block in result["block"].values],
-        "layers": result["layer"].values.tolist(),
-        "shares": np.round(shares * SHARE_UNIT).astype(int).tolist(),
-        "means": [
-            [[None if np.isnan(mean) else round(float(mean), 3) for mean in row] for row in block]
-            for block in means
-        ],
-    }

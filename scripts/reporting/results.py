@@ -1,4 +1,7 @@
-"""The results in a folder: every netCDF file that says its stage, runs and options, with the figures beside it."""
+"""The results in a folder.
+
+Every netCDF file that says its stage, runs and options, with the figures beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,11 @@ from typing import Any
 
 import xarray as xr
 
+from actlas.analysis import registry
+from actlas.analysis.declaring import Caption, Study
 from actlas.analysis.results.files import load
 from actlas.analysis.results.seals import REMEDY, DamagedResult, Seal, check_result, ends_as_result
-from actlas.scripts.reporting.wording import WORDING
+from actlas.scripts.study.own import PREFIX
 from actlas.scripts.study.record import ID as RUN_ID
 from actlas.scripts.study.record import RECORD, read_record
 from actlas.scripts.study.update import result_path
@@ -36,21 +41,33 @@ class Result:
     options: dict[str, Any]
     software: dict[str, str]
     labels: tuple[str, ...]  # version:digest of the label columns of each run when it was made
+    findings: tuple[str, ...]
+    captions: dict[str, Caption]  # of its figures, by kind
     data: xr.Dataset
+
+    @property
+    def study(self) -> Study[Any] | None:
+        """The study that made it; None where the package that declares it is not installed."""
+        return registry.find(self.stage)
+
+    @property
+    def told(self) -> xr.Dataset:
+        """The numbers, with the options and what was found as attributes."""
+        return self.data.drop_attrs(deep=False).assign_attrs(self.options)
 
     @property
     def word(self) -> str | None:
         """The word whose tokens were studied."""
         return (
-            str(self.options["word"])
-            if "pair_target" in self.data and "word" in self.options
+            str(self.options["target"])
+            if "pair_target" in self.data and "target" in self.options
             else None
         )
 
     @property
     def figures(self) -> Iterator[tuple[str, Path]]:
         """Yield kind and path of its figures."""
-        for kind in WORDING[self.stage].figures:
+        for kind in self.captions:
             name = f"{self.seal.name}_{kind}.svg" if kind else f"{self.seal.name}.svg"
             if name in self.seal.files:
                 yield kind, self.seal.path.with_name(name)
@@ -63,7 +80,7 @@ class Result:
 
 @contextmanager
 def telling_of(result: Result) -> Iterator[None]:
-    """Say of a result that is sealed, but not as the stage would write it, that it cannot be shown."""
+    """Say of a result that is sealed, but not as its stage writes it, that it cannot be shown."""
     try:
         yield
     except (
@@ -81,7 +98,10 @@ def telling_of(result: Result) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of results: what is in it, and the record of the study that made it, empty where none did."""
+    """A folder of results: what is in it, and the record of the study that made it.
+
+    The record is empty where none did.
+    """
 
     path: Path
     record: dict[str, Any]
@@ -89,7 +109,9 @@ class Folder:
 
 
 def read_folder(path: Path) -> Folder:
-    """Read the results in and below ``path``, those of a study in its order; raises UsageError where there are none.
+    """Read the results in and below ``path``, those of a study in its order.
+
+    Raises UsageError where there are none.
 
     Raises DamagedResult for one that was altered, cut short, renamed, or put in another's place.
     """
@@ -102,16 +124,21 @@ def read_folder(path: Path) -> Folder:
         results = [_of_study(path, name, each) for name, each in record["analyses"].items()]
     else:
         seals = [check_result(file) for file in result_files(path)]
-        results = [_read(seal, seal.name) for seal in seals if seal.attributes["stage"] in WORDING]
+        beside = {file for seal in seals for file, _ in seal.beside}
+        results = [_read(seal, seal.name) for seal in seals if seal.path not in beside]
     if not results:
         raise UsageError(
-            f"{path} holds no result of actlas: `actlas study run`, or a study's command with --out, writes some"
+            f"{path} holds no result of actlas: `actlas study run`, or a study's command with "
+            f"--out, writes some"
         )
     return Folder(path, record, tuple(results))
 
 
 def result_files(path: Path) -> list[Path]:
-    """Return the results in and below a folder, sorted: by their ending, or by a name that ours have and others may not."""
+    """Return the results in and below a folder, sorted.
+
+    By their ending, or by a name that ours have and others may not.
+    """
     files = [file for file in files_below(path) if file.suffix == ".nc"]
     return [file for file in files if of_stage(file) or ends_as_result(file)]
 
@@ -130,12 +157,12 @@ def files_below(path: Path) -> list[Path]:
 def of_stage(path: Path) -> bool:
     """Whether a file has a name that results and figures have: that of a stage, and maybe more."""
     stage = re.split("[-_]", path.stem)[0]
-    return stage in WORDING
+    return stage == PREFIX or stage in registry.names()
 
 
 def _of_study(path: Path, name: str, done: dict[str, Any]) -> Result:
     seal = check_result(result_path(path, name, done["stage"]))
-    if seal.checksum != done["seal"] or seal.attributes["stage"] not in WORDING:
+    if seal.checksum != done["seal"] or seal.attributes["stage"] != done["stage"]:
         raise DamagedResult(f"{seal.path} is not the result that {RECORD} tells of: {REMEDY}")
     return _read(seal, name)
 
@@ -148,10 +175,20 @@ def _read(seal: Seal, name: str) -> Result:
         runs, labels = (tuple(seal.attributes[key].split()) for key in ("runs", "labels"))
         if not runs or not all(RUN_ID.fullmatch(run) for run in runs):
             raise ValueError("ids")
+        findings, captions = (json.loads(seal.attributes[key]) for key in ("findings", "captions"))
         return Result(
-            name, seal, seal.attributes["stage"], runs, dict(options), dict(software), labels, data
+            name,
+            seal,
+            seal.attributes["stage"],
+            runs,
+            dict(options),
+            dict(software),
+            labels,
+            tuple(map(str, findings)),
+            {kind: Caption(str(title), str(note)) for kind, (title, note) in captions.items()},
+            data,
         )
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+    except (AttributeError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise DamagedResult(
             f"{seal.path} has attributes of another form than results have: {REMEDY}"
         ) from error

@@ -1,16 +1,19 @@
-"""What the results are of: the runs in their store, the proof of their edits, and what is to be believed of it all."""
+"""What the results are of.
+
+The runs in their store, the proof of their edits, and what is to be believed of it all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actlas.analysis.declaring import Table, cell
 from actlas.scripts.extraction.edit_check import PERCENT, proof_record
 from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.reporting.results import Folder, Result, telling_of
-from actlas.scripts.reporting.tables import Table, cell
 from actlas.scripts.terminal.text import counted, size
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
@@ -30,7 +33,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Subject:
-    """A run without edits, and the variants of it that a result is of; ``run`` is None where the store does not have it."""
+    """A run without edits, and the variants of it that a result is of.
+
+    ``run`` is None where the store does not have it.
+    """
 
     id: str
     run: Run | None
@@ -56,19 +62,22 @@ class Subject:
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
             (
                 "model",
-                f"{model['name']}{revision}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}",
+                f"{model['name']}{revision}: {model['layer']} layers, {model['head']} heads, "
+                f"d_model {model['d_model']}",
             ),
             ("weights", str(run.specification["model"]["weights"])),
             ("config", f"sha256:{run.specification['model']['config']}"),
             (
                 "sentences",
-                f"{run.sentences:,} of {description['source']}, {tokens}{', BOS' * description['bos']}",
+                f"{run.sentences:,} of {description['source']}, "
+                f"{tokens}{', BOS' * description['bos']}",
             ),
             ("labels", labels_fact(run)),
             ("sites", " ".join(run.sites)),
             (
                 "numerics",
-                f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention",
+                f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, "
+                f"{numerics['attention']} attention",
             ),
             (
                 "mode",
@@ -79,7 +88,8 @@ class Subject:
             ("size", f"{size(run.nbytes)} in {counted(len(run.units), 'unit')}"),
             (
                 "made",
-                f"{_day(description['created'])} with actlas {description['actlas']} on {', '.join(devices)}",
+                f"{_day(description['created'])} with actlas {description['actlas']} on "
+                f"{', '.join(devices)}",
             ),
         ]
 
@@ -128,7 +138,10 @@ def outdated_labels(result: Result, runs: Mapping[str, Run]) -> str | None:
         version, _, digest = stamp.partition(":")
         if run in runs and _labels_digest(runs[run]) not in (None, digest):
             now = f"{runs[run].name} has version {runs[run].labels_version} now"
-            return f"Made with version {version} of the labels; {now}. Run the study, or the command that wrote it, again."
+            return (
+                f"Made with version {version} of the labels; {now}. Run the study, or the "
+                f"command that wrote it, again."
+            )
     return None
 
 
@@ -171,7 +184,7 @@ def _subject(store: Store | None, run: str, others: Iterable[str]) -> Subject:
 
 def verdicts(folder: Folder, subjects: list[Subject]) -> list[Verdict]:
     """Return what holds, what does not, and what nobody looked at."""
-    return [_stored(folder), *_sums(folder), *_edits(subjects)]
+    return [_stored(folder), *_checks(folder), *_edits(subjects)]
 
 
 def _stored(folder: Folder) -> Verdict:
@@ -183,33 +196,18 @@ def _stored(folder: Folder) -> Verdict:
     return Verdict(
         claim,
         HOLDS,
-        f"{shards} shards, {size(nbytes)}, checked on {_day(max(check['when'] for check in checks))}",
+        f"{shards} shards, {size(nbytes)}, checked on "
+        f"{_day(max(check['when'] for check in checks))}",
     )
 
 
-def _sums(folder: Folder) -> list[Verdict]:
-    """Judge every reconstruction: rounding above 1 at a block whose output was not edited is a fault."""
-    found = []
-    for result in (result for result in folder.results if result.stage == "reconstruct"):
+def _checks(folder: Folder) -> Iterator[Verdict]:
+    """Yield what the studies check: of each result what it bears out or not."""
+    for result in folder.results:
+        study = result.study
         with telling_of(result):
-            found.append(_sum(result))
-    return found
-
-
-def _sum(result: Result) -> Verdict:
-    claim = "Every block is the sum of its parts"
-    edited = [int(block) for block in result.options.get("edited", [])]
-    rounding = result.data["rounding"].where(~result.data["layer"].isin(edited), drop=True)
-    most = float(rounding.max(skipna=False)) if rounding.size else 0.0
-    blocks = int((~(rounding <= 1)).any("sum").sum())
-    judged = f"{rounding.sizes['layer']} blocks judged"
-    if blocks:
-        return Verdict(
-            claim,
-            FAILS,
-            f"{judged}: {blocks} differ by up to {most:.3g} times what rounding explains",
-        )
-    return Verdict(claim, HOLDS, f"{judged}: errors at most {most:.2g} of what rounding may do")
+            for check in study.checks(result.told) if study else []:
+                yield Verdict(check.claim, HOLDS if check.holds else FAILS, check.why)
 
 
 def _edits(subjects: list[Subject]) -> list[Verdict]:
@@ -227,7 +225,10 @@ def _edits(subjects: list[Subject]) -> list[Verdict]:
         else:
             idle = sum(edit["changed"] == 0 for edit in edits)
             nothing = f", {idle} of them changed nothing" if idle else ""
-            why = f"{counted(len(edits), 'edit')}{nothing}; upstream equals the run without edits {how}"
+            why = (
+                f"{counted(len(edits), 'edit')}{nothing}; upstream equals the run without edits "
+                f"{how}"
+            )
             found.append(Verdict(claim, HOLDS, why))
     return found
 

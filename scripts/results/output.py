@@ -1,12 +1,17 @@
-"""Where results go: ``<out>/<name>.nc`` with ``.png`` and ``.svg`` beside it, all of them or none."""
+"""Where results go: ``<out>/<name>.nc`` with ``.png`` and ``.svg`` beside it.
+
+All of them are written, or none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actlas.analysis.declaring import Caption
 from actlas.scripts.results.question import Question
 from actlas.store.errors import ActlasError
 
@@ -19,7 +24,10 @@ DEFAULT_RESULTS = Path("actlas-results")
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a result goes: the folder, by default that of its run; and its name, by default what it is of."""
+    """Where a result goes: folder and name.
+
+    By default the folder is that of its run, and the name says what it is of.
+    """
 
     folder: Path | None = None
     name: str | None = None
@@ -60,32 +68,51 @@ class Answer:
     ) -> None:
         """Compute a lazy ``result`` once.
 
-        found: what else is to be recorded beside the options, such as the sentences that were left out.
+        found: what else is to be recorded beside the options, such as the sentences that were left
+        out.
         """
         from threadpoolctl import threadpool_limits
 
         self.question, self._found = question, found or {}
         with threadpool_limits(1, user_api="blas"):  # dask runs a task on each core already
             self.result = self._described(question.stage, result.compute())
+        self._captions: dict[str, tuple[str, str]] = {}  # by kind of figure
         self._figures: dict[str, bytes] = {}  # what follows the name → the file
         self._large: dict[str, tuple[xr.Dataset, str]] = {}
 
-    def draw(self, figure: Figure, kind: str = "") -> None:
-        """Take ``figure`` along, to be named like the result, with ``_kind`` where a stage has several."""
+    def tell(self, findings: Sequence[str]) -> None:
+        """Let the result say what was found, and what its figures show."""
+        told = {"findings": list(findings), "captions": self._captions}
+        self.result = self.result.assign_attrs(
+            {name: json.dumps(each) for name, each in told.items()}
+        )
+
+    def draw(self, figure: Figure, kind: str, caption: Caption) -> None:
+        """Take ``figure`` along, to be named like the result.
+
+        With ``_kind`` where it is not empty.
+        """
         from actlas.analysis.plots import figure_files
 
+        self._captions[kind] = (caption.title, caption.note)
         for form, content in figure_files(figure).items():
             self._figures[f"{f'_{kind}' if kind else ''}.{form}"] = content
 
     def take_large(self, kind: str, array: xr.DataArray) -> None:
-        """Take a lazy ``array`` along, to be written block by block to ``<name>_kind.nc``, without ever holding it."""
+        """Take a lazy ``array`` along, to be written block by block to ``<name>_kind.nc``.
+
+        Without ever holding it.
+        """
         stage = f"{self.question.stage}_{kind}"
         self._large[f"_{kind}.nc"] = (self._described(stage, array.to_dataset()), str(array.name))
 
     def write(self, out: Destination) -> Output:
-        """Write all files, the result last: it has the checksums of the others. Older files of that name are replaced.
+        """Write all files, the result last.
 
-        Raises ActlasError, with the file, where one cannot be written; then the older ones are still there.
+        It has the checksums of the others. Older files of that name are replaced.
+
+        Raises ActlasError, with the file, where one cannot be written; then the older ones are
+        still there.
         """
         from actlas.analysis.results.files import add_result
         from actlas.analysis.results.large import add_large_result
@@ -118,13 +145,20 @@ class Answer:
         runs, options = self.question.runs, {**self.question.all_options, **self._found}
         labels = " ".join(f"{run.labels_version}:{run.labels_digest}" for run in runs)
         described = with_provenance(
-            result, stage=stage, runs=[run.id for run in runs], options=options
+            result,
+            stage=stage,
+            runs=[run.id for run in runs],
+            options=options,
+            software=self.question.software,
         )
         return described.assign_attrs(labels=labels)
 
 
 def _older(path: Path, question: str | None) -> set[str]:
-    """Return the files that lie beside an older result; raises ActlasError for one of another than ``question``."""
+    """Return the files that lie beside an older result.
+
+    Raises ActlasError for one of another than ``question``.
+    """
     from actlas.analysis.results.seals import DamagedResult, read_seal
 
     try:

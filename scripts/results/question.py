@@ -1,11 +1,14 @@
-"""What a result is of, and the name that follows from it: the same question has the same file, another question another."""
+"""What a result is of, and the name that follows from it.
+
+The same question has the same file, another question another.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from actlas.store.format.schema import Json, canonical
@@ -23,6 +26,9 @@ class Question:
     runs: Sequence[Run]
     options: Mapping[str, Any]
     words: str = ""  # for people, in the file's name: the target word, the edit
+    software: Mapping[str, str] = field(
+        default_factory=dict
+    )  # package that declares the stage → version
 
     @property
     def record(self) -> Json:
@@ -53,7 +59,9 @@ class Question:
 
 
 def slug(text: str) -> str:
-    """Return ``text`` as part of a file's name on any system: ASCII letters and digits, words joined by ``-``.
+    """Return ``text`` as part of a file's name on any system.
+
+    ASCII letters and digits, words joined by ``-``.
 
     Letters lose their accents; others become their number: ``her``, ``cafe``, ``u5979``.
     """

@@ -1,8 +1,10 @@
-"""Study files: what is run and what is made of it, in one TOML file, checked before anything is computed.
+"""Study files: what is run and what is made of it, in one TOML file.
 
-[model]                     # name, and how it computes; the demo model where left out
-[runs.her]                  # an input: sentences, sites, edits
-[analyses.variance]         # a stage with its options; `run` says of which run, where there are several
+Checked before anything is computed.
+
+[model]                     # name, and how it computes; the demo model where left out [runs.her]
+# an input: sentences, sites, edits [analyses.variance]         # a stage with its options; `run`
+says of which run, where there are several
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from pathlib import Path
 
 from actlas.pipeline.models.hook_names import site_names
 from actlas.scripts.analyses.bounds import check_bounds
+from actlas.scripts.study.analysis_table import read_stage
 from actlas.scripts.study.record import NAME
 from actlas.scripts.study.stage import Stage
-from actlas.scripts.study.stages import STAGES
 from actlas.scripts.study.tables import entries, filled
 from actlas.store.errors import UsageError, unknown
 from actlas.store.io.safe_open import read_input, user_path
@@ -98,7 +100,7 @@ class _Top:
 
 
 def read_study(path: Path) -> Study:
-    """Read a study file; raises UsageError, with the place in the file, for what cannot be meant."""
+    """Read a study file; raises UsageError, which names the place, for what cannot be meant."""
     try:
         content = read_input(path, MOST_BYTES)
     except FileNotFoundError as error:
@@ -145,7 +147,8 @@ def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
     for name, each in runs.items():
         if each.sentences == "-":
             raise UsageError(
-                f"{path} [runs.{name}] sentences: a study reads files, which can be read again; '-' cannot"
+                f"{path} [runs.{name}] sentences: a study reads files, which can be read again; "
+                f"'-' cannot"
             )
     analyses = tuple(_analysis(path, name, each, runs) for name, each in top.analyses.items())
     store = None if top.store is None else _beside(path, top.store)
@@ -156,20 +159,12 @@ def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
 def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -> Analysis:
     where = f"{path} [analyses.{_name(path, 'analyses', name)}]"
     given = dict(entries(table, where))
-    kind, run = (
-        given.pop("stage", name),
-        given.pop("run", next(iter(runs)) if len(runs) == 1 else None),
-    )
-    if not isinstance(kind, str) or kind not in STAGES:
-        raise UsageError(
-            f"{where}: {unknown('stage', str(kind), STAGES)}"
-            + ("" if "stage" in entries(table, where) else _SAY)
-        )
+    run = given.pop("run", next(iter(runs)) if len(runs) == 1 else None)
+    stage = read_stage(name, given, where, path.parent)
     if run is None:
         raise UsageError(f"{where} lacks the key 'run': wanted one of {', '.join(runs)}")
     if not isinstance(run, str) or run not in runs:
         raise UsageError(f"{where}: {unknown('run', str(run), runs)}")
-    stage = filled(STAGES[kind], given, where)
     sites = site_names(runs[run].sites)
     lacking = [site for site in stage.needs if sites and site not in sites]
     if lacking:
@@ -179,9 +174,6 @@ def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -
     if stage.needs_edits and not runs[run].edits:
         raise UsageError(f"{where} compares variants: give [runs.{run}] edits")
     return Analysis(name, run, stage)
-
-
-_SAY = "; an analysis with a name of its own says which it is with stage ="
 
 
 def _name(path: Path, table: str, name: str) -> str:
@@ -194,7 +186,10 @@ def _name(path: Path, table: str, name: str) -> str:
 
 
 def sentence_file(study: Study, given: str) -> str:
-    """Return the path of an input's sentences; raises UsageError for one that is said to come with actlas and does not."""
+    """Return the path of an input's sentences.
+
+    Raises UsageError for one that is said to come with actlas and does not.
+    """
     if not given.startswith(SHIPPED):
         return str(_beside(study.path, given))
     texts = Path(sys.modules["actlas.pipeline"].__path__[0]) / "texts"

@@ -1,21 +1,25 @@
-"""What a stage of a study is: a command's study with its options, and when its result is still good.
-
-A stage is a frozen dataclass; its fields are the keys of its table in the study file.
-"""
+"""An analysis of a study file: a study with its options, and when its result is still good."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
-from actlas.scripts.results.output import Destination, Output
-from actlas.store.format.edit_records import EditRecord
+from actlas.analysis import registry
+from actlas.analysis.declaring import Options, PlannedRun, Study
+from actlas.scripts.analyses.asked import Asked, Finding
+from actlas.scripts.analyses.variants import variants_of
+from actlas.scripts.results.output import Destination
+from actlas.store.errors import unknown
+from actlas.store.format.edit_records import EditRecord, edits_text
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from actlas.pipeline.extraction.plan import Plan
 
 
@@ -24,61 +28,117 @@ Edits = tuple[EditRecord, ...]  # of one variant
 
 @dataclass(frozen=True)
 class Subject:
-    """What a stage studies: a run and, by the text of their edits, the variants of it that the study asks for."""
+    """What a stage studies: a run and the variants that the study asks for.
+
+    variants: by the text of their edits.
+    """
 
     run: Run
     variants: Mapping[str, Run]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a stage wrote, a line on it, and whether what it checks holds."""
+class StageKeys:
+    """Keys of the table of an analysis that are no options of its study.
 
-    output: Output
-    summary: str
-    holds: bool = True
+    edits: patterns that name the variants, of studies that compare those a user names.
+    """
+
+    edits: tuple[str, ...] = ("*",)
 
 
-class Stage(ABC):
-    """An analysis with its options."""
+@dataclass(frozen=True)
+class Stage:
+    """A study with its options, as a table of a study file has them."""
 
-    title: ClassVar[str]  # how results call it: file, attribute, command
-    needs: ClassVar[tuple[str, ...]] = ()  # sites of the run
-    needs_edits: ClassVar[bool] = False
+    study: Study[Any]
+    options: Options
+    keys: StageKeys = field(default_factory=StageKeys)
 
-    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:  # noqa: B027 - most that can be wrong is known without a plan
-        """Raise UsageError for options that the model, the sentences or the edits of the run do not allow."""
+    @property
+    def title(self) -> str:
+        """How results call it: file, attribute, command."""
+        return self.study.name
 
-    def runs(self, subject: Subject) -> list[Run]:
-        """Return the runs that the result is of, in the order in which it names them."""
-        return [subject.run]
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Sites that the run must have."""
+        return self.study.needs
 
-    @abstractmethod
-    def recorded(self, subject: Subject) -> dict[str, Any]:
-        """Return what the result says of the options, or part of it: another value, another result."""
+    @property
+    def needs_edits(self) -> bool:
+        """Whether it compares variants."""
+        return self.study.variants != "none"
 
-    @abstractmethod
+    def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
+        """Raise UsageError for options that the run does not allow.
+
+        Model, sentences and edits of the run are known by then.
+        """
+        labels = plan.tokens.labels
+
+        def tokens() -> xr.Dataset:
+            import xarray as xr
+
+            from actlas.store.reading.view import token_coordinates
+
+            return xr.Dataset(coords=token_coordinates(labels))
+
+        layers = plan.model.geometry.n_layer
+        self.study.check(
+            self.options, PlannedRun(layers, tuple(labels.columns), tuple(edits), tokens)
+        )
+        if self.study.variants == "named":
+            for pattern in self.keys.edits:
+                if not any(_matches(each, pattern) for each in edits):
+                    raise unknown("edit", pattern, map(edits_text, edits))
+
+    def asked(self, subject: Subject) -> Asked:
+        """Return the study as it is asked of the stored runs."""
+        return Asked(self.study, self.options, subject.run, self._variants(subject))
+
+    def _variants(self, subject: Subject) -> tuple[Run, ...]:
+        """Return the variants in the order of the study file, each once."""
+        if self.study.variants == "none":
+            return ()
+        if self.study.variants == "found":
+            return variants_of(self.study, subject.run)
+        found: dict[str, Run] = {}
+        for pattern in self.keys.edits:
+            for run in subject.variants.values():
+                if _matches(run.edits, pattern):
+                    found.setdefault(run.id, run)
+        return tuple(found.values())
+
     def carry_out(self, subject: Subject, out: Destination) -> Finding:
         """Compute, and write result and figures to ``out``."""
+        return self.asked(subject).carry_out(out)
+
+
+def _matches(edits: Edits, pattern: str) -> bool:
+    """Whether the text of a variant's edits, or of one of them, is as a pattern has it."""
+    texts = [edits_text(edits), *(edit.text for edit in edits)]
+    return any(text == pattern or fnmatchcase(text, pattern) for text in texts)
 
 
 def is_current(stage: Stage, subject: Subject, attributes: Mapping[str, str]) -> bool:
-    """Whether a result is what ``stage`` would compute: of the same runs and options, by this version of actlas.
+    """Whether a result is what ``stage`` would compute.
+
+    Of the same runs and options, by the same version of its package.
 
     attributes: what the result, whose bytes were checked, says of itself.
     """
-    import importlib.metadata
-
     try:
+        asked = stage.asked(subject)
         options, software = (json.loads(attributes[name]) for name in ("options", "software"))
-        wanted = json.loads(json.dumps(stage.recorded(subject)))
+        wanted = json.loads(json.dumps(asked.recorded))
+        versions = registry.software("") | registry.software(stage.title)
         return bool(
             attributes["stage"] == stage.title
-            and attributes["runs"].split() == [run.id for run in stage.runs(subject)]
-            and label_digests(attributes["labels"])
-            == [run.labels_digest for run in stage.runs(subject)]
+            and attributes["runs"].split() == [run.id for run in asked.runs]
+            and label_digests(attributes["labels"]) == [run.labels_digest for run in asked.runs]
             and {name: options[name] for name in wanted} == wanted
-            and software["actlas"] == importlib.metadata.version("actlas")
+            and {name: software.get(name) for name in versions} == versions
         )
     except (
         KeyError,

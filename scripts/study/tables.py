@@ -1,10 +1,13 @@
-"""Tables of a TOML file as frozen dataclasses: a key is a field, and whatever is neither known nor of its type is refused."""
+"""Tables of a TOML file as frozen dataclasses.
+
+A key is a field, and whatever is neither known nor of its type is refused.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from actlas.store.errors import MOST_SHOWN, UsageError, unknown
@@ -14,14 +17,18 @@ T = TypeVar("T")
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def filled(kind: type[T], table: object, where: str) -> T:
+def filled(kind: type[T], table: object, where: str, hidden: Collection[str] = ()) -> T:
     """Return the dataclass ``kind`` with the keys of ``table``.
 
-    where: what errors call the table, such as ``her.toml [analyses.cosine]``. Raises UsageError for unknown keys, the nearest
-    known one named, for keys that lack, for values of another type, and for what ``kind`` itself refuses.
+    where: what errors call the table, such as ``her.toml [analyses.cosine]``. hidden: fields that a
+    table does not have. Raises UsageError for unknown keys, the nearest known one named, for keys
+    that lack, for values of another type, and for what ``kind`` itself refuses.
     """
     assert dataclasses.is_dataclass(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in hidden:
+            fields[field.name] = field
     given = entries(table, where)
     for key in given:
         if key not in fields:
@@ -49,7 +56,10 @@ def entries(table: object, where: str) -> Mapping[str, object]:
 
 
 def typed(value: object, hint: Any, where: str) -> Any:
-    """Return ``value`` as the type ``hint`` has it, lists as tuples; raises UsageError where it is none of that type."""
+    """Return ``value`` as the type ``hint`` has it, lists as tuples.
+
+    Raises UsageError where it is none of that type.
+    """
     if get_origin(hint) in (Union, types.UnionType):
         for choice in get_args(hint):
             try:
@@ -93,7 +103,10 @@ def shown(value: object) -> str:
 
 
 def _short(value: object) -> str:
-    """Return a value's own form, at most 100 characters of it; Python prints no number of many digits."""
+    """Return a value's own form, at most 100 characters of it.
+
+    Python prints no number of many digits.
+    """
     try:
         text = repr(value)
     except ValueError:

@@ -1,7 +1,10 @@
-"""Bringing a study up to date: runs through the store, which is the cache, and each stage only if its inputs changed.
+"""Bringing a study up to date.
 
-What is done is kept in ``study.json``, beside the results. A stage leaves it before it is computed and comes back when all of
-its files are written, so that one which was interrupted is not taken for finished.
+Runs through the store, which is the cache, and each stage only if its inputs changed.
+
+What is done is kept in ``study.json``, beside the results. A stage leaves it before it is computed
+and comes back when all of its files are written, so that one which was interrupted is not taken for
+finished.
 """
 
 from __future__ import annotations
@@ -74,9 +77,12 @@ def result_path(out: Path, analysis: str, stage: str) -> Path:
 def bring_up_to_date(
     study: Study, place: Place, say: Say, *, quiet: bool = False
 ) -> dict[str, Any]:
-    """Compute what is missing, verify what is new, redo the stages whose inputs changed; return the record of it all.
+    """Compute what is missing, verify what is new, redo the stages whose inputs changed.
 
-    say: told of each part what was done. Raises StoreError where a byte of a run is not what was committed.
+    Return the record of it all.
+
+    say: told of each part what was done. Raises StoreError where a byte of a run is not what was
+    committed.
     """
     planned = plan_study(study, place.store)
     record = _own_record(
@@ -128,7 +134,8 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
             tallies.append(tally)
             if started.stopped():  # too late for this extraction
                 raise Interrupted(
-                    f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} are stored"
+                    f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} "
+                    f"are stored"
                 )
     if tallies:
         done = sum(tally is not None for tally in tallies)
@@ -145,7 +152,10 @@ def _took(tallies: Sequence[Tally | None]) -> str:
 
 
 def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Check every byte of a run and its variants, unless the same commits were checked before; return what was found."""
+    """Check every byte of a run and its variants, unless the same commits were checked before.
+
+    Return what was found.
+    """
     runs = [subject.run, *subject.variants.values()]
     for run in runs:
         run.refresh()
@@ -159,7 +169,8 @@ def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> 
     problems = [problem for item in checked for problem in item.problems]
     if problems:
         raise StoreError(
-            f"{problems[0]} ({len(problems)} problems: `actlas verify --repair`, then run the study again)"
+            f"{problems[0]} ({len(problems)} problems: `actlas verify --repair`, then run the "
+            f"study again)"
         )
     nbytes = sum(item.nbytes for item in checked)
     say(name, f"verified {size(nbytes)} in {len(checked)} shards: every checksum holds")
@@ -183,16 +194,20 @@ def _analyse(
     record["analyses"][analysis.name] = {
         "stage": analysis.stage.title,
         "run": analysis.run,
-        "summary": finding.summary,
+        "summary": "; ".join(finding.findings),
         "holds": finding.holds,
         "seal": read_seal(place.result(analysis)).checksum,
     }
     write_record(place.record, record)
-    say(analysis.name, f"done in {time.perf_counter() - start:.1f} s: {finding.summary}")
+    took = time.perf_counter() - start
+    say(analysis.name, f"done in {took:.1f} s: {'; '.join(finding.findings)}")
 
 
 def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str, Any]) -> bool:
-    """Whether nothing is to be done; raises DamagedResult where a byte of its files is not as it was written."""
+    """Whether nothing is to be done.
+
+    Raises DamagedResult where a byte of its files is not as it was written.
+    """
     if (done["run"], done["stage"]) != (analysis.run, analysis.stage.title):
         return False
     found = check_result(place.result(analysis))
@@ -228,7 +243,10 @@ def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dic
 def _own_record(
     study: Study, place: Place, planned: dict[str, Planned], damaged: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Return the record of the folder, an empty one in place of a damaged one; raises UsageError for another study's."""
+    """Return the record of the folder, an empty one in place of a damaged one.
+
+    Raises UsageError for another study's.
+    """
     try:
         record = read_record(place.record)
     except DamagedRecord as error:

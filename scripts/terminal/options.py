@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +16,6 @@ from actlas.scripts.results.output import Destination
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.paths import UserPath
 from actlas.store.catalog import Store
-from actlas.store.errors import UsageError
 from actlas.store.format.schema import EXPORT_SUFFIXES, NUMPY_VIEW
 from actlas.store.runs.run import Run
 
@@ -75,9 +73,9 @@ def reading_options(function: F) -> F:
 
 
 def extraction_options(function: F) -> F:
-    """Give a command with the argument ``sentences`` the choice of model, store.
+    """Give a command with the argument ``sentences`` the options of an extraction.
 
-    Reading and numerics.
+    These are model, store, reading and numerics.
 
     It receives ``request``, whose sites and edits it sets itself, and ``quiet``.
     """
@@ -133,8 +131,8 @@ def extraction_options(function: F) -> F:
         "--pack/--no-pack",
         default=True,
         show_default=True,
-        help="At the end, join the files of a run that has more than 1000 small ones; see "
-        "`actlas pack`.",
+        help="At the end, join the files of a run that has more than 1000 small ones; see `actlas "
+        "pack`.",
     )
     @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -228,60 +226,6 @@ def is_results(reference: str, store: Path) -> bool:
     )
 
 
-def target_options(function: F) -> F:
-    """Give a command the choice of target and control tokens; it receives ``target``."""
-
-    @click.option(
-        "--target",
-        "word",
-        required=True,
-        metavar="WORD",
-        help="The word to study, as a whole word: `can` is not in `can't`.",
-    )
-    @click.option("--case", is_flag=True, help="Let upper and lower case differ.")
-    @click.option(
-        "--occurrence",
-        type=click.Choice(["first", "last", "all"]),
-        default="first",
-        show_default=True,
-        help="Which, where a sentence has the word more than once.",
-    )
-    @click.option(
-        "--pool",
-        type=click.Choice(["last", "first", "mean"]),
-        default="last",
-        show_default=True,
-        help="Which token stands for a word of several, or the mean of all.",
-    )
-    @click.option(
-        "--control",
-        type=click.Choice(["previous", "random", "matched"]),
-        default="previous",
-        show_default=True,
-        help="Compare with the token just before the word, a random earlier one, or one at the "
-        "same position in another "
-        "sentence; never with the first of a sentence.",
-    )
-    @click.option(
-        "--seed",
-        type=number("seed"),
-        default=0,
-        show_default=True,
-        help="Seed of all that is drawn.",
-    )
-    @wraps(function)
-    def command(*args: Any, word: str, **options: Any) -> Any:
-        from actlas.analysis.data.tokens import Target
-
-        chosen = {
-            name: options.pop(name) for name in ("case", "occurrence", "pool", "control", "seed")
-        }
-        target = Target(word, **chosen)
-        return function(*args, target=target, **options)
-
-    return command  # type: ignore[return-value]
-
-
 def output_options(function: F) -> F:
     """Give a command the folder its result and figures go to; it receives ``out``."""
 
@@ -295,42 +239,3 @@ def output_options(function: F) -> F:
         return function(*args, out=Destination(out), **options)
 
     return command  # type: ignore[return-value]
-
-
-def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
-    """Return the layers of a list such as ``0,12,40-47``, sorted, each once.
-
-    All of ``held`` where it is None.
-
-    Raises UsageError for what is no such list or names a layer that is not held.
-    """
-    if text is None:
-        return sorted(held)
-    layers: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-        if not match:
-            raise UsageError(
-                f"--layers {text!r}: {part!r} is neither a layer nor a range, wanted such "
-                "as 0,12,40-47"
-            )
-        first, last = int(match[1]), int(match[2] or match[1])
-        named = range(first, last + 1)
-        if not named or not {named[0], named[-1]} <= set(held) or not set(named) <= set(held):
-            raise UsageError(
-                f"--layers {text!r}: {part.strip()} is not within {_ranges(held)}, the blocks "
-                "that are stored"
-            )
-        layers.update(named)
-    return sorted(layers)
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Return numbers as ``parse_layers`` reads them."""
-    runs: list[list[int]] = []
-    for layer in sorted(numbers):
-        if runs and runs[-1][-1] == layer - 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

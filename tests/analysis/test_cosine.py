@@ -1,4 +1,7 @@
-"""Cosine blocks against the plain way (whole matrix, boolean masks, np.triu, np.histogram) and their laws."""
+"""Cosine blocks against the plain way and their laws.
+
+The plain way: whole matrix, boolean masks, np.triu, np.histogram.
+"""
 
 import warnings
 
@@ -81,7 +84,10 @@ def test_equals_the_plain_way(dataset, bins, center):
 
 
 def assert_counts(counts, values, edges):
-    """Every value lies in its bin, or, if within ROUNDING of an edge, in the one beyond it: cumulated counts are bounded so."""
+    """Every value lies in its bin, or, if within ROUNDING of an edge, in the one beyond it.
+
+    Cumulated counts are bounded so.
+    """
     assert counts.sum() == len(values)
     below = np.cumsum(counts)
     inner = edges[1:-1]

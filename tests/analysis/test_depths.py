@@ -1,4 +1,7 @@
-"""Steps and spread of the residual stream against NumPy on the whole array, for any split into units."""
+"""Steps and spread of the residual stream against NumPy on the whole array.
+
+They agree for any split into units.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Norms, steps, spread and shares against NumPy on whole arrays, for any split into units and any magnitudes."""
+"""Norms, steps, spread and shares against NumPy on whole arrays.
+
+They agree for any split into units and any magnitudes.
+"""
 
 import numpy as np
 import pytest

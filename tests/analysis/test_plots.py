@@ -37,7 +37,7 @@ def test_variance_profile_shows_the_numbers(result):
             np.testing.assert_array_equal(
                 lines[colour], result["variance"].sel(group=group, projection=projection)
             )
-        assert panel.get_xlabel() == "block"
+        assert panel.get_xlabel() == "layer"
 
 
 def test_bootstrap_is_drawn(result):
@@ -244,7 +244,7 @@ def test_downstream_has_a_line_for_every_variant_and_marks_its_edit(downstream):
         marks = [line.get_xdata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
         assert marks == [depth for depth in downstream["first_depth"].values if depth < 5]
         assert "depth" in panel.get_xlabel()
-        assert "block" in panel.get_xlabel()
+        assert "layer" in panel.get_xlabel()
     assert "nats" in figure.legends[0].get_texts()[0].get_text()
 
 

@@ -1,4 +1,7 @@
-"""Reconstruction: it holds on real runs in every precision, agrees with NumPy, and finds what was planted."""
+"""Reconstruction: it holds on real runs in every precision.
+
+It agrees with NumPy, and finds what was planted.
+"""
 
 import numpy as np
 import pytest
@@ -24,7 +27,10 @@ SITES = ("resid", "resid_mid", "attn_out", "mlp_out")
 
 
 def summed(resid, random):
-    """A dataset whose blocks are sums, in float32: what attention writes is drawn, what is left is the MLP's."""
+    """A dataset whose blocks are sums, in float32.
+
+    What attention writes is drawn, what is left is the MLP's.
+    """
     attention = random.normal(size=resid[1:].shape).astype(np.float32)
     mlp = (resid.values[1:].astype(np.float64) - resid.values[:-1] - attention).astype(np.float32)
     dims = ("layer", "token", "d_model")

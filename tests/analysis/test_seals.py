@@ -1,4 +1,7 @@
-"""The seal of a result: one changed byte anywhere, a cut, another name or another's figures are found, and said in one line."""
+"""The seal of a result: whatever was changed is found, and said in one line.
+
+One byte anywhere, a cut, another name, another's figures.
+"""
 
 import shutil
 

@@ -95,7 +95,10 @@ def test_profile_equals_the_plain_way(run):
 
 
 def test_bootstrap_equals_resampling(run):
-    """The weighted sums are the variances of sentences drawn again and again, for words that occur more than once too."""
+    """The weighted sums are the variances of sentences drawn again and again.
+
+    This holds for words that occur more than once too.
+    """
     dataset = run.dataset()
     selection = dataclasses.replace(
         select_tokens(dataset, Target("her")), sentence=np.array([0, 1, 1, 3, 4])

@@ -1,6 +1,6 @@
 """Every command line and every Python block in README and docs is run, page by page.
 
-On the demo model.
+The model is the demo model.
 
 A page gets a folder of its own; what stands in for a reader's files is in FILES and STANDS_FOR.
 Blocks that cannot be run say so in the page, ``<!-- not run: why -->``; those of benchmarks are
@@ -60,7 +60,7 @@ class Block:
 def blocks(page):
     """Return the blocks of a page that are commands or Python.
 
-    And whether they are marked as not run.
+    Each says whether it is marked as not run.
     """
     text = page.read_text(encoding="utf-8")
     found = [
@@ -142,7 +142,12 @@ def prepare(page, folder):
     (folder / "mine.csv").write_text(
         "\n".join(["text,kind", *(f'"{line}",a' for line in lines)]), encoding="utf-8"
     )
-    study = re.search(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    text = page.read_text(encoding="utf-8")
+    for name, content in re.findall(
+        r"^```python\n# (\w+\.py)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+    ):
+        (folder / name).write_text(content, encoding="utf-8")
+    study = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     if study:
         (folder / "mine.toml").write_text(study[1])
     for line in BEFORE.get(str(page.relative_to(ROOT)), []):
@@ -150,9 +155,9 @@ def prepare(page, folder):
 
 
 def perform(line, folder):
-    """Run a line of a shell.
+    """Run a line of a shell: an actlas command, after ``echo`` or not.
 
-    An actlas command, after ``echo`` or not; or hold a benchmark's against its options.
+    A benchmark's line is held against its options.
     """
     words = shlex.split(line, comments=True)
     if not words:

@@ -107,9 +107,9 @@ def drop_capabilities() -> None:
 
 
 def prepare(order: dict[str, Any]) -> None:
-    """Put a file system of its own, ``bytes`` in size.
+    """Put a file system of its own, ``bytes`` in size, with a copy of ``base`` at ``root``.
 
-    With a copy of ``base`` at ``root``, or give it another size.
+    One that is there gets another size.
 
     Only our children see it.
     """
@@ -126,12 +126,13 @@ def imported() -> None:
         importlib.import_module(name)
     import torch
 
+    from actlas.analysis import registry
     from actlas.pipeline.extraction import loop as extract
     from actlas.pipeline.models import folder as models
-    from actlas.scripts.cli import COMMANDS, module_of
+    from actlas.scripts.cli import COMMANDS, load
 
-    for name in COMMANDS:
-        importlib.import_module(module_of(name))
+    for name in (*COMMANDS, *registry.names()):
+        load(name)
     # loading takes longer than all the rest of a trial, and touches no store: once is enough
     model = models.load(
         models.resolve("demo"), dtype=torch.float32, device=torch.device("cpu"), attention="sdpa"

@@ -1,4 +1,7 @@
-"""Studies of the residual stream on exports that leave layers out: the numbers of the run, for the layers there are."""
+"""Studies of the residual stream on exports that leave layers out.
+
+The numbers of the run, for the layers there are.
+"""
 
 import numpy as np
 import pytest

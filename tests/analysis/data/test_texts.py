@@ -1,4 +1,7 @@
-"""Any text in a figure: the figure is made, its SVG is XML, and the text stands there as it was given, or marked and cut."""
+"""Any text in a figure: the figure is made, its SVG is XML.
+
+The text stands there as it was given, or marked and cut.
+"""
 
 import io
 from xml.etree import ElementTree

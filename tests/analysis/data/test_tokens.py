@@ -112,7 +112,8 @@ def test_summary_says_what_was_left_out():
     labels = strategies.labels(["a b her", "a c her", "a her", "nobody came"])
     selection = select_tokens(labels, Target("her"))
     assert selection.summary() == (
-        "2 pairs of 'her' and the token before it; sentences left out: 1 without a possible control, 1 without the word"
+        "2 pairs of 'her' and the token before it; sentences left out: 1 without a possible "
+        "control, 1 without the word"
     )
     assert [item.sentence for item in selection.left_out] == [2, 3]
 

@@ -110,7 +110,8 @@ def test_what_is_a_word(texts, word, counts):
 
 
 letters = st.sampled_from(
-    "aAeE\u0301\u0327éÉßſsS'’.,:-_ 3\r\n她喝くラคำ\u0e33कि\u094d\u200d👩🏽🇩🇪𝒜ﬁİı\u0307שم\u0600한\u1112\u1161\u11ab\u00ad\u0345ώ"
+    "aAeE\u0301\u0327éÉßſsS'’.,:-_ "
+    "3\r\n她喝くラคำ\u0e33कि\u094d\u200d👩🏽🇩🇪𝒜ﬁİı\u0307שم\u0600한\u1112\u1161\u11ab\u00ad\u0345ώ"
 )
 texts = st.text(st.one_of(letters, st.characters(exclude_categories=["Cs"])), max_size=25)
 
@@ -226,7 +227,10 @@ def test_ascii_without_apostrophes_and_points_is_found_as_naively(parts, word, c
 
 
 def joined(text, at):
-    """Whether the rules for ASCII (UAX #29, WB3 to WB13b) forbid a break at ``at``: by hand, character by character."""
+    """Whether the rules for ASCII (UAX #29, WB3 to WB13b) forbid a break at ``at``.
+
+    By hand, character by character.
+    """
     before, after = text[at - 1], text[at]
     two_before, two_after = text[at - 2 : at - 1], text[at + 1 : at + 2]
     word = "_0123456789" + "abcdefghijklmnopqrstuvwxyz".swapcase() + "abcdefghijklmnopqrstuvwxyz"
@@ -346,7 +350,10 @@ def test_tokens_of_a_word(text, spans, word, tokens):
 
 
 def test_a_word_whose_last_character_gives_no_token_is_whole():
-    """A tokenizer may drop characters: that they have no token does not mean that one is missing."""
+    """A tokenizer may drop characters.
+
+    That they have no token does not mean that one is missing.
+    """
     text = "we met hex there"
     spans = [(0, 2), (3, 6), (7, 9), (11, 16)]
     assert tokens_of(labels([text], [spans]), "hex") == {0: [[2]]}

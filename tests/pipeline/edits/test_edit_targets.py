@@ -1,4 +1,7 @@
-"""Every kind of edit at every target with every selector: what the package says of it is what the oracle computes."""
+"""Every kind of edit at every target with every selector.
+
+What the package says of it is what the oracle computes.
+"""
 
 import json
 
@@ -9,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.analysis.reconstruction.compute import Precision, broken, edited_blocks, reconstruction
+from actlas.analysis.scan.declaration import skipped_block
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import KINDS, edit_record, edit_text, in_order, parse_edit
 from actlas.pipeline.models.configuration import Geometry
 from actlas.pipeline.models.sites import SITES
-from actlas.scripts.analyses.scan import skipped_block
 from actlas.store.format.edit_records import branch_of, read_edits
 from actlas.store.format.run_names import variant_suffix
 from actlas.store.format.schema import canonical

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actlas.scripts.terminal.options import parse_layers
+from actlas.analysis.declaring.layers import parse_layers
 from actlas.store.errors import UsageError
 from tests.answers import answer, endings
 
@@ -63,8 +63,8 @@ def test_json_parses(actlas, store):
     )
     record = json.loads(done.stdout)
     assert record["run"] == store.run("it").id
-    assert set(record["mean_abs"]) == {"QQ", "KK", "VV", "QK", "QV", "KV"}
-    assert len(record["mean_abs"]["QQ"]["target"]) == 3
+    assert set(record["mean_abs"]["target"]) == {"QQ", "KK", "VV", "QK", "QV", "KV"}
+    assert len(record["mean_abs"]["target"]["QQ"]) == 3
 
 
 @pytest.mark.usefixtures("store", "sentence_file")
@@ -77,7 +77,7 @@ def test_json_parses(actlas, store):
         (
             ["--target", "her", "--layers", "0,3"],
             2,
-            "3 is not within 0-2, the blocks that are stored",
+            "3 is not within 0-2, the layers that are stored",
         ),
         (["--target", "her", "--layers", "x"], 2, "'x' is neither a layer nor a range"),
         (["--target", "her", "--bins", "0"], 2, "--bins"),
@@ -131,5 +131,5 @@ def test_layers_of_an_excerpt_keep_their_numbers(text, layers):
 
 @pytest.mark.parametrize("text", ["0", "3-7", "3-999999999"])
 def test_layers_that_an_excerpt_lacks(text):
-    with pytest.raises(UsageError, match="is not within 3,7-8, the blocks that are stored"):
+    with pytest.raises(UsageError, match="is not within 3,7-8, the layers that are stored"):
         parse_layers(text, [3, 7, 8])

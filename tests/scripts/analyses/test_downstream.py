@@ -1,6 +1,6 @@
 """``downstream`` and ``scan`` from a user's side.
 
-And what studies 3 to 5 must show on the shipped model.
+Then what studies 3 to 5 must show on the shipped model.
 """
 
 import json
@@ -118,8 +118,10 @@ def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
 
     What is found is the same.
     """
+    from actlas.analysis import registry
     from actlas.analysis.downstream import compute as module
-    from actlas.scripts.analyses.downstream import TOGETHER, downstream_study, find_variants
+    from actlas.scripts.analyses.asked import Asked
+    from actlas.scripts.analyses.variants import find_variants, named_baseline
 
     real, at_once = module.downstream, []
 
@@ -129,9 +131,11 @@ def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
 
     monkeypatch.setattr(module, "downstream", counted)
     runs = find_variants(Store(folder / "store"), ("english-demo.*",))
-    found, _ = downstream_study(runs, False, Destination(folder / "again"))
-    assert sum(at_once) == len(runs) == result.sizes["edits"] > TOGETHER
-    assert max(at_once) == TOGETHER
+    study = registry.find("downstream")
+    asked = Asked(study, study.options(), named_baseline(runs[0]), tuple(runs))
+    found = asked.carry_out(Destination(folder / "again")).result
+    assert sum(at_once) == len(runs) == result.sizes["edits"] > study.together
+    assert max(at_once) == study.together
     last = real(
         runs[-1].baseline.dataset(), [module.Variant(runs[-1].name, "", 0, runs[-1].dataset())]
     ).compute()
@@ -151,10 +155,10 @@ def test_a_first_token_counts_for_more_than_another_when_it_is_counted(folder, r
         "--include-first-token",
         "--json",
     )
-    (record,) = json.loads(done.stdout)["variants"]
+    (delta,) = json.loads(done.stdout)["delta"].values()
     without = result["delta"].sel(edits="scale:block=2,factor=0.5", depth=3).item()
     first, others = result.sizes["sentence"], 1665 - result.sizes["sentence"]
-    assert (record["delta"][3] ** 2 - without**2) / first > 1.5 * without**2 / others
+    assert (delta[3] ** 2 - without**2) / first > 1.5 * without**2 / others
 
 
 def test_results_say_what_they_are_of(folder, result, scanned):
@@ -172,12 +176,17 @@ def test_results_say_what_they_are_of(folder, result, scanned):
 
 def test_tables(folder):
     done = commands.run(folder, "downstream", "english-demo.scale-block-2*", "--store", "store")
-    lines = done.stdout.splitlines()
-    assert lines[0].split("  ")[0] == "edits"
-    assert lines[1].startswith("scale:block=2,factor=0.5  ")
+    found, (caption, header, first, *_) = (
+        part.splitlines() for part in done.stdout.split("\n\n")[:2]
+    )
+    assert found[0].startswith("2 variants: at the last depth they differ")
+    assert (caption, header.split("  ")[0]) == ("Distance to the run without edits", "edits")
+    assert first.startswith("scale:block=2,factor=0.5  ")
     done = commands.run(folder, "scan", "english-demo", "--store", "store", "--json")
     record = json.loads(done.stdout)
-    assert [block["block"] for block in record["blocks"]] == list(range(8))
+    assert record["layer"] == list(range(8))
+    assert len(record["nll_change"]) == len(record["variants"]) == 8
+    assert "skipping layer 0" in record["findings"][0]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
     chosen = actlas(
         "norms", "it", "--store", "store", "--site", "q", "--site", "final_norm", "--out", "chosen"
     )
-    assert "norms, mean over blocks and heads" in chosen.stdout
+    assert "Norms, mean over layers and heads" in chosen.stdout
     assert endings(tmp_path / "chosen", "norms") == {".nc", "_sites.png", "_sites.svg"}
     alone = actlas(
         "norms",

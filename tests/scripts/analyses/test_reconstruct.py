@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actlas.analysis.reconstruction.laminar import Mask
+from actlas.analysis import registry
+from actlas.analysis.reconstruction.declaration import ReconstructOptions
 from actlas.pipeline.edits.spec import edit_record, parse_edit
-from actlas.scripts.analyses.reconstruct import reconstruction_study, verdict_line
+from actlas.scripts.analyses.asked import Asked
 from actlas.scripts.results.output import Destination
 from tests.answers import answer, endings
 from tests.store.making import DIMS, Content, make_run
@@ -30,7 +31,7 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
         "--exclude-first-token",
     )
     assert done.returncode == 0, done.stderr
-    assert "holds to the rounding of float32 at every block: relative error at most" in done.stdout
+    assert "holds to the rounding of float32 at every layer: relative error at most" in said(done)
     figures = {f"{kind}.{form}" for kind in ("", "_pair") for form in ("png", "svg")}
     assert endings(tmp_path / "out", "reconstruct") == {".nc", *figures}
     with xr.open_dataset(answer(tmp_path / "out", "reconstruct"), engine="h5netcdf") as result:
@@ -74,15 +75,27 @@ def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store)
     assert done.returncode == 1
     labels = run.labels
     where = (
-        f"worst at block 2, sentence {labels.token['sentence'][token]}, token "
+        f"worst at layer 2, sentence {labels.token['sentence'][token]}, token "
         f"{labels.token_text(token)!r} "
         f"(position {labels.token['position'][token]}), dimension 17"
     )
-    assert "DOES NOT HOLD at 1 of 3 blocks" in done.stdout
-    assert where in done.stdout
+    assert "DOES NOT HOLD at 1 of 3 layers" in said(done)
+    assert where in said(done)
     assert not json.loads(
         actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout
     )["holds"]
+
+
+def said(done):
+    """Return what a command said, on one line."""
+    return " ".join(done.stdout.split())
+
+
+def judged(run, out):
+    """Return what the study finds of a run."""
+    return Asked(registry.find("reconstruct"), ReconstructOptions(), run).carry_out(
+        Destination(out)
+    )
 
 
 def edited_run(path, edits):
@@ -101,16 +114,14 @@ def edited_run(path, edits):
 def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
     monkeypatch.setitem(DIMS, "mlp_out", DIMS["attn_out"])
     run = edited_run(tmp_path / "some", ["skip:block=1", "zero:site=k,layer=0,head=1"])
-    result, _, edited = reconstruction_study(run, Mask(), None, Destination(tmp_path / "out"))
-    wrong, verdict = verdict_line(result, run, edited)
-    assert (wrong, edited) == (True, [1])
-    assert "DOES NOT HOLD at 2 of 3 blocks" in verdict
-    assert "(output edited, not judged: block 1)" in verdict
+    found = judged(run, tmp_path / "out")
+    assert (found.holds, found.result.attrs["edited"]) == (False, [1])
+    assert "DOES NOT HOLD at 2 of 3 layers" in found.findings[0]
+    assert "(output edited, not judged: layer 1)" in found.findings[0]
     run = edited_run(tmp_path / "all", [f"scale:block={block},factor=2" for block in range(3)])
-    result, _, edited = reconstruction_study(run, Mask(), None, Destination(tmp_path / "out"))
-    assert verdict_line(result, run, edited)[1].startswith(
-        "not judged: the output of every block was edited"
-    )
+    found = judged(run, tmp_path / "out")
+    assert found.findings[0].startswith("not judged: the output of every layer was edited")
+    assert found.holds
 
 
 @pytest.mark.usefixtures("store")

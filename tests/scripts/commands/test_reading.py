@@ -75,7 +75,7 @@ def test_variance_writes_result_figures_and_table(actlas, store, tmp_path):
     assert endings(tmp_path / "out", "variance") == {".nc", ".png", ".svg"}
     with xr.open_dataset(answer(tmp_path / "out", "variance"), engine="h5netcdf") as result:
         assert result.attrs["runs"] == store.run("it").id
-        assert json.loads(result.attrs["options"])["word"] == "her"
+        assert json.loads(result.attrs["options"])["target"] == "her"
         assert (
             f"{float(result['variance'].sel(group='target', projection='q', layer=0)):.4g}"
             in done.stdout
@@ -83,7 +83,7 @@ def test_variance_writes_result_figures_and_table(actlas, store, tmp_path):
     record = json.loads(
         actlas("variance", "it", "--store", "store", "--target", "her", "--json").stdout
     )
-    assert record["variance"].keys() == {"q", "k", "v"}
+    assert record["variance"]["target"].keys() == {"q", "k", "v"}
     assert answer(tmp_path / "actlas-results" / "it", "variance").name.startswith("variance-her-")
 
 

@@ -106,4 +106,4 @@ def test_units_of_a_block_are_an_output_edited(sweep, actlas, stored_once, small
     assert actlas("extract", stored_once / "her.txt", *options, *edit).returncode == 0
     done = actlas("reconstruct", "half", "--store", "store")
     assert done.returncode == 0, done.stdout
-    assert "(output edited, not judged: block 2)" in done.stdout
+    assert "(output edited, not judged: layer 2)" in " ".join(done.stdout.split())

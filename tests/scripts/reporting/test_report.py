@@ -12,11 +12,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actlas.analysis import registry
 from actlas.analysis.results.seals import read_seal
-from actlas.scripts.reporting.page import histograms
 from actlas.scripts.reporting.sentences import pieces
 from actlas.scripts.reporting.svg import inline_svg
-from actlas.scripts.reporting.tables import tables_of
 from actlas.scripts.study.record import read_record, write_record
 from actlas.store.errors import ActlasError
 from tests.answers import sealed_again
@@ -115,8 +114,10 @@ def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path)
     (tmp_path / "a.txt").write_text(
         "we saw <b>her</b> & went\nhe told her <script>x</script>\nshe gave her that\n"
     )
-    text = f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = "a.txt"\n'
-    text += '[analyses.variance]\ntarget = "her"\n'
+    text = (
+        f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = '
+        f'"a.txt"\n[analyses.variance]\ntarget = "her"\n'
+    )
     (tmp_path / "a.toml").write_text(text)
     assert actlas("study", "run", "a.toml", "--quiet").returncode == 0
     page = (tmp_path / "actlas-a/report.html").read_text()
@@ -157,7 +158,7 @@ def test_a_sum_that_does_not_hold_fails(actlas, studied):
     sealed_again(path, spoil)
     assert actlas("report", "actlas-small").returncode == 0
     page = (studied / "actlas-small/report.html").read_text()
-    assert "3 blocks judged: 1 differ by up to 7.5 times" in page
+    assert "3 layers judged: 1 differ by up to 7.5 times" in page
     assert page.count(">fails</span>") == 1
 
 
@@ -216,17 +217,17 @@ def test_pieces_joined_are_the_text(text, spans):
 def test_tables_and_histograms_are_the_results_numbers(studied_once):
     folder = studied_once[0] / "actlas-small/results"
     with xr.open_dataset(folder / "variance/variance.nc", engine="h5netcdf") as result:
-        table = tables_of("variance", result)[0]
+        table = registry.find("variance").tables(result)[0]
         assert [row[1][1] for row in table.rows] == result["variance"].sel(
             projection="q", group="target"
         ).values.tolist()
         assert table.numeric == (True,) * len(table.header)
     with xr.open_dataset(folder / "scan/scan.nc", engine="h5netcdf") as result:
-        assert [row[1][1] for row in tables_of("scan", result)[0].rows] == result[
+        assert [row[1][1] for row in registry.find("scan").tables(result)[0].rows] == result[
             "nll_change"
         ].values.tolist()
     with xr.open_dataset(folder / "cosine/cosine.nc", engine="h5netcdf") as result:
-        found = histograms(result)
+        found = registry.find("cosine").slider(result)
         sizes = (
             len(found["groups"]),
             len(found["blocks"]),

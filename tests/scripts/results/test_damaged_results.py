@@ -1,6 +1,6 @@
 """A damaged result, figure or record is out of date.
 
-And never a traceback, a block, or a number that is believed.
+It is never a traceback, a block, or a number that is believed.
 """
 
 import json
@@ -242,7 +242,7 @@ CHANGES = [
     lambda result: result.map(lambda each: each.astype(str)),
     lambda result: result.assign_attrs(options="[1]"),
     lambda result: result.assign_attrs(
-        options='{"word": 3, "edited": 1, "left_out": [1, [99, "x"]]}'
+        options='{"target": 3, "edited": 1, "left_out": [1, [99, "x"]]}'
     ),
     lambda result: result.assign_attrs(options="[" * 100_000),
     lambda result: result.assign_attrs(runs=""),

@@ -7,10 +7,11 @@ import sys
 import pytest
 import xarray as xr
 
+from actlas.analysis import registry
+from actlas.analysis.declaring.options import specs
 from actlas.scripts.study.file import read_study
-from actlas.scripts.study.ownership import STUDIES
 from actlas.scripts.study.record import read_record, write_record
-from actlas.scripts.study.stages import STAGES
+from actlas.scripts.study.template import template
 from actlas.store import Store
 from tests import commands
 
@@ -24,7 +25,7 @@ def call(folder, *arguments, code=0):
 def redone(folder, *arguments):
     """Run the study; return the names of the analyses that were done.
 
-    The run if something of it was computed.
+    The run's is there if something of it was computed.
     """
     lines = json.loads(call(folder, "study", "run", "small.toml", "--json", *arguments).stdout)[
         "done"
@@ -45,7 +46,7 @@ def test_the_first_call_does_everything(studied_once):
     assert said.count("computed in") == 2
     assert said.count("done in") == 6
     assert "every checksum holds" in said
-    assert "holds to the rounding of float32 at every block" in said
+    assert "holds to the rounding of float32 at every layer" in said
     runs = Store(folder / "actlas-small" / "store").runs()
     assert len([run for run in runs if run.edits]) == 4
     with xr.open_dataset(
@@ -118,8 +119,8 @@ def test_a_further_site_is_measured_by_norms_alone(studied):
     change(
         studied,
         'sentences = "her.txt"',
-        'sentences = "her.txt"\n'
-        'sites = ["resid", "q", "k", "v", "attn_out", "mlp_out", "nll", "z"]',
+        'sentences = "her.txt"\nsites = ["resid", "q", "k", "v", "attn_out", "mlp_out", "nll", '
+        '"z"]',
     )
     assert redone(studied) == {"it", "norms"}
 
@@ -185,18 +186,20 @@ def test_the_template_names_every_key_and_every_stage():
 
     from actlas.scripts.study.file import KEYS, Input, ModelChoice
 
-    text = (STUDIES / "template.toml").read_text()
+    text = template()
     for key in KEYS[:2]:
         assert f"{key} = " in text
-    for kind in (ModelChoice, Input, *STAGES.values()):
+    for kind in (ModelChoice, Input):
         for field in dataclasses.fields(kind):
             assert f"{field.name} = " in text, field.name
-    for stage in STAGES:
+    for stage in registry.names():
+        for field, spec in specs(registry.find(stage).options):
+            assert spec.command_only or f"{field.name} = " in text, field.name
         assert f"[analyses.{stage}]" in text or f'stage = "{stage}"' in text
 
 
 def test_what_the_template_leaves_out_may_be_put_in(tmp_path):
-    lines = (STUDIES / "template.toml").read_text().splitlines()
+    lines = template().splitlines()
     keys = [
         line.removeprefix("# ")
         for line in lines
@@ -209,7 +212,7 @@ def test_what_the_template_leaves_out_may_be_put_in(tmp_path):
     )
     assert len(keys) > 20
     study = read_study(tmp_path / "whole.toml")
-    assert {analysis.stage.title for analysis in study.analyses} == set(STAGES)
+    assert {analysis.stage.title for analysis in study.analyses} == set(registry.names())
 
 
 HER = "[runs.a]\nsentences='demo:her.txt'\n"
@@ -224,10 +227,10 @@ WRONG = [
     ("[runs.'../a']\nsentences='her.txt'", "wanted a name of letters"),
     ("[runs.a]\nsentences='none.txt'", "[runs.a]: sentence file none.txt does not exist"),
     ("[runs.a]\nsentences='demo:she.txt'", "unknown shipped file 'demo:she.txt': did you mean "
-        "demo:her.txt"),
+                                           "demo:her.txt"),
     (HER + "sites=['kew']", "unknown site 'kew'"),
     (HER + "edits=['skp:block=1']", "[runs.a]: edit 'skp:block=1': unknown kind of edit 'skp': "
-        "did you mean skip"),
+                                    "did you mean skip"),
     (HER + "edits=['skip:block=99']", "[runs.a]: "),
     (HER + "edits=[[]]", "empty list"),
     ("[model]\nnmae='x'\n" + HER, "[model]: unknown key 'nmae': did you mean name"),

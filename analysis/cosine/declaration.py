@@ -1,0 +1,186 @@
+"""Study 1, second half, as users meet it: ``actlas cosine``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell, option
+from actlas.analysis.declaring.layers import parse_layers
+from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.target import TargetOptions, TargetStudy, with_selection
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and fine enough
+
+CAPTIONS = {
+    "": Caption(
+        "Histograms of the cosines, a ridge per layer",
+        "Look for ridges that pile up near ±1 in the lowest layers of the target and flatten "
+        "further up: one static vector fixes all columns at first, then each feature has its own "
+        "say.",
+    ),
+    "heatmap": Caption(
+        "The same histograms as layer × bin",
+        "Bright edges are pairs of features that move together; look how fast the brightness "
+        "leaves them with depth.",
+    ),
+    "profile": Caption(
+        "Mean |cosine| of each block over layers",
+        "1: features move together; 0: not at all. Look where the target comes down to the "
+        "control.",
+    ),
+    "matrix": Caption(
+        "All cosines of the deepest layer",
+        "Each point is a pair of features. Look for stripes, which are features alike to a whole "
+        "head, and for blocks that differ between target and control.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CosineOptions(TargetOptions):
+    """The word, how cosines are counted, and what is written."""
+
+    bins: int = option(  # a figure of all blocks and layers has one point each
+        100, help="Bins of the histograms, equal, over [-1, 1].", bounds=(1, 2_000)
+    )
+    center: bool = option(
+        False,
+        help="Take each feature's mean off first: K and V then no longer measure a constant "
+        "offset.",
+    )
+    layers: str | None = option(
+        None,
+        help="Layers of the model, such as 0,12,47 or 0-5,47.  [default: all]",
+        metavar="LIST",
+    )
+    save_matrix: bool = option(
+        False, help="Write the whole matrix of the chosen layers too, to a file of its own."
+    )
+
+
+class Cosine(TargetStudy[CosineOptions]):
+    """Cosines between the features of Q, K and V of RUN over the contexts of a word.
+
+    Every pair of features is compared in six blocks, QQ, KK, VV, QK, QV and KV; the histograms are
+    stacked over layers. Cosines near ±1: the features do not tell contexts apart. Near 0: each has
+    its own say.
+    """
+
+    name = "cosine"
+    help = "Cosines between features over contexts, in six blocks, layer by layer."
+    heading = "How alike features are over contexts"
+    question = (
+        "Every feature of Q, K and V is a column of numbers, one for each sentence. Two features "
+        "whose columns point the same way do not tell contexts apart."
+    )
+    options = CosineOptions
+    numbers = ("mean_abs",)
+
+    def check(self, options: CosineOptions, planned: PlannedRun) -> None:
+        """Raise UsageError for a word or a layer that is not there."""
+        super().check(options, planned)
+        parse_layers(options.layers, range(planned.layers))
+
+    def compute(self, subject: Subject, options: CosineOptions) -> xr.Dataset:
+        """Return histograms and moments of the cosines by group, block and layer."""
+        from actlas.analysis.cosine.compute import cosine_blocks
+        from actlas.analysis.data.tokens import select_tokens
+
+        dataset = _chosen(subject, options)
+        selection = select_tokens(dataset, options.word)
+        result = cosine_blocks(dataset, selection, bins=options.bins, center=options.center)
+        return with_selection(result, selection)
+
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return mean |cosine| and the share near ±1, a row a block and layer."""
+        groups = [str(group) for group in result["group"].values]
+        rows = []
+        for block in result["block"].values:
+            for layer in result["layer"].values:
+                at = result.sel(block=block, layer=layer)
+                means = [cell(at["mean_abs"].sel(group=group), ".3f") for group in groups]
+                high = [cell(at["share_above_0.9"].sel(group=group), ".3f") for group in groups]
+                rows.append((cell(str(block)), cell(layer, "d"), *means, *high))
+        header = (
+            *("block", "layer"),
+            *(f"mean |cos|, {group}" for group in groups),
+            *(f"above 0.9, {group}" for group in groups),
+        )
+        caption = "Mean |cosine|, and the share of pairs with |cosine| above 0.9"
+        return [Table.of(caption, header, rows)]
+
+    def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
+        """Return the first, the middle and the last layer, under shorter headings."""
+        layers = result.sizes["layer"]
+        (table,) = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
+        header = ("block", "layer", "target", "control", "target>0.9", "control>0.9")
+        return [Table(table.caption, header, table.rows)]
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
+        """Return ridges, heat map, profile and the matrix of the deepest layer."""
+        from actlas.analysis import plots
+
+        word, matrix = options.target, self._matrix(subject, options).isel(layer=-1)
+        drawn = {
+            "": plots.cosine_ridgelines(result, word),
+            "heatmap": plots.cosine_heatmap(result, word),
+            "profile": plots.cosine_profile(result, word),
+            "matrix": plots.cosine_matrix(matrix, word),
+        }
+        return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Say how the mean |cosine| goes from the first layer to the last."""
+        means, layers = result["mean_abs"].mean("block").isel(layer=[0, -1]), result["layer"].values
+        target, control = (means.sel(group=group).values for group in ("target", "control"))
+        found = [
+            str(result.attrs["selection"]),
+            f"mean |cosine| of the six blocks from layer {layers[0]} to {layers[-1]}: "
+            f"target {target[0]:.3f} to {target[1]:.3f}, "
+            f"control {control[0]:.3f} to {control[1]:.3f}",
+        ]
+        undefined = int(result["undefined"].sum())
+        if undefined:
+            why = "zero, or constant with --center"
+            found.append(f"{undefined} pairs of features had no cosine ({why})")
+        return found
+
+    def large(self, subject: Subject, options: CosineOptions) -> dict[str, xr.DataArray]:
+        """Return the whole matrix, if wanted."""
+        return {"matrix": self._matrix(subject, options)} if options.save_matrix else {}
+
+    def slider(self, result: xr.Dataset) -> dict[str, Any]:
+        """Return the shares of pairs (group, block, layer, bin), in whole millionths, and means."""
+        import numpy as np
+
+        order = ("group", "block", "layer")
+        defined = result["pairs"] - result["undefined"]
+        shares = (result["count"] / defined.where(defined > 0, 1)).transpose(*order, "bin").values
+        means = result["mean_abs"].transpose(*order).values
+        rounded = means.round(3).astype(object)
+        rounded[np.isnan(means)] = None
+        return {
+            "unit": SHARE_UNIT,
+            "groups": [str(group) for group in result["group"].values],
+            "blocks": [str(block) for block in result["block"].values],
+            "layers": result["layer"].values.tolist(),
+            "shares": np.round(shares * SHARE_UNIT).astype(int).tolist(),
+            "means": rounded.tolist(),
+        }
+
+    def _matrix(self, subject: Subject, options: CosineOptions) -> xr.DataArray:
+        from actlas.analysis.cosine.compute import cosine_matrix
+        from actlas.analysis.data.tokens import select_tokens
+
+        dataset = _chosen(subject, options)
+        selection = select_tokens(dataset, options.word)
+        return cosine_matrix(dataset, selection, center=options.center)
+
+
+def _chosen(subject: Subject, options: CosineOptions) -> xr.Dataset:
+    layers = subject.dataset["layer"].values.tolist()
+    return subject.dataset.sel(layer=parse_layers(options.layers, layers))

@@ -1,0 +1,129 @@
+"""The base of a study: what it is called, what it reads, what it computes, what it shows.
+
+The command, the keys of a study file, the section of the report and the reference are made from
+this one object. A study has no state: everything comes in as arguments.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+from actlas.analysis.declaring.options import Options
+from actlas.analysis.declaring.shown import Caption, Check, Table
+from actlas.store.format.edit_records import EditRecord
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+Edits = tuple[EditRecord, ...]  # of one variant
+Figures = dict[str, "tuple[Figure, Caption]"]  # by what follows the result's name; "" for the main
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A stored run as a study sees it, and the variants that are compared with it.
+
+    dataset: lazy, with the sites that the study reads and the labels of the tokens. numerics:
+    ``dtype``, ``stored_dtype``, ``mode`` of the run.
+    """
+
+    name: str
+    dataset: xr.Dataset
+    edits: Edits = ()
+    numerics: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[Subject, ...] = ()
+
+    def token_text(self, token: int) -> str:
+        """Return the characters of a token, counted along ``token``."""
+        labels = self.dataset.isel(token=token)
+        start, end = (int(labels[f"char_{edge}"]) for edge in ("start", "end"))
+        return str(labels["text"].values)[start:end]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What is known of a run before anything is computed: enough to refuse options.
+
+    tokens: returns the labels of its tokens. edits: of each variant that is planned.
+    """
+
+    layers: int
+    columns: tuple[str, ...]
+    edits: tuple[Edits, ...]
+    tokens: Callable[[], xr.Dataset]
+
+
+class Study(ABC, Generic[O]):
+    """A study of a run, or of variants of a run. The docstring is the help of its command."""
+
+    name: str  # the command, the stage of study files, the beginning of results' names
+    help: str  # one line, for overviews
+    heading: str  # of its section in the report
+    question: str  # below the heading: a sentence or two
+    options: type[O]
+    needs: ClassVar[tuple[str, ...]] = ()  # sites that it cannot do without
+    optional: ClassVar[tuple[str, ...]] = ()  # sites that it reads where all runs have them
+    #: none; "named": the user names them; "found": those of the run with a ``variant_key``
+    variants: ClassVar[Literal["none", "named", "found"]] = "none"
+    together: ClassVar[int] = 0  # variants computed in one pass, joined along ``variant``; 0: all
+    numbers: ClassVar[tuple[str, ...]] = ()  # variables that --json prints
+
+    def check(self, options: O, planned: PlannedRun) -> None:
+        """Raise UsageError for options that the model, the sentences or the edits do not allow."""
+
+    def sites(self, options: O, stored: Sequence[str], run: str) -> tuple[str, ...]:
+        """Return the sites to read; ``stored``: those that all runs have, ``run``: its name."""
+        return (*self.needs, *(site for site in self.optional if site in stored))
+
+    def checked(self, options: O) -> bool:
+        """Whether checksums are compared while reading."""
+        return True
+
+    def variant_key(self, edits: Edits) -> int | None:
+        """Return what a variant with ``edits`` is sorted by, None for one that is not studied."""
+        return None
+
+    def recorded(self, options: O, sites: tuple[str, ...]) -> dict[str, Any]:
+        """Return what the result says of the options: other values make it out of date."""
+        return asdict(options)
+
+    def words(self, options: O) -> str:
+        """Return what the name of the result's file says of the options."""
+        return ""
+
+    @abstractmethod
+    def compute(self, subject: Subject, options: O) -> xr.Dataset:
+        """Return the result, lazy; what else is found goes to ``attrs``, as JSON has it."""
+
+    @abstractmethod
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return the tables of a computed result; ``attrs`` hold options and what was found."""
+
+    def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
+        """Return the tables that a terminal shows: the same, or fewer rows of them."""
+        return self.tables(result)
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: O) -> Figures:
+        """Return the figures of a computed result with their captions."""
+        return {}
+
+    @abstractmethod
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Return sentences with numbers of the computed result: what is to be learned from it."""
+
+    def checks(self, result: xr.Dataset) -> list[Check]:
+        """Return what the result bears out or not; the command exits with 1 where one fails."""
+        return []
+
+    def large(self, subject: Subject, options: O) -> dict[str, xr.DataArray]:
+        """Return lazy arrays (…, …, row, column) too large for the result, a file each."""
+        return {}
+
+    def slider(self, result: xr.Dataset) -> dict[str, Any] | None:
+        """Return histograms for the slider over layers on the report's page, None without."""
+        return None

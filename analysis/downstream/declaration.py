@@ -1,0 +1,131 @@
+"""Studies 3 to 5 as users meet them: ``actlas downstream``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actlas.analysis.declaring import Caption, Options, Study, Subject, Table, cell, option
+from actlas.analysis.declaring.study import Figures
+from actlas.store.errors import UsageError
+from actlas.store.format.edit_records import branch_of, edits_text
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actlas.analysis.downstream.compute import Variant
+
+CAPTIONS = {
+    "": Caption(
+        "Distance to the run without edits",
+        "Zero before the edit, a jump at the diamond, then growth or repair. Right: relative to a "
+        "stream that grows.",
+    ),
+    "step": Caption(
+        "How far each layer moves the residual stream",
+        "The dashed line is the run without edits. At a skipped layer the step is exactly zero.",
+    ),
+    "std": Caption(
+        "Spread of the residual stream",
+        "Look whether later layers bring an exploded or collapsed spread back to the dashed line.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class DownstreamOptions(Options):
+    """Which tokens count."""
+
+    include_first_token: bool = option(
+        False, help="Count first tokens, which dwarf all others in GPT-2."
+    )
+
+
+class Downstream(Study[DownstreamOptions]):
+    """Compare each VARIANT with its run without edits: distance, steps, spread, change of loss.
+
+    VARIANT is a run of `actlas sweep` or `actlas extract --edit`; names may be patterns, such as
+    'her-demo.scale*'.
+    """
+
+    name = "downstream"
+    help = "What edits do to the residual stream and the loss, depth by depth."
+    heading = "What edits do downstream"
+    question = (
+        "The same sentences with and without an edit, compared depth by depth. Before the edit "
+        "nothing may differ."
+    )
+    options = DownstreamOptions
+    needs = ("resid",)
+    optional = ("nll",)
+    variants = "named"
+    together = 4
+    numbers = (
+        *("edits", "first_depth", "delta", "relative_delta", "step", "std"),
+        "nll_change",
+    )
+
+    def compute(self, subject: Subject, options: DownstreamOptions) -> xr.Dataset:
+        """Return distances, steps, spread and the change of loss, by variant and depth."""
+        from actlas.analysis.downstream import compute
+
+        variants = [_variant(variant) for variant in subject.variants]
+        first = options.include_first_token
+        try:
+            return compute.downstream(subject.dataset, variants, include_first=first)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return a row a variant: distance where its edit begins and at the end, change of loss."""
+        last, rows = result.sizes["depth"] - 1, []
+        for place in range(result.sizes["variant"]):
+            variant = result.isel(variant=place)
+            first, delta = int(variant["first_depth"]), variant["delta"].values
+            loss = float(variant["nll_change"]) if "nll_change" in variant else math.nan
+            row = (
+                cell(str(variant["edits"].values)),
+                cell(first, "d"),
+                cell(delta[first] if first <= last else math.nan),
+                cell(delta[last]),
+                cell(variant["relative_delta"].values[last], ".3g"),
+                cell(loss, "+.4f"),
+            )
+            rows.append(row)
+        header = (
+            *("edits", "first depth", "Δ there", f"Δ at depth {last}", "relative"),
+            "Δ loss (nats)",
+        )
+        return [Table.of("Distance to the run without edits", header, rows)]
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: DownstreamOptions) -> Figures:
+        """Return distances, steps and spread."""
+        from actlas.analysis import plots
+
+        drawn = {"": plots.downstream_delta(result)}
+        drawn |= {kind: plots.downstream_profile(result, kind) for kind in ("step", "std")}
+        return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Say how far the variants end from the baseline, and what they do to the loss."""
+        count = result.sizes["variant"]
+        ends = result["relative_delta"].isel(depth=-1).values
+        end = f"{ends.min():.3g}" + (f" to {ends.max():.3g}" if count > 1 else "")
+        found = [
+            f"{count} variant{'s' if count > 1 else ''}: at the last depth they differ from the "
+            f"run without edits by {end} of its norm"
+        ]
+        if "nll_change" in result:
+            changes = result["nll_change"].values
+            most = f" to {changes.max():+.3g}" if count > 1 else ""
+            found.append(f"change of loss {changes.min():+.3g}{most} nats")
+        return found
+
+
+def _variant(subject: Subject) -> Variant:
+    from actlas.analysis.downstream.compute import Variant
+
+    # before its first depth a variant's numbers are the baseline's own
+    _, first_depth = branch_of(subject.edits, subject.dataset.sizes["depth"] - 1)
+    return Variant(subject.name, edits_text(subject.edits), first_depth, subject.dataset)

@@ -1,0 +1,92 @@
+"""Study 2, the tables of sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import xarray as xr
+
+from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.declaring.layers import spread_out
+from actlas.analysis.declaring.shown import Cell, Table, cell
+
+SHOWN = 9  # depths in a terminal
+PLACES = ("dimension", "depth", "sentence", "position")
+
+
+def site_table(result: xr.Dataset, name: str) -> Table:
+    """Return the norms of one site, a row a layer or depth and group of tokens."""
+    heads = "head" in result[name].dims
+    norms = result[name].mean("head") if heads else result[name]
+    axis = next((dim for dim in ("layer", "depth") if dim in norms.dims), None)
+    rows = []
+    for place in range(norms.sizes[axis] if axis else 1):
+        here = norms.isel({axis: place}) if axis else norms
+        where = (cell(norms[axis].values[place], "d"),) if axis else ()
+        for group in norms["group"].values:
+            numbers = map(cell, here.sel(group=group).values)
+            rows.append((*where, cell(str(group)), *numbers))
+    header = (*((axis,) if axis else ()), "tokens", *map(str, norms["statistic"].values))
+    caption = f"Norm of {name.removeprefix('norm_')}{', mean over heads' if heads else ''}"
+    return Table.of(caption, header, rows)
+
+
+def stream_table(result: xr.Dataset) -> Table:
+    """Return the residual stream by depth: norms, steps, spread, and who writes it."""
+    writers = [str(name) for name in result["share"]["writer"].values] if "share" in result else []
+    later, rows = result.sel(group=LATER), []
+    for place in spread_out(result.sizes["depth"], SHOWN):
+        norms, depth = result["norm_resid"].isel(depth=place), int(result["depth"][place])
+        numbers: list[Cell] = [
+            cell(depth, "d"),
+            cell(norms.sel(group=FIRST, statistic="median")),
+            *map(cell, norms.sel(group=LATER, statistic=["median", "largest"])),
+            *(cell(later[name].isel(depth=place)) for name in ("step", "std")),
+        ]
+        for writer in writers:
+            shares = later["share"].sel(writer=writer)
+            written = depth - 1 in shares["layer"]
+            numbers.append(cell(shares.sel(layer=depth - 1) if written else float("nan")))
+        rows.append(numbers)
+    header = ("depth", "first", "median", "largest", "step", "std")
+    caption = (
+        "Residual stream: norm of first tokens (median);\n"
+        "norm, step ‖h[d] − h[d−1]‖, std and shares of later tokens"
+    )
+    return Table.of(caption, (*header, *(f"{name} share" for name in writers)), rows)
+
+
+def sites_table(result: xr.Dataset) -> Table:
+    """Return the norms of each site, a row a group of tokens."""
+    rows = []
+    for name in (str(name) for name in result if str(name).startswith("norm_")):
+        places = [dim for dim in result[name].dims if dim not in ("group", "statistic")]
+        norms = result[name].mean(places)
+        for group in result["group"].values:
+            site = cell(name.removeprefix("norm_"))
+            rows.append((site, cell(str(group)), *map(cell, norms.sel(group=group))))
+    header = ("site", "group", *map(str, result["statistic"].values))
+    return Table.of("Norms, mean over layers and heads", header, rows)
+
+
+def outlier_tables(
+    result: xr.Dataset, token_text: Callable[[int], str] | None = None
+) -> list[Table]:
+    """Return the largest values of the residual stream, where they were asked for.
+
+    token_text: returns the characters of a token; a column has them then.
+    """
+    if "outlier_value" not in result:
+        return []
+    rows = []
+    for part in result["part"].values:
+        for rank in range(result.sizes["rank"]):
+            found = result.sel(part=part).isel(rank=rank)
+            token = int(found["outlier_token"])
+            if token < 0:  # the group has fewer
+                continue
+            places = [cell(found[f"outlier_{place}"], "d") for place in PLACES]
+            texts = [cell(repr(token_text(token)))] if token_text else []
+            rows.append((cell(str(part)), *places, *texts, cell(found["outlier_value"])))
+    header = ("of", *PLACES, *(("token",) if token_text else ()), "value")
+    return [Table.of("Largest values of the residual stream, each dimension once", header, rows)]

@@ -1,0 +1,215 @@
+"""Study 2, sums, as users meet it: ``actlas reconstruct``."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from actlas.analysis.declaring import Caption, Check, Options, PlannedRun, Study, Subject, Table
+from actlas.analysis.declaring import option as option
+from actlas.analysis.declaring.study import Figures
+from actlas.store.errors import UsageError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actlas.analysis.reconstruction.laminar import Mask
+
+CAPTIONS = {
+    "": Caption(
+        "Errors of the sums, and correlation of consecutive depths",
+        "Left: the error of every layer should lie at the rounding of the stored precision, with "
+        "none apart. Right: the nearer to 1, the less a layer changes the stream; look where the "
+        "curve dips.",
+    ),
+    "pair": Caption(
+        "Two consecutive depths against each other",
+        "Each entry of the residual stream at one depth against the next. Look how close the cloud "
+        "lies to the diagonal, and whether a few far entries alone make the correlation.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ReconstructOptions(Options):
+    """Which entries the correlation of depths keeps, and which depths are drawn."""
+
+    pair: str | None = option(
+        None, help="Draw these two depths against each other, such as 10,11.", metavar="D,D+1"
+    )
+    quantile: float | None = option(
+        None,
+        help="Share of entries that the correlation of depths keeps, those of the smallest "
+        "|value|.  [default: 0.99]",
+    )
+    threshold: float | None = option(
+        None, help="Keep entries with a smaller |value| than this, instead of a quantile."
+    )
+    exclude_first_token: bool = option(
+        False, help="Leave the first token of each sentence out of the correlation."
+    )
+    unchecked: bool = option(
+        False,
+        help="Do not compare checksums: to see what altered numbers do, and where they are.",
+        command_only=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a mask or a pair of depths that is none too."""
+        super().__post_init__()
+        if (self.quantile, self.threshold) != (None, None):
+            _ = self.mask
+        parse_pair(self.pair)
+
+    @property
+    def mask(self) -> Mask:
+        """Which entries take part in the correlation of depths."""
+        from actlas.analysis.reconstruction.laminar import Mask
+
+        quantile = 0.99 if self.quantile is None and self.threshold is None else self.quantile
+        return Mask(quantile, self.threshold, first_token=not self.exclude_first_token)
+
+
+def parse_pair(text: str | None, deepest: int | None = None) -> int | None:
+    """Return the lower of two consecutive depths such as ``10,11``.
+
+    Raises UsageError for what is no such pair, or lies below ``deepest``.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
+    if not match:
+        raise UsageError(f"--pair {text!r} is no pair of depths: wanted such as 0,1")
+    lower, upper = int(match[1]), int(match[2])
+    if deepest is not None and max(lower, upper) > deepest:
+        raise UsageError(
+            f"--pair {text!r}: depth {max(lower, upper)} is not within 0-{deepest}, "
+            "the depths of this run"
+        )
+    if upper != lower + 1:
+        raise UsageError(
+            f"--pair {text!r}: {lower} and {upper} are not consecutive: "
+            f"wanted such as {lower},{lower + 1}"
+        )
+    return lower
+
+
+class Reconstruct(Study[ReconstructOptions]):
+    """Check that each layer of RUN is a sum: h[l+1] = h[l] + attn_out[l] + mlp_out[l].
+
+    With `resid_mid` both halves are checked too. The verdict is by the rounding of the dtypes that
+    RUN was computed and stored in; exit code 1 where a layer is not its sum. Beside it, Pearson's r
+    between consecutive depths, with the largest values masked.
+    """
+
+    name = "reconstruct"
+    help = "Check that each layer is the sum of its parts; correlate consecutive depths."
+    heading = "A layer is a sum"
+    question = (
+        "A layer adds what its attention and its MLP give to what it was given. On stored numbers "
+        "that is arithmetic: anything beyond rounding is a fault."
+    )
+    options = ReconstructOptions
+    needs = ("resid", "attn_out", "mlp_out")
+    optional = ("resid_mid",)
+    numbers = (
+        *("max_abs_error", "relative_error", "correlation", "rounding"),
+        *("laminar_correlation", "excluded_share"),
+    )
+
+    def check(self, options: ReconstructOptions, planned: PlannedRun) -> None:
+        """Raise UsageError for a pair of depths that the model does not have."""
+        parse_pair(options.pair, planned.layers)
+
+    def checked(self, options: ReconstructOptions) -> bool:
+        """Whether checksums are compared while reading."""
+        return not options.unchecked
+
+    def recorded(self, options: ReconstructOptions, sites: tuple[str, ...]) -> dict[str, Any]:
+        """Return the mask, the pair that is drawn, and which sums there are."""
+        pair, checked = parse_pair(options.pair), self.checked(options)
+        return {**asdict(options.mask), "pair": pair, "sites": sites, "checked": checked}
+
+    def words(self, options: ReconstructOptions) -> str:
+        """Return the pair."""
+        pair = parse_pair(options.pair)
+        return "" if pair is None else f"pair {pair} {pair + 1}"
+
+    def compute(self, subject: Subject, options: ReconstructOptions) -> xr.Dataset:
+        """Return errors of the sums by layer, and correlations by pair of depths."""
+        from actlas.analysis.norms.depths import stored_blocks
+        from actlas.analysis.reconstruction.compute import edited_blocks, reconstruction
+        from actlas.analysis.reconstruction.laminar import laminar_correlation
+
+        resid = subject.dataset["resid"]
+        deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1
+        pair, known = parse_pair(options.pair, deepest), stored_blocks(resid)[1].tolist()
+        if pair is not None and pair not in known:
+            raise UsageError(
+                f"--pair {pair},{pair + 1}: run {subject.name} has not both; "
+                f"the lower may be {', '.join(map(str, known))}"
+            )
+        sums = reconstruction(subject.dataset, precision(subject))
+        result = sums.merge(laminar_correlation(resid, options.mask), join="exact")
+        return result.assign_attrs(edited=edited_blocks(subject.edits))
+
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return the errors of every sum, and the correlation of each pair of depths."""
+        from actlas.analysis.reconstruction.tables import pair_table, sum_table
+
+        return [sum_table(result), pair_table(result)]
+
+    def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
+        """Return a row a layer: its error, what is to be said of it, and the correlation."""
+        from actlas.analysis.reconstruction.tables import layer_table
+
+        return [layer_table(result)]
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: ReconstructOptions) -> Figures:
+        """Return errors beside correlations, and the pair of depths."""
+        from actlas.analysis import plots
+        from actlas.analysis.reconstruction.laminar import pair_entries
+
+        drawn = {"": plots.reconstruction_profile(result, result.attrs["edited"])}
+        pair = parse_pair(options.pair)
+        if pair is not None:
+            lower, upper, note = pair_entries(subject.dataset["resid"], pair, options.mask)
+            drawn["pair"] = plots.depth_pair(lower, upper, result.sel(pair=pair), note)
+        return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Say whether every layer is its sum, if not where, and where the stream changes most."""
+        from actlas.analysis.reconstruction.verdict import verdict_line
+
+        r = result["laminar_correlation"]
+        found = [verdict_line(result, subject)[1]]
+        if r.size and bool(r.notnull().any()):
+            least = r.isel(pair=int(r.fillna(2).values.argmin()))
+            pair = int(least["pair"])
+            found.append(
+                f"least alike are depths {pair} and {pair + 1}: r = {float(least):.4f} without the "
+                "largest values"
+            )
+        return found
+
+    def checks(self, result: xr.Dataset) -> list[Check]:
+        """Judge the sums: rounding above 1 at a layer whose output was not edited is a fault."""
+        edited = [int(layer) for layer in result.attrs.get("edited", [])]
+        rounding = result["rounding"].where(~result["layer"].isin(edited), drop=True)
+        most = float(rounding.max(skipna=False)) if rounding.size else 0.0
+        wrong = int((~(rounding <= 1)).any("sum").sum())
+        judged = f"{rounding.sizes['layer']} layers judged"
+        how = f"errors at most {most:.2g} of what rounding may do"
+        if wrong:
+            much = "inf" if math.isnan(most) else f"{most:.3g}"
+            how = f"{wrong} differ by up to {much} times what rounding explains"
+        return [Check("Every layer is the sum of its parts", not wrong, f"{judged}: {how}")]
+
+
+def precision(subject: Subject) -> Any:
+    """Return what rounding may do to the sums of a run."""
+    from actlas.analysis.reconstruction.compute import Precision
+
+    return Precision(subject.numerics["dtype"], subject.numerics["stored_dtype"])

@@ -1,0 +1,1 @@
+"""Which layers are redundant: the loss when each is skipped."""

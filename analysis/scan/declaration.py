@@ -1,0 +1,97 @@
+"""Study 3 as users meet it: ``actlas scan``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from actlas.analysis.declaring import Caption, Options, PlannedRun, Study, Subject, Table, cell
+from actlas.analysis.declaring.study import Edits, Figures
+from actlas.store.errors import UsageError
+from actlas.store.format.edit_records import EditRecord
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def skipped_block(edits: Sequence[EditRecord]) -> int | None:
+    """Return the block that these edits skip, None where they do anything else or more."""
+    return edits[0].block if len(edits) == 1 and edits[0].kind == "skip" else None
+
+
+class Scan(Study[Options]):
+    """Rank the layers of RUN by what skipping each costs: change of the loss, of the last residual.
+
+    RUN is the run without edits; `actlas sweep … --edit "skip:block=*"` makes the others.
+    """
+
+    name = "scan"
+    help = "Which layers are redundant: the loss when each is skipped."
+    heading = "Which layers are redundant?"
+    question = (
+        "Each block is skipped in turn: its output is replaced by its input. What that costs is "
+        "what the block is good for."
+    )
+    options = Options
+    needs = ("resid", "nll")
+    variants = "found"
+    numbers = ("layer", "nll_change", "final_relative_delta")
+
+    def check(self, options: Options, planned: PlannedRun) -> None:
+        """Raise UsageError where no block is skipped."""
+        if all(skipped_block(edits) is None for edits in planned.edits):
+            raise UsageError('the run skips no block: give it edits = ["skip:block=*"]')
+
+    def variant_key(self, edits: Edits) -> int | None:
+        """Return the block that is skipped."""
+        return skipped_block(edits)
+
+    def compute(self, subject: Subject, options: Options) -> xr.Dataset:
+        """Return the change of the loss and of the last residual, by the layer that is skipped."""
+        from actlas.analysis.downstream.compute import redundancy
+
+        if not subject.variants:
+            raise UsageError(
+                f"no variant of run {subject.name} skips a block: the sentences and options it was "
+                'made with, in `actlas sweep SENTENCES … --edit "skip:block=*"`, make them'
+            )
+        skipped = {}
+        for variant in subject.variants:
+            skipped[int(str(skipped_block(variant.edits)))] = variant.dataset
+        try:
+            return redundancy(subject.dataset, skipped)
+        except ValueError as error:
+            raise UsageError(f"run {subject.name}: {error}") from error
+
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return what skipping each layer costs, a row a layer."""
+        rows = []
+        for layer in result["layer"].values:
+            at = result.sel(layer=layer)
+            changes = cell(at["nll_change"], "+.4f"), cell(at["final_relative_delta"], ".3g")
+            rows.append((cell(layer, "d"), *changes))
+        header = ("layer", "change of loss (nats)", "change of the last residual, relative")
+        return [Table.of("What skipping a layer costs", header, rows)]
+
+    def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
+        """Return the dearest layer first."""
+        return self.tables(result.isel(layer=result["nll_change"].values.argsort()[::-1]))
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: Options) -> Figures:
+        """Return the bars."""
+        from actlas.analysis import plots
+
+        caption = Caption(
+            "Change of the loss when a layer is skipped",
+            "The longer the bar, the more the model needs the layer. Look for bars hardly longer "
+            "than their error.",
+        )
+        return {"": (plots.redundant_blocks(result), caption)}
+
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Name the layers whose removal costs most and least."""
+        ranked = result["nll_change"].sortby(result["nll_change"])
+        least, most = (
+            f"layer {int(end['layer'])} ({float(end):+.3g} nats)" for end in (ranked[0], ranked[-1])
+        )
+        return [f"{ranked.size} layers: skipping {most} costs most, {least} least"]

@@ -1,0 +1,134 @@
+"""A study that is asked of stored runs: what it reads, and its result with figures on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from actlas.analysis import registry
+from actlas.analysis.declaring import Options, Study, Subject
+from actlas.scripts.results.output import Answer, Destination, Output
+from actlas.scripts.results.question import Question
+from actlas.store.format.edit_records import edits_text
+from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study wrote, what it found, and whether what it checks holds."""
+
+    output: Output
+    result: xr.Dataset
+    subject: Subject
+    findings: tuple[str, ...]
+    holds: bool = True
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A study with its options, asked of a run and of the variants that are compared with it."""
+
+    study: Study[Any]
+    options: Options
+    run: Run
+    variants: tuple[Run, ...] = ()
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that the result is of, in the order in which it names them."""
+        return [self.run, *self.variants]
+
+    @cached_property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that are read; raises UsageError where there is nothing to study."""
+        others = [set(run.sites) for run in self.variants]
+        stored = [site for site in self.run.sites if all(site in other for other in others)]
+        return self.study.sites(self.options, stored, self.run.name)
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """What the result says of the options."""
+        return self.study.recorded(self.options, self.sites)
+
+    @cached_property
+    def question(self) -> Question:
+        """What the result is of."""
+        words = self.study.words(self.options)
+        if self.study.variants == "named":
+            one = len(self.variants) == 1
+            edits = edits_text(self.variants[0].edits) if one else ""
+            words = edits or f"{len(self.variants)} variants"
+        software = registry.software(self.study.name)
+        return Question(self.study.name, self.runs, self.recorded, words, software)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The runs as the study sees them."""
+        check = self.study.checked(self.options)
+        variants = tuple(_seen(run, self.sites, check=check) for run in self.variants)
+        return _seen(self.run, self.sites, variants, check=check)
+
+    def carry_out(self, out: Destination) -> Finding:
+        """Compute, and write result and figures to ``out``."""
+        study, subject = self.study, self.subject
+        lazy = self._computed()
+        known = {**subject.dataset.attrs, **self.recorded}
+        found = {name: value for name, value in lazy.attrs.items() if name not in known}
+        if self.variants:
+            found["variants"] = [run.name for run in self.variants]
+        answer = Answer(self.question, lazy, found)
+        result = answer.result
+        told = result.assign_attrs(known | found)
+        findings = study.findings(told, subject)
+        for kind, (figure, caption) in study.figures(told, subject, self.options).items():
+            answer.draw(figure, kind, caption)
+        for kind, array in study.large(subject, self.options).items():
+            answer.take_large(kind, array)
+        answer.tell(findings)
+        holds = all(check.holds for check in study.checks(told))
+        return Finding(answer.write(out), told, subject, tuple(findings), holds)
+
+    def _computed(self) -> xr.Dataset:
+        """Return the result, lazy where one pass is enough.
+
+        dask's graph of a long sweep takes more memory than all it is of: a few variants at a time.
+        """
+        import xarray as xr
+        from threadpoolctl import threadpool_limits
+
+        subjects = list(_passes(self.subject, self.study.together))
+        if len(subjects) == 1:
+            return self.study.compute(subjects[0], self.options)
+        parts = []
+        for subject in subjects:
+            lazy = self.study.compute(subject, self.options)
+            with threadpool_limits(1, user_api="blas"):  # as in ``Answer``
+                parts.append(lazy.compute())
+        return xr.concat(
+            parts,
+            dim="variant",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            combine_attrs="override",
+        )
+
+
+def _passes(subject: Subject, together: int) -> Iterator[Subject]:
+    variants = subject.variants
+    step = together or max(1, len(variants))
+    for start in range(0, max(1, len(variants)), step):
+        chosen = variants[start : start + step]
+        yield Subject(subject.name, subject.dataset, subject.edits, subject.numerics, chosen)
+
+
+def _seen(
+    run: Run, sites: Sequence[str], variants: tuple[Subject, ...] = (), *, check: bool
+) -> Subject:
+    numerics = run.specification["numerics"]
+    return Subject(run.name, run.dataset(sites, check=check), run.edits, numerics, variants)

@@ -1,0 +1,77 @@
+"""Variants that are compared with the run without edits.
+
+Those that a user names, or all of a kind.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from actlas.analysis.declaring import Study
+from actlas.store.catalog import Store
+from actlas.store.errors import DamagedStore, UsageError, quoted
+from actlas.store.runs.run import Run
+
+
+def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
+    """Return the runs of ``references``, names, ids or patterns, each once.
+
+    Raises UsageError for a run without edits, and where baselines differ.
+    """
+    names = list(store.names())
+    found: dict[str, Run] = {}
+    for reference in references:
+        if set(reference) & set("*?["):
+            matches = [store.run(name) for name in names if fnmatchcase(name, reference)]
+            matches += store.variants_named(reference)
+        else:
+            matches = [store.run(reference)]
+        if not matches:
+            raise UsageError(f"no run has a name like {quoted(reference)}: `actlas ls` lists them")
+        for run in matches:
+            found.setdefault(run.id, run)
+    variants = list(found.values())
+    for run in variants:
+        if not run.edits:
+            raise UsageError(
+                f"run {run.name} has no edits: wanted variants, as `actlas sweep` makes them"
+            )
+    baselines = {baseline_of(run).id: run for run in variants}
+    if len(baselines) > 1:
+        one, other = list(baselines.values())[:2]
+        raise UsageError(
+            f"{one.name} and {other.name} have different baselines: "
+            "compare variants of one at a time"
+        )
+    return variants
+
+
+def baseline_of(run: Run) -> Run:
+    """Return the run without edits; raises DamagedStore where the store does not have it."""
+    if run.baseline is None:
+        raise DamagedStore(
+            f"the baseline of run {run.name} is not in the store: extract without edits first"
+        )
+    return run.baseline
+
+
+def named_baseline(variant: Run) -> Run:
+    """Return the baseline under the name it has in the store."""
+    return Store(variant.folder.parent.parent).run(baseline_of(variant).id)
+
+
+def variants_of(study: Study[Any], run: Run) -> tuple[Run, ...]:
+    """Return the variants of ``run`` that ``study`` looks at, sorted by its key.
+
+    Raises UsageError for a run that has edits itself.
+    """
+    if run.edits:
+        without = run.baseline.id if run.baseline else "gone"
+        raise UsageError(f"run {run.name} has edits itself: wanted the run without, {without}")
+    found = {}
+    for variant in Store(run.folder.parent.parent).variants(run.id):
+        key = study.variant_key(variant.edits)
+        if key is not None:
+            found[key] = variant
+    return tuple(found[key] for key in sorted(found))
