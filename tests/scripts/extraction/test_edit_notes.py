@@ -52,8 +52,8 @@ def test_any_name_of_the_baseline_works_for_its_variants(sweep, actlas, store):
             "downstream", pattern, "--store", "store", "--out", pattern.partition("*")[0], "--json"
         )
         assert shown.returncode == 0, shown.stderr
-        variants = json.loads(shown.stdout)["variants"]
-        assert [each["first_depth"] for each in variants] == ([1, 2] if "*" in pattern else [2])
+        first_depths = json.loads(shown.stdout)["first_depth"]
+        assert list(first_depths.values()) == ([1, 2] if "*" in pattern else [2])
     renamed = actlas("rename", "it", "third", "--store", "store")
     assert renamed.returncode == 0, renamed.stderr
     assert Store(store.path).run("third.skip-block-0").edits[0].text == "skip:block=0"
