@@ -19,7 +19,7 @@ from tests.extraction import extract_texts
 from tests.small_model import TEXTS
 from tests.store.making import Content, fill, open_shard
 
-MANY_FLUSHES = "from actlas.pipeline import transfer; transfer.FLUSH_BYTES = 1000"
+MANY_FLUSHES = "from actlas.pipeline.extraction import transfer; transfer.FLUSH_BYTES = 1000"
 
 
 @pytest.fixture(scope="session")
