@@ -114,8 +114,9 @@ def test_what_a_library_makes_of_a_limit_is_told_as_that_limit(cause):
 
 LIMITED = """
 import resource, sys
-from actlas.scripts.cli import COMMANDS, main
-import actlas.scripts.analyses.variance, dask.array
+from actlas.scripts.cli import load, main
+import actlas.analysis.variance.compute, actlas.scripts.analyses.asked, dask.array
+load("variance")
 resource.setrlimit(getattr(resource, sys.argv.pop(1)), (int(sys.argv.pop(1)),) * 2)
 main(prog_name="actlas")
 """
