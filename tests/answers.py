@@ -38,7 +38,7 @@ def endings(folder, stage):
 def sealed_again(path, change=lambda result: result, *, name=None, files=None):
     """Seal a result as actlas would after ``change`` of its numbers.
 
-    And its figures as they are now.
+    Its figures are taken as they are now.
     """
     seal = read_seal(path)
     with xr.open_dataset(path, engine="h5netcdf") as opened:

@@ -111,7 +111,7 @@ def same_content(one, other):
 def one_line(done, code, *parts):
     """Fail unless a command ended with ``code`` and one line of error.
 
-    With all of ``parts`` in it.
+    The line has all of ``parts`` in it.
     """
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -1,6 +1,6 @@
 """Commands in processes of their own.
 
-As users run them, without waiting each time for torch to be imported.
+They run as users run them, without waiting each time for torch to be imported.
 
 A server imports what commands import and nothing of actlas, and never computes; every command runs
 in a fork of it: own folder, environment, output, exit code, memory, and whatever signal comes. What
@@ -166,7 +166,7 @@ def poll(child):
 def become(arguments, folder, environment, streams, own_group):
     """Be the command; end as Python does.
 
-    But for the second it takes to forget all that was imported.
+    It saves the second it takes to forget all that was imported.
     """
     import atexit
     import traceback

@@ -1,6 +1,6 @@
 """Disks and file systems that fail, for commands in processes of their own.
 
-By ``disk.c``, or real ones that are mounted.
+They fail by ``disk.c``, or are real ones that are mounted.
 """
 
 import os

@@ -1,6 +1,6 @@
 """A folder with a file of every sort that actlas writes.
 
-A store with packed and edited runs, exports, results, studies.
+It has a store with packed and edited runs, exports, results and studies.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Model folders that are no models, kept.
+"""Model folders that are no models.
 
 Each was a traceback, a hang or a wrong number once, or is a sibling of one.
 """

@@ -1,6 +1,6 @@
 """A small GPT-2 with odd sizes, all different.
 
-And every parameter perturbed, saved as users have their models: a folder.
+Every parameter is perturbed, and it is saved as users have their models: a folder.
 """
 
 from pathlib import Path

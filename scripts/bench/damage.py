@@ -1,6 +1,6 @@
 """Damaged files: every sort of file is damaged at random, everybody reads it.
 
-And what differs in silence is counted.
+What differs in silence is counted.
 
 ``python scripts/bench/damage.py`` makes the table of docs/reliability.md. A number that differs
 from the undamaged one without an error or a warning is the one thing that must never be.
@@ -146,7 +146,7 @@ def unexplained(seen: dict[str, Seen], undamaged: dict[str, Seen]) -> Iterator[s
 def swept(trial: Trial, base: Path, root: Path, before: Mapping[str, str]) -> Iterator[str]:
     """Let ``gc`` clean the damaged store, put back what was damaged.
 
-    And yield what is not as before: what gc took.
+    Yields what is not as before: what ``gc`` took.
     """
     place = root.with_name(f"{root.name}-swept")
     shutil.copytree(base, place)

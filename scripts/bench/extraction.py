@@ -1,6 +1,6 @@
 """Extraction to disk against the bare forward pass, alternating in one process.
 
-On random weights of a real geometry.
+The weights are random, the geometry is real.
 
     python scripts/bench/extraction.py --geometry gpt2-xl
 

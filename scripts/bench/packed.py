@@ -76,7 +76,7 @@ def main(sizes: tuple[int, ...], sentences: int, folder: Path | None) -> None:
 def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
     """Return the folder of a run of ``units``, each of so many ``sentences``.
 
-    In one joined file.
+    All lie in one joined file.
     """
     tokens = sentences * TOKENS
     plan = [Unit(number, number * sentences, sentences, tokens) for number in range(units)]

@@ -85,7 +85,7 @@ def main(layers: int, sentences: int, runs: int, threads: int, folder: Path | No
 def compare(run: Run, name: str, sites: tuple[str, ...], runs: int, threads: int) -> None:
     """Time norms alone, and the whole profile, of ``sites`` against the plain way.
 
-    With one thread and with ``threads``.
+    Both run with one thread and with ``threads``.
     """
     nbytes = sum(commit.sites[site].layout.nbytes for commit in run.commits for site in sites)
     ways = {
@@ -170,7 +170,7 @@ def other_ways(run: Run, runs: int) -> None:
 def grow(scratch: Path, layers: int, threads: int) -> None:
     """Print the peak of the process's memory in each analysis on a run.
 
-    And on one of GROWTH times as many units.
+    A second run has GROWTH times as many units.
     """
     geometry = Geometry(**{**XL, "n_layer": max(1, layers // 8)})
     counts = (4, 4 * GROWTH)

@@ -1,6 +1,6 @@
 """Verification against plain hashing of the same files.
 
-And what checking on reading costs, on one stored run.
+It also measures what checking on reading costs, on one stored run.
 
     python scripts/bench/verify.py
 

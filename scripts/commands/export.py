@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
     """Write RUN, or part of it, to OUT.h5.
 
-    One netCDF-4 file that every analysis takes in place of a run.
+    OUT.h5 is one netCDF-4 file that every analysis takes in place of a run.
 
     The data are checked as they are read. Layers, positions and the run's id stay as they are, so
     results are those of the run. A file of that name is kept if it is this export already, and

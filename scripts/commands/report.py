@@ -21,7 +21,7 @@ from actlas.scripts.terminal.paths import UserPath
 def command(folder: Path, store_path: Path | None) -> None:
     """Write the results in DIR as one page, DIR/report.html.
 
-    That needs no network and no other file.
+    The page needs no network and no other file.
 
     DIR is the folder of a study, or one that commands wrote results to. From the store come the
     sentences, the proof of the edits, and what the runs are.

@@ -120,7 +120,7 @@ def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
 def _sizes(layout: SiteLayout) -> Iterator[tuple[str, str]]:
     """Yield dims with their sizes.
 
-    Of a variant the layers or depths that are its own, the others being the baseline's.
+    A variant has only layers or depths of its own; the others are the baseline's.
     """
     for dim, count in zip(layout.dims, layout.shape, strict=True):
         own = layout.first and dim == layout.dims[0]

@@ -209,7 +209,7 @@ def _record(items: list[Checked]) -> dict[str, int]:
 def _repairs(found: _Found) -> dict[str, Any]:
     """Return per repaired run what was written again, dropped and left.
 
-    And the command that restores it.
+    Also return the command that restores it.
     """
     return {
         run.name: {
@@ -233,7 +233,7 @@ def _repairs(found: _Found) -> dict[str, Any]:
 def _lacking(run: Run, done: Repair) -> list[str]:
     """Return the sites to extract again.
 
-    None, for the default ones, where a dropped commit did not say any more.
+    Returns None, for the default sites, where a dropped commit does not say any more.
     """
     if not all(item.sites for item in done.dropped):
         held = {site for unit in run.units for site in run.held(unit.number)}

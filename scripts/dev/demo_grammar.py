@@ -142,7 +142,7 @@ ONCE = ("{time}", "{weather}", "{s.where}", "{s.place}", "{o.where}", "{o.place}
 def _slots(rng: random.Random, a: Person, b: Person, c: Person | str) -> dict[str, object]:
     """One consistent choice for every slot.
 
-    So that the parts of a sentence speak of the same persons and scene.
+    All parts of a sentence then speak of the same persons and scene.
     """
     scene, other = rng.sample(SCENES, 2)
     thing, other_thing = rng.sample(scene.things, 2)
@@ -189,7 +189,7 @@ def _clause(rng: random.Random) -> str:
 def _draft(rng: random.Random) -> str:
     """A sentence of any length.
 
-    A clause, perhaps with an opener, a tail, or a second clause about the same persons.
+    It is a clause, perhaps with an opener, a tail, or a second clause about the same persons.
     """
     a, b, third = rng.sample(WOMEN + MEN, 3)
     either: tuple[Person | str, ...] = (third, rng.choice(OTHERS))

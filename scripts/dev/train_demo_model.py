@@ -159,7 +159,7 @@ def train(model: GPT2LMHeadModel, tokenizer: Tokenizer, options: TrainingOptions
 def heldout_loss(model: GPT2LMHeadModel, tokenizer: Tokenizer, texts: Iterable[str]) -> float:
     """Mean -log p (nats) over every token but the first of each sentence.
 
-    Each sentence alone from position 0.
+    Each sentence runs alone, from position 0.
     """
     import torch
 

@@ -1,6 +1,6 @@
 """Where commands compute.
 
-In this process, in several of this machine, or on the workers of a scheduler.
+That is this process, several of this machine, or the workers of a scheduler.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def analysis_workers(function: F) -> F:
 def computing_on(cluster: Cluster, *places: Path) -> Iterator[None]:
     """Make dask compute on workers, a BLAS thread a task.
 
-    Which all must see ``places``, until the block ends.
+    All workers must see ``places``. It lasts until the block ends.
     """
     from actlas.pipeline.distributed.cluster import (
         SOFTWARE,

@@ -81,7 +81,7 @@ def proof_lines(run: Run) -> list[str]:
 def unchanged(run: Run) -> list[str]:
     """Return a note on each edit of ``run`` that changed no value.
 
-    A control that is meant, or a slip.
+    That is a control, or a slip.
     """
     silent = [proof.edit for proof in proofs(run) if not proof.changed]
     return [

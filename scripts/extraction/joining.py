@@ -1,6 +1,6 @@
 """Joining the files of a run as commands do it.
 
-With a bar, and at the end of an extraction where there are many small ones.
+They show a bar, and join at the end of an extraction where there are many small files.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def pack_with_bar(
 def join_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> Packed | None:
     """Pack a run that was just extracted, if it lies in many small files.
 
-    None where it does not, or there is no room.
+    Returns None where it does not, or where there is no room.
 
     The run is stored either way: a reason for which it cannot be packed is a note on stderr, not a
     failure.

@@ -1,6 +1,6 @@
 """What a plan says before anything is done.
 
-For --dry-run, and for a cache that explains its misses.
+``--dry-run`` and a cache that explains its misses print it.
 """
 
 from __future__ import annotations

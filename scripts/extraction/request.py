@@ -112,7 +112,7 @@ def plan_request(request: Request) -> Planned:
 def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
     """Return the run, with what is missing computed, and what that took.
 
-    None where all was stored.
+    The second is None where all was stored.
     """
     with extraction(request, [plan], quiet=quiet) as started:
         return started.carry_out(plan)
@@ -162,7 +162,7 @@ class Extraction:
     ) -> list[tuple[Run, Tally | None]]:
         """Do ``carry_out`` for plans of one baseline.
 
-        Their units side by side where there are several workers.
+        Their units are computed side by side where there are several workers.
         """
         begun = [self._begin(plan, quiet) for plan in plans]
         work = [(plan, run) for plan, run in begun if plan.missing]
@@ -176,7 +176,7 @@ class Extraction:
     def _begin(self, plan: Plan, quiet: bool) -> tuple[Plan, Run]:
         """Return the run, made and named first where it is new.
 
-        And the plan by what is stored now.
+        Also return the plan by what is stored now.
         """
         _store_labels(plan)
         if plan.run and not plan.missing and not (plan.baseline and plan.baseline.missing):
@@ -256,7 +256,7 @@ def _store_labels(plan: Plan) -> None:
 def _anew(plan: Plan, store: Store) -> Plan:
     """Return ``plan`` by what is stored now.
 
-    By an earlier variant of the sweep, or by another process.
+    An earlier variant of the sweep, or another process, may have stored something meanwhile.
     """
     return make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
 
@@ -283,7 +283,7 @@ def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into an answer of True.
 
-    To be asked for where stopping is safe; the second is at once.
+    Callers ask for it where stopping is safe. The second signal stops at once.
 
     An exception raised by a signal can come up anywhere, also where a library swallows it. So the
     second ends the process as it stands: what is committed is safe whatever happens to it, and the

@@ -137,7 +137,7 @@ def read_folder(path: Path) -> Folder:
 def result_files(path: Path) -> list[Path]:
     """Return the results in and below a folder, sorted.
 
-    By their ending, or by a name that ours have and others may not.
+    A result is known by its ending, or by a name that only ours have.
     """
     files = [file for file in files_below(path) if file.suffix == ".nc"]
     return [file for file in files if of_stage(file) or ends_as_result(file)]

@@ -90,7 +90,7 @@ class Answer:
     def draw(self, figure: Figure, kind: str, caption: Caption) -> None:
         """Take ``figure`` along, to be named like the result.
 
-        With ``_kind`` where it is not empty.
+        ``_kind`` is added to the name where it is not empty.
         """
         from actlas.analysis.plots import figure_files
 
@@ -101,7 +101,7 @@ class Answer:
     def take_large(self, kind: str, array: xr.DataArray) -> None:
         """Take a lazy ``array`` along, to be written block by block to ``<name>_kind.nc``.
 
-        Without ever holding it.
+        The whole is never held in memory.
         """
         stage = f"{self.question.stage}_{kind}"
         self._large[f"_{kind}.nc"] = (self._described(stage, array.to_dataset()), str(array.name))

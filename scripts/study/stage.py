@@ -124,7 +124,7 @@ def _matches(edits: Edits, pattern: str) -> bool:
 def is_current(stage: Stage, subject: Subject, attributes: Mapping[str, str]) -> bool:
     """Whether a result is what ``stage`` would compute.
 
-    Of the same runs and options, by the same version of its package.
+    It has to be of the same runs and options, by the same version of its package.
 
     attributes: what the result, whose bytes were checked, says of itself.
     """

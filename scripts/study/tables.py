@@ -1,6 +1,6 @@
 """Tables of a TOML file as frozen dataclasses.
 
-A key is a field, and whatever is neither known nor of its type is refused.
+Each key is a field. What is unknown, or not of its type, is refused.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def one_line(message: str) -> str:
 def failure(error: BaseException) -> tuple[str, int] | None:
     """Return what there is to say of ``error``, and the exit code.
 
-    None for a bug, which keeps its traceback.
+    Returns None for a bug, which keeps its traceback.
     """
     if isinstance(error, click.UsageError):
         where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""

@@ -51,9 +51,9 @@ def use_visible_streams() -> None:
 
 
 def abandon(stream: IO[str]) -> None:
-    """Let go of a stream that takes no more, so that Python does not try.
+    """Let go of a stream that takes no more.
 
-    And complain, at its end.
+    Otherwise Python tries again at its end, and complains.
     """
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 
 from actlas.scripts.terminal.streams import STEERING
 
@@ -72,11 +70,6 @@ def counted(number: int, noun: str) -> str:
 def extent(run: Run) -> str:
     """Return how much text a run is of."""
     return f"{counted(run.sentences, 'sentence')}, {counted(run.tokens, 'token')}"
-
-
-def plain_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
-    """Return a row of numbers for JSON, which has no NaN: None stands for it."""
-    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def printable(text: str) -> str:

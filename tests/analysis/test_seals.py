@@ -1,6 +1,6 @@
 """The seal of a result: whatever was changed is found, and said in one line.
 
-One byte anywhere, a cut, another name, another's figures.
+The changes are one byte anywhere, a cut, another name, another's figures.
 """
 
 import shutil

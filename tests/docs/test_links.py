@@ -1,6 +1,6 @@
-"""Every relative link in README.md, CONTRIBUTING.md and docs/ leads to a file and.
+"""Every relative link in README.md, CONTRIBUTING.md and docs/ leads to a file.
 
-Where it names one, to a heading.
+A link that names a heading leads to that heading.
 """
 
 import re

@@ -40,7 +40,7 @@ edits = ["scale:*"]
 def stored_once(small_model, tmp_path_factory):
     """Folder with ``her.txt`` and ``store``.
 
-    Which holds its run, called ``it``, in several units.
+    The store holds its run, called ``it``, in several units.
     """
     folder = tmp_path_factory.mktemp("stored")
     (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
@@ -61,7 +61,7 @@ def store(stored_once, tmp_path):
 def studied_once(small_model, tmp_path_factory):
     """Folder with a study file, its sentences, and what one call made of them.
 
-    And what that call said.
+    Also return what that call said.
     """
     folder = tmp_path_factory.mktemp("study")
     (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")

@@ -18,7 +18,7 @@ SAMPLING = 0.005  # seconds between two looks at the memory
 def seconds_of(work: Callable[[], object], repeats: int, enough: float = math.inf) -> list[float]:
     """Return the seconds of ``work``, done ``repeats`` times.
 
-    Or once where that takes ``enough``, garbage collected before.
+    Once is enough where that takes ``enough`` seconds. Garbage is collected before.
     """
     seconds: list[float] = []
     while len(seconds) < repeats and not (seconds and seconds[0] > enough):

@@ -1,6 +1,6 @@
 """How each peer does the job of scripts/bench/peers.py, as its documentation would have it.
 
-And how its files are read.
+It also holds how the files of each are read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A stored run of random activations at any geometry, made without a model.
 
-For benchmarks that read.
+Benchmarks that read use it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def random_run(
 ) -> Run:
     """Store normally distributed activations of ``sites`` for the sentences of ``labels``.
 
-    ``unit_sentences`` a unit.
+    A unit has ``unit_sentences`` of them.
     """
     count = len(labels.text)
     firsts = range(0, count, unit_sentences)

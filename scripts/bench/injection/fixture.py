@@ -45,7 +45,7 @@ class Answer:
 class Outcome:
     """One trial: things whole when it was looked at, of what was there lost and wrong.
 
-    And what else is amiss.
+    It also says what else is amiss.
     """
 
     valid: int
@@ -91,7 +91,7 @@ class Victim:
     def start(self, **order: Any) -> None:
         """Give an order: a command in a folder, and what is to happen to it.
 
-        Or to look, or to mount.
+        An order may also be to look, or to mount.
         """
         assert self._server.stdin is not None
         for part in ("struck", "allocations"):
@@ -271,7 +271,7 @@ def needed(answer: Answer) -> Answer:
 def ended(ground: Ground, answer: Answer) -> tuple[list[str], int, int]:
     """Return what a user would mind in how a command ended.
 
-    And whether that was a traceback or a crash.
+    Also return whether that was a traceback or a crash.
     """
     lines = [line for line in answer.errors.strip().splitlines() if line not in ground.said]
     traceback = (

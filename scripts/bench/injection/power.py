@@ -1,6 +1,6 @@
 """Loss of power, imitated.
 
-From the recorded steps of a process, the folder as a disk may hold it that kept what was synced.
+The recorded steps of a process give the folder as a disk may hold it that kept what was synced.
 
 The model is the least that POSIX promises. A write survives if its file was synced after it, a name
 made or removed if its folder was; of all else any part may survive, or none. What was there before

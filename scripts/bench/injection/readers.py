@@ -48,9 +48,9 @@ class Seen:
 
 
 def read_all(root: Path, kind: str, *, computing: bool = True) -> dict[str, Seen]:
-    """Return reader → what it saw, of all readers that look at what is damaged; ``computing``.
+    """Return reader → what it saw, of all readers that look at what is damaged.
 
-    Also a study's command.
+    computing: let a study's command read too.
     """
     return {
         name: _seen(read, root)

@@ -162,7 +162,7 @@ def digest_of(parts: Any) -> str:
 def result_digest(path: Path) -> str:
     """Return a digest of the values of a result, read with plain h5py.
 
-    And of what it says that it is of.
+    The digest covers what it says that it is of.
     """
     import h5py
 

@@ -1,6 +1,6 @@
 """Everything that parses bytes from elsewhere, as targets for fuzzing.
 
-Where an input goes, and which commands meet it.
+Each target says where an input goes, and which commands read it.
 
 The law: a command answers, or it fails with one short line and exit status 1 or 2, in seconds and
 in bounded memory.

@@ -229,7 +229,7 @@ def test_ascii_without_apostrophes_and_points_is_found_as_naively(parts, word, c
 def joined(text, at):
     """Whether the rules for ASCII (UAX #29, WB3 to WB13b) forbid a break at ``at``.
 
-    By hand, character by character.
+    The rules are applied by hand, character by character.
     """
     before, after = text[at - 1], text[at]
     two_before, two_after = text[at - 2 : at - 1], text[at + 1 : at + 2]
@@ -352,7 +352,7 @@ def test_tokens_of_a_word(text, spans, word, tokens):
 def test_a_word_whose_last_character_gives_no_token_is_whole():
     """A tokenizer may drop characters.
 
-    That they have no token does not mean that one is missing.
+    A character without a token does not mean that one is missing.
     """
     text = "we met hex there"
     spans = [(0, 2), (3, 6), (7, 9), (11, 16)]

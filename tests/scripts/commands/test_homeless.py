@@ -1,6 +1,6 @@
 """A user without a home folder and without an entry in the list of users.
 
-As in containers, who owns nothing but one folder.
+Containers have such users, who own nothing but one folder.
 """
 
 import os
@@ -59,7 +59,7 @@ def homeless(folder):
 def opened():
     """Return what goes before a command.
 
-    So that Python is for every user in it though its folder is root's own alone.
+    Every user can run Python in it, though its folder is root's own alone.
 
     In file systems of the command's own, an empty folder stands in the place of that one, with what
     is needed in it.

@@ -1,6 +1,6 @@
 """Model folders that are none.
 
-One line, in time, and nothing in the store, whatever config.json or a header says.
+Each is refused in one line and in time, with nothing in the store.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Sweeps and edits from a user's side.
 
-In processes of their own, resumed, cached, refused where they are wrong.
+They run in processes of their own: resumed, cached, refused where they are wrong.
 """
 
 import json

@@ -23,7 +23,7 @@ LINUX = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux for pr
 def started(small_model, tmp_path):
     """Start an extraction of many units in two processes, in a process group of its own.
 
-    As a terminal does.
+    A terminal does so too.
     """
     processes = []
 

@@ -1,6 +1,6 @@
 """A disk that is full, or a limit on files, while results are written.
 
-One line that names a file, the old ones still whole.
+The command says one line that names a file; older files stay whole.
 """
 
 import contextlib

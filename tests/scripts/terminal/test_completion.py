@@ -1,6 +1,6 @@
 """Completions as shells ask for them.
 
-In a process, by environment variables, quickly, and with nothing heavy imported.
+They come from a process, by environment variables, with nothing heavy imported.
 """
 
 import os

@@ -1,6 +1,6 @@
 """What is printed.
 
-One line a failure, nothing that steers a terminal, whatever takes or does not take it.
+A failure is one line, and nothing steers a terminal, whatever the output is.
 """
 
 import json
