@@ -12,12 +12,22 @@ from actlas.store.errors import DamagedStore, UsageError, quoted, unknown
 from actlas.store.format.edit_records import EditRecord
 from actlas.store.format.run_names import RULE, cleaned, is_run_name, variant_name
 from actlas.store.format.run_record import FILE, RunRecord, run_record_bytes
-from actlas.store.format.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
+from actlas.store.format.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    RUN_ID,
+    SUFFIX,
+    Json,
+    Unit,
+    identity,
+    seal,
+    unseal,
+)
 from actlas.store.io.durable import make_folder, publish_bytes
 from actlas.store.io.safe_open import listed, placed, read_record, uncollected
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.labels.columns import Columns
-from actlas.store.runs.commit import RUN_ID, SUFFIX
+from actlas.store.runs.commits import COMMITS, PACKED
 from actlas.store.runs.names import Names
 from actlas.store.runs.run import Run
 
@@ -133,15 +143,13 @@ class Store:
             raise self._lost(reference, target)
         for variant in self.variants_named(reference):
             return variant.id
-        named, ids = self.names(), self.ids()
-        matches = [
-            run_id
-            for run_id in ids
-            if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)
-        ]
+        ids = self.ids()
+        long_enough = len(reference) >= SHORTEST_PREFIX
+        matches = [run_id for run_id in ids if long_enough and run_id.startswith(reference)]
         if len(matches) > 1:
             raise UsageError(f"run {quoted(reference)} is ambiguous: {', '.join(sorted(matches))}")
         if not matches:
+            named = self.names()  # all of them are read on a miss alone
             raise unknown("run", reference, [*named, *(set(ids) - set(named.values()))])
         return matches[0]
 
@@ -188,6 +196,7 @@ class Store:
         """
         record = RunRecord(specification, description, tuple(units))
         folder = self.path / "runs" / record.id
+        new = False
         if not (folder / FILE).exists():
             content = run_record_bytes(record)
             with workspace(
@@ -196,10 +205,10 @@ class Store:
                 for part in PARTS:
                     make_folder(folder / part)
                 self._label(record, columns or {}, work)  # before run.json: no run is without
-                publish_bytes(content, folder / FILE, aside=work.folder)
+                new = publish_bytes(content, folder / FILE, aside=work.folder)
         for part in PARTS:  # some copies leave empty folders out
             make_folder(folder / part)
-        return self._open(record.id)
+        return self._open(record.id, named={} if new else None)
 
     def _label(self, record: RunRecord, columns: Columns, work: Workspace) -> None:
         """Store the first labels of a new run, unless it shares those of its baseline."""
@@ -287,9 +296,7 @@ class Store:
 
 def _has_commits(run_folder: Path) -> bool:
     return any(
-        record
-        for part in ("commits", "joined")
-        for record in (run_folder / part).glob(f"*{SUFFIX}")
+        record for part in (COMMITS, PACKED) for record in (run_folder / part).glob(f"*{SUFFIX}")
     )
 
 

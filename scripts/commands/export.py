@@ -17,7 +17,7 @@ from actlas.store.format.schema import NUMPY_VIEW
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
-    from actlas.store.reading.exported import Exported
+    from actlas.store.runs.exported import Exported
     from actlas.store.writing.selection import Excerpt
 
 

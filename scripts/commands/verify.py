@@ -22,8 +22,9 @@ from actlas.scripts.terminal.options import (
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.maintenance.checks import Checked
 from actlas.store.maintenance.repair import Repair, repair
-from actlas.store.maintenance.verify import Checked, verify
+from actlas.store.maintenance.verify import verify
 from actlas.store.runs.run import Run
 
 
@@ -151,7 +152,8 @@ def _runs(reference: str | None, store: Path) -> tuple[list[Run], dict[str, Dama
 
 
 def _check(run: Run) -> Iterator[Checked]:
-    from actlas.store.reading.exported import Exported, verify_export
+    from actlas.store.maintenance.verify_export import verify_export
+    from actlas.store.runs.exported import Exported
 
     return verify_export(run) if isinstance(run, Exported) else verify(run)
 

@@ -187,7 +187,7 @@ def run_argument(function: F) -> F:
 def open_run(reference: str, store: Path) -> Run:
     """Return the export that ``reference`` is the path of, otherwise the run of that name or id in the store."""
     if is_export(reference):
-        from actlas.store.reading.exported import Exported
+        from actlas.store.runs.exported import Exported
 
         return Exported(Path(reference))
     return Store(store).run(reference)

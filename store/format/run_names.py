@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from actlas.store.format.edit_records import EditRecord
-from actlas.store.runs.commit import RUN_ID
+from actlas.store.format.schema import RUN_ID
 
 MOST_LETTERS, MOST_BYTES = (
     100,

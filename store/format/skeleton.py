@@ -202,13 +202,13 @@ def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
     }
 
 
-def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
-    """Return label → checksum of the rows of each of ``units``, one after the other in ``labels``."""
-    found: dict[str, tuple[str, ...]] = {}
+def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, str]:
+    """Return label → the checksums of the rows of each of ``units``, one after the other in ``labels``."""
+    found: dict[str, str] = {}
     for name, (dims, array) in _label_arrays(labels).items():
         counts = [unit.tokens if dims[0] == "token" else unit.sentences for unit in units]
         ends = list(accumulate(counts, initial=0))
-        found[name] = tuple(rows_checksum(array[start:end]) for start, end in pairwise(ends))
+        found[name] = "".join(rows_checksum(array[a:b]) for a, b in pairwise(ends))
     return found
 
 

@@ -16,9 +16,9 @@ from actlas.store.errors import ActlasError, DamagedStore, UsageError
 from actlas.store.io.durable import naming
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
-LARGEST_JOINED = (
+LARGEST_PACKED = (
     64 << 20
-)  # bytes of the record of a joined file: some ten thousand units of many sites
+)  # bytes of the record of a packed shard: some ten thousand units of many sites
 MOST_ENTRIES = 1 << 18  # files of a folder
 SPARSE_FROM, SPAREST = (
     64 << 20,

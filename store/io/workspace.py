@@ -19,9 +19,11 @@ from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.io.durable import lock, make_folder
 from actlas.store.io.safe_open import listed
 from actlas.store.maintenance.lost import Lost, restore, without_record
-from actlas.store.runs.holdings import DROPPED, forget_dropped, remove_superseded, superseded
+from actlas.store.runs.commits import COMMITS, PACKED
+from actlas.store.runs.packed import DROPPED, forget_dropped, remove_superseded, superseded
 
 OWNER = "owner"
+PARTS = ("tmp", "shards", COMMITS, PACKED, DROPPED)  # of a run, that removals go through
 UNTAKEN = (
     errno.ENOENT,
     errno.EACCES,
@@ -59,7 +61,7 @@ def workspace(run_folder: Path) -> Iterator[Workspace]:
 
 
 def sweep(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove the folders and uncommitted shards of writers that are gone, and commits that a joined record stands for.
+    """Remove the folders and uncommitted shards of writers that are gone, and records for which another stands.
 
     Returns what was removed (or, with ``dry_run``, would be).
 
@@ -71,7 +73,7 @@ def sweep(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
 
 def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list[Lost]]:
     """Do ``sweep``, and return also the shards that stay because their record is lost."""
-    check_own(*(run_folder / part for part in ("tmp", "shards", "commits", "joined", DROPPED)))
+    check_own(*(run_folder / part for part in PARTS))
     doubled = superseded(run_folder) if dry_run else remove_superseded(run_folder)
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
@@ -98,7 +100,7 @@ def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list
 
 def lost_shards(run_folder: Path) -> tuple[list[Lost], set[str]]:
     """Return the shards that have lost their record, and the tokens of writers that were killed; raises DamagedStore."""
-    check_own(*(run_folder / part for part in ("tmp", "shards", "commits", "joined", DROPPED)))
+    check_own(*(run_folder / part for part in PARTS))
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         living = {folder.name for folder, held in locks.items() if held is None}

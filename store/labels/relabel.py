@@ -18,6 +18,7 @@ from actlas.store.errors import DamagedStore, InputError, quoted
 from actlas.store.format.digest import rest_of
 from actlas.store.format.schema import seal
 from actlas.store.io.durable import make_folder, publish_bytes
+from actlas.store.io.locks import folder_lock
 from actlas.store.io.safe_open import LARGEST_RECORD
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.labels.columns import (
@@ -32,7 +33,6 @@ from actlas.store.labels.columns import (
     variable_names,
 )
 from actlas.store.labels.record import FOLDER, LabelRecord, Version, newest_record, tailed, versions
-from actlas.store.runs.holdings import folder_lock
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run

@@ -12,8 +12,7 @@ from typing import overload
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import StoredLabel
 from actlas.store.labels.labels import Labels, bytes_to_text, join_labels
-from actlas.store.reading.places import opened_shard, read_label, read_labels
-from actlas.store.writing.several import rows_of
+from actlas.store.reading.stored_labels import opened_shard, read_label, read_labels
 
 AT_ONCE = 1 << 16  # sentences of a run whose texts are held in memory
 CHUNK = 4096  # texts that are read at a time, and kept until others are
@@ -34,7 +33,7 @@ class TextPlace:
         """Read some texts; raises DamagedStore."""
         first, last, _ = rows.indices(len(self))
         with opened_shard(self.path, self.size) as descriptor:
-            characters = read_label(descriptor, rows_of(self.label, first, last - first))
+            characters = read_label(descriptor, self.label.rows(first, last - first))
         try:
             return bytes_to_text(characters)
         except ValueError as error:  # no UTF-8 any more

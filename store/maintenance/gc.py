@@ -15,6 +15,7 @@ from pathlib import Path
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, StoreError, UsageError
 from actlas.store.format.run_record import FILE
+from actlas.store.format.schema import RUN_ID
 from actlas.store.io.durable import make_folder, sync_folder
 from actlas.store.io.workspace import (
     check_own,
@@ -24,7 +25,7 @@ from actlas.store.io.workspace import (
     workspace,
     writers,
 )
-from actlas.store.runs.commit import RUN_ID
+from actlas.store.runs.commits import COMMITS, PACKED
 from actlas.store.runs.run import Run
 
 REMOVED = "removed"
@@ -137,8 +138,8 @@ def _of_run(folder: Path, dry_run: bool) -> list[Leftover]:
     kinds = {
         "tmp": "folder of a writer that is gone",
         "shards": "shard without a commit",
-        "commits": double,
-        "joined": double,
+        COMMITS: double,
+        PACKED: double,
     }
     return [Leftover(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
 
@@ -154,7 +155,7 @@ def _restored(folder: Path) -> list[str]:
 
 def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:
     """Take away a run whose making was killed before its run.json; one that has commits lost that file and is damaged."""
-    if any(entry for part in ("commits", "joined") for entry in (folder / part).glob("*")):
+    if any(entry for part in (COMMITS, PACKED) for entry in (folder / part).glob("*")):
         raise DamagedStore(
             f"{folder / 'run.json'} is missing and {folder} has commits: restore it from a copy, or extract again"
         )

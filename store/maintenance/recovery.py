@@ -7,19 +7,18 @@ import os
 import re
 import stat
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.format.commit_record import CommitRecord, copy_bytes
 from actlas.store.format.digest import READ_BYTES
 from actlas.store.format.schema import canonical, checksum
 from actlas.store.io.durable import READ_ONLY, naming, set_mode, sync_folder
 from actlas.store.io.workspace import lost_shards, restore_lost, workspace
-from actlas.store.maintenance.lost import Lost, works
-from actlas.store.maintenance.verify import copy_problem
-from actlas.store.runs.commit import copy_bytes, read_commit, stem
-from actlas.store.runs.holdings import joined_paths, read_joined
-from actlas.store.runs.joined import Holding, Joined
+from actlas.store.maintenance.checks import copy_problem, shard_of
+from actlas.store.maintenance.lost import Lost
+from actlas.store.runs.commits import COMMITS, PACKED, packed_paths, read_commit
 from actlas.store.runs.run import Run
 
 COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
@@ -44,10 +43,10 @@ class Report:
 
 
 def _records(run: Run, bad: Collection[str]) -> list[Path]:
-    """Return the paths of commits and records of joined files that are there and have problems."""
-    commits = [run.folder / "commits" / name for name in sorted(bad)]
+    """Return the paths of commits and records of packed shards that are there and have problems."""
+    commits = [run.folder / COMMITS / name for name in sorted(bad)]
     return [
-        *(path for path in joined_paths(run.folder) if path.name in bad),
+        *(path for path in packed_paths(run.folder) if path.name in bad),
         *(path for path in commits if path.exists()),
     ]
 
@@ -56,13 +55,12 @@ def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
     """Write files' own copies of their records again where these differ; whoever reads the data does not look at them."""
     for path in _records(run, bad):
         try:
-            record: Holding = (
-                read_joined(path) if path.parent.name == "joined" else read_commit(path)
-            )
-            if not copy_problem(run.path(record), record):
+            record = read_commit(path)
+            shard = shard_of(run, record)
+            if not copy_problem(shard, record):
                 continue
-            _write_copy(run.path(record), record)
-            report.restored.append(f"the record at the end of {run.path(record)}")
+            _write_copy(shard, record)
+            report.restored.append(f"the record at the end of {shard}")
         except DamagedStore:
             continue
         except OSError as error:
@@ -71,15 +69,12 @@ def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
             )
 
 
-def _write_copy(shard: Path, record: Holding) -> None:
-    content = copy_bytes(
-        replace(record, gone=frozenset()) if isinstance(record, Joined) else record
-    )
+def _write_copy(shard: Path, record: CommitRecord) -> None:
     set_mode(shard, READ_ONLY | stat.S_IWUSR)
     descriptor = os.open(shard, os.O_WRONLY)
     try:
         with naming(shard):
-            os.pwrite(descriptor, content, record.hdf5)
+            os.pwrite(descriptor, copy_bytes(record), record.hdf5)
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -114,11 +109,8 @@ def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[D
     removed = []
     for path in _records(run, bad):
         try:
-            if path.parent.name == "joined":
-                read_joined(path)
-                continue
-            commit = read_commit(path)
-            if path.stem == stem(commit.unit.number, commit.holds):
+            record = read_commit(path)
+            if path.parent.name == PACKED or path.name == record.locations[0].name:
                 continue
         except FileNotFoundError:
             continue
@@ -143,18 +135,17 @@ def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) ->
     if reason:
         report.left.append(f"{lost.path} was left alone: {reason}")
     elif lost.path.exists() and lost_shards(run.folder)[0]:
-        sites = tuple(sorted({site for work in works(lost.record) for site in work[1]}))
+        sites = tuple(sorted({site for work in lost.record.covers for site in work[1]}))
         report.dropped += [Dropped(lost.path.name, unit, sites) for unit in lost.units]
         lost.path.unlink()
         sync_folder(lost.path.parent)
 
 
 def must_stay(run: Run, path: Path) -> str | None:
-    """Return why a commit, or the record of a joined file, with problems is not to be dropped, None where it is."""
+    """Return why a commit, or the record of a packed shard, with problems is not to be dropped, None where it is."""
     try:
         content = path.read_bytes()
-        record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
-        shard = run.path(record)
+        shard = shard_of(run, read_commit(path))
     except FileNotFoundError:
         return None
     except DamagedStore as error:
@@ -191,7 +182,7 @@ def dropped(path: Path) -> Dropped:
     """Return what a commit that is to go says of itself."""
     unit = COMMIT.fullmatch(path.name)
     try:
-        sites = tuple(sorted(read_commit(path).holds))
+        sites = tuple(sorted(read_commit(path).holds(0)))
     except (DamagedStore, FileNotFoundError):
         sites = ()
     return Dropped(path.name, int(unit[1]) if unit else None, sites)

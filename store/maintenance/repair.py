@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.format.commit_record import UnitLocation, stem
+from actlas.store.format.schema import SUFFIX
 from actlas.store.io.durable import sync_folder
 from actlas.store.io.workspace import check_own, sweep, workspace
-from actlas.store.labels.verify import repair_labels
+from actlas.store.labels.repair import repair_labels
+from actlas.store.maintenance.checks import Checked, Files, check_location, check_path
 from actlas.store.maintenance.recovery import (
     Dropped,
     Report,
@@ -23,10 +26,9 @@ from actlas.store.maintenance.recovery import (
     restore_records,
     write_copies,
 )
-from actlas.store.maintenance.verify import Checked, Rests, check_member, check_path
-from actlas.store.reading.pieces import ANEW, AWAY, stranded
-from actlas.store.runs.commit import SUFFIX, read_commit, stem
-from actlas.store.runs.holdings import mark_dropped, packing_lock, read_records, replace_joined
+from actlas.store.reading.sources import AGAIN, AWAY, stranded
+from actlas.store.runs.commits import COMMITS, PACKED, read_commit, read_packed
+from actlas.store.runs.packed import mark_dropped, packing_lock, replace_packed
 from actlas.store.runs.run import Run
 
 
@@ -51,22 +53,22 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     report = Report()
     checked = list(checked)
     bad = {item.commit for item in checked if item.problems and item.kind == "commit"}
-    check_own(*(run.folder / part for part in ("commits", "joined", "shards")))
+    check_own(*(run.folder / part for part in (COMMITS, PACKED, "shards")))
     if bad:
         write_copies(run, bad, report)
         restore_records(run, bad, report)
     run.refresh()  # its baseline may have been repaired since it was looked at
-    needless = {stem(*work) + SUFFIX for work in stranded(run)} if run.baseline_id else set()
-    for path in (run.folder / "commits" / name for name in sorted(bad | needless)):
+    needless = _needless(run) if run.baseline_id else frozenset()
+    for path in (run.folder / COMMITS / name for name in sorted(bad | needless)):
         _drop_commit(run, path, path.name in needless, report)
-    if (bad or needless) and (run.folder / "joined").is_dir():
+    if (bad or needless) and (run.folder / PACKED).is_dir():
         try:
             with packing_lock(run.folder):
                 _drop_members(run, bad, needless, report)
         except (StoreError, PermissionError) as error:
-            report.left.append(f"units of joined files were left alone: {error}")
+            report.left.append(f"units of packed shards were left alone: {error}")
     if report.dropped:
-        sync_folder(run.folder / "commits")
+        sync_folder(run.folder / COMMITS)
         try:
             sweep(run.folder)
         except (StoreError, PermissionError) as error:
@@ -76,6 +78,14 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     run.refresh()
     mended = _mend(run, checked, report.left)
     return Repair(tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(mended))
+
+
+def _needless(run: Run) -> frozenset[str]:
+    """Return the names of the units whose baseline no longer has what they share; none where records are unreadable."""
+    try:
+        return frozenset(stem(*work) + SUFFIX for work in stranded(run.index))
+    except DamagedStore:
+        return frozenset()
 
 
 def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
@@ -128,46 +138,53 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
 def _mark_shard(run: Run, path: Path) -> None:
     """Note that the shard of a commit is to go with it: left without, its own copy would bring the unit back."""
     with contextlib.suppress(DamagedStore, FileNotFoundError):
-        commit = read_commit(path)
-        if path.stem == stem(commit.unit.number, commit.holds):
-            mark_dropped(run.folder, commit.file)
+        record = read_commit(path)
+        if path.name == record.locations[0].name:
+            mark_dropped(run.folder, record.file)
 
 
 def _drop_members(
     run: Run, bad: Collection[str], needless: Collection[str], report: Report
 ) -> None:
-    """Drop damaged and stranded units from the records of joined files."""
-    planned = frozenset(run.units)
-    for joined in read_records(run.folder):
-        path = run.folder / "joined" / joined.name
-        told = [index for index in joined.present if joined.commit_name(index) in {*bad, *needless}]
-        reason = must_stay(run, path) if told else None
+    """Drop damaged and stranded units from the records of packed shards."""
+    for record in read_packed(run.folder):
+        path = run.folder / PACKED / record.name
+        suspects = [each for each in record.locations if each.name in {*bad, *needless}]
+        reason = must_stay(run, path) if suspects else None
         if reason:
             report.left.append(f"{path} was left alone: {reason}")
             continue
-        rests: Rests = {}
-        lost = [
-            index
-            for index in told
-            if joined.commit_name(index) in needless
-            or check_member(run, joined, index, rests, planned, shared=False).problems
-        ]
-        for index in set(told).difference(lost):
-            if check_member(run, joined, index, rests, planned).problems:
-                report.left.append(
-                    f"unit {joined.units[index].number} of {path} was left alone: {_of_baseline(run)}"
-                )
-        for index in lost:
-            sites = tuple(sorted(joined.holds(index)))
-            report.dropped.append(
-                Dropped(joined.commit_name(index), joined.units[index].number, sites)
-            )
+        lost = _lost_members(run, path, suspects, needless, report)
+        for location in lost:
+            sites = tuple(sorted(location.holds))
+            report.dropped.append(Dropped(location.name, location.unit.number, sites))
         if lost:
-            left = replace(joined, gone=joined.gone.union(lost))
-            if not left.present:  # as with a commit
-                mark_dropped(run.folder, joined.file)
+            dropped = record.dropped.union(location.member for location in lost)
+            left = replace(record, dropped=dropped)
+            if not left.present:  # as with a record of one unit
+                mark_dropped(run.folder, record.file)
             with workspace(run.folder) as work:
-                replace_joined(run.folder, path, left, work.folder)
+                replace_packed(run.folder, path, left, work.folder)
+
+
+def _lost_members(
+    run: Run,
+    path: Path,
+    suspects: Iterable[UnitLocation],
+    needless: Collection[str],
+    report: Report,
+) -> list[UnitLocation]:
+    """Return the units that are damaged themselves or stranded; report those whose baseline is damaged."""
+    files: Files = {}
+    planned, lost = frozenset(run.units), []
+    for location in suspects:
+        own = check_location(run, path, location, files, planned, shared=False)
+        if location.name in needless or own.problems:
+            lost.append(location)
+        elif check_location(run, path, location, files, planned).problems:
+            number = location.unit.number
+            report.left.append(f"unit {number} of {path} was left alone: {_of_baseline(run)}")
+    return lost
 
 
 def _of_baseline(run: Run) -> str:
@@ -175,5 +192,5 @@ def _of_baseline(run: Run) -> str:
     if run.baseline is None:
         return f"its baseline {run.baseline_id} is not there: {AWAY}"
     if run.baseline.units != run.units:
-        return f"it was made in other units than its baseline has now: {ANEW}"
+        return f"it was made in other units than its baseline has now: {AGAIN}"
     return f"blocks of its baseline are damaged: `actlas verify {run.baseline_id} --repair` drops them and what needs them"

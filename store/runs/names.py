@@ -11,11 +11,10 @@ from pathlib import Path
 
 from actlas.store.errors import DamagedStore, LaterRecord, UsageError, quoted
 from actlas.store.format.run_names import is_run_name
-from actlas.store.format.schema import FORMAT_VERSION, seal, unseal
+from actlas.store.format.schema import FORMAT_VERSION, RUN_ID, seal, unseal
 from actlas.store.io.durable import make_folder, publish_bytes, sync_folder
 from actlas.store.io.safe_open import listed, read_record
 from actlas.store.io.workspace import workspace
-from actlas.store.runs.commit import RUN_ID
 
 FOLDER = "names"
 FORMAT_NAME = "actlas-name"

@@ -1,7 +1,7 @@
 """Exporting: a run, or part of one, as a single self-contained netCDF-4 file that is read in place of the run.
 
 The file is written as shards are (aside, reserved, hashed, synced, linked without overwriting) and block by block. Behind the
-HDF5 part follows its record, see ``store.exported``. Equal exports of equal data are equal files.
+HDF5 part follows its record, see ``format.export_record``. Equal exports of equal data are equal files.
 """
 
 from __future__ import annotations
@@ -10,22 +10,21 @@ import contextlib
 import filecmp
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from actlas.store.errors import ActlasError, StoreError, UsageError
-from actlas.store.format.export_record import FORMAT_EXPORT
-from actlas.store.format.schema import EXPORT_SUFFIXES, Json, seal
-from actlas.store.format.tail import tail_bytes
+from actlas.store.format.export_record import export_tail
+from actlas.store.format.schema import EXPORT_SUFFIXES
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace
-from actlas.store.reading.exported import Exported
+from actlas.store.runs.commits import with_tail
+from actlas.store.runs.exported import Exported
 from actlas.store.runs.run import Run
+from actlas.store.writing.multi_unit import write_units
 from actlas.store.writing.selection import Excerpt, ExportPlan, plan_export
-from actlas.store.writing.several import Several, write_units
 from actlas.store.writing.shard import ShardWriter
 
 Progress = Callable[[int, int], None]
@@ -102,30 +101,13 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
         draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns
     )
     try:
-        several = write_units(writer, plan.layouts, plan.units, read)
-        writer.close(tail_bytes(seal({**plan.header, **_places(several)}), FORMAT_EXPORT))
+        made = write_units(writer, plan.layouts, plan.units, read)
+        commit = made.commit(plan.run.id, "", plan.origins)
+        columns = made.shard.columns
+        writer.close(with_tail(commit, lambda each: export_tail(plan.header, each, columns))[1])
     except BaseException:
         writer.drop()
         raise
-
-
-def _places(several: Several) -> Json:
-    """Return the part of the record that says where the parts of the file lie, and their checksums."""
-    sites = {
-        name: {
-            "layout": asdict(site.layout),
-            "offset": site.offset,
-            "checksums": [checksums[name] for checksums in several.checksums],
-        }
-        for name, site in several.record.sites.items()
-    }
-    labels = {}
-    for name, label in several.record.labels.items():
-        labels[name] = {**asdict(label), "checksums": list(several.label_checksums[name])}
-        del labels[name]["checksum"]
-    columns = {name: asdict(column) for name, column in several.record.columns.items()}
-    places = {"size": several.record.size, "sites": sites, "labels": labels, "columns": columns}
-    return {**places, "rest": several.record.rest}
 
 
 def _publish(draft: Path, out: Path) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from actlas.store.errors import StoreError, UsageError
-from actlas.store.format.export_record import FORMAT_EXPORT
+from actlas.store.format.commit_record import Origin, pool
 from actlas.store.format.schema import (
     BLOCK_DIMS,
-    FORMAT_VERSION,
     NUMPY_VIEW,
     Json,
     SiteLayout,
@@ -20,9 +20,7 @@ from actlas.store.format.schema import (
     Unit,
 )
 from actlas.store.labels.labels import SENTENCE_IN_RUN, Labels
-from actlas.store.reading.exported import Exported
 from actlas.store.runs.run import Run
-from actlas.store.writing.several import narrow_layout
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -69,22 +67,22 @@ class ExportPlan:
     def header(self) -> Json:
         """The part of the record that is known before a byte is read."""
         return {
-            "format": FORMAT_EXPORT,
-            "version": FORMAT_VERSION,
             "run": self.run.id,
             "specification": self.run.specification,
             "description": self.run.description,
-            "device": ", ".join(
-                sorted({str(commit.provenance.get("device", "?")) for commit in self.run.commits})
-            ),
             "excerpt": self.excerpt,
             "blocks": self.blocks,
             "labels_version": self.run.labels_version,
             "labels_digest": self.run.labels_digest,
-            "units": [
-                [unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units
-            ],
+            "units": [unit.to_list() for unit in self.units],
+            **dict(zip(("pools", "members"), pool(self.origins), strict=True)),
         }
+
+    @cached_property
+    def origins(self) -> list[Origin]:
+        """Where the numbers of each unit come from: the devices of the run."""
+        devices = {str(commit.provenance.get("device", "?")) for commit in self.run.commits}
+        return [Origin({"device": ", ".join(sorted(devices))})] * len(self.units)
 
     def read(self, index: int, site: str, block: int) -> npt.NDArray[Any]:
         """Return the rows of one block of a unit of the file, checked and as they are to be stored."""
@@ -112,7 +110,7 @@ def plan_export(run: Run, excerpt: Excerpt) -> ExportPlan:
     chosen = _blocks(dataset, excerpt.layers)
     layouts = []
     for site in dataset.data_vars:
-        whole = narrow_layout(run.layout(str(site)), labels.tokens)
+        whole = run.layout(str(site)).narrow(labels.tokens)
         layouts.append(_chosen(whole, chosen, excerpt.dtype))
     units = _units(labels, [len(rows) for _, rows in sources])
     note = {
@@ -120,7 +118,7 @@ def plan_export(run: Run, excerpt: Excerpt) -> ExportPlan:
         "layers": list(excerpt.layers) if excerpt.layers is not None else None,
         "dtype": excerpt.dtype,
         "tokens": excerpt.note if excerpt.tokens is not None else None,
-        "of": run.excerpt if isinstance(run, Exported) else None,
+        "of": run.limits.get("export"),
     }
     values = {
         dim: [int(number) for number in dataset[dim].values[places]]

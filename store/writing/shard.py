@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy.typing as npt
 import xxhash
 
 from actlas.store.errors import StoreError
+from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation, pool
 from actlas.store.format.digest import rest_checksum
-from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans
+from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, spans_of
 from actlas.store.format.skeleton import (
     Image,
     column_records,
@@ -49,8 +50,37 @@ class ShardRecord:
     size: int  # of the HDF5 part
     sites: dict[str, StoredSite]
     labels: dict[str, StoredLabel]
-    rest: str
+    metadata_checksum: str
     columns: dict[str, StoredColumn] = field(default_factory=dict)  # of an export
+
+    def commit(self, run: str, unit: Unit, file: str, origin: Origin) -> CommitRecord:
+        """Return the commit record of a shard of one unit; its ``size`` is that of the HDF5 part."""
+        checksums = {name: "".join(site.checksums) for name, site in self.sites.items()}
+        of_labels = {name: label.checksum for name, label in self.labels.items()}
+        return self.commit_of(run, (unit,), file, [origin], checksums, of_labels)
+
+    def commit_of(
+        self,
+        run: str,
+        units: tuple[Unit, ...],
+        file: str,
+        origins: Sequence[Origin | UnitLocation],
+        checksums: Mapping[str, str],
+        label_checksums: Mapping[str, str],
+    ) -> CommitRecord:
+        """Return the commit record of a shard of ``units``, with the checksums of each."""
+        return CommitRecord(
+            run,
+            units,
+            file,
+            self.size,
+            {name: replace(site, checksums=()) for name, site in self.sites.items()},
+            {name: replace(label, checksum="") for name, label in self.labels.items()},
+            self.metadata_checksum,
+            checksums,
+            label_checksums,
+            *pool(origins),
+        )
 
 
 class ShardWriter:
@@ -92,8 +122,8 @@ class ShardWriter:
             raise _no_room(path.parent, self.size, error) from error
         self.restart()
 
-    def label_checksums(self, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
-        """Return label → checksum of the rows of each of ``units``, one after the other."""
+    def label_checksums(self, units: Sequence[Unit]) -> dict[str, str]:
+        """Return label → the checksums of the rows of each of ``units``, one after the other."""
         return unit_label_checksums(self._given, units)
 
     def restart(self) -> None:
@@ -160,7 +190,7 @@ class ShardWriter:
                 for site, layout in self._layouts.items()
             }
             spans = [
-                *data_spans(sites, self._labels),
+                *spans_of(sites, self._labels),
                 *column_spans(self._columns, len(self._given.text)),
             ]
             rest = rest_checksum(self._descriptor, self.size, spans)

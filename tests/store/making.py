@@ -10,10 +10,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from actlas.store import Run, Store
-from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, Commit, SharedSite, SiteLayout, Unit
+from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SharedSite, SiteLayout, Unit
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
-from actlas.store.runs.commit import publish, stem
+from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardRecord, ShardWriter
 
 SIZES = {"depth": 4, "layer": 3, "head": 2, "d_head": 5, "d_model": 7}
@@ -163,16 +164,7 @@ def write_unit(run: Run, content: Content, number: int, sites: Sequence[str]) ->
         path = work.folder / f"{stem(number, sites)}-{work.token}.h5"
         writer = open_shard(path, content, unit, sites)
         record = fill(writer, content, unit, sites)
-        commit = Commit(
-            run.id,
-            unit,
-            path.name,
-            record.size,
-            record.sites,
-            record.labels,
-            record.rest,
-            {"by": "a test"},
-        )
+        commit = record.commit(run.id, unit, path.name, Origin({"by": "a test"}))
         return publish(run.folder, writer, commit)
 
 
@@ -221,7 +213,7 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
                     )
                 )
             if start:
-                stored = baseline.pieces(unit, layout.site)[0].stored
+                stored = baseline.sources(unit, layout.site)[0].stored
                 shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
         with workspace(run.folder) as work:
             shard = work.folder / f"{stem(unit.number, after.dtypes)}-{work.token}.h5"
@@ -240,16 +232,8 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
                         [narrowed(of_block[after.rows(unit)], layout.dtype)],
                     )
             record = writer.finish()
-            commit = Commit(
-                run.id,
-                unit,
-                shard.name,
-                record.size,
-                record.sites,
-                record.labels,
-                record.rest,
-                {"by": "a test"},
-                shared=shared,
+            commit = record.commit(
+                run.id, unit, shard.name, Origin({"by": "a test"}, shared=shared)
             )
             assert publish(run.folder, writer, commit)
     run.refresh()

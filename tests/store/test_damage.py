@@ -50,7 +50,7 @@ def test_a_shard_cut_anywhere_is_found_and_not_read(data, copied_for_cuts):
     os.truncate(path, length)
     try:
         assert [
-            f"{path} has {length} bytes, wanted {size}" in problem for problem in problems(run)
+            f"{path} has {length} bytes, expected {size}" in problem for problem in problems(run)
         ] == [True]
         with pytest.raises(DamagedStore, match=path.name):
             read_all(run, check=False)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actlas.store import DamagedStore, IncompleteRun, Run, Store, UsageError
-from actlas.store.format.schema import Commit
+from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import Workspace, sweep, workspace
 from actlas.store.maintenance.gc import collect, remove, rename
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
-from actlas.store.runs.commit import SUFFIX, publish, stem
+from actlas.store.runs.commits import SUFFIX, publish, stem
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
 from actlas.store.writing.shard import ShardWriter
@@ -309,16 +309,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     def finished(
         self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int
-    ) -> tuple[ShardWriter, Commit]:
+    ) -> tuple[ShardWriter, CommitRecord]:
         path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
         planned = model.content.plan[unit]
         writer = open_shard(path, model.content, planned, sites)
         record = fill(writer, model.content, planned, sites)
-        return writer, Commit(
-            run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {}
-        )
+        return writer, record.commit(run.id, planned, path.name, Origin({}))
 
-    def place(self, data: st.DataObject, commit: Commit, site: str) -> int:
+    def place(self, data: st.DataObject, commit: UnitLocation, site: str) -> int:
         """Draw the place of a byte of a site, which may lie in a file of several units."""
         stored = commit.sites[site]
         block = data.draw(st.integers(0, stored.layout.blocks - 1))

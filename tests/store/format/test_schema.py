@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore
+from actlas.store.format.commit_record import CommitRecord
 from actlas.store.format.schema import (
     FORMAT,
     FORMAT_VERSION,
-    Commit,
     canonical,
     identity,
     seal,
@@ -87,5 +87,5 @@ def test_numbers_that_json_lacks_have_no_identity():
 
 
 def test_commits_survive_json(stored):
-    for commit in stored.commits:
-        assert Commit.from_json(json.loads(canonical(commit.to_json()))) == commit
+    for commit in stored.records:
+        assert CommitRecord.from_json(json.loads(canonical(commit.to_json()))) == commit

@@ -23,7 +23,7 @@ import numpy as np
 from actlas.store import Run, Store, StoreError
 from actlas.store.maintenance.verify import verify
 from actlas.store.writing.export import export
-from actlas.store.reading.exported import verify_export
+from actlas.store.maintenance.verify_export import verify_export
 from actlas.store.maintenance.gc import collect, remove, rename
 from actlas.store.writing.pack import pack
 from actlas.store.maintenance.repair import repair

@@ -13,7 +13,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from actlas.store import Run
-from actlas.store.runs.commit import publish, stem
+from actlas.store.format.commit_record import Origin, stem
+from actlas.store.runs.commits import publish
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace
 from tests.store.making import Content, fill, open_shard

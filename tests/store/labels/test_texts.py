@@ -11,7 +11,7 @@ from actlas.analysis.data.words import find_words
 from actlas.store import DamagedStore, Run
 from actlas.store.format.schema import StoredLabel
 from actlas.store.labels.texts import StoredTexts, TextPlace
-from actlas.store.reading.exported import Exported
+from actlas.store.runs.exported import Exported
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
 from actlas.store.writing.selection import Excerpt

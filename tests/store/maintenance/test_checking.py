@@ -69,7 +69,7 @@ def test_any_flipped_bit_of_a_shard_is_found(data, stored):
         for name, label in commit.labels.items()
         if 0 <= position - label.offset < label.nbytes
     ]
-    if position >= commit.hdf5:
+    if position >= commit.record.hdf5:
         assert (
             found
             == f"{path}: its own copy of its record was altered: `actlas verify --repair` writes it again"
@@ -79,7 +79,7 @@ def test_any_flipped_bit_of_a_shard_is_found(data, stored):
         remedy = (
             f"remove {commits(stored)[commit.unit.number]} and extract again"
             if inside
-            else "writes the file anew"
+            else "writes the file again"
         )
         assert remedy in found
     assert problems(stored) == []
@@ -97,7 +97,7 @@ def test_a_cut_shard_is_found(keep, copied):
     path.chmod(0o644)
     os.truncate(path, keep % size)
     assert [problem.split(":")[0] for problem in problems(copied)] == [
-        f"{path} has {keep % size} bytes, wanted {size}"
+        f"{path} has {keep % size} bytes, expected {size}"
     ]
 
 

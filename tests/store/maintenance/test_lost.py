@@ -17,7 +17,7 @@ from actlas.store.io.workspace import sweep, workspace
 from actlas.store.maintenance.gc import collect
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
-from actlas.store.runs.commit import stem
+from actlas.store.runs.commits import stem
 from actlas.store.writing.pack import pack
 from tests.store.killing import killed_stores
 from tests.store.making import (
@@ -39,7 +39,7 @@ def problems(run):
 
 
 def records(run):
-    return [path for part in ("commits", "joined") for path in (run.folder / part).glob("*.json")]
+    return [path for part in ("commits", "packed") for path in (run.folder / part).glob("*.json")]
 
 
 def shards_of(run):
@@ -66,7 +66,7 @@ def test_lost_records_are_told_of_and_come_back(run, everything, content, actlas
     names = {path: path.read_bytes() for path in records(run)}
     for path in names:
         path.unlink()
-    for folder in ("commits", "joined") if everything else ():
+    for folder in ("commits", "packed") if everything else ():
         shutil.rmtree(run.folder / folder, ignore_errors=True)
     store = ("--store", run.folder.parents[1])
     done = actlas("verify", *store)
@@ -115,7 +115,7 @@ def test_what_was_dropped_on_purpose_does_not_come_back(run, content):
     assert [item.unit for item in repair(run, list(verify(run))).dropped] == [1]
     assert write_unit(run, content, 1, SITES)
     check_values(run, content)
-    for path in (run.folder / "joined").glob("*.json"):
+    for path in (run.folder / "packed").glob("*.json"):
         path.unlink()
     found = list(verify(run))
     if (

@@ -53,7 +53,7 @@ def rename_shard(run, number):
 
 
 def damage_copy(run, number):
-    flip(shards(run)[number], run.commits[number].hdf5 + 77)
+    flip(shards(run)[number], run.commits[number].record.hdf5 + 77)
 
 
 def cut_copy(run, number):

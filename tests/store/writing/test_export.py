@@ -16,7 +16,8 @@ from actlas.store import DamagedStore, IncompleteRun, StoreError, UsageError
 from actlas.store.format.export_record import FORMAT_EXPORT
 from actlas.store.format.schema import canonical, checksum, seal
 from actlas.store.format.tail import tail_bytes
-from actlas.store.reading.exported import Exported, verify_export
+from actlas.store.maintenance.verify_export import verify_export
+from actlas.store.runs.exported import Exported
 from actlas.store.writing.export import export
 from actlas.store.writing.selection import SENTENCE_IN_RUN, Excerpt, narrowed
 from tests.store.making import Content, as_stored, begin_run, contents, flip, make_run, shards
@@ -278,8 +279,12 @@ def replaced(path, change):
     record = json.loads(content[-27 - length : -27])
     del record["checksum"]
     change(record)
+    tail, fits = tail_bytes(seal(record), FORMAT_EXPORT), record.get("size") == len(content)
+    while fits and record["size"] != len(content) - 27 - length + len(tail):
+        record["size"] = len(content) - 27 - length + len(tail)
+        tail = tail_bytes(seal(record), FORMAT_EXPORT)
     path.chmod(0o644)
-    path.write_bytes(content[: -27 - length] + tail_bytes(seal(record), FORMAT_EXPORT))
+    path.write_bytes(content[: -27 - length] + tail)
 
 
 def at(*keys, value):
@@ -315,14 +320,14 @@ HOSTILE = [
     at("sites", "q", "layout", "dtype", value="object"),
     at("sites", "q", "layout", "site", value="../q"),
     at("sites", "q", "layout", "extra", value=1),
-    at("sites", "q", "checksums", value=[]),
-    at("sites", "q", "checksums", 0, value=["", "", ""]),
+    at("checksums", "q", value=""),
+    at("checksums", "q", value=[]),
     at("sites", "text", value={}),
     at("labels", "text", "offset", value=10**15),
     at("labels", "text", "dtype", value="|O"),
     at("labels", "text", "shape", value=[6, 2**61]),
-    at("labels", "position", "checksums", value=[]),
-    at("labels", "position", "checksums", 0, value="x"),
+    at("label_checksums", "position", value="0" * 16),
+    at("label_checksums", "position", value="x" * 48),
     at("labels_version", value="1"),
     at("labels_digest", value="../x"),
     at("columns", value=[]),
@@ -338,7 +343,7 @@ HOSTILE = [
     at("blocks", "layer", value=[2, 1, 0]),
     at("blocks", "layer", value=[0, 1, 10**30]),
     at("blocks", value={}),
-    at("rest", value=5),
+    at("metadata_checksum", value=5),
     at("format", value="actlas-commit"),
     at("version", value=2),
 ]
@@ -364,7 +369,7 @@ def test_a_record_of_another_kind_is_refused(record, exported):
     content = exported.file.read_bytes()
     exported.file.chmod(0o644)
     exported.file.write_bytes(
-        content[: exported.header["size"]] + tail_bytes(record, FORMAT_EXPORT)
+        content[: exported.header["hdf5"]] + tail_bytes(record, FORMAT_EXPORT)
     )
     with pytest.raises(DamagedStore):
         Exported(exported.file)
@@ -385,8 +390,8 @@ def test_a_folder_a_pipe_and_other_files_are_no_export(tmp_path):
     os.mkfifo(tmp_path / "pipe.h5")
     (tmp_path / "text.h5").write_text("thesis")
     for name, message in [
-        ("pipe", "is no HDF5 file"),
-        ("text", "is no HDF5 file"),
+        ("pipe", "is not an HDF5 file"),
+        ("text", "is not an HDF5 file"),
         ("none", "is not there"),
     ]:
         with pytest.raises(UsageError, match=message):
@@ -424,10 +429,11 @@ def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
     """Numbers are read by the record alone, so behind another HDF5 part the same numbers are read."""
     part = hostile_hdf5(tmp_path / "part.h5", kind)
     content = exported.file.read_bytes()
-    size, shift = exported.header["size"], -(-len(part) // 4096) * 4096
+    size, shift = exported.header["hdf5"], -(-len(part) // 4096) * 4096
 
     def change(record):
         record["size"] += shift
+        record["hdf5"] += shift
         for place in (
             *record["sites"].values(),
             *record["labels"].values(),
@@ -440,7 +446,7 @@ def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
     exported.file.chmod(0o644)
     exported.file.write_bytes(part.ljust(shift, b"\0") + content)
     with pytest.raises(
-        DamagedStore, match=f"{size + shift} bytes before its record, wanted {size}"
+        DamagedStore, match=f"{size + shift} bytes before its record, expected {size}"
     ):
         Exported(exported.file)
     replaced(exported.file, change)
@@ -575,6 +581,6 @@ def test_memory_is_a_block_and_not_the_run(tmp_path, pytestconfig):
 
 def test_a_sealed_record_is_canonical(exported):
     content = exported.file.read_bytes()
-    record = json.loads(content[exported.header["size"] : -27])
+    record = json.loads(content[exported.header["hdf5"] : -27])
     found = record.pop("checksum")
     assert found == checksum(canonical(record))
