@@ -262,7 +262,7 @@ class Store:
     def _is_run(self, run_id: str) -> bool:
         """Whether there is a run of an id, readable or not."""
         folder = self.path / "runs" / run_id
-        return bool(RUN_ID.fullmatch(run_id)) and ((folder / FILE).exists() or _has_commits(folder))
+        return bool(RUN_ID.fullmatch(run_id)) and was_begun(folder)
 
     def _holds(self, run_id: str) -> bool:
         return bool(RUN_ID.fullmatch(run_id)) and (self.path / "runs" / run_id / FILE).is_file()
@@ -294,9 +294,14 @@ class Store:
         return Run(self.path / "runs" / run_id, sorted(names))
 
 
-def _has_commits(run_folder: Path) -> bool:
-    return any(
-        record for part in (COMMITS, PACKED) for record in (run_folder / part).glob(f"*{SUFFIX}")
+def was_begun(run_folder: Path) -> bool:
+    """Whether there is a run, which may be damaged.
+
+    What comes after its run.json speaks for it where that is lost.
+    """
+    later = ((COMMITS, SUFFIX), (PACKED, SUFFIX), ("shards", ".h5"), ("names", ""))
+    return (run_folder / FILE).exists() or any(
+        listed(run_folder / part, suffix) for part, suffix in later
     )
 
 

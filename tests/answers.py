@@ -1,4 +1,7 @@
-"""Results in tests: found by their stage, as their names follow from what they are of; and sealed again after a change."""
+"""Results in tests.
+
+Found by their stage, as their names follow from what they are of; and sealed again after a change.
+"""
 
 import re
 
@@ -25,7 +28,7 @@ def loaded(folder, stage):
 
 
 def endings(folder, stage):
-    """Return how the names of all files in ``folder`` go on after the name of the one result of ``stage``."""
+    """Return how names of files in ``folder`` go on after that of the one result of ``stage``."""
     stem = answer(folder, stage).stem
     names = {path.name for path in folder.iterdir()}
     assert all(name.startswith(stem) for name in names), names
@@ -33,7 +36,10 @@ def endings(folder, stage):
 
 
 def sealed_again(path, change=lambda result: result, *, name=None, files=None):
-    """Seal a result as actlas would after ``change`` of its numbers, and its figures as they are now."""
+    """Seal a result as actlas would after ``change`` of its numbers.
+
+    And its figures as they are now.
+    """
     seal = read_seal(path)
     with xr.open_dataset(path, engine="h5netcdf") as opened:
         result = change(opened.load())

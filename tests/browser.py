@@ -1,4 +1,7 @@
-"""A real browser, driven over WebDriver as its own driver speaks it: Chromium, without a window, no library between."""
+"""A real browser, driven over WebDriver as its own driver speaks it.
+
+Chromium, without a window, no library between.
+"""
 
 import base64
 import json

@@ -30,7 +30,10 @@ def process(command, **options):
 
 @contextmanager
 def scheduler(folder: Path, workers=(), count=0):
-    """Yield the file of a scheduler with ``workers``, each (words before the command, environment), and ``count`` plain."""
+    """Yield the file of a scheduler with ``workers``, each (words before the command.
+
+    Environment), and ``count`` plain.
+    """
     file = folder / "scheduler.json"
     listen = ["--port", "0", "--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", file]
     with ExitStack() as stack:
@@ -106,7 +109,10 @@ def same_content(one, other):
 
 
 def one_line(done, code, *parts):
-    """Fail unless a command ended with ``code`` and one line of error, with all of ``parts`` in it."""
+    """Fail unless a command ended with ``code`` and one line of error.
+
+    With all of ``parts`` in it.
+    """
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert all(part in done.stderr for part in ("Error: ", *parts)), done.stderr

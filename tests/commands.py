@@ -1,10 +1,13 @@
-"""Commands in processes of their own, as users run them, without waiting each time for torch to be imported.
+"""Commands in processes of their own.
 
-A server imports what commands import and nothing of actlas, and never computes; every command runs in a fork of it: own folder,
-environment, output, exit code, memory, and whatever signal comes. What must start from nothing (imports, limits of memory)
-starts Python itself.
+As users run them, without waiting each time for torch to be imported.
 
-``python tests/commands.py``, the server, takes requests as lines of JSON and answers each with a number.
+A server imports what commands import and nothing of actlas, and never computes; every command runs
+in a fork of it: own folder, environment, output, exit code, memory, and whatever signal comes. What
+must start from nothing (imports, limits of memory) starts Python itself.
+
+``python tests/commands.py``, the server, takes requests as lines of JSON and answers each with a
+number.
 """
 
 import json
@@ -121,7 +124,10 @@ class Command:
 
 
 def run(folder, *arguments, stdin="", **environment):
-    """Run ``actlas`` with ``arguments`` in ``folder``; return the finished process, its output as text."""
+    """Run ``actlas`` with ``arguments`` in ``folder``.
+
+    Return the finished process, its output as text.
+    """
     command = Command(folder, *arguments, stdin=stdin, environment=environment)
     output, errors = command.communicate()
     return subprocess.CompletedProcess(
@@ -158,7 +164,10 @@ def poll(child):
 
 
 def become(arguments, folder, environment, streams, own_group):
-    """Be the command; end as Python does, but for the second it takes to forget all that was imported."""
+    """Be the command; end as Python does.
+
+    But for the second it takes to forget all that was imported.
+    """
     import atexit
     import traceback
 

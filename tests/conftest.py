@@ -20,7 +20,8 @@ from tests.small_model import TEXTS, save_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-# machines are shared: a slow moment is no failure; and CI draws twice, with the oldest set and with the newest
+# machines are shared: a slow moment is no failure; and CI draws twice, with the oldest set and with
+# the newest
 hypothesis.settings.register_profile("actlas", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("actlas")
 
@@ -71,7 +72,10 @@ def forbid_compute():
 
 @pytest.fixture
 def actlas(tmp_path):
-    """Run the command in a process of its own, as users do, in ``tmp_path``; return the finished process."""
+    """Run the command in a process of its own, as users do, in ``tmp_path``.
+
+    Return the finished process.
+    """
 
     return partial(commands.run, tmp_path)
 

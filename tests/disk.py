@@ -1,4 +1,7 @@
-"""Disks and file systems that fail, for commands in processes of their own: by ``disk.c``, or real ones that are mounted."""
+"""Disks and file systems that fail, for commands in processes of their own.
+
+By ``disk.c``, or real ones that are mounted.
+"""
 
 import os
 import shutil
@@ -49,7 +52,10 @@ def actlas(library: Path | None, disk: str, *arguments: object, before: str = ""
 
 
 def mounted(*commands: str) -> tuple[str, ...]:
-    """Return the beginning of a command that alone sees what ``commands`` mount; skips the test where that is not allowed."""
+    """Return the beginning of a command that alone sees what ``commands`` mount.
+
+    Skips the test where that is not allowed.
+    """
     prefix = ("unshare", "-m", "sh", "-ec", "\n".join([*commands, 'exec "$@"']), "sh")
     try:
         tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, timeout=60)

@@ -8,7 +8,10 @@ from actlas.store.format.edit_records import Stride
 
 
 def changing(edits, token_ids):
-    """Return the oracle's ``change`` for ``edits`` of one sentence, worked out from the text alone."""
+    """Return the oracle's ``change`` for ``edits`` of one sentence.
+
+    Worked out from the text alone.
+    """
     parsed = [parse_edit(text) for text in edits]
 
     def change(site, index, value, source):

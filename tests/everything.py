@@ -1,4 +1,7 @@
-"""A folder with a file of every sort that actlas writes: a store with packed and edited runs, exports, results, studies."""
+"""A folder with a file of every sort that actlas writes.
+
+A store with packed and edited runs, exports, results, studies.
+"""
 
 import json
 import re
@@ -11,7 +14,8 @@ import pytest
 import xxhash
 
 MAKE = (
-    "import sys; from pathlib import Path; from actlas.scripts.bench.inputs.targets import make_root\n"
+    "import sys; from pathlib import Path; from actlas.scripts.bench.inputs.targets "
+    "import make_root\n"
     "make_root(Path(sys.argv[1]))"
 )
 

@@ -37,7 +37,10 @@ def extract_texts(store: Path, model: Path, texts, sites=ALL_SITES, **options) -
 
 
 def extract_variant(store: Path, model: Path, texts, edits, sites=ALL_SITES, **options) -> Run:
-    """Extract ``texts`` with ``edits``, given as text, the baseline first where it is missing; return the run, opened anew."""
+    """Extract ``texts`` with ``edits``, given as text, the baseline first where it is missing.
+
+    Return the run, opened anew.
+    """
     extract_texts(
         store,
         model,

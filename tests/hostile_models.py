@@ -1,4 +1,7 @@
-"""Model folders that are no models, kept: each was a traceback, a hang or a wrong number once, or is a sibling of one."""
+"""Model folders that are no models, kept.
+
+Each was a traceback, a hang or a wrong number once, or is a sibling of one.
+"""
 
 import json
 import os
@@ -123,7 +126,10 @@ INDEXES = {
 
 
 def with_config(folder, fields):
-    """Put ``fields``, as text, behind those of config.json: of two with one name JSON takes the later."""
+    """Put ``fields``, as text, behind those of config.json.
+
+    Of two with one name JSON takes the later.
+    """
     path = folder / "config.json"
     path.write_text(path.read_text().rstrip().removesuffix("}") + f", {fields}}}")
 

@@ -1,7 +1,10 @@
-"""GPT-2 in plain NumPy, float64, one sentence at a time: an oracle that shares nothing with torch's modules.
+"""GPT-2 in plain NumPy, float64, one sentence at a time.
 
-Written from the architecture (Radford et al. 2019): pre-LayerNorm blocks, learned positions, causal attention, GELU in its
-tanh form, output matrix tied to the embedding. Weights are stored (input, output): y = x W + b.
+An oracle that shares nothing with torch's modules.
+
+Written from the architecture (Radford et al. 2019): pre-LayerNorm blocks, learned positions, causal
+attention, GELU in its tanh form, output matrix tied to the embedding. Weights are stored (input,
+output): y = x W + b.
 """
 
 import math
@@ -57,7 +60,8 @@ def softmax(scores):
 def attention(q, k, v, scale, drop):
     """q, k, v: (token, head, d_head) → z of the same shape, and the weights (token, head, key).
 
-    scale: of the scores; drop(weights (head, query, key), v): what is left of the weights after dropout.
+    scale: of the scores; drop(weights (head, query, key), v): what is left of the weights after
+    dropout.
     """
     tokens = len(q)
     scores = np.einsum("qhd,khd->hqk", q, k) * scale
@@ -81,11 +85,14 @@ def scale_of(config, layer, d_head):
 
 
 def activations(weights, token_ids, heads, config=None, change=unchanged, drop=undropped):
-    """Return every site of one sentence: name → array with the dims of the store, (layer or depth, token, …).
+    """Return every site of one sentence.
 
-    config: fields of config.json other than their defaults. change(site, index, value, source) returns what takes the place of
-    a value; source: what went into the block that wrote it. drop(place, index, value, …) returns what dropout leaves of the
-    embeddings, the attention weights (with v), the outputs of attention and MLP.
+    Name → array with the dims of the store, (layer or depth, token, …).
+
+    config: fields of config.json other than their defaults. change(site, index, value, source)
+    returns what takes the place of a value; source: what went into the block that wrote it.
+    drop(place, index, value, …) returns what dropout leaves of the embeddings, the attention
+    weights (with v), the outputs of attention and MLP.
     """
     config = config or {}
     activation, epsilon = (

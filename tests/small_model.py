@@ -1,4 +1,7 @@
-"""A small GPT-2 with odd sizes, all different, and every parameter perturbed, saved as users have their models: a folder."""
+"""A small GPT-2 with odd sizes, all different.
+
+And every parameter perturbed, saved as users have their models: a folder.
+"""
 
 from pathlib import Path
 
@@ -13,7 +16,10 @@ SIZES = {"n_layer": 3, "n_head": 5, "n_embd": 35, "n_inner": 44, "n_positions": 
 
 
 def save_model(folder: Path, seed: int = 0, **config: object) -> Path:
-    """Save model and tokenizer in ``folder``; parameters that start as 0 or 1 are moved away from there."""
+    """Save model and tokenizer in ``folder``.
+
+    Parameters that start as 0 or 1 are moved away from there.
+    """
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
     from transformers.utils import logging

@@ -1,4 +1,7 @@
-"""What hypothesis draws: activations as the store gives them, and sentences with a word to look for."""
+"""What hypothesis draws.
+
+Activations as the store gives them, and sentences with a word to look for.
+"""
 
 import numpy as np
 import xarray as xr
@@ -21,7 +24,10 @@ def activations(draw):
 
 @st.composite
 def projections(draw):
-    """Return ``q``, ``k``, ``v`` (layer, token, head, d_head) of odd sizes, some columns zero or constant; 4 tokens or more."""
+    """Return ``q``, ``k``, ``v`` (layer, token, head, d_head) of odd sizes.
+
+    Some columns zero or constant; 4 tokens or more.
+    """
     sizes = [
         draw(st.integers(1, 2)),
         2 * draw(st.integers(2, 5)),
@@ -76,7 +82,10 @@ mixed = st.one_of(
 
 @st.composite
 def residuals(draw):
-    """Return (depth, token, d_model) float32, magnitudes mixed, sizes all drawn, two depths at least."""
+    """Return (depth, token, d_model) float32, magnitudes mixed, sizes all drawn.
+
+    Two depths at least.
+    """
     shape = (draw(st.integers(2, 4)), draw(st.integers(1, 9)), draw(st.integers(1, 5)))
     values = draw(hnp.arrays(np.float32, shape, elements=mixed))
     values[np.abs(values) < 1e-30] = 0  # squares of denormals are another matter

@@ -1,6 +1,7 @@
 """Commands under a pseudo-terminal: what a user's terminal is sent, byte for byte.
 
-click strips escape sequences where the output is no terminal, and tqdm draws only on one: a pipe does not show either.
+click strips escape sequences where the output is no terminal, and tqdm draws only on one: a pipe
+does not show either.
 """
 
 import os
@@ -15,9 +16,12 @@ ROWS, COLUMNS = 24, 80
 
 
 def run_on_terminal(folder, *arguments, keys=b"", environment=None, timeout=SECONDS):
-    """Run ``actlas`` in ``folder`` with a terminal as standard input, output and error; return exit code and raw bytes.
+    """Run ``actlas`` in ``folder`` with a terminal as standard input, output and error.
 
-    keys: what is typed. The bytes are those that a terminal would get: line ends are CR LF, errors stand among the output.
+    Return exit code and raw bytes.
+
+    keys: what is typed. The bytes are those that a terminal would get: line ends are CR LF, errors
+    stand among the output.
     """
     main, terminal = pty.openpty()
     command = [sys.executable, "-m", "actlas.scripts", *map(str, arguments)]

@@ -1,1 +1,4 @@
-"""Benchmarks: each measures its alternatives in one run and prints ratios, because machines are shared and noisy."""
+"""Benchmarks: each measures its alternatives in one run and prints ratios.
+
+Because machines are shared and noisy.
+"""

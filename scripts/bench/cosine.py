@@ -2,9 +2,10 @@
 
     python scripts/bench/cosine.py
 
-The plain way takes, per layer and group, the whole matrix, boolean masks, ``np.histogram`` and the same moments; once with the
-bins as edges, once as a number and a range, for which NumPy has a shortcut. Prints seconds, ratios, peak memory without the
-store's file pages, how the cost grows with layers, and the time to open a run of many units.
+The plain way takes, per layer and group, the whole matrix, boolean masks, ``np.histogram`` and the
+same moments; once with the bins as edges, once as a number and a range, for which NumPy has a
+shortcut. Prints seconds, ratios, peak memory without the store's file pages, how the cost grows
+with layers, and the time to open a run of many units.
 """
 
 from __future__ import annotations
@@ -87,11 +88,13 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
             shortcut.row("plain NumPy, range"),
         ]
         click.echo(
-            f"GPT-2 XL geometry, {layers} layers × 2 groups, 54 tokens each, {bins} bins, {threads} threads\n"
+            f"GPT-2 XL geometry, {layers} layers × 2 groups, 54 tokens each, {bins} bins, "
+            f"{threads} threads\n"
         )
         click.echo(f"{table(HEADER, rows)}\n")
         click.echo(
-            f"plain / actlas  {plain.median / ours.median:.1f} with edges, {shortcut.median / ours.median:.1f} with a range"
+            f"plain / actlas  {plain.median / ours.median:.1f} with edges, "
+            f"{shortcut.median / ours.median:.1f} with a range"
         )
         for count in sorted({max(1, layers // 4), max(1, layers // 2), layers}):
             part = Measured()
@@ -100,7 +103,8 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
                     cosine_blocks(dataset.isel(layer=slice(count)), selection, bins=bins).compute
                 )
             click.echo(
-                f"{count:4d} layers  {part.median:.2f} s, {part.median / count * 1000:.0f} ms a layer"
+                f"{count:4d} layers  {part.median:.2f} s, "
+                f"{part.median / count * 1000:.0f} ms a layer"
             )
         many = random_run(
             Path(scratch) / "many", Geometry(**SMALL), PROJECTIONS, labels_of(units, 16, 100), 1
@@ -142,7 +146,10 @@ def plain_counts(
     selection: Selection,
     bins: int | np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Return (group, block, layer, bin): whole matrices, boolean masks, np.histogram; moments are computed and forgotten."""
+    """Return (group, block, layer, bin).
+
+    Whole matrices, boolean masks, np.histogram; moments are computed and forgotten.
+    """
     size = dataset.sizes["head"] * dataset.sizes["d_head"]
     part = {
         projection: np.arange(3 * size) // size == index

@@ -1,7 +1,9 @@
-"""Damaged files: every sort of file is damaged at random, everybody reads it, and what differs in silence is counted.
+"""Damaged files: every sort of file is damaged at random, everybody reads it.
 
-``python scripts/bench/damage.py`` makes the table of docs/reliability.md. A number that differs from the undamaged one without
-an error or a warning is the one thing that must never be.
+And what differs in silence is counted.
+
+``python scripts/bench/damage.py`` makes the table of docs/reliability.md. A number that differs
+from the undamaged one without an error or a warning is the one thing that must never be.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ HEAD = (
     "tracebacks",
     "crashes",
 )
-COMPUTING = 5  # in one of so many trials a study's command reads too: it draws figures, which takes longer than all else
+# in one of so many trials a study's command reads too: drawing takes longer than all else
+COMPUTING = 5
 MUCH = ("verify", "ls")  # tell of every problem in a line
 EXPORTS = (
     ("export", "it", "{root}/it.h5", *STORE),
@@ -134,11 +137,17 @@ def unexplained(seen: dict[str, Seen], undamaged: dict[str, Seen]) -> Iterator[s
         if each.traceback or "Traceback" in each.errors:
             yield f"{name}: {(each.traceback or each.errors).strip().splitlines()[-1][:300]}"
         elif each.status and len(lines) != 1 and not name.startswith(MUCH):
-            yield f"{name} ended with {each.status} and said {len(lines)} lines: {each.errors.strip()[:300]}"
+            yield (
+                f"{name} ended with {each.status} and said {len(lines)} lines: "
+                f"{each.errors.strip()[:300]}"
+            )
 
 
 def swept(trial: Trial, base: Path, root: Path, before: Mapping[str, str]) -> Iterator[str]:
-    """Let ``gc`` clean the damaged store, put back what was damaged, and yield what is not as before: what gc took."""
+    """Let ``gc`` clean the damaged store, put back what was damaged.
+
+    And yield what is not as before: what gc took.
+    """
     place = root.with_name(f"{root.name}-swept")
     shutil.copytree(base, place)
     done = damage(place, trial.kind, trial.draw)
@@ -165,7 +174,10 @@ FINDINGS: dict[str, Callable[[dict[str, Seen], dict[str, Seen]], Iterator[str]]]
 
 
 def in_child(work: Callable[[], object], answer: Path) -> int:
-    """Start a child that leaves the JSON of what ``work`` returns in ``answer``; return its number."""
+    """Start a child that leaves the JSON of what ``work`` returns in ``answer``.
+
+    Return its number.
+    """
     child = os.fork()
     if not child:
         signal.alarm(LONGEST)
@@ -203,7 +215,10 @@ def all_tried(
 
 
 def _undamaged(kind: str, base: Path, scratch: Path) -> Undamaged:
-    """Return what readers see of an undamaged copy, in a child: this process forks, and starts no threads."""
+    """Return what readers see of an undamaged copy, in a child.
+
+    This process forks, and starts no threads.
+    """
     root, answer = scratch / f"undamaged-{kind}", scratch / f"undamaged-{kind}.json"
     shutil.copytree(base, root)
 
@@ -240,7 +255,10 @@ def _undamaged(kind: str, base: Path, scratch: Path) -> Undamaged:
 def main(
     count: int, kinds: tuple[str, ...], numbers: tuple[int, ...], seed: int, jobs: int
 ) -> None:
-    """Damage files at random; fail if a number was read silently, something intact was swept, or anything crashed."""
+    """Damage files at random.
+
+    Fail if a number was read silently, something intact was swept, or anything crashed.
+    """
     start = time.perf_counter()
     os.environ.update({"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"})
     scratch = Path(

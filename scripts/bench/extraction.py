@@ -1,15 +1,19 @@
-"""Extraction to disk against the bare forward pass, alternating in one process, on random weights of a real geometry.
+"""Extraction to disk against the bare forward pass, alternating in one process.
+
+On random weights of a real geometry.
 
     python scripts/bench/extraction.py --geometry gpt2-xl
 
-The forward pass is ``model(token_ids)`` under ``inference_mode``, logits included. Extraction is all of ``actlas extract`` but
-loading the model: hooks, token loss, shard, checksums, fsync, commit. Prints medians, the ratio, bytes and peak memory.
+The forward pass is ``model(token_ids)`` under ``inference_mode``, logits included. Extraction is
+all of ``actlas extract`` but loading the model: hooks, token loss, shard, checksums, fsync, commit.
+Prints medians, the ratio, bytes and peak memory.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,15 +79,18 @@ def main(
         )
     ratios = [b / a for a, b in zip(forward.seconds, extraction.seconds, strict=True)]
     click.echo(
-        f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(DEFAULT_SITES)}, {threads} threads\n"
+        f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites "
+        f"{' '.join(DEFAULT_SITES)}, {threads} threads\n"
     )
     click.echo(table(HEADER, [forward.row("forward pass"), extraction.row("extraction")]))
     click.echo(
-        f"\nratio of each pair   median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
+        f"\nratio of each pair   median {statistics.median(ratios):.2f}, {min(ratios):.2f} to "
+        f"{max(ratios):.2f}"
     )
     click.echo(f"written              {size(written)}")
     click.echo(
-        f"extra peak memory    {size(max(0, extraction.peak - forward.peak))} over the forward pass's"
+        f"extra peak memory    {size(max(0, extraction.peak - forward.peak))} over the "
+        "forward pass's"
     )
 
 
@@ -113,9 +120,7 @@ def alternate(
             store = Store.create(place)
             plan = make_plan(store, folder, tokens, "random", options)
             run = store.add(plan.specification, plan.description, plan.units)
-            extraction.add(
-                lambda plan=plan, run=run: extract_with(model, plan, run), counted=number > 0
-            )  # type: ignore[misc]
+            extraction.add(partial(extract_with, model, plan, run), counted=number > 0)
             written = run.nbytes
     return forward, extraction, written
 

@@ -1,6 +1,9 @@
-"""Faults on the way to the disk: every command that writes is hurt in every way we know, and what is left is counted.
+"""Faults on the way to the disk.
 
-``python scripts/bench/faults.py`` makes the tables of docs/reliability.md; the tests run a part of it.
+Every command that writes is hurt in every way we know, and what is left is counted.
+
+``python scripts/bench/faults.py`` makes the tables of docs/reliability.md; the tests run a part of
+it.
 """
 
 from __future__ import annotations
@@ -67,7 +70,10 @@ def suite(
 
 
 def tried(work: Iterable[tuple[str, Ground, list[Trial]]], desks: Sequence[Desk]) -> list[Row]:
-    """Do all trials, as many at a time as there are desks; return a row for each fault of each operation."""
+    """Do all trials, as many at a time as there are desks.
+
+    Return a row for each fault of each operation.
+    """
     waiting: queue.SimpleQueue[tuple[Row, int, Trial] | None] = queue.SimpleQueue()
     rows: list[Row] = []
     for fault, ground, trials in work:
@@ -194,7 +200,9 @@ def main(
     jobs: int,
     folder: Path | None,
 ) -> None:
-    """Hurt every command that writes, in every way; fail if anything is lost or wrong, or ends without a line that says why.
+    """Hurt every command that writes, in every way.
+
+    Fail if anything is lost or wrong, or ends without a line that says why.
 
     Folders of trials in which something is amiss are kept and named.
     """

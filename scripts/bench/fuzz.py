@@ -1,7 +1,8 @@
 """Fuzz what parses bytes from elsewhere: ``python scripts/bench/fuzz.py TARGET --seconds 60``.
 
-With atheris installed (``pip install atheris``) inputs are led by coverage; without it they are seeds and the kept corpus
-of ``tests/fuzz/corpus``, changed at random. Each kind of violation is shown once, with the input that made it.
+With atheris installed (``pip install atheris``) inputs are led by coverage; without it they are
+seeds and the kept corpus of ``tests/fuzz/corpus``, changed at random. Each kind of violation is
+shown once, with the input that made it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ class Findings:
 def main(
     target: str, seconds: int, seed: int, corpus: Path | None, keep: Path, at_random: bool
 ) -> None:
-    """Fuzz TARGET, or `all` of them one after the other; print target, inputs, seconds, kinds of violations."""
+    """Fuzz TARGET, or `all` of them one after the other.
+
+    Print target, inputs, seconds, kinds of violations.
+    """
     os.environ.update(
         {
             "OMP_NUM_THREADS": "1",

@@ -3,9 +3,10 @@
     python scripts/bench/packed.py --units 1000 --units 10000 --units 100000 --folder /dev/shm
     python scripts/bench/packed.py --units 100000 --sentences 10 --folder /dev/shm    # 10⁷ tokens
 
-One packed shard and its record are written directly, as ``actlas pack`` would have left them; its numbers are the same few
-random rows again and again. Each run is opened in a process of its own: first its record is parsed, then each number is the
-least of three, with a newly opened run. Memory is anonymous memory: of the open run, and what a search adds at its end.
+One packed shard and its record are written directly, as ``actlas pack`` would have left them; its
+numbers are the same few random rows again and again. Each run is opened in a process of its own:
+first its record is parsed, then each number is the least of three, with a newly opened run. Memory
+is anonymous memory: of the open run, and what a search adds at its end.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ def main(sizes: tuple[int, ...], sentences: int, folder: Path | None) -> None:
 
 
 def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
-    """Return the folder of a run of ``units``, each of so many ``sentences``, in one packed shard."""
+    """Return the folder of a run of ``units``, each of so many ``sentences``.
+
+    In one packed shard.
+    """
     tokens = sentences * TOKENS
     plan = [Unit(number, number * sentences, sentences, tokens) for number in range(units)]
     description = {"created": "", "model": {}, "source": "random", "bos": False, "actlas": ""}

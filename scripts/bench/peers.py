@@ -1,12 +1,14 @@
-"""The same job by a notebook script, TransformerLens, nnsight and actlas: the same weights, sentences and sites, on disk.
+"""The same job by a notebook script, TransformerLens, nnsight and actlas.
+
+The same weights, sentences and sites, on disk.
 
     pip install -c constraints.txt -r scripts/bench/peers-requirements.txt -e ".[model]"
     python scripts/bench/peers.py --geometry gpt2-xl
 
-Each way in processes of its own, in turn, after a warm-up of one sentence, the disk quiet; no way computes logits, and
-only actlas waits for the disk at the end. TransformerLens runs with the weights as they are: nothing folded, nothing
-centred. Memory is what the job takes beside the loaded model, whose files every way maps. Compares the values of all
-ways, site by site.
+Each way in processes of its own, in turn, after a warm-up of one sentence, the disk quiet; no way
+computes logits, and only actlas waits for the disk at the end. TransformerLens runs with the
+weights as they are: nothing folded, nothing centred. Memory is what the job takes beside the loaded
+model, whose files every way maps. Compares the values of all ways, site by site.
 """
 
 from __future__ import annotations
@@ -84,7 +86,8 @@ def main(
                 found[name].append(json.loads(done.stdout.splitlines()[-1]))
                 click.echo(f"{name}: {found[name][-1]}", err=True)
         click.echo(
-            f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(SITES)}, {threads} threads\n"
+            f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites "
+            f"{' '.join(SITES)}, {threads} threads\n"
         )
         click.echo(report(found))
         click.echo("\n" + differences(scratch, GEOMETRIES[geometry][0]))
@@ -160,12 +163,18 @@ def report(found: dict[str, list[dict[str, float]]]) -> str:
             )
         )
     written = ", ".join(f"{name} {size(int(runs[0]['bytes']))}" for name, runs in found.items())
-    legend = "× wall, least, read: this way's over actlas's; × peak: actlas's over this way's; medians but for least and most"
+    legend = (
+        "× wall, least, read: this way's over actlas's; × peak: actlas's over this way's; "
+        "medians but for least and most"
+    )
     return "\n".join([table(header, rows), "", legend, f"written: {written}"])
 
 
 def differences(scratch: Path, blocks: int) -> str:
-    """Return per site the largest difference of each way from actlas, absolute and relative to the largest value."""
+    """Return per site the largest difference of each way from actlas.
+
+    Absolute and relative to the largest value.
+    """
     rows = []
     for site in SITES:
         row: list[Any] = [site]

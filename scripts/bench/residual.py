@@ -1,11 +1,14 @@
-"""``norms`` and the sums of blocks over a stored run, against ``np.memmap`` and ``np.linalg.norm`` on the same bytes.
+"""``norms`` and the sums of blocks over a stored run.
+
+Against ``np.memmap`` and ``np.linalg.norm`` on the same bytes.
 
     python scripts/bench/residual.py
 
-The plain way maps each site of each unit, takes the norms of all vectors of a layer at a time and keeps their mean, quartiles
-and largest, in one thread. Ours is once the same, of all tokens, through the lazy view; and once all of ``norm_profile``: norms
-per group, steps, spread, shares. Warm cache, in turn, in one process. Then the peak of memory on a run and on one of GROWTH
-times as many units.
+The plain way maps each site of each unit, takes the norms of all vectors of a layer at a time and
+keeps their mean, quartiles and largest, in one thread. Ours is once the same, of all tokens,
+through the lazy view; and once all of ``norm_profile``: norms per group, steps, spread, shares.
+Warm cache, in turn, in one process. Then the peak of memory on a run and on one of GROWTH times as
+many units.
 """
 
 from __future__ import annotations
@@ -65,7 +68,8 @@ def main(layers: int, sentences: int, runs: int, threads: int, folder: Path | No
             Path(scratch) / "xl", geometry, DEFAULT, labels_of(sentences, TOKENS), sentences
         )
         click.echo(
-            f"GPT-2 XL geometry, {layers} blocks, {sentences} × {TOKENS} tokens, float32, warm cache\n"
+            f"GPT-2 XL geometry, {layers} blocks, {sentences} × {TOKENS} tokens, float32, "
+            "warm cache\n"
         )
         for name, sites in (
             ("resid", ("resid",)),
@@ -79,7 +83,10 @@ def main(layers: int, sentences: int, runs: int, threads: int, folder: Path | No
 
 
 def compare(run: Run, name: str, sites: tuple[str, ...], runs: int, threads: int) -> None:
-    """Time norms alone, and the whole profile, of ``sites`` against the plain way; with one thread and with ``threads``."""
+    """Time norms alone, and the whole profile, of ``sites`` against the plain way.
+
+    With one thread and with ``threads``.
+    """
     nbytes = sum(commit.sites[site].layout.nbytes for commit in run.commits for site in sites)
     ways = {
         "norms alone": lambda: norms_alone(run, sites).compute(),
@@ -161,7 +168,10 @@ def other_ways(run: Run, runs: int) -> None:
 
 
 def grow(scratch: Path, layers: int, threads: int) -> None:
-    """Print the peak of the process's memory in each analysis on a run, and on one of GROWTH times as many units."""
+    """Print the peak of the process's memory in each analysis on a run.
+
+    And on one of GROWTH times as many units.
+    """
     geometry = Geometry(**{**XL, "n_layer": max(1, layers // 8)})
     counts = (4, 4 * GROWTH)
     made = {

@@ -1,11 +1,13 @@
-"""What units cost apart from their tokens: planning, resuming, opening and searching runs of many small units.
+"""What units cost apart from their tokens.
+
+Planning, resuming, opening and searching runs of many small units.
 
     python scripts/bench/scaling.py --units 1000 --units 10000 --units 100000 --folder /dev/shm
 
-Runs of random activations, a sentence of ten tokens a unit, a small geometry, float32, made without a model: synthetic,
-but committed unit by unit as extraction does. Each row is the median of three with a newly opened run, or one where it
-takes more than ten seconds; then the same after ``actlas pack``. In memory, so that what a disk does is left out. Read
-slopes, not seconds.
+Runs of random activations, a sentence of ten tokens a unit, a small geometry, float32, made without
+a model: synthetic, but committed unit by unit as extraction does. Each row is the median of three
+with a newly opened run, or one where it takes more than ten seconds; then the same after ``actlas
+pack``. In memory, so that what a disk does is left out. Read slopes, not seconds.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""Many small units by real extraction: the cost of a unit, of opening, and what ``variance`` of a rare word reads and holds.
+"""Many small units by real extraction.
+
+The cost of a unit, of opening, and what ``variance`` of a rare word reads and holds.
 
     python scripts/bench/small_units.py --units 10000
-    python scripts/bench/small_units.py --units 2000 --every 20    # as many words in a smaller run: memory should be the same
+    python scripts/bench/small_units.py --units 2000 --every 20    # as many words in a smaller run:
+    memory should be the same
 
-A small random model, sentences of ten tokens, one a unit; the word is in each hundredth, or as ``--every`` says.
-Overhead is what extraction takes beyond the forward pass and writing the same bytes to files, one ``fsync`` each. Then
-the run is packed, as ``actlas extract`` does at its end with so many files. Bytes read are those that the kernel fetched
-for a process whose files were dropped from the page cache before (``read_bytes`` of /proc/self/io), so FOLDER must lie on
-a disk.
+A small random model, sentences of ten tokens, one a unit; the word is in each hundredth, or as
+``--every`` says. Overhead is what extraction takes beyond the forward pass and writing the same
+bytes to files, one ``fsync`` each. Then the run is packed, as ``actlas extract`` does at its end
+with so many files. Bytes read are those that the kernel fetched for a process whose files were
+dropped from the page cache before (``read_bytes`` of /proc/self/io), so FOLDER must lie on a disk.
 """
 
 from __future__ import annotations
@@ -61,7 +64,8 @@ def main(units: int, every: int, threads: int, folder: Path | None, study: bool)
         done = pack(run)
         taken = time.perf_counter() - start
         click.echo(
-            f"packing              {taken / units * 1e3:.1f} ms, {taken:.1f} s: {done.before} files to {done.after}"
+            f"packing              {taken / units * 1e3:.1f} ms, {taken:.1f} s: {done.before} "
+            f"files to {done.after}"
         )
         show_reading(run, "packed")
 
@@ -96,7 +100,8 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     taken = (time.perf_counter() - start) / units
     raw = raw_write(scratch / "raw", run.nbytes // units)
     click.echo(
-        f"{units} units of {TOKENS} tokens, {BLOCKS} blocks of {D_MODEL}, {size(run.nbytes)}, a unit:"
+        f"{units} units of {TOKENS} tokens, {BLOCKS} blocks of {D_MODEL}, "
+        f"{size(run.nbytes)}, a unit:"
     )
     click.echo(f"extraction           {taken * 1e3:.1f} ms")
     click.echo(
@@ -130,9 +135,12 @@ def show_reading(run: Run, state: str) -> None:
     command = [sys.executable, __file__, "--study", "--folder", str(store)]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     click.echo(
-        f"{state:20} opening {found['opening']:.2f} s, warm {found['warm']:.2f} s; variance of {found['pairs']} words "
-        f"{found['seconds']:.2f} s, read {size(found['read'])} of {size(nbytes)}: {found['read'] / nbytes:.1%} "
-        f"({size(found['read_opening'])} of it when opening), {size(found['memory'])} of memory above the open run"
+        f"{state:20} opening {found['opening']:.2f} s, warm {found['warm']:.2f} s; variance of "
+        f"{found['pairs']} words "
+        f"{found['seconds']:.2f} s, read {size(found['read'])} of {size(nbytes)}: "
+        f"{found['read'] / nbytes:.1%} "
+        f"({size(found['read_opening'])} of it when opening), {size(found['memory'])} of memory "
+        "above the open run"
     )
 
 

@@ -1,9 +1,12 @@
-"""A sweep that skips each block in turn against as many full extractions of the same sites, alternating in one process.
+"""A sweep that skips each block in turn, against as many full extractions of the same sites.
+
+Both alternate in one process.
 
     python scripts/bench/sweep.py
 
-Both are all of an extraction but loading the model: forward pass, token loss, shard, checksums, fsync, commit. The baseline is
-stored before, as it is where an observation is there already; a line says what the sweep costs with it.
+Both are all of an extraction but loading the model: forward pass, token loss, shard, checksums,
+fsync, commit. The baseline is stored before, as it is where an observation is there already; a line
+says what the sweep costs with it.
 """
 
 from __future__ import annotations
@@ -64,7 +67,8 @@ def main(
         ][1:]
     blocks = model_folder.geometry.n_layer
     click.echo(
-        f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites {' '.join(SWEEP_SITES)}, {threads} threads: "
+        f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites "
+        f"{' '.join(SWEEP_SITES)}, {threads} threads: "
         f"each of {blocks} blocks skipped in turn\n"
     )
     rows = [
@@ -84,10 +88,12 @@ def main(
     ]
     written = sum(rounds[0].nbytes["sweep"]) / sum(rounds[0].nbytes["full extractions"])
     click.echo(
-        f"\nratio of seconds     median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
+        f"\nratio of seconds     median {statistics.median(ratios):.2f}, {min(ratios):.2f} to "
+        f"{max(ratios):.2f}"
     )
     click.echo(
-        f"with the baseline    median {statistics.median(whole):.2f}, {min(whole):.2f} to {max(whole):.2f}"
+        f"with the baseline    median {statistics.median(whole):.2f}, {min(whole):.2f} to "
+        f"{max(whole):.2f}"
     )
     click.echo(f"ratio of bytes       {written:.2f}")
 
@@ -107,7 +113,11 @@ def sweep(
     options: ExtractOptions,
     scratch: Path,
 ) -> Round:
-    """Store a baseline; then, block by block, extract in full into a new store and extract the variant that skips the block."""
+    """Store a baseline.
+
+    Then, block by block, extract in full into a new store and extract the variant that skips the
+    block.
+    """
     found = Round()
     with tempfile.TemporaryDirectory(dir=scratch, prefix="sweep-") as place:
         store = Store.create(place)

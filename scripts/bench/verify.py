@@ -1,8 +1,11 @@
-"""Verification against plain hashing of the same files, and what checking on reading costs, on one stored run.
+"""Verification against plain hashing of the same files.
+
+And what checking on reading costs, on one stored run.
 
     python scripts/bench/verify.py
 
-The files are in the page cache, so that the disk does not hide the difference; all ways take turns in one process.
+The files are in the page cache, so that the disk does not hide the difference; all ways take turns
+in one process.
 """
 
 from __future__ import annotations
@@ -76,7 +79,8 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
                 measured[name].add(way, counted=number > 0)
         total = run.nbytes
     click.echo(
-        f"{size(total)} in {len(run.units)} files\n\n{table(HEADER, [m.row(name) for name, m in measured.items()])}\n"
+        f"{size(total)} in {len(run.units)} files\n\n"
+        f"{table(HEADER, [m.row(name) for name, m in measured.items()])}\n"
     )
     speeds = [
         a / b
@@ -85,11 +89,13 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
         )
     ]
     click.echo(
-        f"speed of verify, of hashing's  {sorted(speeds)[len(speeds) // 2]:.2f}, {min(speeds):.2f} to {max(speeds):.2f}"
+        f"speed of verify, of hashing's  {sorted(speeds)[len(speeds) // 2]:.2f}, "
+        f"{min(speeds):.2f} to {max(speeds):.2f}"
     )
     for name in ("variance of q", "54 tokens of q"):
         click.echo(
-            f"checked / not, {name:15} {measured[f'{name}, checked'].median / measured[name].median:.2f}"
+            f"checked / not, {name:15} "
+            f"{measured[f'{name}, checked'].median / measured[name].median:.2f}"
         )
 
 

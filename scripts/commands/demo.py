@@ -22,7 +22,8 @@ STUDY = STUDIES / "demo.toml"
 def command(out: Path, quiet: bool) -> None:
     """Run all five studies with the shipped model on shipped sentences, and write a report.
 
-    All files go to the folder OUT, actlas-demo by default. A second call answers from there and computes nothing.
+    All files go to the folder OUT, actlas-demo by default. A second call answers from there and
+    computes nothing.
     """
     store = out / "store"
     place = Place(out, store)

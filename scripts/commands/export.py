@@ -55,10 +55,13 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
-    """Write RUN, or part of it, to OUT.h5: one netCDF-4 file that every analysis takes in place of a run.
+    """Write RUN, or part of it, to OUT.h5.
 
-    The data are checked as they are read. Layers, positions and the run's id stay as they are, so results are those of the
-    run. A file of that name is kept if it is this export already, and never overwritten.
+    One netCDF-4 file that every analysis takes in place of a run.
+
+    The data are checked as they are read. Layers, positions and the run's id stay as they are, so
+    results are those of the run. A file of that name is kept if it is this export already, and
+    never overwritten.
     """
     from actlas.store.writing.export import export
 

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     "edits",
     multiple=True,
     metavar="EDIT",
-    help="Intervene, such as skip:block=5 or zero:site=z,layer=4,head=2; several act in one pass. The run without edits, if it "
+    help="Intervene, such as skip:block=5 or zero:site=z,layer=4,head=2; several act in one "
+    "pass. The run without edits, if it "
     "is not stored, is made first.",
 )
 @click.option("--name", help="Name of the run.  [default: file, model and edits]")
@@ -84,8 +85,9 @@ def command(
 ) -> None:
     """Run SENTENCES through a model once and keep the activations of every layer.
 
-    SENTENCES is a .txt file (a sentence a line), a .csv or .jsonl file, or - for lines on standard input.
-    What is stored already is not computed again: the same command resumes, and further sites are added to the same run.
+    SENTENCES is a .txt file (a sentence a line), a .csv or .jsonl file, or - for lines on standard
+    input. What is stored already is not computed again: the same command resumes, and further sites
+    are added to the same run.
     """
     if seed is not None and not train_mode:
         raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
@@ -116,7 +118,10 @@ def _miss(plan: Plan) -> str:
     """Return one line: what is not stored, and what the nearest run differs in."""
     lacking = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
     if plan.run:
-        return f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave --cached-only out to compute them"
+        return (
+            f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave "
+            "--cached-only out to compute them"
+        )
     return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {lacking}"
 
 
@@ -130,7 +135,8 @@ def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
     lines = [head, f"computed {done} on {tally.device}: {seconds}"]
     if cached or tally.lost_races:
         lines.append(
-            f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: {tally.lost_races:,}"
+            f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: "
+            f"{tally.lost_races:,}"
         )
     if tally.packed:
         lines.append(f"{counted(tally.packed.before, 'file')} joined: {tally.packed.after:,} now")

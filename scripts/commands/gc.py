@@ -18,10 +18,12 @@ from actlas.store.maintenance.gc import collect
 @click.option("--dry-run", is_flag=True, help="List what would be removed; change nothing.")
 @json_option
 def command(store_path: Path, dry_run: bool, as_json: bool) -> None:
-    """Sweep leftovers whose owner is gone: unfinished units, shards without a commit, half-removed runs, names of no run.
+    """Sweep leftovers whose owner is gone.
 
-    What a living command works on is never touched, whatever its age. Exits with 1 where damage keeps something from being
-    swept.
+    Unfinished units, shards without a commit, half-removed runs, names of no run.
+
+    What a living command works on is never touched, whatever its age. Exits with 1 where damage
+    keeps something from being swept.
     """
     found = collect(Store(store_path), dry_run=dry_run)
     total = sum(leftover.nbytes for leftover in found.leftovers)
@@ -39,6 +41,7 @@ def command(store_path: Path, dry_run: bool, as_json: bool) -> None:
         for item in found.leftovers:
             click.echo(f"{item.path}: {item.kind}, {size(item.nbytes)}")
         click.echo(
-            f"{len(found.leftovers)} leftovers, {size(total)}{': nothing was removed' if dry_run else ' removed'}"
+            f"{len(found.leftovers)} leftovers, "
+            f"{size(total)}{': nothing was removed' if dry_run else ' removed'}"
         )
     sys.exit(1 if found.problems else 0)

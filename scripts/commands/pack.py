@@ -28,7 +28,8 @@ MEGABYTE = 1_000_000
 def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
     """Join the many small files of RUN into few; its id, units and values stay as they are.
 
-    Takes the room of one packed shard meanwhile. Killed at any moment, the run is whole. Who has it open must open it again.
+    Takes the room of one packed shard meanwhile. Killed at any moment, the run is whole. Who has it
+    open must open it again.
     """
     from actlas.scripts.extraction.joining import pack_with_bar
 
@@ -39,5 +40,6 @@ def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
         return
     before = counted(packed.before, "file")
     click.echo(
-        f"run {run.name}: {counted(packed.units, 'unit')} joined, {before} before, {packed.after:,} now"
+        f"run {run.name}: {counted(packed.units, 'unit')} joined, {before} before, "
+        f"{packed.after:,} now"
     )

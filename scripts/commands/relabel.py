@@ -41,7 +41,8 @@ def command(
     """
     if is_export(reference):
         raise UsageError(
-            f"{reference} is an export, which does not change: relabel its run and export that again"
+            f"{reference} is an export, which does not change: relabel its run and "
+            "export that again"
         )
     run = Store(store_path).run(reference)
     columns = _columns_for(run, file, reading)
@@ -90,7 +91,10 @@ def _columns_for(run: Run, file: str, reading: Mapping[str, Any]) -> Columns:
 
 
 def _known(run: Run, sentences: Sentences) -> list[int]:
-    """Return the indices of the sentences that the run has: equal texts were all kept or skipped."""
+    """Return the indices of the sentences that the run has.
+
+    Equal texts were all kept or skipped.
+    """
     stored = frozenset(run.labels.text)
     return [index for index, text in enumerate(sentences.text) if text in stored]
 

@@ -21,7 +21,8 @@ from actlas.store.maintenance.gc import rename
 def command(reference: str, new: str, store_path: Path, as_json: bool) -> None:
     """Call RUN by the name NEW from now on.
 
-    RUN is the name to be replaced, or the id of a run with one name or none. Results that were written stay where they are.
+    RUN is the name to be replaced, or the id of a run with one name or none. Results that were
+    written stay where they are.
     """
     run, old = rename(Store(store_path), reference, new)
     if as_json:

@@ -19,10 +19,12 @@ from actlas.scripts.terminal.paths import UserPath
     help="Folder of the store that holds the runs.  [default: that of the study, or ACTLAS_STORE]",
 )
 def command(folder: Path, store_path: Path | None) -> None:
-    """Write the results in DIR as one page, DIR/report.html, that needs no network and no other file.
+    """Write the results in DIR as one page, DIR/report.html.
 
-    DIR is the folder of a study, or one that commands wrote results to. From the store come the sentences, the proof of the
-    edits, and what the runs are.
+    That needs no network and no other file.
+
+    DIR is the folder of a study, or one that commands wrote results to. From the store come the
+    sentences, the proof of the edits, and what the runs are.
     """
     from actlas.scripts.reporting.page import write_report
 

@@ -24,8 +24,8 @@ from actlas.store.maintenance.gc import check_removable, remove, tree_bytes
 def command(reference: str, store_path: Path, force: bool, yes: bool, as_json: bool) -> None:
     """Remove RUN and all its names from the store; there is no way back but extracting again.
 
-    Refused while an extraction writes to it and while variants need it. Killed at any moment, the run is whole, or gone and
-    `actlas gc` finishes.
+    Refused while an extraction writes to it and while variants need it. Killed at any moment, the
+    run is whole, or gone and `actlas gc` finishes.
     """
     store = Store(store_path)
     run_id = store.resolve(reference)

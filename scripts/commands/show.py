@@ -68,24 +68,28 @@ def _describe(run: Run) -> None:
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
     click.echo(
         printable(
-            f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, d_model {model['d_model']}"
+            f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, "
+            f"d_model {model['d_model']}"
         )
     )
     tokens = counted(run.tokens, "token")
     click.echo(f"weights    {run.specification['model']['weights']}")
     click.echo(
         printable(
-            f"sentences  {run.sentences:,} of {run.description['source']}, {tokens}{', BOS' * run.description['bos']}"
+            f"sentences  {run.sentences:,} of {run.description['source']}, "
+            f"{tokens}{', BOS' * run.description['bos']}"
         )
     )
     click.echo(printable(f"labels     {_labels(run)}"))
     click.echo(
-        f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, {numerics['attention']} attention"
+        f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, "
+        f"{numerics['attention']} attention"
         + (f", dropout on, seed {numerics['seed']}" if numerics["mode"] == "train" else "")
     )
     click.echo(
         printable(
-            f"made       {run.description['created']} with actlas {run.description['actlas']}{_devices(run)}"
+            f"made       {run.description['created']} with actlas "
+            f"{run.description['actlas']}{_devices(run)}"
         )
     )
 
@@ -114,7 +118,10 @@ def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
 
 
 def _sizes(layout: SiteLayout) -> Iterator[tuple[str, str]]:
-    """Yield dims with their sizes; of a variant the layers or depths that are its own, the others being the baseline's."""
+    """Yield dims with their sizes.
+
+    Of a variant the layers or depths that are its own, the others being the baseline's.
+    """
     for dim, count in zip(layout.dims, layout.shape, strict=True):
         own = layout.first and dim == layout.dims[0]
         yield dim, f"{layout.first}-{layout.first + count - 1}" if own else str(count)

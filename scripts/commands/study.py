@@ -37,7 +37,10 @@ store_option = click.option(
 
 @click.group("study")
 def command() -> None:
-    """A study in one file: model, sentences, edits and analyses, brought up to date by one command."""
+    """A study in one file.
+
+    Model, sentences, edits and analyses, brought up to date by one command.
+    """
 
 
 @command.command("new")
@@ -52,7 +55,10 @@ def new(file: Path) -> None:
 
 
 def _written(file: Path, content: bytes) -> bool:
-    """Write a file of the user's as a whole, or not at all; False where one of that name is there."""
+    """Write a file of the user's as a whole, or not at all.
+
+    False where one of that name is there.
+    """
     if file.exists() or file.is_symlink():
         return False
     with replacing(file.parent) as files:
@@ -66,7 +72,10 @@ def _written(file: Path, content: bytes) -> bool:
 @store_option
 @json_option
 def check(file: Path, out: Path | None, store_path: Path | None, as_json: bool) -> None:
-    """Check FILE against its model and sentences, and say what `study run` would do; change nothing."""
+    """Check FILE against its model and sentences, and say what `study run` would do.
+
+    Change nothing.
+    """
     study = read_study(file)
     place = find_place(study, out, store_path)
     planned = plan_study(study, place.store)
@@ -97,8 +106,9 @@ def check(file: Path, out: Path | None, store_path: Path | None, as_json: bool) 
 def run(file: Path, out: Path | None, store_path: Path | None, quiet: bool, as_json: bool) -> None:
     """Bring all that FILE asks for up to date: activations, analyses, and the report.
 
-    What is stored is not computed again, and an analysis whose runs, options and version of actlas are as they were is
-    not done again. Exits with 1 where an analysis finds that what it checks does not hold.
+    What is stored is not computed again, and an analysis whose runs, options and version of actlas
+    are as they were is not done again. Exits with 1 where an analysis finds that what it checks
+    does not hold.
     """
     study = read_study(file)
     holds = carry_out(study, find_place(study, out, store_path), quiet=quiet, as_json=as_json)
@@ -137,7 +147,10 @@ def carry_out(study: Study, place: Place, *, quiet: bool = False, as_json: bool 
 
 
 def find_place(study: Study, out: Path | None, store: Path | None) -> Place:
-    """Return where the files of a study go: results to ``out``, activations where the option or the file says, or below."""
+    """Return where the files of a study go.
+
+    Results to ``out``, activations where the option or the file says, or below.
+    """
     folder = out or Path(f"actlas-{study.path.stem}")
     return Place(folder, store or study.store or folder / "store")
 

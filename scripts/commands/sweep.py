@@ -54,7 +54,8 @@ class Stored:
     multiple=True,
     required=True,
     metavar="EDITS",
-    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all blocks, layers or heads, such as "
+    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all blocks, "
+    "layers or heads, such as "
     '"skip:block=*" or "scale:block=2,factor=0.5|1.5". May be repeated.',
 )
 @click.option(
@@ -77,9 +78,12 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Run SENTENCES with each of many edits, and once without: variants to compare with `downstream` and `scan`.
+    """Run SENTENCES with each of many edits, and once without.
 
-    The model is loaded once. What is stored is not computed again, and blocks before an edit are the baseline's.
+    Variants to compare with `downstream` and `scan`.
+
+    The model is loaded once. What is stored is not computed again, and blocks before an edit are
+    the baseline's.
     """
     request = replace(
         request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES))
@@ -105,7 +109,10 @@ def command(
 
 
 def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
-    """Return the plan of every variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    """Return the plan of every variant of ``plan``.
+
+    Raises UsageError for edits that its model has no place for.
+    """
     source = plan.description["source"]
     return [
         make_plan(plan.store, plan.model, plan.tokens, source, replace(plan.options, edits=(edit,)))
@@ -118,7 +125,8 @@ def carry_out_sweep(
 ) -> tuple[Stored, list[Stored]]:
     """Return baseline and variants, those computed that were not stored.
 
-    Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on from there.
+    Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on
+    from there.
     """
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
     with extraction(request, [needed, *plans], quiet=quiet) as started:
@@ -205,7 +213,8 @@ def _text(baseline: Stored, variants: list[Stored]) -> str:
     study = f"scan {head.name}" if _is_scan(variants) else f"downstream '{head.name}.*'"
     lines = [
         f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
-        f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} s, {written}; "
+        f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} "
+        f"s, {written}; "
         f"{len(variants) - len(computed)} stored already",
         "every edit fired in every sentence, and upstream of it all is the baseline's\n",
         table(("variant", "state", "changed", "by at most"), rows),

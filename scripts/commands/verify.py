@@ -22,8 +22,9 @@ from actlas.scripts.terminal.options import (
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.format.commit_record import Work
 from actlas.store.maintenance.checks import Checked
-from actlas.store.maintenance.repair import Repair, repair
+from actlas.store.maintenance.repair import Begun, Repair, begin, condemned, finish, stranded_units
 from actlas.store.maintenance.verify import verify
 from actlas.store.runs.run import Run
 
@@ -62,18 +63,23 @@ class _Found:
 )
 @json_option
 def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
-    """Check every committed byte of RUN, or of all runs; exit with 1 if anything is missing or altered.
+    """Check every committed byte of RUN, or of all runs.
 
-    RUN may be a file that `actlas export` made. DIR is a folder of results: every result and figure in it is checked.
+    Exit with 1 if anything is missing or altered.
 
-    With --repair, lost records and names are written again from their second copy. Damaged units leave their run, and with
-    them those of its variants that share blocks with them; the commands that restore them are shown. It exits with 1 only
-    if damage is left, such as files that could not be read for want of permission: these are never dropped.
+    RUN may be a file that `actlas export` made. DIR is a folder of results: every result and figure
+    in it is checked.
+
+    With --repair, lost records and names are written again from their second copy. Damaged units
+    leave their run, and with them those of its variants that share blocks with them; the commands
+    that restore them are shown. It exits with 1 only if damage is left, such as files that could
+    not be read for want of permission: these are never dropped.
     """
     if reference and is_results(reference, store_path):
         if repairing:
             raise UsageError(
-                f"{reference} is a folder of results: run the study, or the commands that wrote them, again"
+                f"{reference} is a folder of results: run the study, or the commands that "
+                "wrote them, again"
             )
         from actlas.scripts.results.verify import verify_folder
 
@@ -92,19 +98,39 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
 
 
 def _repair(found: _Found, *, whole: bool) -> list[str]:
-    """Repair baselines first, then variants, those that were not asked for too; return what is left as it is."""
+    """Repair the runs, and the variants that lose blocks by it; return what is left as it is."""
     store = Store(found.store)
-    for run in sorted(found.runs, key=lambda run: run.baseline_id is not None):
-        found.repaired[run.id] = run, repair(run, found.checked[run.name])
-    dropped = [run.id for run, done in found.repaired.values() if done.dropped]
-    for variant in [variant for run_id in dropped for variant in store.variants(run_id)]:
-        if variant.id not in found.repaired:
-            found.repaired[variant.id] = variant, repair(variant, ())
+    baselines_first = sorted(found.runs, key=lambda run: run.baseline_id is not None)
+    begun = {run.id: begin(run, found.checked[run.name]) for run in baselines_first}
+    going = {run_id: condemned(each) for run_id, each in begun.items() if not each.run.baseline_id}
+    for run_id in [
+        run_id for run_id, works in going.items() if works or begun[run_id].report.dropped
+    ]:
+        for variant in store.variants(run_id):
+            if variant.id not in begun:
+                begun[variant.id] = begin(variant, ())
+    finished = _finished(begun, going)
+    found.repaired = {run_id: (each.run, finished[run_id]) for run_id, each in begun.items()}
     left = [reason for _, done in found.repaired.values() for reason in done.left]
     if not whole:
         return left
     found.names = store.mend_names()
     return left + [str(error) for error in (store.damaged() if found.damaged else {}).values()]
+
+
+def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dict[str, Repair]:
+    """Finish repairs, by id, the last first: variants drop units before their baseline does.
+
+    Killed at any time, what is there can be read. going: what each baseline is about to drop.
+    """
+    finished, needed = dict[str, Repair](), dict[str, set[int]]()
+    for run_id, each in reversed(begun.items()):
+        baseline = each.run.baseline_id or ""
+        losing = going.get(baseline, frozenset())
+        finished[run_id] = finish(each, losing, needed.get(run_id, ()))
+        kept = stranded_units(each.run, losing) if losing else ()
+        needed.setdefault(baseline, set()).update(unit for unit, _ in kept)
+    return finished
 
 
 def _echo(found: _Found) -> None:
@@ -159,7 +185,10 @@ def _check(run: Run) -> Iterator[Checked]:
 
 
 def _lacking_units(run: Run) -> str:
-    """Return what a run without damage still lacks: never extracted, or its commits were removed; the two look alike."""
+    """Return what a run without damage still lacks.
+
+    Never extracted, or its commits were removed; the two look alike.
+    """
     held = sorted({site for commit in run.commits for site in commit.holds})
     missing = run.missing(held)
     units = len(missing) if held else len(run.units)
@@ -179,7 +208,10 @@ def _record(items: list[Checked]) -> dict[str, int]:
 
 
 def _repairs(found: _Found) -> dict[str, Any]:
-    """Return per repaired run what was written again, dropped and left, and the command that restores it."""
+    """Return per repaired run what was written again, dropped and left.
+
+    And the command that restores it.
+    """
     return {
         run.name: {
             "restored": done.restored,
@@ -200,7 +232,10 @@ def _repairs(found: _Found) -> dict[str, Any]:
 
 
 def _lacking(run: Run, done: Repair) -> list[str]:
-    """Return the sites to extract again; none, for the default ones, where a dropped commit did not say any more."""
+    """Return the sites to extract again.
+
+    None, for the default ones, where a dropped commit did not say any more.
+    """
     if not all(item.sites for item in done.dropped):
         held = {site for unit in run.units for site in run.held(unit.number)}
         return sorted(held | {site for item in done.dropped for site in item.sites})

@@ -1,224 +1,41 @@
 """English sentences from a seeded grammar: what the demo model is trained on and measured with.
 
-The grammar is made for the question of study 1, how context changes what a model holds for one and the same word.
-"Her" is here an object ("Tom gave her the cup") or a possessive ("Tom found her cup"), and what follows it depends on
-words further back: on the verb, the place, a mood, a thing already named. A model that predicts well must carry them.
+The grammar is made for the question of study 1, how context changes what a model holds for one and
+the same word. "Her" is here an object ("Tom gave her the cup") or a possessive ("Tom found her
+cup"), and what follows it depends on words further back: on the verb, the place, a mood, a thing
+already named. A model that predicts well must carry them.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+
+from actlas.scripts.dev.demo_words import (
+    COLOURS,
+    GAVE,
+    GIFTS,
+    MEN,
+    MET,
+    MOVED,
+    NEAR,
+    OTHERS,
+    PASSED,
+    RELATIVES,
+    SCENES,
+    TENDED,
+    TIMES,
+    TOWARDS,
+    WEATHERS,
+    WOMEN,
+    Person,
+)
 
 MIN_WORDS = 5
 MAX_WORDS = 25
 
-
-@dataclass(frozen=True)
-class Person:
-    """A name or a relative, with the pronouns that agree with it."""
-
-    name: str
-    subject: str
-    object: str
-    possessive: str
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A place, the things one has there and the errands one does there."""
-
-    place: str
-    preposition: str
-    things: tuple[str, ...]
-    errands: tuple[str, ...]
-
-    @property
-    def where(self) -> str:
-        """The place with its preposition: "in the kitchen"."""
-        return f"{self.preposition} {self.place}"
-
-
-def _women(names: str) -> tuple[Person, ...]:
-    return tuple(Person(name, "she", "her", "her") for name in names.split())
-
-
-def _men(names: str) -> tuple[Person, ...]:
-    return tuple(Person(name, "he", "him", "his") for name in names.split())
-
-
-def _scene(preposition: str, place: str, things: str, *errands: str) -> Scene:
-    return Scene(place, preposition, tuple(things.split()), errands)
-
-
-WOMEN = _women(
-    "Mary Anna Lucy Emma Julia Sarah Alice Clara Nora Helen Rosa Laura Eva Kate Maria Jane"
-)
-MEN = _men("Tom Ben John Peter Paul David Mark Simon Henry James Oscar Leo Max Adam Daniel Robert")
-# Persons without a pronoun in the grammar.
-OTHERS = (
-    "the nurse",
-    "the teacher",
-    "the doctor",
-    "my aunt",
-    "an old friend",
-    "the crowd",
-    "my grandmother",
-)
-RELATIVES = _women("sister mother daughter aunt") + _men("brother father son uncle")
-
-SCENES = (
-    _scene(
-        "in",
-        "the kitchen",
-        "cup spoon apron plate knife",
-        "cook the soup",
-        "wash the dishes",
-        "bake a cake",
-    ),
-    _scene(
-        "in",
-        "the garden",
-        "rake basket hat gloves",
-        "water the roses",
-        "pick the apples",
-        "feed the birds",
-    ),
-    _scene(
-        "at",
-        "the school",
-        "pencil notebook lunch ruler",
-        "read the story",
-        "learn the poem",
-        "draw a map",
-    ),
-    _scene(
-        "at",
-        "the station",
-        "ticket suitcase coat umbrella",
-        "catch the train",
-        "find the platform",
-        "buy a paper",
-    ),
-    _scene(
-        "in",
-        "the office",
-        "letter desk computer phone",
-        "write the report",
-        "answer the phone",
-        "sign the letter",
-    ),
-    _scene(
-        "on",
-        "the beach",
-        "towel boat shell camera",
-        "swim to the boat",
-        "build a castle",
-        "look for shells",
-    ),
-    _scene(
-        "at",
-        "the market",
-        "money bag purse list",
-        "buy the bread",
-        "sell the fish",
-        "carry the bags",
-    ),
-    _scene(
-        "in",
-        "the library",
-        "book glasses card pen",
-        "return the book",
-        "find a chair",
-        "read the paper",
-    ),
-    _scene(
-        "on",
-        "the farm",
-        "horse dog boots ladder",
-        "feed the horse",
-        "milk the cow",
-        "repair the fence",
-    ),
-    _scene(
-        "at",
-        "the theatre",
-        "dress violin guitar mask concert voice",
-        "sing the song",
-        "practise the dance",
-    ),
-    _scene(
-        "in",
-        "the hospital",
-        "medicine ring pillow watch",
-        "visit a friend",
-        "call the doctor",
-        "ask the nurse",
-    ),
-    _scene(
-        "in",
-        "the park",
-        "ball bicycle kite scarf",
-        "run to the gate",
-        "fly the kite",
-        "walk the dog",
-    ),
-    _scene(
-        "at",
-        "the hotel",
-        "key passport room mirror bathroom window",
-        "pay the bill",
-        "clean the room",
-    ),
-    _scene(
-        "by",
-        "the river",
-        "tent net bottle lamp",
-        "cross the bridge",
-        "catch a fish",
-        "light a fire",
-    ),
-)
-
-# A mood decides the gift, with "her" between the two.
-GIFTS: Mapping[str, tuple[str, ...]] = {
-    "hungry": ("some bread", "a sandwich", "an apple", "some soup"),
-    "thirsty": ("some water", "a glass of milk", "some tea"),
-    "cold": ("a blanket", "a warm scarf", "some gloves", "a coat"),
-    "tired": ("a chair", "a soft pillow", "some coffee"),
-    "bored": ("a new book", "a game", "an old radio"),
-    "ill": ("some medicine", "some hot tea", "a soft blanket"),
-    "sad": ("some flowers", "a long letter", "a kiss"),
-    "lost": ("a map", "the address", "a phone"),
-}
-
-COLOURS = ("blue", "red", "green", "old", "new", "small", "big", "black", "white", "favourite", "beautiful",
-           "cheap", "heavy", "broken", "yellow", "strange")  # fmt: skip
-TIMES = ("yesterday", "today", "on Monday", "on Sunday", "last week", "in the morning", "in the evening",
-         "before dinner", "after lunch", "every day", "at noon", "at night", "in the summer", "in the winter",
-         "long ago", "a year later", "the next day", "on Friday", "before breakfast", "at midnight",
-         "all day", "until late", "for two hours", "the whole evening")  # fmt: skip
-WEATHERS = ("it was raining", "it was snowing", "the sun was shining", "the door was open", "the shop was closed",
-            "the bus was late", "the lights were out", "nobody was there", "the wind was strong",
-            "the street was dark", "the bell rang", "it was very hot",
-            "the war was over", "the whole village was afraid", "somebody was at the door",
-            "everything was ready")  # fmt: skip
-TENDED = ("cleaned", "found", "dropped", "hid", "carried", "lost", "forgot", "painted", "repaired", "took", "loved",
-          "opened", "packed", "stole", "wanted", "noticed")  # fmt: skip
-PASSED = ("gave", "showed", "sent", "sold", "lent", "brought")
-GAVE = ("gave", "brought", "bought", "sent", "offered", "made sure to give")
-MET = ("saw", "met", "found", "visited", "joined", "watched", "noticed", "walked past", "talked to")
-NEAR = ("behind", "near", "beside", "in front of")
-MOVED = ("walked", "ran", "went", "came", "looked", "sat", "drove", "talked", "sang", "read", "waited", "slept",
-         "called")  # fmt: skip
-TOWARDS = ("with", "behind", "without", "near", "past", "for", "to", "from", "after", "before", "against", "about",
-           "under", "across", "like", "because of", "only for", "away from")  # fmt: skip
-
-# Slots: {a}, {b}, {c}: three persons; {r}: a relative; {s}: a scene, {thing} and {errand} of it; {o}: another scene.
+# Slots: {a}, {b}, {c}: three persons; {r}: a relative; {s}: a scene, {thing} and {errand} of it;
+# {o}: another scene.
 # A pronoun stands only after the person it speaks of.
 OBJECT_CLAUSES = (
     "{a} was {mood}, so {b} {gave} {a.object} {gift}",
@@ -298,11 +115,14 @@ OPENERS = (
     "because {weather},",
     "{time}, when {weather},",
 )
-TAILS = (" {time}", " {time}", " because {weather}", " while {c} was {o.where}", " again", " very quickly", " alone",
-         ", and {a.subject} smiled", ", and then {a.subject} went home", ", and {c} {tended} the {thing}",
-         ", but {a.subject} said nothing", ", so {a.subject} went to {o.place}", " and was happy about it",
-         " and never came back", " in the end", " from the beginning", ", but {c} was already there", " twice",
-         ", but only with {c}")  # fmt: skip
+TAILS = (
+    " {time}", " {time}", " because {weather}", " while {c} was {o.where}", " again",
+    " very quickly", " alone", ", and {a.subject} smiled", ", and then {a.subject} went home",
+    ", and {c} {tended} the {thing}", ", but {a.subject} said nothing",
+    ", so {a.subject} went to {o.place}", " and was happy about it", " and never came back",
+    " in the end", " from the beginning", ", but {c} was already there", " twice",
+    ", but only with {c}",
+)  # fmt: skip
 JOINTS = (
     ", and then",
     ", but",
@@ -320,13 +140,24 @@ ONCE = ("{time}", "{weather}", "{s.where}", "{s.place}", "{o.where}", "{o.place}
 
 
 def _slots(rng: random.Random, a: Person, b: Person, c: Person | str) -> dict[str, object]:
-    """One consistent choice for every slot, so that the parts of a sentence speak of the same persons and scene."""
+    """One consistent choice for every slot.
+
+    So that the parts of a sentence speak of the same persons and scene.
+    """
     scene, other = rng.sample(SCENES, 2)
     thing, other_thing = rng.sample(scene.things, 2)
     errand, other_errand = rng.sample(scene.errands, 2)
     mood = rng.choice(tuple(GIFTS))
-    words = {"colour": COLOURS, "time": TIMES, "weather": WEATHERS, "tended": TENDED, "passed": PASSED, "gave": GAVE,
-             "moved": MOVED, "towards": TOWARDS}  # fmt: skip
+    words = {
+        "colour": COLOURS,
+        "time": TIMES,
+        "weather": WEATHERS,
+        "tended": TENDED,
+        "passed": PASSED,
+        "gave": GAVE,
+        "moved": MOVED,
+        "towards": TOWARDS,
+    }
     return {
         **{"a": a, "b": b, "c": c, "r": rng.choice(RELATIVES), "s": scene, "o": other},
         **{
@@ -356,7 +187,10 @@ def _clause(rng: random.Random) -> str:
 
 
 def _draft(rng: random.Random) -> str:
-    """A sentence of any length: a clause, perhaps with an opener, a tail, or a second clause about the same persons."""
+    """A sentence of any length.
+
+    A clause, perhaps with an opener, a tail, or a second clause about the same persons.
+    """
     a, b, third = rng.sample(WOMEN + MEN, 3)
     either: tuple[Person | str, ...] = (third, rng.choice(OTHERS))
     c = rng.choice(either)

@@ -1,7 +1,9 @@
-"""The command that makes the demo model: tokenizer, GPT-2, and a model card that tells how good it is.
+"""The command that makes the demo model.
 
-Everything follows from the grammar and one seed, so the shipped folder can be remade. torch, tokenizers and
-transformers are imported where they work: ``--help`` answers without them.
+Tokenizer, GPT-2, and a model card that tells how good it is.
+
+Everything follows from the grammar and one seed, so the shipped folder can be remade. torch,
+tokenizers and transformers are imported where they work: ``--help`` answers without them.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from actlas.scripts.dev.demo_card import CARD
+from actlas.scripts.dev.demo_card import model_card
 from actlas.scripts.dev.demo_grammar import sentences
+from actlas.scripts.dev.demo_options import TOKENIZER_SENTENCES, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -29,44 +31,9 @@ if TYPE_CHECKING:
 END = "<|endoftext|>"
 TIED = "lm_head.weight"  # is the token embedding, and safetensors refuses to write one tensor twice
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-TOKENIZER_SENTENCES = 20_000
-# The same function as GPT-2's "gelu_new", in one kernel: a fifth of the training time less. config.json says gelu_new.
+# The same function as GPT-2's "gelu_new", in one kernel: a fifth of the training time less.
+# config.json says gelu_new.
 FAST_GELU = "gelu_pytorch_tanh"
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What the demo model is made of; the defaults make the shipped one."""
-
-    steps: int = 1500  # optimiser steps
-    seed: int = 0  # of the training text and of the initial weights
-    heldout_seed: int = 1_000_003  # of the text the loss is measured on
-    heldout_sentences: int = 2000
-    vocabulary: int = 1300  # upper bound: byte pair merging ends when every word is one token
-    blocks: int = 8
-    width: int = 96
-    heads: int = 6
-    positions: int = 256
-    tokens_per_step: int = 32 * 64
-    row_lengths: tuple[int, ...] = (
-        *7 * (64,),
-        256,
-    )  # in turn; the long rows teach the positions past 64
-    learning_rate: float = 3e-3  # after warming up
-    warmup: int = 100  # steps; a cosine to a hundredth follows
-    weight_decay: float = 0.1  # on matrices
-    position_decay: float = (
-        20.0  # on position embeddings: kept small, a word is one vector wherever it stands
-    )
-    threads: int = 2
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}, at least 1 is wanted")
-        if self.seed == self.heldout_seed:
-            raise ValueError(f"seed {self.seed} is the seed of the held-out text; choose another")
-        if too_long := [length for length in self.row_lengths if not 1 < length <= self.positions]:
-            raise ValueError(f"row lengths {too_long} are not in 2 .. {self.positions} positions")
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -116,8 +83,8 @@ def build_model(options: TrainingOptions, vocabulary: int) -> GPT2LMHeadModel:
 def token_rows(tokenizer: Tokenizer, seed: int, options: TrainingOptions) -> Iterator[torch.Tensor]:
     """Endless batches of token ids, (row, token), of ``tokens_per_step`` tokens each.
 
-    Every row starts with the first token of a sentence, because users give single sentences from position 0 on. Further
-    sentences follow, with END between them, and the last one is cut.
+    Every row starts with the first token of a sentence, because users give single sentences from
+    position 0 on. Further sentences follow, with END between them, and the last one is cut.
     """
     import torch
 
@@ -190,7 +157,10 @@ def train(model: GPT2LMHeadModel, tokenizer: Tokenizer, options: TrainingOptions
 
 
 def heldout_loss(model: GPT2LMHeadModel, tokenizer: Tokenizer, texts: Iterable[str]) -> float:
-    """Mean -log p (nats) over every token but the first of each sentence, each sentence alone from position 0."""
+    """Mean -log p (nats) over every token but the first of each sentence.
+
+    Each sentence alone from position 0.
+    """
     import torch
 
     total, count = 0.0, 0
@@ -219,38 +189,13 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path) -> None:
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.config.n_positions,
-        # Without it transformers 4 adds token_type_ids, and GPT-2 adds their embeddings to every token.
+        # Without it transformers 4 adds token_type_ids, and GPT-2 adds their embeddings to every
+        # token.
         "model_input_names": ["input_ids", "attention_mask"],
         **dict.fromkeys(("bos_token", "eos_token", "unk_token"), END),
     }
     (out / "tokenizer_config.json").write_text(
         json.dumps(settings, indent=2) + "\n", encoding="utf-8"
-    )
-
-
-def model_card(
-    model: GPT2LMHeadModel, options: TrainingOptions, loss: float, seconds: float
-) -> str:
-    """What a user must know of the model, with the numbers of this training."""
-    import torch
-    import transformers
-
-    words = {
-        word
-        for text in islice(sentences(options.seed), TOKENIZER_SENTENCES)
-        for word in text.strip(".").split()
-    }
-    return CARD.format(
-        o=options,
-        parameters=model.num_parameters(),
-        vocabulary=model.config.vocab_size,
-        tokenizer_sentences=TOKENIZER_SENTENCES,
-        rows=" or ".join(str(length) for length in sorted(set(options.row_lengths))),
-        words=round(len({word.strip(",").lower() for word in words}), -1),
-        loss=loss,
-        minutes=seconds / 60,
-        torch=torch.__version__,
-        transformers=transformers.__version__,
     )
 
 
@@ -275,16 +220,32 @@ def make(options: TrainingOptions, out: Path) -> tuple[float, float]:
 
 
 @click.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo_model"), show_default=True,
-              help="Folder for the model, its tokenizer and its card.")  # fmt: skip
-@click.option("--steps", type=click.IntRange(min=1), default=TrainingOptions.steps, show_default=True,
-              help="Optimiser steps.")  # fmt: skip
-@click.option("--seed", type=int, default=TrainingOptions.seed, show_default=True,
-              help="Seed of the training text and of the initial weights.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo_model"),
+    show_default=True,
+    help="Folder for the model, its tokenizer and its card.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=TrainingOptions.steps,
+    show_default=True,
+    help="Optimiser steps.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=TrainingOptions.seed,
+    show_default=True,
+    help="Seed of the training text and of the initial weights.",
+)
 def main(out: Path, steps: int, seed: int) -> None:
     """Train the demo model: a small GPT-2 on English sentences from a grammar.
 
-    The defaults remake the model that is shipped with actlas, in a few minutes on two processor cores.
+    The defaults remake the model that is shipped with actlas, in a few minutes on two processor
+    cores.
     """
     try:
         options = TrainingOptions(steps=steps, seed=seed)

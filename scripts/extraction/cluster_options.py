@@ -1,4 +1,7 @@
-"""Where commands compute: in this process, in several of this machine, or on the workers of a scheduler."""
+"""Where commands compute.
+
+In this process, in several of this machine, or on the workers of a scheduler.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ def cluster_options(function: F) -> F:
 
 
 def analysis_workers(function: F) -> F:
-    """Let an analysis of ``run``, or of the store at ``store_path``, compute all that is lazy on workers."""
+    """Let an analysis of ``run``, or of the store at ``store_path``.
+
+    Compute all that is lazy on workers.
+    """
 
     @cluster_options
     @wraps(function)
@@ -70,7 +76,10 @@ def analysis_workers(function: F) -> F:
 
 @contextmanager
 def computing_on(cluster: Cluster, *places: Path) -> Iterator[None]:
-    """Make dask compute on workers, a BLAS thread a task, which all must see ``places``, until the block ends."""
+    """Make dask compute on workers, a BLAS thread a task.
+
+    Which all must see ``places``, until the block ends.
+    """
     from actlas.pipeline.distributed.cluster import (
         SOFTWARE,
         Local,
@@ -106,7 +115,10 @@ def _absolute(what: Run | Path) -> Run | Path:
 
 
 def _place(what: Run | Path) -> Path:
-    """Return a file that workers must see: an export, otherwise the record of a run or of a store."""
+    """Return a file that workers must see.
+
+    An export, otherwise the record of a run or of a store.
+    """
     return (
         what / "store.json"
         if isinstance(what, Path)

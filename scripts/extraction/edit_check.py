@@ -1,4 +1,7 @@
-"""The proof of the edits of a run, over all its units: what each did, and that what lies before is the baseline's."""
+"""The proof of the edits of a run, over all its units.
+
+What each did, and that what lies before is the baseline's.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ class Proof:
 
 
 def proofs(run: Run) -> list[Proof]:
-    """Return the proof of each edit, in their order; empty for a run without edits or without a unit."""
+    """Return the proof of each edit, in their order.
+
+    Empty for a run without edits or without a unit.
+    """
     of_unit = {
         commit.unit.number: commit.edits for commit in run.commits
     }  # further sites of a unit prove the same again
@@ -54,7 +60,10 @@ def proof_lines(run: Run) -> list[str]:
         ]
     lines = []
     for proof in found:
-        share = f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most {proof.max_change:.4g}"
+        share = (
+            f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most "
+            f"{proof.max_change:.4g}"
+        )
         lines.append(f"edit       {proof.edit}")
         lines.append(f"           fired for {counted(proof.fired, 'sentence')}")
         lines.append(f"           changed {share if proof.changed else 'nothing'}")
@@ -70,7 +79,10 @@ def proof_lines(run: Run) -> list[str]:
 
 
 def unchanged(run: Run) -> list[str]:
-    """Return a note on each edit of ``run`` that changed no value: a control that is meant, or a slip."""
+    """Return a note on each edit of ``run`` that changed no value.
+
+    A control that is meant, or a slip.
+    """
     silent = [proof.edit for proof in proofs(run) if not proof.changed]
     return [
         f"note: {edit} changed nothing: run {run.name} has the numbers of its baseline there"

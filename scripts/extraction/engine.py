@@ -30,7 +30,10 @@ class Engine(Protocol):
         """Get all that can fail before anything is made in the store."""
 
     def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
-        """Compute what the plans lack, all of one model, and commit it; raises KeyboardInterrupt where ``watch`` says so."""
+        """Compute what the plans lack, all of one model, and commit it.
+
+        Raises KeyboardInterrupt where ``watch`` says so.
+        """
 
 
 class OneProcess:
@@ -67,7 +70,10 @@ class OneProcess:
 
 
 def engine_of(cluster: Cluster | None, store: Path) -> Engine:
-    """Return this process, or the workers of ``cluster``; raises ActlasError where what they need is not installed."""
+    """Return this process, or the workers of ``cluster``.
+
+    Raises ActlasError where what they need is not installed.
+    """
     if cluster is None:
         return OneProcess()
     from actlas.pipeline.distributed.cluster import require_cluster_extra

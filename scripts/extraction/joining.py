@@ -1,4 +1,7 @@
-"""Joining the files of a run as commands do it: with a bar, and at the end of an extraction where there are many small ones."""
+"""Joining the files of a run as commands do it.
+
+With a bar, and at the end of an extraction where there are many small ones.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ def pack_with_bar(
     quiet: bool = False,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Packed:
-    """Do ``pack`` and show how far it is; raises KeyboardInterrupt at the next block after ``stopped`` says so."""
+    """Do ``pack`` and show how far it is.
+
+    Raises KeyboardInterrupt at the next block after ``stopped`` says so.
+    """
     with tqdm(
         unit="B",
         unit_scale=True,
@@ -38,9 +44,12 @@ def pack_with_bar(
 
 
 def join_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> Packed | None:
-    """Pack a run that was just extracted, if it lies in many small files; None where it does not, or there is no room.
+    """Pack a run that was just extracted, if it lies in many small files.
 
-    The run is stored either way: a reason for which it cannot be packed is a note on stderr, not a failure.
+    None where it does not, or there is no room.
+
+    The run is stored either way: a reason for which it cannot be packed is a note on stderr, not a
+    failure.
     """
     if not has_many_files(run):
         return None

@@ -1,4 +1,7 @@
-"""What a plan says before anything is done: for --dry-run, and for a cache that explains its misses."""
+"""What a plan says before anything is done.
+
+For --dry-run, and for a cache that explains its misses.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,11 @@ def plan_text(plan: Plan) -> str:
     tokens = counted(plan.tokens.labels.tokens, "token")
     lines = [
         f"run         {plan.run.name if plan.run else plan.run_id}: {state}",
-        f"sentences   {len(plan.tokens.labels.text):,}, {tokens} in {counted(len(plan.units), 'unit')}",
+        f"sentences   {len(plan.tokens.labels.text):,}, {tokens} in "
+        f"{counted(len(plan.units), 'unit')}",
         f"sites       {' '.join(plan.options.sites)}",
-        f"stored      {len(plan.units) - len(plan.missing):,} of {counted(len(plan.units), 'unit')}",
+        f"stored      {len(plan.units) - len(plan.missing):,} of "
+        f"{counted(len(plan.units), 'unit')}",
     ]
     if plan.missing:
         lines.append(

@@ -95,7 +95,8 @@ def plan_request(request: Request) -> Planned:
     model = resolve(request.model, request.revision)
     if cache_folder() is None:
         click.echo(
-            "note: no home folder (HOME is not set), so weights are hashed anew: set XDG_CACHE_HOME",
+            "note: no home folder (HOME is not set), so weights are hashed anew: set "
+            "XDG_CACHE_HOME",
             err=True,
         )
     tokens = tokenize(sentences, model, bos=request.bos, skip_bad=request.skip_bad)
@@ -109,7 +110,10 @@ def plan_request(request: Request) -> Planned:
 
 
 def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
-    """Return the run, with what is missing computed, and what that took; None where all was stored."""
+    """Return the run, with what is missing computed, and what that took.
+
+    None where all was stored.
+    """
     with extraction(request, [plan], quiet=quiet) as started:
         return started.carry_out(plan)
 
@@ -118,7 +122,10 @@ def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run
 def extraction(
     request: Request, plans: Sequence[Plan], *, quiet: bool = False
 ) -> Iterator[Extraction]:
-    """Yield what carries out ``plans``, its engine ready if one of them needs it; see ``stop_requests`` for Ctrl-C."""
+    """Yield what carries out ``plans``, its engine ready if one of them needs it.
+
+    See ``stop_requests`` for Ctrl-C.
+    """
     each_and_baseline = (each for plan in plans for each in (plan, plan.baseline))
     needed = next((each for each in each_and_baseline if each and each.missing), None)
     with engine_of(request.cluster, request.store) as engine:
@@ -144,13 +151,19 @@ class Extraction:
         self._quiet = quiet
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
-        """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
+        """Return the run of ``plan``, its baseline made first where that lacks something.
+
+        No tally where all was stored.
+        """
         return self.carry_out_all([plan], quiet=quiet)[0]
 
     def carry_out_all(
         self, plans: Sequence[Plan], *, quiet: bool = False
     ) -> list[tuple[Run, Tally | None]]:
-        """Do ``carry_out`` for plans of one baseline, their units side by side where there are several workers."""
+        """Do ``carry_out`` for plans of one baseline.
+
+        Their units side by side where there are several workers.
+        """
         begun = [self._begin(plan, quiet) for plan in plans]
         work = [(plan, run) for plan, run in begun if plan.missing]
         tallies = dict(
@@ -161,7 +174,10 @@ class Extraction:
         return [(run, tallies.get(run.id)) for _, run in begun]
 
     def _begin(self, plan: Plan, quiet: bool) -> tuple[Plan, Run]:
-        """Return the run, made and named first where it is new, and the plan by what is stored now."""
+        """Return the run, made and named first where it is new.
+
+        And the plan by what is stored now.
+        """
         _store_labels(plan)
         if plan.run and not plan.missing and not (plan.baseline and plan.baseline.missing):
             return plan, self._named(Store(self._request.store), plan.run, plan)
@@ -209,7 +225,8 @@ class Extraction:
                 tally.packed = join_small_files(run, self.stopped, quiet=quiet)
             except KeyboardInterrupt as error:
                 raise Interrupted(
-                    f"interrupted: run {run.name} is stored, `actlas pack {run.name}` joins its files"
+                    f"interrupted: run {run.name} is stored, `actlas pack {run.name}` "
+                    "joins its files"
                 ) from error
             tally.seconds["store"] += time.perf_counter() - start
 
@@ -237,7 +254,10 @@ def _store_labels(plan: Plan) -> None:
 
 
 def _anew(plan: Plan, store: Store) -> Plan:
-    """Return ``plan`` by what is stored now: by an earlier variant of the sweep, or by another process."""
+    """Return ``plan`` by what is stored now.
+
+    By an earlier variant of the sweep, or by another process.
+    """
     return make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
 
 
@@ -248,7 +268,10 @@ def _progress(work: Sequence[tuple[Plan, Run]]) -> str:
     units = sum(len(run.units) for _, run in work)
     done = units - sum(len(run.missing(plan.options.sites)) for plan, run in work)
     of_runs = f" of {len(work)} runs" if len(work) > 1 else ""
-    return f"interrupted: {done} of {units} units{of_runs} are stored, run the same command again to go on"
+    return (
+        f"interrupted: {done} of {units} units{of_runs} are stored, run the same command "
+        "again to go on"
+    )
 
 
 def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:
@@ -258,10 +281,13 @@ def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into an answer of True, to be asked for where stopping is safe; the second is at once.
+    """Turn the first Ctrl-C or SIGTERM into an answer of True.
 
-    An exception raised by a signal can come up anywhere, also where a library swallows it. So the second ends the process as
-    it stands: what is committed is safe whatever happens to it, and the next extraction sweeps the rest.
+    To be asked for where stopping is safe; the second is at once.
+
+    An exception raised by a signal can come up anywhere, also where a library swallows it. So the
+    second ends the process as it stands: what is committed is safe whatever happens to it, and the
+    next extraction sweeps the rest.
     """
     requests: list[int] = []
 

@@ -11,9 +11,12 @@ from actlas.store.runs.run import Run
 
 
 def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
-    """Return the ``actlas extract`` command for ``sites`` of ``run``; SENTENCES stands for its input, whose name a run keeps.
+    """Return the ``actlas extract`` command for ``sites`` of ``run``.
 
-    Options stand where the run's specification asks for them, and no others but the model, so the command may run elsewhere.
+    SENTENCES stands for its input, whose name a run keeps.
+
+    Options stand where the run's specification asks for them, and no others but the model, so the
+    command may run elsewhere.
     """
     numerics: Json = run.specification["numerics"]
     words = [

@@ -1,4 +1,7 @@
-"""What the Tab key offers beside commands and options: runs of the store, sites, sentence files. Never fails, says nothing."""
+"""What the Tab key offers beside commands and options.
+
+Runs of the store, sites, sentence files. Never fails, says nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from actlas.store.format.schema import EXPORT_SUFFIXES
 def complete_run(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Offer the names of the runs of the store that --store or ACTLAS_STORE says, and exports; ids once a digit is there."""
+    """Offer the names of the runs of the store that --store or ACTLAS_STORE says, and exports.
+
+    Ids once a digit is there.
+    """
     store = (
         context.params.get("store_path")
         or context.lookup_default("store_path")

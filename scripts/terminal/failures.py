@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -20,6 +21,18 @@ MOST_WORD, KEPT_WORD = (
     100,
 )  # characters of a word in a message: no path that a system takes easily is longer
 MOST_MESSAGE = 2000
+MEMORY = "out of memory: ask for less at a time, or use a machine with more"
+THREADS = "the system starts no more threads: allow more of them (`ulimit -u`), or more memory"
+FILES = "too many open files: allow more of them (`ulimit -n`)"
+FEW_FILES = (errno.EMFILE, errno.ENFILE)
+#: words of errors that libraries and Python raise for want of something → what to say
+LIMITS = {
+    "can't start new thread": THREADS,
+    "can't allocate memory": MEMORY,
+    os.strerror(errno.ENOMEM): MEMORY,
+    os.strerror(errno.EMFILE): FILES,
+    os.strerror(errno.ENFILE): FILES,
+}
 NUL = "embedded null"  # of ValueError, where a path or name has a NUL
 
 
@@ -41,7 +54,10 @@ def one_line(message: str) -> str:
 
 
 def failure(error: BaseException) -> tuple[str, int] | None:
-    """Return what there is to say of ``error``, and the exit code; None for a bug, which keeps its traceback."""
+    """Return what there is to say of ``error``, and the exit code.
+
+    None for a bug, which keeps its traceback.
+    """
     if isinstance(error, click.UsageError):
         where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         return f"{error.format_message()}{where}", error.exit_code
@@ -53,8 +69,8 @@ def failure(error: BaseException) -> tuple[str, int] | None:
         return str(error), error.exit_code
     if isinstance(error, OSError):
         return _of_system(error), FAILURE
-    if isinstance(error, MemoryError):
-        return "out of memory: ask for less at a time, or use a machine with more", FAILURE
+    if said := _of_limit(error):
+        return said, FAILURE
     if isinstance(error, RecursionError):
         return "an input is nested too deeply to be read: expected a flat file", FAILURE
     if isinstance(error, ValueError) and NUL in str(error):
@@ -62,11 +78,32 @@ def failure(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
+def _of_limit(error: BaseException) -> str | None:
+    """Return what there is to say where the process may have no more memory, threads or files.
+
+    Libraries turn that into errors of their own, which name it or were raised while the system's
+    was handled.
+    """
+    if isinstance(error, MemoryError):
+        return MEMORY
+    said = str(error)
+    for words, told in LIMITS.items():
+        if words in said and isinstance(error, RuntimeError | ImportError):
+            return told
+    before = error.__cause__ or error.__context__
+    if isinstance(before, OSError) and before.errno in FEW_FILES:
+        return FILES
+    return _of_limit(before) if before else None
+
+
 def _of_system(error: OSError) -> str:
     """Return what the system said, of which file where it says."""
+    if error.errno in FEW_FILES:
+        return FILES
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is not None:
-        return f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {reason}"
+        name = error.filename
+        return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {reason}"
     return f"{reason}: the system gave no file; is the disk full, or standard output closed?"
 
 

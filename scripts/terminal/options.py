@@ -75,7 +75,9 @@ def reading_options(function: F) -> F:
 
 
 def extraction_options(function: F) -> F:
-    """Give a command with the argument ``sentences`` the choice of model, store, reading and numerics.
+    """Give a command with the argument ``sentences`` the choice of model, store.
+
+    Reading and numerics.
 
     It receives ``request``, whose sites and edits it sets itself, and ``quiet``.
     """
@@ -131,7 +133,8 @@ def extraction_options(function: F) -> F:
         "--pack/--no-pack",
         default=True,
         show_default=True,
-        help="At the end, join the files of a run that has more than 1000 small ones; see `actlas pack`.",
+        help="At the end, join the files of a run that has more than 1000 small ones; see "
+        "`actlas pack`.",
     )
     @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -165,14 +168,20 @@ def extraction_options(function: F) -> F:
 def named_sites(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
+    """Return the table's names of the sites that an option names, as any of their names.
+
+    Callback of ``--site``.
+    """
     from actlas.pipeline.models.hook_names import hook_point
 
     return tuple(hook_point(name).site for name in given)
 
 
 def run_argument(function: F) -> F:
-    """Give a command the argument RUN, of a store or the path of an export, and --store; it receives ``run``."""
+    """Give a command the argument RUN, of a store or the path of an export, and --store.
+
+    It receives ``run``.
+    """
 
     @click.argument("reference", metavar="RUN", shell_complete=complete_run)
     @store_option
@@ -185,7 +194,10 @@ def run_argument(function: F) -> F:
 
 
 def open_run(reference: str, store: Path) -> Run:
-    """Return the export that ``reference`` is the path of, otherwise the run of that name or id in the store."""
+    """Return the export that ``reference`` is the path of.
+
+    Otherwise the run of that name or id in the store.
+    """
     if is_export(reference):
         from actlas.store.runs.exported import Exported
 
@@ -194,13 +206,19 @@ def open_run(reference: str, store: Path) -> Run:
 
 
 def is_export(reference: str) -> bool:
-    """Whether a RUN on the command line is the path of an export: it ends as one, and is there or has a folder before it."""
+    """Whether a RUN on the command line is the path of an export.
+
+    It ends as one, and is there or has a folder before it.
+    """
     path = Path(reference)
     return path.suffix in EXPORT_SUFFIXES and (os.sep in reference or path.exists())
 
 
 def is_results(reference: str, store: Path) -> bool:
-    """Whether a RUN on the command line is a folder: it is one, and no run of the store has that name."""
+    """Whether a RUN on the command line is a folder.
+
+    It is one, and no run of the store has that name.
+    """
     if not Path(reference).is_dir():
         return False
     return (
@@ -240,7 +258,8 @@ def target_options(function: F) -> F:
         type=click.Choice(["previous", "random", "matched"]),
         default="previous",
         show_default=True,
-        help="Compare with the token just before the word, a random earlier one, or one at the same position in another "
+        help="Compare with the token just before the word, a random earlier one, or one at the "
+        "same position in another "
         "sentence; never with the first of a sentence.",
     )
     @click.option(
@@ -279,7 +298,9 @@ def output_options(function: F) -> F:
 
 
 def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
-    """Return the layers of a list such as ``0,12,40-47``, sorted, each once; all of ``held`` where it is None.
+    """Return the layers of a list such as ``0,12,40-47``, sorted, each once.
+
+    All of ``held`` where it is None.
 
     Raises UsageError for what is no such list or names a layer that is not held.
     """
@@ -290,13 +311,15 @@ def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
         match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
         if not match:
             raise UsageError(
-                f"--layers {text!r}: {part!r} is neither a layer nor a range, wanted such as 0,12,40-47"
+                f"--layers {text!r}: {part!r} is neither a layer nor a range, wanted such "
+                "as 0,12,40-47"
             )
         first, last = int(match[1]), int(match[2] or match[1])
         named = range(first, last + 1)
         if not named or not {named[0], named[-1]} <= set(held) or not set(named) <= set(held):
             raise UsageError(
-                f"--layers {text!r}: {part.strip()} is not within {_ranges(held)}, the blocks that are stored"
+                f"--layers {text!r}: {part.strip()} is not within {_ranges(held)}, the blocks "
+                "that are stored"
             )
         layers.update(named)
     return sorted(layers)

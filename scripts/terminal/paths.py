@@ -1,4 +1,7 @@
-"""Paths on the command line: ``~`` is the home folder, wherever it stands and whoever expands it."""
+"""Paths on the command line.
+
+``~`` is the home folder, wherever it stands and whoever expands it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Standard output and error: nothing that is printed steers a terminal, and a reader that is gone is no traceback.
+"""Standard output and error.
+
+Nothing that is printed steers a terminal, and a reader that is gone is no traceback.
 
 Names, labels and texts come from anywhere. Every character that is written passes here.
 """
@@ -49,7 +51,10 @@ def use_visible_streams() -> None:
 
 
 def abandon(stream: IO[str]) -> None:
-    """Let go of a stream that takes no more, so that Python does not try, and complain, at its end."""
+    """Let go of a stream that takes no more, so that Python does not try.
+
+    And complain, at its end.
+    """
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -57,7 +62,10 @@ def abandon(stream: IO[str]) -> None:
 
 
 def flushed() -> OSError | None:
-    """Flush standard output; return the error of one that takes no more, which is abandoned then."""
+    """Flush standard output.
+
+    Return the error of one that takes no more, which is abandoned then.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:

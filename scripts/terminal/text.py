@@ -42,7 +42,10 @@ def _numeric(cell: str) -> bool:
 
 
 def wrapped(name: str, told: str) -> str:
-    """Return what is told of ``name``, in as many lines as it takes; names stand in the first column."""
+    """Return what is told of ``name``, in as many lines as it takes.
+
+    Names stand in the first column.
+    """
     lines = textwrap.wrap(
         printable(told), WIDTH - NAME_WIDTH - 1, break_long_words=False, break_on_hyphens=False
     )
@@ -77,12 +80,18 @@ def plain_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with a mark for each character that would steer a terminal or end the line: stores come from anywhere."""
+    """Return ``text`` with a mark for each character that would steer a terminal or end the line.
+
+    Stores come from anywhere.
+    """
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def echo_json(record: dict[str, Any]) -> None:
-    """Print one JSON object; what a terminal, or its encoding, would not take is escaped as JSON has it."""
+    """Print one JSON object.
+
+    What a terminal, or its encoding, would not take is escaped as JSON has it.
+    """
     text = json.dumps(
         record, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf")
     )

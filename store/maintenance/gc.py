@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.store.catalog import Store
+from actlas.store.catalog import Store, was_begun
 from actlas.store.errors import DamagedStore, StoreError, UsageError
 from actlas.store.format.run_record import FILE
 from actlas.store.format.schema import RUN_ID
@@ -154,10 +154,13 @@ def _restored(folder: Path) -> list[str]:
 
 
 def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:
-    """Take away a run whose making was killed before its run.json; one that has commits lost that file and is damaged."""
-    if any(entry for part in (COMMITS, PACKED) for entry in (folder / part).glob("*")):
+    """Take away a run whose making was killed before its run.json.
+
+    One with what comes after lost that file: it is damaged.
+    """
+    if was_begun(folder):
         raise DamagedStore(
-            f"{folder / 'run.json'} is missing and {folder} has commits: restore it from a copy, or extract again"
+            f"{folder / FILE} is missing and {folder} has data: restore it from a copy, or extract again"
         )
     check_own(folder / "tmp")
     if writers(folder):
@@ -181,8 +184,9 @@ def _half_removed(store: Store, dry_run: bool) -> list[Leftover]:
 
 
 def _lost_names(store: Store, dry_run: bool) -> Iterator[Leftover]:
+    there = set(store.ids())  # damaged ones too: these keep their names
     for name, target in store.names().items():
-        if RUN_ID.fullmatch(target) and (store.path / "runs" / target / FILE).exists():
+        if target in there:
             continue
         path = store.path / "names" / name
         yield Leftover(path, f"name of run {target!r}, which is not there", tree_bytes(path))

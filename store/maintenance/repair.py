@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, StoreError
-from actlas.store.format.commit_record import UnitLocation, stem
+from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work, stem
 from actlas.store.format.schema import SUFFIX
 from actlas.store.io.durable import sync_folder
 from actlas.store.io.workspace import check_own, sweep, workspace
 from actlas.store.labels.repair import repair_labels
 from actlas.store.maintenance.checks import Checked, Files, check_location, check_path
 from actlas.store.maintenance.recovery import (
+    COMMIT,
     Dropped,
     Report,
     dropped,
@@ -28,8 +29,10 @@ from actlas.store.maintenance.recovery import (
 )
 from actlas.store.reading.sources import AGAIN, AWAY, stranded
 from actlas.store.runs.commits import COMMITS, PACKED, read_commit, read_packed
-from actlas.store.runs.packed import mark_dropped, packing_lock, replace_packed
+from actlas.store.runs.packed import dropping, packing_lock, replace_packed
 from actlas.store.runs.run import Run
+
+NEEDED = "units of its variants share its blocks, and were left alone"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,20 @@ class Repair:
     mended: tuple[str, ...] = ()  # files and labels that were written anew from what is whole
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A repair of a run of which all is written again that can be, and what is to be dropped is not."""
+
+    run: Run
+    checked: tuple[Checked, ...]
+    report: Report
+
+    @property
+    def bad(self) -> set[str]:
+        """The commits that had problems."""
+        return {item.commit for item in self.checked if item.problems and item.kind == "commit"}
+
+
 def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     """Write again what can be, then drop the commits that still have problems, and of a variant those that are stranded.
 
@@ -49,16 +66,79 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     part is damaged, and labels that can be read. Stranded are units that share blocks with a baseline which no longer has
     these. Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound
     commits that this actlas does not understand.
+
+    Whoever repairs a baseline and its variants begins all, and finishes variants first: see ``condemned``.
     """
-    report = Report()
-    checked = list(checked)
-    bad = {item.commit for item in checked if item.problems and item.kind == "commit"}
+    return finish(begin(run, checked))
+
+
+def begin(run: Run, checked: Iterable[Checked]) -> Begun:
+    """Do the first part of ``repair``: write records and copies of them again."""
+    begun = Begun(run, tuple(checked), Report())
     check_own(*(run.folder / part for part in (COMMITS, PACKED, "shards")))
-    if bad:
-        write_copies(run, bad, report)
-        restore_records(run, bad, report)
+    if begun.bad:
+        write_copies(run, begun.bad, begun.report)
+        restore_records(run, begun.bad, begun.report)
+    return begun
+
+
+def condemned(begun: Begun) -> frozenset[Work]:
+    """Return the units that ``finish`` will drop of a baseline, each with its sites.
+
+    Variants that share blocks with them drop theirs before: killed between, no unit is there that
+    cannot be read.
+    """
+    run, found = begun.run, set[Work]()
+    for path in (run.folder / COMMITS / name for name in sorted(begun.bad)):
+        # of one that cannot be read, no variant can read what it shares now
+        with contextlib.suppress(DamagedStore, FileNotFoundError):
+            if not must_stay(run, path) and check_path(run, path, {}, shared=False).problems:
+                found |= read_commit(path).covers
+    with contextlib.suppress(StoreError, PermissionError):  # then they are left alone
+        for record in read_packed(run.folder) if begun.bad else ():
+            found |= _condemned_members(run, record, begun.bad)
+    return frozenset(found)
+
+
+def _condemned_members(run: Run, record: CommitRecord, bad: Collection[str]) -> set[Work]:
+    path = run.folder / PACKED / record.name
+    suspects = _suspects(record, bad)
+    if not suspects or must_stay(run, path):
+        return set()
+    files: Files = {}
+    planned = frozenset(run.units)
+    return {
+        record.work(each.member)
+        for each in suspects
+        if check_location(run, path, each, files, planned, shared=False).problems
+    }
+
+
+def stranded_units(run: Run, losing: Collection[Work] = ()) -> frozenset[Work]:
+    """Return the units whose baseline no longer has what they share, or is ``losing`` it.
+
+    None where records are unreadable.
+    """
+    try:
+        return frozenset(stranded(run.index, losing))
+    except DamagedStore:
+        return frozenset()
+
+
+def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] = ()) -> Repair:
+    """Do the second part of ``repair``: drop units, and write files and labels anew.
+
+    losing: of a variant, what its baseline is about to drop. needed: of a baseline, numbers of
+    units that stay, since those of variants which share their blocks had to.
+    """
+    run, report = begun.run, begun.report
+    bad = {name for name in begun.bad if _unit(name) not in needed}
+    report.left += [
+        f"{name} of run {run.name} was left alone: {NEEDED}" for name in sorted(begun.bad - bad)
+    ]
     run.refresh()  # its baseline may have been repaired since it was looked at
-    needless = _needless(run) if run.baseline_id else frozenset()
+    works = stranded_units(run, losing) if run.baseline_id else frozenset[Work]()
+    needless = {stem(*work) + SUFFIX for work in works}
     for path in (run.folder / COMMITS / name for name in sorted(bad | needless)):
         _drop_commit(run, path, path.name in needless, report)
     if (bad or needless) and (run.folder / PACKED).is_dir():
@@ -76,16 +156,8 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
                 f"shards of what was dropped stay until `actlas gc` can remove them: {error}"
             )
     run.refresh()
-    mended = _mend(run, checked, report.left)
+    mended = _mend(run, begun.checked, report.left)
     return Repair(tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(mended))
-
-
-def _needless(run: Run) -> frozenset[str]:
-    """Return the names of the units whose baseline no longer has what they share; none where records are unreadable."""
-    try:
-        return frozenset(stem(*work) + SUFFIX for work in stranded(run.index))
-    except DamagedStore:
-        return frozenset()
 
 
 def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
@@ -129,18 +201,19 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
             needless or check_path(run, path, {}, shared=False).problems
         ):  # still: it may have been packed meanwhile
             report.dropped.append(dropped(path))
-            _mark_shard(run, path)
-            path.unlink(missing_ok=True)
+            with _dropping(run, path):
+                path.unlink(missing_ok=True)
         elif check_path(run, path, {}).problems:
             report.left.append(f"{path} was left alone: {_of_baseline(run)}")
 
 
-def _mark_shard(run: Run, path: Path) -> None:
-    """Note that the shard of a commit is to go with it: left without, its own copy would bring the unit back."""
+def _dropping(run: Run, path: Path) -> contextlib.AbstractContextManager[None]:
+    """Let the shard of a commit go with it: left without, its own copy would bring the unit back."""
     with contextlib.suppress(DamagedStore, FileNotFoundError):
         record = read_commit(path)
         if path.name == record.locations[0].name:
-            mark_dropped(run.folder, record.file)
+            return dropping(run.folder, record.file)
+    return contextlib.nullcontext()
 
 
 def _drop_members(
@@ -149,7 +222,7 @@ def _drop_members(
     """Drop damaged and stranded units from the records of packed shards."""
     for record in read_packed(run.folder):
         path = run.folder / PACKED / record.name
-        suspects = [each for each in record.locations if each.name in {*bad, *needless}]
+        suspects = _suspects(record, {*bad, *needless})
         reason = must_stay(run, path) if suspects else None
         if reason:
             report.left.append(f"{path} was left alone: {reason}")
@@ -161,9 +234,8 @@ def _drop_members(
         if lost:
             dropped = record.dropped.union(location.member for location in lost)
             left = replace(record, dropped=dropped)
-            if not left.present:  # as with a record of one unit
-                mark_dropped(run.folder, record.file)
-            with workspace(run.folder) as work:
+            going = contextlib.nullcontext() if left.present else dropping(run.folder, record.file)
+            with going, workspace(run.folder) as work:
                 replace_packed(run.folder, path, left, work.folder)
 
 
@@ -185,6 +257,17 @@ def _lost_members(
             number = location.unit.number
             report.left.append(f"unit {number} of {path} was left alone: {_of_baseline(run)}")
     return lost
+
+
+def _unit(commit: str) -> int | None:
+    """Return which unit a commit of this name is of; None for other files."""
+    found = COMMIT.fullmatch(commit)
+    return int(found[1]) if found else None
+
+
+def _suspects(record: CommitRecord, names: Collection[str]) -> list[UnitLocation]:
+    """Return which units of a packed shard are among those of these names."""
+    return [each for each in record.locations if each.name in names]
 
 
 def _of_baseline(run: Run) -> str:

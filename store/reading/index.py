@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -80,10 +80,9 @@ class RunIndex:
         found = self._locations[unit.number]
         return found[0] if len(found) == 1 else next(each for each in found if site in each.holds)
 
-    def own_location(self, unit: Unit, site: str) -> UnitLocation | None:
-        """Return which has own blocks of ``site`` of a unit; None where none has."""
-        found = self.locations(unit)
-        return next((each for each in found if site in each.record.sites), None)
+    def own_locations(self, unit: Unit, site: str) -> Iterator[UnitLocation]:
+        """Yield which have own blocks of ``site`` of a unit."""
+        return (each for each in self.locations(unit) if site in each.record.sites)
 
     def held(self, unit: Unit) -> frozenset[str]:
         """Return the sites that a unit has."""

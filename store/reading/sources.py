@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
@@ -106,11 +106,13 @@ def _own_source(path: Path, location: UnitLocation, site: str) -> BlockSource:
     return BlockSource(path, location.size, stored, stored.layout.blocks)
 
 
-def stranded(run: RunIndex) -> dict[Work, str]:
-    """Return the units of a variant, each with its sites, whose baseline no longer has the blocks they share, and why.
+def stranded(run: RunIndex, losing: Collection[Work] = ()) -> dict[Work, str]:
+    """Return the units of a variant whose baseline no longer has the blocks they share, and why.
 
-    Records alone are compared, no block is read. None are known where records are unreadable or the whole baseline is
-    away, which may come back, and of a run in other units than its baseline, which is to go as a whole.
+    Each with its sites. losing: what the baseline has and is about to lose, which counts as lost.
+    Records alone are compared, no block is read. None are known where records are unreadable or the
+    whole baseline is away, which may come back, and of a run in other units than its baseline, which
+    is to go as a whole.
     """
     found: dict[Work, str] = {}
     try:
@@ -121,18 +123,24 @@ def stranded(run: RunIndex) -> dict[Work, str]:
         for location in run.locations(unit):
             for site, shared in location.shared.items():
                 try:
-                    shared_source(run.name, run.baseline, unit, site, shared)
+                    shared_source(run.name, run.baseline, unit, site, shared, losing)
                 except DamagedStore as error:
                     found.setdefault((unit.number, location.holds), str(error))
     return found
 
 
 def shared_source(
-    name: str, baseline: RunIndex | None, unit: Unit, site: str, shared: SharedSite
+    name: str,
+    baseline: RunIndex | None,
+    unit: Unit,
+    site: str,
+    shared: SharedSite,
+    losing: Collection[Work] = (),
 ) -> BlockSource:
     """Return where the blocks lie that a unit of the run ``name`` shares with its baseline.
 
-    Raises DamagedStore where the baseline is not there or has other blocks.
+    Raises DamagedStore where the baseline is not there, or has other blocks or none but what it is
+    ``losing``.
     """
     if baseline is None or baseline.run != shared.run:
         raise DamagedStore(
@@ -142,7 +150,8 @@ def shared_source(
         raise DamagedStore(
             f"run {name} was made in other units than its baseline {shared.run} has now: {AGAIN}"
         )
-    location = baseline.own_location(unit, site)
+    own = baseline.own_locations(unit, site)
+    location = next((each for each in own if (unit.number, each.holds) not in losing), None)
     if location is None:
         raise DamagedStore(
             f"run {name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "

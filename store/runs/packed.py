@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from actlas.store.errors import DamagedStore
 from actlas.store.format.commit_record import CommitRecord
 from actlas.store.format.schema import SUFFIX
 from actlas.store.io.durable import FULL, make_folder, sync_folder
@@ -14,6 +15,7 @@ from actlas.store.io.safe_open import listed
 from actlas.store.runs.commits import (
     COMMITS,
     PACKED,
+    all_records,
     is_whole,
     publish_packed,
     read_commit,
@@ -57,34 +59,44 @@ def remove_superseded(run_folder: Path) -> list[Path]:
     old = superseded(run_folder)
     for path in old:
         with suppress(FileNotFoundError):
-            if path.parent.name == PACKED and (record := read_commit(path)).dropped:
-                mark_dropped(run_folder, record.file)
-            path.unlink(missing_ok=True)
+            noted = path.parent.name == PACKED and (record := read_commit(path)).dropped
+            with dropping(run_folder, record.file) if noted else nullcontext():
+                path.unlink(missing_ok=True)
     return old
 
 
-def mark_dropped(run_folder: Path, file: str) -> None:
-    """Note that the units of a file which no record holds were dropped on purpose, before the last record goes.
+@contextmanager
+def dropping(run_folder: Path, file: str) -> Iterator[None]:
+    """Note that units of a file are dropped on purpose, while the last record that has them goes.
 
-    Else a file that a kill leaves behind would be taken for one that lost its record.
+    Else a file that a kill leaves behind would be taken for one that lost its record. On a full disk
+    there is no room for the note: there the file goes right after its record.
     """
     try:
         make_folder(run_folder / DROPPED)
         (run_folder / DROPPED / file).touch()
         sync_folder(run_folder / DROPPED)
     except OSError as error:
-        if error.errno not in FULL:  # on a full disk nothing could be dropped then
+        if error.errno not in FULL:
             raise
+        yield
+        with suppress(DamagedStore):  # a record that cannot be read may be of this file
+            if all(record.file != file for record in all_records(run_folder)):
+                (run_folder / "shards" / file).unlink(missing_ok=True)
+    else:
+        yield
 
 
 def is_dropped(run_folder: Path, file: str) -> bool:
-    """Whether ``mark_dropped`` was called for a file."""
+    """Whether ``dropping`` has noted that a file is to go."""
     return (run_folder / DROPPED / file).exists()
 
 
 def forget_dropped(run_folder: Path) -> None:
     """Remove the notes of files that are gone."""
     notes = listed(run_folder / DROPPED)
+    if notes:  # else a power loss could take the note and leave the file
+        sync_folder(run_folder / "shards")
     for note in notes:
         if not (run_folder / "shards" / note.name).exists():
             note.unlink(missing_ok=True)

@@ -1,8 +1,10 @@
-"""Every command line and every Python block in README and docs is run, page by page, on the demo model.
+"""Every command line and every Python block in README and docs is run, page by page.
 
-A page gets a folder of its own; what stands in for a reader's files is in FILES and STANDS_FOR. Blocks that cannot be run say
-so in the page, ``<!-- not run: why -->``; those of benchmarks are held against their options. Other blocks have a language, or
-no command in them.
+On the demo model.
+
+A page gets a folder of its own; what stands in for a reader's files is in FILES and STANDS_FOR.
+Blocks that cannot be run say so in the page, ``<!-- not run: why -->``; those of benchmarks are
+held against their options. Other blocks have a language, or no command in them.
 """
 
 import re
@@ -19,7 +21,10 @@ from tests import commands
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = ROOT / "pipeline" / "texts"
-CUPS = "text,kind\nThe cup on the table was hers.,object\nShe drank her tea from a cup.,verb\nHe gave her a cup of tea.,verb\n"
+CUPS = (
+    "text,kind\nThe cup on the table was hers.,object\nShe drank her tea from a cup.,verb\nHe "
+    "gave her a cup of tea.,verb\n"
+)
 
 #: what is in the folder of a page before its first block; a model called gpt2-xl is the demo model
 FILES = {
@@ -53,7 +58,10 @@ class Block:
 
 
 def blocks(page):
-    """Return the blocks of a page that are commands or Python, and whether they are marked as not run."""
+    """Return the blocks of a page that are commands or Python.
+
+    And whether they are marked as not run.
+    """
     text = page.read_text(encoding="utf-8")
     found = [
         Block(match["language"].strip(), match["content"], bool(match["marker"]))
@@ -142,7 +150,10 @@ def prepare(page, folder):
 
 
 def perform(line, folder):
-    """Run a line of a shell: an actlas command, after ``echo`` or not; or hold a benchmark's against its options."""
+    """Run a line of a shell.
+
+    An actlas command, after ``echo`` or not; or hold a benchmark's against its options.
+    """
     words = shlex.split(line, comments=True)
     if not words:
         return

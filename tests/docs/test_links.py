@@ -1,4 +1,7 @@
-"""Every relative link in README.md, CONTRIBUTING.md and docs/ leads to a file and, where it names one, to a heading."""
+"""Every relative link in README.md, CONTRIBUTING.md and docs/ leads to a file and.
+
+Where it names one, to a heading.
+"""
 
 import re
 from pathlib import Path

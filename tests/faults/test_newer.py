@@ -1,4 +1,7 @@
-"""A later version of actlas may write what this one does not know: it is refused in a line, and nothing of it is touched."""
+"""A later version of actlas may write what this one does not know.
+
+It is refused in a line, and nothing of it is touched.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""What parses bytes from elsewhere keeps the law: the kept inputs of ``corpus/``, and some that are changed at random."""
+"""What parses bytes from elsewhere keeps the law.
+
+The kept inputs of ``corpus/``, and some that are changed at random.
+"""
 
 import random
 import shutil

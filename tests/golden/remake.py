@@ -1,7 +1,9 @@
-"""The golden stores: small stores of format version 1, kept as files, that every later version must open.
+"""The golden stores.
 
-``python -m tests.golden.remake`` makes them anew. That is right only before a version of the format is released: afterwards a
-store that no longer opens is a bug of the reader.
+Small stores of format version 1, kept as files, that every later version must open.
+
+``python -m tests.golden.remake`` makes them anew. That is right only before a version of the format
+is released: afterwards a store that no longer opens is a bug of the reader.
 """
 
 import shutil
@@ -24,11 +26,17 @@ TEXTS = ("We saw her.", "naïve 日本 🙂", "x")
 
 
 class Golden(Content):
-    """Content by arithmetic, of numbers that every stored dtype holds exactly; nothing in it depends on a library."""
+    """Content by arithmetic, of numbers that every stored dtype holds exactly.
+
+    Nothing in it depends on a library.
+    """
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
-        """Site → eighths between -6 and 6, in an order that repeats nowhere soon; negative seeds turn the signs."""
+        """Site → eighths between -6 and 6, in an order that repeats nowhere soon.
+
+        Negative seeds turn the signs.
+        """
         sign = -1 if self.seed < 0 else 1
         sizes = {**self.sizes, "token": self.labels.tokens}
         shapes = {site: [sizes[dim] for dim in DIMS[site]] for site in self.dtypes}
@@ -60,7 +68,10 @@ class Golden(Content):
 
 
 def golden(dtype: str) -> Golden:
-    """Return what the golden store of a dtype holds: two units, one site added in a second shard."""
+    """Return what the golden store of a dtype holds.
+
+    Two units, one site added in a second shard.
+    """
     return Golden(units=((3, 4), (1,)), dtypes={**SITES, "resid": dtype, "q": dtype, ADDED: dtype})
 
 

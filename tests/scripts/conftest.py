@@ -38,7 +38,10 @@ edits = ["scale:*"]
 
 @pytest.fixture(scope="session")
 def stored_once(small_model, tmp_path_factory):
-    """Folder with ``her.txt`` and ``store``, which holds its run, called ``it``, in several units."""
+    """Folder with ``her.txt`` and ``store``.
+
+    Which holds its run, called ``it``, in several units.
+    """
     folder = tmp_path_factory.mktemp("stored")
     (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     options = ["--model", small_model, "--store", "store", "--name", "it", "--unit-tokens", 60]
@@ -56,7 +59,10 @@ def store(stored_once, tmp_path):
 
 @pytest.fixture(scope="session")
 def studied_once(small_model, tmp_path_factory):
-    """Folder with a study file, its sentences, and what one call made of them; and what that call said."""
+    """Folder with a study file, its sentences, and what one call made of them.
+
+    And what that call said.
+    """
     folder = tmp_path_factory.mktemp("study")
     (folder / "her.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     (folder / "small.toml").write_text(STUDY.replace("MODEL", str(small_model)), encoding="utf-8")

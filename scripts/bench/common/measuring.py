@@ -16,7 +16,10 @@ SAMPLING = 0.005  # seconds between two looks at the memory
 
 
 def seconds_of(work: Callable[[], object], repeats: int, enough: float = math.inf) -> list[float]:
-    """Return the seconds of ``work``, done ``repeats`` times, or once where that takes ``enough``, garbage collected before."""
+    """Return the seconds of ``work``, done ``repeats`` times.
+
+    Or once where that takes ``enough``, garbage collected before.
+    """
     seconds: list[float] = []
     while len(seconds) < repeats and not (seconds and seconds[0] > enough):
         gc.collect()
@@ -29,8 +32,8 @@ def seconds_of(work: Callable[[], object], repeats: int, enough: float = math.in
 class Measured:
     """Seconds of each counted piece of work, and the highest rise of memory during one.
 
-    anonymous: leave out the pages of mapped files, which the system takes back when it needs them. cold: look at the memory of
-    uncounted work too, the first of which has not yet got what stays.
+    anonymous: leave out the pages of mapped files, which the system takes back when it needs them.
+    cold: look at the memory of uncounted work too, the first of which has not yet got what stays.
     """
 
     def __init__(self, *, anonymous: bool = False, cold: bool = False) -> None:

@@ -1,4 +1,7 @@
-"""How each peer does the job of scripts/bench/peers.py, as its documentation would have it; and how its files are read."""
+"""How each peer does the job of scripts/bench/peers.py, as its documentation would have it.
+
+And how its files are read.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ Work = Callable[[IntArray, Path], None]
 
 
 def work_of(way: str, model: Path) -> Work:
-    """Load the model as ``way`` does and return the job: token ids (sentence, position) and a new folder to fill."""
+    """Load the model as ``way`` does and return the job.
+
+    Token ids (sentence, position) and a new folder to fill.
+    """
     return WAYS[way](model)
 
 
@@ -205,7 +211,10 @@ def _transformers(folder: Path) -> Any:
 
 
 def _tokenizer(folder: Path) -> Any:
-    """Return the demo model's tokenizer, put beside the model: the bridge wants one with a place, the job gives token ids."""
+    """Return the demo model's tokenizer, put beside the model.
+
+    The bridge wants one with a place, the job gives token ids.
+    """
     from transformers import PreTrainedTokenizerFast
 
     from actlas.pipeline.models.folder import DEMO_FOLDER

@@ -1,4 +1,7 @@
-"""A stored run of random activations at any geometry, made without a model, for benchmarks that read."""
+"""A stored run of random activations at any geometry, made without a model.
+
+For benchmarks that read.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ WORD = "her"
 
 
 def labels_of(sentences: int, tokens: int, vocabulary: int = 50257) -> Labels:
-    """Return labels of random token ids in sentences of ``tokens`` words of one letter; WORD stands in the middle of each."""
+    """Return labels of random token ids in sentences of ``tokens`` words of one letter.
+
+    WORD stands in the middle of each.
+    """
     words = ["x"] * (tokens // 2) + [WORD] + ["x"] * (tokens - tokens // 2 - 1)
     ends = np.cumsum([len(word) + (place > 0) for place, word in enumerate(words)]).astype(np.int32)
     ids = np.random.default_rng(0).integers(0, vocabulary, sentences * tokens, dtype=np.int32)
@@ -40,7 +46,10 @@ def labels_of(sentences: int, tokens: int, vocabulary: int = 50257) -> Labels:
 def random_run(
     folder: Path, geometry: Geometry, sites: tuple[str, ...], labels: Labels, unit_sentences: int
 ) -> Run:
-    """Store normally distributed activations of ``sites`` for the sentences of ``labels``, ``unit_sentences`` a unit."""
+    """Store normally distributed activations of ``sites`` for the sentences of ``labels``.
+
+    ``unit_sentences`` a unit.
+    """
     count = len(labels.text)
     firsts = range(0, count, unit_sentences)
     parts = [labels.sentences(first, min(unit_sentences, count - first)) for first in firsts]

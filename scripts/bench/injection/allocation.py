@@ -1,7 +1,10 @@
-"""Want of memory, made to order: NumPy's n-th large allocation fails, or the whole process gets no more than a little.
+"""Want of memory, made to order.
 
-NumPy's allocator is a table of C functions that may be replaced (NEP 49). It is altered in place, so that it holds in all
-threads; what fails is an allocation that a small machine would not have given.
+NumPy's n-th large allocation fails, or the whole process gets no more than a little.
+
+NumPy's allocator is a table of C functions that may be replaced (NEP 49). It is altered in place,
+so that it holds in all threads; what fails is an allocation that a small machine would not have
+given.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ class _Functions(ctypes.Structure):
 
 
 def fail_allocation(number: int, least: int = LARGE) -> Callable[[], int]:
-    """Let the ``number``-th allocation of NumPy of at least ``least`` bytes fail; the result tells how many there were."""
+    """Let the ``number``-th allocation of NumPy of at least ``least`` bytes fail.
+
+    The result tells how many there were.
+    """
     functions = _Functions.from_address(_handler() + ALLOCATOR)
     malloc, calloc = _OldMalloc(functions.malloc or 0), _OldCalloc(functions.calloc or 0)
     seen = 0

@@ -1,4 +1,7 @@
-"""The ground on which commands are hurt: what lay there before, what an unhurt one makes of it, and what holds after harm."""
+"""The ground on which commands are hurt.
+
+What lay there before, what an unhurt one makes of it, and what holds after harm.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ KILLED = -9
 
 @dataclass(frozen=True)
 class Answer:
-    """How a command ended, a signal that ended it negative; the step that was hurt; how often NumPy asked for much memory."""
+    """How a command ended, a signal that ended it negative.
+
+    The step that was hurt; how often NumPy asked for much memory.
+    """
 
     status: int
     seconds: float
@@ -37,7 +43,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One trial: things whole when it was looked at, of what was there lost and wrong, and what else is amiss."""
+    """One trial: things whole when it was looked at, of what was there lost and wrong.
+
+    And what else is amiss.
+    """
 
     valid: int
     lost: int = 0
@@ -49,7 +58,10 @@ class Outcome:
 
 
 class Victim:
-    """A server of hurt commands, see ``victim.py``; ``prefix`` are words to start it with, such as another namespace."""
+    """A server of hurt commands, see ``victim.py``.
+
+    ``prefix`` are words to start it with, such as another namespace.
+    """
 
     def __init__(self, scratch: Path, prefix: Sequence[str] = ()) -> None:
         self._answer = scratch / f"answer-{os.urandom(4).hex()}"
@@ -77,7 +89,10 @@ class Victim:
         self._server.communicate()
 
     def start(self, **order: Any) -> None:
-        """Give an order: a command in a folder, and what is to happen to it; or to look, or to mount."""
+        """Give an order: a command in a folder, and what is to happen to it.
+
+        Or to look, or to mount.
+        """
         assert self._server.stdin is not None
         for part in ("struck", "allocations"):
             Path(f"{self._answer}.{part}").unlink(missing_ok=True)
@@ -196,7 +211,10 @@ class Ground:
     def _compare(
         self, found: State, earlier: State, *, final: bool = False
     ) -> tuple[list[str], list[str]]:
-        """Return what of ``earlier`` is lost, and what is neither as it was nor as it becomes; ``final``: as it becomes."""
+        """Return what of ``earlier`` is lost, and what is neither as it was nor as it becomes.
+
+        ``final``: as it becomes.
+        """
         lost, wrong = [], []
         expected = self.after.whole if final else earlier.whole.keys() & self.after.whole.keys()
         for thing in expected:
@@ -251,7 +269,10 @@ def needed(answer: Answer) -> Answer:
 
 
 def ended(ground: Ground, answer: Answer) -> tuple[list[str], int, int]:
-    """Return what a user would mind in how a command ended, and whether that was a traceback or a crash."""
+    """Return what a user would mind in how a command ended.
+
+    And whether that was a traceback or a crash.
+    """
     lines = [line for line in answer.errors.strip().splitlines() if line not in ground.said]
     traceback = (
         "Traceback" in answer.errors

@@ -1,6 +1,9 @@
-"""Harm to a process at a chosen step of its way to the disk: the calls by which it changes a folder are wrapped.
+"""Harm to a process at a chosen step of its way to the disk.
 
-Nothing in actlas knows of this. A *step* is a call that changes what lies below a place; with ``reads``, one that reads it.
+The calls by which it changes a folder are wrapped.
+
+Nothing in actlas knows of this. A *step* is a call that changes what lies below a place; with
+``reads``, one that reads it.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ BY_DESCRIPTOR = (
 )
 READS = ("scandir", "listdir", "stat", "readlink")
 WRITES = ("pwritev", "pwrite", "write", "file write")
-#: calls whose failure leaves the content of a file in doubt: a command that meets one has not done its work
+#: calls whose failure leaves the content of a file in doubt: a command that meets one has not done
+#: its work
 MUST_BE_TOLD = (*WRITES, "fdatasync", "fsync", "posix_fallocate", "rename", "replace")
 STEADY = 0.02  # seconds for a signal to be noticed
 
@@ -51,13 +55,16 @@ Call = Callable[..., Any]
 
 
 class Harm:
-    """What happens at step ``at``: the ``at``-th call below ``place``, counted from 0; all steps are counted and noted.
+    """What happens at step ``at``.
 
-    kind: none, kill (before the step), tear (a write done by half, then kill), error (the call fails with ``code``), errors
-    (it and all later ones of its name), signal (``code`` is sent, and again ``again`` steps later), short (every write takes
-    half of what it is given).
+    The ``at``-th call below ``place``, counted from 0; all steps are counted and noted.
+
+    kind: none, kill (before the step), tear (a write done by half, then kill), error (the call
+    fails with ``code``), errors (it and all later ones of its name), signal (``code`` is sent, and
+    again ``again`` steps later), short (every write takes half of what it is given).
     only: count no other calls than these. reads: count calls that read, not those that change.
-    record: a file that gets all steps with their bytes. struck: a file that gets the step that was hurt.
+    record: a file that gets all steps with their bytes. struck: a file that gets the step that was
+    hurt.
     """
 
     def __init__(
@@ -177,7 +184,10 @@ class Harm:
                 file.writelines(json.dumps(step) + "\n" for step in self.steps)
 
     def _path_of(self, first: Any = ".", second: Any = None, *_: Any, **options: Any) -> str:
-        """Return the place that a call by path is about: the new name, for a link; links on the way to it resolved."""
+        """Return the place that a call by path is about.
+
+        The new name, for a link; links on the way to it resolved.
+        """
         given = second if isinstance(second, str | bytes | os.PathLike) else first
         if isinstance(given, int):
             return self.path_behind(given)

@@ -1,4 +1,7 @@
-"""The faults that any command may meet: each is a list of orders, a trial each, for one operation."""
+"""The faults that any command may meet.
+
+Each is a list of orders, a trial each, for one operation.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,10 @@ Order = dict[str, Any]
 
 @dataclass
 class Desk:
-    """What a trial works with: a server of commands, one whose mounts only it sees, and places for trials."""
+    """What a trial works with.
+
+    A server of commands, one whose mounts only it sees, and places for trials.
+    """
 
     scratch: Path
     victim: Victim
@@ -98,13 +104,19 @@ Trial = Callable[[Desk], Outcome]
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is done: every ``every``-th step, ``most`` trials of a fault and an operation, unless that is extraction."""
+    """How much is done.
+
+    Every ``every``-th step, ``most`` trials of a fault and an operation, unless that is extraction.
+    """
 
     every: int = 1
     most: int = 24
 
     def thin(self, ground: Ground, numbers: list[int], part: int = 1) -> list[int]:
-        """Return as many of ``numbers`` as are wanted, evenly; ``part``: one of so many suffices."""
+        """Return as many of ``numbers`` as are wanted, evenly; ``part``.
+
+        One of so many suffices.
+        """
         most = (
             max(1, self.most // part) if ground.name != "extract" else max(1, len(numbers) // part)
         )
@@ -142,7 +154,10 @@ def torn(ground: Ground, extent: Extent) -> list[Trial]:
 
 
 def failing(ground: Ground, extent: Extent) -> list[Trial]:
-    """A step fails with EIO; every sync does in its turn, counted by itself: two threads make them."""
+    """A step fails with EIO; every sync does in its turn, counted by itself.
+
+    Two threads make them.
+    """
     steps = [
         {"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(ground)
     ]
@@ -240,7 +255,10 @@ def _on_small_disk(ground: Ground, room: int, desk: Desk) -> Outcome:
 
 
 def power_loss(ground: Ground, extent: Extent) -> list[Trial]:
-    """What is found when power fails after a step and only what was synced is sure, the rest in part or not at all."""
+    """What is found when power fails after a step and only what was synced is sure.
+
+    The rest in part or not at all.
+    """
     if not recorded(ground.steps):
         return []  # written by a library in C, beside the calls that are wrapped
     numbers = sorted(

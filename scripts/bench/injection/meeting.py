@@ -1,4 +1,7 @@
-"""What happens to an extraction alone: others at work in the same store, and a store that was moved, locked or set back."""
+"""What happens to an extraction alone.
+
+Others at work in the same store, and a store that was moved, locked or set back.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,10 @@ def _two_extractors(ground: Ground, number: int, desk: Desk) -> Outcome:
 
 
 def read_while_written(ground: Ground, extent: Extent) -> list[Trial]:
-    """A reader opens, verifies and reads what is committed, all the time that an extraction runs."""
+    """A reader opens, verifies and reads what is committed.
+
+    All the time that an extraction runs.
+    """
     return [partial(_read_while_written, ground) for _ in range(max(2, 10 // extent.every))]
 
 

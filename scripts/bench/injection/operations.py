@@ -1,4 +1,7 @@
-"""Everything actlas does that writes: the commands that are hurt, each with what lies there before."""
+"""Everything actlas does that writes.
+
+The commands that are hurt, each with what lies there before.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
-"""Loss of power, imitated: from the recorded steps of a process, the folder as a disk may hold it that kept what was synced.
+"""Loss of power, imitated.
 
-The model is the least that POSIX promises. A write survives if its file was synced after it, a name made or removed if its
-folder was; of all else any part may survive, or none. What was there before is safe.
+From the recorded steps of a process, the folder as a disk may hold it that kept what was synced.
+
+The model is the least that POSIX promises. A write survives if its file was synced after it, a name
+made or removed if its folder was; of all else any part may survive, or none. What was there before
+is safe.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ NAMES = ("mkdir", "rmdir", "unlink", "remove", "link", *RENAMES, *BIRTHS)
 CONTENT = ("pwritev", "pwrite", "file write", "posix_fallocate")
 SYNCS = ("fsync", "fdatasync")
 
-#: which of the steps that were not synced survive: none, names without content, content without names, any
+#: which of the steps that were not synced survive: none, names without content, content without
+#: names, any
 SURVIVAL: dict[str, Callable[[Step, random.Random], bool]] = {
     "nothing": lambda _step, _random: False,
     "names": lambda step, _random: step["name"] in NAMES,
@@ -30,7 +34,10 @@ SURVIVAL: dict[str, Callable[[Step, random.Random], bool]] = {
 
 
 def recorded(steps: Sequence[Step]) -> bool:
-    """Whether the bytes of all files are known: a file that gets another name was made and written in these steps."""
+    """Whether the bytes of all files are known.
+
+    A file that gets another name was made and written in these steps.
+    """
     made = {step["file"] for step in steps if step["name"] in BIRTHS}
     written = {step["file"] for step in steps if step["name"] in CONTENT}
     moved = [step for step in steps if step["name"] in RENAMES and not step["folder"]]
@@ -66,7 +73,10 @@ def committed(steps: Sequence[Step]) -> set[str]:
 
 
 def after_power_loss(steps: Sequence[Step], survival: str, seed: int, place: Path) -> None:
-    """Make of ``place``, as it was before, what may be found when the power fails after the last of ``steps``."""
+    """Make of ``place``, as it was before.
+
+    What may be found when the power fails after the last of ``steps``.
+    """
     generator = random.Random(seed)
     kept = [
         safe or SURVIVAL[survival](step, generator)

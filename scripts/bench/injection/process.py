@@ -1,7 +1,8 @@
 """A process that runs ``actlas`` commands and is hurt on order, and that looks at what they left.
 
-One server imports everything once and forks a child for each order, so that a trial with the real model takes a moment.
-Orders are JSON lines on standard input, answers JSON lines on standard output; ``ground.py`` gives them.
+One server imports everything once and forks a child for each order, so that a trial with the real
+model takes a moment. Orders are JSON lines on standard input, answers JSON lines on standard
+output; ``ground.py`` gives them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from actlas.scripts.bench.injection.allocation import fail_allocation, limit_memory
 from actlas.scripts.bench.injection.harm import Harm
 
+LONGEST = 180  # seconds until what hangs is ended, by a signal
 CRASHED = 70  # exit status of a command that ended with a traceback
 PRELOADED = (
     *(
@@ -44,6 +46,7 @@ PRELOADED = (
 
 def obey(order: dict[str, Any]) -> None:
     """Carry out an order in this process, a child, and end it."""
+    signal.alarm(LONGEST)
     for number, descriptor in ((1, "out"), (2, "err")):
         os.dup2(
             os.open(f"{order['answer']}.{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
@@ -104,7 +107,9 @@ def drop_capabilities() -> None:
 
 
 def prepare(order: dict[str, Any]) -> None:
-    """Put a file system of its own, ``bytes`` in size, with a copy of ``base`` at ``root``, or give it another size.
+    """Put a file system of its own, ``bytes`` in size.
+
+    With a copy of ``base`` at ``root``, or give it another size.
 
     Only our children see it.
     """
@@ -135,7 +140,10 @@ def imported() -> None:
 
 
 def serve() -> None:
-    """Fork a child for every order and answer with its exit status; a signal that ended it is negative."""
+    """Fork a child for every order and answer with its exit status.
+
+    A signal that ended it is negative.
+    """
     imported()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -1,4 +1,7 @@
-"""Everybody who reads: commands and the Python interface at a damaged folder, held against the same at an undamaged one."""
+"""Everybody who reads.
+
+Commands and the Python interface at a damaged folder, held against the same at an undamaged one.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ class Seen:
 
 
 def read_all(root: Path, kind: str, *, computing: bool = True) -> dict[str, Seen]:
-    """Return reader → what it saw, of all readers that look at what is damaged; ``computing``: also a study's command."""
+    """Return reader → what it saw, of all readers that look at what is damaged; ``computing``.
+
+    Also a study's command.
+    """
     return {
         name: _seen(read, root)
         for name, read in readers(kind)
@@ -66,7 +72,8 @@ def _seen(read: Callable[[Path], Seen], root: Path) -> Seen:
 def readers(kind: str) -> Iterator[tuple[str, Callable[[Path], Seen]]]:
     """Yield the readers of what is damaged; those that write come last.
 
-    One command that computes stands for all: they read a run by ``Run.dataset``, which is compared whole.
+    One command that computes stands for all: they read a run by ``Run.dataset``, which is compared
+    whole.
     """
     if kind == "exports":
         for name in ("it.h5", "more.h5"):
@@ -170,7 +177,10 @@ def _result(stage: str, run: str, *options: str) -> Callable[[Path], Seen]:
 
 
 def _report(folder: str) -> Callable[[Path], Seen]:
-    """Return a reader of the words and numbers in a report: what is not in that of the undamaged folder was made up."""
+    """Return a reader of the words and numbers in a report.
+
+    What is not in that of the undamaged folder was made up.
+    """
 
     def read(root: Path) -> Seen:
         status, _, errors = told("report", f"{root}/{folder}", "--store", f"{root}/store")
@@ -198,7 +208,10 @@ def _checked(root: Path) -> Seen:
 
 
 def _studied(root: Path) -> Seen:
-    """Bring the study up to date: then its results are those of the undamaged one, or it said why not."""
+    """Bring the study up to date.
+
+    Then its results are those of the undamaged one, or it said why not.
+    """
     words = [word.format(root=root) for word in STUDY]
     status, _, errors = told("study", "run", *words, "--quiet", "--store", f"{root}/store")
     results = sorted((root / "study").glob("results/*/*.nc"))

@@ -1,7 +1,10 @@
-"""What lies below a folder after a trial: every number that a reader would get, by the public ways of reading it.
+"""What lies below a folder after a trial.
 
-A *thing* is what a user has: a unit's site, the labels of a run, a name, a result, a figure, an export, a report. Each that is
-whole has a digest of its values; each that cannot be read as it is has a reason.
+Every number that a reader would get, by the public ways of reading it.
+
+A *thing* is what a user has: a unit's site, the labels of a run, a name, a result, a figure, an
+export, a report. Each that is whole has a digest of its values; each that cannot be read as it is
+has a reason.
 """
 
 from __future__ import annotations
@@ -34,7 +37,10 @@ RANDOM_PART = re.compile(r"[0-9a-f]{8,}")
 
 @dataclass
 class State:
-    """Things that are whole, thing → digest; things that are not, thing → why; files that should not be there."""
+    """Things that are whole, thing → digest.
+
+    Things that are not, thing → why; files that should not be there.
+    """
 
     whole: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
@@ -154,7 +160,10 @@ def digest_of(parts: Any) -> str:
 
 
 def result_digest(path: Path) -> str:
-    """Return a digest of the values of a result, read with plain h5py, and of what it says that it is of."""
+    """Return a digest of the values of a result, read with plain h5py.
+
+    And of what it says that it is of.
+    """
     import h5py
 
     parts: list[Any] = []

@@ -52,7 +52,10 @@ def mutated(content: bytes, generator: random.Random, other: bytes = b"") -> byt
 
 
 def changed_json(content: bytes, generator: random.Random) -> bytes | None:
-    """Return JSON, or the first line of JSON, with one value changed, dropped, doubled or renamed; None for what is none."""
+    """Return JSON, or the first line of JSON.
+
+    With one value changed, dropped, doubled or renamed; None for what is none.
+    """
     start = 8 if content[8:9] == b"{" else 0  # safetensors: behind the length
     try:
         value = json.loads(content[start:])

@@ -1,6 +1,9 @@
-"""Everything that parses bytes from elsewhere, as targets for fuzzing: where an input goes, and which commands meet it.
+"""Everything that parses bytes from elsewhere, as targets for fuzzing.
 
-The law: a command answers, or it fails with one short line and exit status 1 or 2, in seconds and in bounded memory.
+Where an input goes, and which commands meet it.
+
+The law: a command answers, or it fails with one short line and exit status 1 or 2, in seconds and
+in bounded memory.
 """
 
 from __future__ import annotations
@@ -237,7 +240,10 @@ def limited() -> Iterator[None]:
 
 
 def resealed(content: bytes) -> bytes:
-    """Return a record with the checksum of what it says; ``content`` itself where that is no record."""
+    """Return a record with the checksum of what it says.
+
+    ``content`` itself where that is no record.
+    """
     try:
         record: Any = json.loads(content)
         if not isinstance(record, dict) or "checksum" not in record:

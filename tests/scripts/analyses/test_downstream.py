@@ -1,4 +1,7 @@
-"""``downstream`` and ``scan`` from a user's side, and what studies 3 to 5 must show on the shipped model."""
+"""``downstream`` and ``scan`` from a user's side.
+
+And what studies 3 to 5 must show on the shipped model.
+"""
 
 import json
 import shutil
@@ -111,7 +114,10 @@ def test_noise_far_outside_the_distribution_hurts_more_than_a_head(result):
 
 
 def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
-    """The graph of a pass, which outgrows its numbers, does not grow with the sweep; what is found is the same."""
+    """The graph of a pass, which outgrows its numbers, does not grow with the sweep.
+
+    What is found is the same.
+    """
     from actlas.analysis.downstream import compute as module
     from actlas.scripts.analyses.downstream import TOGETHER, downstream_study, find_variants
 

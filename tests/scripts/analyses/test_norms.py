@@ -1,4 +1,7 @@
-"""``actlas norms`` on a real store: files, tables, groups, outliers, and what cannot be measured."""
+"""``actlas norms`` on a real store.
+
+Files, tables, groups, outliers, and what cannot be measured.
+"""
 
 import json
 

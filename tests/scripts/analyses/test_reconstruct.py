@@ -1,4 +1,7 @@
-"""``actlas reconstruct`` on a real store: the verdict, a planted corruption, edited blocks, bad input."""
+"""``actlas reconstruct`` on a real store.
+
+The verdict, a planted corruption, edited blocks, bad input.
+"""
 
 import json
 
@@ -71,7 +74,8 @@ def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store)
     assert done.returncode == 1
     labels = run.labels
     where = (
-        f"worst at block 2, sentence {labels.token['sentence'][token]}, token {labels.token_text(token)!r} "
+        f"worst at block 2, sentence {labels.token['sentence'][token]}, token "
+        f"{labels.token_text(token)!r} "
         f"(position {labels.token['position'][token]}), dimension 17"
     )
     assert "DOES NOT HOLD at 1 of 3 blocks" in done.stdout

@@ -1,4 +1,7 @@
-"""A baseline that is damaged, repaired, made again with other last bits, or removed: its variants never stay behind it."""
+"""A baseline that is damaged, repaired, made again with other last bits, or removed.
+
+Its variants never stay behind it.
+"""
 
 import re
 import shlex

@@ -1,4 +1,7 @@
-"""The demo from a user's side, and what it must show: context enters the word "her", block by block."""
+"""The demo from a user's side, and what it must show.
+
+Context enters the word "her", block by block.
+"""
 
 import numpy as np
 import pytest

@@ -17,8 +17,8 @@ def test_export_and_verify(actlas, store, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     run = store.run("it")
     assert (
-        f"of run it, all layers, all tokens\n5 sentences, {run.tokens} tokens, sites {' '.join(run.sites)}"
-        in done.stdout
+        f"of run it, all layers, all tokens\n5 sentences, {run.tokens} tokens, sites "
+        f"{' '.join(run.sites)}" in done.stdout
     )
     assert "which was there already" in actlas("export", "it", "her.h5", "--store", "store").stdout
     (tmp_path / "store").rename(tmp_path / "away")  # from here on the file is alone

@@ -1,4 +1,7 @@
-"""``actlas extract`` as users call it: the cache, the dry run, names, formats; every bad input leaves nothing behind."""
+"""``actlas extract`` as users call it.
+
+The cache, the dry run, names, formats; every bad input leaves nothing behind.
+"""
 
 import json
 import shutil
@@ -26,8 +29,10 @@ def test_the_second_time_answers_from_the_store_without_torch(
     assert first["units"]["computed"] == first["units"]["total"] == 1
     assert first["bytes_written"] > 0
     code = (
-        "import sys; from actlas.scripts.cli import main; heavy = ('torch', 'transformers', 'xarray')\n"
-        "try: main()\nfinally: print([name for name in heavy if name in sys.modules], file=sys.stderr)"
+        "import sys; from actlas.scripts.cli import main; heavy = ('torch', "
+        "'transformers', 'xarray')\n"
+        "try: main()\nfinally: print([name for name in heavy if name in sys.modules], "
+        "file=sys.stderr)"
     )
     arguments = [
         "extract",

@@ -1,4 +1,7 @@
-"""A user without a home folder and without an entry in the list of users, as in containers, who owns nothing but one folder."""
+"""A user without a home folder and without an entry in the list of users.
+
+As in containers, who owns nothing but one folder.
+"""
 
 import os
 import shutil
@@ -54,9 +57,12 @@ def homeless(folder):
 
 
 def opened():
-    """Return what goes before a command, so that Python is for every user in it though its folder is root's own alone.
+    """Return what goes before a command.
 
-    In file systems of the command's own, an empty folder stands in the place of that one, with what is needed in it.
+    So that Python is for every user in it though its folder is root's own alone.
+
+    In file systems of the command's own, an empty folder stands in the place of that one, with what
+    is needed in it.
     """
     python = Path(sys.executable).resolve()
     closed = next(

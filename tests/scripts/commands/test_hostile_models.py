@@ -1,4 +1,7 @@
-"""Model folders that are none: one line, in time, and nothing in the store, whatever config.json or a header says."""
+"""Model folders that are none.
+
+One line, in time, and nothing in the store, whatever config.json or a header says.
+"""
 
 import json
 import os

@@ -266,7 +266,8 @@ def test_it_needs_no_model_and_none_of_its_libraries(folder):
     code = (
         "import sys\nfrom actlas.scripts.cli import main\n"
         "try:\n    main(['relabel', 'it', 'rows.csv', '--store', 'store'])\n"
-        "finally:\n    print(sorted({'torch', 'transformers', 'tokenizers', 'xarray', 'dask'} & set(sys.modules)))"
+        "finally:\n    print(sorted({'torch', 'transformers', 'tokenizers', 'xarray', 'dask'} & "
+        "set(sys.modules)))"
     )
     write(folder, CORRECTED)
     done = subprocess.run(

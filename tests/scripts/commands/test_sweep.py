@@ -1,4 +1,7 @@
-"""Sweeps and edits from a user's side: in processes of their own, resumed, cached, refused where they are wrong."""
+"""Sweeps and edits from a user's side.
+
+In processes of their own, resumed, cached, refused where they are wrong.
+"""
 
 import json
 import signal

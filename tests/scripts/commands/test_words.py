@@ -58,7 +58,8 @@ def test_an_answer_from_the_store_imports_no_torch(small_model, tmp_path):
     (tmp_path / "her.txt").write_text("We saw her.\nTom saw her.", encoding="utf-8")
     code = (
         "import sys; from actlas.scripts.cli import main\n"
-        f"try: main(['extract', 'her.txt', '--model', {str(small_model)!r}, '--store', 'store', '--dry-run'])\n"
+        f"try: main(['extract', 'her.txt', '--model', {str(small_model)!r}, '--store', 'store', "
+        "'--dry-run'])\n"
         "except SystemExit as end: code = end.code\n"
         "print(code, [name for name in ('torch', 'transformers') if name in sys.modules])"
     )

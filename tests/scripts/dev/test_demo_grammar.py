@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.scripts.dev.demo_grammar import MAX_WORDS, MEN, MIN_WORDS, RELATIVES, WOMEN, sentences
+from actlas.scripts.dev.demo_grammar import MAX_WORDS, MIN_WORDS, sentences
+from actlas.scripts.dev.demo_words import MEN, RELATIVES, WOMEN
 
 PRONOUNS = {"she": "she", "her": "she", "he": "he", "him": "he", "his": "he"}
 GENDER = {person.name: person.subject for person in (*WOMEN, *MEN, *RELATIVES)}

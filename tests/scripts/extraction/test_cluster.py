@@ -73,7 +73,10 @@ def test_a_worker_with_other_versions_is_one_line(
 
 def wait_for_workers(file, count):
     """Wait until ``count`` workers are connected."""
-    code = f"from distributed import Client; Client(scheduler_file={str(file)!r}).wait_for_workers({count}, timeout=60)"
+    code = (
+        "from distributed import Client; "
+        f"Client(scheduler_file={str(file)!r}).wait_for_workers({count}, timeout=60)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
@@ -140,7 +143,8 @@ def test_wrong_choices_are_one_line(
 def test_without_the_extra_one_line_names_it(small_model, sentence_file, tmp_path):
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *more: None if name == 'distributed' else find(name, *more)\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'distributed' else "
+        "find(name, *more)\n"
         "from actlas.scripts.cli import main; main()"
     )
     command = [

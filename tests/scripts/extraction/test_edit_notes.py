@@ -1,4 +1,7 @@
-"""Edits from a user's side: one that changes nothing is told of, TransformerLens' names work, any name of a baseline does."""
+"""Edits from a user's side.
+
+One that changes nothing is told of, TransformerLens' names work, any name of a baseline does.
+"""
 
 import json
 
@@ -30,7 +33,8 @@ def test_an_edit_that_changes_nothing_is_stored_and_told_of(sweep, actlas):
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
     assert notes == [
-        "note: scale:block=1,factor=1 changed nothing: run it.scale-block-1-factor-1 has the numbers of its baseline there"
+        "note: scale:block=1,factor=1 changed nothing: run it.scale-block-1-factor-1 has the "
+        "numbers of its baseline there"
     ]
     shown = actlas("show", "it.scale-block-1-factor-1", "--store", "store").stdout
     assert "changed nothing" in shown

@@ -1,4 +1,7 @@
-"""Extractions one after the other, and two that begin at the same time: the first decides on the run's units and labels."""
+"""Extractions one after the other, and two that begin at the same time.
+
+The first decides on the run's units and labels.
+"""
 
 import os
 import signal
@@ -26,7 +29,10 @@ def write(folder, name, years):
 
 @pytest.fixture
 def overtaken(small_model, tmp_path, monkeypatch):
-    """Carry a request out; while its model is loaded another one makes the run and stores another site of it."""
+    """Carry a request out.
+
+    While its model is loaded another one makes the run and stores another site of it.
+    """
 
     def run(source, first):
         def request(file, site, unit_tokens):

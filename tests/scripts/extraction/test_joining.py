@@ -1,4 +1,7 @@
-"""After an extraction the files of a run that has many small ones are joined; whatever comes of it, the run is stored."""
+"""After an extraction the files of a run that has many small ones are joined.
+
+Whatever comes of it, the run is stored.
+"""
 
 import json
 import resource
@@ -146,7 +149,10 @@ def test_interrupted_while_joining(run_command, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_sweep_of_workers_starts_from_a_joined_baseline(small_model, sentence_file, tmp_path):
     """In a process of its own, as the workers are."""
-    code = "import actlas.store.maintenance.disk_usage as usage; usage.MANY_FILES = 2; from actlas.scripts.cli import main; main()"
+    code = (
+        "import actlas.store.maintenance.disk_usage as usage; usage.MANY_FILES = 2; from "
+        "actlas.scripts.cli import main; main()"
+    )
     options = [sentence_file, "--model", small_model, "--store", tmp_path / "store", *ALONE]
     command = [
         sys.executable,

@@ -1,4 +1,7 @@
-"""Processes of this machine: they store what one process stores, whatever happens to one of them."""
+"""Processes of this machine.
+
+They store what one process stores, whatever happens to one of them.
+"""
 
 import json
 import os
@@ -18,7 +21,10 @@ LINUX = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux for pr
 
 @pytest.fixture
 def started(small_model, tmp_path):
-    """Start an extraction of many units in two processes, in a process group of its own, as a terminal does."""
+    """Start an extraction of many units in two processes, in a process group of its own.
+
+    As a terminal does.
+    """
     processes = []
 
     def start(*more):
@@ -130,8 +136,8 @@ def test_an_interrupt_stops_all_and_the_same_command_goes_on(started, tmp_path, 
     stored = len(commits(tmp_path))
     total = len(Store(tmp_path / "store").run("it").units)
     assert (
-        said
-        == f"Error: interrupted: {stored} of {total} units are stored, run the same command again to go on\n"
+        said == f"Error: interrupted: {stored} of {total} units are stored, run the same command "
+        "again to go on\n"
     )
     assert not list((tmp_path / "store").glob("runs/*/tmp/*"))
     again = started()

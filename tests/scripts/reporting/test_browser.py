@@ -1,4 +1,7 @@
-"""The report in a real browser: nothing is asked for, nothing goes wrong, slider and tables do what they say."""
+"""The report in a real browser.
+
+Nothing is asked for, nothing goes wrong, slider and tables do what they say.
+"""
 
 import os
 import shutil
@@ -15,7 +18,10 @@ pytestmark = [
         reason="Chromium and chromedriver are not installed: apt-get install chromium-driver",
     ),
 ]
-FIRST_COLUMN = "return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(row => row.cells[arguments[1]].textContent)"
+FIRST_COLUMN = (
+    "return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(row => "
+    "row.cells[arguments[1]].textContent)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,8 @@ def test_the_slider_redraws_by_keyboard(opened):
 def test_a_table_sorts_by_click_and_by_keyboard(opened):
     opened.run("document.querySelector('#runs table').id = 'edits'")
     column = opened.run(
-        "return [...document.querySelectorAll('#edits th')].findIndex(th => th.textContent.includes('by at most'))"
+        "return [...document.querySelectorAll('#edits th')].findIndex(th => "
+        "th.textContent.includes('by at most'))"
     )
     heading = f"#edits th:nth-child({column + 1})"
 
@@ -111,7 +118,8 @@ def test_it_fits_and_is_drawn(opened, tmp_path, name, width, dark):
     assert picture.stat().st_size > 100_000
     ground, ink = opened.run(
         "const style = getComputedStyle(document.body);"
-        "return [style.backgroundColor, style.color].map(colour => colour.match(/\\d+/g).slice(0, 3).map(Number))"
+        "return [style.backgroundColor, style.color].map(colour => "
+        "colour.match(/\\d+/g).slice(0, 3).map(Number))"
     )
     assert (sum(ground) < sum(ink)) == dark
     if kept := os.environ.get("ACTLAS_SCREENSHOTS"):  # a folder, to look at them
@@ -120,7 +128,10 @@ def test_it_fits_and_is_drawn(opened, tmp_path, name, width, dark):
 
 
 def test_figures_are_read_in_the_dark(opened):
-    """Lines and letters of a figure stand out from its ground in both schemes; over a picture they stay dark on light."""
+    """Lines and letters of a figure stand out from its ground in both schemes.
+
+    Over a picture they stay dark on light.
+    """
     for dark in (False, True):
         opened.resize(1280, dark=dark)
         contrasts = opened.run(
@@ -141,15 +152,20 @@ def test_it_prints_with_everything_open(opened, tmp_path):
     )
     assert sizes[0] <= sizes[1]
     opened.resize(1280)
-    states = "dispatchEvent(new Event('beforeprint')); const closed = document.querySelectorAll('details:not([open])').length;"
+    states = (
+        "dispatchEvent(new Event('beforeprint')); const closed = "
+        "document.querySelectorAll('details:not([open])').length;"
+    )
     assert opened.run(f"{states} dispatchEvent(new Event('afterprint')); return closed") == 0
     assert opened.run("return document.querySelectorAll('details:not([open])').length") > 0
 
 
 def test_what_can_be_used_is_reached_by_tab_and_has_a_name(opened):
     nameless = opened.run(
-        "return [...document.querySelectorAll('a, button, input, summary, [tabindex]')].filter((each) =>"
-        " !(each.textContent.trim() || each.getAttribute('aria-label') || each.labels?.length)).map((each) => each.outerHTML)"
+        "return [...document.querySelectorAll('a, button, input, summary, "
+        "[tabindex]')].filter((each) =>"
+        " !(each.textContent.trim() || each.getAttribute('aria-label') || "
+        "each.labels?.length)).map((each) => each.outerHTML)"
     )
     assert nameless == []
     opened.run("document.activeElement.blur()")

@@ -1,4 +1,7 @@
-"""The page: it stands alone, what comes from files is text, its verdicts and numbers are the results'."""
+"""The page: it stands alone, what comes from files is text.
+
+Its verdicts and numbers are the results'.
+"""
 
 import re
 from html.parser import HTMLParser
@@ -19,12 +22,16 @@ from actlas.store.errors import ActlasError
 from tests.answers import sealed_again
 
 ALIEN = '<script>alert("her")</script>'
-HOSTILE = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="alert(1)" width="10pt">
+HOSTILE = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+onload="alert(1)" width="10pt">
 <script>alert(2)</script><style>* {{ background: url(http://evil.example/a) }}</style>
-<foreignObject><body onload="alert(3)"/></foreignObject><a xlink:href="http://evil.example/b"><rect width="1"/></a>
+<foreignObject><body onload="alert(3)"/></foreignObject>
+<a xlink:href="http://evil.example/b"><rect width="1"/></a>
 <image xlink:href="http://evil.example/c.png"/><image xlink:href="data:image/svg+xml;base64,AAAA"/>
 <use xlink:href="http://evil.example/d.svg#x"/><use xlink:href="#mine"/>
-<path id="mine" d="M 0 0" style="fill: url(http://evil.example/e); stroke: #000000; behavior: url(#x); clip-path: url(#mine)"/>
+<path id="mine" d="M 0 0"
+style="fill: url(http://evil.example/e); stroke: #000000; behavior: url(#x);
+clip-path: url(#mine)"/>
 <g clip-path="url(javascript:alert(4))"><text>&lt;b&gt; </text></g></svg>"""
 
 
@@ -108,7 +115,8 @@ def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path)
     (tmp_path / "a.txt").write_text(
         "we saw <b>her</b> & went\nhe told her <script>x</script>\nshe gave her that\n"
     )
-    text = f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = "a.txt"\n[analyses.variance]\ntarget = "her"\n'
+    text = f'[model]\nname = "{small_model}"\n[runs.a]\nsentences = "a.txt"\n'
+    text += '[analyses.variance]\ntarget = "her"\n'
     (tmp_path / "a.toml").write_text(text)
     assert actlas("study", "run", "a.toml", "--quiet").returncode == 0
     page = (tmp_path / "actlas-a/report.html").read_text()

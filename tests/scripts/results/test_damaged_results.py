@@ -1,4 +1,7 @@
-"""A damaged result, figure or record is out of date, and never a traceback, a block, or a number that is believed."""
+"""A damaged result, figure or record is out of date.
+
+And never a traceback, a block, or a number that is believed.
+"""
 
 import json
 import shutil

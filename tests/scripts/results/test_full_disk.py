@@ -1,4 +1,7 @@
-"""A disk that is full, or a limit on files, while results are written: one line that names a file, the old ones still whole."""
+"""A disk that is full, or a limit on files, while results are written.
+
+One line that names a file, the old ones still whole.
+"""
 
 import contextlib
 import resource

@@ -1,4 +1,7 @@
-"""What people see: lines that fit a terminal of 80 columns, nothing that only a terminal understands, and no colours."""
+"""What people see.
+
+Lines that fit a terminal of 80 columns, nothing that only a terminal understands, and no colours.
+"""
 
 import contextlib
 import os

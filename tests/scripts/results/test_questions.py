@@ -1,4 +1,7 @@
-"""Two questions never share a file; the same one again replaces its own; and what is on the command line has bounds."""
+"""Two questions never share a file.
+
+The same one again replaces its own; and what is on the command line has bounds.
+"""
 
 import re
 

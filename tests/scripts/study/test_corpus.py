@@ -1,4 +1,7 @@
-"""Figures, results and records from anywhere: read, or refused in one line, within bounds; ``corpus`` keeps what went wrong."""
+"""Figures, results and records from anywhere.
+
+Read, or refused in one line, within bounds; ``corpus`` keeps what went wrong.
+"""
 
 import os
 import time
@@ -96,7 +99,8 @@ def drawings(draw, depth=0):
     inner = draw(st.lists(drawings(depth + 1), max_size=3)) if depth < 4 else []
     given_here = " ".join(f'{name}="{value}"' for name, value in draw(attributes).items())
     name = draw(names)
-    return f"<{name} {given_here}>{draw(st.sampled_from(['', '&lt;b&gt;', '&#x1F926;', 'a']))}{''.join(inner)}</{name}>"
+    text = draw(st.sampled_from(["", "&lt;b&gt;", "&#x1F926;", "a"]))
+    return f"<{name} {given_here}>{text}{''.join(inner)}</{name}>"
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

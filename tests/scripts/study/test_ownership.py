@@ -1,4 +1,7 @@
-"""Two study files of one name, run from one folder, do not write over each other; one that was moved goes on where it was."""
+"""Two study files of one name, run from one folder, do not write over each other.
+
+One that was moved goes on where it was.
+"""
 
 import shutil
 
@@ -8,7 +11,10 @@ from actlas.scripts.commands.study import find_place
 from actlas.scripts.study.file import read_study
 from actlas.scripts.study.update import Place, bring_up_to_date
 
-STUDY = '[model]\nname = "MODEL"\n[runs.it]\nsentences = "her.txt"\n[analyses.WORD]\nstage = "variance"\ntarget = "her"\n'
+STUDY = (
+    '[model]\nname = "MODEL"\n[runs.it]\nsentences = "her.txt"\n'
+    '[analyses.WORD]\nstage = "variance"\ntarget = "her"\n'
+)
 TEXTS = "Mary lost her key.\nWe saw her.\nTom gave her a coat and walked home.\n"
 
 

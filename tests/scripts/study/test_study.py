@@ -22,7 +22,10 @@ def call(folder, *arguments, code=0):
 
 
 def redone(folder, *arguments):
-    """Run the study; return the names of the analyses that were done, the run if something of it was computed."""
+    """Run the study; return the names of the analyses that were done.
+
+    The run if something of it was computed.
+    """
     lines = json.loads(call(folder, "study", "run", "small.toml", "--json", *arguments).stdout)[
         "done"
     ]
@@ -115,7 +118,8 @@ def test_a_further_site_is_measured_by_norms_alone(studied):
     change(
         studied,
         'sentences = "her.txt"',
-        'sentences = "her.txt"\nsites = ["resid", "q", "k", "v", "attn_out", "mlp_out", "nll", "z"]',
+        'sentences = "her.txt"\n'
+        'sites = ["resid", "q", "k", "v", "attn_out", "mlp_out", "nll", "z"]',
     )
     assert redone(studied) == {"it", "norms"}
 
@@ -219,9 +223,11 @@ WRONG = [
     ("[runs.a]\nsentences='-'", "a study reads files"),
     ("[runs.'../a']\nsentences='her.txt'", "wanted a name of letters"),
     ("[runs.a]\nsentences='none.txt'", "[runs.a]: sentence file none.txt does not exist"),
-    ("[runs.a]\nsentences='demo:she.txt'", "unknown shipped file 'demo:she.txt': did you mean demo:her.txt"),
+    ("[runs.a]\nsentences='demo:she.txt'", "unknown shipped file 'demo:she.txt': did you mean "
+        "demo:her.txt"),
     (HER + "sites=['kew']", "unknown site 'kew'"),
-    (HER + "edits=['skp:block=1']", "[runs.a]: edit 'skp:block=1': unknown kind of edit 'skp': did you mean skip"),
+    (HER + "edits=['skp:block=1']", "[runs.a]: edit 'skp:block=1': unknown kind of edit 'skp': "
+        "did you mean skip"),
     (HER + "edits=['skip:block=99']", "[runs.a]: "),
     (HER + "edits=[[]]", "empty list"),
     ("[model]\nnmae='x'\n" + HER, "[model]: unknown key 'nmae': did you mean name"),

@@ -1,4 +1,7 @@
-"""Laws of reading TOML tables into dataclasses: what is written comes back, what is not known or of another type is refused."""
+"""Laws of reading TOML tables into dataclasses.
+
+What is written comes back, what is not known or of another type is refused.
+"""
 
 import string
 from dataclasses import dataclass

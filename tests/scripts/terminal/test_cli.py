@@ -1,4 +1,7 @@
-"""Every command has help; nothing is imported before it is needed; every failure is one line with the right code."""
+"""Every command has help.
+
+Nothing is imported before it is needed; every failure is one line with the right code.
+"""
 
 import importlib
 import signal
@@ -87,7 +90,8 @@ def test_interrupt_inside_an_import_ends_with_our_code(tmp_path):
         from actlas.scripts import cli
 
         def importing(name):
-            exec("raise KeyboardInterrupt")  # as in dataclasses and namedtuple, while modules are imported
+            # as in dataclasses and namedtuple, while modules are imported
+            exec("raise KeyboardInterrupt")
 
         cli.importlib.import_module = importing
         cli.main(["ls"])

@@ -1,4 +1,7 @@
-"""Completions as shells ask for them: in a process, by environment variables, quickly, and with nothing heavy imported."""
+"""Completions as shells ask for them.
+
+In a process, by environment variables, quickly, and with nothing heavy imported.
+"""
 
 import os
 import subprocess
@@ -20,7 +23,8 @@ def complete(store, tmp_path):
         code = (
             "import sys; from actlas.scripts.cli import main\n"
             "try:\n    main(prog_name='actlas')\n"
-            "finally:\n    heavy = {'torch', 'xarray', 'dask', 'matplotlib'} & set(sys.modules); assert not heavy, heavy"
+            "finally:\n    heavy = {'torch', 'xarray', 'dask', 'matplotlib'} & "
+            "set(sys.modules); assert not heavy, heavy"
         )
         done = subprocess.run(
             [sys.executable, "-c", code],

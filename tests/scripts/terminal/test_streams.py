@@ -1,4 +1,7 @@
-"""What is printed: one line a failure, nothing that steers a terminal, whatever takes or does not take it."""
+"""What is printed.
+
+One line a failure, nothing that steers a terminal, whatever takes or does not take it.
+"""
 
 import json
 import os
@@ -87,8 +90,54 @@ def test_what_is_told_of_each_failure():
     )
     assert failure(ValueError("embedded null byte"))[1] == 2
     assert failure(click.UsageError("no")) == ("no", 2)
+    assert failure(RuntimeError("can't start new thread"))[1] == 1
+    assert (
+        failure(OSError(24, "Too many open files"))[0]
+        == failure(ImportError("a.so: Too many open files"))[0]
+    )
     assert failure(ValueError("a bug")) is None
     assert failure(KeyError("a bug")) is None
+
+
+@pytest.mark.parametrize("cause", [MemoryError(), OSError(24, "Too many open files")])
+def test_what_a_library_makes_of_a_limit_is_told_as_that_limit(cause):
+    def library():
+        try:
+            raise cause
+        except Exception as error:
+            raise ValueError("a library's own words") from error
+
+    with pytest.raises(ValueError, match="a library's own words") as raised:
+        library()
+    assert failure(raised.value) == failure(cause)
+
+
+LIMITED = """
+import resource, sys
+from actlas.scripts.cli import COMMANDS, main
+import actlas.scripts.analyses.variance, dask.array
+resource.setrlimit(getattr(resource, sys.argv.pop(1)), (int(sys.argv.pop(1)),) * 2)
+main(prog_name="actlas")
+"""
+
+
+@pytest.mark.parametrize("limit", [("RLIMIT_NOFILE", "4"), ("RLIMIT_NOFILE", "6")])
+def test_too_few_files_are_one_line(limit, store):
+    words = (
+        "variance",
+        "it",
+        "--store",
+        store.path,
+        "--out",
+        store.path.parent / "results",
+        "--target",
+        "her",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *limit, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "oo many open files" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("ls", "--help"), ("show", "her", "--json")])
@@ -132,7 +181,10 @@ def test_a_reader_that_leaves_and_an_output_of_ascii(tmp_path):
     "error", ["MemoryError", "RecursionError", "OSError(5, 'Input/output error')"]
 )
 def test_failures_without_a_file_are_one_line(error, tmp_path):
-    code = f"import actlas.store.catalog as c\ndef broken(*_): raise {error}\nc.Store.__init__ = broken"
+    code = (
+        f"import actlas.store.catalog as c\ndef broken(*_): raise {error}\n"
+        "c.Store.__init__ = broken"
+    )
     done = begun(tmp_path, "ls", code=code, stdout=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
@@ -140,7 +192,10 @@ def test_failures_without_a_file_are_one_line(error, tmp_path):
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
-    code = "import actlas.store.catalog as c\ndef broken(*_): raise KeyError('bug')\nc.Store.__init__ = broken"
+    code = (
+        "import actlas.store.catalog as c\ndef broken(*_): raise KeyError('bug')\n"
+        "c.Store.__init__ = broken"
+    )
     done = begun(tmp_path, "ls", code=code, stdout=subprocess.PIPE)
     assert "KeyError: 'bug'" in done.stderr
 
