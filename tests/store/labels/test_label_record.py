@@ -306,7 +306,7 @@ def test_hdf5_that_leads_elsewhere_is_told_of_and_never_followed(run):
     with values.open("rb") as file:
         rest = metadata_checksum_of(file.fileno(), size, column_spans(record.columns, 3))
     values.write_bytes(values.read_bytes() + content[record.size :])
-    forge(run, lambda record: record.update(size=size, rest=rest))
+    forge(run, lambda record: record.update(size=size, metadata_checksum=rest))
     assert Run(run.folder).sentence_labels()["n"].values.tolist() == [0, 1, 2]
     assert ["'stolen' is a link" in problem for problem in problems(run)] == [True]
     assert repair(run, list(verify(run))).left == ()
