@@ -1,12 +1,15 @@
-"""The commit record: what makes the units of one file part of a run, whether the file holds one unit or thousands.
+"""The commit record.
 
-It describes the file as a whole (sites, labels, sizes) and keeps what differs between units in columns, so the
-record of 10 000 units stays small. The same record stands behind the HDF5 part of its file, see ``format.tail``::
+What makes the units of one file part of a run, whether the file holds one unit or thousands.
 
-    {"units": [[0, 0, 3, 8], [1, 3, 1, 2]], "dropped": [], "file": "00000000-….h5", "size": 20480, "hdf5": 19120,
-     "sites": {"q": {"layout": {…}, "offset": 4096}}, "checksums": {"q": "<16 digits a block, unit by unit>"},
-     "labels": {…}, "label_checksums": {"text": "<16 digits a unit>"}, "metadata_checksum": "…",
-     "pools": {"edits": [[]], …}, "members": {"edits": [0, 0], …}, …}
+It describes the file as a whole (sites, labels, sizes) and keeps what differs between units in
+columns, so the record of 10 000 units stays small. The same record stands behind the HDF5 part of
+its file, see ``format.tail``::
+
+{"units": [[0, 0, 3, 8], [1, 3, 1, 2]], "dropped": [], "file": "00000000-….h5", "size": 20480,
+"hdf5": 19120, "sites": {"q": {"layout": {…}, "offset": 4096}}, "checksums": {"q": "<16 digits a
+block, unit by unit>"}, "labels": {…}, "label_checksums": {"text": "<16 digits a unit>"},
+"metadata_checksum": "…", "pools": {"edits": [[]], …}, "members": {"edits": [0, 0], …}, …}
 
 A record never changes: whoever drops units publishes another one, see ``runs.packed``.
 """
@@ -30,8 +33,8 @@ from actlas.store.format.schema import (
     StoredSite,
     Unit,
     canonical,
+    data_spans_of,
     seal,
-    spans_of,
 )
 from actlas.store.format.tail import tail_bytes
 
@@ -46,7 +49,10 @@ Work = tuple[int, frozenset[str]]  # number of a unit, and its sites
 
 @dataclass(frozen=True)
 class CommitRecord:
-    """The units of one file, in the order of their rows, and which of them are no longer part of the run."""
+    """The units of one file, in the order of their rows.
+
+    Some may no longer be part of the run.
+    """
 
     run: str
     units: tuple[Unit, ...]
@@ -65,8 +71,11 @@ class CommitRecord:
 
     @cached_property
     def data_spans(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of all sites and labels, and of the copy of the record: all that is not HDF5's."""
-        return (*spans_of(self.sites, self.labels), (self.hdf5, self.size))
+        """Start and end of all sites and labels, and of the copy of the record.
+
+        All that is not HDF5's.
+        """
+        return (*data_spans_of(self.sites, self.labels), (self.hdf5, self.size))
 
     @cached_property
     def first_tokens(self) -> list[int]:
@@ -168,7 +177,10 @@ class CommitRecord:
 
     @classmethod
     def from_json(cls, record: Json, name: str = "") -> CommitRecord:
-        """Build from ``to_json``'s form; raises KeyError, TypeError, ValueError, … for another one."""
+        """Build from ``to_json``'s form.
+
+        Raises KeyError, TypeError, ValueError, … for another one.
+        """
         fields = {key: value for key, value in record.items() if key not in DERIVED}
         unknown = fields.keys() ^ set(FIELDS)
         if unknown:
@@ -304,7 +316,10 @@ def stem(unit: int, sites: Iterable[str]) -> str:
 
 
 def copy_bytes(record: CommitRecord) -> bytes:
-    """Return what stands behind the HDF5 part of the file of a record, from which no unit is dropped."""
+    """Return what stands behind the HDF5 part of the file of a record.
+
+    From which no unit is dropped.
+    """
     return tail_bytes(seal(replace(record, dropped=frozenset()).to_json()), FORMAT_COMMIT)
 
 

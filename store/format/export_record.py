@@ -1,4 +1,6 @@
-"""The record of an export: the commit record of its units and what else reading takes, sealed behind the HDF5 part.
+"""The record of an export.
+
+The commit record of its units and what else reading takes, sealed behind the HDF5 part.
 
 What an unknown file says is held against the file's size and against itself before it is used.
 """
@@ -14,7 +16,7 @@ from typing import Any
 
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.commit_record import FIELDS, CommitRecord
-from actlas.store.format.schema import BLOCK_DIMS, Json, identity, seal, spans_of, unseal
+from actlas.store.format.schema import BLOCK_DIMS, Json, data_spans_of, identity, seal, unseal
 from actlas.store.format.tail import read_tail, tail_bytes
 from actlas.store.format.validation import (
     DIGEST,
@@ -51,7 +53,10 @@ def export_tail(header: Json, commit: CommitRecord, columns: dict[str, StoredCol
 
 
 def read_export(path: Path) -> ExportRecord:
-    """Return the record of an export; raises UsageError where it is none, DamagedStore where it is not valid."""
+    """Return the record of an export.
+
+    Raises UsageError where it is none, DamagedStore where it is not valid.
+    """
     header, start, size = _read_header(path)
     try:
         if (header["hdf5"], header["size"]) != (start, size):
@@ -79,7 +84,8 @@ def _read_header(path: Path) -> tuple[Json, int, int]:
             tail = read_tail(descriptor, found.st_size, LARGEST_PACKED)
         if tail is None or tail.kind != FORMAT_EXPORT or tail.start < len(HDF5):
             raise DamagedStore(
-                f"{path} does not end as an export does: it was cut short, or made by something else"
+                f"{path} does not end as an export does: it was cut short, or made by something "
+                "else"
             )
         return unseal(tail.sealed, str(path), FORMAT_EXPORT), tail.start, found.st_size
     except RecursionError as error:
@@ -99,17 +105,20 @@ def _parsed(header: Json, path: Path) -> ExportRecord:
     sentences = commit.first_sentences[-1]
     columns = stored_columns(header["columns"], sentences, commit.hdf5)
     expect(not commit.sites.keys() & columns.keys(), "a site with the name of a column")
-    spans = sorted([*spans_of(commit.sites, commit.labels), *column_spans(columns, sentences)])
+    spans = sorted([*data_spans_of(commit.sites, commit.labels), *column_spans(columns, sentences)])
     apart = all(one[1] <= other[0] for one, other in pairwise(spans))
     expect(apart and spans[0][0] >= len(HDF5), "variables that overlap")
     versioned = is_whole(header["labels_version"]) and DIGEST.fullmatch(header["labels_digest"])
     expect(bool(versioned), "version of labels")
-    expect(isinstance(header["excerpt"], dict), "excerpt")
+    expect(isinstance(header["selection"], dict), "selection")
     return ExportRecord(header, commit, _blocks(header["blocks"], commit), columns)
 
 
 def _blocks(record: Any, commit: CommitRecord) -> dict[str, list[int]]:
-    """Return the numbers of the layers and depths that were exported, as many as the sites have blocks."""
+    """Return the numbers of the layers and depths that were exported.
+
+    There are as many as the sites have blocks.
+    """
     blocks = {dim: list(numbers) for dim, numbers in record.items()}
     for site in commit.sites.values():
         dim = site.layout.dims[0]

@@ -1,7 +1,10 @@
-"""The HDF5 side of a shard, held against its commit: what other programs are told lies where the commit says, and nothing else.
+"""The HDF5 side of a shard, held against its commit.
 
-Our readers never open a shard with HDF5. Others do, and a file may lead them astray: external and soft links, external storage,
-virtual datasets, sizes without bytes. ``verify`` refuses them, looking at the root alone.
+What other programs read lies where the commit says, and nothing else.
+
+Our readers never open a shard with HDF5. Others do, and a file may lead them astray: external and
+soft links, external storage, virtual datasets, sizes without bytes. ``verify`` refuses them,
+looking at the root alone.
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ MOST_ATTRIBUTES = 100
 
 
 def hdf5_problems(path: Path, commit: CommitRecord) -> Iterator[str]:
-    """Yield what HDF5 says of a shard whose bytes are as committed and its commit does not; nothing for a sound one."""
+    """Yield what HDF5 says of a shard whose bytes are as committed and its commit does not.
+
+    Nothing for a valid one.
+    """
     try:
         with h5py.File(path, "r", locking=False) as file:
             links = file.id.links
@@ -62,11 +68,12 @@ def plain_problems(path: Path, places: Mapping[str, int], most: int) -> Iterator
             if len(file) > most:
                 yield f"{len(file)} variables, expected at most {most}"
                 return
-            lacking = sorted(places.keys() - set(file))
-            yield from (f"no variable {name!r}" for name in lacking[:1])
+            absent = sorted(places.keys() - set(file))
+            yield from (f"no variable {name!r}" for name in absent[:1])
             for name in file:
                 if not _is_plain(file, name, places.get(name)):
-                    yield f"{name!r} is a link, or no variable of this file as its record tells of it"
+                    what = "a link, or no variable of this file as its record tells of it"
+                    yield f"{name!r} is {what}"
     except (
         OSError,
         RuntimeError,
@@ -90,9 +97,9 @@ def _is_plain(file: h5py.File, name: str, offset: int | None) -> bool:
 
 def _missing(found: list[bytes], commit: CommitRecord) -> Iterator[str]:
     names = {name.decode(errors="replace") for name in found}
-    lacking = {*commit.sites, *map(file_name, commit.labels)} - names
-    if lacking:
-        yield f"without {', '.join(sorted(lacking))}"
+    missing = {*commit.sites, *map(file_name, commit.labels)} - names
+    if missing:
+        yield f"without {', '.join(sorted(missing))}"
 
 
 def _problem(root: h5py.h5g.GroupID, name: bytes, commit: CommitRecord) -> str | None:

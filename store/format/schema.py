@@ -1,4 +1,6 @@
-"""The records of store format version 1: what a shard holds, and the JSON of specifications, runs and commits.
+"""The records of store format version 1.
+
+What a shard holds, and the JSON of specifications, runs and commits.
 
 A record knows its JSON form; every JSON file carries a checksum of the rest of itself.
 """
@@ -45,7 +47,8 @@ class SiteLayout:
     shape: tuple[int, ...]
     dtype: StoredDtype
     description: str
-    first: int = 0  # layer or depth of the first block; a variant's shard begins where it leaves its baseline
+    # layer or depth of the first block; a variant's shard begins where it leaves its baseline
+    first: int = 0
 
     @property
     def blocks(self) -> int:
@@ -93,7 +96,10 @@ class SiteLayout:
 
 @dataclass(frozen=True)
 class StoredSite:
-    """A site of a unit in a committed shard: where it lies and the XXH3-64 of each of its blocks."""
+    """A site of a unit in a committed shard.
+
+    It says where that lies and has the XXH3-64 of each of its blocks.
+    """
 
     layout: SiteLayout
     offset: int
@@ -107,9 +113,12 @@ class StoredSite:
 
 @dataclass(frozen=True)
 class SharedSite:
-    """The first blocks of a site of a variant: those of the same unit of its baseline, whatever file they lie in.
+    """The first blocks of a site of a variant.
 
-    By content, not by file: a baseline may be packed, or damaged and extracted again, as long as the numbers are the same.
+    Those of the same unit of its baseline, whatever file they lie in.
+
+    By content, not by file: a baseline may be packed, or damaged and extracted again, as long as
+    the numbers are the same.
     """
 
     run: str
@@ -152,7 +161,7 @@ class Unit:
         return [self.number, self.first, self.sentences, self.tokens]
 
 
-def spans_of(
+def data_spans_of(
     sites: Mapping[str, StoredSite], labels: Mapping[str, StoredLabel]
 ) -> tuple[tuple[int, int], ...]:
     """Return start and end of the sites and labels of a whole file, in order."""
@@ -187,7 +196,9 @@ def seal(record: Json) -> bytes:
 
 
 def unseal(content: bytes, name: str, kind: str) -> Json:
-    """Return the record of a sealed file of format ``kind``; raises DamagedStore, with the file's ``name``, if altered.
+    """Return the record of a sealed file of format ``kind``.
+
+    Raises DamagedStore, with the file's ``name``, if altered.
 
     One that is whole and of a later version raises LaterRecord.
     """
@@ -198,14 +209,15 @@ def unseal(content: bytes, name: str, kind: str) -> Json:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedStore(f"{name} is not a readable record ({error}): {REMEDY}") from error
     if record.get("format") != kind:
-        raise DamagedStore(f"{name} has format {quoted(record.get('format'))}, wanted {kind!r}")
+        raise DamagedStore(f"{name} has format {quoted(record.get('format'))}, expected {kind!r}")
     if record.get("version") != FORMAT_VERSION:
         version, kind_of_error = (
             record.get("version"),
             LaterRecord if found == wanted else DamagedStore,
         )
         raise kind_of_error(
-            f"{name} has version {quoted(version)}; this actlas reads {FORMAT_VERSION}: update actlas"
+            f"{name} has version {quoted(version)}; this actlas reads {FORMAT_VERSION}: update "
+            "actlas"
         )
     if found != wanted:
         raise DamagedStore(f"{name} was altered (checksum differs): {REMEDY}")

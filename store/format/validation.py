@@ -1,7 +1,7 @@
 """What records of a run may say: forms and bounds, checked before anything is read by them.
 
-A checksum shows an accident, not a hand that seals what it altered. So offsets stay within the file, spans do not
-overlap, shapes agree with the units, and names are names.
+A checksum shows an accident, not a hand that seals what it altered. So offsets stay within the
+file, spans do not overlap, shapes agree with the units, and names are names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ Span = tuple[int, int]  # first byte, byte after the last
 
 
 def parse_commit(content: bytes, path: Path) -> CommitRecord:
-    """Return the commit record whose sealed bytes stand in the file ``path``; raises DamagedStore naming it."""
+    """Return the commit record whose sealed bytes stand in the file ``path``.
+
+    Raises DamagedStore naming it.
+    """
     record = unseal(content, str(path), FORMAT_COMMIT)
     try:
         commit = CommitRecord.from_json(record, path.name)
@@ -42,7 +45,8 @@ def parse_commit(content: bytes, path: Path) -> CommitRecord:
         check_record(commit)
     except WRONG_FORM as error:
         raise DamagedStore(
-            f"{path} lacks a field or has a wrong one ({str(error)[:200]}): remove it and extract again"
+            f"{path} lacks a field or has a wrong one ({str(error)[:200]}): remove it and "
+            "extract again"
         ) from error
     return commit
 
@@ -50,7 +54,8 @@ def parse_commit(content: bytes, path: Path) -> CommitRecord:
 def check_record(record: CommitRecord) -> None:
     """Raise ValueError, saying what is wrong, unless a record can mislead no reader.
 
-    Units are rows of the whole, one after the other: if the whole lies within the file, all of them do.
+    Units are rows of the whole, one after the other: if the whole lies within the file, all of them
+    do.
     """
     count = len(record.units)
     for unit in record.units:

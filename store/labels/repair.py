@@ -1,4 +1,7 @@
-"""Repair of label records: the newest stored again where it can be read, damaged older ones dropped."""
+"""Repair of label records.
+
+The newest stored again where it can be read, damaged older ones dropped.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from actlas.store.runs.run import Run
 
 
 def repair_labels(run: Run) -> tuple[list[str], list[str]]:
-    """Store the newest version anew if it can be read, drop damaged older ones; say what was done.
+    """Store the newest version again if it can be read, drop damaged older ones; say what was done.
 
     The second list is what is left: labels that are lost are never replaced by older ones.
     """
@@ -37,14 +40,14 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
         return [], []
     found = versions(folder)
     if not found or found[-1].number in [version.number for version in found[:-1]]:
-        return [], [f"which labels run {run.name} has cannot be told: {REMEDY}"]
+        return [], [f"which labels run {run.name} has cannot be known: {REMEDY}"]
     if version_problems(found[-1], folder.name, run.sentences):
         values = _readable(found[-1], run)
         if values is None:
             return [], [f"labels of run {run.name} are lost: {REMEDY}"]
         with workspace(folder) as work:
             publish_labels(folder, run.sentences, values[1], values[0].source, work)
-        mended.append(f"stored version {found[-1].number} of the labels anew")
+        mended.append(f"stored version {found[-1].number} of the labels again")
         found = versions(folder)
     mended += _pruned(found, run)
     run.refresh()
@@ -55,7 +58,10 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
 
 
 def _later(run: Run) -> str | None:
-    """Return what a record of a later version of actlas says, which nobody here may replace; None where there is none."""
+    """Return what a record of a later version of actlas says, which nobody here may replace.
+
+    None where there is none.
+    """
     for version in versions(run.folder):
         for read, path in ((read_record, version.json), (sealed_behind, version.file)):
             try:
@@ -68,7 +74,10 @@ def _later(run: Run) -> str | None:
 
 
 def _readable(version: Version, run: Run) -> tuple[LabelRecord, Columns] | None:
-    """Return record and values of a version, by either copy of the record; None if they are lost."""
+    """Return record and values of a version, by either copy of the record.
+
+    None if they are lost.
+    """
     for read, path in ((read_record, version.json), (sealed_behind, version.file)):
         try:
             record = parsed(read(path), version, run.label_home.name, run.sentences)

@@ -1,4 +1,7 @@
-"""The texts of a large run, read from its files when they are asked for: the rest of its labels takes hardly more memory."""
+"""The texts of a large run, read from its files when they are asked for.
+
+The rest of its labels takes hardly more memory.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ CHUNK = 4096  # texts that are read at a time, and kept until others are
 
 @dataclass(frozen=True)
 class TextPlace:
-    """Where the texts of consecutive sentences lie: the file, its committed size, the place in it."""
+    """Where the texts of consecutive sentences lie.
+
+    The file, its committed size, the place in it.
+    """
 
     path: Path
     size: int
@@ -43,7 +49,10 @@ class TextPlace:
 
 
 class StoredTexts(Sequence[str]):
-    """The texts of a run, read CHUNK at a time; whoever goes through them in order reads each once."""
+    """The texts of a run, read CHUNK at a time.
+
+    Whoever goes through them in order reads each once.
+    """
 
     def __init__(self, places: Sequence[TextPlace]) -> None:
         self._places = tuple(places)
@@ -86,7 +95,9 @@ class StoredTexts(Sequence[str]):
 def labels_at(
     places: Sequence[tuple[Path, int, Mapping[str, StoredLabel]]], sentences: int
 ) -> Labels:
-    """Return the labels that lie at ``places``, file, size and labels; of more than AT_ONCE ``sentences`` texts stay there.
+    """Return the labels that lie at ``places``, file, size and labels.
+
+    Of more than AT_ONCE ``sentences`` texts stay there.
 
     Raises DamagedStore.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore
-from actlas.store.format.digest import rest_checksum
+from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.schema import seal
 from actlas.store.io.safe_open import opened, read_record
 from actlas.store.labels.columns import column_spans, places_of_columns
@@ -40,7 +40,8 @@ def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int,
             lost = f"after version {before.number} comes {version.number}"
             problems.insert(
                 0,
-                f"{version.folder}: {lost}: label records were removed or doubled; see `actlas verify --repair`",
+                f"{version.folder}: {lost}: label records were removed or doubled; see `actlas "
+                "verify --repair`",
             )
         before = version
         yield version.json.name, 0, tuple(problems)
@@ -68,11 +69,13 @@ def version_problems(version: Version, run: str, sentences: int) -> list[str]:
 def _file_problems(path: Path, record: LabelRecord) -> list[str]:
     from actlas.store.format.hdf5_check import plain_problems  # HDF5 is imported where it is asked
 
-    remedy = "`actlas verify --repair` writes the labels anew"
+    remedy = "`actlas verify --repair` writes the labels again"
     with opened(path) as (descriptor, _):
         if (
-            rest_checksum(descriptor, record.size, column_spans(record.columns, record.sentences))
-            != record.rest
+            metadata_checksum_of(
+                descriptor, record.size, column_spans(record.columns, record.sentences)
+            )
+            != record.metadata_checksum
         ):
             return [f"{path}: HDF5 records were altered: {remedy}"]
     found = plain_problems(path, places_of_columns(record.columns), MOST_VARIABLES)

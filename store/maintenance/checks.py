@@ -1,4 +1,7 @@
-"""Checks of one unit: every byte against its checksum, its record against the run, its file against its own record."""
+"""Checks of one unit.
+
+Every byte against its checksum, its record against the run, its file against its own record.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Literal
 
 from actlas.store.errors import DamagedStore
 from actlas.store.format.commit_record import CommitRecord, UnitLocation, copy_bytes
-from actlas.store.format.digest import rest_checksum, span_checksum
+from actlas.store.format.digest import metadata_checksum_of, span_checksum
 from actlas.store.format.hdf5_check import hdf5_problems
 from actlas.store.format.schema import BLOCK_DIMS, SharedSite, Unit, checksum
 from actlas.store.io.safe_open import opened
@@ -55,7 +58,10 @@ def check_location(
     *,
     shared: bool = True,
 ) -> Checked:
-    """Check one unit of the record at ``path``; with ``shared`` also the blocks of its baseline that it refers to."""
+    """Check one unit of the record at ``path``.
+
+    ``shared``: also the blocks of its baseline that it refers to.
+    """
     record, alone = location.record, path.parent.name == COMMITS
     remedy = f"remove {path} and extract again" if alone else "see `actlas verify --repair`"
     shard = shard_of(run, record)
@@ -78,7 +84,9 @@ def shard_of(run: Run, record: CommitRecord) -> Path:
 def check_unit(
     location: UnitLocation, shard: Path, remedy: str, files: Files
 ) -> tuple[int, list[str]]:
-    """Read what belongs to a unit in the file ``shard``; return its bytes, and what is not as it says, each with ``remedy``.
+    """Read what belongs to a unit in the file ``shard``.
+
+    Return its bytes, and what is not as it says, each with ``remedy``.
 
     What lies outside sites and labels is read, and counted, once for all units of a file;
     ``files`` gets what is wrong there.
@@ -126,14 +134,17 @@ def _altered(descriptor: int, location: UnitLocation) -> Iterator[str]:
 def _hdf5_problems(descriptor: int, shard: Path, record: CommitRecord) -> Iterator[str]:
     """Say what is wrong with HDF5's own part of a file; the numbers are read without it."""
     remedy = "`actlas verify --repair` writes the file again from its numbers and labels"
-    if rest_checksum(descriptor, record.size, record.data_spans) != record.metadata_checksum:
+    if metadata_checksum_of(descriptor, record.size, record.data_spans) != record.metadata_checksum:
         yield f"{shard}: HDF5 records were altered: {remedy}"
         return
     yield from (f"{shard}: to HDF5, {what}: {remedy}" for what in hdf5_problems(shard, record))
 
 
 def copy_problem(shard: Path, record: CommitRecord) -> str | None:
-    """Return what is wrong with a file's own copy of its record, behind the HDF5 part; None where it is as it should be."""
+    """Return what is wrong with a file's own copy of its record, behind the HDF5 part.
+
+    None where it is as it should be.
+    """
     expected = checksum(copy_bytes(record))
     try:
         with opened(shard) as (descriptor, found):

@@ -57,7 +57,7 @@ def usage(store: Store) -> StoreUsage:
 
 
 def has_many_files(run: Run) -> bool:
-    """Whether a run lies in so many small files that packing makes opening and reading it faster."""
+    """Whether a run lies in so many small files that packing makes opening it faster."""
     sizes = [path.stat().st_size for path in listed(run.folder / "shards", ".h5")]
     return len(sizes) > MANY_FILES and sum(sizes) < SMALL_FILE * len(sizes)
 

@@ -1,6 +1,9 @@
-"""Shards that no record speaks of: leftovers, or units whose commit or packed record is lost and stands in the file once more.
+"""Shards that no record speaks of.
 
-Every file that is published ends with its own record. So one without a record elsewhere, and whose units no other file
+Leftovers, or units whose commit or packed record is lost and stands in the file once more.
+
+Every file that is published ends with its own record. So one without a record elsewhere, and whose
+units no other file
 holds, is never rubbish: its record is published again, once all its bytes are found to be valid.
 """
 
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lost:
-    """A shard without a record: its path, its own copy of that, and which of its units no other file holds."""
+    """A shard without a record.
+
+    Its path, its own copy of that, and which of its units no other file holds.
+    """
 
     path: Path
     record: CommitRecord
@@ -47,9 +53,12 @@ class Lost:
 def without_record(
     run_folder: Path, shards: Iterable[Path], but: Sequence[Path] = ()
 ) -> tuple[list[Path], list[Lost]]:
-    """Return those of ``shards`` that no record speaks of: what is not needed, and what has lost its record.
+    """Return those of ``shards`` that no record speaks of.
 
-    but: records that do not count. Raises DamagedStore where one is unreadable: nothing is known to be unneeded then.
+    What is not needed, and what has lost its record.
+
+    but: records that do not count. Raises DamagedStore where one is unreadable: nothing is known to
+    be unneeded then.
     """
     shards = list(shards)
     if not shards:
@@ -92,8 +101,10 @@ def read_copy(shard: Path) -> CommitRecord | None:
     return record if (record.hdf5, record.size) == (tail.start, found.st_size) else None
 
 
-def restore(run: Run, lost: Lost, aside: Path) -> tuple[list[int], list[str]]:
-    """Publish the record of a shard again, for its units that are valid; return their numbers, and what is wrong with others.
+def restore(run: Run, lost: Lost, temporary: Path) -> tuple[list[int], list[str]]:
+    """Publish the record of a shard again, for its units that are valid.
+
+    Return their numbers, and what is wrong with others.
 
     A file that somebody renamed gets its name again.
     """
@@ -117,17 +128,17 @@ def restore(run: Run, lost: Lost, aside: Path) -> tuple[list[int], list[str]]:
             ]
         lost.path.rename(name)
     if valid:
-        _publish(run.folder, lost.record, valid, aside)
+        _publish(run.folder, lost.record, valid, temporary)
     return [lost.record.units[index].number for index in valid], problems
 
 
-def _publish(run_folder: Path, record: CommitRecord, valid: Sequence[int], aside: Path) -> None:
+def _publish(run_folder: Path, record: CommitRecord, valid: Sequence[int], temporary: Path) -> None:
     sync_folder(run_folder / "shards")  # whoever wrote it may have been killed before
     if len(record.units) == 1:
         name = stem(*record.work(0)) + SUFFIX
         make_folder(run_folder / COMMITS)
-        publish_bytes(seal(record.to_json()), run_folder / COMMITS / name, aside=aside)
+        publish_bytes(seal(record.to_json()), run_folder / COMMITS / name, temporary=temporary)
         return
     with packing_lock(run_folder):
         dropped = frozenset(range(len(record.units))).difference(valid)
-        publish_packed(run_folder, replace(record, dropped=dropped), aside)
+        publish_packed(run_folder, replace(record, dropped=dropped), temporary)

@@ -1,4 +1,7 @@
-"""Recovery: what is lost but still known is written again, from a file's own copy of its record or from the record."""
+"""Recovery: what is lost but still known is written again.
+
+From a file's own copy of its record or from the record.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
 
 @dataclass(frozen=True)
 class Dropped:
-    """A commit that was removed: its unit and its sites, None and empty where it did not say any more."""
+    """A commit that was removed.
+
+    Its unit and its sites, None and empty where it did not say any more.
+    """
 
     commit: str
     unit: int | None
@@ -52,7 +58,10 @@ def _records(run: Run, bad: Collection[str]) -> list[Path]:
 
 
 def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
-    """Write files' own copies of their records again where these differ; whoever reads the data does not look at them."""
+    """Write files' own copies of their records again where these differ.
+
+    Whoever reads the data does not look at them.
+    """
     for path in _records(run, bad):
         try:
             record = read_commit(path)
@@ -82,7 +91,10 @@ def _write_copy(shard: Path, record: CommitRecord) -> None:
 
 
 def restore_records(run: Run, bad: Collection[str], report: Report) -> None:
-    """Publish lost records from their files, unreadable ones too, after those were removed; drop files that are damaged."""
+    """Publish lost records from their files, unreadable ones too, after those were removed.
+
+    Drop files that are damaged.
+    """
     unreadable = _remove_unreadable(run, bad, report)
     try:
         if not unreadable and not lost_shards(run.folder)[0]:
@@ -105,7 +117,10 @@ def restore_records(run: Run, bad: Collection[str], report: Report) -> None:
 
 
 def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[Dropped]:
-    """Remove records that cannot be read or stand under another's name; what they said stands in their shards as well."""
+    """Remove records that cannot be read or stand under another's name.
+
+    What they said stands in their shards as well.
+    """
     removed = []
     for path in _records(run, bad):
         try:
@@ -130,7 +145,10 @@ def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[D
 
 
 def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) -> None:
-    """Drop a shard without a record that is damaged, unless units of it were restored or it cannot be read."""
+    """Drop a shard without a record that is damaged.
+
+    Unless units of it were restored or it cannot be read.
+    """
     reason = problems[0] if lost.record.run != run.id else unread(lost.path)
     if reason:
         report.left.append(f"{lost.path} was left alone: {reason}")
@@ -142,7 +160,10 @@ def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) ->
 
 
 def must_stay(run: Run, path: Path) -> str | None:
-    """Return why a commit, or the record of a packed shard, with problems is not to be dropped, None where it is."""
+    """Return why a commit, or the record of a packed shard, with problems is not to be dropped.
+
+    None where it is.
+    """
     try:
         content = path.read_bytes()
         shard = shard_of(run, read_commit(path))

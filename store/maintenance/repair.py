@@ -1,7 +1,9 @@
-"""Repair: what is lost but still known is written again; units that are damaged leave the run, for the next extraction.
+"""Repair: what is lost but still known is written again.
 
-The commit goes first, then its shard, of which it was noted before that it is not to come back. A unit of a joined file goes
-by a new record without it.
+Units that are damaged leave the run, for the next extraction.
+
+The commit goes first, then its shard, of which it was noted before that it is not to come back. A
+unit of a joined file goes by a new record without it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work, stem
 from actlas.store.format.schema import SUFFIX
 from actlas.store.io.durable import sync_folder
-from actlas.store.io.workspace import check_own, sweep, workspace
+from actlas.store.io.workspace import check_own, collect_garbage, workspace
 from actlas.store.labels.repair import repair_labels
 from actlas.store.maintenance.checks import Checked, Files, check_location, check_path
 from actlas.store.maintenance.recovery import (
@@ -42,12 +44,12 @@ class Repair:
     dropped: tuple[Dropped, ...]
     left: tuple[str, ...]
     restored: tuple[str, ...] = ()
-    mended: tuple[str, ...] = ()  # files and labels that were written anew from what is whole
+    mended: tuple[str, ...] = ()  # files and labels that were written again from what is whole
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A repair of a run of which all is written again that can be, and what is to be dropped is not."""
+    """A repair that wrote again all that can be, and dropped nothing yet."""
 
     run: Run
     checked: tuple[Checked, ...]
@@ -60,14 +62,18 @@ class Begun:
 
 
 def repair(run: Run, checked: Iterable[Checked]) -> Repair:
-    """Write again what can be, then drop the commits that still have problems, and of a variant those that are stranded.
+    """Write again what can be, then drop the commits that still have problems.
 
-    checked: what ``verify`` found. Written again are lost records, and files' own copies of them, files of which HDF5's own
-    part is damaged, and labels that can be read. Stranded are units that share blocks with a baseline which no longer has
-    these. Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound
-    commits that this actlas does not understand.
+    Those of a variant that are stranded go too.
 
-    Whoever repairs a baseline and its variants begins all, and finishes variants first: see ``condemned``.
+    checked: what ``verify`` found. Written again are lost records, and files' own copies of them,
+    files of which HDF5's own part is damaged, and labels that can be read. Stranded are units that
+    share blocks with a baseline which no longer has these. Left alone, with the reason: what cannot
+    be read for want of permission or by an error of the disk, and valid commits that this actlas
+    does not understand.
+
+    Whoever repairs a baseline and its variants begins all, and finishes variants first: see
+    ``condemned``.
     """
     return finish(begin(run, checked))
 
@@ -150,7 +156,7 @@ def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] 
     if report.dropped:
         sync_folder(run.folder / COMMITS)
         try:
-            sweep(run.folder)
+            collect_garbage(run.folder)
         except (StoreError, PermissionError) as error:
             report.left.append(
                 f"shards of what was dropped stay until `actlas gc` can remove them: {error}"
@@ -161,7 +167,7 @@ def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] 
 
 
 def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
-    """Write anew files whose HDF5 part is damaged, and labels; return what was done."""
+    """Write again files whose HDF5 part is damaged, and labels; return what was done."""
     mended = _rewrite(
         run, {item.commit for item in checked if item.problems and item.kind == "file"}, left
     )
@@ -177,21 +183,21 @@ def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
 
 
 def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
-    """Write files anew whose HDF5 part is damaged, from their units; return what was done."""
+    """Write files again whose HDF5 part is damaged, from their units; return what was done."""
     from actlas.store.writing.pack import rewrite
 
     mended = []
     for file in sorted(files):
         try:
             if rewrite(run, file):
-                mended.append(f"wrote {file} anew from its numbers and labels")
+                mended.append(f"wrote {file} again from its numbers and labels")
         except (StoreError, OSError) as error:
             left.append(f"{run.folder / 'shards' / file} was left alone: {error}")
     return mended
 
 
 def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
-    """Drop a commit with problems, unless it must stay or is sound by now."""
+    """Drop a commit with problems, unless it must stay or is valid by now."""
     reason = must_stay(run, path)
     if reason:
         if not any(str(path) in each for each in report.left):
@@ -208,7 +214,10 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
 
 
 def _dropping(run: Run, path: Path) -> contextlib.AbstractContextManager[None]:
-    """Let the shard of a commit go with it: left without, its own copy would bring the unit back."""
+    """Let the shard of a commit go with it.
+
+    Left without, its own copy would bring the unit back.
+    """
     with contextlib.suppress(DamagedStore, FileNotFoundError):
         record = read_commit(path)
         if path.name == record.locations[0].name:
@@ -246,7 +255,10 @@ def _lost_members(
     needless: Collection[str],
     report: Report,
 ) -> list[UnitLocation]:
-    """Return the units that are damaged themselves or stranded; report those whose baseline is damaged."""
+    """Return the units that are damaged themselves or stranded.
+
+    Report those whose baseline is damaged.
+    """
     files: Files = {}
     planned, lost = frozenset(run.units), []
     for location in suspects:
@@ -276,4 +288,5 @@ def _of_baseline(run: Run) -> str:
         return f"its baseline {run.baseline_id} is not there: {AWAY}"
     if run.baseline.units != run.units:
         return f"it was made in other units than its baseline has now: {AGAIN}"
-    return f"blocks of its baseline are damaged: `actlas verify {run.baseline_id} --repair` drops them and what needs them"
+    remedy = f"`actlas verify {run.baseline_id} --repair` drops them and what needs them"
+    return f"blocks of its baseline are damaged: {remedy}"

@@ -1,4 +1,7 @@
-"""Verification: every committed byte against its checksum, every commit against its run, every file against its own record."""
+"""Verification: every committed byte against its checksum, every commit against its run.
+
+Every file against its own record.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,14 @@ from actlas.store.runs.run import Run
 
 
 def verify(run: Run) -> Iterator[Checked]:
-    """Check commit after commit of ``run``; a problem says which file and what of it. Reads every byte once.
+    """Check commit after commit of ``run``.
 
-    Units of a packed shard have the names that their records would have alone, shards that have lost their record their
-    own. What is packed meanwhile is looked at where it lies then. What follows is damaged: files whose HDF5 part is not as
-    it was written, and versions of the label columns.
+    A problem says which file and what of it. Reads every byte once.
+
+    Units of a packed shard have the names that their records would have alone, shards that have
+    lost their record their own. What is packed meanwhile is looked at where it lies then. What
+    follows is damaged: files whose HDF5 part is not as it was written, and versions of the label
+    columns.
     """
     planned = frozenset(run.units)
     done: set[str] = set()
@@ -45,7 +51,10 @@ def verify(run: Run) -> Iterator[Checked]:
 def _each(
     run: Run, planned: frozenset[Unit], done: set[str], files: Files
 ) -> Iterator[tuple[Path, Checked | None]]:
-    """Yield what is not ``done``, each with the path of its record; None for one that is gone since it was listed."""
+    """Yield what is not ``done``, each with the path of its record.
+
+    None for one that is gone since it was listed.
+    """
     for path in packed_paths(run.folder):
         yield from ((path, checked) for checked in _units_of(run, path, files, planned, done))
     for path in listed(run.folder / COMMITS, SUFFIX):
@@ -56,7 +65,10 @@ def _each(
 def _units_of(
     run: Run, path: Path, files: Files, planned: frozenset[Unit], done: set[str]
 ) -> Iterator[Checked | None]:
-    """Yield the units of a record that are not ``done``, and of a packed shard its copy of the record where that is wrong."""
+    """Yield the units of a record that are not ``done``.
+
+    Of a packed shard, its copy of the record follows where that is wrong.
+    """
     try:
         record = read_commit(path)
     except DamagedStore as error:
@@ -76,7 +88,10 @@ def _units_of(
 
 
 def _lost(run: Run) -> Iterator[Checked]:
-    """Yield the shards that have lost their record; those that a writer was killed over are no damage."""
+    """Yield the shards that have lost their record.
+
+    Those that a writer was killed over are no damage.
+    """
     try:
         lost, killed = lost_shards(run.folder)
     except StoreError:

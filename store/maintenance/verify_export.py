@@ -1,11 +1,14 @@
-"""Verification of an export: every byte against its checksums, and its HDF5 part for what would lead readers elsewhere."""
+"""Verification of an export.
+
+Every byte against its checksums, and its HDF5 part for what would lead readers elsewhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from actlas.store.errors import DamagedStore
-from actlas.store.format.digest import rest_checksum
+from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.hdf5_check import plain_problems
 from actlas.store.labels.columns import column_spans, places_of_columns
 from actlas.store.maintenance.checks import Checked, Files, check_unit
@@ -30,7 +33,7 @@ def verify_export(exported: Exported) -> Iterator[Checked]:
     try:
         with opened_shard(path, commit.size) as descriptor:
             nbytes = commit.size - sum(end - start for start, end in spans)
-            if rest_checksum(descriptor, commit.size, spans) != commit.metadata_checksum:
+            if metadata_checksum_of(descriptor, commit.size, spans) != commit.metadata_checksum:
                 problems.append(f"{path}: HDF5 records were altered: export it again")
         _ = exported.columns
     except DamagedStore as error:

@@ -1,7 +1,7 @@
 """Lazy arrays over committed shards: each (layer, unit) block a memory map inside one dask task.
 
-A task is a path and an offset. No HDF5 library and no lock is involved, and of float32 blocks rows that are not asked for are
-not read.
+A task is a path and an offset. No HDF5 library and no lock is involved, and of float32 blocks rows
+that are not asked for are not read.
 """
 
 from __future__ import annotations
@@ -25,20 +25,26 @@ from actlas.store.errors import DamagedStore, missing
 from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 from actlas.store.io.durable import naming
 
-#: maps of shards in use, one a file however many of its blocks are alive: each map holds a file descriptor
+#: maps of shards in use, one a file however many of its blocks are alive: each map holds a file
+#: descriptor
 _MAPS: WeakValueDictionary[tuple[Path, int, int, int], mmap.mmap] = WeakValueDictionary()
-MOST_MAPS = 128  # files mapped at a time, of the 256 that macOS lets a process open; of further ones blocks are read
+# files mapped at a time, of the 256 that macOS lets a process open; of further ones blocks are read
+MOST_MAPS = 128
 READ_AHEAD = 1 << 20  # bytes of a block in a file of many units that are asked for at once
 
 
 @dataclass(frozen=True)
 class BlockSource:
-    """Blocks of one site of one unit: the file, its committed size, where the site lies in it, how many blocks count."""
+    """Blocks of one site of one unit.
+
+    The file, its committed size, where the site lies in it, how many blocks count.
+    """
 
     path: Path
     size: int
     stored: StoredSite
-    blocks: int  # the first ones of ``stored``: a variant shares those with its baseline, and its own follow
+    # the first ones of ``stored``: a variant shares those with its baseline, and its own follow
+    blocks: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,10 @@ class SiteBlocks:
 
     @property
     def layout(self) -> SiteLayout:
-        """Layout of a source of the first unit; the others differ in their tokens and blocks alone."""
+        """Layout of a source of the first unit.
+
+        The others differ in their tokens and blocks alone.
+        """
         return self.units[0][-1].stored.layout
 
     @property
@@ -110,9 +119,12 @@ def _read(blocks: SiteBlocks, key: tuple[slice, ...], *_: Any) -> npt.NDArray[np
 
 
 def read_block(source: BlockSource, block: int, check: bool = False) -> npt.NDArray[np.float32]:
-    """Return one block as float32, (token, …): mapped from the file where float32 is stored, widened otherwise.
+    """Return one block as float32, (token, …).
 
-    Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``, was altered.
+    Mapped from the file where float32 is stored, widened otherwise.
+
+    Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``,
+    was altered.
     """
     layout = source.stored.layout
     stored = read_stored(source, block, check)
@@ -149,7 +161,8 @@ def _map(source: BlockSource, block: int) -> npt.NDArray[Any]:
         found = source.path.lstat()  # a link has the size of its text, never that of a shard
         if found.st_size != source.size:
             raise DamagedStore(
-                f"{source.path} has {found.st_size} bytes, its commit says {source.size}: see `actlas verify`"
+                f"{source.path} has {found.st_size} bytes, its commit says {source.size}: see "
+                "`actlas verify`"
             )
         with naming(source.path):
             mapped = _mapped(source.path, found, bool(source.stored.stride))
@@ -182,5 +195,8 @@ def _mapped(path: Path, found: os.stat_result, scattered: bool) -> mmap.mmap | N
 def lazy_site(
     name: str, units: Sequence[tuple[BlockSource, ...]], tokens: tuple[int, ...], check: bool
 ) -> da.Array:
-    """Return one site of a run, of units of so many ``tokens``, as a dask array named ``name``: equal views are one."""
+    """Return one site of a run, of units of so many ``tokens``.
+
+    It is a dask array named ``name``: equal views are one.
+    """
     return SiteBlocks(units, tokens, check).lazy(name)

@@ -28,7 +28,8 @@ def run_html(
         for what, value in _facts(run, specification, description, labels, baseline)
     )
     sites = "".join(
-        f'<tr><td style="{LEFT}"><code>{escape(site)}</code></td><td style="{LEFT}">{escape(dims)}</td>'
+        f'<tr><td style="{LEFT}"><code>{escape(site)}</code></td>'
+        f'<td style="{LEFT}">{escape(dims)}</td>'
         f'<td style="{LEFT}">{escape(dtype)}</td><td style="{RIGHT}">{nbytes / MEGA:,.1f}</td>'
         f'<td style="{RIGHT}">{units}</td></tr>'
         for site, dims, dtype, nbytes, units in _sites(run)
@@ -43,7 +44,8 @@ def run_html(
     head = "".join(f'<th style="{style}">{escape(what)}</th>' for what, style in heads)
     complete = next(iter(run.sites), None)
     opened = (
-        f"<p><code>run.dataset((&quot;{escape(complete)}&quot;,))</code> is a lazy xarray.Dataset.</p>"
+        f"<p><code>run.dataset((&quot;{escape(complete)}&quot;,))</code> is a lazy "
+        "xarray.Dataset.</p>"
         if complete
         else ""
     )

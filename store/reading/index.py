@@ -110,7 +110,10 @@ class RunIndex:
 
     @cached_property
     def digest(self) -> str:
-        """What the lazy arrays of this run are named after: all files and checksums that they read."""
+        """What the lazy arrays of this run are named after.
+
+        All files and checksums that they read.
+        """
         parts = []
         for each in self.records:
             place = (each.file, each.size, each.sites, each.metadata_checksum)

@@ -1,4 +1,7 @@
-"""Where the sites of a run lie, unit by unit: in its own shards, or in those of the baseline that a variant shares."""
+"""Where the sites of a run lie, unit by unit.
+
+In its own shards, or in those of the baseline that a variant shares.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ Sources = tuple[BlockSource, ...]
 
 @dataclass(frozen=True)
 class OwnSources(Sequence[Sources]):
-    """One site of units that share nothing: what each lies in, made when it is asked for, as a run may have 10⁵ units."""
+    """One site of units that share nothing.
+
+    What each lies in, made when it is asked for, as a run may have 10⁵ units.
+    """
 
     site: str
     records: tuple[CommitRecord, ...]
@@ -49,13 +55,19 @@ class OwnSources(Sequence[Sources]):
 
     @property
     def kinds(self) -> list[Sources]:
-        """Sources of one unit of each file, since units of one file differ in their tokens alone."""
+        """Sources of one unit of each file.
+
+        Since units of one file differ in their tokens alone.
+        """
         _, first = np.unique(self.record, return_index=True)
         return [self[int(index)] for index in first]
 
 
 def site_sources(run: RunIndex, site: str) -> Sequence[Sources]:
-    """Return the sources of a complete site, of all units in order; raises DamagedStore as ``sources_of`` does."""
+    """Return the sources of a complete site, of all units in order.
+
+    Raises DamagedStore as ``sources_of`` does.
+    """
     locations = [run.location(unit, site) for unit in run.units]
     records = {id(each.record): each.record for each in locations}
     if any(site not in each.sites or site in each.sharing for each in records.values()):
@@ -71,7 +83,9 @@ def site_sources(run: RunIndex, site: str) -> Sequence[Sources]:
 
 
 def sources_of(run: RunIndex, unit: Unit, site: str) -> Sources:
-    """Return where a site of a unit lies: what a variant shares with its baseline, then what is its own.
+    """Return where a site of a unit lies.
+
+    What a variant shares with its baseline, then what is its own.
 
     Raises DamagedStore where the baseline no longer has the blocks that are shared.
     """
@@ -107,12 +121,12 @@ def _own_source(path: Path, location: UnitLocation, site: str) -> BlockSource:
 
 
 def stranded(run: RunIndex, losing: Collection[Work] = ()) -> dict[Work, str]:
-    """Return the units of a variant whose baseline no longer has the blocks they share, and why.
+    """Return the units of a variant whose baseline no longer has what they share, and why.
 
     Each with its sites. losing: what the baseline has and is about to lose, which counts as lost.
     Records alone are compared, no block is read. None are known where records are unreadable or the
-    whole baseline is away, which may come back, and of a run in other units than its baseline, which
-    is to go as a whole.
+    whole baseline is away, which may come back, and of a run in other units than its baseline,
+    which is to go as a whole.
     """
     found: dict[Work, str] = {}
     try:
@@ -154,7 +168,8 @@ def shared_source(
     location = next((each for each in own if (unit.number, each.holds) not in losing), None)
     if location is None:
         raise DamagedStore(
-            f"run {name} needs {site} of unit {unit.number} of its baseline {shared.run}, which lacks it: "
+            f"run {name} needs {site} of unit {unit.number} of its baseline {shared.run}, which "
+            "lacks it: "
             "run the baseline's `actlas extract` command again, then `actlas verify`"
         )
     path = baseline.path(location)

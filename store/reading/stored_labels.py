@@ -23,7 +23,10 @@ from actlas.store.labels.labels import TOKEN_LABELS, Labels, bytes_to_text
 def label_places(
     locations: Sequence[UnitLocation],
 ) -> Iterator[tuple[CommitRecord, Mapping[str, StoredLabel]]]:
-    """Yield where the labels of units lie, in order; of units that follow each other in a file at once."""
+    """Yield where the labels of units lie, in order.
+
+    Of units that follow each other in a file at once.
+    """
     start = 0
     for number, (record, member) in enumerate(locations):
         after = locations[number + 1] if number + 1 < len(locations) else None
@@ -52,7 +55,10 @@ def read_labels(
 
 
 def check_labels(records: Iterable[tuple[Path, CommitRecord]]) -> None:
-    """Raise DamagedStore, naming label and unit, where labels of ``records``, each with its file, were altered."""
+    """Raise DamagedStore, naming label and unit, where labels of ``records`` were altered.
+
+    Each comes with its file.
+    """
     found = {id(record): (path, record) for path, record in records}  # units may lie in one file
     for path, record in found.values():
         with opened_shard(path, record.size) as descriptor:
@@ -82,7 +88,10 @@ def altered_rows(record: CommitRecord, name: str, rows: npt.NDArray[Any]) -> Uni
 
 @contextmanager
 def opened_shard(path: Path, size: int) -> Iterator[int]:
-    """Open a shard of the committed size; raises DamagedStore where it is missing or has another."""
+    """Open a shard of the committed size.
+
+    Raises DamagedStore where it is missing or has another.
+    """
     try:
         with opened(path) as (descriptor, found):
             if found.st_size != size:

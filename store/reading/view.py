@@ -1,4 +1,7 @@
-"""The lazy labelled view of a run: a dask array for each site, labels as coordinates on the one axis of tokens."""
+"""The lazy labelled view of a run.
+
+A dask array for each site, labels as coordinates on the one axis of tokens.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ MEANINGS = {"row_size": "tokens of the sentence", "text": "the sentence"}
 
 
 class _Spread(BackendArray):
-    """What is known of each sentence, on the tokens: read and repeated when it is asked for, as variables of a file are."""
+    """What is known of each sentence, on the tokens.
+
+    Read and repeated when it is asked for, as variables of a file are.
+    """
 
     def __init__(
         self, values: Sequence[str] | npt.NDArray[Any], sentence: npt.NDArray[np.int32]
@@ -64,7 +70,9 @@ def lazy_view(
     *,
     check: bool,
 ) -> xr.Dataset:
-    """Return complete sites as ``Run.dataset`` does; raises DamagedStore where units do not fit together.
+    """Return complete sites as ``Run.dataset`` does.
+
+    Raises DamagedStore where units do not fit together.
 
     sources: site → where its units lie. sentences: what the numbers of sentences mean.
     """
@@ -72,7 +80,8 @@ def lazy_view(
     folder, variables = str(run.folder.resolve()), {}
     for site, units in sources.items():
         _check_alike(site, units)
-        # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
+        # the folder is part of the name: dask takes arrays of one name for the same, and stores are
+        # there to be compared
         name = f"{site}-{tokenize(folder, site, run.digest, check)}"
         layout = units[0][-1].stored.layout
         array = lazy_site(name, units, tokens, check)
@@ -87,7 +96,10 @@ def lazy_view(
 
 
 def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
-    """Return all labels on ``token``: texts and columns as those of the token's sentence, lazy where there are many tokens."""
+    """Return all labels on ``token``: texts and columns as those of the token's sentence.
+
+    Lazy where there are many tokens.
+    """
     found = {
         name: xr.Variable("token", labels.token[name], {"long_name": meaning})
         for name, meaning in TOKEN_LABELS.items()
@@ -104,7 +116,10 @@ def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
 
 
 def sentence_labels(labels: Labels) -> xr.Dataset:
-    """Return what is known of each sentence, on ``sentence``: ``text``, ``row_size`` and the input's columns."""
+    """Return what is known of each sentence, on ``sentence``: ``text``.
+
+    ``row_size`` and the input's columns.
+    """
     text = _objects(labels.text)
     if not isinstance(text, np.ndarray):
         spread = _Spread(text, np.arange(len(text), dtype=np.int32))
@@ -124,7 +139,10 @@ def _described(name: str) -> dict[str, str]:
 
 
 def _objects(values: Any) -> Any:
-    """Return texts as objects: characters of a fixed number would take the longest text's room for each token."""
+    """Return texts as objects.
+
+    Characters of a fixed number would take the longest text's room for each token.
+    """
     if isinstance(values, np.ndarray):
         return values.astype(object) if values.dtype.kind == "U" else values
     return (
@@ -141,7 +159,8 @@ def _check_names(run: RunIndex, labels: Labels, variables: Mapping[str, xr.Varia
     clash = sorted(name for name in labels.columns if name in taken)
     if clash:
         raise DamagedStore(
-            f"run {run.name} has a label column {clash[0]!r}, the name of a site, dim or label: extract it again"
+            f"run {run.name} has a label column {clash[0]!r}, the name of a site, dim or label: "
+            "extract it again"
         )
 
 
@@ -155,7 +174,8 @@ def _check_alike(site: str, units: Sequence[Sources]) -> None:
         )
         if not same or len(sources) != len(first):
             raise DamagedStore(
-                f"{sources[-1].path} has {site} in another shape than {first[-1].path}: see `actlas show`"
+                f"{sources[-1].path} has {site} in another shape than {first[-1].path}: see "
+                "`actlas show`"
             )
 
 

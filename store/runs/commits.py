@@ -1,8 +1,10 @@
 """Commit records of a run: the transaction. A shard without one does not exist.
 
-``commits/`` has those of shards of one unit, named after their work, so the first of two writers wins. ``packed/`` has
-those of shards of many units, numbered: one with a higher number counts more, and all count more than ``commits/``.
-Records never change; what is superseded is left out on reading, and removed by whoever holds the lock next.
+``commits/`` has those of shards of one unit, named after their work, so the first of two writers
+wins. ``packed/`` has
+those of shards of many units, numbered: one with a higher number counts more, and all count more
+than ``commits/``. Records never change; what is superseded is left out on reading, and removed by
+whoever holds the lock next.
 """
 
 from __future__ import annotations
@@ -28,9 +30,12 @@ ATTEMPTS = 10  # at reading a folder of records that are replaced meanwhile
 
 
 def publish(run_folder: Path, writer: ShardWriter, commit: CommitRecord) -> bool:
-    """Publish the finished shard of ``writer``, a copy of its record of one unit at its end, and then the record.
+    """Publish the finished shard of ``writer``, a copy of its record of one unit at its end.
 
-    Returns False where another process was first. ``commit.size`` is that of the HDF5 part, all that is written so far.
+    Its record follows.
+
+    Returns False where another process was first. ``commit.size`` is that of the HDF5 part, all
+    that is written so far.
     """
     target = run_folder / "shards" / commit.file
     if is_packed(run_folder, commit.work(0)):
@@ -41,7 +46,7 @@ def publish(run_folder: Path, writer: ShardWriter, commit: CommitRecord) -> bool
     name = run_folder / COMMITS / (stem(*commit.work(0)) + SUFFIX)
     try:
         moved = publish_file(writer.path, target)
-        if moved and publish_bytes(seal(commit.to_json()), name, aside=writer.path.parent):
+        if moved and publish_bytes(seal(commit.to_json()), name, temporary=writer.path.parent):
             return True
     except BaseException:
         if not name.exists():  # its shard would be taken for one that lost its commit
@@ -54,16 +59,20 @@ def publish(run_folder: Path, writer: ShardWriter, commit: CommitRecord) -> bool
     return False
 
 
-def publish_packed(run_folder: Path, record: CommitRecord, aside: Path) -> Path:
-    """Publish a record under the next number: it counts for its units from then on. The caller holds the lock."""
+def publish_packed(run_folder: Path, record: CommitRecord, temporary: Path) -> Path:
+    """Publish a record under the next number: it counts for its units from then on.
+
+    The caller holds the lock.
+    """
     content = seal(record.to_json())
     if len(content) > LARGEST_PACKED:
         raise StoreError(
-            f"the record of {len(record.units)} packed units has {len(content)} bytes: pack with a smaller --most"
+            f"the record of {len(record.units)} packed units has {len(content)} bytes: pack with "
+            "a smaller --most"
         )
     last = max((int(path.name[:8]) for path in packed_paths(run_folder)), default=-1)
     path = run_folder / PACKED / f"{last + 1:08d}-{Path(record.file).stem}{SUFFIX}"
-    if not publish_bytes(content, path, aside=aside):
+    if not publish_bytes(content, path, temporary=temporary):
         raise taken(path)
     return path
 
@@ -78,7 +87,9 @@ def taken(path: Path) -> DamagedStore:
 def with_tail(
     record: CommitRecord, sealed: Callable[[CommitRecord], bytes] = copy_bytes
 ) -> tuple[CommitRecord, bytes]:
-    """Return a record, whose ``size`` is that of the HDF5 part, as that of the whole file, and what stands behind that part.
+    """Return a record, whose ``size`` is that of the HDF5 part, as that of the whole file.
+
+    What stands behind that part comes with it.
 
     sealed: makes the latter. The record gives the file's size, and its own length is part of that.
     """
@@ -97,7 +108,10 @@ def packed_paths(run_folder: Path) -> list[Path]:
 
 
 def read_commit(path: Path) -> CommitRecord:
-    """Read a commit record, a packed one as it was read before; raises DamagedStore naming it, FileNotFoundError."""
+    """Read a commit record, a packed one as it was read before.
+
+    Raises DamagedStore naming it, FileNotFoundError.
+    """
     if path.parent.name != PACKED:
         commit = parse_commit(read_record(path), path)
         if commit.present != [0] or len(commit.units) > 1:
@@ -144,7 +158,10 @@ def read_packed(run_folder: Path) -> list[CommitRecord]:
 
 
 def without_doubles(packed: Sequence[CommitRecord]) -> list[CommitRecord]:
-    """Return the records, each without the units that one before it has with the same sites; without those left empty."""
+    """Return the records, each without the units that one before it has with the same sites.
+
+    Those left empty are left out.
+    """
     if len(packed) < 2:
         return list(packed)
     seen: set[Work] = set()
@@ -175,5 +192,8 @@ def is_whole(run_folder: Path, record: CommitRecord) -> bool:
 
 
 def is_packed(run_folder: Path, work: Work) -> bool:
-    """Whether a packed shard has these sites of a unit: then another writer was first, and its own record is gone."""
+    """Whether a packed shard has these sites of a unit.
+
+    Then another writer was first, and its own record is gone.
+    """
     return any(work in record.covers for record in read_packed(run_folder))

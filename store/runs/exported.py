@@ -1,6 +1,7 @@
 """An exported file in place of a run: a ``Run`` whose units all lie in that file.
 
-The file is read by its record alone, never through HDF5: links, external storage or virtual datasets in it lead nowhere.
+The file is read by its record alone, never through HDF5: links, external storage or virtual
+datasets in it lead nowhere.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from actlas.store.runs.run import Run
 
 
 class Exported(Run):
-    """The export at ``path``; raises UsageError where that is none, DamagedStore where its record is not valid."""
+    """The export at ``path``.
+
+    Raises UsageError where that is none, DamagedStore where its record is not valid.
+    """
 
     def __init__(self, path: Path) -> None:
         self.file = path = placed(path)
@@ -35,7 +39,7 @@ class Exported(Run):
         self.id: str = self.header["run"]
         self.specification = self.header["specification"]
         self.description = self.header["description"]
-        self.excerpt: Json = self.header["excerpt"]
+        self.selection: Json = self.header["selection"]
         self.records = (record.commit,)
 
     @cached_property
@@ -66,11 +70,14 @@ class Exported(Run):
     @property
     def limits(self) -> Json:
         """The selection of the run that was exported."""
-        return {"export": self.excerpt}
+        return {"export": self.selection}
 
     @property
     def sentences_id(self) -> str:
-        """That of the run, unless sentences were left out before others: these have other numbers here."""
+        """That of the run, unless sentences were left out before others.
+
+        These have other numbers here.
+        """
         numbers = self.labels.columns.get(SENTENCE_IN_RUN)
         of_run = super().sentences_id
         if numbers is None or np.array_equal(numbers, np.arange(len(numbers))):

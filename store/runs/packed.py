@@ -1,4 +1,7 @@
-"""Replacing records: by those of packed shards, and by others with fewer units. Packing, sweeping and repair take turns."""
+"""Replacing records: by those of packed shards, and by others with fewer units.
+
+Packing, sweeping and repair take turns.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +37,22 @@ def packing_lock(run_folder: Path) -> Iterator[None]:
         yield
 
 
-def replace_packed(run_folder: Path, old: Path, new: CommitRecord, aside: Path) -> None:
-    """Put a record with fewer units, or nothing where none is left, in the place of ``old``. The caller holds the lock."""
+def replace_packed(run_folder: Path, old: Path, new: CommitRecord, temporary: Path) -> None:
+    """Put a record with fewer units, or nothing where none is left, in the place of ``old``.
+
+    The caller holds the lock.
+    """
     if new.present:
-        publish_packed(run_folder, new, aside)
+        publish_packed(run_folder, new, temporary)
     old.unlink(missing_ok=True)
     sync_folder(old.parent)
 
 
 def superseded(run_folder: Path) -> list[Path]:
-    """Return the records all of whose units another has: what a packing that was killed has not yet removed."""
+    """Return the records all of whose units another has.
+
+    What a packing that was killed has not yet removed.
+    """
     records = [record for record in read_packed(run_folder) if is_whole(run_folder, record)]
     if not records:
         return []
@@ -69,8 +78,8 @@ def remove_superseded(run_folder: Path) -> list[Path]:
 def dropping(run_folder: Path, file: str) -> Iterator[None]:
     """Note that units of a file are dropped on purpose, while the last record that has them goes.
 
-    Else a file that a kill leaves behind would be taken for one that lost its record. On a full disk
-    there is no room for the note: there the file goes right after its record.
+    Else a file that a kill leaves behind would be taken for one that lost its record. On a full
+    disk there is no room for the note: there the file goes right after its record.
     """
     try:
         make_folder(run_folder / DROPPED)
@@ -105,13 +114,16 @@ def forget_dropped(run_folder: Path) -> None:
             (run_folder / DROPPED).rmdir()
 
 
-def settle(run_folder: Path, aside: Path) -> None:
-    """Remove what is superseded, and rewrite records that have a unit which a later one has. The caller holds the lock."""
+def settle(run_folder: Path, temporary: Path) -> None:
+    """Remove what is superseded, and rewrite records that have a unit which a later one has.
+
+    The caller holds the lock.
+    """
     remove_superseded(run_folder)
     records = read_packed(run_folder)
     kept = {record.name: record for record in without_doubles(records)}
     for before in records:
         after = kept[before.name]  # what had none left is gone by now
         if before.dropped != after.dropped:
-            replace_packed(run_folder, run_folder / PACKED / before.name, after, aside)
+            replace_packed(run_folder, run_folder / PACKED / before.name, after, temporary)
     sync_folder(run_folder / COMMITS)

@@ -54,7 +54,8 @@ class Run:
 
     def __repr__(self) -> str:
         """Name, size and sites in a line."""
-        return f"<Run {self.name} {self.id}: {self.sentences} sentences, {self.tokens} tokens, sites {' '.join(self.sites)}>"
+        extent = f"{self.sentences} sentences, {self.tokens} tokens"
+        return f"<Run {self.name} {self.id}: {extent}, sites {' '.join(self.sites)}>"
 
     def _repr_html_(self) -> str:
         """Show it in a notebook."""
@@ -74,7 +75,10 @@ class Run:
 
     @property
     def limits(self) -> Json:
-        """What sets its values apart from those of the whole run, for results to say: nothing, but in an export."""
+        """What sets its values apart from those of the whole run, for results to say.
+
+        Nothing, but in an export.
+        """
         return {}
 
     @property
@@ -95,14 +99,18 @@ class Run:
         for record in records:
             if record.run != self.id or not planned.issuperset(record.units):
                 raise DamagedStore(
-                    f"run {self.name}: the commit of {record.file} is not of its plan: see `actlas verify`"
+                    f"run {self.name}: the commit of {record.file} is not of its plan: see "
+                    "`actlas verify`"
                 )
         return tuple(records)
 
     @cached_property
     @uncollected()
     def commits(self) -> tuple[UnitLocation, ...]:
-        """All units that are stored, each as its record says, by number; raises DamagedStore as ``records`` does."""
+        """All units that are stored, each as its record says, by number.
+
+        Raises DamagedStore as ``records`` does.
+        """
         found = [location for record in self.records for location in record.locations]
         return tuple(sorted(found, key=lambda each: (each.unit.number, sorted(each.holds))))
 
@@ -151,7 +159,8 @@ class Run:
 
         Raises IncompleteRun if a unit has none yet, DamagedStore where they cannot be read.
 
-        Texts of more than 65 536 sentences stay where they are and are read when they are asked for.
+        Texts of more than 65 536 sentences stay where they are and are read when they are asked
+        for.
         """
         index, places = self.index, []
         for record, labels in label_places([index.any_location(unit) for unit in self.units]):
@@ -160,7 +169,10 @@ class Run:
 
     @property
     def label_home(self) -> Path:
-        """The folder that has the label columns: a variant's is its baseline, so that they agree."""
+        """The folder that has the label columns.
+
+        A variant's is its baseline, so that they agree.
+        """
         folder = self.folder.parent / (self.baseline_id or self.id)
         return folder if (folder / FILE).is_file() else self.folder
 
@@ -176,7 +188,10 @@ class Run:
 
     @cached_property
     def columns(self) -> Columns:
-        """The input's own columns, (sentence,): int64, float64, uint8 or str; raises DamagedStore."""
+        """The input's own columns, (sentence,): int64, float64, uint8 or str.
+
+        Raises DamagedStore.
+        """
         sites = {site for record in self.records for site in (*record.sites, *record.sharing)}
         return read_values(self.label_home, self.label_record, sites)
 
@@ -198,13 +213,19 @@ class Run:
 
     @property
     def sentences_id(self) -> str:
-        """What its numbers of sentences mean: equal in runs of the same token ids, such as a run and its variants."""
+        """What its numbers of sentences mean.
+
+        Equal in runs of the same token ids, such as a run and its variants.
+        """
         return str(self.specification.get("tokens", self.id))
 
     def sentence_labels(self) -> xr.Dataset:
-        """Return what is known of each sentence, on ``sentence``: ``text``, ``row_size`` in tokens, and the input's columns.
+        """Return what is known of each sentence, on ``sentence``: ``text``, ``row_size`` in tokens.
 
-        It goes with what was computed by sentence: ``ds["nll"].groupby("sentence").mean().to_dataset().merge(…)``.
+        The input's columns are among it.
+
+        It goes with what was computed by sentence:
+        ``ds["nll"].groupby("sentence").mean().to_dataset().merge(…)``.
         Raises IncompleteRun, DamagedStore as ``labels`` does.
         """
         from actlas.store.reading.view import sentence_labels
@@ -217,11 +238,14 @@ class Run:
     ) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
-        All labels lie on ``token``: ``sentence``, ``position``, ``token_id``, ``char_start``, ``char_end``, int32; ``text`` and
-        the input's columns, those of the token's sentence. ``sentence`` has an index: ``ds.sel(sentence=2)``.
-        sites: names of sites, or one; all complete ones by default. check: compare the labels, now, and every block
-        that is read, then, with their checksums; without it only the rows that are asked for are read, and sizes checked.
-        Raises UsageError for an unknown site, IncompleteRun for one that some units lack, DamagedStore on reading.
+        All labels lie on ``token``: ``sentence``, ``position``, ``token_id``, ``char_start``,
+        ``char_end``, int32; ``text`` and the input's columns, those of the token's sentence.
+        ``sentence`` has an index: ``ds.sel(sentence=2)``.
+        sites: names of sites, or one; all complete ones by default. check: compare the labels, now,
+        and every block that is read, then, with their checksums; without it only the rows that are
+        asked for are read, and sizes checked.
+        Raises UsageError for an unknown site, IncompleteRun for one that some units lack,
+        DamagedStore on reading.
         """
         from actlas.store.reading.sources import site_sources
         from actlas.store.reading.view import lazy_view
@@ -248,7 +272,9 @@ class Run:
         return layout_of(self.index, site)
 
     def sources(self, unit: Unit, site: str) -> tuple[BlockSource, ...]:
-        """Return where a site of a unit lies: what a variant shares with its baseline, then what is its own.
+        """Return where a site of a unit lies.
+
+        What a variant shares with its baseline, then what is its own.
 
         Raises DamagedStore where the baseline no longer has the blocks that are shared.
         """
@@ -257,18 +283,20 @@ class Run:
         return sources_of(self.index, unit, site)
 
     def require(self, sites: str | Iterable[str]) -> None:
-        """Raise UsageError for a site that no unit has, IncompleteRun for one that some units lack."""
+        """Raise UsageError for a site that no unit has, IncompleteRun for one that some lack."""
         held, wanted = self.index.known, names_of(sites)
         for site in wanted:
             if site not in held:
                 error = unknown("site", site, held)
                 raise UsageError(
-                    f"run {self.name} has no such site yet: {error} (`actlas extract … --site {site}` adds it)"
+                    f"run {self.name} has no such site yet: {error} (`actlas extract … --site "
+                    f"{site}` adds it)"
                 )
         missing = self.missing(wanted)
         if missing:
             raise IncompleteRun(
-                f"run {self.name} lacks {' '.join(missing[0][1])} in {len(missing)} of {len(self.units)} units: "
+                f"run {self.name} lacks {' '.join(missing[0][1])} in {len(missing)} of "
+                f"{len(self.units)} units: "
                 "run its `actlas extract` command again to finish it"
             )
 
@@ -296,7 +324,9 @@ class Run:
 
     @cached_property
     def baseline(self) -> Run | None:
-        """Of a variant: the run without its edits; None where that is not in the store, and for a run without edits.
+        """Of a variant: the run without its edits.
+
+        None where that is not in the store, and for a run without edits.
 
         Raises DamagedStore if it is there and cannot be read.
         """

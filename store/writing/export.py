@@ -1,7 +1,10 @@
-"""Exporting: a run, or part of one, as a single self-contained netCDF-4 file that is read in place of the run.
+"""Exporting: a run, or part of one.
 
-The file is written as shards are (aside, reserved, hashed, synced, linked without overwriting) and block by block. Behind the
-HDF5 part follows its record, see ``format.export_record``. Equal exports of equal data are equal files.
+It is a single self-contained netCDF-4 file that is read in place of the run.
+
+The file is written as shards are (to a temporary file, reserved, hashed, synced, linked without
+overwriting) and block by block. Behind the HDF5 part follows its record, see
+``format.export_record``. Equal exports of equal data are equal files.
 """
 
 from __future__ import annotations
@@ -24,27 +27,30 @@ from actlas.store.runs.commits import with_tail
 from actlas.store.runs.exported import Exported
 from actlas.store.runs.run import Run
 from actlas.store.writing.multi_unit import write_units
-from actlas.store.writing.selection import Excerpt, ExportPlan, plan_export
+from actlas.store.writing.selection import ExportPlan, Selection, plan_export
 from actlas.store.writing.shard import ShardWriter
 
 Progress = Callable[[int, int], None]
-WHOLE = Excerpt()
+WHOLE = Selection()
 
 
 def export(
-    run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None
+    run: Run, out: Path, selection: Selection = WHOLE, progress: Progress = lambda *_: None
 ) -> tuple[Exported, bool]:
-    """Write ``excerpt`` of ``run`` to ``out``; return it opened, and whether it is new: an identical file stays.
+    """Write ``selection`` of ``run`` to ``out``.
+
+    Return it opened, and whether it is new: an identical file stays.
 
     progress: called with the bytes of each block as it is written, and those of all.
-    Raises UsageError for a site or layer that is not there, StoreError where ``out`` is something else, the disk is full or a
-    value does not fit, DamagedStore where the run is altered.
+    Raises UsageError for a site or layer that is not there, StoreError where ``out`` is something
+    else, the disk is full or a value does not fit, DamagedStore where the run is altered.
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
-            f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told from a run's name by that"
+            f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told apart from "
+            "a run by that"
         )
-    plan = plan_export(run, excerpt)
+    plan = plan_export(run, selection)
     _check_place(out, plan)
     try:
         with workspace(_drafts(out)) as work:
@@ -87,7 +93,7 @@ def _taken(out: Path) -> StoreError:
 def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
     attributes = {"actlas_run": plan.run.id} | {
         f"actlas_{name}": json.dumps(plan.header[name], sort_keys=True)
-        for name in ("specification", "description", "excerpt")
+        for name in ("specification", "description", "selection")
     }
 
     total = sum(layout.nbytes for layout in plan.layouts)
@@ -111,7 +117,10 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
 
 
 def _publish(draft: Path, out: Path) -> bool:
-    """Give the finished file its name; False where an identical one has it, StoreError where another."""
+    """Give the finished file its name.
+
+    False where an identical one has it, StoreError where another.
+    """
     if not out.exists() and publish_file(draft, out, keep=True):
         return True
     if filecmp.cmp(draft, out, shallow=False):

@@ -1,4 +1,6 @@
-"""Many units in one file: each site is one array over all their tokens, and a unit's block a range of rows of it.
+"""Many units in one file.
+
+Each site is one array over all their tokens, and a unit's block a range of rows of it.
 
 What packing and exporting share.
 """
@@ -39,7 +41,9 @@ class MultiUnitShard:
 def write_units(
     writer: ShardWriter, layouts: Sequence[SiteLayout], units: Sequence[Unit], read: Read
 ) -> MultiUnitShard:
-    """Fill ``writer``, opened for ``layouts`` over the tokens of all ``units``, from first to last byte, and finish it.
+    """Fill ``writer``, opened for ``layouts`` over the tokens of all ``units``.
+
+    From first to last byte, and finish it.
 
     Holds one block of one unit at a time.
     """

@@ -1,7 +1,10 @@
-"""Packing: the shards of many units joined into few files, unit by unit the same run to every reader.
+"""Packing: the shards of many units joined into few files.
 
-The joined file is published first; then its record, which counts more than the commits it stands for; then these go, and
-the shards that nothing speaks of any more. Killed anywhere, every unit has a commit or a record whose file is there.
+Unit by unit the same run to every reader.
+
+The joined file is published first; then its record, which counts more than the commits it stands
+for; then these go, and the shards that nothing speaks of any more. Killed anywhere, every unit has
+a commit or a record whose file is there.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from actlas.store.format.commit_record import CommitRecord, UnitLocation, pool, 
 from actlas.store.format.schema import Json, SiteLayout, seal
 from actlas.store.io.durable import publish_file
 from actlas.store.io.safe_open import LARGEST_PACKED
-from actlas.store.io.workspace import Workspace, sweep, workspace
+from actlas.store.io.workspace import Workspace, collect_garbage, workspace
 from actlas.store.reading.blocks import BlockSource, read_stored
 from actlas.store.runs.commits import publish_packed, taken, with_tail
 from actlas.store.runs.packed import packing_lock, settle
@@ -46,10 +49,14 @@ class Packed:
 def pack(
     run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], None] = lambda *_: None
 ) -> Packed:
-    """Join the shards of consecutive units with the same sites, up to ``most_bytes`` of sites a file.
+    """Join the shards of consecutive units with the same sites.
 
-    progress: called with the bytes of each block as it is written, and those of all. Identity, units and values stay.
-    Raises DamagedStore where a shard is altered, before its commit is touched: `verify --repair` comes first then.
+    Up to ``most_bytes`` of sites a file.
+
+    progress: called with the bytes of each block as it is written, and those of all. Identity,
+    units and values stay.
+    Raises DamagedStore where a shard is altered, before its commit is touched: `verify --repair`
+    comes first then.
     """
     with workspace(run.folder) as work, packing_lock(run.folder):
         settle(run.folder, work.folder)  # what one before was killed over
@@ -62,13 +69,13 @@ def pack(
                 run, _join(run, group, work, number, lambda nbytes: progress(nbytes, total)), work
             )
             settle(run.folder, work.folder)
-            sweep(run.folder)
+            collect_garbage(run.folder)
     run.refresh()
     return Packed(len(before), len({commit.file for commit in run.commits}), sum(map(len, groups)))
 
 
 def rewrite(run: Run, file: str) -> bool:
-    """Write a file of ``run`` anew from its units' blocks and labels; return whether it has any.
+    """Write a file of ``run`` again from its units' blocks and labels; return whether it has any.
 
     For a file whose HDF5 part is damaged. Raises DamagedStore where a block or label is too.
     """
@@ -78,7 +85,7 @@ def rewrite(run: Run, file: str) -> bool:
         if group:
             _publish(run, _join(run, group, work, 0, lambda _: None), work)
         settle(run.folder, work.folder)
-        sweep(run.folder)
+        collect_garbage(run.folder)
     run.refresh()
     return bool(group)
 
@@ -115,7 +122,10 @@ def _nbytes(commit: UnitLocation) -> int:
 
 
 def _record_bytes(commit: UnitLocation) -> int:
-    """Return the bytes of the record that the unit would have alone: more than its part of that of many."""
+    """Return the bytes of the record that the unit would have alone.
+
+    More than its part of that of many.
+    """
     record = commit.record
     pools, members = pool([commit])
     alone = replace(
@@ -139,7 +149,7 @@ def _join(
     number: int,
     progress: Callable[[int], None],
 ) -> tuple[Path, CommitRecord]:
-    """Write the file of a group aside, with its record; every byte that goes into it is checked."""
+    """Write the file of a group, with its record; every byte that goes into it is checked."""
     run.check_labels(commit.record for commit in group)
     tokens = sum(commit.unit.tokens for commit in group)
     sites = [commit.sites for commit in group]
@@ -169,7 +179,10 @@ def _join(
 
 
 def _publish(run: Run, made: tuple[Path, CommitRecord], work: Workspace) -> None:
-    """Publish a packed shard, then its record, which from now on says where the sites of its units lie."""
+    """Publish a packed shard, then its record.
+
+    From now on the record says where the sites of its units lie.
+    """
     shard, record = made
     if not publish_file(shard, run.folder / "shards" / shard.name):
         raise taken(run.folder / "shards" / shard.name)

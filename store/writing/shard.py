@@ -1,6 +1,9 @@
-"""Writing one shard: reserve the disk, put every activation at its file offset, hash on the way, sync once.
+"""Writing one shard.
 
-The numbers go from the caller's memory to the page cache in one copy; no filter, no conversion, no second read.
+Reserve the disk, put every activation at its file offset, hash on the way, sync once.
+
+The numbers go from the caller's memory to the page cache in one copy; no filter, no conversion, no
+second read.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ import xxhash
 
 from actlas.store.errors import StoreError
 from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation, pool
-from actlas.store.format.digest import rest_checksum
-from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, spans_of
+from actlas.store.format.digest import metadata_checksum_of
+from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans_of
 from actlas.store.format.skeleton import (
     Image,
     column_records,
@@ -54,7 +57,10 @@ class ShardRecord:
     columns: dict[str, StoredColumn] = field(default_factory=dict)  # of an export
 
     def commit(self, run: str, unit: Unit, file: str, origin: Origin) -> CommitRecord:
-        """Return the commit record of a shard of one unit; its ``size`` is that of the HDF5 part."""
+        """Return the commit record of a shard of one unit.
+
+        Its ``size`` is that of the HDF5 part.
+        """
         checksums = {name: "".join(site.checksums) for name, site in self.sites.items()}
         of_labels = {name: label.checksum for name, label in self.labels.items()}
         return self.commit_of(run, (unit,), file, [origin], checksums, of_labels)
@@ -84,10 +90,14 @@ class ShardRecord:
 
 
 class ShardWriter:
-    """An open shard: ``write`` every row of every block, ``finish``, then ``close`` it; or ``drop`` the file.
+    """An open shard: ``write`` every row of every block, ``finish``, then ``close`` it.
 
-    Raises StoreError where the disk cannot hold the shard, before anything of it is written. Once a call has failed, so do
-    all after it: the system tells of an error of the disk once, and a later sync says that all is well.
+    ``drop`` removes the file instead.
+
+    Raises StoreError where the disk cannot hold the shard, before anything of it is written. Once a
+    call has failed, so do
+    all after it: the system tells of an error of the disk once, and a later sync says that all is
+    well.
     """
 
     def __init__(
@@ -137,7 +147,9 @@ class ShardWriter:
         }
 
     def write(self, site: str, block: int, rows: int, buffers: Sequence[npt.NDArray[Any]]) -> None:
-        """Append ``rows`` tokens to a block: the bytes of ``buffers``, C-contiguous, in the site's stored dtype.
+        """Append ``rows`` tokens to a block.
+
+        They are the bytes of ``buffers``, C-contiguous, in the site's stored dtype.
 
         block: its layer or depth, 0 for a site that has neither.
         """
@@ -155,7 +167,10 @@ class ShardWriter:
         state.rows += rows
 
     def flush(self) -> None:
-        """Start and wait for the disk to take what was written so far; harmless beside ``write``."""
+        """Start and wait for the disk to take what was written so far.
+
+        Harmless beside ``write``.
+        """
         with self._once():
             os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(
                 self._descriptor
@@ -190,14 +205,17 @@ class ShardWriter:
                 for site, layout in self._layouts.items()
             }
             spans = [
-                *spans_of(sites, self._labels),
+                *data_spans_of(sites, self._labels),
                 *column_spans(self._columns, len(self._given.text)),
             ]
-            rest = rest_checksum(self._descriptor, self.size, spans)
-        return ShardRecord(self.size, sites, self._labels, rest, self._columns)
+            checksum = metadata_checksum_of(self._descriptor, self.size, spans)
+        return ShardRecord(self.size, sites, self._labels, checksum, self._columns)
 
     def close(self, tail: bytes) -> None:
-        """Write ``tail``, the file's copy of its record, behind the HDF5 part, sync the file and close it."""
+        """Write ``tail``, the file's copy of its record, behind the HDF5 part.
+
+        Sync the file and close it.
+        """
         with self._once():
             _write_all(self._descriptor, [memoryview(tail)], self.size)
             os.fsync(self._descriptor)
@@ -221,7 +239,10 @@ class ShardWriter:
 
 
 def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
-    """Write every byte of ``views``, one after the other, from ``offset``; the system may take fewer at a time."""
+    """Write every byte of ``views``, one after the other, from ``offset``.
+
+    The system may take fewer at a time.
+    """
     while views:
         written = os.pwritev(descriptor, views[:IOV_MAX], offset)
         offset += written
@@ -236,7 +257,8 @@ def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
 
 def _no_room(folder: Path, needed: int, error: OSError) -> StoreError:
     return StoreError(
-        f"cannot reserve {_mb(needed)} in {folder}: {error.strerror or error}: make room or use another --store"
+        f"cannot reserve {_mb(needed)} in {folder}: {error.strerror or error}: make room or use "
+        "another --store"
     )
 
 

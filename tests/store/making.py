@@ -1,4 +1,7 @@
-"""Small real stores with random content, written the way extraction writes them, without a model."""
+"""Small real stores with random content, written the way extraction writes them.
+
+Without a model.
+"""
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -192,7 +195,7 @@ def make_run(
 
 
 def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] = FIRST) -> Run:
-    """Return a run that has the blocks of ``baseline`` before ``first`` and those of ``after`` from there on."""
+    """Return a run with the blocks of ``baseline`` before ``first`` and those of ``after`` then."""
     store = Store(path)
     run = store.add(
         {**baseline.specification, "edits": [SKIP]}, {"created": "2026-01-02"}, after.plan

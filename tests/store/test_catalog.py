@@ -206,7 +206,10 @@ def test_specifications_without_differences_are_the_same_run(one, other):
 
 
 def test_a_store_that_is_there_is_opened_without_a_write(tmp_path, monkeypatch):
-    """As on a medium that is mounted read-only; folders that a killed writer did not come to make are made."""
+    """As on a medium that is mounted read-only.
+
+    Folders that a killed writer did not come to make are made.
+    """
     Store.create(tmp_path / "store")
     (tmp_path / "store" / "names").rmdir()
     monkeypatch.setattr("actlas.store.catalog.publish_bytes", None)

@@ -1,4 +1,7 @@
-"""Stores that were written once: this version, and every later one, reads them as they are; so does the reader in the docs."""
+"""Stores that were written once: this version, and every later one, reads them as they are.
+
+So does the reader in the docs.
+"""
 
 import json
 import runpy

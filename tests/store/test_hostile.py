@@ -1,4 +1,7 @@
-"""Stores made to harm: every checksum is right, and still nothing is believed that could mislead, hang or fill the memory."""
+"""Stores made to harm.
+
+Every checksum is right, and still nothing is believed that could mislead, hang or fill the memory.
+"""
 
 import json
 import os
@@ -17,8 +20,8 @@ from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run, Store
 from actlas.store.format.commit_record import CommitRecord
-from actlas.store.format.digest import rest_checksum
-from actlas.store.format.schema import seal, spans_of
+from actlas.store.format.digest import metadata_checksum_of
+from actlas.store.format.schema import data_spans_of, seal
 from actlas.store.io.safe_open import LARGEST_RECORD, listed, opened, read_record
 from actlas.store.maintenance.verify import verify
 from actlas.store.runs.commits import read_commit, with_tail
@@ -41,7 +44,10 @@ def problems(run) -> list[str]:
 
 
 def altered(run, change):
-    """Let ``change`` alter the HDF5 file of a shard, and make its commit agree with every byte of it."""
+    """Let ``change`` alter the HDF5 file of a shard.
+
+    Its commit agrees with every byte of it then.
+    """
     path, (shard, *_) = commit_paths(run)[0], shards(run)
     shard.chmod(0o644)
     commit = read_commit(path)
@@ -51,7 +57,7 @@ def altered(run, change):
     size = shard.stat().st_size
     commit = replace(commit, size=size, hdf5=0)
     with shard.open("rb") as file:
-        rest = rest_checksum(file.fileno(), size, spans_of(commit.sites, commit.labels))
+        rest = metadata_checksum_of(file.fileno(), size, data_spans_of(commit.sites, commit.labels))
     commit, tail = with_tail(replace(commit, metadata_checksum=rest))
     with shard.open("ab") as file:
         file.write(tail)
@@ -400,7 +406,8 @@ MEASURING = """
 import atexit, sys, time
 from pathlib import Path
 from actlas.scripts.cli import main
-status = Path("/proc/self/status")  # the peak of this program alone; getrusage counts the process that forked it as well
+# the peak of this program alone; getrusage counts the process that forked it as well
+status = Path("/proc/self/status")
 peak = lambda: next(x.split()[1] for x in status.read_text().splitlines() if x.startswith("VmHWM"))
 atexit.register(lambda: print("\\n", time.process_time(), peak()))
 main(prog_name="actlas")
@@ -408,7 +415,10 @@ main(prog_name="actlas")
 
 
 def limited(*arguments):
-    """Run a command; return status, errors, seconds that it kept a processor busy, and peak memory."""
+    """Run a command; return status, errors, seconds that it kept a processor busy.
+
+    Peak memory comes last.
+    """
     done = subprocess.run(
         [sys.executable, "-c", MEASURING, *map(str, arguments)],
         capture_output=True,

@@ -63,7 +63,7 @@ def test_what_is_no_record_is_damage(content):
 
 
 def test_another_format_and_a_later_version_say_so():
-    with pytest.raises(DamagedStore, match="format 'actlas-run', wanted 'actlas-store'"):
+    with pytest.raises(DamagedStore, match="format 'actlas-run', expected 'actlas-store'"):
         unseal(seal({"format": "actlas-run", "version": FORMAT_VERSION}), "x.json", FORMAT)
     with pytest.raises(DamagedStore, match="version '2'; this actlas reads 1: update actlas"):
         unseal(seal({"format": FORMAT, "version": 2}), "x.json", FORMAT)

@@ -1,4 +1,7 @@
-"""Label columns: what is accepted is read back from runs and exports; a relabelling is a version."""
+"""Label columns: what is accepted is read back from runs and exports.
+
+A relabelling is a version.
+"""
 
 import os
 import tracemalloc

@@ -71,8 +71,8 @@ def test_any_flipped_bit_of_a_shard_is_found(data, stored):
     ]
     if position >= commit.record.hdf5:
         assert (
-            found
-            == f"{path}: its own copy of its record was altered: `actlas verify --repair` writes it again"
+            found == f"{path}: its own copy of its record was altered: "
+            "`actlas verify --repair` writes it again"
         )
     else:
         assert found.startswith(f"{path}: {inside[0] if inside else 'HDF5 records were altered'}")
@@ -107,7 +107,7 @@ def test_a_missing_or_unreadable_shard_is_found(copied):
     assert problems(copied)[0].startswith(f"{path} cannot be read (No such file or directory)")
     path.symlink_to(path.name)
     assert problems(copied)[0].startswith(
-        f"{path} is a link or no file at all, wanted a file; remove"
+        f"{path} is a link or no file at all, expected a file; remove"
     )
 
 

@@ -1,4 +1,7 @@
-"""Records that are lost: told of, made again from what the files themselves say, and never a reason to sweep data."""
+"""Records that are lost.
+
+Told of, made again from what the files themselves say, and never a reason to sweep data.
+"""
 
 import json
 import shutil
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from actlas.store import Run, Store
 from actlas.store.format.schema import seal
-from actlas.store.io.workspace import sweep, workspace
+from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.gc import collect
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
@@ -75,7 +78,7 @@ def test_lost_records_are_told_of_and_come_back(run, everything, content, actlas
         shards_of(run)
     )
     assert "ok" not in done.stdout
-    assert sweep(run.folder) == []
+    assert collect_garbage(run.folder) == []
     done = actlas("verify", "--repair", *store)
     assert (
         done.returncode,
@@ -150,7 +153,7 @@ def test_a_second_copy_of_a_unit_is_swept(copied):
     true = shards(copied)[0]
     second = shutil.copy(true, true.with_name(f"{true.stem[:-4]}ffff.h5"))
     assert problems(copied) == []
-    assert [str(path) for path in sweep(copied.folder)] == [str(second)]
+    assert [str(path) for path in collect_garbage(copied.folder)] == [str(second)]
 
 
 def test_a_variant_gets_its_records_back_unless_its_baseline_differs(tmp_path, content):
@@ -225,7 +228,8 @@ def test_a_writer_killed_around_its_commit_is_no_damage_and_its_unit_is_whole_or
     content = Content(units=((2,), (1,)), dtypes={"nll": "float32"})
     begin_run(tmp_path / "store", content, "her")
     imports = "from tests.store.making import Content, write_unit"
-    code = 'write_unit(Store(store).run("her"), Content(units=((2,), (1,)), dtypes={"nll": "float32"}), 0, ("nll",))'
+    code = 'content = Content(units=((2,), (1,)), dtypes={"nll": "float32"}); '
+    code += 'write_unit(Store(store).run("her"), content, 0, ("nll",))'
     seen = set()
     for path in killed_stores(tmp_path / "store", tmp_path / "killed", imports, code):
         run = Store(path).run("her")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actlas.store import DamagedStore, Run
 from actlas.store.format.commit_record import CommitRecord, Origin, stem
 from actlas.store.format.schema import seal
-from actlas.store.io.workspace import sweep, workspace
+from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
 from actlas.store.runs.commits import (
@@ -84,7 +84,7 @@ def test_a_commit_that_a_record_stands_for_is_not_seen_and_is_swept(packed, cont
     again = Run(packed.folder)
     np.testing.assert_array_equal(again.dataset(["resid"])["resid"], content.values["resid"])
     assert not any(item.problems for item in verify(again))
-    assert len(sweep(packed.folder)) == 2
+    assert len(collect_garbage(packed.folder)) == 2
     assert list((packed.folder / "commits").iterdir()) == []
     assert len(list((packed.folder / "shards").iterdir())) == 1
 

@@ -1,4 +1,7 @@
-"""Variants share the blocks before their first edit with their baseline; what is gone is never read as anything."""
+"""Variants share the blocks before their first edit with their baseline.
+
+What is gone is never read as anything.
+"""
 
 import dataclasses
 import runpy
@@ -19,7 +22,7 @@ from actlas.store.maintenance.verify_export import verify_export
 from actlas.store.runs.commits import read_commit
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from actlas.store.writing.selection import Excerpt
+from actlas.store.writing.selection import Selection
 from tests.store.making import FIRST, Content, flip, make_run, make_variant, shards, write_unit
 from tests.store.test_golden import READER
 
@@ -201,7 +204,7 @@ def test_a_variant_is_packed_and_exported_like_any_run(pair, tmp_path):
         for checked in (*verify(variant), *verify_export(exported))
         for problem in checked.problems
     ]
-    part, _ = export(variant, tmp_path / "part.h5", Excerpt(sites=("resid", "q"), layers=(0, 2)))
+    part, _ = export(variant, tmp_path / "part.h5", Selection(sites=("resid", "q"), layers=(0, 2)))
     np.testing.assert_array_equal(part.dataset()["q"], joined(before, after, "q")[[0, 2]])
     np.testing.assert_array_equal(part.dataset()["resid"], joined(before, after, "resid"))
 

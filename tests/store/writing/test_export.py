@@ -19,7 +19,7 @@ from actlas.store.format.tail import tail_bytes
 from actlas.store.maintenance.verify_export import verify_export
 from actlas.store.runs.exported import Exported
 from actlas.store.writing.export import export
-from actlas.store.writing.selection import SENTENCE_IN_RUN, Excerpt, narrowed
+from actlas.store.writing.selection import SENTENCE_IN_RUN, Selection, narrowed
 from tests.store.making import Content, as_stored, begin_run, contents, flip, make_run, shards
 
 
@@ -58,7 +58,7 @@ def test_a_whole_export_reads_as_the_run_does(stored, exported):
     dtype=st.sampled_from([None, "float32", "float16", "bfloat16"]),
 )
 def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("excerpt")
+    folder = tmp_path_factory.mktemp("selection")
     run = make_run(folder / "store", content, "her")
     sites = tuple(
         data.draw(st.lists(st.sampled_from(list(content.dtypes)), min_size=1, unique=True))
@@ -66,8 +66,8 @@ def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factor
     whole = run.dataset(sites)
     count = whole.sizes["token"]
     tokens = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1))))
-    excerpt = Excerpt(sites, None, tokens, dtype)
-    exported, new = export(run, folder / "part.nc", excerpt)
+    selection = Selection(sites, None, tokens, dtype)
+    exported, new = export(run, folder / "part.nc", selection)
     assert new
     got, wanted = exported.dataset(check=True).load(), whole.isel(token=tokens).load()
     for site in sites:
@@ -89,7 +89,7 @@ def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factor
         np.testing.assert_array_equal(got[label], wanted[label])
     assert problems(exported) == []
     before = (folder / "part.nc").read_bytes()
-    again, new = export(run, folder / "part.nc", excerpt)
+    again, new = export(run, folder / "part.nc", selection)
     assert (new, again.header) == (False, exported.header)
     assert (folder / "part.nc").read_bytes() == before
     twice, _ = export(exported, folder / "twice.h5")  # an export can be exported
@@ -102,17 +102,17 @@ def test_layers_keep_their_numbers_and_bring_their_input_and_output(tmp_path):
         dtypes={"q": "float32", "resid": "float16", "nll": "float32"},
     )
     run = make_run(tmp_path / "store", content)
-    exported, _ = export(run, tmp_path / "her.h5", Excerpt(layers=(3, 7)))
+    exported, _ = export(run, tmp_path / "her.h5", Selection(layers=(3, 7)))
     got, whole = exported.dataset(), run.dataset()
     assert got["layer"].values.tolist() == [3, 7]
     assert got["depth"].values.tolist() == [3, 4, 7, 8]
     xr.testing.assert_equal(got, whole.sel(layer=[3, 7], depth=[3, 4, 7, 8]))
-    again, _ = export(exported, tmp_path / "again.h5", Excerpt(("q", "resid"), layers=(7,)))
+    again, _ = export(exported, tmp_path / "again.h5", Selection(("q", "resid"), layers=(7,)))
     xr.testing.assert_equal(again.dataset(), whole.drop_vars("nll").sel(layer=[7], depth=[7, 8]))
     with pytest.raises(UsageError, match="no layer 4 to export: there is 3, 7"):
-        export(exported, tmp_path / "none.h5", Excerpt(layers=(3, 4)))
+        export(exported, tmp_path / "none.h5", Selection(layers=(3, 4)))
     with pytest.raises(UsageError, match="these sites have no layers"):
-        export(run, tmp_path / "none.h5", Excerpt(("nll",), layers=(3,)))
+        export(run, tmp_path / "none.h5", Selection(("nll",), layers=(3,)))
     with h5py.File(tmp_path / "again.h5") as file:
         assert file["layer"][:].tolist() == [7]
 
@@ -123,7 +123,7 @@ def test_other_readers_read_it(exported, content, tmp_path):
         assert [str(text) for text in opened["sentence_text"].values] == list(content.labels.text)
         assert json.loads(opened.attrs["actlas_specification"]) == exported.specification
         assert opened.attrs["actlas_run"] == exported.id
-    wide, _ = export(exported, tmp_path / "wide.h5", Excerpt(dtype="float32"))
+    wide, _ = export(exported, tmp_path / "wide.h5", Selection(dtype="float32"))
     with netCDF4.Dataset(wide.file) as file:
         np.testing.assert_array_equal(file["q"][:], content.values["q"])
         assert (file["q"].chunking(), file["q"].filters()["zlib"]) == ("contiguous", False)
@@ -134,7 +134,7 @@ def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
     for content in (
         b"",
         b"thesis",
-        (export(stored, tmp_path / "nll.h5", Excerpt(("nll",)))[0].file).read_bytes(),
+        (export(stored, tmp_path / "nll.h5", Selection(("nll",)))[0].file).read_bytes(),
     ):
         out.unlink(missing_ok=True)
         out.write_bytes(content)
@@ -149,16 +149,16 @@ def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("out", "excerpt", "message"),
+    ("out", "selection", "message"),
     [
-        ("her.txt", Excerpt(), "does not end in .h5 or .nc"),
-        ("none/her.h5", Excerpt(), "none is no folder"),
-        ("her.h5", Excerpt(("qq",)), "has no such site"),
+        ("her.txt", Selection(), "does not end in .h5 or .nc"),
+        ("none/her.h5", Selection(), "none is no folder"),
+        ("her.h5", Selection(("qq",)), "has no such site"),
     ],
 )
-def test_wrong_requests_leave_nothing(stored, tmp_path, out, excerpt, message):
+def test_wrong_requests_leave_nothing(stored, tmp_path, out, selection, message):
     with pytest.raises(UsageError, match=message):
-        export(stored, tmp_path / out, excerpt)
+        export(stored, tmp_path / out, selection)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -167,9 +167,9 @@ def test_an_unfinished_run_and_an_unknown_dtype_are_refused(tmp_path, content):
     with pytest.raises(IncompleteRun):
         export(run, tmp_path / "her.h5")
     with pytest.raises(UsageError, match="unknown dtype 'int8'"):
-        Excerpt(dtype="int8")
+        Selection(dtype="int8")
     with pytest.raises(UsageError, match="no token is left"):
-        Excerpt(tokens=np.array([], dtype=np.int64))
+        Selection(tokens=np.array([], dtype=np.int64))
 
 
 def test_a_damaged_run_is_not_exported(copied, tmp_path):
@@ -222,9 +222,9 @@ def test_what_does_not_fit_is_named_and_leaves_nothing(tmp_path):
     with pytest.raises(
         StoreError, match=r"resid\[depth 2\] holds 70000, which float16 does not reach"
     ):
-        export(run, tmp_path / "her.h5", Excerpt(dtype="float16"))
+        export(run, tmp_path / "her.h5", Selection(dtype="float16"))
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
-    exported, _ = export(run, tmp_path / "her.h5", Excerpt(dtype="bfloat16"))
+    exported, _ = export(run, tmp_path / "her.h5", Selection(dtype="bfloat16"))
     np.testing.assert_array_equal(
         exported.dataset()["nll"], as_stored(content.values["nll"], "float32")
     )
@@ -426,7 +426,10 @@ def hostile_hdf5(path, kind):
 def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
     kind, exported, tmp_path, stored
 ):
-    """Numbers are read by the record alone, so behind another HDF5 part the same numbers are read."""
+    """Numbers are read by the record alone.
+
+    So behind another HDF5 part the same numbers are read.
+    """
     part = hostile_hdf5(tmp_path / "part.h5", kind)
     content = exported.file.read_bytes()
     size, shift = exported.header["hdf5"], -(-len(part) // 4096) * 4096
