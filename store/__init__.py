@@ -1,4 +1,6 @@
-"""The store: immutable shards of activations, made part of a run by commits, read as lazy labelled arrays.
+"""The store: immutable shards of activations, made part of a run by commits.
+
+Read as lazy labelled arrays.
 
 >>> from actlas.store import Store
 >>> run = Store("actlas-store").run("her-demo")

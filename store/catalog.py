@@ -1,4 +1,7 @@
-"""The store as a whole: its runs, their names, and which run answers a specification or comes nearest to it."""
+"""The store as a whole.
+
+Its runs, their names, and which run answers a specification or comes nearest to it.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,22 @@ from actlas.store.errors import DamagedStore, UsageError, quoted, unknown
 from actlas.store.format.edit_records import EditRecord
 from actlas.store.format.run_names import RULE, cleaned, is_run_name, variant_name
 from actlas.store.format.run_record import FILE, RunRecord, run_record_bytes
-from actlas.store.format.schema import FORMAT, FORMAT_VERSION, Json, Unit, identity, seal, unseal
+from actlas.store.format.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    RUN_ID,
+    SUFFIX,
+    Json,
+    Unit,
+    identity,
+    seal,
+    unseal,
+)
 from actlas.store.io.durable import make_folder, publish_bytes
 from actlas.store.io.safe_open import listed, placed, read_record, uncollected
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.labels.columns import Columns
-from actlas.store.runs.commit import RUN_ID, SUFFIX
+from actlas.store.runs.commits import COMMITS, PACKED
 from actlas.store.runs.names import Names
 from actlas.store.runs.run import Run
 
@@ -43,7 +56,10 @@ class Store:
 
     @classmethod
     def is_at(cls, path: str | Path) -> bool:
-        """Whether there is a store at ``path``; raises UsageError for a file, or a folder of other things."""
+        """Whether there is a store at ``path``.
+
+        Raises UsageError for a file, or a folder of other things.
+        """
         folder = placed(path)
         others = (
             [folder]
@@ -61,20 +77,24 @@ class Store:
         ]  # drafts of one being made
         if others:
             raise UsageError(
-                f"{folder} is no actlas store and not empty ({others[0].name}): give another --store"
+                f"{folder} is no actlas store and not empty ({others[0].name}): give another "
+                "--store"
             )
         return False
 
     @classmethod
     def create(cls, path: str | Path) -> Store:
-        """Open the store at ``path``, made first where nothing is there; raises UsageError for a folder of other things."""
+        """Open the store at ``path``, made first where nothing is there.
+
+        Raises UsageError for a folder of other things.
+        """
         folder = placed(path)
         if not cls.is_at(folder):
             make_folder(folder)
             publish_bytes(
                 seal({"format": FORMAT, "version": FORMAT_VERSION}),
                 folder / "store.json",
-                aside=folder,
+                temporary=folder,
             )
         for part in (
             "runs",
@@ -101,7 +121,10 @@ class Store:
         return self.survey()[1]
 
     def survey(self) -> tuple[list[Run], dict[str, DamagedStore]]:
-        """Return ``runs``, of one time those without edits first, and ``damaged``, from one look at the store."""
+        """Return ``runs``, of one time those without edits first.
+
+        ``damaged`` comes with them, from one look at the store.
+        """
         named = self.names()
         attempts = {run_id: self._attempt(run_id, named) for run_id in self.ids()}
         runs = [run for run in attempts.values() if isinstance(run, Run)]
@@ -120,11 +143,17 @@ class Store:
         ), lost | damaged
 
     def run(self, reference: str) -> Run:
-        """Return the run of a name, an id or an unambiguous beginning of an id; raises UsageError, listing the names."""
+        """Return the run of a name, an id or an unambiguous beginning of an id.
+
+        Raises UsageError, listing the names.
+        """
         return self._open(self.resolve(reference), known=unicodedata.normalize("NFC", reference))
 
     def resolve(self, reference: str) -> str:
-        """Return the id of ``run``'s reference and leave the run itself, which may be damaged, unread."""
+        """Return the id of ``run``'s reference and leave the run itself.
+
+        It may be damaged, and is not read.
+        """
         reference = unicodedata.normalize("NFC", reference)
         target = self._names.target(reference)
         if self._is_run(target or reference):
@@ -133,15 +162,13 @@ class Store:
             raise self._lost(reference, target)
         for variant in self.variants_named(reference):
             return variant.id
-        named, ids = self.names(), self.ids()
-        matches = [
-            run_id
-            for run_id in ids
-            if len(reference) >= SHORTEST_PREFIX and run_id.startswith(reference)
-        ]
+        ids = self.ids()
+        long_enough = len(reference) >= SHORTEST_PREFIX
+        matches = [run_id for run_id in ids if long_enough and run_id.startswith(reference)]
         if len(matches) > 1:
             raise UsageError(f"run {quoted(reference)} is ambiguous: {', '.join(sorted(matches))}")
         if not matches:
+            named = self.names()  # all of them are read on a miss alone
             raise unknown("run", reference, [*named, *(set(ids) - set(named.values()))])
         return matches[0]
 
@@ -150,11 +177,17 @@ class Store:
         return self._open(run_id) if self._holds(run_id) else None
 
     def variants(self, baseline: str) -> list[Run]:
-        """Return the runs with edits of which ``baseline`` is the id of the run without, oldest first."""
+        """Return the runs with edits of which ``baseline`` is the id of the run without.
+
+        Oldest first.
+        """
         return [run for run in self.runs() if run.baseline_id == baseline]
 
     def variants_named(self, pattern: str) -> list[Run]:
-        """Return the variants that ``pattern`` calls by any name of their baseline, such as ``her.skip-block-*``."""
+        """Return the variants that ``pattern`` calls by any name of their baseline.
+
+        Such as ``her.skip-block-*``.
+        """
         if "." not in pattern:
             return []
         names: dict[str, list[str]] = {}
@@ -170,7 +203,10 @@ class Store:
         return found
 
     def nearest(self, specification: Json) -> tuple[Run, list[str]] | None:
-        """Return the run whose specification differs in the fewest fields, and those fields; None in an empty store."""
+        """Return the run whose specification differs in the fewest fields, and those fields.
+
+        There is none in an empty store.
+        """
         candidates = [(run, differences(specification, run.specification)) for run in self.runs()]
         return min(candidates, key=lambda candidate: len(candidate[1]), default=None)
 
@@ -182,12 +218,15 @@ class Store:
         units: Sequence[Unit],
         columns: Columns | None = None,
     ) -> Run:
-        """Return the run of ``specification``, made first where it is new; an older one keeps its units.
+        """Return the run of ``specification``, made first where it is new.
+
+        An older one keeps its units.
 
         columns: version 1 of the labels of a new run, which a variant has from its baseline.
         """
         record = RunRecord(specification, description, tuple(units))
         folder = self.path / "runs" / record.id
+        new = False
         if not (folder / FILE).exists():
             content = run_record_bytes(record)
             with workspace(
@@ -196,10 +235,10 @@ class Store:
                 for part in PARTS:
                     make_folder(folder / part)
                 self._label(record, columns or {}, work)  # before run.json: no run is without
-                publish_bytes(content, folder / FILE, aside=work.folder)
+                new = publish_bytes(content, folder / FILE, temporary=work.folder)
         for part in PARTS:  # some copies leave empty folders out
             make_folder(folder / part)
-        return self._open(record.id)
+        return self._open(record.id, named={} if new else None)
 
     def _label(self, record: RunRecord, columns: Columns, work: Workspace) -> None:
         """Store the first labels of a new run, unless it shares those of its baseline."""
@@ -240,11 +279,17 @@ class Store:
         self._names.take(name, run_id)
 
     def mend_names(self) -> list[str]:
-        """Write damaged and lost names again, as the runs know them, and remove what none knows; return what was done."""
+        """Write damaged and lost names again, as the runs know them, and remove what none knows.
+
+        Return what was done.
+        """
         return list(self._names.mend())
 
     def free_name(self, wanted: str, reserved: str | None = None) -> str:
-        """Return ``wanted``, cleaned, or with the first number behind it that makes it free and not the ``reserved`` name."""
+        """Return ``wanted``, cleaned.
+
+        A number behind it makes it free and not the ``reserved`` name.
+        """
         base = cleaned(wanted) or "run"
         taken = {*self._names.taken(), reserved}
         numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
@@ -260,7 +305,8 @@ class Store:
 
     def _lost(self, name: str, run_id: str) -> DamagedStore:
         return DamagedStore(
-            f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: remove the file"
+            f"{self.path / 'names' / name} points to run {run_id[:100]!r}, which is not there: "
+            "remove the file"
         )
 
     def _attempt(self, run_id: str, named: Mapping[str, str]) -> Run | DamagedStore:
@@ -272,7 +318,10 @@ class Store:
     def _open(
         self, run_id: str, named: Mapping[str, str] | None = None, known: str | None = None
     ) -> Run:
-        """Open a run with its names: those of ``named``, or those it has a record of and ``known``, if that is one."""
+        """Open a run with its names.
+
+        Those of ``named``, or those it has a record of and ``known``, if that is one.
+        """
         if named is not None:
             names = {name for name, target in named.items() if target == run_id}
         else:
@@ -286,15 +335,21 @@ class Store:
 
 
 def was_begun(run_folder: Path) -> bool:
-    """Whether there is a run, which may be damaged: what comes after its run.json speaks for it where that is lost."""
-    later = (("commits", SUFFIX), ("joined", SUFFIX), ("shards", ".h5"), ("names", ""))
+    """Whether there is a run, which may be damaged.
+
+    What comes after its run.json speaks for it where that is lost.
+    """
+    later = ((COMMITS, SUFFIX), (PACKED, SUFFIX), ("shards", ".h5"), ("names", ""))
     return (run_folder / FILE).exists() or any(
         listed(run_folder / part, suffix) for part, suffix in later
     )
 
 
 def differences(one: Json, other: Json) -> list[str]:
-    """Return the dotted names of the fields in which two specifications differ, each with both values."""
+    """Return the dotted names of the fields in which two specifications differ.
+
+    Each has both values.
+    """
     left, right = dict(_leaves(one)), dict(_leaves(other))
     return [
         f"{key}: {_shown(left.get(key, ABSENT))} here, {_shown(right.get(key, ABSENT))} there"

@@ -1,4 +1,7 @@
-"""What can go wrong for reasons the user can mend: one line that says what was found, what was wanted, what to do."""
+"""What can go wrong for reasons the user can mend.
+
+One line that says what was found, what was wanted, what to do.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ class ActlasError(Exception):
 
 
 class UsageError(ActlasError):
-    """The request itself is wrong: an unknown name, a place that is no store, a device that is not there."""
+    """The request itself is wrong.
+
+    An unknown name, a place that is no store, a device that is not there.
+    """
 
     exit_code = 2
 
@@ -43,7 +49,10 @@ class IncompleteRun(StoreError):
 
 
 def quoted(value: object) -> str:
-    """Return ``value`` in quotes for a message: on one line, control characters escaped, at most 100 characters."""
+    """Return ``value`` in quotes for a message.
+
+    On one line, control characters escaped, at most 100 characters.
+    """
     text = str(value)
     return repr(text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…")
 
@@ -63,4 +72,5 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
 
 def missing(path: Path) -> str:
     """Return what is to be said of a shard that is not there."""
-    return f"{path} is missing: see `actlas verify`, or open the run again if it was packed or removed meanwhile"
+    again = "open the run again if it was packed or removed meanwhile"
+    return f"{path} is missing: see `actlas verify`, or {again}"

@@ -44,18 +44,12 @@ def read_unit(folder: Path, unit: list[int], site: str) -> tuple[np.ndarray, lis
 def find(folder: Path, site: str) -> dict[int, tuple[dict, dict, int, int]]:
     """Return of each unit with the site the record, what it shares, and its first token and sentence from there on."""
     found = {}
-    for path in sorted((folder / "commits").glob("*.json")):
-        commit = json.loads(path.read_bytes())
-        shared = commit.get("shared", {})
-        if site in commit["sites"] or site in shared:
-            found[commit["unit"]["number"]] = commit, shared, 0, 0
-    for path in sorted(
-        (folder / "joined").glob("*.json")
-    ):  # the last counts most, and more than commits
+    single, packed = (sorted((folder / part).glob("*.json")) for part in ("commits", "packed"))
+    for path in [*single, *packed]:  # the last counts most, and packed ones more than others
         record, token, sentence = json.loads(path.read_bytes()), 0, 0
         for index, (number, _, sentences, tokens) in enumerate(record["units"]):
             shared = record["pools"]["shared"][record["members"]["shared"][index]]
-            if index not in record["gone"] and (site in record["sites"] or site in shared):
+            if index not in record["dropped"] and (site in record["sites"] or site in shared):
                 found[number] = record, shared, token, sentence
             token, sentence = token + tokens, sentence + sentences
     return found

@@ -26,8 +26,9 @@ from actlas.pipeline.extraction.loop import (
 from actlas.pipeline.extraction.plan import Job, Portion
 from actlas.pipeline.models.model_state import check_model
 from actlas.store.errors import ActlasError, StoreError
+from actlas.store.format.commit_record import stem
+from actlas.store.format.schema import SUFFIX
 from actlas.store.io.workspace import Workspace, workspace
-from actlas.store.runs.commit import SUFFIX, stem
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from actlas.pipeline.extraction.variant_pass import Course
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
 from actlas.store.errors import StoreError, UsageError
-from actlas.store.format.schema import Commit, Json, SharedSite, Unit
+from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.schema import Json, SharedSite, Unit
 from actlas.store.io.workspace import Workspace, workspace
-from actlas.store.runs.commit import publish, stem
+from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardWriter
 
 if TYPE_CHECKING:
@@ -270,19 +271,8 @@ class _Loop:
 
     def _publish(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
         record = writer.finish()
-        commit = Commit(
-            run=self.destination.run.id,
-            unit=unit,
-            file=writer.path.name,
-            size=record.size,
-            sites=record.sites,
-            labels=record.labels,
-            rest=record.rest,
-            provenance=self._provenance(),
-            edits=proven.edits,
-            upstream=proven.upstream,
-            shared=proven.shared,
-        )
+        origin = Origin(self._provenance(), proven.edits, proven.upstream, proven.shared)
+        commit = record.commit(self.destination.run.id, unit, writer.path.name, origin)
         if publish(self.destination.run.folder, writer, commit):
             self.tally.units += 1
             self.tally.tokens += unit.tokens

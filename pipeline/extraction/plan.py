@@ -262,9 +262,9 @@ def make_plan(
 
 def _check_stranded(run: Run) -> None:
     """Raise DamagedStore for a variant that shares blocks with its baseline which that has otherwise by now."""
-    from actlas.store.reading.pieces import stranded  # and with it dask
+    from actlas.store.reading.sources import stranded  # and with it dask
 
-    units = stranded(run)
+    units = stranded(run.index)
     if units:
         raise DamagedStore(
             f"{next(iter(units.values()))} ({len(units)} units: `actlas verify {run.name} --repair`, then this command again)"

@@ -17,7 +17,7 @@ from actlas.pipeline.models.sites import Place, places
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.format.edit_records import STREAM
 from actlas.store.format.schema import Json, SharedSite, StoredDtype, Unit
-from actlas.store.reading.blocks import Piece, read_block
+from actlas.store.reading.blocks import BlockSource, read_block
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Course:
         """Return what the commit of ``sites`` of ``unit`` refers to instead of storing it."""
         counts = {site: self.branch.first(site) for site in sites}
         checksums = {
-            site: self._piece(unit, site).stored.checksums
+            site: self._source(unit, site).stored.checksums
             for site, count in counts.items()
             if count
         }
@@ -144,16 +144,16 @@ class Course:
 
         try:
             block = read_block(
-                self._piece(self._unit, STREAM), depth, check=True
+                self._source(self._unit, STREAM), depth, check=True
             )  # (token, d_model)
         except DamagedStore:
             self._baseline.refresh()  # another process may have packed it meanwhile: then it lies elsewhere
-            block = read_block(self._piece(self._unit, STREAM), depth, check=True)
+            block = read_block(self._source(self._unit, STREAM), depth, check=True)
         padded = torch.from_numpy(block[first + _rows(batch)])
         return padded.to(device=model.device, dtype=model.dtype)
 
-    def _piece(self, unit: Unit, site: str) -> Piece:
-        return self._baseline.pieces(unit, site)[0]
+    def _source(self, unit: Unit, site: str) -> BlockSource:
+        return self._baseline.sources(unit, site)[0]
 
     def _compare(self, value: torch.Tensor, expected: torch.Tensor, batch: Batch) -> None:
         """Count the values upstream and their largest difference; raises StoreError where they are not the baseline's."""

@@ -3,7 +3,7 @@
     python scripts/bench/packed.py --units 1000 --units 10000 --units 100000 --folder /dev/shm
     python scripts/bench/packed.py --units 100000 --sentences 10 --folder /dev/shm    # 10⁷ tokens
 
-One joined file and its record are written directly, as ``actlas pack`` would have left them; its
+One packed shard and its record are written directly, as ``actlas pack`` would have left them; its
 numbers are the same few random rows again and again. Each run is opened in a process of its own:
 first its record is parsed, then each number is the least of three, with a newly opened run. Memory
 is anonymous memory: of the open run, and what a search adds at its end.
@@ -28,13 +28,13 @@ from actlas.scripts.bench.common.synthetic import WORD
 from actlas.scripts.bench.scaling import GEOMETRY, SITES, TOKENS, rare_labels
 from actlas.scripts.terminal.text import table
 from actlas.store import Run, Store
-from actlas.store.format.schema import Commit, Unit
+from actlas.store.format.commit_record import Origin
+from actlas.store.format.schema import Unit
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace
-from actlas.store.runs.commit import with_tail
-from actlas.store.runs.holdings import packing_lock, publish_joined
-from actlas.store.runs.joined import join_commits
-from actlas.store.writing.several import write_units
+from actlas.store.runs.commits import publish_packed, with_tail
+from actlas.store.runs.packed import packing_lock
+from actlas.store.writing.multi_unit import write_units
 from actlas.store.writing.shard import ShardWriter
 
 REPEATS = 3
@@ -76,7 +76,7 @@ def main(sizes: tuple[int, ...], sentences: int, folder: Path | None) -> None:
 def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
     """Return the folder of a run of ``units``, each of so many ``sentences``.
 
-    All lie in one joined file.
+    In one packed shard.
     """
     tokens = sentences * TOKENS
     plan = [Unit(number, number * sentences, sentences, tokens) for number in range(units)]
@@ -93,25 +93,11 @@ def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
             rare_labels(units * sentences),
             {},
         )
-        several = write_units(writer, layouts, plan, lambda *_: rows)
-        name, record = writer.path.name, several.record
-        commits = [
-            Commit(
-                run.id,
-                unit,
-                name,
-                record.size,
-                several.sites(index),
-                several.labels(index),
-                record.rest,
-                {},
-            )
-            for index, unit in enumerate(plan)
-        ]
-        joined, tail = with_tail(join_commits(commits, record.sites, record.labels))
+        shard, name = write_units(writer, layouts, plan, lambda *_: rows), writer.path.name
+        record, tail = with_tail(shard.commit(run.id, name, [Origin({})] * units))
         writer.close(tail)
         publish_file(writer.path, run.folder / "shards" / name)
-        publish_joined(run.folder, joined, work.folder)
+        publish_packed(run.folder, record, work.folder)
     return run.folder
 
 

@@ -18,8 +18,8 @@ from actlas.store.format.schema import NUMPY_VIEW
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
-    from actlas.store.reading.exported import Exported
-    from actlas.store.writing.selection import Excerpt
+    from actlas.store.runs.exported import Exported
+    from actlas.store.writing.selection import Selection
 
 
 @click.command("export")
@@ -66,14 +66,14 @@ def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
     """
     from actlas.store.writing.export import export
 
-    excerpt, summary = _excerpt(run, **chosen)
+    selection, summary = _excerpt(run, **chosen)
     with tqdm(unit="B", unit_scale=True, desc=out.name, disable=True if as_json else None) as bar:
 
         def progress(nbytes: int, total: int) -> None:
             bar.total = total
             bar.update(nbytes)
 
-        exported, new = export(run, out, excerpt, progress)
+        exported, new = export(run, out, selection, progress)
     if as_json:
         echo_json(_record(exported, new))
         return
@@ -90,10 +90,10 @@ def _excerpt(
     case: bool,
     context: int | None,
     dtype: Any,
-) -> tuple[Excerpt, str]:
+) -> tuple[Selection, str]:
     """Return what is to be exported, and a few words on it."""
     from actlas.analysis.data.tokens import Target, surroundings
-    from actlas.store.writing.selection import Excerpt, layers_of
+    from actlas.store.writing.selection import Selection, layers_of
 
     if word is None and (case or context is not None):
         raise click.UsageError("--context and --case speak of a word: give --target WORD too")
@@ -110,7 +110,7 @@ def _excerpt(
         if context is None
         else f"{word!r} and {context} around",
     ]
-    return Excerpt(
+    return Selection(
         sites or None, numbers, tokens, dtype, note if word is not None else {}
     ), ", ".join(parts)
 
@@ -123,5 +123,5 @@ def _record(exported: Exported, new: bool) -> dict[str, Any]:
         "bytes": exported.file.stat().st_size,
         "sentences": exported.sentences,
         "tokens": exported.tokens,
-        **exported.excerpt,
+        **exported.selection,
     }

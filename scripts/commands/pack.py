@@ -28,7 +28,7 @@ MEGABYTE = 1_000_000
 def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
     """Join the many small files of RUN into few; its id, units and values stay as they are.
 
-    Takes the room of one joined file meanwhile. Killed at any moment, the run is whole. Who has it
+    Takes the room of one packed shard meanwhile. Killed at any moment, the run is whole. Who has it
     open must open it again.
     """
     from actlas.scripts.extraction.joining import pack_with_bar

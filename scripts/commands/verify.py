@@ -22,10 +22,10 @@ from actlas.scripts.terminal.options import (
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
-from actlas.store.maintenance.repair import Begun, Repair, begin, condemned, finish
-from actlas.store.maintenance.verify import Checked, verify
-from actlas.store.reading.pieces import stranded
-from actlas.store.runs.joined import Work
+from actlas.store.format.commit_record import Work
+from actlas.store.maintenance.checks import Checked
+from actlas.store.maintenance.repair import Begun, Repair, begin, condemned, finish, stranded_units
+from actlas.store.maintenance.verify import verify
 from actlas.store.runs.run import Run
 
 
@@ -128,7 +128,7 @@ def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dic
         baseline = each.run.baseline_id or ""
         losing = going.get(baseline, frozenset())
         finished[run_id] = finish(each, losing, needed.get(run_id, ()))
-        kept = stranded(each.run, losing) if losing else {}
+        kept = stranded_units(each.run, losing) if losing else ()
         needed.setdefault(baseline, set()).update(unit for unit, _ in kept)
     return finished
 
@@ -178,7 +178,8 @@ def _runs(reference: str | None, store: Path) -> tuple[list[Run], dict[str, Dama
 
 
 def _check(run: Run) -> Iterator[Checked]:
-    from actlas.store.reading.exported import Exported, verify_export
+    from actlas.store.maintenance.verify_export import verify_export
+    from actlas.store.runs.exported import Exported
 
     return verify_export(run) if isinstance(run, Exported) else verify(run)
 

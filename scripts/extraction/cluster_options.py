@@ -105,7 +105,7 @@ def computing_on(cluster: Cluster, *places: Path) -> Iterator[None]:
 
 
 def _absolute(what: Run | Path) -> Run | Path:
-    from actlas.store.reading.exported import Exported
+    from actlas.store.runs.exported import Exported
 
     if isinstance(what, Path):
         return what.absolute()

@@ -160,7 +160,7 @@ def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> 
     for run in runs:
         run.refresh()
     commits = repr(
-        [[(commit.file, commit.size, commit.rest) for commit in run.commits] for run in runs]
+        [[(each.file, each.size, each.metadata_checksum) for each in run.records] for run in runs]
     )
     key = xxhash.xxh3_128_hexdigest(commits.encode())
     if before.get("commits") == key:

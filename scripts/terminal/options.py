@@ -197,7 +197,7 @@ def open_run(reference: str, store: Path) -> Run:
     Otherwise the run of that name or id in the store.
     """
     if is_export(reference):
-        from actlas.store.reading.exported import Exported
+        from actlas.store.runs.exported import Exported
 
         return Exported(Path(reference))
     return Store(store).run(reference)

@@ -14,7 +14,10 @@ READ_BYTES = 1 << 22
 
 
 def span_checksum(descriptor: int, *spans: tuple[int, int]) -> str:
-    """Return the XXH3-64 in hex of the bytes from ``start`` to ``end`` of each span, one after the other."""
+    """Return the XXH3-64 in hex of the bytes from ``start`` to ``end`` of each span.
+
+    One after the other.
+    """
     digest = xxhash.xxh3_64()
     for start, end in spans:
         while start < end:
@@ -31,20 +34,20 @@ def rows_checksum(rows: npt.NDArray[Any]) -> str:
     return str(xxhash.xxh3_64_hexdigest(np.ascontiguousarray(rows).view(np.uint8).data))
 
 
-def rest_checksum(descriptor: int, size: int, bulk: Iterable[tuple[int, int]]) -> str:
-    """Return the XXH3-64 of all bytes outside the spans ``bulk``: HDF5's records and gaps."""
-    return span_checksum(descriptor, *_between(size, bulk))
+def metadata_checksum_of(descriptor: int, size: int, data_spans: Iterable[tuple[int, int]]) -> str:
+    """Return the XXH3-64 of all bytes outside ``data_spans``: HDF5's records and gaps."""
+    return span_checksum(descriptor, *_between(size, data_spans))
 
 
-def rest_of(content: bytes | bytearray, bulk: Iterable[tuple[int, int]]) -> str:
-    """Return what ``rest_checksum`` returns, of a file in memory."""
+def metadata_checksum_in(content: bytes | bytearray, data_spans: Iterable[tuple[int, int]]) -> str:
+    """Return what ``metadata_checksum_of`` returns, of a file in memory."""
     digest, view = xxhash.xxh3_64(), memoryview(content)
-    for start, end in _between(len(content), bulk):
+    for start, end in _between(len(content), data_spans):
         digest.update(view[start:end])
     return str(digest.hexdigest())
 
 
-def _between(size: int, bulk: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    places = sorted(bulk)
+def _between(size: int, data_spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    places = sorted(data_spans)
     starts, ends = [0, *(end for _, end in places)], [*(start for start, _ in places), size]
     return list(zip(starts, ends, strict=True))

@@ -1,7 +1,10 @@
-"""Edits as data: what a run's specification keeps of each intervention, and what analyses read of it.
+"""Edits as data: what a run's specification keeps of each intervention.
 
-``{"kind": "scale", "site": "resid", "depth": 3, "units": {"step": 2}, "factor": 0.5}``. The text that people read and type,
-``scale:block=2,units=::2,factor=0.5``, is made from it here; `pipeline.edits` is the only place that reads such a text.
+Analyses read it as data.
+
+``{"kind": "scale", "site": "resid", "depth": 3, "units": {"step": 2}, "factor": 0.5}``. The text
+that people read and type, ``scale:block=2,units=::2,factor=0.5``, is made from it here;
+`pipeline.edits` is the only place that reads such a text.
 """
 
 from __future__ import annotations
@@ -52,7 +55,10 @@ Units = tuple[int, ...] | Stride
 
 @dataclass(frozen=True)
 class EditRecord:
-    """One edit: what is done, and where. Depth ``d`` of ``resid`` is the output of block ``d - 1``."""
+    """One edit: what is done, and where.
+
+    Depth ``d`` of ``resid`` is the output of block ``d - 1``.
+    """
 
     kind: str  # of KINDS
     site: str
@@ -63,7 +69,10 @@ class EditRecord:
 
     @property
     def block(self) -> int | None:
-        """The block whose output is edited, which therefore is not the sum of its input and parts; None where none is."""
+        """The block whose output is edited, which therefore is not the sum of its input and parts.
+
+        None where none is.
+        """
         return self.index - 1 if self.site == STREAM and self.index else None
 
     @property
@@ -86,7 +95,10 @@ class EditRecord:
         )
 
     def branch(self, layers: int) -> tuple[int, int]:
-        """Return the first layer and the first depth that the edit can change, of a model of ``layers`` blocks."""
+        """Return the first layer and the first depth that the edit can change.
+
+        Of a model of ``layers`` blocks.
+        """
         if self.index is None:  # behind the last block
             return layers, layers + 1
         return self.index, self.index + (self.site != STREAM)
@@ -108,7 +120,10 @@ class EditRecord:
 
     @classmethod
     def from_json(cls, record: object) -> EditRecord:
-        """Undo ``to_json``; raises DamagedStore for what is no edit: a store can come from anywhere."""
+        """Undo ``to_json``.
+
+        Raises DamagedStore for what is no edit: a store can come from anywhere.
+        """
         if (
             not isinstance(record, dict)
             or not isinstance(record.get("kind"), str)
@@ -119,15 +134,16 @@ class EditRecord:
             )
         index = "depth" if record.get("site") == STREAM else "layer"
         wanted = KINDS[record["kind"]]
-        sound = (
+        valid = (
             isinstance(record.get("site"), str)
             and record.keys() <= {"kind", "site", index, "head", "units", *wanted}
             and all(_is_count(record[name]) for name in (index, "head") if name in record)
             and all(_is_number(record.get(name), name in WHOLE) for name in wanted)
         )
-        if not sound:
+        if not valid:
             raise DamagedStore(
-                f"expected an edit with site, {index} and {', '.join(wanted) or 'no more'}, got {quoted(record)}"
+                f"expected an edit with site, {index} and {', '.join(wanted) or 'no more'}, got "
+                f"{quoted(record)}"
             )
         units = _units_read(record["units"]) if "units" in record else None
         parameters = {name: record[name] for name in wanted}
@@ -137,7 +153,10 @@ class EditRecord:
 
 
 def read_edits(specification: Json) -> tuple[EditRecord, ...]:
-    """Return the edits of a run's specification; none of a baseline. Raises DamagedStore for anything else."""
+    """Return the edits of a run's specification.
+
+    A baseline has none. Raises DamagedStore for anything else.
+    """
     edits = specification.get("edits") or []
     if not isinstance(edits, list):
         raise DamagedStore(f"the edits of the run are {quoted(edits)}, expected a list")
@@ -150,7 +169,10 @@ def edits_text(edits: Iterable[EditRecord]) -> str:
 
 
 def branch_of(edits: Sequence[EditRecord], layers: int) -> tuple[int, int]:
-    """Return the first layer and the first depth that ``edits`` can change; what comes before is the baseline's."""
+    """Return the first layer and the first depth that ``edits`` can change.
+
+    What comes before is the baseline's.
+    """
     found = [edit.branch(layers) for edit in edits]
     return min(layer for layer, _ in found), min(depth for _, depth in found)
 
@@ -163,8 +185,8 @@ def _units_read(units: object) -> Units:
     if isinstance(units, list) and units and all(_is_count(unit) for unit in units):
         return tuple(units)
     if isinstance(units, dict) and units and units.keys() <= {"start", "stop", "step"}:
-        sound = all(type(value) is int for value in units.values()) and units.get("step", 1) > 0
-        if sound:
+        valid = all(type(value) is int for value in units.values()) and units.get("step", 1) > 0
+        if valid:
             return Stride(**units)
     raise DamagedStore(f"expected the units of an edit as a list or a slice, got {quoted(units)}")
 

@@ -1,12 +1,14 @@
-"""The HDF5 side of a shard, held against its commit: what other programs are told lies where the commit says, and nothing else.
+"""The HDF5 side of a shard, held against its commit.
 
-Our readers never open a shard with HDF5. Others do, and a file may lead them astray: external and soft links, external storage,
-virtual datasets, sizes without bytes. ``verify`` refuses them, looking at the root alone.
+What other programs read lies where the commit says, and nothing else.
+
+Our readers never open a shard with HDF5. Others do, and a file may lead them astray: external and
+soft links, external storage, virtual datasets, sizes without bytes. ``verify`` refuses them,
+looking at the root alone.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +17,19 @@ from typing import Any
 import h5py
 import numpy as np
 
-from actlas.store.format.schema import Commit
+from actlas.store.format.commit_record import CommitRecord
 from actlas.store.format.skeleton import hdf5_type
-from actlas.store.labels.labels import INSTANCE, file_dims, file_name
+from actlas.store.labels.labels import file_dims, file_name
 
 MOST_LINKS = 1000
 MOST_ATTRIBUTES = 100
-SHARED_DIMS = ("token", INSTANCE)  # of which a file of several units has those of all
 
 
-def structure_problems(path: Path, commit: Commit) -> Iterator[str]:
-    """Yield what HDF5 says of a shard whose bytes are as committed and its commit does not; nothing for a sound one."""
+def hdf5_problems(path: Path, commit: CommitRecord) -> Iterator[str]:
+    """Yield what HDF5 says of a shard whose bytes are as committed and its commit does not.
+
+    Nothing for a valid one.
+    """
     try:
         with h5py.File(path, "r", locking=False) as file:
             links = file.id.links
@@ -64,11 +68,12 @@ def plain_problems(path: Path, places: Mapping[str, int], most: int) -> Iterator
             if len(file) > most:
                 yield f"{len(file)} variables, expected at most {most}"
                 return
-            lacking = sorted(places.keys() - set(file))
-            yield from (f"no variable {name!r}" for name in lacking[:1])
+            absent = sorted(places.keys() - set(file))
+            yield from (f"no variable {name!r}" for name in absent[:1])
             for name in file:
                 if not _is_plain(file, name, places.get(name)):
-                    yield f"{name!r} is a link, or no variable of this file as its record tells of it"
+                    what = "a link, or no variable of this file as its record tells of it"
+                    yield f"{name!r} is {what}"
     except (
         OSError,
         RuntimeError,
@@ -90,19 +95,19 @@ def _is_plain(file: h5py.File, name: str, offset: int | None) -> bool:
     return own and offset in (None, variable.id.get_offset())
 
 
-def _missing(found: list[bytes], commit: Commit) -> Iterator[str]:
+def _missing(found: list[bytes], commit: CommitRecord) -> Iterator[str]:
     names = {name.decode(errors="replace") for name in found}
-    lacking = {*commit.sites, *map(file_name, commit.labels)} - names
-    if lacking:
-        yield f"without {', '.join(sorted(lacking))}"
+    missing = {*commit.sites, *map(file_name, commit.labels)} - names
+    if missing:
+        yield f"without {', '.join(sorted(missing))}"
 
 
-def _problem(root: h5py.h5g.GroupID, name: bytes, commit: Commit) -> str | None:
+def _problem(root: h5py.h5g.GroupID, name: bytes, commit: CommitRecord) -> str | None:
     """Return what is wrong with one object of the root."""
     if root.links.get_info(name).type != h5py.h5l.TYPE_HARD:
         return "a link to somewhere else"
     if h5py.h5o.get_info(root, name).type != h5py.h5o.TYPE_DATASET:
-        return "a group or a named type, wanted a variable"
+        return "a group or a named type, expected a variable"
     dataset = h5py.h5d.open(root, name)
     creation = dataset.get_create_plist()
     if (
@@ -110,13 +115,13 @@ def _problem(root: h5py.h5g.GroupID, name: bytes, commit: Commit) -> str | None:
         or creation.get_external_count()
         or creation.get_nfilters()
     ):
-        return "stored elsewhere, in chunks or filtered, wanted contiguous"
+        return "stored elsewhere, in chunks or filtered, expected contiguous"
     if h5py.h5a.get_num_attrs(dataset) > MOST_ATTRIBUTES:
         return "loaded with too many attributes"
     return _differs(dataset, name.decode(errors="replace"), commit)
 
 
-def _differs(dataset: h5py.h5d.DatasetID, name: str, commit: Commit) -> str | None:
+def _differs(dataset: h5py.h5d.DatasetID, name: str, commit: CommitRecord) -> str | None:
     """Return what HDF5 says of a variable otherwise than the commit."""
     sizes, labels = (
         _sizes(commit),
@@ -124,24 +129,18 @@ def _differs(dataset: h5py.h5d.DatasetID, name: str, commit: Commit) -> str | No
     )
     if name in commit.sites:
         site = commit.sites[name]
-        wanted = Variable(
-            site.layout.dims, site.layout.shape, site.offset, hdf5_type(site.layout.dtype)
-        )
+        wanted = Variable(site.layout.shape, site.offset, hdf5_type(site.layout.dtype))
     elif name in labels:
         label = labels[name]
-        wanted = Variable(file_dims(label.dims), label.shape, label.offset, np.dtype(label.dtype))
+        wanted = Variable(label.shape, label.offset, np.dtype(label.dtype))
     elif name in sizes:
-        several = commit.bulk and name in SHARED_DIMS and len(dataset.shape) == 1
-        return (
-            None
-            if several or dataset.shape == (sizes[name],)
-            else f"of shape {dataset.shape}, wanted ({sizes[name]},)"
-        )
+        same = dataset.shape == (sizes[name],)
+        return None if same else f"of shape {dataset.shape}, expected ({sizes[name]},)"
     else:
         return "unknown to the commit"
     found = (dataset.shape, dataset.get_offset())
-    if not (wanted.is_part_of(*found) if commit.bulk else wanted.is_at(*found)):
-        return f"of shape {found[0]} at {found[1]}, wanted {wanted.shape} at {wanted.offset}"
+    if found != (wanted.shape, wanted.offset):
+        return f"of shape {found[0]} at {found[1]}, expected {wanted.shape} at {wanted.offset}"
     kind = (
         wanted.dtype
         if isinstance(wanted.dtype, h5py.h5t.TypeID)
@@ -152,36 +151,14 @@ def _differs(dataset: h5py.h5d.DatasetID, name: str, commit: Commit) -> str | No
 
 @dataclass(frozen=True)
 class Variable:
-    """What the commit says of a variable: all of it, or in a file of several units the rows of its own."""
+    """What the commit says of a variable."""
 
-    dims: tuple[str, ...]
     shape: tuple[int, ...]
     offset: int
     dtype: Any
 
-    def is_at(self, shape: tuple[int, ...], offset: int) -> bool:
-        """Whether HDF5 has it with this very shape and place."""
-        return (self.shape, self.offset) == (shape, offset)
 
-    def is_part_of(self, shape: tuple[int, ...], offset: int) -> bool:
-        """Whether its first row lies on a row of what HDF5 has, and the variables are alike but for tokens or sentences."""
-        axis = next((number for number, dim in enumerate(self.dims) if dim in SHARED_DIMS), 0)
-        if (
-            len(shape) != len(self.shape)
-            or shape[:axis] + shape[axis + 1 :] != self.shape[:axis] + self.shape[axis + 1 :]
-        ):
-            return False
-        size = (
-            self.dtype.get_size()
-            if isinstance(self.dtype, h5py.h5t.TypeID)
-            else self.dtype.itemsize
-        )
-        row = math.prod(shape[axis + 1 :]) * size
-        first, rest = divmod(self.offset - offset, row)
-        return bool(rest == 0 and 0 <= first <= shape[axis] - self.shape[axis])
-
-
-def _sizes(commit: Commit) -> dict[str, int]:
+def _sizes(commit: CommitRecord) -> dict[str, int]:
     """Return dimension → size; ``layer`` and ``depth`` are variables as well."""
     sizes: dict[str, int] = {}
     for site in commit.sites.values():

@@ -1,7 +1,10 @@
-"""netCDF-4 by HDF5's own calls: dimensions, variables, attributes, as netCDF libraries write and read them.
+"""netCDF-4 by HDF5's own calls.
 
-h5netcdf writes the same, but looks everything up again for every variable, which was most of what a small unit took. After the
-netCDF user's guide, file format: dimension scales, ``_Netcdf4Dimid``, ``_Netcdf4Coordinates``.
+Dimensions, variables, attributes, as netCDF libraries write and read them.
+
+h5netcdf writes the same, but looks everything up again for every variable, which was most of what a
+small unit took. After the netCDF user's guide, file format: dimension scales, ``_Netcdf4Dimid``,
+``_Netcdf4Coordinates``.
 """
 
 from __future__ import annotations
@@ -54,15 +57,18 @@ class Netcdf:
         attributes: Mapping[str, str],
         values: npt.NDArray[Any] | None = None,
     ) -> None:
-        """Make a variable on dimensions that are made; without ``values`` its room is allocated and nothing written.
+        """Make a variable on dimensions that are made.
 
-        Raises ValueError for the name of a dimension: NCO, R and others take such a variable for the dimension's own.
+        Without ``values`` its room is allocated and nothing written.
+
+        Raises ValueError for the name of a dimension: NCO, R and others take such a variable for
+        the dimension's own.
         """
         if name in self._sizes:
             raise ValueError(f"variable {name!r} has the name of a dimension")
         kind = dtype if isinstance(dtype, h5py.h5t.TypeID) else h5py.h5t.py_create(np.dtype(dtype))
         variable = self._dataset(
-            name, tuple(self._sizes[dim] for dim in dims), kind, bulk=values is None
+            name, tuple(self._sizes[dim] for dim in dims), kind, allocate=values is None
         )
         for axis, dim in enumerate(dims):
             h5py.h5ds.attach_scale(variable, self._scales[dim], axis)
@@ -81,11 +87,11 @@ class Netcdf:
             variable.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
 
     def _dataset(
-        self, name: str, shape: tuple[int, ...], dtype: Any, *, bulk: bool = False
+        self, name: str, shape: tuple[int, ...], dtype: Any, *, allocate: bool = False
     ) -> h5py.h5d.DatasetID:
         creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         creation.set_obj_track_times(False)  # equal content, equal bytes
-        if bulk:
+        if allocate:
             creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
             creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         return h5py.h5d.create(

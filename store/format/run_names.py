@@ -1,4 +1,6 @@
-"""Names of runs: what can be one, how a file's name becomes one, and how those of variants follow from their baseline's.
+"""Names of runs: what can be one, how a file's name becomes one.
+
+Those of variants follow from their baseline's.
 
 A name is a file in the store's folder ``names``, so it is safe as one on every file system.
 """
@@ -9,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from actlas.store.format.edit_records import EditRecord
-from actlas.store.runs.commit import RUN_ID
+from actlas.store.format.schema import RUN_ID
 
 MOST_LETTERS, MOST_BYTES = (
     100,
@@ -20,7 +22,10 @@ LEAST_LETTERS = 20  # of a baseline's name in those of its variants
 MARKS = "._-"
 GAP = "\0"  # stands for a character that no name has
 IN_NAMES = str.maketrans({"=": "-", ",": "-", ":": "_", "+": "."})  # of the text of an edit
-RULE = "letters and digits of any script, '.', '_' and '-', a letter or digit first, at most 100 characters and 200 bytes"
+RULE = (
+    "letters and digits of any script, '.', '_' and '-', a letter or digit first, "
+    "at most 100 characters and 200 bytes"
+)
 
 
 def is_run_name(text: str) -> bool:
@@ -35,7 +40,10 @@ def is_run_name(text: str) -> bool:
 
 
 def cleaned(text: str) -> str:
-    """Return ``text`` as a run can be called, nothing where no letter of it can stay; cut so that a number fits behind it."""
+    """Return ``text`` as a run can be called, nothing where no letter of it can stay.
+
+    Cut so that a number fits behind it.
+    """
     composed = unicodedata.normalize("NFC", text)
     parts = [character if _is_part(character) else GAP for character in composed]
     name = "-".join(part for part in "".join(parts).split(GAP) if part).lstrip(MARKS)
@@ -46,12 +54,18 @@ def cleaned(text: str) -> str:
 
 
 def spelled(text: str) -> str:
-    """Return a name for a text without any letter or digit, such as ``u1f642`` for an emoji: other texts, other names."""
+    """Return a name for a text without any letter or digit, such as ``u1f642`` for an emoji.
+
+    Other texts, other names.
+    """
     return "-".join(f"u{ord(character):x}" for character in text[:8])
 
 
 def shortened(text: str, letters: int, nbytes: int) -> str:
-    """Return the beginning of ``text`` that has at most so many characters and bytes of UTF-8, no mark torn from its letter."""
+    """Return the beginning of ``text`` that has at most so many characters and bytes of UTF-8.
+
+    No mark torn from its letter.
+    """
     end = min(len(text), letters)
     while len(text[:end].encode()) > nbytes or (
         end < len(text) and unicodedata.category(text[end])[0] == "M"
@@ -61,18 +75,25 @@ def shortened(text: str, letters: int, nbytes: int) -> str:
 
 
 def variant_suffix(edits: Iterable[EditRecord]) -> str:
-    """Return what stands behind the name of the baseline in the name of a variant, such as ``skip-block-3``.
+    """Return what stands behind the name of the baseline in the name of a variant.
 
-    Different edits have different suffixes: ``units=::2`` is ``units-__2``, ``units=0+2`` is ``units-0.2``.
+    Such as ``skip-block-3``.
+
+    Different edits have different suffixes: ``units=::2`` is ``units-__2``, ``units=0+2`` is
+    ``units-0.2``.
     """
     return ".".join(edit.text.replace(":", "-", 1).translate(IN_NAMES) for edit in edits)
 
 
 def variant_name(baseline: str, edits: Iterable[EditRecord]) -> str:
-    """Return the name of a variant, whose edits stand in it whole unless they alone are longer than a name may be."""
+    """Return the name of a variant.
+
+    Its edits stand in it whole unless they alone are longer than a name may be.
+    """
     suffix = variant_suffix(edits)
     letters = max(MOST_LETTERS - ROOM - 1 - len(suffix), LEAST_LETTERS)
-    return f"{shortened(baseline, letters, max(MOST_BYTES - ROOM - 1 - len(suffix), LEAST_LETTERS))}.{suffix}"
+    nbytes = max(MOST_BYTES - ROOM - 1 - len(suffix), LEAST_LETTERS)
+    return f"{shortened(baseline, letters, nbytes)}.{suffix}"
 
 
 def _is_part(character: str) -> bool:

@@ -50,7 +50,10 @@ def run_record_bytes(record: RunRecord) -> bytes:
 
 @uncollected()
 def read_run_record(folder: Path) -> RunRecord:
-    """Return the record of the run in ``folder``; raises DamagedStore where it is missing, unsound or of another run."""
+    """Return the record of the run in ``folder``.
+
+    Raises DamagedStore where it is missing, unsound or of another run.
+    """
     path = folder / FILE
     try:
         content = unseal(read_record(path), str(path), FORMAT)

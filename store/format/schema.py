@@ -1,4 +1,6 @@
-"""The records of store format version 1: what a shard holds, and the JSON of specifications, runs and commits.
+"""The records of store format version 1.
+
+What a shard holds, and the JSON of specifications, runs and commits.
 
 A record knows its JSON form; every JSON file carries a checksum of the rest of itself.
 """
@@ -8,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,7 +22,6 @@ import xxhash
 from actlas.store.errors import DamagedStore, LaterRecord, quoted
 
 FORMAT = "actlas-store"
-FORMAT_COMMIT = "actlas-commit"
 FORMAT_VERSION = 1
 
 #: dims along which a site is cut into blocks; a site with neither is one block
@@ -30,6 +32,8 @@ StoredDtype = Literal["float32", "float16", "bfloat16"]
 NUMPY_VIEW: Mapping[str, str] = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 Json = dict[str, Any]
+SUFFIX = ".json"
+RUN_ID = re.compile(r"[0-9a-f]{16}")
 EXPORT_SUFFIXES = (".h5", ".nc")  # by which the path of an export is told from the name of a run
 REMEDY = "restore it from a copy, or remove it and extract again"
 
@@ -43,7 +47,8 @@ class SiteLayout:
     shape: tuple[int, ...]
     dtype: StoredDtype
     description: str
-    first: int = 0  # layer or depth of the first block; a variant's shard begins where it leaves its baseline
+    # layer or depth of the first block; a variant's shard begins where it leaves its baseline
+    first: int = 0
 
     @property
     def blocks(self) -> int:
@@ -78,10 +83,23 @@ class SiteLayout:
         """Bytes of the site in this shard."""
         return self.blocks * self.block_bytes
 
+    @property
+    def token_axis(self) -> int:
+        """Number of the axis ``token``: behind layer or depth, else the first."""
+        return int(self.dims[0] in BLOCK_DIMS)
+
+    def narrow(self, tokens: int) -> SiteLayout:
+        """Return the layout with another number of tokens."""
+        axis = self.token_axis
+        return replace(self, shape=(*self.shape[:axis], tokens, *self.shape[axis + 1 :]))
+
 
 @dataclass(frozen=True)
 class StoredSite:
-    """A site of a unit in a committed shard: where it lies and the XXH3-64 of each of its blocks."""
+    """A site of a unit in a committed shard.
+
+    It says where that lies and has the XXH3-64 of each of its blocks.
+    """
 
     layout: SiteLayout
     offset: int
@@ -95,9 +113,12 @@ class StoredSite:
 
 @dataclass(frozen=True)
 class SharedSite:
-    """The first blocks of a site of a variant: those of the same unit of its baseline, whatever file they lie in.
+    """The first blocks of a site of a variant.
 
-    By content, not by file: a baseline may be packed, or damaged and extracted again, as long as the numbers are the same.
+    Those of the same unit of its baseline, whatever file they lie in.
+
+    By content, not by file: a baseline may be packed, or damaged and extracted again, as long as
+    the numbers are the same.
     """
 
     run: str
@@ -119,6 +140,12 @@ class StoredLabel:
         """Bytes of its rows, in Python's integers, which do not overflow."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+    def rows(self, start: int, count: int) -> StoredLabel:
+        """Return the label of ``count`` tokens or sentences from the ``start``-th on."""
+        row_bytes = math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
+        shape = (count, *self.shape[1:])
+        return replace(self, shape=shape, offset=self.offset + start * row_bytes, checksum="")
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -129,86 +156,12 @@ class Unit:
     sentences: int
     tokens: int
 
-
-@dataclass(frozen=True)
-class Commit:
-    """The record that makes one shard part of a run."""
-
-    run: str
-    unit: Unit
-    file: str
-    size: int
-    sites: Mapping[str, StoredSite]
-    labels: Mapping[str, StoredLabel]
-    rest: str  # XXH3-64 of all bytes of the HDF5 part outside sites and labels: HDF5's records
-    provenance: Json
-    edits: list[Json] = field(default_factory=list)  # the proof of each edit
-    upstream: Json = field(
-        default_factory=dict
-    )  # how what comes before the first edit was compared with the baseline
-    shared: Mapping[str, SharedSite] = field(default_factory=dict)
-    bulk: tuple[
-        tuple[int, int], ...
-    ] = ()  # in a file of several units, the spans that ``rest`` leaves out
-    hdf5: int = (
-        0  # bytes of the HDF5 part, behind which the file has a copy of its record; 0: it has none
-    )
-
-    @property
-    def holds(self) -> frozenset[str]:
-        """Sites this commit makes part of the run, its own and those shared to the last block."""
-        return frozenset(self.sites) | frozenset(self.shared)
-
-    @property
-    def sharing(self) -> frozenset[str]:
-        """Sites of which it has blocks of the baseline."""
-        return frozenset(self.shared)
-
-    def to_json(self) -> Json:
-        """Return the JSON form, checksum left out. What only variants or packed units have, only they say."""
-        record = {"format": FORMAT_COMMIT, "version": FORMAT_VERSION, **asdict(self)}
-        for site in record["sites"].values():
-            _drop_empty(site, "stride")
-            _drop_empty(site["layout"], "first")
-        _drop_empty(record, "upstream", "shared", "bulk")
-        return record
-
-    @property
-    def spans(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of the sites and labels of all units of the file, and its own record: all that is not HDF5's."""
-        tail = ((self.hdf5, self.size),) if self.hdf5 else ()
-        return self.bulk or (*data_spans(self.sites, self.labels), *tail)
-
-    @classmethod
-    def from_json(cls, record: Json) -> Commit:
-        """Build from ``to_json``'s form; raises KeyError or TypeError where fields are missing or wrong."""
-        fields = {key: value for key, value in record.items() if key not in ("format", "version")}
-        sites = {
-            name: StoredSite(
-                _layout(site["layout"]),
-                int(site["offset"]),
-                tuple(site["checksums"]),
-                int(site.get("stride", 0)),
-            )
-            for name, site in fields.pop("sites").items()
-        }
-        labels = {name: _label(label) for name, label in fields.pop("labels").items()}
-        shared = {
-            name: SharedSite(site["run"], tuple(site["checksums"]))
-            for name, site in fields.pop("shared", {}).items()
-        }
-        bulk = tuple((int(start), int(end)) for start, end in fields.pop("bulk", ()))
-        return cls(
-            unit=Unit(**fields.pop("unit")),
-            sites=sites,
-            labels=labels,
-            shared=shared,
-            bulk=bulk,
-            **fields,
-        )
+    def to_list(self) -> list[int]:
+        """Return the four numbers, as records keep them."""
+        return [self.number, self.first, self.sentences, self.tokens]
 
 
-def data_spans(
+def data_spans_of(
     sites: Mapping[str, StoredSite], labels: Mapping[str, StoredLabel]
 ) -> tuple[tuple[int, int], ...]:
     """Return start and end of the sites and labels of a whole file, in order."""
@@ -218,25 +171,6 @@ def data_spans(
             [*spans, *((label.offset, label.offset + label.nbytes) for label in labels.values())]
         )
     )
-
-
-def _label(record: Json) -> StoredLabel:
-    fields = {
-        "dims": tuple(record["dims"]),
-        "shape": tuple(record["shape"]),
-        "offset": int(record["offset"]),
-    }
-    return StoredLabel(**{**record, **fields})
-
-
-def _drop_empty(record: Json, *names: str) -> None:
-    for name in names:
-        if not record[name]:
-            del record[name]
-
-
-def _layout(record: Json) -> SiteLayout:
-    return SiteLayout(**{**record, "dims": tuple(record["dims"]), "shape": tuple(record["shape"])})
 
 
 def canonical(record: Json) -> bytes:
@@ -262,7 +196,9 @@ def seal(record: Json) -> bytes:
 
 
 def unseal(content: bytes, name: str, kind: str) -> Json:
-    """Return the record of a sealed file of format ``kind``; raises DamagedStore, with the file's ``name``, if altered.
+    """Return the record of a sealed file of format ``kind``.
+
+    Raises DamagedStore, with the file's ``name``, if altered.
 
     One that is whole and of a later version raises LaterRecord.
     """
@@ -273,14 +209,15 @@ def unseal(content: bytes, name: str, kind: str) -> Json:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedStore(f"{name} is not a readable record ({error}): {REMEDY}") from error
     if record.get("format") != kind:
-        raise DamagedStore(f"{name} has format {quoted(record.get('format'))}, wanted {kind!r}")
+        raise DamagedStore(f"{name} has format {quoted(record.get('format'))}, expected {kind!r}")
     if record.get("version") != FORMAT_VERSION:
         version, kind_of_error = (
             record.get("version"),
             LaterRecord if found == wanted else DamagedStore,
         )
         raise kind_of_error(
-            f"{name} has version {quoted(version)}; this actlas reads {FORMAT_VERSION}: update actlas"
+            f"{name} has version {quoted(version)}; this actlas reads {FORMAT_VERSION}: update "
+            "actlas"
         )
     if found != wanted:
         raise DamagedStore(f"{name} was altered (checksum differs): {REMEDY}")

@@ -1,6 +1,9 @@
-"""The netCDF-4 skeleton of a shard: every variable allocated at a known offset, small ones written, bulk left to pwrite.
+"""The netCDF-4 skeleton of a shard.
 
-HDF5 writes it into memory alone: a full disk under an open HDF5 file leaks the file, and can end the process.
+Every variable allocated at a known offset, small ones written, numbers left to pwrite.
+
+HDF5 writes it into memory alone: a full disk under an open HDF5 file leaks the file, and can end
+the process.
 """
 
 from __future__ import annotations
@@ -52,7 +55,10 @@ class Image(io.RawIOBase):
         self._pages: dict[int, bytearray] = {}
 
     def pieces(self) -> list[tuple[int, memoryview]]:
-        """Return offset and bytes of every stretch that was written, in order; all the others are zero."""
+        """Return offset and bytes of every stretch that was written, in order.
+
+        All the others are zero.
+        """
         return [
             (page * PAGE, memoryview(content)[: self.size - page * PAGE])
             for page, content in sorted(self._pages.items())
@@ -71,7 +77,10 @@ class Image(io.RawIOBase):
         return self._position
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the size; HDF5 only ever extends to what it allocated, or cuts what it never wrote."""
+        """Set the size; HDF5 only ever extends to what it allocated.
+
+        It cuts only what it never wrote.
+        """
         self.size = self._position if size is None else size
         return self.size
 
@@ -202,13 +211,16 @@ def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
     }
 
 
-def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
-    """Return label → checksum of the rows of each of ``units``, one after the other in ``labels``."""
-    found: dict[str, tuple[str, ...]] = {}
+def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, str]:
+    """Return label → the checksums of the rows of each of ``units``.
+
+    One after the other in ``labels``.
+    """
+    found: dict[str, str] = {}
     for name, (dims, array) in _label_arrays(labels).items():
         counts = [unit.tokens if dims[0] == "token" else unit.sentences for unit in units]
         ends = list(accumulate(counts, initial=0))
-        found[name] = tuple(rows_checksum(array[start:end]) for start, end in pairwise(ends))
+        found[name] = "".join(rows_checksum(array[a:b]) for a, b in pairwise(ends))
     return found
 
 
@@ -243,7 +255,10 @@ def _label_attributes(name: str, array: npt.NDArray[Any]) -> dict[str, str]:
 
 
 def hdf5_type(dtype: StoredDtype) -> Any:
-    """Return NumPy's dtype, or HDF5's 16-bit float with bfloat16's 8-bit exponent, which readers widen to float32."""
+    """Return NumPy's dtype, or HDF5's 16-bit float with bfloat16's 8-bit exponent.
+
+    Readers widen it to float32.
+    """
     if dtype != "bfloat16":
         return np.dtype(dtype)
     bfloat16 = h5py.h5t.IEEE_F16LE.copy()

@@ -1,7 +1,9 @@
-"""The record behind the HDF5 part of a file: a sealed JSON line, then its length and format in the last 27 bytes.
+"""The record behind the HDF5 part of a file.
 
-Readers of HDF5 do not look past their part. By its tail an export is read, and a shard whose commit or packed record is
-lost gets it back.
+A sealed JSON line, then its length and format in the last 27 bytes.
+
+Readers of HDF5 do not look past their part. By its tail an export is read, and a shard whose commit
+or packed record is lost gets it back.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ END_BYTES = 27
 
 
 class Tail(NamedTuple):
-    """A record as it stands in a file: its format, its sealed bytes, and the bytes of the file before it."""
+    """A record as it stands in a file.
+
+    Its format, its sealed bytes, and the bytes of the file before it.
+    """
 
     kind: str
     sealed: bytes
@@ -28,7 +33,10 @@ def tail_bytes(sealed: bytes, kind: str) -> bytes:
 
 
 def read_tail(descriptor: int, size: int, largest: int) -> Tail | None:
-    """Return the tail of an open file of ``size`` bytes; None where it has none, or one of more than ``largest`` bytes."""
+    """Return the tail of an open file of ``size`` bytes.
+
+    None where it has none, or one of more than ``largest`` bytes.
+    """
     end = END.fullmatch(os.pread(descriptor, END_BYTES, max(0, size - END_BYTES)))
     if not end:
         return None

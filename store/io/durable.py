@@ -1,4 +1,6 @@
-"""Durable files: written aside, synced, then moved to their name without overwriting; the basis of every promise.
+"""Durable files: written to a temporary file, synced, then moved to their name without overwriting.
+
+This is the basis of every promise.
 
 A name appears only when its content is on the disk, and it never changes its content afterwards.
 """
@@ -35,7 +37,10 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def naming(place: Path) -> Iterator[None]:
-    """Add ``place`` to an OSError that does not say what it is about: of a descriptor the system knows no name."""
+    """Add ``place`` to an OSError that does not say what it is about.
+
+    Of a descriptor the system knows no name.
+    """
     try:
         yield
     except OSError as error:
@@ -54,7 +59,10 @@ def remedy_of(error: OSError) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power loss, where its file system can sync folders at all."""
+    """Make the names in ``folder`` survive a power loss.
+
+    Some file systems cannot sync folders at all.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with naming(folder):
@@ -75,7 +83,9 @@ def make_folder(folder: Path) -> None:
 
 
 def lock(descriptor: int, operation: int, place: Path) -> None:
-    """Do ``flock`` on an open file, ``place``; raises BlockingIOError, and StoreError where the file system has no locks.
+    """Do ``flock`` on an open file, ``place``.
+
+    Raises BlockingIOError, and StoreError where the file system has no locks.
 
     Without them a writer could sweep what another is writing, so there is no going on.
     """
@@ -85,8 +95,10 @@ def lock(descriptor: int, operation: int, place: Path) -> None:
         if error.errno not in UNLOCKED:
             raise
         raise StoreError(
-            f"{place} cannot be locked ({error.strerror}): its file system keeps no locks, and without them writers remove "
-            "each other's work: mount it with locks (Lustre: -o flock), or write to a store on a local disk and copy that"
+            f"{place} cannot be locked ({error.strerror}): its file system keeps no locks, and "
+            "without them writers remove "
+            "each other's work: mount it with locks (Lustre: -o flock), or write to a store on a "
+            "local disk and copy that"
         ) from error
 
 
@@ -99,39 +111,45 @@ def set_mode(path: Path, mode: int) -> None:
             raise
 
 
-def publish_file(aside: Path, name: Path, *, keep: bool = False) -> bool:
-    """Move the synced file ``aside`` to ``name``; return False where ``name`` is taken, with ``aside`` removed unless ``keep``.
+def publish_file(temporary: Path, name: Path, *, keep: bool = False) -> bool:
+    """Move the synced file ``temporary`` to ``name``.
 
-    Link and unlink, because a plain rename would overwrite silently; without hard links, see ``_move``.
+    Return False where ``name`` is taken, with ``temporary`` removed unless ``keep``.
+
+    Link and unlink, because a plain rename would overwrite silently; without hard links, see
+    ``_move``.
     """
     try:
-        set_mode(aside, READ_ONLY)
+        set_mode(temporary, READ_ONLY)
         try:
-            os.link(aside, name)
+            os.link(temporary, name)
         except OSError as error:
             if error.errno not in UNLINKED:
                 raise
-            _move(aside, name)
+            _move(temporary, name)
     except FileExistsError:
         if not keep:
-            aside.unlink()
+            temporary.unlink()
         return False
     except BaseException:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    aside.unlink(missing_ok=True)
+    temporary.unlink(missing_ok=True)
     sync_folder(name.parent)
     return True
 
 
-def _move(aside: Path, name: Path) -> None:
-    """Rename without overwriting: by the system, or, where it cannot, while others who publish there are locked out.
+def _move(temporary: Path, name: Path) -> None:
+    """Rename without overwriting.
 
-    Raises FileExistsError where ``name`` is taken, StoreError where the file system has no locks either.
+    By the system, or, where it cannot, while others who publish there are locked out.
+
+    Raises FileExistsError where ``name`` is taken, StoreError where the file system has no locks
+    either.
     """
     if hasattr(LIBC, "renameat2"):
         if not LIBC.renameat2(
-            AT_FDCWD, os.fsencode(aside), AT_FDCWD, os.fsencode(name), RENAME_NOREPLACE
+            AT_FDCWD, os.fsencode(temporary), AT_FDCWD, os.fsencode(name), RENAME_NOREPLACE
         ):
             return
         code = ctypes.get_errno()
@@ -142,14 +160,17 @@ def _move(aside: Path, name: Path) -> None:
         lock(descriptor, fcntl.LOCK_EX, name.parent)
         if os.path.lexists(name):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(name))
-        aside.rename(name)
+        temporary.rename(name)
     finally:
         os.close(descriptor)
 
 
-def publish_bytes(content: bytes, name: Path, aside: Path) -> bool:
-    """Write ``content`` in the folder ``aside``, sync it and publish it as ``name``; False where ``name`` is taken."""
-    draft = aside / f"{name.name}.{secrets.token_hex(8)}"
+def publish_bytes(content: bytes, name: Path, temporary: Path) -> bool:
+    """Write ``content`` in the folder ``temporary``, sync it and publish it as ``name``.
+
+    False where ``name`` is taken.
+    """
+    draft = temporary / f"{name.name}.{secrets.token_hex(8)}"
     try:
         with naming(draft), draft.open("xb") as file:
             file.write(content)
@@ -164,8 +185,9 @@ def publish_bytes(content: bytes, name: Path, aside: Path) -> bool:
 def reserve(descriptor: int, size: int) -> None:
     """Give ``size`` bytes of disk to the open file, so that later writes cannot run out of space.
 
-    Raises OSError (ENOSPC, EDQUOT, EFBIG) before anything is written. Where the file system cannot reserve (FUSE, NFS 3,
-    macOS) the file is only extended, and a full disk shows at the write: an error as well, just later.
+    Raises OSError (ENOSPC, EDQUOT, EFBIG) before anything is written. Where the file system cannot
+    reserve (FUSE, NFS 3, macOS) the file is only extended, and a full disk shows at the write: an
+    error as well, just later.
     """
     try:
         if _can_reserve(descriptor):
@@ -178,7 +200,10 @@ def reserve(descriptor: int, size: int) -> None:
 
 
 def _can_reserve(descriptor: int) -> bool:
-    """Whether the file system reserves. glibc's ``posix_fallocate`` does not say: it would write a byte to every page."""
+    """Whether the file system reserves.
+
+    Glibc's ``posix_fallocate`` does not say: it would write a byte to every page.
+    """
     if not hasattr(os, "posix_fallocate") or not hasattr(LIBC, "fallocate64"):
         return hasattr(os, "posix_fallocate")
     nothing, one = ctypes.c_int64(0), ctypes.c_int64(1)

@@ -1,7 +1,10 @@
-"""Files that are replaced as a whole: written aside, synced, then renamed over the older ones.
+"""Files that are replaced as a whole.
 
-Unlike what is in a store, a result may be made again. Whoever looks finds the old file or the new one, and after a
-failure the old one. A draft is locked (``flock``) while its writer lives, so that the next one can remove those of the dead.
+Written to a temporary file, synced, then renamed over the older ones.
+
+Unlike what is in a store, a result may be made again. Whoever looks finds the old file or the new
+one, and after a failure the old one. A draft is locked (``flock``) while its writer lives, so that
+the next one can remove those of the dead.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ class Replacement:
         self._drafts: list[tuple[int, Path, str]] = []
 
     def add(self, name: str, pieces: Iterable[bytes | memoryview]) -> str:
-        """Write a file aside, piece by piece, and sync it; return the XXH3-128 of all its bytes.
+        """Write a temporary file, piece by piece, and sync it.
+
+        Return the XXH3-128 of all its bytes.
 
         Raises OSError, with the file's final path, where it cannot be written.
         """
@@ -63,7 +68,10 @@ class Replacement:
 
 @contextlib.contextmanager
 def replacing(folder: Path) -> Iterator[Replacement]:
-    """Make ``folder`` and yield what takes its new files; they get their names at the end, or after an error none does."""
+    """Make ``folder`` and yield what takes its new files.
+
+    They get their names at the end, or after an error none does.
+    """
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     make_folder(folder)
     _sweep(folder)
@@ -83,7 +91,10 @@ def replacing(folder: Path) -> Iterator[Replacement]:
 
 @contextlib.contextmanager
 def _naming(place: Path) -> Iterator[None]:
-    """Let an OSError be about ``place``, and not about its draft or a descriptor, of which a user knows nothing."""
+    """Let an OSError be about ``place``.
+
+    A user knows nothing of its draft or a descriptor.
+    """
     try:
         yield
     except OSError as error:

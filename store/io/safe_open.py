@@ -1,6 +1,9 @@
-"""Opening what somebody else may have made: files that are files, folders that are folders, records and lists of bounded size.
+"""Opening what somebody else may have made.
 
-A store can come from anywhere. Nothing in it makes a reader follow a link out of it, wait for a pipe, or fill the memory.
+Files that are files, folders that are folders, records and lists of bounded size.
+
+A store can come from anywhere. Nothing in it makes a reader follow a link out of it, wait for a
+pipe, or fill the memory.
 """
 
 from __future__ import annotations
@@ -16,9 +19,9 @@ from actlas.store.errors import ActlasError, DamagedStore, UsageError
 from actlas.store.io.durable import naming
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
-LARGEST_JOINED = (
+LARGEST_PACKED = (
     64 << 20
-)  # bytes of the record of a joined file: some ten thousand units of many sites
+)  # bytes of the record of a packed shard: some ten thousand units of many sites
 MOST_ENTRIES = 1 << 18  # files of a folder
 SPARSE_FROM, SPAREST = (
     64 << 20,
@@ -27,7 +30,9 @@ SPARSE_FROM, SPAREST = (
 
 
 def placed(path: str | Path) -> Path:
-    """Return ``path`` as it stays right wherever the process goes: absolute, ``~`` replaced by the home folder.
+    """Return ``path`` as it stays right wherever the process goes.
+
+    Absolute, ``~`` replaced by the home folder.
 
     Raises UsageError where the user has no home folder.
     """
@@ -39,10 +44,13 @@ def placed(path: str | Path) -> Path:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
-    """Open a regular file; yield its descriptor and status. Raises FileNotFoundError, DamagedStore for anything else."""
+    """Open a regular file.
+
+    Yield its descriptor and status. Raises FileNotFoundError, DamagedStore for anything else.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if is_file(path) else -1
     if descriptor < 0:
-        raise DamagedStore(f"{path} is a link or no file at all, wanted a file")
+        raise DamagedStore(f"{path} is a link or no file at all, expected a file")
     try:
         with naming(path):
             found = os.fstat(descriptor)
@@ -56,12 +64,18 @@ def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether ``path`` is itself a regular file, not a link to one; raises FileNotFoundError where nothing is."""
+    """Whether ``path`` is itself a regular file, not a link to one.
+
+    Raises FileNotFoundError where nothing is.
+    """
     return stat.S_ISREG(path.lstat().st_mode)
 
 
 def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
-    """Return the content of a small file; raises FileNotFoundError, DamagedStore for what is none."""
+    """Return the content of a small file.
+
+    Raises FileNotFoundError, DamagedStore for what is none.
+    """
     with opened(path) as (descriptor, found):
         if found.st_size > largest:
             raise DamagedStore(
@@ -72,10 +86,13 @@ def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
 
 
 def read_input(path: Path, largest: int, error: type[ActlasError] = UsageError) -> bytes:
-    """Return the content of a file that the user named or that lies beside one: never a pipe, a device or a giant.
+    """Return the content of a file that the user named or that lies beside one.
 
-    Links are followed, as a model cache is made of them. Raises FileNotFoundError and PermissionError as ``open`` does, and
-    ``error`` for what is not a regular file or has more than ``largest`` bytes.
+    Never a pipe, a device or a giant.
+
+    Links are followed, as a model cache is made of them. Raises FileNotFoundError and
+    PermissionError as ``open`` does, and ``error`` for what is not a regular file or has more than
+    ``largest`` bytes.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with naming(path), os.fdopen(descriptor, "rb") as file:
@@ -105,7 +122,10 @@ def user_path(given: str | Path) -> Path:
 
 
 def refuse_links(*places: Path) -> None:
-    """Raise DamagedStore for a folder of a store that is a link: it would make somebody else's files part of it."""
+    """Raise DamagedStore for a folder of a store that is a link.
+
+    It would make somebody else's files part of it.
+    """
     for place in places:
         if place.is_symlink():
             raise DamagedStore(
@@ -116,7 +136,8 @@ def refuse_links(*places: Path) -> None:
 def listed(folder: Path, suffix: str = "") -> list[Path]:
     """Return what ends in ``suffix`` in a folder, sorted; nothing where it is missing.
 
-    Raises DamagedStore for a link in its place or too many entries, PermissionError where it may not be read.
+    Raises DamagedStore for a link in its place or too many entries, PermissionError where it may
+    not be read.
     """
     refuse_links(folder)
     names: list[str] = []
@@ -135,9 +156,12 @@ def listed(folder: Path, suffix: str = "") -> list[Path]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Hold Python's search for cycles off while the records of a run, maybe of 10⁵ units, become objects.
+    """Hold Python's search for cycles off while the records of a run, become objects.
 
-    They have none, and each search looks at all of those made so far: opening cost more than its units.
+    A run may have 10⁵ units.
+
+    They have none, and each search looks at all of those made so far: opening cost more than its
+    units.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,6 @@
-"""Work in progress and what is left of it: each writer has a folder that it holds a lock on for as long as it lives.
+"""Work in progress and what is left of it.
+
+Each writer has a folder that it holds a lock on for as long as it lives.
 
 Leftovers are swept when that lock is free, that is when their owner is gone; never by age.
 """
@@ -19,9 +21,11 @@ from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.io.durable import lock, make_folder
 from actlas.store.io.safe_open import listed
 from actlas.store.maintenance.lost import Lost, restore, without_record
-from actlas.store.runs.holdings import DROPPED, forget_dropped, remove_superseded, superseded
+from actlas.store.runs.commits import COMMITS, PACKED
+from actlas.store.runs.packed import DROPPED, forget_dropped, remove_superseded, superseded
 
 OWNER = "owner"
+PARTS = ("tmp", "shards", COMMITS, PACKED, DROPPED)  # of a run, that removals go through
 UNTAKEN = (
     errno.ENOENT,
     errno.EACCES,
@@ -32,7 +36,10 @@ UNTAKEN = (
 
 @dataclass(frozen=True)
 class Workspace:
-    """A writer's own folder in ``runs/<id>/tmp``; ``token`` is part of the name of every shard it makes."""
+    """A writer's own folder in ``runs/<id>/tmp``.
+
+    ``token`` is part of the name of every shard it makes.
+    """
 
     folder: Path
     token: str
@@ -43,14 +50,15 @@ class Workspace:
 def workspace(run_folder: Path) -> Iterator[Workspace]:
     """Sweep what dead writers left, then hold a new folder under a lock until the block ends.
 
-    Units whose record is lost, and those that a writer was killed over just before it committed them, get their record.
+    Units whose record is lost, and those that a writer was killed over just before it committed
+    them, get their record.
     """
     _, lost = _swept(run_folder)
     folder, held = _claim(run_folder / "tmp")
     try:
         restored = restore_lost(run_folder, folder)[0] if lost else []
         if restored:
-            sweep(run_folder)
+            collect_garbage(run_folder)
         yield Workspace(folder, folder.name, tuple(restored))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,20 +66,24 @@ def workspace(run_folder: Path) -> Iterator[Workspace]:
         _remove_empty(folder)
 
 
-def sweep(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove the folders and uncommitted shards of writers that are gone, and commits that a joined record stands for.
+def collect_garbage(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
+    """Remove the folders and uncommitted shards of writers that are gone.
+
+    Records for which another stands go too.
 
     Returns what was removed (or, with ``dry_run``, would be).
 
-    Shards are listed before owners are asked and commits are read after, so a shard whose writer commits it meanwhile is kept.
-    Raises DamagedStore, with nothing removed, where a link would lead the removal out of the run, or a commit is unreadable.
+    Shards are listed before owners are asked and commits are read after, so a shard whose writer
+    commits it meanwhile is kept.
+    Raises DamagedStore, with nothing removed, where a link would lead the removal out of the run,
+    or a commit is unreadable.
     """
     return _swept(run_folder, dry_run=dry_run)[0]
 
 
 def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list[Lost]]:
-    """Do ``sweep``, and return also the shards that stay because their record is lost."""
-    check_own(*(run_folder / part for part in ("tmp", "shards", "commits", "joined", DROPPED)))
+    """Do ``collect_garbage``, and return also the shards that stay because their record is lost."""
+    check_own(*(run_folder / part for part in PARTS))
     doubled = superseded(run_folder) if dry_run else remove_superseded(run_folder)
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
@@ -97,8 +109,11 @@ def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list
 
 
 def lost_shards(run_folder: Path) -> tuple[list[Lost], set[str]]:
-    """Return the shards that have lost their record, and the tokens of writers that were killed; raises DamagedStore."""
-    check_own(*(run_folder / part for part in ("tmp", "shards", "commits", "joined", DROPPED)))
+    """Return the shards that have lost their record, and the tokens of writers that were killed.
+
+    Raises DamagedStore.
+    """
+    check_own(*(run_folder / part for part in PARTS))
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         living = {folder.name for folder, held in locks.items() if held is None}
@@ -108,8 +123,13 @@ def lost_shards(run_folder: Path) -> tuple[list[Lost], set[str]]:
     ], killed
 
 
-def restore_lost(run_folder: Path, aside: Path) -> tuple[list[int], list[tuple[Lost, list[str]]]]:
-    """Publish what records are lost; return the units that are there again, and what could not be and why."""
+def restore_lost(
+    run_folder: Path, temporary: Path
+) -> tuple[list[int], list[tuple[Lost, list[str]]]]:
+    """Publish what records are lost.
+
+    Return the units that are there again, and what could not be and why.
+    """
     from actlas.store.runs.run import Run
 
     lost, _ = lost_shards(run_folder)
@@ -118,7 +138,7 @@ def restore_lost(run_folder: Path, aside: Path) -> tuple[list[int], list[tuple[L
     if lost:
         run = Run(run_folder)
         for each in lost:
-            units, problems = restore(run, each, aside)
+            units, problems = restore(run, each, temporary)
             restored += units
             left += [(each, problems)] if problems else []
     return restored, left
@@ -136,23 +156,33 @@ def writers(run_folder: Path) -> list[Path]:
 
 
 def check_own(*folders: Path) -> None:
-    """Raise DamagedStore for a link in the place of a folder: what is removed through it would not be the store's."""
+    """Raise DamagedStore for a link in the place of a folder.
+
+    What is removed through it would not be the store's.
+    """
     for folder in folders:
         if folder.is_symlink():
             raise DamagedStore(
-                f"{folder} is a link, wanted a folder of the store: replace it by what it points to"
+                f"{folder} is a link, expected a folder of the store: replace it by what it "
+                "points to"
             )
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove a folder whose lock is closed by now: FUSE keeps files that are open, and so the folder they are in."""
+    """Remove a folder whose lock is closed by now.
+
+    FUSE keeps files that are open, and so the folder they are in.
+    """
     with suppress(OSError):  # gone already, or another's by now
         folder.rmdir()
 
 
 @contextmanager
 def _owners(run_folder: Path) -> Iterator[dict[Path, int | None]]:
-    """Hold the locks of all writers' folders that are free; None stands for one that its writer holds."""
+    """Hold the locks of all writers' folders that are free.
+
+    None stands for one that its writer holds.
+    """
     folders = [
         folder
         for folder in (run_folder / "tmp").glob("*")
@@ -172,7 +202,8 @@ def _owners(run_folder: Path) -> Iterator[dict[Path, int | None]]:
 def _claim(parent: Path) -> tuple[Path, int]:
     """Return a new folder in ``parent`` and the descriptor that holds its lock.
 
-    A sweeper can take the folder between its birth and its lock for a dead writer's; then the next one is tried.
+    A sweeper can take the folder between its birth and its lock for a dead writer's; then the next
+    one is tried.
     """
     while True:
         folder = parent / secrets.token_hex(6)
@@ -187,9 +218,12 @@ def _claim(parent: Path) -> tuple[Path, int]:
 
 
 def _lock(folder: Path, operation: int) -> int | None:
-    """Return a descriptor that holds the folder's lock; None where another process holds it or the folder is gone.
+    """Return a descriptor that holds the folder's lock.
 
-    The system frees the lock of a process however that ended. A folder of another user counts as held.
+    None where another process holds it or the folder is gone.
+
+    The system frees the lock of a process however that ended. A folder of another user counts as
+    held.
     """
     owner = folder / OWNER
     try:

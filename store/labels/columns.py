@@ -135,9 +135,12 @@ def columns_digest(encoded: Mapping[str, Encoded]) -> str:
 
 
 def variable_names(encoded: Mapping[str, Encoded], taken: Collection[str] = ()) -> dict[str, str]:
-    """Return column → its variable, `sentence_<column>` where netCDF libraries take that and it is free.
+    """Return column → its variable.
 
-    The name says that it is of sentences, and not of tokens. taken: names of the other variables and dims of the file.
+    `sentence_<column>` where netCDF libraries take that and it is free.
+
+    The name says that it is of sentences, and not of tokens. taken: names of the other variables
+    and dims of the file.
     """
     return {
         name: OF_SENTENCE + (name if _is_free(name, taken) else f"column_{number}")
@@ -156,7 +159,10 @@ def _is_free(name: str, taken: Collection[str]) -> bool:
 
 
 def column_sizes(encoded: Mapping[str, Encoded], names: Mapping[str, str]) -> dict[str, int]:
-    """Return dims of texts and their sizes, 1 at least: HDF5 knows no place of an empty variable."""
+    """Return dims of texts and their sizes, 1 at least.
+
+    HDF5 knows no place of an empty variable.
+    """
     texts = {name: each for name, each in encoded.items() if each.lengths is not None}
     return {names[name] + BYTES_DIM: max(1, each.nbytes) for name, each in texts.items()}
 
@@ -170,9 +176,8 @@ def write_columns(netcdf: Netcdf, encoded: Mapping[str, Encoded], names: Mapping
             continue
         dim = variable + BYTES_DIM
         # no _Encoding: readers would make one text of all bytes, and lengths are bytes
-        how = {
-            "comment": f"UTF-8, one sentence after the other; {variable}{LENGTH} has the bytes of each"
-        }
+        lengths = f"{variable}{LENGTH} has the bytes of each"
+        how = {"comment": f"UTF-8, one sentence after the other; {lengths}"}
         values = each.values if each.nbytes else np.zeros(1, dtype="S1")
         netcdf.variable(variable, (dim,), values.dtype, described | how, values)
         counts = {"long_name": f"bytes of {name}", "sample_dimension": dim}

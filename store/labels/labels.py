@@ -29,7 +29,8 @@ TOKEN_LABELS: Mapping[str, str] = {
 TEXT_DIM = "text_bytes"
 SENTENCE_IN_RUN = "sentence_in_run"  # column of an export that leaves sentences out
 INSTANCE = "instance"  # what netCDF files call the dimension with one entry a sentence
-OF_SENTENCE = "sentence_"  # begins the names of the variables there, which are then no names of labels of tokens
+#: begins the names of the variables there, which are then no names of labels of tokens
+OF_SENTENCE = "sentence_"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Labels:
         """Check that token labels and row sizes speak of the same tokens."""
         if set(self.token) != set(TOKEN_LABELS):
             raise ValueError(
-                f"token labels are {sorted(self.token)}, wanted {sorted(TOKEN_LABELS)}"
+                f"token labels are {sorted(self.token)}, expected {sorted(TOKEN_LABELS)}"
             )
         if any(array.shape != (self.tokens,) for array in self.token.values()):
             raise ValueError(f"token labels do not all have {self.tokens} tokens")
@@ -70,7 +71,10 @@ class Labels:
         return np.concatenate([[0], np.cumsum(self.row_size, dtype=np.int64)])
 
     def sentences(self, first: int, count: int) -> Labels:
-        """Return the labels of sentences ``first`` … ``first + count − 1`` alone; ``sentence`` keeps its numbers."""
+        """Return the labels of sentences ``first`` … ``first + count − 1`` alone.
+
+        ``sentence`` keeps its numbers.
+        """
         rows = slice(self._ends[first], self._ends[first + count])
         part = slice(first, first + count)
         return Labels(
@@ -82,7 +86,10 @@ class Labels:
 
 
 def join_labels(parts: Sequence[Labels], text: Sequence[str] | None = None) -> Labels:
-    """Return the labels of sentences that follow each other; their texts too, unless they are given."""
+    """Return the labels of sentences that follow each other.
+
+    Their texts too, unless they are given.
+    """
     return Labels(
         token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},
         row_size=np.concatenate([part.row_size for part in parts]),
@@ -103,7 +110,10 @@ def text_digest(texts: Iterable[str]) -> str:
 
 
 def file_dims(dims: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the dims of a label as a netCDF file calls them: there `sentence` is a variable on `token`, and no dimension."""
+    """Return the dims of a label as a netCDF file calls them.
+
+    There `sentence` is a variable on `token`, and no dimension.
+    """
     return tuple(INSTANCE if dim == "sentence" else dim for dim in dims)
 
 
@@ -115,7 +125,8 @@ def file_name(label: str) -> str:
 def text_to_bytes(texts: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:
     """Return UTF-8 as single bytes, (sentence, text_bytes) of dtype S1, zero padded.
 
-    Fixed-size characters instead of HDF5's variable strings: they lie inside the checksummed bytes of the file.
+    Fixed-size characters instead of HDF5's variable strings: they lie inside the checksummed bytes
+    of the file.
     """
     encoded = [str(text).encode() for text in texts]
     width = max(1, max((len(text) for text in encoded), default=1))

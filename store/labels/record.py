@@ -22,7 +22,7 @@ from actlas.store.labels.columns import DIGEST, Columns, StoredColumn, read_colu
 FOLDER = "labels"
 FORMAT_LABELS = "actlas-labels"
 NAME = re.compile(r"([0-9]{8})-([0-9a-f]{16})\.(json|h5)")
-REMEDY = "`actlas relabel` with the sentences' file stores them anew"
+REMEDY = "`actlas relabel` with the sentences' file stores them again"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LabelRecord:
     sentences: int
     columns: Mapping[str, StoredColumn]
     size: int  # bytes of the netCDF-4 part of the file
-    rest: str  # XXH3-64 of its bytes outside the columns
+    metadata_checksum: str  # XXH3-64 of its bytes outside the columns
     source: str  # name of the input
     created: str
 
@@ -65,14 +65,17 @@ class LabelRecord:
 
     @classmethod
     def from_json(cls, record: Json) -> LabelRecord:
-        """Build from ``to_json``'s form; raises ValueError, KeyError, TypeError, … for a wrong one."""
+        """Build from ``to_json``'s form.
+
+        Raises ValueError, KeyError, TypeError, … for a wrong one.
+        """
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
         count, size = fields["sentences"], fields["size"]
         if any(type(number) is not int or number < 0 for number in (count, size, fields["number"])):
             raise ValueError("a count that is none")
         digests = [
             fields["digest"],
-            fields["rest"],
+            fields["metadata_checksum"],
             *([fields["previous"]] if fields["previous"] else []),
         ]
         texts = [fields[name] for name in ("run", "previous", "source", "created")]
@@ -103,7 +106,10 @@ class Version:
 
 
 def versions(run_folder: Path) -> list[Version]:
-    """Return the versions of which record or values are there, oldest first; raises DamagedStore."""
+    """Return the versions of which record or values are there, oldest first.
+
+    Raises DamagedStore.
+    """
     names = [NAME.fullmatch(path.name) for path in listed(run_folder / FOLDER)]
     return [
         Version(run_folder / FOLDER, number, digest)
@@ -151,8 +157,10 @@ def parsed(content: bytes, version: Version, run: str, sentences: int) -> LabelR
             f"{path} was renamed: it is of version {found.number}-{found.digest}: {REMEDY}"
         )
     if found.run != run or found.sentences != sentences:
-        told = f"{str(found.run)[:16]!r} with {found.sentences} sentences, expected {run} with {sentences}"
-        raise DamagedStore(f"{path} has the labels of run {told}: {REMEDY}")
+        found_of = f"{str(found.run)[:16]!r} with {found.sentences} sentences"
+        raise DamagedStore(
+            f"{path} has the labels of run {found_of}, expected {run} with {sentences}: {REMEDY}"
+        )
     return found
 
 
@@ -163,7 +171,8 @@ def sealed_behind(path: Path) -> bytes:
             tail = read_tail(descriptor, found.st_size, LARGEST_RECORD)
             if tail is None or tail.kind != FORMAT_LABELS:
                 raise DamagedStore(
-                    f"{path} does not end as the values of labels do: it was cut or altered: {REMEDY}"
+                    f"{path} does not end as the values of labels do: it was cut or altered: "
+                    f"{REMEDY}"
                 )
             return tail.sealed
     except FileNotFoundError as error:

@@ -1,7 +1,7 @@
 """Relabelling: the next version of a run's label columns; older ones and shards stay as they are.
 
 A version belongs to a run without edits and all of its variants, so no study can mix two. It is
-written aside, synced, and linked to its name.
+written to a temporary file, synced, and linked to its name.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from actlas.store.errors import DamagedStore, InputError, quoted
-from actlas.store.format.digest import rest_of
+from actlas.store.format.digest import metadata_checksum_in
 from actlas.store.format.schema import seal
 from actlas.store.io.durable import make_folder, publish_bytes
+from actlas.store.io.locks import folder_lock
 from actlas.store.io.safe_open import LARGEST_RECORD
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.labels.columns import (
@@ -32,7 +33,6 @@ from actlas.store.labels.columns import (
     variable_names,
 )
 from actlas.store.labels.record import FOLDER, LabelRecord, Version, newest_record, tailed, versions
-from actlas.store.runs.holdings import folder_lock
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run
@@ -63,7 +63,8 @@ class LabelChange:
         values = sum(self.changed.values())
         parts += (
             [
-                f"{values:,} value{'' if values == 1 else 's'} of {_listed(tuple(self.changed))} changed"
+                f"{values:,} value{'' if values == 1 else 's'} of {_listed(tuple(self.changed))} "
+                "changed"
             ]
             if self.changed
             else []
@@ -146,11 +147,12 @@ def publish_labels(
         number, previous = _next_number(run_folder), known[-1].digest if known else ""
         version = Version(run_folder / FOLDER, number, digest)
         record, content = _made(version, previous, sentences, encoded, source)
-        if not publish_bytes(content, version.file, aside=work.folder):
+        if not publish_bytes(content, version.file, temporary=work.folder):
             raise DamagedStore(
-                f"{version.file} exists although its number is new: the store was written by something else"
+                f"{version.file} exists although its number is new: the store was written by "
+                "something else"
             )
-        publish_bytes(seal(record.to_json()), version.json, aside=work.folder)
+        publish_bytes(seal(record.to_json()), version.json, temporary=work.folder)
 
 
 def _next_number(run_folder: Path) -> int:
@@ -180,9 +182,9 @@ def _made(
     content = bytearray(image.size)
     for offset, piece in image.pieces():
         content[offset : offset + len(piece)] = piece
-    rest = rest_of(content, column_spans(columns, sentences))
+    metadata = metadata_checksum_in(content, column_spans(columns, sentences))
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    places = (columns, image.size, rest, source, created)
+    places = (columns, image.size, metadata, source, created)
     record = LabelRecord(run, version.number, version.digest, previous, sentences, *places)
     if len(seal(record.to_json())) > LARGEST_RECORD:
         names_of = f"the names of {len(columns):,} label columns"

@@ -1,4 +1,7 @@
-"""The texts of a large run, read from its files when they are asked for: the rest of its labels takes hardly more memory."""
+"""The texts of a large run, read from its files when they are asked for.
+
+The rest of its labels takes hardly more memory.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,7 @@ from typing import overload
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import StoredLabel
 from actlas.store.labels.labels import Labels, bytes_to_text, join_labels
-from actlas.store.reading.places import opened_shard, read_label, read_labels
-from actlas.store.writing.several import rows_of
+from actlas.store.reading.stored_labels import opened_shard, read_label, read_labels
 
 AT_ONCE = 1 << 16  # sentences of a run whose texts are held in memory
 CHUNK = 4096  # texts that are read at a time, and kept until others are
@@ -21,7 +23,10 @@ CHUNK = 4096  # texts that are read at a time, and kept until others are
 
 @dataclass(frozen=True)
 class TextPlace:
-    """Where the texts of consecutive sentences lie: the file, its committed size, the place in it."""
+    """Where the texts of consecutive sentences lie.
+
+    The file, its committed size, the place in it.
+    """
 
     path: Path
     size: int
@@ -34,7 +39,7 @@ class TextPlace:
         """Read some texts; raises DamagedStore."""
         first, last, _ = rows.indices(len(self))
         with opened_shard(self.path, self.size) as descriptor:
-            characters = read_label(descriptor, rows_of(self.label, first, last - first))
+            characters = read_label(descriptor, self.label.rows(first, last - first))
         try:
             return bytes_to_text(characters)
         except ValueError as error:  # no UTF-8 any more
@@ -44,7 +49,10 @@ class TextPlace:
 
 
 class StoredTexts(Sequence[str]):
-    """The texts of a run, read CHUNK at a time; whoever goes through them in order reads each once."""
+    """The texts of a run, read CHUNK at a time.
+
+    Whoever goes through them in order reads each once.
+    """
 
     def __init__(self, places: Sequence[TextPlace]) -> None:
         self._places = tuple(places)
@@ -87,7 +95,9 @@ class StoredTexts(Sequence[str]):
 def labels_at(
     places: Sequence[tuple[Path, int, Mapping[str, StoredLabel]]], sentences: int
 ) -> Labels:
-    """Return the labels that lie at ``places``, file, size and labels; of more than AT_ONCE ``sentences`` texts stay there.
+    """Return the labels that lie at ``places``, file, size and labels.
+
+    Of more than AT_ONCE ``sentences`` texts stay there.
 
     Raises DamagedStore.
     """

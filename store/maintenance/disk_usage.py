@@ -57,16 +57,17 @@ def usage(store: Store) -> StoreUsage:
 
 
 def has_many_files(run: Run) -> bool:
-    """Whether a run lies in so many small files that packing makes opening and reading it faster."""
+    """Whether a run lies in so many small files that packing makes opening it faster."""
     sizes = [path.stat().st_size for path in listed(run.folder / "shards", ".h5")]
     return len(sizes) > MANY_FILES and sum(sizes) < SMALL_FILE * len(sizes)
 
 
 def _of_run(run: Run, leftovers: int) -> Usage:
     sites = Counter[str]()
-    for commit in run.commits:
-        for name, site in commit.sites.items():
-            sites[name] += site.layout.nbytes
+    for record in run.records:
+        for name, site in record.sites.items():
+            for location in record.locations:
+                sites[name] += site.layout.narrow(location.unit.tokens).nbytes
     writing = sum(tree_bytes(folder) for folder in writers(run.folder))
     records = tree_bytes(run.folder) - sum(sites.values()) - writing - leftovers
     return Usage(run, dict(sorted(sites.items())), max(0, records), writing, leftovers)

@@ -1,6 +1,9 @@
-"""Housekeeping of a store: another name for a run, a run removed, leftovers swept. Nothing is ever removed for its age.
+"""Housekeeping of a store: another name for a run, a run removed, leftovers swept.
 
-A run goes in one rename, to ``removed/`` beside ``runs/``; what a kill leaves after that, ``collect`` finishes.
+Nothing is ever removed for its age.
+
+A run goes in one rename, to ``removed/`` beside ``runs/``; what a kill leaves after that,
+``collect`` finishes.
 """
 
 from __future__ import annotations
@@ -15,16 +18,17 @@ from pathlib import Path
 from actlas.store.catalog import Store, was_begun
 from actlas.store.errors import DamagedStore, StoreError, UsageError
 from actlas.store.format.run_record import FILE
+from actlas.store.format.schema import RUN_ID
 from actlas.store.io.durable import make_folder, sync_folder
 from actlas.store.io.workspace import (
     check_own,
+    collect_garbage,
     lost_shards,
     restore_lost,
-    sweep,
     workspace,
     writers,
 )
-from actlas.store.runs.commit import RUN_ID
+from actlas.store.runs.commits import COMMITS, PACKED
 from actlas.store.runs.run import Run
 
 REMOVED = "removed"
@@ -48,10 +52,14 @@ class Collected:
 
 
 def rename(store: Store, reference: str, new: str) -> tuple[Run, str | None]:
-    """Call a run ``new`` instead of the name ``reference``; return it, and the name that it no longer has.
+    """Call a run ``new`` instead of the name ``reference``.
 
-    By id, its only name is replaced, or it gets its first. The new name is on the disk before the old one goes.
-    Raises UsageError for a name that is malformed or another run's, or for an id of a run with several names.
+    Return it, and the name that it no longer has.
+
+    By id, its only name is replaced, or it gets its first. The new name is on the disk before the
+    old one goes.
+    Raises UsageError for a name that is malformed or another run's, or for an id of a run with
+    several names.
     """
     run = store.run(reference)
     if reference not in run.names and len(run.names) > 1:
@@ -67,7 +75,10 @@ def rename(store: Store, reference: str, new: str) -> tuple[Run, str | None]:
 
 
 def check_removable(store: Store, run_id: str, *, force: bool = False) -> None:
-    """Raise StoreError while a writer is at work in the run, or, without ``force``, while variants need it."""
+    """Raise StoreError while a writer is at work in the run, or variants need it.
+
+    force: whatever variants need.
+    """
     folder = store.path / "runs" / run_id
     check_own(folder.parent, folder, folder / "tmp", store.path / REMOVED)
     if writers(folder):
@@ -78,27 +89,32 @@ def check_removable(store: Store, run_id: str, *, force: bool = False) -> None:
     if needing:
         names = ", ".join(sorted(run.name for run in needing))
         raise StoreError(
-            f"run {run_id} is the baseline of {names}: remove {_them(needing)} first, or give --force"
+            f"run {run_id} is the baseline of {names}: remove {_them(needing)} first, or give "
+            "--force"
         )
 
 
 def remove(store: Store, run_id: str, *, force: bool = False) -> list[str]:
     """Remove a run, which may be damaged, and its names; return these.
 
-    One rename takes the whole run away; then go its names, then its bytes. Raises StoreError as ``check_removable`` does.
+    One rename takes the whole run away; then go its names, then its bytes. Raises StoreError as
+    ``check_removable`` does.
     """
     check_removable(store, run_id, force=force)
-    aside = _take_away(store, store.path / "runs" / run_id)
+    away = _take_away(store, store.path / "runs" / run_id)
     names = [name for name, target in store.names().items() if target == run_id]
     for name in names:
         (store.path / "names" / name).unlink(missing_ok=True)
     sync_folder(store.path / "names")
-    _delete(aside)
+    _delete(away)
     return names
 
 
 def collect(store: Store, *, dry_run: bool = False) -> Collected:
-    """Sweep all that is left of killed writers and of removals that were not finished; with ``dry_run`` only list it."""
+    """Sweep all that is left of killed writers and of removals that were not finished.
+
+    dry_run: only list it.
+    """
     check_own(store.path / "runs", store.path / "names", store.path / REMOVED)
     leftovers: list[Leftover] = []
     problems: list[str] = []
@@ -120,7 +136,10 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
 
 
 def tree_bytes(path: Path) -> int:
-    """Return the bytes of a file, or of all files under a folder; links are not followed, files that go meanwhile are 0."""
+    """Return the bytes of a file, or of all files under a folder.
+
+    Links are not followed, files that go meanwhile are 0.
+    """
     try:
         if path.is_symlink() or not path.is_dir():
             return path.lstat().st_size
@@ -131,20 +150,23 @@ def tree_bytes(path: Path) -> int:
 
 def _of_run(folder: Path, dry_run: bool) -> list[Leftover]:
     """Sweep a run of what dead writers left in it."""
-    sizes = {path: tree_bytes(path) for path in sweep(folder, dry_run=True)}
-    found = sizes if dry_run else sweep(folder)
+    sizes = {path: tree_bytes(path) for path in collect_garbage(folder, dry_run=True)}
+    found = sizes if dry_run else collect_garbage(folder)
     double = "record for which another stands"
     kinds = {
         "tmp": "folder of a writer that is gone",
         "shards": "shard without a commit",
-        "commits": double,
-        "joined": double,
+        COMMITS: double,
+        PACKED: double,
     }
     return [Leftover(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
 
 
 def _restored(folder: Path) -> list[str]:
-    """Commit what a killed writer had finished, and what has lost its record; return why that cannot be done."""
+    """Commit what a killed writer had finished, and what has lost its record.
+
+    Return why that cannot be done.
+    """
     if not lost_shards(folder)[0]:
         return []
     with workspace(folder) as work:
@@ -153,10 +175,14 @@ def _restored(folder: Path) -> list[str]:
 
 
 def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:
-    """Take away a run whose making was killed before its run.json; one with what comes after lost that file: damaged."""
+    """Take away a run whose making was killed before its run.json.
+
+    One with what comes after lost that file: it is damaged.
+    """
     if was_begun(folder):
         raise DamagedStore(
-            f"{folder / FILE} is missing and {folder} has data: restore it from a copy, or extract again"
+            f"{folder / FILE} is missing and {folder} has data: restore it from a copy, or extract "
+            "again"
         )
     check_own(folder / "tmp")
     if writers(folder):
@@ -193,12 +219,12 @@ def _lost_names(store: Store, dry_run: bool) -> Iterator[Leftover]:
 
 def _take_away(store: Store, folder: Path) -> Path:
     """Move a run out of ``runs`` in one step, and return where it is now."""
-    aside = store.path / REMOVED / f"{folder.name}-{secrets.token_hex(6)}"
-    make_folder(aside.parent)
-    folder.rename(aside)
-    sync_folder(aside.parent)
+    away = store.path / REMOVED / f"{folder.name}-{secrets.token_hex(6)}"
+    make_folder(away.parent)
+    folder.rename(away)
+    sync_folder(away.parent)
     sync_folder(folder.parent)
-    return aside
+    return away
 
 
 def _delete(folder: Path) -> None:
@@ -206,7 +232,8 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         raise StoreError(
-            f"{folder} could not be removed to its end: see to its permissions, then run `actlas gc`"
+            f"{folder} could not be removed to its end: see to its permissions, then run `actlas "
+            "gc`"
         )
 
 

@@ -1,7 +1,10 @@
-"""Shards that no record speaks of: leftovers, or units whose commit or packed record is lost and stands in the file once more.
+"""Shards that no record speaks of.
 
-Every file that is published ends with its own record. So one without a record elsewhere, and whose units no other file
-holds, is never rubbish: its record is published again, once all its bytes are found to be sound.
+Leftovers, or units whose commit or packed record is lost and stands in the file once more.
+
+Every file that is published ends with its own record. So one without a record elsewhere, and whose
+units no other file
+holds, is never rubbish: its record is published again, once all its bytes are found to be valid.
 """
 
 from __future__ import annotations
@@ -12,20 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.store.errors import DamagedStore, LaterRecord
-from actlas.store.format.schema import FORMAT_COMMIT, Commit, seal
+from actlas.store.format.commit_record import FORMAT_COMMIT, CommitRecord, UnitLocation, stem
+from actlas.store.format.schema import SUFFIX, seal
 from actlas.store.format.tail import read_tail
+from actlas.store.format.validation import parse_commit
 from actlas.store.io.durable import make_folder, publish_bytes, sync_folder
-from actlas.store.io.safe_open import LARGEST_JOINED, opened
-from actlas.store.runs.commit import SUFFIX, parse_commit, stem
-from actlas.store.runs.holdings import (
-    all_records,
-    is_dropped,
-    is_whole,
-    packing_lock,
-    parse_joined,
-    publish_joined,
-)
-from actlas.store.runs.joined import FORMAT_JOINED, Holding, Joined, Work
+from actlas.store.io.safe_open import LARGEST_PACKED, opened
+from actlas.store.runs.commits import COMMITS, all_records, is_whole, publish_packed
+from actlas.store.runs.packed import is_dropped, packing_lock
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run
@@ -33,16 +30,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lost:
-    """A shard without a record: its path, its own copy of that, and which of its units no other file holds."""
+    """A shard without a record.
+
+    Its path, its own copy of that, and which of its units no other file holds.
+    """
 
     path: Path
-    record: Holding
+    record: CommitRecord
     members: tuple[int, ...]  # numbers in the units of the file
 
     @property
     def units(self) -> list[int]:
         """Numbers of these units in the run."""
-        return [unit_of(self.record, index) for index in self.members]
+        return [self.record.units[index].number for index in self.members]
 
     def __str__(self) -> str:
         """Say what is in it."""
@@ -53,9 +53,12 @@ class Lost:
 def without_record(
     run_folder: Path, shards: Iterable[Path], but: Sequence[Path] = ()
 ) -> tuple[list[Path], list[Lost]]:
-    """Return those of ``shards`` that no record speaks of: what is not needed, and what has lost its record.
+    """Return those of ``shards`` that no record speaks of.
 
-    but: records that do not count. Raises DamagedStore where one is unreadable: nothing is known to be unneeded then.
+    What is not needed, and what has lost its record.
+
+    but: records that do not count. Raises DamagedStore where one is unreadable: nothing is known to
+    be unneeded then.
     """
     shards = list(shards)
     if not shards:
@@ -63,43 +66,34 @@ def without_record(
     records = all_records(run_folder, but)
     named = {record.file for record in records}
     unnamed = [shard for shard in shards if shard.name not in named]
-    held = {
-        work
-        for record in records
-        if unnamed and is_whole(run_folder, record)
-        for work in works(record)
-    }
+    whole = [record for record in records if unnamed and is_whole(run_folder, record)]
+    held = {work for record in whole for work in record.covers}
     unneeded, lost = [], []
     for shard in sorted(unnamed, reverse=True):
         record = None if is_dropped(run_folder, shard.name) else read_copy(shard)
-        foreign = (
-            record is not None and record.run != run_folder.name
-        )  # nobody knows whether that run has it too
-        members = (
-            [index for index, work in enumerate(_all_works(record)) if foreign or work not in held]
-            if record
-            else []
-        )
+        works = record.covers if record else frozenset()
+        # nobody knows whether another run has its own units too
+        foreign = record is not None and record.run != run_folder.name
+        members = []
+        for index in record.present if record else ():
+            if record and (foreign or record.work(index) not in held):
+                members.append(index)
         if record and members:
             lost.append(Lost(shard, record, tuple(members)))
-            held.update(() if foreign else _all_works(record))
+            held.update(() if foreign else works)
         else:
             unneeded.append(shard)
     return unneeded[::-1], lost[::-1]
 
 
-def read_copy(shard: Path) -> Holding | None:
+def read_copy(shard: Path) -> CommitRecord | None:
     """Return the record at the end of a file; None where it has none that fits it."""
     try:
         with opened(shard) as (descriptor, found):
-            tail = read_tail(descriptor, found.st_size, LARGEST_JOINED)
-        if tail is None:
+            tail = read_tail(descriptor, found.st_size, LARGEST_PACKED)
+        if tail is None or tail.kind != FORMAT_COMMIT:
             return None
-        if tail.kind not in (FORMAT_COMMIT, FORMAT_JOINED):
-            return None
-        record: Holding = (parse_commit if tail.kind == FORMAT_COMMIT else parse_joined)(
-            tail.sealed, shard
-        )
+        record = parse_commit(tail.sealed, shard)
     except LaterRecord:  # nobody here knows what it holds
         raise
     except (DamagedStore, FileNotFoundError):
@@ -107,63 +101,44 @@ def read_copy(shard: Path) -> Holding | None:
     return record if (record.hdf5, record.size) == (tail.start, found.st_size) else None
 
 
-def works(record: Holding) -> frozenset[Work]:
-    """Return the units that a record makes part of the run, each with its sites."""
-    return (
-        record.covers
-        if isinstance(record, Joined)
-        else frozenset([(record.unit.number, record.holds)])
-    )
+def restore(run: Run, lost: Lost, temporary: Path) -> tuple[list[int], list[str]]:
+    """Publish the record of a shard again, for its units that are valid.
 
-
-def unit_of(record: Holding, index: int) -> int:
-    """Return the number in the run of a unit of a file."""
-    return record.units[index].number if isinstance(record, Joined) else record.unit.number
-
-
-def restore(run: Run, lost: Lost, aside: Path) -> tuple[list[int], list[str]]:
-    """Publish the record of a shard again, for its units that are sound; return their numbers, and what is wrong with others.
+    Return their numbers, and what is wrong with others.
 
     A file that somebody renamed gets its name again.
     """
-    from actlas.store.maintenance.verify import check_commit, misplaced, missed_of
+    from actlas.store.maintenance.checks import check_unit, misplaced, missed_of  # and with it HDF5
 
     problems: list[str] = []
-    sound: list[int] = []
+    valid: list[int] = []
+    remedy, planned = "remove it and extract again", frozenset(run.units)
     for index in lost.members:
-        commit = lost.record.commit(index) if isinstance(lost.record, Joined) else lost.record
-        remedy = "remove it and extract again"
-        found = [f"{lost.path} {wrong}" for wrong in misplaced(run, commit)] or check_commit(
-            commit, lost.path, remedy, {}
-        )[1]
-        found = found or list(missed_of(run, commit))
+        location = UnitLocation(lost.record, index)
+        found = [f"{lost.path} {wrong}" for wrong in misplaced(run, location, planned)]
+        found = found or check_unit(location, lost.path, remedy, {})[1]
+        found = found or list(missed_of(run, location))
         problems += found
-        sound += [] if found else [index]
+        valid += [] if found else [index]
     name = lost.path.with_name(lost.record.file)
-    if sound and name != lost.path:  # somebody renamed it
+    if valid and name != lost.path:  # somebody renamed it
         if name.exists():
             return [], [
                 f"{lost.path} should be called {name.name}, which is there: remove one of them"
             ]
         lost.path.rename(name)
-    if sound:
-        _publish(run.folder, lost.record, sound, aside)
-    return [unit_of(lost.record, index) for index in sound], problems
+    if valid:
+        _publish(run.folder, lost.record, valid, temporary)
+    return [lost.record.units[index].number for index in valid], problems
 
 
-def _publish(run_folder: Path, record: Holding, sound: Sequence[int], aside: Path) -> None:
+def _publish(run_folder: Path, record: CommitRecord, valid: Sequence[int], temporary: Path) -> None:
     sync_folder(run_folder / "shards")  # whoever wrote it may have been killed before
-    if isinstance(record, Commit):
-        name = stem(record.unit.number, record.holds) + SUFFIX
-        make_folder(run_folder / "commits")
-        publish_bytes(seal(record.to_json()), run_folder / "commits" / name, aside=aside)
+    if len(record.units) == 1:
+        name = stem(*record.work(0)) + SUFFIX
+        make_folder(run_folder / COMMITS)
+        publish_bytes(seal(record.to_json()), run_folder / COMMITS / name, temporary=temporary)
         return
     with packing_lock(run_folder):
-        gone = frozenset(range(len(record.units))).difference(sound)
-        publish_joined(run_folder, replace(record, gone=gone), aside)
-
-
-def _all_works(record: Holding) -> list[Work]:
-    if isinstance(record, Commit):
-        return [(record.unit.number, record.holds)]
-    return [(unit.number, record.holds(index)) for index, unit in enumerate(record.units)]
+        dropped = frozenset(range(len(record.units))).difference(valid)
+        publish_packed(run_folder, replace(record, dropped=dropped), temporary)

@@ -1,4 +1,7 @@
-"""Recovery: what is lost but still known is written again, from a file's own copy of its record or from the record."""
+"""Recovery: what is lost but still known is written again.
+
+From a file's own copy of its record or from the record.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,18 @@ import os
 import re
 import stat
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.format.commit_record import CommitRecord, copy_bytes
 from actlas.store.format.digest import READ_BYTES
 from actlas.store.format.schema import canonical, checksum
 from actlas.store.io.durable import READ_ONLY, naming, set_mode, sync_folder
 from actlas.store.io.workspace import lost_shards, restore_lost, workspace
-from actlas.store.maintenance.lost import Lost, works
-from actlas.store.maintenance.verify import copy_problem
-from actlas.store.runs.commit import copy_bytes, read_commit, stem
-from actlas.store.runs.holdings import joined_paths, read_joined
-from actlas.store.runs.joined import Holding, Joined
+from actlas.store.maintenance.checks import copy_problem, shard_of
+from actlas.store.maintenance.lost import Lost
+from actlas.store.runs.commits import COMMITS, PACKED, packed_paths, read_commit
 from actlas.store.runs.run import Run
 
 COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
@@ -27,7 +29,10 @@ COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
 
 @dataclass(frozen=True)
 class Dropped:
-    """A commit that was removed: its unit and its sites, None and empty where it did not say any more."""
+    """A commit that was removed.
+
+    Its unit and its sites, None and empty where it did not say any more.
+    """
 
     commit: str
     unit: int | None
@@ -44,25 +49,27 @@ class Report:
 
 
 def _records(run: Run, bad: Collection[str]) -> list[Path]:
-    """Return the paths of commits and records of joined files that are there and have problems."""
-    commits = [run.folder / "commits" / name for name in sorted(bad)]
+    """Return the paths of commits and records of packed shards that are there and have problems."""
+    commits = [run.folder / COMMITS / name for name in sorted(bad)]
     return [
-        *(path for path in joined_paths(run.folder) if path.name in bad),
+        *(path for path in packed_paths(run.folder) if path.name in bad),
         *(path for path in commits if path.exists()),
     ]
 
 
 def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
-    """Write files' own copies of their records again where these differ; whoever reads the data does not look at them."""
+    """Write files' own copies of their records again where these differ.
+
+    Whoever reads the data does not look at them.
+    """
     for path in _records(run, bad):
         try:
-            record: Holding = (
-                read_joined(path) if path.parent.name == "joined" else read_commit(path)
-            )
-            if not copy_problem(run.path(record), record):
+            record = read_commit(path)
+            shard = shard_of(run, record)
+            if not copy_problem(shard, record):
                 continue
-            _write_copy(run.path(record), record)
-            report.restored.append(f"the record at the end of {run.path(record)}")
+            _write_copy(shard, record)
+            report.restored.append(f"the record at the end of {shard}")
         except DamagedStore:
             continue
         except OSError as error:
@@ -71,15 +78,12 @@ def write_copies(run: Run, bad: Collection[str], report: Report) -> None:
             )
 
 
-def _write_copy(shard: Path, record: Holding) -> None:
-    content = copy_bytes(
-        replace(record, gone=frozenset()) if isinstance(record, Joined) else record
-    )
+def _write_copy(shard: Path, record: CommitRecord) -> None:
     set_mode(shard, READ_ONLY | stat.S_IWUSR)
     descriptor = os.open(shard, os.O_WRONLY)
     try:
         with naming(shard):
-            os.pwrite(descriptor, content, record.hdf5)
+            os.pwrite(descriptor, copy_bytes(record), record.hdf5)
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -87,7 +91,10 @@ def _write_copy(shard: Path, record: Holding) -> None:
 
 
 def restore_records(run: Run, bad: Collection[str], report: Report) -> None:
-    """Publish lost records from their files, unreadable ones too, after those were removed; drop files that are damaged."""
+    """Publish lost records from their files, unreadable ones too, after those were removed.
+
+    Drop files that are damaged.
+    """
     unreadable = _remove_unreadable(run, bad, report)
     try:
         if not unreadable and not lost_shards(run.folder)[0]:
@@ -110,15 +117,15 @@ def restore_records(run: Run, bad: Collection[str], report: Report) -> None:
 
 
 def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[Dropped]:
-    """Remove records that cannot be read or stand under another's name; what they said stands in their shards as well."""
+    """Remove records that cannot be read or stand under another's name.
+
+    What they said stands in their shards as well.
+    """
     removed = []
     for path in _records(run, bad):
         try:
-            if path.parent.name == "joined":
-                read_joined(path)
-                continue
-            commit = read_commit(path)
-            if path.stem == stem(commit.unit.number, commit.holds):
+            record = read_commit(path)
+            if path.parent.name == PACKED or path.name == record.locations[0].name:
                 continue
         except FileNotFoundError:
             continue
@@ -138,23 +145,28 @@ def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[D
 
 
 def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) -> None:
-    """Drop a shard without a record that is damaged, unless units of it were restored or it cannot be read."""
+    """Drop a shard without a record that is damaged.
+
+    Unless units of it were restored or it cannot be read.
+    """
     reason = problems[0] if lost.record.run != run.id else unread(lost.path)
     if reason:
         report.left.append(f"{lost.path} was left alone: {reason}")
     elif lost.path.exists() and lost_shards(run.folder)[0]:
-        sites = tuple(sorted({site for work in works(lost.record) for site in work[1]}))
+        sites = tuple(sorted({site for work in lost.record.covers for site in work[1]}))
         report.dropped += [Dropped(lost.path.name, unit, sites) for unit in lost.units]
         lost.path.unlink()
         sync_folder(lost.path.parent)
 
 
 def must_stay(run: Run, path: Path) -> str | None:
-    """Return why a commit, or the record of a joined file, with problems is not to be dropped, None where it is."""
+    """Return why a commit, or the record of a packed shard, with problems is not to be dropped.
+
+    None where it is.
+    """
     try:
         content = path.read_bytes()
-        record: Holding = read_joined(path) if path.parent.name == "joined" else read_commit(path)
-        shard = run.path(record)
+        shard = shard_of(run, read_commit(path))
     except FileNotFoundError:
         return None
     except DamagedStore as error:
@@ -191,7 +203,7 @@ def dropped(path: Path) -> Dropped:
     """Return what a commit that is to go says of itself."""
     unit = COMMIT.fullmatch(path.name)
     try:
-        sites = tuple(sorted(read_commit(path).holds))
+        sites = tuple(sorted(read_commit(path).holds(0)))
     except (DamagedStore, FileNotFoundError):
         sites = ()
     return Dropped(path.name, int(unit[1]) if unit else None, sites)

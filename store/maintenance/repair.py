@@ -1,7 +1,9 @@
-"""Repair: what is lost but still known is written again; units that are damaged leave the run, for the next extraction.
+"""Repair: what is lost but still known is written again.
 
-The commit goes first, then its shard, of which it was noted before that it is not to come back. A unit of a joined file goes
-by a new record without it.
+Units that are damaged leave the run, for the next extraction.
+
+The commit goes first, then its shard, of which it was noted before that it is not to come back. A
+unit of a joined file goes by a new record without it.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work, stem
+from actlas.store.format.schema import SUFFIX
 from actlas.store.io.durable import sync_folder
-from actlas.store.io.workspace import check_own, sweep, workspace
-from actlas.store.labels.verify import repair_labels
+from actlas.store.io.workspace import check_own, collect_garbage, workspace
+from actlas.store.labels.repair import repair_labels
+from actlas.store.maintenance.checks import Checked, Files, check_location, check_path
 from actlas.store.maintenance.recovery import (
     COMMIT,
     Dropped,
@@ -24,11 +29,9 @@ from actlas.store.maintenance.recovery import (
     restore_records,
     write_copies,
 )
-from actlas.store.maintenance.verify import Checked, Rests, check_member, check_path
-from actlas.store.reading.pieces import ANEW, AWAY, stranded
-from actlas.store.runs.commit import SUFFIX, read_commit, stem
-from actlas.store.runs.holdings import dropping, packing_lock, read_records, replace_joined
-from actlas.store.runs.joined import Joined, Work
+from actlas.store.reading.sources import AGAIN, AWAY, stranded
+from actlas.store.runs.commits import COMMITS, PACKED, read_commit, read_packed
+from actlas.store.runs.packed import dropping, packing_lock, replace_packed
 from actlas.store.runs.run import Run
 
 NEEDED = "units of its variants share its blocks, and were left alone"
@@ -41,12 +44,12 @@ class Repair:
     dropped: tuple[Dropped, ...]
     left: tuple[str, ...]
     restored: tuple[str, ...] = ()
-    mended: tuple[str, ...] = ()  # files and labels that were written anew from what is whole
+    mended: tuple[str, ...] = ()  # files and labels that were written again from what is whole
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A repair of a run of which all is written again that can be, and what is to be dropped is not."""
+    """A repair that wrote again all that can be, and dropped nothing yet."""
 
     run: Run
     checked: tuple[Checked, ...]
@@ -59,14 +62,18 @@ class Begun:
 
 
 def repair(run: Run, checked: Iterable[Checked]) -> Repair:
-    """Write again what can be, then drop the commits that still have problems, and of a variant those that are stranded.
+    """Write again what can be, then drop the commits that still have problems.
 
-    checked: what ``verify`` found. Written again are lost records, and files' own copies of them, files of which HDF5's own
-    part is damaged, and labels that can be read. Stranded are units that share blocks with a baseline which no longer has
-    these. Left alone, with the reason: what cannot be read for want of permission or by an error of the disk, and sound
-    commits that this actlas does not understand.
+    Those of a variant that are stranded go too.
 
-    Whoever repairs a baseline and its variants begins all, and finishes variants first: see ``condemned``.
+    checked: what ``verify`` found. Written again are lost records, and files' own copies of them,
+    files of which HDF5's own part is damaged, and labels that can be read. Stranded are units that
+    share blocks with a baseline which no longer has these. Left alone, with the reason: what cannot
+    be read for want of permission or by an error of the disk, and valid commits that this actlas
+    does not understand.
+
+    Whoever repairs a baseline and its variants begins all, and finishes variants first: see
+    ``condemned``.
     """
     return finish(begin(run, checked))
 
@@ -74,7 +81,7 @@ def repair(run: Run, checked: Iterable[Checked]) -> Repair:
 def begin(run: Run, checked: Iterable[Checked]) -> Begun:
     """Do the first part of ``repair``: write records and copies of them again."""
     begun = Begun(run, tuple(checked), Report())
-    check_own(*(run.folder / part for part in ("commits", "joined", "shards")))
+    check_own(*(run.folder / part for part in (COMMITS, PACKED, "shards")))
     if begun.bad:
         write_copies(run, begun.bad, begun.report)
         restore_records(run, begun.bad, begun.report)
@@ -84,38 +91,51 @@ def begin(run: Run, checked: Iterable[Checked]) -> Begun:
 def condemned(begun: Begun) -> frozenset[Work]:
     """Return the units that ``finish`` will drop of a baseline, each with its sites.
 
-    Variants that share blocks with them drop theirs before: killed between, no unit is there that cannot be read.
+    Variants that share blocks with them drop theirs before: killed between, no unit is there that
+    cannot be read.
     """
     run, found = begun.run, set[Work]()
-    planned = frozenset(run.units)
-    for path in (run.folder / "commits" / name for name in sorted(begun.bad)):
-        with contextlib.suppress(
-            DamagedStore, FileNotFoundError
-        ):  # then no variant can read it now
+    for path in (run.folder / COMMITS / name for name in sorted(begun.bad)):
+        # of one that cannot be read, no variant can read what it shares now
+        with contextlib.suppress(DamagedStore, FileNotFoundError):
             if not must_stay(run, path) and check_path(run, path, {}, shared=False).problems:
-                commit = read_commit(path)
-                found.add((commit.unit.number, commit.holds))
+                found |= read_commit(path).covers
     with contextlib.suppress(StoreError, PermissionError):  # then they are left alone
-        for joined in read_records(run.folder) if begun.bad else ():
-            told = _told(joined, begun.bad)
-            if told and not must_stay(run, run.folder / "joined" / joined.name):
-                checks = (
-                    (each, check_member(run, joined, each, {}, planned, shared=False))
-                    for each in told
-                )
-                found.update(
-                    (joined.units[each].number, joined.holds(each))
-                    for each, checked in checks
-                    if checked.problems
-                )
+        for record in read_packed(run.folder) if begun.bad else ():
+            found |= _condemned_members(run, record, begun.bad)
     return frozenset(found)
+
+
+def _condemned_members(run: Run, record: CommitRecord, bad: Collection[str]) -> set[Work]:
+    path = run.folder / PACKED / record.name
+    suspects = _suspects(record, bad)
+    if not suspects or must_stay(run, path):
+        return set()
+    files: Files = {}
+    planned = frozenset(run.units)
+    return {
+        record.work(each.member)
+        for each in suspects
+        if check_location(run, path, each, files, planned, shared=False).problems
+    }
+
+
+def stranded_units(run: Run, losing: Collection[Work] = ()) -> frozenset[Work]:
+    """Return the units whose baseline no longer has what they share, or is ``losing`` it.
+
+    None where records are unreadable.
+    """
+    try:
+        return frozenset(stranded(run.index, losing))
+    except DamagedStore:
+        return frozenset()
 
 
 def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] = ()) -> Repair:
     """Do the second part of ``repair``: drop units, and write files and labels anew.
 
-    losing: of a variant, what its baseline is about to drop. needed: of a baseline, numbers of units that stay, since
-    those of variants which share their blocks had to.
+    losing: of a variant, what its baseline is about to drop. needed: of a baseline, numbers of
+    units that stay, since those of variants which share their blocks had to.
     """
     run, report = begun.run, begun.report
     bad = {name for name in begun.bad if _unit(name) not in needed}
@@ -123,21 +143,20 @@ def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] 
         f"{name} of run {run.name} was left alone: {NEEDED}" for name in sorted(begun.bad - bad)
     ]
     run.refresh()  # its baseline may have been repaired since it was looked at
-    needless = (
-        {stem(*work) + SUFFIX for work in stranded(run, losing)} if run.baseline_id else set()
-    )
-    for path in (run.folder / "commits" / name for name in sorted(bad | needless)):
+    works = stranded_units(run, losing) if run.baseline_id else frozenset[Work]()
+    needless = {stem(*work) + SUFFIX for work in works}
+    for path in (run.folder / COMMITS / name for name in sorted(bad | needless)):
         _drop_commit(run, path, path.name in needless, report)
-    if (bad or needless) and (run.folder / "joined").is_dir():
+    if (bad or needless) and (run.folder / PACKED).is_dir():
         try:
             with packing_lock(run.folder):
                 _drop_members(run, bad, needless, report)
         except (StoreError, PermissionError) as error:
-            report.left.append(f"units of joined files were left alone: {error}")
+            report.left.append(f"units of packed shards were left alone: {error}")
     if report.dropped:
-        sync_folder(run.folder / "commits")
+        sync_folder(run.folder / COMMITS)
         try:
-            sweep(run.folder)
+            collect_garbage(run.folder)
         except (StoreError, PermissionError) as error:
             report.left.append(
                 f"shards of what was dropped stay until `actlas gc` can remove them: {error}"
@@ -148,7 +167,7 @@ def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] 
 
 
 def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
-    """Write anew files whose HDF5 part is damaged, and labels; return what was done."""
+    """Write again files whose HDF5 part is damaged, and labels; return what was done."""
     mended = _rewrite(
         run, {item.commit for item in checked if item.problems and item.kind == "file"}, left
     )
@@ -164,21 +183,21 @@ def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
 
 
 def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
-    """Write files anew whose HDF5 part is damaged, from their units; return what was done."""
+    """Write files again whose HDF5 part is damaged, from their units; return what was done."""
     from actlas.store.writing.pack import rewrite
 
     mended = []
     for file in sorted(files):
         try:
             if rewrite(run, file):
-                mended.append(f"wrote {file} anew from its numbers and labels")
+                mended.append(f"wrote {file} again from its numbers and labels")
         except (StoreError, OSError) as error:
             left.append(f"{run.folder / 'shards' / file} was left alone: {error}")
     return mended
 
 
 def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
-    """Drop a commit with problems, unless it must stay or is sound by now."""
+    """Drop a commit with problems, unless it must stay or is valid by now."""
     reason = must_stay(run, path)
     if reason:
         if not any(str(path) in each for each in report.left):
@@ -195,48 +214,61 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
 
 
 def _dropping(run: Run, path: Path) -> contextlib.AbstractContextManager[None]:
-    """Let the shard of a commit go with it: left without, its own copy would bring the unit back."""
+    """Let the shard of a commit go with it.
+
+    Left without, its own copy would bring the unit back.
+    """
     with contextlib.suppress(DamagedStore, FileNotFoundError):
-        commit = read_commit(path)
-        if path.stem == stem(commit.unit.number, commit.holds):
-            return dropping(run.folder, commit.file)
+        record = read_commit(path)
+        if path.name == record.locations[0].name:
+            return dropping(run.folder, record.file)
     return contextlib.nullcontext()
 
 
 def _drop_members(
     run: Run, bad: Collection[str], needless: Collection[str], report: Report
 ) -> None:
-    """Drop damaged and stranded units from the records of joined files."""
-    planned = frozenset(run.units)
-    for joined in read_records(run.folder):
-        path = run.folder / "joined" / joined.name
-        told = _told(joined, {*bad, *needless})
-        reason = must_stay(run, path) if told else None
+    """Drop damaged and stranded units from the records of packed shards."""
+    for record in read_packed(run.folder):
+        path = run.folder / PACKED / record.name
+        suspects = _suspects(record, {*bad, *needless})
+        reason = must_stay(run, path) if suspects else None
         if reason:
             report.left.append(f"{path} was left alone: {reason}")
             continue
-        rests: Rests = {}
-        lost = [
-            index
-            for index in told
-            if joined.commit_name(index) in needless
-            or check_member(run, joined, index, rests, planned, shared=False).problems
-        ]
-        for index in set(told).difference(lost):
-            if check_member(run, joined, index, rests, planned).problems:
-                report.left.append(
-                    f"unit {joined.units[index].number} of {path} was left alone: {_of_baseline(run)}"
-                )
-        for index in lost:
-            sites = tuple(sorted(joined.holds(index)))
-            report.dropped.append(
-                Dropped(joined.commit_name(index), joined.units[index].number, sites)
-            )
+        lost = _lost_members(run, path, suspects, needless, report)
+        for location in lost:
+            sites = tuple(sorted(location.holds))
+            report.dropped.append(Dropped(location.name, location.unit.number, sites))
         if lost:
-            left = replace(joined, gone=joined.gone.union(lost))
-            going = contextlib.nullcontext() if left.present else dropping(run.folder, joined.file)
+            dropped = record.dropped.union(location.member for location in lost)
+            left = replace(record, dropped=dropped)
+            going = contextlib.nullcontext() if left.present else dropping(run.folder, record.file)
             with going, workspace(run.folder) as work:
-                replace_joined(run.folder, path, left, work.folder)
+                replace_packed(run.folder, path, left, work.folder)
+
+
+def _lost_members(
+    run: Run,
+    path: Path,
+    suspects: Iterable[UnitLocation],
+    needless: Collection[str],
+    report: Report,
+) -> list[UnitLocation]:
+    """Return the units that are damaged themselves or stranded.
+
+    Report those whose baseline is damaged.
+    """
+    files: Files = {}
+    planned, lost = frozenset(run.units), []
+    for location in suspects:
+        own = check_location(run, path, location, files, planned, shared=False)
+        if location.name in needless or own.problems:
+            lost.append(location)
+        elif check_location(run, path, location, files, planned).problems:
+            number = location.unit.number
+            report.left.append(f"unit {number} of {path} was left alone: {_of_baseline(run)}")
+    return lost
 
 
 def _unit(commit: str) -> int | None:
@@ -245,9 +277,9 @@ def _unit(commit: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _told(joined: Joined, names: Collection[str]) -> list[int]:
-    """Return which units of a joined file are among the commits of these names."""
-    return [index for index in joined.present if joined.commit_name(index) in names]
+def _suspects(record: CommitRecord, names: Collection[str]) -> list[UnitLocation]:
+    """Return which units of a packed shard are among those of these names."""
+    return [each for each in record.locations if each.name in names]
 
 
 def _of_baseline(run: Run) -> str:
@@ -255,5 +287,6 @@ def _of_baseline(run: Run) -> str:
     if run.baseline is None:
         return f"its baseline {run.baseline_id} is not there: {AWAY}"
     if run.baseline.units != run.units:
-        return f"it was made in other units than its baseline has now: {ANEW}"
-    return f"blocks of its baseline are damaged: `actlas verify {run.baseline_id} --repair` drops them and what needs them"
+        return f"it was made in other units than its baseline has now: {AGAIN}"
+    remedy = f"`actlas verify {run.baseline_id} --repair` drops them and what needs them"
+    return f"blocks of its baseline are damaged: {remedy}"

@@ -1,7 +1,7 @@
 """Lazy arrays over committed shards: each (layer, unit) block a memory map inside one dask task.
 
-A task is a path and an offset. No HDF5 library and no lock is involved, and of float32 blocks rows that are not asked for are
-not read.
+A task is a path and an offset. No HDF5 library and no lock is involved, and of float32 blocks rows
+that are not asked for are not read.
 """
 
 from __future__ import annotations
@@ -25,43 +25,52 @@ from actlas.store.errors import DamagedStore, missing
 from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 from actlas.store.io.durable import naming
 
-#: maps of shards in use, one a file however many of its blocks are alive: each map holds a file descriptor
+#: maps of shards in use, one a file however many of its blocks are alive: each map holds a file
+#: descriptor
 _MAPS: WeakValueDictionary[tuple[Path, int, int, int], mmap.mmap] = WeakValueDictionary()
-MOST_MAPS = 128  # files mapped at a time, of the 256 that macOS lets a process open; of further ones blocks are read
+# files mapped at a time, of the 256 that macOS lets a process open; of further ones blocks are read
+MOST_MAPS = 128
 READ_AHEAD = 1 << 20  # bytes of a block in a file of many units that are asked for at once
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Blocks of one site of one unit: the file, its committed size, where the site lies in it, how many blocks count."""
+class BlockSource:
+    """Blocks of one site of one unit.
+
+    The file, its committed size, where the site lies in it, how many blocks count.
+    """
 
     path: Path
     size: int
     stored: StoredSite
-    blocks: int  # the first ones of ``stored``: a variant shares those with its baseline, and its own follow
+    # the first ones of ``stored``: a variant shares those with its baseline, and its own follow
+    blocks: int
 
 
 @dataclass(frozen=True)
 class SiteBlocks:
-    """One site of a whole run: for each unit, in order, the pieces its blocks lie in.
+    """One site of a whole run: for each unit, in order, the sources its blocks lie in.
 
     ``check`` compares each block with its checksum when it is read.
     """
 
-    units: Sequence[tuple[Piece, ...]]
+    units: Sequence[tuple[BlockSource, ...]]
     tokens: tuple[int, ...]  # of each unit
     check: bool
 
     @property
     def layout(self) -> SiteLayout:
-        """Layout of a piece of the first unit; the others differ in their tokens and blocks alone."""
+        """Layout of a source of the first unit.
+
+        The others differ in their tokens and blocks alone.
+        """
         return self.units[0][-1].stored.layout
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape over the whole run."""
         shape = (sum(self.tokens), *self.layout.block_shape[1:])
-        return (sum(piece.blocks for piece in self.units[0]), *shape) if self._blocked else shape
+        return (sum(source.blocks for source in self.units[0]), *shape) if self._blocked else shape
 
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
@@ -97,69 +106,73 @@ class SiteBlocks:
 
     def __getitem__(self, key: tuple[slice, ...]) -> npt.NDArray[np.float32]:
         """Return one chunk of ``lazy``."""
-        pieces = self.units[
+        sources = self.units[
             int(np.searchsorted(self._ends, key[int(self._blocked)].start, side="right"))
         ]
         if not self._blocked:
-            return read_block(pieces[0], 0, self.check)
-        return read_block(*find_block(pieces, key[0].start), self.check)[np.newaxis]
+            return read_block(sources[0], 0, self.check)
+        return read_block(*find_block(sources, key[0].start), self.check)[np.newaxis]
 
 
 def _read(blocks: SiteBlocks, key: tuple[slice, ...], *_: Any) -> npt.NDArray[np.float32]:
     return blocks[key]
 
 
-def read_block(piece: Piece, block: int, check: bool = False) -> npt.NDArray[np.float32]:
-    """Return one block as float32, (token, …): mapped from the file where float32 is stored, widened otherwise.
+def read_block(source: BlockSource, block: int, check: bool = False) -> npt.NDArray[np.float32]:
+    """Return one block as float32, (token, …).
 
-    Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``, was altered.
+    Mapped from the file where float32 is stored, widened otherwise.
+
+    Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``,
+    was altered.
     """
-    layout = piece.stored.layout
-    stored = read_stored(piece, block, check)
+    layout = source.stored.layout
+    stored = read_stored(source, block, check)
     if layout.dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)
 
 
-def read_stored(piece: Piece, block: int, check: bool = False) -> npt.NDArray[Any]:
+def read_stored(source: BlockSource, block: int, check: bool = False) -> npt.NDArray[Any]:
     """Return one block as it is stored, bfloat16 as uint16; raises as ``read_block`` does."""
-    stored = _map(piece, block)
-    if check and xxhash.xxh3_64_hexdigest(stored.data) != piece.stored.checksums[block]:
-        place = f"{piece.stored.layout.site}[{piece.stored.layout.first + block}]"
+    stored = _map(source, block)
+    if check and xxhash.xxh3_64_hexdigest(stored.data) != source.stored.checksums[block]:
+        place = f"{source.stored.layout.site}[{source.stored.layout.first + block}]"
         raise DamagedStore(
-            f"{piece.path}: {place} was altered (checksum differs): see `actlas verify`"
+            f"{source.path}: {place} was altered (checksum differs): see `actlas verify`"
         )
     return stored
 
 
-def find_block(pieces: Sequence[Piece], block: int) -> tuple[Piece, int]:
-    """Return the piece that a block of a unit's site lies in, and its number there."""
-    for piece in pieces:
-        if block < piece.blocks:
-            return piece, block
-        block -= piece.blocks
-    raise IndexError(f"no block {block} behind the last of {len(pieces)} pieces")
+def find_block(sources: Sequence[BlockSource], block: int) -> tuple[BlockSource, int]:
+    """Return the source that a block of a unit's site lies in, and its number there."""
+    for source in sources:
+        if block < source.blocks:
+            return source, block
+        block -= source.blocks
+    raise IndexError(f"no block {block} behind the last of {len(sources)} sources")
 
 
-def _map(piece: Piece, block: int) -> npt.NDArray[Any]:
-    layout = piece.stored.layout
+def _map(source: BlockSource, block: int) -> npt.NDArray[Any]:
+    layout = source.stored.layout
     dtype, count = np.dtype(NUMPY_VIEW[layout.dtype]), math.prod(layout.block_shape)
-    offset = piece.stored.place(block)
+    offset = source.stored.place(block)
     try:
-        found = piece.path.lstat()  # a link has the size of its text, never that of a shard
-        if found.st_size != piece.size:
+        found = source.path.lstat()  # a link has the size of its text, never that of a shard
+        if found.st_size != source.size:
             raise DamagedStore(
-                f"{piece.path} has {found.st_size} bytes, its commit says {piece.size}: see `actlas verify`"
+                f"{source.path} has {found.st_size} bytes, its commit says {source.size}: see "
+                "`actlas verify`"
             )
-        with naming(piece.path):
-            mapped = _mapped(piece.path, found, bool(piece.stored.stride))
+        with naming(source.path):
+            mapped = _mapped(source.path, found, bool(source.stored.stride))
             if mapped is None:
-                return np.fromfile(piece.path, dtype, count, offset=offset).reshape(
+                return np.fromfile(source.path, dtype, count, offset=offset).reshape(
                     layout.block_shape
                 )
     except FileNotFoundError as error:
-        raise DamagedStore(missing(piece.path)) from error
-    if piece.stored.stride and hasattr(mmap, "MADV_WILLNEED"):
+        raise DamagedStore(missing(source.path)) from error
+    if source.stored.stride and hasattr(mmap, "MADV_WILLNEED"):
         start = offset - offset % mmap.PAGESIZE
         mapped.madvise(
             mmap.MADV_WILLNEED, start, min(offset + layout.block_bytes - start, READ_AHEAD)
@@ -180,7 +193,10 @@ def _mapped(path: Path, found: os.stat_result, scattered: bool) -> mmap.mmap | N
 
 
 def lazy_site(
-    name: str, units: Sequence[tuple[Piece, ...]], tokens: tuple[int, ...], check: bool
+    name: str, units: Sequence[tuple[BlockSource, ...]], tokens: tuple[int, ...], check: bool
 ) -> da.Array:
-    """Return one site of a run, of units of so many ``tokens``, as a dask array named ``name``: equal views are one."""
+    """Return one site of a run, of units of so many ``tokens``.
+
+    It is a dask array named ``name``: equal views are one.
+    """
     return SiteBlocks(units, tokens, check).lazy(name)

@@ -15,16 +15,19 @@ RUN = "run"  # the coordinate that tells their tokens apart
 def concat_runs(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return views of several runs, or parts of them, behind one another along ``token``.
 
-    ``sentence`` counts on from one to the next; ``run``, a further coordinate on ``token``, has the id of each token's run.
+    ``sentence`` counts on from one to the next; ``run``, a further coordinate on ``token``, has the
+    id of each token's run.
     datasets: as ``Run.dataset`` returns them, with the same sites, layers and columns.
-    Raises SentenceError for what is no view of a run, a run that comes twice, or a column called ``run``; ValueError, as
-    ``xarray.concat`` does, where a column is missing in some or where layers differ.
+    Raises SentenceError for what is no view of a run, a run that comes twice, or a column called
+    ``run``; ValueError, as ``xarray.concat`` does, where a column is missing in some or where
+    layers differ.
     """
     indexes = [_index_of(dataset) for dataset in datasets]
     ids = [index.run for index in indexes]
     if not ids or len(set(ids)) < len(ids):
         raise SentenceError(
-            f"expected each run once, got {', '.join(ids) or 'none'}: xarray.concat joins the parts of a run"
+            f"expected each run once, got {', '.join(ids) or 'none'}: xarray.concat joins the "
+            "parts of a run"
         )
     parts, numbers, first = [], [], 0
     for dataset, index in zip(datasets, indexes, strict=True):

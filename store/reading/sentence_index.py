@@ -1,4 +1,7 @@
-"""The xarray index on ``sentence``: selects the tokens of sentences, and keeps those of different sentences apart."""
+"""The xarray index on ``sentence``: selects the tokens of sentences.
+
+It keeps those of different sentences apart.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,17 @@ FEW = 5  # sentences that a message names
 
 
 class SentenceError(UsageError, ValueError):
-    """Tokens of different sentences were about to be taken for tokens of the same; the message is one line."""
+    """Tokens of different sentences were about to be taken for tokens of the same.
+
+    The message is one line.
+    """
 
 
 class SentenceIndex(PandasIndex):
     """Sentences of the tokens along a dimension, with what their numbers mean.
 
-    run: id of the run. sentences: equal in runs whose numbers mean the same sentences, such as a baseline and its variants.
+    run: id of the run. sentences: equal in runs whose numbers mean the same sentences, such as a
+    baseline and its variants.
     """
 
     __slots__ = ("run", "sentences")
@@ -61,7 +68,10 @@ class SentenceIndex(PandasIndex):
     def create_variables(
         self, variables: Mapping[Any, Variable] | None = None
     ) -> dict[Any, Variable]:
-        """Return the coordinate as a plain variable: ``map_blocks`` takes no other off the axis of its own name."""
+        """Return the coordinate as a plain variable.
+
+        ``map_blocks`` takes no other off the axis of its own name.
+        """
         ((name, made),) = super().create_variables(variables).items()
         return {
             name: Variable(
@@ -80,8 +90,10 @@ class SentenceIndex(PandasIndex):
         runs = {(index.run, index.sentences) for index in indexes}
         if len(runs) > 1:
             raise SentenceError(
-                f"cannot concatenate tokens of {len(runs)} runs along {dim!r}: equal numbers in 'sentence' would stand for "
-                "different sentences; use actlas.store.reading.concat.concat_runs, which numbers them anew"
+                f"cannot concatenate tokens of {len(runs)} runs along {dim!r}: equal numbers in "
+                "'sentence' would stand for "
+                "different sentences; use actlas.store.reading.concat.concat_runs, which numbers "
+                "them again"
             )
         made = super().concat(indexes, dim, positions)
         (made.run, made.sentences), *_ = runs or {("", "")}
@@ -108,14 +120,17 @@ class SentenceIndex(PandasIndex):
         else:
             problem = f"{_first(self)} and {_first(other)}"
         raise SentenceError(
-            f"cannot align tokens of different sentences along {self.dim!r} ({problem}): select the same sentences first, or, "
+            f"cannot align tokens of different sentences along {self.dim!r} ({problem}): select "
+            "the same sentences first, or, "
             "for pairs in order, drop the label from both: x.drop_vars('sentence')"
         )
 
     def sel(
         self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None
     ) -> IndexSelResult:
-        """Select all tokens of a sentence, of several in the order given, or of a slice with both ends; never drops the dim.
+        """Select all tokens of a sentence, of several in the order given.
+
+        A slice has both ends; the dim is never dropped.
 
         Raises KeyError for a sentence without tokens, SentenceError for what names no sentences.
         """
@@ -129,7 +144,8 @@ class SentenceIndex(PandasIndex):
             return IndexSelResult({self.dim: _within(numbers, name, label)})
         if isinstance(label, DataArray | Variable) and label.dtype.kind != "b" and label.ndim:
             raise SentenceError(
-                f"sel({name}=…) got an array with dims {label.dims}, expected a number, a slice or a list of sentences: "
+                f"sel({name}=…) got an array with dims {label.dims}, expected a number, a slice "
+                "or a list of sentences: "
                 "give np.unique(labels) for each once"
             )
         wanted = np.asarray(label)
@@ -165,7 +181,10 @@ def _within(numbers: npt.NDArray[Any], name: Hashable, part: slice) -> npt.NDArr
 def _tokens_of(
     numbers: npt.NDArray[Any], name: Hashable, wanted: npt.NDArray[Any]
 ) -> slice | npt.NDArray[np.intp]:
-    """Return the tokens of the sentences ``wanted``, in their order; a slice where one of them follows the other."""
+    """Return the tokens of the sentences ``wanted``, in their order.
+
+    A slice where one of them follows the other.
+    """
     if wanted.ndim > 1 or (wanted.size and wanted.dtype.kind not in "iuf"):
         raise SentenceError(
             f"sel({name}=…) got {str(wanted.tolist())[:50]!r}, expected numbers of sentences"
@@ -176,9 +195,9 @@ def _tokens_of(
     each = np.atleast_1d(wanted)
     starts, ends = np.searchsorted(ordered, each, "left"), np.searchsorted(ordered, each, "right")
     if np.any(starts == ends):
-        lacking = ", ".join(str(number) for number in each[starts == ends][:FEW].tolist())
+        missing = ", ".join(str(number) for number in each[starts == ends][:FEW].tolist())
         known = f"{ordered[0]} to {ordered[-1]}" if len(ordered) else "none"
-        raise KeyError(f"no token of sentence {lacking} here: there are those of {known}")
+        raise KeyError(f"no token of sentence {missing} here: there are those of {known}")
     if wanted.ndim == 0 and order is None:
         return slice(int(starts[0]), int(ends[0]))
     ranges = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]

@@ -1,9 +1,12 @@
-"""The lazy labelled view of a run: a dask array for each site, labels as coordinates on the one axis of tokens."""
+"""The lazy labelled view of a run.
+
+A dask array for each site, labels as coordinates on the one axis of tokens.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +20,9 @@ from actlas.store.format.schema import BLOCK_DIMS
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
 from actlas.store.labels.texts import StoredTexts
 from actlas.store.reading.blocks import lazy_site
-from actlas.store.reading.pieces import OwnPieces, Pieces, site_pieces
+from actlas.store.reading.index import RunIndex
 from actlas.store.reading.sentence_index import SentenceIndex
-
-if TYPE_CHECKING:
-    from actlas.store.runs.run import Run
+from actlas.store.reading.sources import OwnSources, Sources
 
 AT_ONCE = (
     1 << 20
@@ -30,7 +31,10 @@ MEANINGS = {"row_size": "tokens of the sentence", "text": "the sentence"}
 
 
 class _Spread(BackendArray):
-    """What is known of each sentence, on the tokens: read and repeated when it is asked for, as variables of a file are."""
+    """What is known of each sentence, on the tokens.
+
+    Read and repeated when it is asked for, as variables of a file are.
+    """
 
     def __init__(
         self, values: Sequence[str] | npt.NDArray[Any], sentence: npt.NDArray[np.int32]
@@ -58,30 +62,44 @@ class _Spread(BackendArray):
         return found[places]
 
 
-def lazy_view(run: Run, sites: Sequence[str], *, check: bool) -> xr.Dataset:
-    """Return ``sites``, all of them complete, as ``Run.dataset`` does; raises DamagedStore where units do not fit together."""
+def lazy_view(
+    run: RunIndex,
+    sources: Mapping[str, Sequence[Sources]],
+    labels: Labels,
+    sentences: str,
+    *,
+    check: bool,
+) -> xr.Dataset:
+    """Return complete sites as ``Run.dataset`` does.
+
+    Raises DamagedStore where units do not fit together.
+
+    sources: site → where its units lie. sentences: what the numbers of sentences mean.
+    """
     tokens = tuple(unit.tokens for unit in run.units)
-    variables = {}
-    for site in sites:
-        units = site_pieces(run, site)
+    folder, variables = str(run.folder.resolve()), {}
+    for site, units in sources.items():
         _check_alike(site, units)
-        # the folder is part of the name: dask takes arrays of one name for the same, and stores are there to be compared
-        name = f"{site}-{tokenize(str(run.folder.resolve()), site, run.digest, check)}"
+        # the folder is part of the name: dask takes arrays of one name for the same, and stores are
+        # there to be compared
+        name = f"{site}-{tokenize(folder, site, run.digest, check)}"
         layout = units[0][-1].stored.layout
         array = lazy_site(name, units, tokens, check)
         variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
-    _check_names(run, variables)
-    index = SentenceIndex.of_tokens(run.labels.token["sentence"], run.id, run.sentences_id)
-    labels = token_coordinates(run.labels)
-    indexed = index.create_variables({"sentence": labels.pop("sentence")})
-    whole = xr.Dataset(
-        variables, xr.Coordinates(indexed, {"sentence": index}), {"run": run.id, "name": run.name}
-    )
-    return whole.assign_coords({**labels, **_block_numbers(run, variables)})
+    _check_names(run, labels, variables)
+    index = SentenceIndex.of_tokens(labels.token["sentence"], run.run, sentences)
+    coordinates = token_coordinates(labels)
+    indexed = index.create_variables({"sentence": coordinates.pop("sentence")})
+    attributes = {"run": run.run, "name": run.name}
+    whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), attributes)
+    return whole.assign_coords({**coordinates, **_block_numbers(run, variables)})
 
 
 def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
-    """Return all labels on ``token``: texts and columns as those of the token's sentence, lazy where there are many tokens."""
+    """Return all labels on ``token``: texts and columns as those of the token's sentence.
+
+    Lazy where there are many tokens.
+    """
     found = {
         name: xr.Variable("token", labels.token[name], {"long_name": meaning})
         for name, meaning in TOKEN_LABELS.items()
@@ -98,7 +116,10 @@ def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
 
 
 def sentence_labels(labels: Labels) -> xr.Dataset:
-    """Return what is known of each sentence, on ``sentence``: ``text``, ``row_size`` and the input's columns."""
+    """Return what is known of each sentence, on ``sentence``: ``text``.
+
+    ``row_size`` and the input's columns.
+    """
     text = _objects(labels.text)
     if not isinstance(text, np.ndarray):
         spread = _Spread(text, np.arange(len(text), dtype=np.int32))
@@ -118,7 +139,10 @@ def _described(name: str) -> dict[str, str]:
 
 
 def _objects(values: Any) -> Any:
-    """Return texts as objects: characters of a fixed number would take the longest text's room for each token."""
+    """Return texts as objects.
+
+    Characters of a fixed number would take the longest text's room for each token.
+    """
     if isinstance(values, np.ndarray):
         return values.astype(object) if values.dtype.kind == "U" else values
     return (
@@ -128,32 +152,34 @@ def _objects(values: Any) -> Any:
     )
 
 
-def _check_names(run: Run, variables: Mapping[str, xr.Variable]) -> None:
+def _check_names(run: RunIndex, labels: Labels, variables: Mapping[str, xr.Variable]) -> None:
     """Raise DamagedStore for a column with the name of something else; extraction takes none."""
     dims = {dim for variable in variables.values() for dim in variable.dims}
     taken = {*variables, *TOKEN_LABELS, "text", *dims}
-    clash = sorted(name for name in run.labels.columns if name in taken)
+    clash = sorted(name for name in labels.columns if name in taken)
     if clash:
         raise DamagedStore(
-            f"run {run.name} has a label column {clash[0]!r}, the name of a site, dim or label: extract it again"
+            f"run {run.name} has a label column {clash[0]!r}, the name of a site, dim or label: "
+            "extract it again"
         )
 
 
-def _check_alike(site: str, units: Sequence[Pieces]) -> None:
+def _check_alike(site: str, units: Sequence[Sources]) -> None:
     """Raise DamagedStore unless the units' arrays of ``site`` make one."""
     first = units[0]
-    for pieces in units.kinds if isinstance(units, OwnPieces) else units:
+    for sources in units.kinds if isinstance(units, OwnSources) else units:
         same = (
-            pieces[-1].stored.layout is first[-1].stored.layout
-            or pieces[-1].stored.layout.form == first[-1].stored.layout.form
+            sources[-1].stored.layout is first[-1].stored.layout
+            or sources[-1].stored.layout.form == first[-1].stored.layout.form
         )
-        if not same or len(pieces) != len(first):
+        if not same or len(sources) != len(first):
             raise DamagedStore(
-                f"{pieces[-1].path} has {site} in another shape than {first[-1].path}: see `actlas show`"
+                f"{sources[-1].path} has {site} in another shape than {first[-1].path}: see "
+                "`actlas show`"
             )
 
 
-def _block_numbers(run: Run, variables: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:
+def _block_numbers(run: RunIndex, variables: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:
     """Return the numbers of layers and depths, where some site has them."""
     found = {}
     for dim in BLOCK_DIMS:

@@ -1,7 +1,11 @@
-"""The names of runs: sealed records ``names/<name>``, each once more in the folder of its run, so that either mends the other.
+"""The names of runs.
 
-A name is given in the store first and in its run after, and taken in the other order. Killed between, it works and has no
-second record. So a second record without a first one is always a name that was lost.
+Sealed records ``names/<name>``, each once more in the folder of its run, so that either mends the
+other.
+
+A name is given in the store first and in its run after, and taken in the other order. Killed
+between, it works and has no second record. So a second record without a first one is always a name
+that was lost.
 """
 
 from __future__ import annotations
@@ -11,11 +15,10 @@ from pathlib import Path
 
 from actlas.store.errors import DamagedStore, LaterRecord, UsageError, quoted
 from actlas.store.format.run_names import is_run_name
-from actlas.store.format.schema import FORMAT_VERSION, seal, unseal
+from actlas.store.format.schema import FORMAT_VERSION, RUN_ID, seal, unseal
 from actlas.store.io.durable import make_folder, publish_bytes, sync_folder
 from actlas.store.io.safe_open import listed, read_record
 from actlas.store.io.workspace import workspace
-from actlas.store.runs.commit import RUN_ID
 
 FOLDER = "names"
 FORMAT_NAME = "actlas-name"
@@ -30,7 +33,7 @@ class Names:
         self.folder = store / FOLDER
 
     def taken(self) -> list[str]:
-        """Return all names that have a file, sound or not."""
+        """Return all names that have a file, valid or not."""
         return _names_in(self.folder)
 
     def all(self) -> dict[str, str]:
@@ -44,7 +47,10 @@ class Names:
         return found
 
     def target(self, name: str) -> str | None:
-        """Return the id of the run that ``name`` stands for, None where nothing has that name; raises DamagedStore."""
+        """Return the id of the run that ``name`` stands for, None where nothing has that name.
+
+        Raises DamagedStore.
+        """
         if not is_run_name(name):
             return None
         try:
@@ -53,7 +59,10 @@ class Names:
             return None
 
     def owner(self, name: str) -> str | None:
-        """Return the run that has ``name``, by its own record where that of the store is damaged; None where none has."""
+        """Return the run that has ``name``, by its own record where that of the store is damaged.
+
+        None where none has.
+        """
         try:
             return self.target(name)
         except DamagedStore:
@@ -71,8 +80,11 @@ class Names:
                 continue
         return found
 
-    def give(self, name: str, run_id: str, aside: Path) -> bool:
-        """Let ``name`` stand for a run; False where it stands for another. A damaged record in its place is replaced."""
+    def give(self, name: str, run_id: str, temporary: Path) -> bool:
+        """Let ``name`` stand for a run.
+
+        False where it stands for another. A damaged record in its place is replaced.
+        """
         try:
             found = self.target(name)
         except LaterRecord:
@@ -81,16 +93,16 @@ class Names:
             found = None
             (self.folder / name).unlink(missing_ok=True)
         if found is None and not publish_bytes(
-            _record(name, run_id), self.folder / name, aside=aside
+            _record(name, run_id), self.folder / name, temporary=temporary
         ):
             found = self.target(name)
         if found not in (None, run_id):
             return False
         own = self._own(run_id) / name
-        if not _is_sound(own, run_id):
+        if not _is_valid(own, run_id):
             make_folder(own.parent)
             own.unlink(missing_ok=True)
-            publish_bytes(_record(name, run_id), own, aside=aside)
+            publish_bytes(_record(name, run_id), own, temporary=temporary)
         return True
 
     def take(self, name: str, run_id: str) -> None:
@@ -114,11 +126,12 @@ class Names:
                 own = self._own(run_id) / name
                 if later := self._later(own):
                     yield name, later
-                elif not _is_sound(own, run_id):
+                elif not _is_valid(own, run_id):
                     yield (
                         name,
                         DamagedStore(
-                            f"{own} is not the record of this name: `actlas verify --repair` mends it"
+                            f"{own} is not the record of this name: `actlas verify --repair` "
+                            "mends it"
                         ),
                     )
                 elif not (self.folder / name).exists():
@@ -130,14 +143,18 @@ class Names:
                     )
 
     def mend(self) -> Iterator[str]:
-        """Make what ``problems`` yields right: written again from the other record, or removed; yield what was done."""
+        """Make what ``problems`` yields right: written again from the other record, or removed.
+
+        Yield what was done.
+        """
         for run_id in self._run_ids():
             for own in [self._own(run_id) / name for name in _names_in(self._own(run_id))]:
-                if not _is_sound(own, run_id) and not self._later(own):
+                if not _is_valid(own, run_id) and not self._later(own):
                     own.unlink()
                     sync_folder(own.parent)
                     known = self.owner(own.name) == run_id and self._give(own.name, run_id)
-                    yield f"{'wrote' if known else 'removed'} the record of the name {own.name} in run {run_id}"
+                    done = "wrote" if known else "removed"
+                    yield f"{done} the record of the name {own.name} in run {run_id}"
         for name in sorted(
             {name for name, problem in self.problems() if not isinstance(problem, LaterRecord)}
         ):
@@ -147,7 +164,8 @@ class Names:
             elif not owners:
                 (self.folder / name).unlink(missing_ok=True)
                 sync_folder(self.folder)
-                yield f"removed the name {name}, which no run knows: `actlas rename ID {name}` gives it to one"
+                remedy = f"`actlas rename ID {name}` gives it to one"
+                yield f"removed the name {name}, which no run knows: {remedy}"
 
     def _later(self, path: Path) -> LaterRecord | None:
         """Return the error for a record that a later version wrote, None for any other."""
@@ -164,8 +182,8 @@ class Names:
             return self.give(name, run_id, work.folder)
 
     def _owners(self, name: str) -> Iterator[str]:
-        """Yield the runs that have a sound record of ``name``."""
-        return (run_id for run_id in self._run_ids() if _is_sound(self._own(run_id) / name, run_id))
+        """Yield the runs that have a valid record of ``name``."""
+        return (run_id for run_id in self._run_ids() if _is_valid(self._own(run_id) / name, run_id))
 
     def _run_ids(self) -> list[str]:
         return [path.name for path in listed(self._store / "runs") if RUN_ID.fullmatch(path.name)]
@@ -202,7 +220,7 @@ def _record(name: str, run_id: str) -> bytes:
     return seal({"format": FORMAT_NAME, "version": FORMAT_VERSION, "name": name, "run": run_id})
 
 
-def _is_sound(path: Path, run_id: str) -> bool:
+def _is_valid(path: Path, run_id: str) -> bool:
     try:
         return read_record(path) == _record(path.name, run_id)
     except (FileNotFoundError, NotADirectoryError, DamagedStore):

@@ -1,7 +1,10 @@
-"""Exporting: a run, or part of one, as a single self-contained netCDF-4 file that is read in place of the run.
+"""Exporting: a run, or part of one.
 
-The file is written as shards are (aside, reserved, hashed, synced, linked without overwriting) and block by block. Behind the
-HDF5 part follows its record, see ``store.exported``. Equal exports of equal data are equal files.
+It is a single self-contained netCDF-4 file that is read in place of the run.
+
+The file is written as shards are (to a temporary file, reserved, hashed, synced, linked without
+overwriting) and block by block. Behind the HDF5 part follows its record, see
+``format.export_record``. Equal exports of equal data are equal files.
 """
 
 from __future__ import annotations
@@ -10,42 +13,44 @@ import contextlib
 import filecmp
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from actlas.store.errors import ActlasError, StoreError, UsageError
-from actlas.store.format.export_record import FORMAT_EXPORT
-from actlas.store.format.schema import EXPORT_SUFFIXES, Json, seal
-from actlas.store.format.tail import tail_bytes
+from actlas.store.format.export_record import export_tail
+from actlas.store.format.schema import EXPORT_SUFFIXES
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace
-from actlas.store.reading.exported import Exported
+from actlas.store.runs.commits import with_tail
+from actlas.store.runs.exported import Exported
 from actlas.store.runs.run import Run
-from actlas.store.writing.selection import Excerpt, ExportPlan, plan_export
-from actlas.store.writing.several import Several, write_units
+from actlas.store.writing.multi_unit import write_units
+from actlas.store.writing.selection import ExportPlan, Selection, plan_export
 from actlas.store.writing.shard import ShardWriter
 
 Progress = Callable[[int, int], None]
-WHOLE = Excerpt()
+WHOLE = Selection()
 
 
 def export(
-    run: Run, out: Path, excerpt: Excerpt = WHOLE, progress: Progress = lambda *_: None
+    run: Run, out: Path, selection: Selection = WHOLE, progress: Progress = lambda *_: None
 ) -> tuple[Exported, bool]:
-    """Write ``excerpt`` of ``run`` to ``out``; return it opened, and whether it is new: an identical file stays.
+    """Write ``selection`` of ``run`` to ``out``.
+
+    Return it opened, and whether it is new: an identical file stays.
 
     progress: called with the bytes of each block as it is written, and those of all.
-    Raises UsageError for a site or layer that is not there, StoreError where ``out`` is something else, the disk is full or a
-    value does not fit, DamagedStore where the run is altered.
+    Raises UsageError for a site or layer that is not there, StoreError where ``out`` is something
+    else, the disk is full or a value does not fit, DamagedStore where the run is altered.
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
-            f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told from a run's name by that"
+            f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told apart from "
+            "a run by that"
         )
-    plan = plan_export(run, excerpt)
+    plan = plan_export(run, selection)
     _check_place(out, plan)
     try:
         with workspace(_drafts(out)) as work:
@@ -88,7 +93,7 @@ def _taken(out: Path) -> StoreError:
 def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
     attributes = {"actlas_run": plan.run.id} | {
         f"actlas_{name}": json.dumps(plan.header[name], sort_keys=True)
-        for name in ("specification", "description", "excerpt")
+        for name in ("specification", "description", "selection")
     }
 
     total = sum(layout.nbytes for layout in plan.layouts)
@@ -102,34 +107,20 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
         draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns
     )
     try:
-        several = write_units(writer, plan.layouts, plan.units, read)
-        writer.close(tail_bytes(seal({**plan.header, **_places(several)}), FORMAT_EXPORT))
+        made = write_units(writer, plan.layouts, plan.units, read)
+        commit = made.commit(plan.run.id, "", plan.origins)
+        columns = made.shard.columns
+        writer.close(with_tail(commit, lambda each: export_tail(plan.header, each, columns))[1])
     except BaseException:
         writer.drop()
         raise
 
 
-def _places(several: Several) -> Json:
-    """Return the part of the record that says where the parts of the file lie, and their checksums."""
-    sites = {
-        name: {
-            "layout": asdict(site.layout),
-            "offset": site.offset,
-            "checksums": [checksums[name] for checksums in several.checksums],
-        }
-        for name, site in several.record.sites.items()
-    }
-    labels = {}
-    for name, label in several.record.labels.items():
-        labels[name] = {**asdict(label), "checksums": list(several.label_checksums[name])}
-        del labels[name]["checksum"]
-    columns = {name: asdict(column) for name, column in several.record.columns.items()}
-    places = {"size": several.record.size, "sites": sites, "labels": labels, "columns": columns}
-    return {**places, "rest": several.record.rest}
-
-
 def _publish(draft: Path, out: Path) -> bool:
-    """Give the finished file its name; False where an identical one has it, StoreError where another."""
+    """Give the finished file its name.
+
+    False where an identical one has it, StoreError where another.
+    """
     if not out.exists() and publish_file(draft, out, keep=True):
         return True
     if filecmp.cmp(draft, out, shallow=False):

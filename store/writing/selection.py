@@ -1,18 +1,21 @@
-"""What of a run goes into an export: sites, layers, tokens and dtype, worked out before a byte is read."""
+"""What of a run goes into an export.
+
+Sites, layers, tokens and dtype, worked out before a byte is read.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from actlas.store.errors import StoreError, UsageError
-from actlas.store.format.export_record import FORMAT_EXPORT
+from actlas.store.format.commit_record import Origin, pool
 from actlas.store.format.schema import (
     BLOCK_DIMS,
-    FORMAT_VERSION,
     NUMPY_VIEW,
     Json,
     SiteLayout,
@@ -20,9 +23,7 @@ from actlas.store.format.schema import (
     Unit,
 )
 from actlas.store.labels.labels import SENTENCE_IN_RUN, Labels
-from actlas.store.reading.exported import Exported
 from actlas.store.runs.run import Run
-from actlas.store.writing.several import narrow_layout
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +32,7 @@ Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class Selection:
     """What of a run is exported; all of it by default."""
 
     sites: tuple[str, ...] | None = None
@@ -47,7 +48,7 @@ class Excerpt:
     def __post_init__(self) -> None:
         """Raise UsageError for an unknown dtype or no tokens."""
         if self.dtype is not None and self.dtype not in NUMPY_VIEW:
-            raise UsageError(f"unknown dtype {self.dtype!r}: wanted {', '.join(NUMPY_VIEW)}")
+            raise UsageError(f"unknown dtype {self.dtype!r}: expected {', '.join(NUMPY_VIEW)}")
         if self.tokens is not None and not len(self.tokens):
             raise UsageError("no token is left to export")
 
@@ -63,31 +64,34 @@ class ExportPlan:
     sources: tuple[tuple[Unit, Indices], ...]  # of the run: for each unit of the file, its rows
     blocks: dict[str, list[int]]  # dim → numbers of its layers or depths
     places: dict[str, list[int]]  # dim → where in the run these are
-    excerpt: Json
+    selection: Json
 
     @property
     def header(self) -> Json:
         """The part of the record that is known before a byte is read."""
         return {
-            "format": FORMAT_EXPORT,
-            "version": FORMAT_VERSION,
             "run": self.run.id,
             "specification": self.run.specification,
             "description": self.run.description,
-            "device": ", ".join(
-                sorted({str(commit.provenance.get("device", "?")) for commit in self.run.commits})
-            ),
-            "excerpt": self.excerpt,
+            "selection": self.selection,
             "blocks": self.blocks,
             "labels_version": self.run.labels_version,
             "labels_digest": self.run.labels_digest,
-            "units": [
-                [unit.number, unit.first, unit.sentences, unit.tokens] for unit in self.units
-            ],
+            "units": [unit.to_list() for unit in self.units],
+            **dict(zip(("pools", "members"), pool(self.origins), strict=True)),
         }
 
+    @cached_property
+    def origins(self) -> list[Origin]:
+        """Where the numbers of each unit come from: the devices of the run."""
+        devices = {str(commit.provenance.get("device", "?")) for commit in self.run.commits}
+        return [Origin({"device": ", ".join(sorted(devices))})] * len(self.units)
+
     def read(self, index: int, site: str, block: int) -> npt.NDArray[Any]:
-        """Return the rows of one block of a unit of the file, checked and as they are to be stored."""
+        """Return the rows of one block of a unit of the file.
+
+        Checked and as they are to be stored.
+        """
         unit, rows = self.sources[index]
         layout = next(layout for layout in self.layouts if layout.site == site)
         dim = layout.dims[0]
@@ -100,27 +104,30 @@ class ExportPlan:
         return narrowed(values if len(rows) == len(values) else values[rows], layout.dtype, where)
 
 
-def plan_export(run: Run, excerpt: Excerpt) -> ExportPlan:
-    """Work out an export; raises UsageError for a site or layer that is not there, IncompleteRun, DamagedStore."""
-    dataset = run.dataset(excerpt.sites, check=True)
+def plan_export(run: Run, selection: Selection) -> ExportPlan:
+    """Work out an export.
+
+    Raises UsageError for a site or layer that is not there, IncompleteRun, DamagedStore.
+    """
+    dataset = run.dataset(selection.sites, check=True)
     if not dataset.data_vars:
         raise UsageError(
             f"run {run.name} has no complete site to export: run its `actlas extract` command again"
         )
-    sources = _sources(run, excerpt.tokens)
-    labels = run.labels if excerpt.tokens is None else _labels_of(run.labels, excerpt.tokens)
-    chosen = _blocks(dataset, excerpt.layers)
+    sources = _sources(run, selection.tokens)
+    labels = run.labels if selection.tokens is None else _labels_of(run.labels, selection.tokens)
+    chosen = _blocks(dataset, selection.layers)
     layouts = []
     for site in dataset.data_vars:
-        whole = narrow_layout(run.layout(str(site)), labels.tokens)
-        layouts.append(_chosen(whole, chosen, excerpt.dtype))
+        whole = run.layout(str(site)).narrow(labels.tokens)
+        layouts.append(_chosen(whole, chosen, selection.dtype))
     units = _units(labels, [len(rows) for _, rows in sources])
     note = {
         "sites": [layout.site for layout in layouts],
-        "layers": list(excerpt.layers) if excerpt.layers is not None else None,
-        "dtype": excerpt.dtype,
-        "tokens": excerpt.note if excerpt.tokens is not None else None,
-        "of": run.excerpt if isinstance(run, Exported) else None,
+        "layers": list(selection.layers) if selection.layers is not None else None,
+        "dtype": selection.dtype,
+        "tokens": selection.note if selection.tokens is not None else None,
+        "of": run.limits.get("export"),
     }
     values = {
         dim: [int(number) for number in dataset[dim].values[places]]
@@ -156,7 +163,10 @@ def _units(labels: Labels, sizes: list[int]) -> list[Unit]:
 
 
 def _labels_of(labels: Labels, tokens: Indices) -> Labels:
-    """Return the labels of ``tokens`` alone; sentences are numbered anew, a column says which of the run each was."""
+    """Return the labels of ``tokens`` alone.
+
+    Sentences are numbered again, a column says which of the run each was.
+    """
     numbers, sizes = np.unique(labels.token["sentence"][tokens], return_counts=True)
     token = {name: array[tokens] for name, array in labels.token.items()}
     token["sentence"] = np.repeat(np.arange(len(numbers), dtype=np.int32), sizes)
@@ -197,7 +207,10 @@ def _chosen(
 
 
 def layers_of(dataset: xr.Dataset) -> list[int]:
-    """Return the blocks of the model that a view holds: with their input and output, where it has depths."""
+    """Return the blocks of the model that a view holds.
+
+    Their input and output are there, where it has depths.
+    """
     if "layer" in dataset.coords:
         return [int(layer) for layer in dataset["layer"].values]
     depths = (
@@ -207,7 +220,9 @@ def layers_of(dataset: xr.Dataset) -> list[int]:
 
 
 def narrowed(values: npt.NDArray[np.float32], dtype: StoredDtype, where: str) -> npt.NDArray[Any]:
-    """Return float32 values as ``dtype`` is stored, bfloat16 as uint16, rounded to the nearest, ties to even.
+    """Return float32 values as ``dtype`` is stored, bfloat16 as uint16, rounded to the nearest.
+
+    Ties to even.
 
     Raises StoreError, naming ``where``, for a finite value that ``dtype`` does not reach.
     """
@@ -226,6 +241,7 @@ def narrowed(values: npt.NDArray[np.float32], dtype: StoredDtype, where: str) ->
     if lost.any():
         worst = float(np.abs(values[lost]).max())
         raise StoreError(
-            f"{where} holds {worst:.6g}, which {dtype} does not reach: export it with another --dtype"
+            f"{where} holds {worst:.6g}, which {dtype} does not reach: export it with another "
+            "--dtype"
         )
     return stored

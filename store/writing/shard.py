@@ -1,6 +1,9 @@
-"""Writing one shard: reserve the disk, put every activation at its file offset, hash on the way, sync once.
+"""Writing one shard.
 
-The numbers go from the caller's memory to the page cache in one copy; no filter, no conversion, no second read.
+Reserve the disk, put every activation at its file offset, hash on the way, sync once.
+
+The numbers go from the caller's memory to the page cache in one copy; no filter, no conversion, no
+second read.
 """
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ import numpy.typing as npt
 import xxhash
 
 from actlas.store.errors import StoreError
-from actlas.store.format.digest import rest_checksum
-from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans
+from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation, pool
+from actlas.store.format.digest import metadata_checksum_of
+from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans_of
 from actlas.store.format.skeleton import (
     Image,
     column_records,
@@ -49,15 +53,51 @@ class ShardRecord:
     size: int  # of the HDF5 part
     sites: dict[str, StoredSite]
     labels: dict[str, StoredLabel]
-    rest: str
+    metadata_checksum: str
     columns: dict[str, StoredColumn] = field(default_factory=dict)  # of an export
+
+    def commit(self, run: str, unit: Unit, file: str, origin: Origin) -> CommitRecord:
+        """Return the commit record of a shard of one unit.
+
+        Its ``size`` is that of the HDF5 part.
+        """
+        checksums = {name: "".join(site.checksums) for name, site in self.sites.items()}
+        of_labels = {name: label.checksum for name, label in self.labels.items()}
+        return self.commit_of(run, (unit,), file, [origin], checksums, of_labels)
+
+    def commit_of(
+        self,
+        run: str,
+        units: tuple[Unit, ...],
+        file: str,
+        origins: Sequence[Origin | UnitLocation],
+        checksums: Mapping[str, str],
+        label_checksums: Mapping[str, str],
+    ) -> CommitRecord:
+        """Return the commit record of a shard of ``units``, with the checksums of each."""
+        return CommitRecord(
+            run,
+            units,
+            file,
+            self.size,
+            {name: replace(site, checksums=()) for name, site in self.sites.items()},
+            {name: replace(label, checksum="") for name, label in self.labels.items()},
+            self.metadata_checksum,
+            checksums,
+            label_checksums,
+            *pool(origins),
+        )
 
 
 class ShardWriter:
-    """An open shard: ``write`` every row of every block, ``finish``, then ``close`` it; or ``drop`` the file.
+    """An open shard: ``write`` every row of every block, ``finish``, then ``close`` it.
 
-    Raises StoreError where the disk cannot hold the shard, before anything of it is written. Once a call has failed, so do
-    all after it: the system tells of an error of the disk once, and a later sync says that all is well.
+    ``drop`` removes the file instead.
+
+    Raises StoreError where the disk cannot hold the shard, before anything of it is written. Once a
+    call has failed, so do
+    all after it: the system tells of an error of the disk once, and a later sync says that all is
+    well.
     """
 
     def __init__(
@@ -92,8 +132,8 @@ class ShardWriter:
             raise _no_room(path.parent, self.size, error) from error
         self.restart()
 
-    def label_checksums(self, units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
-        """Return label → checksum of the rows of each of ``units``, one after the other."""
+    def label_checksums(self, units: Sequence[Unit]) -> dict[str, str]:
+        """Return label → the checksums of the rows of each of ``units``, one after the other."""
         return unit_label_checksums(self._given, units)
 
     def restart(self) -> None:
@@ -107,7 +147,9 @@ class ShardWriter:
         }
 
     def write(self, site: str, block: int, rows: int, buffers: Sequence[npt.NDArray[Any]]) -> None:
-        """Append ``rows`` tokens to a block: the bytes of ``buffers``, C-contiguous, in the site's stored dtype.
+        """Append ``rows`` tokens to a block.
+
+        They are the bytes of ``buffers``, C-contiguous, in the site's stored dtype.
 
         block: its layer or depth, 0 for a site that has neither.
         """
@@ -125,7 +167,10 @@ class ShardWriter:
         state.rows += rows
 
     def flush(self) -> None:
-        """Start and wait for the disk to take what was written so far; harmless beside ``write``."""
+        """Start and wait for the disk to take what was written so far.
+
+        Harmless beside ``write``.
+        """
         with self._once():
             os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(
                 self._descriptor
@@ -160,14 +205,17 @@ class ShardWriter:
                 for site, layout in self._layouts.items()
             }
             spans = [
-                *data_spans(sites, self._labels),
+                *data_spans_of(sites, self._labels),
                 *column_spans(self._columns, len(self._given.text)),
             ]
-            rest = rest_checksum(self._descriptor, self.size, spans)
-        return ShardRecord(self.size, sites, self._labels, rest, self._columns)
+            checksum = metadata_checksum_of(self._descriptor, self.size, spans)
+        return ShardRecord(self.size, sites, self._labels, checksum, self._columns)
 
     def close(self, tail: bytes) -> None:
-        """Write ``tail``, the file's copy of its record, behind the HDF5 part, sync the file and close it."""
+        """Write ``tail``, the file's copy of its record, behind the HDF5 part.
+
+        Sync the file and close it.
+        """
         with self._once():
             _write_all(self._descriptor, [memoryview(tail)], self.size)
             os.fsync(self._descriptor)
@@ -191,7 +239,10 @@ class ShardWriter:
 
 
 def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
-    """Write every byte of ``views``, one after the other, from ``offset``; the system may take fewer at a time."""
+    """Write every byte of ``views``, one after the other, from ``offset``.
+
+    The system may take fewer at a time.
+    """
     while views:
         written = os.pwritev(descriptor, views[:IOV_MAX], offset)
         offset += written
@@ -206,7 +257,8 @@ def _write_all(descriptor: int, views: list[memoryview], offset: int) -> None:
 
 def _no_room(folder: Path, needed: int, error: OSError) -> StoreError:
     return StoreError(
-        f"cannot reserve {_mb(needed)} in {folder}: {error.strerror or error}: make room or use another --store"
+        f"cannot reserve {_mb(needed)} in {folder}: {error.strerror or error}: make room or use "
+        "another --store"
     )
 
 

@@ -44,7 +44,7 @@ FILES = {
     "actlas-store": ("store/store.json", "it"),
     "actlas-run": ("store/runs/{it}/run.json", "it"),
     "actlas-commit": ("store/runs/{it}/commits/*", "it"),
-    "actlas-joined": ("store/runs/{packed}/joined/*", "packed"),
+    "actlas-commit packed": ("store/runs/{packed}/packed/*", "packed"),
     "actlas-labels": ("store/runs/{packed}/labels/*", "packed"),
     "actlas-name": ("store/names/it", "it"),
     "actlas-export": ("it.h5", "it"),
@@ -65,7 +65,7 @@ def altered_file(root, kind):
     found = [
         path
         for path in sorted(root.glob(pattern.format(**ids)))
-        if any(r["format"] == kind for r in records(path))
+        if any(r["format"] == kind.split()[0] for r in records(path))
     ]
     place = -1 if kind == "actlas-labels" else 0  # the newest labels: older ones are not read
     return found[place] if found else None

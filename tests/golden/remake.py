@@ -93,7 +93,7 @@ def after() -> Golden:
 def remake() -> None:
     """Write all golden stores."""
     _remake_each_dtype()
-    path = FOLDER / "version-1-joined"
+    path = FOLDER / "version-1-packed"
     shutil.rmtree(path, ignore_errors=True)
     run = make_run(path, packed(), NAME)
     pack(run)

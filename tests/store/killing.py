@@ -1,10 +1,14 @@
-"""Kill an action on a store before each of its file operations in turn, each time on a fresh copy of the store."""
+"""Kill an action on a store before each of its file operations in turn.
+
+Each time on a fresh copy of the store.
+"""
 
 import subprocess
 import sys
 from pathlib import Path
 
-#: forks, because each attempt then starts at once; in a process of its own, because that has one thread
+#: forks, because each attempt then starts at once; in a process of its own, because that has one
+#: thread
 ATTEMPTS = """
 import os, shutil, signal, sys
 from pathlib import Path
@@ -38,7 +42,10 @@ while True:
 
 
 def killed_stores(source: Path, target: Path, imports: str, action: str) -> list[Path]:
-    """Return the copies of the store ``source`` as kills left them, the last one with ``action`` on ``store`` finished."""
+    """Return the copies of the store ``source`` as kills left them.
+
+    The last one with ``action`` on ``store`` finished.
+    """
     script = ATTEMPTS.format(imports=imports, action=action)
     root = Path(__file__).parents[2]
     done = subprocess.run(

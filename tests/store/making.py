@@ -1,4 +1,7 @@
-"""Small real stores with random content, written the way extraction writes them, without a model."""
+"""Small real stores with random content, written the way extraction writes them.
+
+Without a model.
+"""
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +13,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from actlas.store import Run, Store
-from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, Commit, SharedSite, SiteLayout, Unit
+from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SharedSite, SiteLayout, Unit
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
-from actlas.store.runs.commit import publish, stem
+from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardRecord, ShardWriter
 
 SIZES = {"depth": 4, "layer": 3, "head": 2, "d_head": 5, "d_model": 7}
@@ -163,16 +167,7 @@ def write_unit(run: Run, content: Content, number: int, sites: Sequence[str]) ->
         path = work.folder / f"{stem(number, sites)}-{work.token}.h5"
         writer = open_shard(path, content, unit, sites)
         record = fill(writer, content, unit, sites)
-        commit = Commit(
-            run.id,
-            unit,
-            path.name,
-            record.size,
-            record.sites,
-            record.labels,
-            record.rest,
-            {"by": "a test"},
-        )
+        commit = record.commit(run.id, unit, path.name, Origin({"by": "a test"}))
         return publish(run.folder, writer, commit)
 
 
@@ -200,7 +195,7 @@ def make_run(
 
 
 def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] = FIRST) -> Run:
-    """Return a run that has the blocks of ``baseline`` before ``first`` and those of ``after`` from there on."""
+    """Return a run with the blocks of ``baseline`` before ``first`` and those of ``after`` then."""
     store = Store(path)
     run = store.add(
         {**baseline.specification, "edits": [SKIP]}, {"created": "2026-01-02"}, after.plan
@@ -221,7 +216,7 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
                     )
                 )
             if start:
-                stored = baseline.pieces(unit, layout.site)[0].stored
+                stored = baseline.sources(unit, layout.site)[0].stored
                 shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
         with workspace(run.folder) as work:
             shard = work.folder / f"{stem(unit.number, after.dtypes)}-{work.token}.h5"
@@ -240,16 +235,8 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
                         [narrowed(of_block[after.rows(unit)], layout.dtype)],
                     )
             record = writer.finish()
-            commit = Commit(
-                run.id,
-                unit,
-                shard.name,
-                record.size,
-                record.sites,
-                record.labels,
-                record.rest,
-                {"by": "a test"},
-                shared=shared,
+            commit = record.commit(
+                run.id, unit, shard.name, Origin({"by": "a test"}, shared=shared)
             )
             assert publish(run.folder, writer, commit)
     run.refresh()

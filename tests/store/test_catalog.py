@@ -10,9 +10,10 @@ from actlas.store import DamagedStore, Store, StoreError, UsageError
 from actlas.store.catalog import differences
 from actlas.store.errors import quoted
 from actlas.store.format.run_names import is_run_name
-from actlas.store.format.schema import identity
+from actlas.store.format.schema import identity, seal
+from actlas.store.runs import names
 from actlas.store.runs.names import Names
-from tests.store.making import Content, begin_run, flip
+from tests.store.making import Content, begin_run, flip, make_run
 
 values = st.integers(0, 2) | st.text(max_size=2) | st.none()
 specifications = st.dictionaries(
@@ -205,7 +206,10 @@ def test_specifications_without_differences_are_the_same_run(one, other):
 
 
 def test_a_store_that_is_there_is_opened_without_a_write(tmp_path, monkeypatch):
-    """As on a medium that is mounted read-only; folders that a killed writer did not come to make are made."""
+    """As on a medium that is mounted read-only.
+
+    Folders that a killed writer did not come to make are made.
+    """
     Store.create(tmp_path / "store")
     (tmp_path / "store" / "names").rmdir()
     monkeypatch.setattr("actlas.store.catalog.publish_bytes", None)
@@ -221,3 +225,24 @@ def test_more_units_than_a_record_holds_are_refused_before_they_are_planned(tmp_
     ):
         store.add({"seed": 0}, {}, Content(units=((1,),) * 40).plan)
     assert store.runs() == []
+
+
+def test_a_name_is_looked_up_by_its_file(tmp_path, monkeypatch):
+    """In a store of a thousand names, those of other runs are not read."""
+    run = make_run(tmp_path / "store", Content(units=((2,),), dtypes={"nll": "float32"}), "her")
+    store = Store(tmp_path / "store")
+    for number in range(1000):
+        (store.path / "names" / f"n{number}").write_bytes(
+            seal({"format": "actlas-name", "version": 1, "name": f"n{number}", "run": "0" * 16})
+        )
+    opened, read = [], names.read_record
+    monkeypatch.setattr(names, "read_record", lambda path: opened.append(path) or read(path))
+    for reference in ("her", run.id, run.id[:6]):
+        assert store.run(reference).id == run.id
+        assert len(opened) <= 4
+        opened.clear()
+    assert store.add({"seed": 7}, {}, run.units).names == ()
+    assert opened == []
+    with pytest.raises(UsageError, match="unknown run"):
+        store.run("hers")
+    assert len(opened) > 1000

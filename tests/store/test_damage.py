@@ -1,4 +1,7 @@
-"""Accidents: what is cut, flipped, deleted, swapped or renamed is found, named, and never read as numbers."""
+"""Accidents: what is cut, flipped, deleted, swapped or renamed is found, named.
+
+It is never read as numbers.
+"""
 
 import os
 import shutil
@@ -9,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import ActlasError, DamagedStore, Run, Store
-from actlas.store.io.workspace import sweep, workspace
+from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.verify import verify
 from tests.store.making import SKIP, Content, flip, make_run, shards
 
@@ -50,7 +53,7 @@ def test_a_shard_cut_anywhere_is_found_and_not_read(data, copied_for_cuts):
     os.truncate(path, length)
     try:
         assert [
-            f"{path} has {length} bytes, wanted {size}" in problem for problem in problems(run)
+            f"{path} has {length} bytes, expected {size}" in problem for problem in problems(run)
         ] == [True]
         with pytest.raises(DamagedStore, match=path.name):
             read_all(run, check=False)
@@ -110,7 +113,7 @@ def test_a_deleted_commit_is_found_and_made_again_from_its_shard(store):
     (problem,) = problems(run)
     assert "holds unit 0" in problem
     assert "no record speaks of it: `actlas verify --repair` restores it" in problem
-    assert sweep(run.folder) == []  # the only copy of a committed unit is never rubbish
+    assert collect_garbage(run.folder) == []  # the only copy of a committed unit is never rubbish
     with workspace(run.folder) as work:  # whoever writes next
         assert work.restored == (0,)
     assert problems(run) == []

@@ -1,4 +1,7 @@
-"""Stores that were written once: this version, and every later one, reads them as they are; so does the reader in the docs."""
+"""Stores that were written once: this version, and every later one, reads them as they are.
+
+So does the reader in the docs.
+"""
 
 import json
 import runpy
@@ -100,33 +103,31 @@ def test_what_the_docs_say_of_bytes_holds(path):
         content = (run / "shards" / commit["file"]).read_bytes()
         rest, end, spans = xxhash.xxh3_64(), 0, []
         assert len(content) == commit["size"]
-        for site in commit["sites"].values():
+        for name, site in commit["sites"].items():
             shape, width = site["layout"]["shape"], {"float32": 4}.get(site["layout"]["dtype"], 2)
             blocks = shape[0] if site["layout"]["dims"][0] in ("layer", "depth") else 1
             size = int(np.prod(shape)) * width // blocks
             starts = [site["offset"] + number * size for number in range(blocks)]
-            assert [
-                xxhash.xxh3_64_hexdigest(content[start : start + size]) for start in starts
-            ] == site["checksums"]
+            found = [xxhash.xxh3_64_hexdigest(content[start : start + size]) for start in starts]
+            assert "".join(found) == commit["checksums"][name]
             spans.append((site["offset"], site["offset"] + blocks * size))
-        for label in commit["labels"].values():
-            span = (
-                label["offset"],
-                label["offset"] + int(np.prod(label["shape"])) * np.dtype(label["dtype"]).itemsize,
-            )
-            assert xxhash.xxh3_64_hexdigest(content[slice(*span)]) == label["checksum"]
+        for name, label in commit["labels"].items():
+            size = int(np.prod(label["shape"])) * np.dtype(label["dtype"]).itemsize
+            span = (label["offset"], label["offset"] + size)
+            found = xxhash.xxh3_64_hexdigest(content[slice(*span)])
+            assert found == commit["label_checksums"][name]
             spans.append(span)
         for start, until in sorted(spans):
             rest.update(content[end:start])
             end = until
         rest.update(content[end : commit["hdf5"]])
-        assert rest.hexdigest() == commit["rest"]
+        assert rest.hexdigest() == commit["metadata_checksum"]
         sealed = file.read_bytes()
         assert content[commit["hdf5"] :] == sealed + b"%012d actlas-commit\n" % len(sealed)
 
 
 def test_golden_units_in_one_file_are_read_as_they_were_written():
-    path, content = FOLDER / "version-1-joined", packed()
+    path, content = FOLDER / "version-1-packed", packed()
     run = Store(path).run(NAME)
     assert len({commit.file for commit in run.commits}) == 1
     assert [problem for checked in verify(run) for problem in checked.problems] == []

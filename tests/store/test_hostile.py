@@ -1,4 +1,7 @@
-"""Stores made to harm: every checksum is right, and still nothing is believed that could mislead, hang or fill the memory."""
+"""Stores made to harm.
+
+Every checksum is right, and still nothing is believed that could mislead, hang or fill the memory.
+"""
 
 import json
 import os
@@ -6,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,11 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run, Store
-from actlas.store.format.digest import rest_checksum
-from actlas.store.format.schema import Commit, seal
+from actlas.store.format.commit_record import CommitRecord
+from actlas.store.format.digest import metadata_checksum_of
+from actlas.store.format.schema import data_spans_of, seal
 from actlas.store.io.safe_open import LARGEST_RECORD, listed, opened, read_record
 from actlas.store.maintenance.verify import verify
-from actlas.store.runs.commit import read_commit, with_tail
+from actlas.store.runs.commits import read_commit, with_tail
 from tests.store.making import contents, make_run, shards
 
 SECONDS, MEMORY = 5, 500 << 20
@@ -40,7 +44,10 @@ def problems(run) -> list[str]:
 
 
 def altered(run, change):
-    """Let ``change`` alter the HDF5 file of a shard, and make its commit agree with every byte of it."""
+    """Let ``change`` alter the HDF5 file of a shard.
+
+    Its commit agrees with every byte of it then.
+    """
     path, (shard, *_) = commit_paths(run)[0], shards(run)
     shard.chmod(0o644)
     commit = read_commit(path)
@@ -50,8 +57,8 @@ def altered(run, change):
     size = shard.stat().st_size
     commit = replace(commit, size=size, hdf5=0)
     with shard.open("rb") as file:
-        rest = rest_checksum(file.fileno(), size, commit.spans)
-    commit, tail = with_tail(replace(commit, rest=rest))
+        rest = metadata_checksum_of(file.fileno(), size, data_spans_of(commit.sites, commit.labels))
+    commit, tail = with_tail(replace(commit, metadata_checksum=rest))
     with shard.open("ab") as file:
         file.write(tail)
     reseal(path, commit.to_json())
@@ -179,6 +186,9 @@ def replaced(record, key, value):
     """Return ``record`` with another value at a path of keys."""
     if not key:
         return value
+    if isinstance(record, list):
+        inner = replaced(record[key[0]], key[1:], value)
+        return [*record[: key[0]], inner, *record[key[0] + 1 :]]
     return {**record, key[0]: replaced(record.get(key[0]), key[1:], value)}
 
 
@@ -189,19 +199,24 @@ FORGED = [
     (("size",), 1 << 80),
     (("size",), 5.5),
     (("size",), True),
-    (("unit", "tokens"), 0),
-    (("unit", "tokens"), 1 << 70),
-    (("unit", "tokens"), 9),
-    (("unit", "sentences"), -3),
-    (("unit", "first"), "0"),
+    (("units", 0, 3), 0),
+    (("units", 0, 3), 1 << 70),
+    (("units", 0, 3), 9),
+    (("units", 0, 2), -3),
+    (("units", 0, 1), "0"),
     (("sites",), []),
     (("sites",), {"../q": {}}),
     ((*Q, "offset"), -4096),
     ((*Q, "offset"), 1 << 40),
     ((*Q, "offset"), "here"),
-    ((*Q, "checksums"), []),
-    ((*Q, "checksums"), [5, 5, 5]),
-    ((*Q, "checksums"), ["0" * 16] * 4),
+    (("checksums", "q"), ""),
+    (("checksums", "q"), 5),
+    (("checksums", "q"), "0" * 64),
+    (("checksums", "q"), "x" * 48),
+    (("units",), []),
+    (("units",), [[0, 0, 3, 8], [1, 3, 1, 2]]),
+    (("dropped",), [0]),
+    (("dropped",), [7]),
     ((*Q, "layout", "site"), "nll"),
     ((*Q, "layout", "dims"), ["layer"]),
     ((*Q, "layout", "dims"), ["layer", "layer", "head", "d_head"]),
@@ -220,15 +235,17 @@ FORGED = [
     (("labels", "position", "offset"), 1 << 60),
     (("labels", "position", "shape"), [3, 1]),
     (("labels", "row_size", "shape"), [30]),
-    (("labels", "position", "checksum"), ""),
-    (("labels", "position", "checksum"), 5),
+    (("label_checksums", "position"), ""),
+    (("label_checksums", "position"), 5),
+    (("labels", "position", "checksum"), "0" * 16),
     (
         ("labels", "surprise"),
-        {"dims": ["sentence"], "shape": [3], "dtype": "<i8", "offset": 10, "checksum": "0" * 16},
+        {"dims": ["sentence"], "shape": [3], "dtype": "<i8", "offset": 10},
     ),
-    (("rest",), 0),
+    (("metadata_checksum",), 0),
     (("run",), "../../x"),
-    (("provenance",), None),
+    (("pools", "provenance"), None),
+    (("members", "edits"), [1]),
 ]
 
 
@@ -248,7 +265,6 @@ def test_variables_may_not_lie_on_each_other(copied):
     commit = read_commit(path)
     for victim, place in (("nll", commit.sites["q"].offset), ("nll", commit.labels["text"].offset)):
         record = commit.to_json()
-        record["sites"] = {name: asdict(site) for name, site in commit.sites.items()}
         record["sites"][victim]["offset"] = place
         reseal(path, record)
         with pytest.raises(DamagedStore, match="overlap"):
@@ -272,7 +288,7 @@ values = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_forged_value_anywhere_is_more_than_an_error(data, stored, tmp_path_factory):
-    record = json.loads(json.dumps(stored.commits[0].to_json()))
+    record = json.loads(json.dumps(stored.records[0].to_json()))
     key, place = (), record
     while isinstance(place, dict) and place and (not key or data.draw(st.booleans())):
         key = (*key, data.draw(st.sampled_from(sorted(place))))
@@ -284,7 +300,7 @@ def test_no_forged_value_anywhere_is_more_than_an_error(data, stored, tmp_path_f
     except DamagedStore as error:
         assert path.name in str(error)
     else:
-        assert isinstance(commit, Commit)
+        assert isinstance(commit, CommitRecord)
         assert all(
             site.offset + site.layout.nbytes <= commit.size for site in commit.sites.values()
         )
@@ -317,7 +333,7 @@ def test_units_of_different_shapes_are_not_taken_for_one_array(copied):
     path = commit_paths(copied)[1]
     commit = read_commit(path)
     record = json.loads(json.dumps(commit.to_json()))
-    record["sites"]["q"]["layout"]["shape"] = [3, commit.unit.tokens, 5, 2]
+    record["sites"]["q"]["layout"]["shape"] = [3, commit.units[0].tokens, 5, 2]
     reseal(path, record)
     copied.refresh()
     with pytest.raises(DamagedStore, match="has q in another shape"):
@@ -390,7 +406,8 @@ MEASURING = """
 import atexit, sys, time
 from pathlib import Path
 from actlas.scripts.cli import main
-status = Path("/proc/self/status")  # the peak of this program alone; getrusage counts the process that forked it as well
+# the peak of this program alone; getrusage counts the process that forked it as well
+status = Path("/proc/self/status")
 peak = lambda: next(x.split()[1] for x in status.read_text().splitlines() if x.startswith("VmHWM"))
 atexit.register(lambda: print("\\n", time.process_time(), peak()))
 main(prog_name="actlas")
@@ -398,7 +415,10 @@ main(prog_name="actlas")
 
 
 def limited(*arguments):
-    """Run a command; return status, errors, seconds that it kept a processor busy, and peak memory."""
+    """Run a command; return status, errors, seconds that it kept a processor busy.
+
+    Peak memory comes last.
+    """
     done = subprocess.run(
         [sys.executable, "-c", MEASURING, *map(str, arguments)],
         capture_output=True,

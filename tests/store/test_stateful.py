@@ -1,6 +1,7 @@
 """Any order of what people and crashes do to a store, against a model of it held in dicts.
 
-Each rule does one thing to the store and to ``runs`` or ``names``; the invariants hold after all of them.
+Each rule does one thing to the store and to ``runs`` or ``names``; the invariants hold after all of
+them.
 """
 
 import shutil
@@ -15,13 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actlas.store import DamagedStore, IncompleteRun, Run, Store, UsageError
-from actlas.store.format.schema import Commit
+from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation
 from actlas.store.io.durable import publish_file
-from actlas.store.io.workspace import Workspace, sweep, workspace
+from actlas.store.io.workspace import Workspace, collect_garbage, workspace
 from actlas.store.maintenance.gc import collect, remove, rename
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
-from actlas.store.runs.commit import SUFFIX, publish, stem
+from actlas.store.runs.commits import SUFFIX, publish, stem
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
 from actlas.store.writing.shard import ShardWriter
@@ -116,7 +117,10 @@ class StoreMachine(RuleBasedStateMachine):
         step=st.sampled_from(["empty", "part", "whole", "linked"]),
     )
     def killed(self, number: int, sites: tuple[str, ...], unit: int, step: str) -> None:
-        """Write as far as ``step`` and leave everything where it is, as a process does that is killed: its lock is free."""
+        """Write as far as ``step`` and leave everything where it is.
+
+        As a process does that is killed: its lock is free.
+        """
         run_id = self.pick(number)
         run, model = self.run_of(run_id), self.runs[run_id]
         with workspace(run.folder) as work:
@@ -137,10 +141,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.runs)
     @rule(number=RUN)
-    def sweep(self, number: int) -> None:
+    def collect_garbage(self, number: int) -> None:
         """Remove what dead writers left."""
         run_id = self.pick(number)
-        sweep(self.run_of(run_id).folder)
+        collect_garbage(self.run_of(run_id).folder)
         assert self.leftovers(run_id) == []
 
     @precondition(lambda self: self.runs)
@@ -172,7 +176,10 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(model.commits for model in self.runs.values()))
     @rule(data=st.data())
     def damage_and_mend(self, data: st.DataObject) -> None:
-        """Flip a bit of a committed shard: verification finds it and reading refuses it; flip it back."""
+        """Flip a bit of a committed shard: verification finds it and reading refuses it.
+
+        Flip it back.
+        """
         run_id = data.draw(
             st.sampled_from(sorted(run_id for run_id, model in self.runs.items() if model.commits))
         )
@@ -309,16 +316,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     def finished(
         self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int
-    ) -> tuple[ShardWriter, Commit]:
+    ) -> tuple[ShardWriter, CommitRecord]:
         path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
         planned = model.content.plan[unit]
         writer = open_shard(path, model.content, planned, sites)
         record = fill(writer, model.content, planned, sites)
-        return writer, Commit(
-            run.id, planned, path.name, record.size, record.sites, record.labels, record.rest, {}
-        )
+        return writer, record.commit(run.id, planned, path.name, Origin({}))
 
-    def place(self, data: st.DataObject, commit: Commit, site: str) -> int:
+    def place(self, data: st.DataObject, commit: UnitLocation, site: str) -> int:
         """Draw the place of a byte of a site, which may lie in a file of several units."""
         stored = commit.sites[site]
         block = data.draw(st.integers(0, stored.layout.blocks - 1))

@@ -12,10 +12,11 @@ import numpy as np
 from actlas.pipeline.models.configuration import Geometry
 from actlas.pipeline.models.sites import layout
 from actlas.store.catalog import Store
-from actlas.store.format.schema import Commit, Unit
+from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.schema import Unit
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.labels import Labels, text_digest
-from actlas.store.runs.commit import publish, stem
+from actlas.store.runs.commits import publish
 from actlas.store.runs.run import Run
 from actlas.store.writing.shard import ShardWriter
 
@@ -74,16 +75,7 @@ def random_run(
                     rows = generator.standard_normal(each.block_shape, dtype=np.float32)
                     writer.write(each.site, block, unit.tokens, [rows])
             record = writer.finish()
-            commit = Commit(
-                run.id,
-                unit,
-                writer.path.name,
-                record.size,
-                record.sites,
-                record.labels,
-                record.rest,
-                {},
-            )
+            commit = record.commit(run.id, unit, writer.path.name, Origin({}))
             publish(run.folder, writer, commit)
     run.refresh()
     return run

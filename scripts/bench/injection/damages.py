@@ -12,7 +12,7 @@ SITES_OF_DAMAGE: dict[str, tuple[tuple[str, ...], ...]] = {
     "store": (
         ("store/runs/*/shards/*",),
         ("store/runs/*/commits/*",),
-        ("store/runs/*/joined/*",),
+        ("store/runs/*/packed/*",),
         ("store/runs/*/run.json",),
         ("store/runs/*/labels/*",),
         ("store/store.json",),

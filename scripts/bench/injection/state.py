@@ -113,7 +113,7 @@ def _of_run(run: Run) -> Iterator[tuple[str, Callable[[], str]]]:
         for site in sorted(run.held(unit.number)):
 
             def values(unit: Any = unit, site: str = site) -> str:
-                blocks = sum(piece.blocks for piece in run.pieces(unit, site))
+                blocks = sum(source.blocks for source in run.sources(unit, site))
                 return digest_of(run.rows(unit, site, block, check=True) for block in range(blocks))
 
             yield f"unit {run.id}/{unit.number}/{site}", values

@@ -118,7 +118,7 @@ TARGETS: dict[str, Target] = {
     "store-record": _record("store/store.json"),
     "run-record": _record("store/runs/*/run.json"),
     "commit": _record("store/runs/*/commits/*.json"),
-    "joined": _record("store/runs/*/joined/*.json", ("show", "packed", *STORE), dataset="packed"),
+    "packed": _record("store/runs/*/packed/*.json", ("show", "packed", *STORE), dataset="packed"),
     "labels": _record("store/runs/*/labels/*"),
     "name": _record("store/names/it"),
     "shard": Target("store/runs/*/shards/*.h5", LOOKING, dataset="it"),

@@ -158,9 +158,9 @@ import sys
 from pathlib import Path
 from actlas.pipeline.extraction import transfer
 from tests.store.making import Content, begin_run, open_shard, narrowed
-from actlas.store.runs.commit import publish, stem
+from actlas.store.format.commit_record import Origin, stem
+from actlas.store.runs.commits import publish
 from actlas.store.io.workspace import workspace
-from actlas.store.format.schema import Commit
 import numpy as np, os
 content = Content(units=((4000,),), dtypes={"final_norm": "float32"}, sizes={"d_model": 8192})
 run = begin_run(Path(sys.argv[1]), content)
@@ -183,7 +183,7 @@ with workspace(run.folder) as work:
     writer._error = seen
     try:
         record = writer.finish()
-        commit = Commit(run.id, unit, writer.path.name, record.size, record.sites, record.labels, record.rest, {})
+        commit = record.commit(run.id, unit, writer.path.name, Origin({}))
         publish(run.folder, writer, commit)
     except (OSError, ValueError) as error:
         said.append("refused")

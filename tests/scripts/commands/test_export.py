@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from actlas.store import Store
-from actlas.store.reading.exported import Exported
+from actlas.store.runs.exported import Exported
 from tests.answers import answer, endings, loaded
 from tests.store.making import flip
 
@@ -129,7 +129,7 @@ def test_only_the_word_and_what_is_around_it(actlas, store, tmp_path):
         (["it", "her.h5", "--dtype", "int8"], 2, "'int8' is not one of"),
         (["none.h5", "her.h5"], 2, "unknown run 'none.h5'"),
         (["./none.h5", "her.h5"], 2, "none.h5 is not there: give a file that `actlas export` made"),
-        (["text.h5", "her.h5"], 2, "text.h5 is no HDF5 file"),
+        (["text.h5", "her.h5"], 2, "text.h5 is not an HDF5 file"),
     ],
 )
 @pytest.mark.usefixtures("store")

@@ -1,4 +1,7 @@
-"""Shards and exports in the hands of other programs: no variable takes the name of a dimension that it does not lie on."""
+"""Shards and exports in the hands of other programs.
+
+No variable takes the name of a dimension that it does not lie on.
+"""
 
 import shutil
 import subprocess
@@ -10,7 +13,7 @@ import pytest
 from actlas.store import Run
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from actlas.store.writing.selection import Excerpt
+from actlas.store.writing.selection import Selection
 from tests.store.making import Content, make_run, make_variant, shards
 
 SITES = {"resid": "float32", "q": "float32", "nll": "float32"}
@@ -73,7 +76,7 @@ def file(request, run, tmp_path):
         pack(copied)
         return shards(copied)[0], np.arange(16)
     tokens = np.array([0, 1, 5, 6, 9]) if request.param == "part" else None
-    export(copied, tmp_path / "export.nc", Excerpt(tokens=tokens))
+    export(copied, tmp_path / "export.nc", Selection(tokens=tokens))
     return tmp_path / "export.nc", np.arange(16) if tokens is None else tokens
 
 
@@ -112,7 +115,10 @@ def test_nco_lists_cuts_and_averages(file, tmp_path):
 
 @needs("cdo")
 def test_cdo_tells_what_is_in_it(file):
-    """It is made for fields on the globe: it warns that it leaves out texts and what has more than three dims."""
+    """It is made for fields on the globe.
+
+    It warns that it leaves out texts and what has more than three dims.
+    """
     path, tokens = file
     names, values = (
         subprocess.run(

@@ -1,4 +1,7 @@
-"""Names of runs: any script, safe as files; what comes of the name of a file; names of variants by any name of the baseline."""
+"""Names of runs: any script, safe as files; what comes of the name of a file.
+
+Names of variants by any name of the baseline.
+"""
 
 import unicodedata
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore
+from actlas.store.format.commit_record import CommitRecord
 from actlas.store.format.schema import (
     FORMAT,
     FORMAT_VERSION,
-    Commit,
     canonical,
     identity,
     seal,
@@ -63,7 +63,7 @@ def test_what_is_no_record_is_damage(content):
 
 
 def test_another_format_and_a_later_version_say_so():
-    with pytest.raises(DamagedStore, match="format 'actlas-run', wanted 'actlas-store'"):
+    with pytest.raises(DamagedStore, match="format 'actlas-run', expected 'actlas-store'"):
         unseal(seal({"format": "actlas-run", "version": FORMAT_VERSION}), "x.json", FORMAT)
     with pytest.raises(DamagedStore, match="version '2'; this actlas reads 1: update actlas"):
         unseal(seal({"format": FORMAT, "version": 2}), "x.json", FORMAT)
@@ -87,5 +87,5 @@ def test_numbers_that_json_lacks_have_no_identity():
 
 
 def test_commits_survive_json(stored):
-    for commit in stored.commits:
-        assert Commit.from_json(json.loads(canonical(commit.to_json()))) == commit
+    for commit in stored.records:
+        assert CommitRecord.from_json(json.loads(canonical(commit.to_json()))) == commit

@@ -18,15 +18,15 @@ from actlas.store.io.durable import (
 @given(content=st.binary(max_size=3000))
 def test_published_bytes_are_what_was_given(content, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
-    assert publish_bytes(content, folder / "name", aside=folder)
+    assert publish_bytes(content, folder / "name", temporary=folder)
     assert (folder / "name").read_bytes() == content
     assert list(folder.iterdir()) == [folder / "name"]
 
 
 def test_a_name_keeps_its_first_content(tmp_path):
     (tmp_path / "aside").mkdir()
-    assert publish_bytes(b"first", tmp_path / "name", aside=tmp_path / "aside")
-    assert not publish_bytes(b"second", tmp_path / "name", aside=tmp_path / "aside")
+    assert publish_bytes(b"first", tmp_path / "name", temporary=tmp_path / "aside")
+    assert not publish_bytes(b"second", tmp_path / "name", temporary=tmp_path / "aside")
     (tmp_path / "third").write_bytes(b"third")
     assert not publish_file(tmp_path / "third", tmp_path / "name")
     assert (tmp_path / "name").read_bytes() == b"first"
@@ -38,7 +38,7 @@ def test_a_name_keeps_its_first_content(tmp_path):
 def test_a_failure_leaves_no_draft(tmp_path):
     (tmp_path / "aside").mkdir()
     with pytest.raises(FileNotFoundError):
-        publish_bytes(b"content", tmp_path / "nowhere" / "name", aside=tmp_path / "aside")
+        publish_bytes(b"content", tmp_path / "nowhere" / "name", temporary=tmp_path / "aside")
     assert not list((tmp_path / "aside").iterdir())
 
 
@@ -54,9 +54,9 @@ def test_folders_are_made_with_their_parents_and_may_exist(tmp_path):
 def test_syncing_and_publishing_leave_no_descriptor_open(tmp_path):
     before = len(list(Path("/dev/fd").iterdir()))
     sync_folder(tmp_path)
-    publish_bytes(b"content", tmp_path / "name", aside=tmp_path)
+    publish_bytes(b"content", tmp_path / "name", temporary=tmp_path)
     with pytest.raises(NotADirectoryError):
-        publish_bytes(b"content", tmp_path / "name" / "name", aside=tmp_path)
+        publish_bytes(b"content", tmp_path / "name" / "name", temporary=tmp_path)
     assert len(list(Path("/dev/fd").iterdir())) == before
 
 

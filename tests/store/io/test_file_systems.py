@@ -1,4 +1,7 @@
-"""File systems that lack something: no hard links, no modes, no locks, no reservation, no sync of folders, no room."""
+"""File systems that lack something.
+
+No hard links, no modes, no locks, no reservation, no sync of folders, no room.
+"""
 
 import errno
 import os
@@ -23,7 +26,7 @@ import numpy as np
 from actlas.store import Run, Store, StoreError
 from actlas.store.maintenance.verify import verify
 from actlas.store.writing.export import export
-from actlas.store.reading.exported import verify_export
+from actlas.store.maintenance.verify_export import verify_export
 from actlas.store.maintenance.gc import collect, remove, rename
 from actlas.store.writing.pack import pack
 from actlas.store.maintenance.repair import repair
@@ -50,7 +53,8 @@ assert not [problem for item in verify_export(exported) for problem in item.prob
 other = make_run(place / "store", Content(seed=1), "other", other=1)
 remove(store, other.id)
 assert collect(store).leftovers == () and store.damaged() == {}, collect(store, dry_run=True)
-assert [path for path in (place / "store").rglob("*") if path.name == "owner" or "draft" in path.name] == []
+paths = (place / "store").rglob("*")
+assert not [path for path in paths if path.name == "owner" or "draft" in path.name]
 print("whole")
 """
 LACKS = {
@@ -126,7 +130,7 @@ from actlas.store.io.durable import publish_bytes
 place, mine = Path(sys.argv[1]), sys.argv[2]
 won = 0
 for number in range(150):
-    won += publish_bytes(mine.encode(), place / f"n{number}", aside=place / mine)
+    won += publish_bytes(mine.encode(), place / f"n{number}", temporary=place / mine)
 print(won)
 """
 
@@ -174,7 +178,8 @@ def test_without_locks_nothing_is_written_and_all_is_read(code, library, tmp_pat
 
 
 def test_what_cannot_reserve_is_extended(library, tmp_path):
-    code = "import os, sys; from actlas.store.io.durable import reserve; file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
+    code = "import os, sys; from actlas.store.io.durable import reserve\n"
+    code += "file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
     code += "reserve(file, 1 << 20); found = os.fstat(file); print(found.st_size, found.st_blocks)"
     done = disk.python(library, disk.UNRESERVED, code, tmp_path / "file")
     assert done.stdout == f"{1 << 20} 0\n", done.stderr
@@ -213,11 +218,13 @@ with (place / "ballast").open("wb", buffering=0) as file:
             file.write(bytes(512))
     except OSError:
         pass
-orders = ["pack her", f"export her {place}/out.h5", "rename her it", "gc", "rm other --yes", "verify"]
+orders = ["pack her", f"export her {place}/out.h5", "rename her it", "gc"]
+orders += ["rm other --yes", "verify"]
 for words in map(str.split, orders):
     command = [sys.executable, "-m", "actlas.scripts", *words, "--store", str(place / "store")]
     done = subprocess.run(command, capture_output=True, text=True)
-    print(words[0], done.returncode, len(done.stderr.splitlines()), "No space left" in done.stderr, str(place) in done.stderr)
+    said = ("No space left" in done.stderr, str(place) in done.stderr)
+    print(words[0], done.returncode, len(done.stderr.splitlines()), *said)
 """
     done = disk.python(None, "", script, place, prefix=prefix)
     said = [line.split() for line in done.stdout.splitlines()]
@@ -236,7 +243,7 @@ def test_publishing_takes_no_mode_where_there_is_none(tmp_path, monkeypatch):
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr("pathlib.Path.chmod", refused)
-    assert publish_bytes(b"content", tmp_path / "name", aside=tmp_path)
+    assert publish_bytes(b"content", tmp_path / "name", temporary=tmp_path)
     (tmp_path / "again").write_bytes(b"again")
     assert not publish_file(tmp_path / "again", tmp_path / "name", keep=True)
     assert (tmp_path / "again").exists()

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from actlas.store.io.workspace import OWNER, sweep, workspace
+from actlas.store.io.workspace import OWNER, collect_garbage, workspace
 from tests.store.making import begin_run, shards, write_unit
 
 WRITER = """
 import sys
 from pathlib import Path
 from actlas.store import Run
-from actlas.store.runs.commit import publish, stem
+from actlas.store.format.commit_record import Origin, stem
+from actlas.store.runs.commits import publish
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace
 from tests.store.making import Content, fill, open_shard
@@ -37,7 +38,10 @@ def names(folder):
 
 @pytest.fixture
 def writer(tmp_path, content, pytestconfig):
-    """Return a run and a process that writes to it, at a shard of unit 0 without a commit and an unfinished unit 1."""
+    """Return a run and a process that writes to it.
+
+    At a shard of unit 0 without a commit and an unfinished unit 1.
+    """
     run = begin_run(tmp_path / "store", content)
     command = [sys.executable, "-c", WRITER, run.folder]
     with subprocess.Popen(
@@ -50,7 +54,7 @@ def writer(tmp_path, content, pytestconfig):
 
 def test_what_a_living_writer_has_stays(writer, content):
     run, process = writer
-    assert sweep(run.folder) == []
+    assert collect_garbage(run.folder) == []
     assert names(run.folder / "tmp") == [process.token]
     assert (
         len(names(run.folder / "tmp" / process.token)) == 2
@@ -68,7 +72,7 @@ def test_what_a_killed_writer_left_is_swept(writer, content):
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = {path.name: path.read_bytes() for path in shards(run)}
-    swept = sweep(run.folder)
+    swept = collect_garbage(run.folder)
     assert sorted(path.parent.name for path in swept) == ["shards", "tmp"]
     assert all(process.token in path.name for path in swept)
     assert names(run.folder / "tmp") == []
@@ -81,11 +85,11 @@ def test_what_a_killed_writer_left_is_swept(writer, content):
 
 def test_committed_shards_are_never_swept(copied):
     before = shards(copied)
-    assert sweep(copied.folder) == []
+    assert collect_garbage(copied.folder) == []
     assert names(copied.folder / "shards") == sorted(path.name for path in before)
     stray = copied.folder / "shards" / "00000000-00000000-0123456789ab.h5"
     stray.write_bytes(b"no commit speaks of it")
-    assert sweep(copied.folder) == [stray]
+    assert collect_garbage(copied.folder) == [stray]
     assert names(copied.folder / "shards") == sorted(path.name for path in before)
 
 
@@ -96,7 +100,7 @@ def test_a_damaged_commit_stops_the_sweep_before_it_removes_anything(copied):
     stray = copied.folder / "shards" / "stray-1.h5"
     stray.touch()
     with pytest.raises(Exception, match=damaged.name):
-        sweep(copied.folder)
+        collect_garbage(copied.folder)
     assert stray.exists()
 
 
@@ -111,10 +115,10 @@ def test_a_workspace_ends_with_its_block_however_that_ends(tmp_path, content):
 def test_folders_without_an_owner_and_stray_files_do_no_harm(copied):
     (copied.folder / "tmp" / "killed-while-born").mkdir()
     (copied.folder / "tmp" / ".DS_Store").touch()
-    assert sweep(copied.folder) == [copied.folder / "tmp" / "killed-while-born"]
+    assert collect_garbage(copied.folder) == [copied.folder / "tmp" / "killed-while-born"]
     (copied.folder / "tmp" / ".DS_Store").unlink()
     (copied.folder / "tmp").rmdir()  # as a copy that leaves empty folders out
-    assert sweep(copied.folder) == []
+    assert collect_garbage(copied.folder) == []
 
 
 def test_writers_that_begin_together_do_not_sweep_each_other(copied):
@@ -125,7 +129,7 @@ def test_writers_that_begin_together_do_not_sweep_each_other(copied):
             for _ in range(30):
                 with workspace(copied.folder) as work:
                     assert (work.folder / OWNER).exists()
-                    sweep(copied.folder)
+                    collect_garbage(copied.folder)
                     assert (work.folder / OWNER).exists()
         except BaseException as error:
             failures.append(repr(error))
@@ -143,5 +147,5 @@ def test_sweeping_leaves_no_descriptor_open(copied):
     before = len(list(Path("/dev/fd").iterdir()))
     for name in ("one", "two"):
         (copied.folder / "tmp" / name).mkdir()
-    sweep(copied.folder)
+    collect_garbage(copied.folder)
     assert len(list(Path("/dev/fd").iterdir())) == before

@@ -1,4 +1,7 @@
-"""Files replaced as a whole: after any failure the old one is there, nobody's drafts stay, and living writers keep theirs."""
+"""Files replaced as a whole.
+
+After any failure the old one is there, nobody's drafts stay, and living writers keep theirs.
+"""
 
 import signal
 import subprocess

@@ -1,4 +1,7 @@
-"""Label records altered, cut, lost, swapped or made to harm: an error, never older labels instead."""
+"""Label records altered, cut, lost, swapped or made to harm.
+
+An error, never older labels instead.
+"""
 
 import json
 import os
@@ -12,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run
-from actlas.store.format.digest import rest_checksum
+from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.schema import seal
 from actlas.store.labels.columns import column_spans
 from actlas.store.labels.record import sealed_behind
@@ -242,7 +245,7 @@ FORGED = [
     at("sentences", value=1 << 70),
     at("size", value=10),
     at("size", value=1 << 50),
-    at("rest", value=None),
+    at("metadata_checksum", value=None),
     at("source", value=[]),
     at("columns", value=[]),
     at("columns", "kind", value={}),
@@ -301,9 +304,9 @@ def test_hdf5_that_leads_elsewhere_is_told_of_and_never_followed(run):
         file["stolen"] = h5py.ExternalLink("/etc/passwd", "/n")
     size = values.stat().st_size
     with values.open("rb") as file:
-        rest = rest_checksum(file.fileno(), size, column_spans(record.columns, 3))
+        rest = metadata_checksum_of(file.fileno(), size, column_spans(record.columns, 3))
     values.write_bytes(values.read_bytes() + content[record.size :])
-    forge(run, lambda record: record.update(size=size, rest=rest))
+    forge(run, lambda record: record.update(size=size, metadata_checksum=rest))
     assert Run(run.folder).sentence_labels()["n"].values.tolist() == [0, 1, 2]
     assert ["'stolen' is a link" in problem for problem in problems(run)] == [True]
     assert repair(run, list(verify(run))).left == ()

@@ -42,7 +42,7 @@ def test_labels_of_different_lengths_are_refused(content):
         Labels(short, labels.row_size, labels.text, {})
     with pytest.raises(ValueError, match=f"do not all have {len(labels.text)} sentences"):
         Labels(labels.token, labels.row_size, labels.text, {"year": np.arange(2)})
-    with pytest.raises(ValueError, match=r"wanted .*'token_id'"):
+    with pytest.raises(ValueError, match=r"expected .*'token_id'"):
         Labels({"position": short["position"]}, labels.row_size, labels.text, {})
 
 

@@ -1,4 +1,7 @@
-"""Label columns: what is accepted is read back from runs and exports; a relabelling is a version."""
+"""Label columns: what is accepted is read back from runs and exports.
+
+A relabelling is a version.
+"""
 
 import os
 import tracemalloc
@@ -18,7 +21,7 @@ from actlas.store.labels.columns import MOST_COLUMNS, bad_name, columns_digest, 
 from actlas.store.labels.labels import TOKEN_LABELS
 from actlas.store.labels.relabel import label_change, relabel
 from actlas.store.maintenance.verify import verify
-from actlas.store.reading.exported import verify_export
+from actlas.store.maintenance.verify_export import verify_export
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
 from tests.store.killing import killed_stores

@@ -11,10 +11,10 @@ from actlas.analysis.data.words import find_words
 from actlas.store import DamagedStore, Run
 from actlas.store.format.schema import StoredLabel
 from actlas.store.labels.texts import StoredTexts, TextPlace
-from actlas.store.reading.exported import Exported
+from actlas.store.runs.exported import Exported
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from actlas.store.writing.selection import Excerpt
+from actlas.store.writing.selection import Selection
 from tests.store.making import Content, make_run, shards
 
 
@@ -106,12 +106,15 @@ def test_the_coordinate_is_lazy_and_answers_as_ever(run, monkeypatch):
 
 @pytest.mark.usefixtures("large")
 def test_a_word_is_searched_for_in_them(run, tmp_path, monkeypatch):
-    """Tokens of these runs are random, so that a word is found in the texts and not among the tokens."""
+    """Tokens of these runs are random.
+
+    So that a word is found in the texts and not among the tokens.
+    """
     monkeypatch.setattr("actlas.analysis.data.sentences.TEXTS", 1)
     word = run.labels.text[0].split()[-1]
     lazy = find_words(run.dataset(("q",)), word)
     exported = tmp_path / "part.h5"
-    export(run, exported, Excerpt(sites=("q",)))
+    export(run, exported, Selection(sites=("q",)))
     of_export = find_words(Exported(exported).dataset(), word)
     monkeypatch.undo()
     eager = find_words(Run(run.folder).dataset(("q",)), word)

@@ -69,17 +69,17 @@ def test_any_flipped_bit_of_a_shard_is_found(data, stored):
         for name, label in commit.labels.items()
         if 0 <= position - label.offset < label.nbytes
     ]
-    if position >= commit.hdf5:
+    if position >= commit.record.hdf5:
         assert (
-            found
-            == f"{path}: its own copy of its record was altered: `actlas verify --repair` writes it again"
+            found == f"{path}: its own copy of its record was altered: "
+            "`actlas verify --repair` writes it again"
         )
     else:
         assert found.startswith(f"{path}: {inside[0] if inside else 'HDF5 records were altered'}")
         remedy = (
             f"remove {commits(stored)[commit.unit.number]} and extract again"
             if inside
-            else "writes the file anew"
+            else "writes the file again"
         )
         assert remedy in found
     assert problems(stored) == []
@@ -97,7 +97,7 @@ def test_a_cut_shard_is_found(keep, copied):
     path.chmod(0o644)
     os.truncate(path, keep % size)
     assert [problem.split(":")[0] for problem in problems(copied)] == [
-        f"{path} has {keep % size} bytes, wanted {size}"
+        f"{path} has {keep % size} bytes, expected {size}"
     ]
 
 
@@ -107,7 +107,7 @@ def test_a_missing_or_unreadable_shard_is_found(copied):
     assert problems(copied)[0].startswith(f"{path} cannot be read (No such file or directory)")
     path.symlink_to(path.name)
     assert problems(copied)[0].startswith(
-        f"{path} is a link or no file at all, wanted a file; remove"
+        f"{path} is a link or no file at all, expected a file; remove"
     )
 
 

@@ -1,4 +1,7 @@
-"""Records that are lost: told of, made again from what the files themselves say, and never a reason to sweep data."""
+"""Records that are lost.
+
+Told of, made again from what the files themselves say, and never a reason to sweep data.
+"""
 
 import json
 import shutil
@@ -13,11 +16,11 @@ from hypothesis import strategies as st
 
 from actlas.store import Run, Store
 from actlas.store.format.schema import seal
-from actlas.store.io.workspace import sweep, workspace
+from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.gc import collect
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
-from actlas.store.runs.commit import stem
+from actlas.store.runs.commits import stem
 from actlas.store.writing.pack import pack
 from tests.store.killing import killed_stores
 from tests.store.making import (
@@ -39,7 +42,7 @@ def problems(run):
 
 
 def records(run):
-    return [path for part in ("commits", "joined") for path in (run.folder / part).glob("*.json")]
+    return [path for part in ("commits", "packed") for path in (run.folder / part).glob("*.json")]
 
 
 def shards_of(run):
@@ -66,7 +69,7 @@ def test_lost_records_are_told_of_and_come_back(run, everything, content, actlas
     names = {path: path.read_bytes() for path in records(run)}
     for path in names:
         path.unlink()
-    for folder in ("commits", "joined") if everything else ():
+    for folder in ("commits", "packed") if everything else ():
         shutil.rmtree(run.folder / folder, ignore_errors=True)
     store = ("--store", run.folder.parents[1])
     done = actlas("verify", *store)
@@ -75,7 +78,7 @@ def test_lost_records_are_told_of_and_come_back(run, everything, content, actlas
         shards_of(run)
     )
     assert "ok" not in done.stdout
-    assert sweep(run.folder) == []
+    assert collect_garbage(run.folder) == []
     done = actlas("verify", "--repair", *store)
     assert (
         done.returncode,
@@ -115,7 +118,7 @@ def test_what_was_dropped_on_purpose_does_not_come_back(run, content):
     assert [item.unit for item in repair(run, list(verify(run))).dropped] == [1]
     assert write_unit(run, content, 1, SITES)
     check_values(run, content)
-    for path in (run.folder / "joined").glob("*.json"):
+    for path in (run.folder / "packed").glob("*.json"):
         path.unlink()
     found = list(verify(run))
     if (
@@ -150,7 +153,7 @@ def test_a_second_copy_of_a_unit_is_swept(copied):
     true = shards(copied)[0]
     second = shutil.copy(true, true.with_name(f"{true.stem[:-4]}ffff.h5"))
     assert problems(copied) == []
-    assert [str(path) for path in sweep(copied.folder)] == [str(second)]
+    assert [str(path) for path in collect_garbage(copied.folder)] == [str(second)]
 
 
 def test_a_variant_gets_its_records_back_unless_its_baseline_differs(tmp_path, content):
@@ -225,7 +228,8 @@ def test_a_writer_killed_around_its_commit_is_no_damage_and_its_unit_is_whole_or
     content = Content(units=((2,), (1,)), dtypes={"nll": "float32"})
     begin_run(tmp_path / "store", content, "her")
     imports = "from tests.store.making import Content, write_unit"
-    code = 'write_unit(Store(store).run("her"), Content(units=((2,), (1,)), dtypes={"nll": "float32"}), 0, ("nll",))'
+    code = 'content = Content(units=((2,), (1,)), dtypes={"nll": "float32"}); '
+    code += 'write_unit(Store(store).run("her"), content, 0, ("nll",))'
     seen = set()
     for path in killed_stores(tmp_path / "store", tmp_path / "killed", imports, code):
         run = Store(path).run("her")

@@ -53,7 +53,7 @@ def rename_shard(run, number):
 
 
 def damage_copy(run, number):
-    flip(shards(run)[number], run.commits[number].hdf5 + 77)
+    flip(shards(run)[number], run.commits[number].record.hdf5 + 77)
 
 
 def cut_copy(run, number):
@@ -188,7 +188,10 @@ def test_a_repair_killed_anywhere_leaves_damage_or_a_missing_unit(tmp_path):
     content = Content(units=((2,), (1,)), dtypes={"q": "float32"})
     run = make_run(tmp_path / "store", content, "it")
     damage_data(run, 0)
-    imports = "from actlas.store.maintenance.verify import verify\nfrom actlas.store.maintenance.repair import repair"
+    imports = (
+        "from actlas.store.maintenance.verify import verify\n"
+        "from actlas.store.maintenance.repair import repair"
+    )
     action = 'run = Store(store).run("it"); repair(run, list(verify(run)))'
     states = set()
     for path in killed_stores(tmp_path / "store", tmp_path / "killed", imports, action):

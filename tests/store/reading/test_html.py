@@ -48,6 +48,7 @@ def test_nothing_of_a_store_is_markup():
     bad = "<script>alert(1)</script>&amp;"
     run.names, run.description = (bad,), {**run.description, "model": {"name": bad, "layer": bad}}
     run.specification = {**run.specification, "edits": [], "numerics": {"dtype": bad}}
+    run.refresh()
     cells = shown(run)
     assert cells.tags == before
     assert f"actlas run {bad}" in cells.texts
@@ -61,5 +62,5 @@ def test_a_run_that_does_not_describe_itself_is_shown():
 
 def test_a_run_without_anything_yet(tmp_path, monkeypatch):
     (run,) = Store(GOLDEN / "version-1-float32").runs()
-    monkeypatch.setattr(Run, "holdings", ())
+    monkeypatch.setattr(Run, "records", ())
     assert run.id in shown(run).texts

@@ -1,4 +1,7 @@
-"""What users of xarray write on a view, against plain NumPy on the labels: right, or refused in a line."""
+"""What users of xarray write on a view, against plain NumPy on the labels.
+
+Right, or refused in a line.
+"""
 
 import copy
 import pickle
@@ -16,7 +19,7 @@ from actlas.store.errors import DamagedStore
 from actlas.store.reading.concat import concat_runs
 from actlas.store.reading.sentence_index import SentenceError, SentenceIndex
 from actlas.store.writing.export import export
-from actlas.store.writing.selection import Excerpt
+from actlas.store.writing.selection import Selection
 from tests.store.making import Content, make_run, make_variant
 
 SITES = {"resid": "float32", "q": "float32", "nll": "float32"}
@@ -287,7 +290,7 @@ def test_parts_of_other_sentences_that_are_numbered_anew_are_other_sentences(run
         for name, tokens in {"a": [0, 1, 2, 4], "b": [3, 8], "c": [9, 10]}.items()
     }
     first, second, third = (
-        export(run, tmp_path / f"{name}.h5", Excerpt(tokens=tokens))[0].dataset()
+        export(run, tmp_path / f"{name}.h5", Selection(tokens=tokens))[0].dataset()
         for name, tokens in kept.items()
     )
     assert second["sentence_in_run"].values.tolist() == [1, 3]
@@ -376,7 +379,7 @@ def test_a_column_with_the_name_of_something_else_is_refused(name, tmp_path):
 @pytest.mark.parametrize("tokens", [None, [0, 1, 5, 6, 9]])
 def test_a_plainly_opened_export_is_right_or_refuses(engine, tokens, run, content, tmp_path):
     exported, _ = export(
-        run, tmp_path / "part.nc", Excerpt(tokens=None if tokens is None else np.array(tokens))
+        run, tmp_path / "part.nc", Selection(tokens=None if tokens is None else np.array(tokens))
     )
     with xr.open_dataset(exported.file, engine=engine) as opened:
         with pytest.raises(KeyError, match="kind"):

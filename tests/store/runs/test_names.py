@@ -1,4 +1,7 @@
-"""Names: sealed, checked against their own file, known to their run as well, and mended from there."""
+"""Names: sealed, checked against their own file, known to their run as well.
+
+It is mended from there.
+"""
 
 import time
 

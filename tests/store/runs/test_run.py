@@ -71,7 +71,7 @@ def test_an_unfinished_run_says_how_to_finish_it(tmp_path, content):
     ]
     with pytest.raises(
         IncompleteRun,
-        match="run her lacks q in 1 of 3 units: run its `actlas extract` command again to finish it",
+        match="run her lacks q in 1 of 3 units: run its `actlas extract` command again",
     ):
         run.dataset(["q"])
     with pytest.raises(IncompleteRun, match="run her lacks nll in 2 of 3 units"):

@@ -1,4 +1,7 @@
-"""Variants share the blocks before their first edit with their baseline; what is gone is never read as anything."""
+"""Variants share the blocks before their first edit with their baseline.
+
+What is gone is never read as anything.
+"""
 
 import dataclasses
 import runpy
@@ -15,11 +18,11 @@ from actlas.store.format.schema import SharedSite, Unit, seal
 from actlas.store.labels.relabel import relabel
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
-from actlas.store.reading.exported import verify_export
-from actlas.store.runs.commit import read_commit
+from actlas.store.maintenance.verify_export import verify_export
+from actlas.store.runs.commits import read_commit
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from actlas.store.writing.selection import Excerpt
+from actlas.store.writing.selection import Selection
 from tests.store.making import FIRST, Content, flip, make_run, make_variant, shards, write_unit
 from tests.store.test_golden import READER
 
@@ -176,14 +179,15 @@ def test_a_commit_whose_blocks_do_not_follow_those_of_its_baseline_is_refused(pa
     _, variant, _, _ = pair
     path = min((variant.folder / "commits").iterdir())
     commit = read_commit(path)
+    (before,) = commit.pools["shared"]
     given = {
-        site: SharedSite(commit.shared[site].run, ("0" * 16,) * count)
-        for site, count in shared.items()
+        site: SharedSite(before[site].run, ("0" * 16,) * count) for site, count in shared.items()
     }
-    others = {site: each for site, each in commit.shared.items() if site != "resid"}
+    others = {site: each for site, each in before.items() if site != "resid"}
+    pools = {**commit.pools, "shared": [others | given]}
     path.chmod(0o644)
-    path.write_bytes(seal(dataclasses.replace(commit, shared=others | given).to_json()))
-    with pytest.raises(DamagedStore, match=r"resid from 2 on, behind \d blocks of the baseline"):
+    path.write_bytes(seal(dataclasses.replace(commit, pools=pools).to_json()))
+    with pytest.raises(DamagedStore, match=r"resid from 2 on, behind \d blocks shared"):
         read_commit(path)
 
 
@@ -200,7 +204,7 @@ def test_a_variant_is_packed_and_exported_like_any_run(pair, tmp_path):
         for checked in (*verify(variant), *verify_export(exported))
         for problem in checked.problems
     ]
-    part, _ = export(variant, tmp_path / "part.h5", Excerpt(sites=("resid", "q"), layers=(0, 2)))
+    part, _ = export(variant, tmp_path / "part.h5", Selection(sites=("resid", "q"), layers=(0, 2)))
     np.testing.assert_array_equal(part.dataset()["q"], joined(before, after, "q")[[0, 2]])
     np.testing.assert_array_equal(part.dataset()["resid"], joined(before, after, "resid"))
 

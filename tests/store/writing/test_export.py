@@ -16,9 +16,10 @@ from actlas.store import DamagedStore, IncompleteRun, StoreError, UsageError
 from actlas.store.format.export_record import FORMAT_EXPORT
 from actlas.store.format.schema import canonical, checksum, seal
 from actlas.store.format.tail import tail_bytes
-from actlas.store.reading.exported import Exported, verify_export
+from actlas.store.maintenance.verify_export import verify_export
+from actlas.store.runs.exported import Exported
 from actlas.store.writing.export import export
-from actlas.store.writing.selection import SENTENCE_IN_RUN, Excerpt, narrowed
+from actlas.store.writing.selection import SENTENCE_IN_RUN, Selection, narrowed
 from tests.store.making import Content, as_stored, begin_run, contents, flip, make_run, shards
 
 
@@ -57,7 +58,7 @@ def test_a_whole_export_reads_as_the_run_does(stored, exported):
     dtype=st.sampled_from([None, "float32", "float16", "bfloat16"]),
 )
 def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("excerpt")
+    folder = tmp_path_factory.mktemp("selection")
     run = make_run(folder / "store", content, "her")
     sites = tuple(
         data.draw(st.lists(st.sampled_from(list(content.dtypes)), min_size=1, unique=True))
@@ -65,8 +66,8 @@ def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factor
     whole = run.dataset(sites)
     count = whole.sizes["token"]
     tokens = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1))))
-    excerpt = Excerpt(sites, None, tokens, dtype)
-    exported, new = export(run, folder / "part.nc", excerpt)
+    selection = Selection(sites, None, tokens, dtype)
+    exported, new = export(run, folder / "part.nc", selection)
     assert new
     got, wanted = exported.dataset(check=True).load(), whole.isel(token=tokens).load()
     for site in sites:
@@ -88,7 +89,7 @@ def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factor
         np.testing.assert_array_equal(got[label], wanted[label])
     assert problems(exported) == []
     before = (folder / "part.nc").read_bytes()
-    again, new = export(run, folder / "part.nc", excerpt)
+    again, new = export(run, folder / "part.nc", selection)
     assert (new, again.header) == (False, exported.header)
     assert (folder / "part.nc").read_bytes() == before
     twice, _ = export(exported, folder / "twice.h5")  # an export can be exported
@@ -101,17 +102,17 @@ def test_layers_keep_their_numbers_and_bring_their_input_and_output(tmp_path):
         dtypes={"q": "float32", "resid": "float16", "nll": "float32"},
     )
     run = make_run(tmp_path / "store", content)
-    exported, _ = export(run, tmp_path / "her.h5", Excerpt(layers=(3, 7)))
+    exported, _ = export(run, tmp_path / "her.h5", Selection(layers=(3, 7)))
     got, whole = exported.dataset(), run.dataset()
     assert got["layer"].values.tolist() == [3, 7]
     assert got["depth"].values.tolist() == [3, 4, 7, 8]
     xr.testing.assert_equal(got, whole.sel(layer=[3, 7], depth=[3, 4, 7, 8]))
-    again, _ = export(exported, tmp_path / "again.h5", Excerpt(("q", "resid"), layers=(7,)))
+    again, _ = export(exported, tmp_path / "again.h5", Selection(("q", "resid"), layers=(7,)))
     xr.testing.assert_equal(again.dataset(), whole.drop_vars("nll").sel(layer=[7], depth=[7, 8]))
     with pytest.raises(UsageError, match="no layer 4 to export: there is 3, 7"):
-        export(exported, tmp_path / "none.h5", Excerpt(layers=(3, 4)))
+        export(exported, tmp_path / "none.h5", Selection(layers=(3, 4)))
     with pytest.raises(UsageError, match="these sites have no layers"):
-        export(run, tmp_path / "none.h5", Excerpt(("nll",), layers=(3,)))
+        export(run, tmp_path / "none.h5", Selection(("nll",), layers=(3,)))
     with h5py.File(tmp_path / "again.h5") as file:
         assert file["layer"][:].tolist() == [7]
 
@@ -122,7 +123,7 @@ def test_other_readers_read_it(exported, content, tmp_path):
         assert [str(text) for text in opened["sentence_text"].values] == list(content.labels.text)
         assert json.loads(opened.attrs["actlas_specification"]) == exported.specification
         assert opened.attrs["actlas_run"] == exported.id
-    wide, _ = export(exported, tmp_path / "wide.h5", Excerpt(dtype="float32"))
+    wide, _ = export(exported, tmp_path / "wide.h5", Selection(dtype="float32"))
     with netCDF4.Dataset(wide.file) as file:
         np.testing.assert_array_equal(file["q"][:], content.values["q"])
         assert (file["q"].chunking(), file["q"].filters()["zlib"]) == ("contiguous", False)
@@ -133,7 +134,7 @@ def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
     for content in (
         b"",
         b"thesis",
-        (export(stored, tmp_path / "nll.h5", Excerpt(("nll",)))[0].file).read_bytes(),
+        (export(stored, tmp_path / "nll.h5", Selection(("nll",)))[0].file).read_bytes(),
     ):
         out.unlink(missing_ok=True)
         out.write_bytes(content)
@@ -148,16 +149,16 @@ def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("out", "excerpt", "message"),
+    ("out", "selection", "message"),
     [
-        ("her.txt", Excerpt(), "does not end in .h5 or .nc"),
-        ("none/her.h5", Excerpt(), "none is no folder"),
-        ("her.h5", Excerpt(("qq",)), "has no such site"),
+        ("her.txt", Selection(), "does not end in .h5 or .nc"),
+        ("none/her.h5", Selection(), "none is no folder"),
+        ("her.h5", Selection(("qq",)), "has no such site"),
     ],
 )
-def test_wrong_requests_leave_nothing(stored, tmp_path, out, excerpt, message):
+def test_wrong_requests_leave_nothing(stored, tmp_path, out, selection, message):
     with pytest.raises(UsageError, match=message):
-        export(stored, tmp_path / out, excerpt)
+        export(stored, tmp_path / out, selection)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,9 +167,9 @@ def test_an_unfinished_run_and_an_unknown_dtype_are_refused(tmp_path, content):
     with pytest.raises(IncompleteRun):
         export(run, tmp_path / "her.h5")
     with pytest.raises(UsageError, match="unknown dtype 'int8'"):
-        Excerpt(dtype="int8")
+        Selection(dtype="int8")
     with pytest.raises(UsageError, match="no token is left"):
-        Excerpt(tokens=np.array([], dtype=np.int64))
+        Selection(tokens=np.array([], dtype=np.int64))
 
 
 def test_a_damaged_run_is_not_exported(copied, tmp_path):
@@ -221,9 +222,9 @@ def test_what_does_not_fit_is_named_and_leaves_nothing(tmp_path):
     with pytest.raises(
         StoreError, match=r"resid\[depth 2\] holds 70000, which float16 does not reach"
     ):
-        export(run, tmp_path / "her.h5", Excerpt(dtype="float16"))
+        export(run, tmp_path / "her.h5", Selection(dtype="float16"))
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
-    exported, _ = export(run, tmp_path / "her.h5", Excerpt(dtype="bfloat16"))
+    exported, _ = export(run, tmp_path / "her.h5", Selection(dtype="bfloat16"))
     np.testing.assert_array_equal(
         exported.dataset()["nll"], as_stored(content.values["nll"], "float32")
     )
@@ -278,8 +279,12 @@ def replaced(path, change):
     record = json.loads(content[-27 - length : -27])
     del record["checksum"]
     change(record)
+    tail, fits = tail_bytes(seal(record), FORMAT_EXPORT), record.get("size") == len(content)
+    while fits and record["size"] != len(content) - 27 - length + len(tail):
+        record["size"] = len(content) - 27 - length + len(tail)
+        tail = tail_bytes(seal(record), FORMAT_EXPORT)
     path.chmod(0o644)
-    path.write_bytes(content[: -27 - length] + tail_bytes(seal(record), FORMAT_EXPORT))
+    path.write_bytes(content[: -27 - length] + tail)
 
 
 def at(*keys, value):
@@ -315,14 +320,14 @@ HOSTILE = [
     at("sites", "q", "layout", "dtype", value="object"),
     at("sites", "q", "layout", "site", value="../q"),
     at("sites", "q", "layout", "extra", value=1),
-    at("sites", "q", "checksums", value=[]),
-    at("sites", "q", "checksums", 0, value=["", "", ""]),
+    at("checksums", "q", value=""),
+    at("checksums", "q", value=[]),
     at("sites", "text", value={}),
     at("labels", "text", "offset", value=10**15),
     at("labels", "text", "dtype", value="|O"),
     at("labels", "text", "shape", value=[6, 2**61]),
-    at("labels", "position", "checksums", value=[]),
-    at("labels", "position", "checksums", 0, value="x"),
+    at("label_checksums", "position", value="0" * 16),
+    at("label_checksums", "position", value="x" * 48),
     at("labels_version", value="1"),
     at("labels_digest", value="../x"),
     at("columns", value=[]),
@@ -338,7 +343,7 @@ HOSTILE = [
     at("blocks", "layer", value=[2, 1, 0]),
     at("blocks", "layer", value=[0, 1, 10**30]),
     at("blocks", value={}),
-    at("rest", value=5),
+    at("metadata_checksum", value=5),
     at("format", value="actlas-commit"),
     at("version", value=2),
 ]
@@ -364,7 +369,7 @@ def test_a_record_of_another_kind_is_refused(record, exported):
     content = exported.file.read_bytes()
     exported.file.chmod(0o644)
     exported.file.write_bytes(
-        content[: exported.header["size"]] + tail_bytes(record, FORMAT_EXPORT)
+        content[: exported.header["hdf5"]] + tail_bytes(record, FORMAT_EXPORT)
     )
     with pytest.raises(DamagedStore):
         Exported(exported.file)
@@ -385,8 +390,8 @@ def test_a_folder_a_pipe_and_other_files_are_no_export(tmp_path):
     os.mkfifo(tmp_path / "pipe.h5")
     (tmp_path / "text.h5").write_text("thesis")
     for name, message in [
-        ("pipe", "is no HDF5 file"),
-        ("text", "is no HDF5 file"),
+        ("pipe", "is not an HDF5 file"),
+        ("text", "is not an HDF5 file"),
         ("none", "is not there"),
     ]:
         with pytest.raises(UsageError, match=message):
@@ -421,13 +426,17 @@ def hostile_hdf5(path, kind):
 def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
     kind, exported, tmp_path, stored
 ):
-    """Numbers are read by the record alone, so behind another HDF5 part the same numbers are read."""
+    """Numbers are read by the record alone.
+
+    So behind another HDF5 part the same numbers are read.
+    """
     part = hostile_hdf5(tmp_path / "part.h5", kind)
     content = exported.file.read_bytes()
-    size, shift = exported.header["size"], -(-len(part) // 4096) * 4096
+    size, shift = exported.header["hdf5"], -(-len(part) // 4096) * 4096
 
     def change(record):
         record["size"] += shift
+        record["hdf5"] += shift
         for place in (
             *record["sites"].values(),
             *record["labels"].values(),
@@ -440,7 +449,7 @@ def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
     exported.file.chmod(0o644)
     exported.file.write_bytes(part.ljust(shift, b"\0") + content)
     with pytest.raises(
-        DamagedStore, match=f"{size + shift} bytes before its record, wanted {size}"
+        DamagedStore, match=f"{size + shift} bytes before its record, expected {size}"
     ):
         Exported(exported.file)
     replaced(exported.file, change)
@@ -575,6 +584,6 @@ def test_memory_is_a_block_and_not_the_run(tmp_path, pytestconfig):
 
 def test_a_sealed_record_is_canonical(exported):
     content = exported.file.read_bytes()
-    record = json.loads(content[exported.header["size"] : -27])
+    record = json.loads(content[exported.header["hdf5"] : -27])
     found = record.pop("checksum")
     assert found == checksum(canonical(record))

@@ -65,7 +65,10 @@ def test_a_packed_shard_is_an_ordinary_file(tmp_path):
 @settings(max_examples=30)
 @given(data=st.data(), content=contents())
 def test_packing_in_any_state_changes_no_value(data, content, tmp_path_factory):
-    """Units missing, sites in one or in two commits, packed twice with any limit, extracted further in between."""
+    """Units missing, sites in one or in two commits, packed twice with any limit.
+
+    Extracted further in between.
+    """
     run = begin_run(tmp_path_factory.mktemp("packed") / "store", content, "it")
     sites = list(content.dtypes)
     parts = [sites[:1], sites[1:]] if data.draw(st.booleans()) and len(sites) > 1 else [sites]
@@ -272,7 +275,10 @@ def test_a_repair_of_hdf5s_records_killed_anywhere_loses_nothing(tmp_path):
     run = make_run(tmp_path / "store", content, "it")
     pack(run)
     flip(shards(run)[0], 9)
-    imports = "from actlas.store.maintenance.verify import verify\nfrom actlas.store.maintenance.repair import repair"
+    imports = (
+        "from actlas.store.maintenance.verify import verify\n"
+        "from actlas.store.maintenance.repair import repair"
+    )
     action = 'run = Store(store).run("it"); repair(run, list(verify(run)))'
     for path in killed_stores(tmp_path / "store", tmp_path / "killed", imports, action):
         killed = Store(path).run("it")

@@ -1,0 +1,181 @@
+"""Where the sites of a run lie, unit by unit.
+
+In its own shards, or in those of the baseline that a variant shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from actlas.store.errors import DamagedStore
+from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work
+from actlas.store.format.schema import BLOCK_DIMS, SharedSite, SiteLayout, Unit
+from actlas.store.reading.blocks import BlockSource, find_block, read_block
+from actlas.store.reading.index import RunIndex
+
+REMEDY = "`actlas verify --repair` drops what needs them, and says how to make it again"
+AWAY = "restore it, or run its `actlas extract` command or that of this run, which makes it again"
+AGAIN = "remove this run (`actlas rm`) and extract it again"
+Sources = tuple[BlockSource, ...]
+
+
+@dataclass(frozen=True)
+class OwnSources(Sequence[Sources]):
+    """One site of units that share nothing.
+
+    What each lies in, made when it is asked for, as a run may have 10⁵ units.
+    """
+
+    site: str
+    records: tuple[CommitRecord, ...]
+    paths: tuple[Path, ...]  # of the records' files
+    record: npt.NDArray[np.int64]  # of each unit, its index in ``records``
+    member: npt.NDArray[np.int64]  # of each unit, its index in the record
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    @overload
+    def __getitem__(self, index: int) -> Sources: ...
+    @overload
+    def __getitem__(self, index: slice) -> OwnSources: ...
+    def __getitem__(self, index: int | slice) -> Sources | OwnSources:
+        """Return what a unit lies in: one source."""
+        if isinstance(index, slice):
+            return replace(self, record=self.record[index], member=self.member[index])
+        number = int(self.record[index])
+        location = UnitLocation(self.records[number], int(self.member[index]))
+        return (_own_source(self.paths[number], location, self.site),)
+
+    @property
+    def kinds(self) -> list[Sources]:
+        """Sources of one unit of each file.
+
+        Since units of one file differ in their tokens alone.
+        """
+        _, first = np.unique(self.record, return_index=True)
+        return [self[int(index)] for index in first]
+
+
+def site_sources(run: RunIndex, site: str) -> Sequence[Sources]:
+    """Return the sources of a complete site, of all units in order.
+
+    Raises DamagedStore as ``sources_of`` does.
+    """
+    locations = [run.location(unit, site) for unit in run.units]
+    records = {id(each.record): each.record for each in locations}
+    if any(site not in each.sites or site in each.sharing for each in records.values()):
+        return tuple(sources_of(run, unit, site) for unit in run.units)
+    numbers = {key: number for number, key in enumerate(records)}
+    return OwnSources(
+        site,
+        tuple(records.values()),
+        tuple(run.path(record) for record in records.values()),
+        np.array([numbers[id(each.record)] for each in locations]),
+        np.array([each.member for each in locations]),
+    )
+
+
+def sources_of(run: RunIndex, unit: Unit, site: str) -> Sources:
+    """Return where a site of a unit lies.
+
+    What a variant shares with its baseline, then what is its own.
+
+    Raises DamagedStore where the baseline no longer has the blocks that are shared.
+    """
+    location = run.location(unit, site)
+    shared = location.shared.get(site)
+    owned = site in location.record.sites
+    own = (_own_source(run.path(location), location, site),) if owned else ()
+    return (
+        own if shared is None else (shared_source(run.name, run.baseline, unit, site, shared), *own)
+    )
+
+
+def rows(
+    run: RunIndex, unit: Unit, site: str, block: int, *, check: bool = False
+) -> npt.NDArray[np.float32]:
+    """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does."""
+    return read_block(*find_block(sources_of(run, unit, site), block), check)
+
+
+def layout_of(run: RunIndex, site: str) -> SiteLayout:
+    """Return how the first unit holds ``site``; the others differ in their tokens alone."""
+    sources = sources_of(run, run.units[0], site)
+    layout = sources[-1].stored.layout
+    if layout.dims[0] not in BLOCK_DIMS:
+        return layout
+    blocks = sum(source.blocks for source in sources)
+    return replace(layout, first=0, shape=(blocks, *layout.block_shape))
+
+
+def _own_source(path: Path, location: UnitLocation, site: str) -> BlockSource:
+    stored = location.record.site(location.member, site)
+    return BlockSource(path, location.size, stored, stored.layout.blocks)
+
+
+def stranded(run: RunIndex, losing: Collection[Work] = ()) -> dict[Work, str]:
+    """Return the units of a variant whose baseline no longer has what they share, and why.
+
+    Each with its sites. losing: what the baseline has and is about to lose, which counts as lost.
+    Records alone are compared, no block is read. None are known where records are unreadable or the
+    whole baseline is away, which may come back, and of a run in other units than its baseline,
+    which is to go as a whole.
+    """
+    found: dict[Work, str] = {}
+    try:
+        known = run.baseline is not None and run.baseline.units == run.units
+    except DamagedStore:
+        known = False
+    for unit in run.units if known else ():
+        for location in run.locations(unit):
+            for site, shared in location.shared.items():
+                try:
+                    shared_source(run.name, run.baseline, unit, site, shared, losing)
+                except DamagedStore as error:
+                    found.setdefault((unit.number, location.holds), str(error))
+    return found
+
+
+def shared_source(
+    name: str,
+    baseline: RunIndex | None,
+    unit: Unit,
+    site: str,
+    shared: SharedSite,
+    losing: Collection[Work] = (),
+) -> BlockSource:
+    """Return where the blocks lie that a unit of the run ``name`` shares with its baseline.
+
+    Raises DamagedStore where the baseline is not there, or has other blocks or none but what it is
+    ``losing``.
+    """
+    if baseline is None or baseline.run != shared.run:
+        raise DamagedStore(
+            f"run {name} needs blocks of its baseline {shared.run}, which is not there: {AWAY}"
+        )
+    if unit not in baseline.units:
+        raise DamagedStore(
+            f"run {name} was made in other units than its baseline {shared.run} has now: {AGAIN}"
+        )
+    own = baseline.own_locations(unit, site)
+    location = next((each for each in own if (unit.number, each.holds) not in losing), None)
+    if location is None:
+        raise DamagedStore(
+            f"run {name} needs {site} of unit {unit.number} of its baseline {shared.run}, which "
+            "lacks it: "
+            "run the baseline's `actlas extract` command again, then `actlas verify`"
+        )
+    path = baseline.path(location)
+    stored = location.record.site(location.member, site)
+    if stored.checksums[: len(shared.checksums)] != shared.checksums:
+        raise DamagedStore(
+            f"run {name} was made with other values of {site} than {path} has now: {REMEDY}"
+        )
+    return BlockSource(path, location.size, stored, len(shared.checksums))

@@ -1,0 +1,96 @@
+"""An exported file in place of a run: a ``Run`` whose units all lie in that file.
+
+The file is read by its record alone, never through HDF5: links, external storage or virtual
+datasets in it lead nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from actlas.store.errors import UsageError, unknown
+from actlas.store.format.export_record import read_export
+from actlas.store.format.schema import Json, checksum
+from actlas.store.io.safe_open import placed
+from actlas.store.labels.columns import Columns, read_columns
+from actlas.store.labels.labels import SENTENCE_IN_RUN
+from actlas.store.reading.index import RunIndex, names_of
+from actlas.store.reading.stored_labels import opened_shard
+from actlas.store.runs.run import Run
+
+
+class Exported(Run):
+    """The export at ``path``.
+
+    Raises UsageError where that is none, DamagedStore where its record is not valid.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file = path = placed(path)
+        self.export_record = record = read_export(path)
+        self.header = record.header
+        self.folder, self.names = path.parent, (path.name,)
+        self.units = record.commit.units
+        self.id: str = self.header["run"]
+        self.specification = self.header["specification"]
+        self.description = self.header["description"]
+        self.selection: Json = self.header["selection"]
+        self.records = (record.commit,)
+
+    @cached_property
+    def index(self) -> RunIndex:
+        """Where its units lie: in the file."""
+        blocks = self.export_record.blocks
+        return RunIndex(self.id, self.name, self.folder, self.units, self.records, blocks=blocks)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The label columns that it was exported with; raises DamagedStore."""
+        with (
+            opened_shard(self.file, self.records[0].size) as descriptor,
+            os.fdopen(descriptor, "rb", closefd=False) as file,
+        ):
+            return read_columns(self.file, file, self.export_record.columns, self.sentences)
+
+    @property
+    def labels_version(self) -> int:
+        """Version of the run's label columns that it was exported with."""
+        return int(self.header["labels_version"])
+
+    @property
+    def labels_digest(self) -> str:
+        """Digest of the run's label columns that it was exported with."""
+        return str(self.header["labels_digest"])
+
+    @property
+    def limits(self) -> Json:
+        """The selection of the run that was exported."""
+        return {"export": self.selection}
+
+    @property
+    def sentences_id(self) -> str:
+        """That of the run, unless sentences were left out before others.
+
+        These have other numbers here.
+        """
+        numbers = self.labels.columns.get(SENTENCE_IN_RUN)
+        of_run = super().sentences_id
+        if numbers is None or np.array_equal(numbers, np.arange(len(numbers))):
+            return of_run
+        return f"{of_run} {checksum(numbers.tobytes())}"
+
+    def refresh(self) -> None:
+        """Do nothing: an export does not change."""
+
+    def require(self, sites: str | Iterable[str]) -> None:
+        """Raise UsageError for a site that was not exported."""
+        for site in names_of(sites):
+            if site not in self.sites:
+                raise UsageError(
+                    f"{self.file} was exported without it: {unknown('site', site, self.sites)}"
+                )
