@@ -25,7 +25,7 @@ from actlas.pipeline.distributed.cluster import (
     mark,
 )
 from actlas.pipeline.distributed.worker import Task, compute_unit, release, stop
-from actlas.pipeline.extraction.loop import Tally, Watch
+from actlas.pipeline.extraction.loop import Callbacks, ExtractionStats
 from actlas.pipeline.extraction.plan import Plan
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.format.run_record import FILE
@@ -81,13 +81,17 @@ class Workers:
                 _needs(plan, (marked, f"the folder of the store {placed(self.store)}")),
             )
 
-    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
+    def extract(
+        self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks
+    ) -> list[ExtractionStats]:
         """Compute what the plans lack and commit it to their runs; return what that took, by plan, in seconds of workers.
 
         Raises the first error of a unit, which names its sentences, once no worker is busy; KeyboardInterrupt when stopped.
         """
         assert self._client is not None
-        dispatch = _Dispatch(self._client, self._session, watch, [Tally() for _ in work])
+        dispatch = _Dispatch(
+            self._client, self._session, callbacks, [ExtractionStats() for _ in work]
+        )
         try:
             dispatch.all(self._tasks(work))
         finally:
@@ -95,7 +99,7 @@ class Workers:
                 self._client.run(release, self._session, on_error="ignore")
             for _, run in work:
                 run.refresh()
-        return dispatch.tallies
+        return dispatch.stats
 
     def _tasks(self, work: Sequence[tuple[Plan, Run]]) -> Iterator[tuple[int, Task]]:
         assert self._client is not None
@@ -108,8 +112,8 @@ class Workers:
                 replace(plan.job, model=model),
                 _needs(plan, (folder / FILE, f"the run {folder}")),
             )
-            for portion in plan.portions():
-                yield index, Task(self._session, folder, job, portion, needs, workers, threads)
+            for item in plan.work_items():
+                yield index, Task(self._session, folder, job, item, needs, workers, threads)
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -139,9 +143,9 @@ class _Dispatch:
 
     client: Client
     session: str
-    watch: Watch
-    tallies: list[Tally]
-    waiting: dict[Future[Tally | None], tuple[int, Task]] = field(default_factory=dict)
+    callbacks: Callbacks
+    stats: list[ExtractionStats]
+    waiting: dict[Future[ExtractionStats | None], tuple[int, Task]] = field(default_factory=dict)
     error: BaseException | None = None
     idle_since: float | None = None  # no worker since then
 
@@ -150,7 +154,7 @@ class _Dispatch:
         stopping = False
         while self._send(tasks, stopping):
             self._take()
-            if not stopping and (self.error is not None or self.watch.stopped()):
+            if not stopping and (self.error is not None or self.callbacks.stopped()):
                 stopping = True
                 self.client.run(stop, self.session, on_error="ignore")
         if self.error is not None:
@@ -191,15 +195,15 @@ class _Dispatch:
         for future in [future for future in self.waiting if future.done()]:
             index, task = self.waiting.pop(future)
             try:
-                tally = future.result()
+                stats = future.result()
             except Exception as error:
                 self.error = self.error or _told(error, task)
             else:
-                if tally is not None:
-                    self._count(self.tallies[index], tally)
-                    self.watch.committed(task.portion.unit)
+                if stats is not None:
+                    self._count(self.stats[index], stats)
+                    self.callbacks.committed(task.item.unit)
 
-    def _count(self, whole: Tally, part: Tally) -> None:
+    def _count(self, whole: ExtractionStats, part: ExtractionStats) -> None:
         for name in ("units", "tokens", "nbytes", "lost_races"):
             setattr(whole, name, getattr(whole, name) + getattr(part, name))
         for name, seconds in part.seconds.items():

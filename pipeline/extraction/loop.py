@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from actlas.pipeline.extraction.forward import Extractor, Way, out_of_memory
-from actlas.pipeline.extraction.plan import Job, Plan, Portion
+from actlas.pipeline.extraction.forward import Extractor, RunContext, out_of_memory
+from actlas.pipeline.extraction.plan import Job, Plan, WorkItem
 from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
-from actlas.pipeline.extraction.variant_pass import Course
+from actlas.pipeline.extraction.variant_pass import VariantPass
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
 from actlas.store.errors import StoreError, UsageError
@@ -24,8 +24,8 @@ from actlas.store.writing.shard import ShardWriter
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
 
+    from actlas.pipeline.models.family import Model
     from actlas.store.runs.run import Run
     from actlas.store.writing.pack import Packed
 
@@ -37,7 +37,7 @@ class ChangedWeights(StoreError):
 
 
 @dataclass
-class Tally:
+class ExtractionStats:
     """What an extraction did, in units, tokens, bytes of the files it wrote and seconds."""
 
     units: int = 0
@@ -53,27 +53,27 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Watch:
+class Callbacks:
     """What the caller hears and says while an extraction runs."""
 
     committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
     stopped: Callable[[], bool] = lambda: (
         False
     )  # asked at every activation; True ends it with KeyboardInterrupt
-    turn: AbstractContextManager[object] = field(
+    model_lock: AbstractContextManager[object] = field(
         default_factory=nullcontext
     )  # held while the model computes
 
 
-def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
+def extract(plan: Plan, run: Run, callbacks: Callbacks = Callbacks()) -> ExtractionStats:
     """Load the model, compute what ``plan`` lacks and commit it to ``run`` unit by unit.
 
     Raises UsageError for a device that is not there, StoreError where the disk is full or a value does not fit.
     """
-    return extract_with(load_for(plan), plan, run, watch)
+    return extract_with(load_for(plan), plan, run, callbacks)
 
 
-def load_for(job: Plan | Job) -> GPT2LMHeadModel:
+def load_for(job: Plan | Job) -> Model:
     """Load the model of ``job`` on its device.
 
     Raises UsageError where either cannot be had, StoreError for want of memory, ChangedWeights where the files hold other
@@ -104,22 +104,24 @@ def load_for(job: Plan | Job) -> GPT2LMHeadModel:
     return model
 
 
-def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
+def extract_with(
+    model: Model, plan: Plan, run: Run, callbacks: Callbacks = Callbacks()
+) -> ExtractionStats:
     """Do ``extract``'s work with a ``model`` that is loaded already.
 
     Raises UsageError, before anything is stored, unless it is the one ``plan`` is of, as ``load_for(plan)`` gives it.
     """
     check_model(model, plan.job)
     with workspace(run.folder) as work:
-        portions = plan.portions()
+        work_items = plan.work_items()
         if work.restored:  # since the plan was made
             run.refresh()
-            portions = (
-                each for each in portions if not run.held(each.unit.number).issuperset(each.sites)
+            work_items = (
+                each for each in work_items if not run.held(each.unit.number).issuperset(each.sites)
             )
-        tally = compute(model, plan.job, portions, Destination(run, work), watch)
+        stats = compute(model, plan.job, work_items, Destination(run, work), callbacks)
     run.refresh()
-    return tally
+    return stats
 
 
 @dataclass(frozen=True)
@@ -128,33 +130,33 @@ class Destination:
 
     run: Run
     work: Workspace
-    company: Mapping[str, int] = field(default_factory=dict)
+    provenance_extra: Mapping[str, int] = field(default_factory=dict)
 
 
 def compute(
-    model: GPT2LMHeadModel,
+    model: Model,
     job: Job,
-    portions: Iterable[Portion],
+    work_items: Iterable[WorkItem],
     destination: Destination,
-    watch: Watch,
+    callbacks: Callbacks,
     parts: int = 1,
-) -> Tally:
-    """Compute, write and commit ``portions`` of ``job``, each unit in ``parts`` batches at least; its model is ``model``.
+) -> ExtractionStats:
+    """Compute, write and commit ``work_items`` of ``job``, each unit in ``parts`` batches at least; its model is ``model``.
 
-    Once the model has computed them ``watch.turn`` is given up, and the last unit only waits for the disk.
+    Once the model has computed them ``callbacks.model_lock`` is given up, and the last unit only waits for the disk.
     """
-    tally = Tally(device=_device_name(model.device))
+    stats = ExtractionStats(device=_device_name(model.device))
     with WriteQueue() as writes:
-        with watch.turn:
-            loop = _loop(model, job, destination, writes, tally, watch)
+        with callbacks.model_lock:
+            loop = _loop(model, job, destination, writes, stats, callbacks)
             loop.extractor.parts = parts
-            for portion in portions:
-                loop.compute(portion)
+            for item in work_items:
+                loop.compute(item)
         start = time.perf_counter()
         writes.drain()
-        tally.seconds["store"] += time.perf_counter() - start
-    tally.batches = loop.extractor.parts
-    return tally
+        stats.seconds["store"] += time.perf_counter() - start
+    stats.batches = loop.extractor.parts
+    return stats
 
 
 def find_device(name: str) -> torch.device:
@@ -178,28 +180,28 @@ def find_device(name: str) -> torch.device:
 
 
 def _loop(
-    model: GPT2LMHeadModel,
+    model: Model,
     job: Job,
     destination: Destination,
     writes: WriteQueue,
-    tally: Tally,
-    watch: Watch,
+    stats: ExtractionStats,
+    callbacks: Callbacks,
 ) -> _Loop:
     device = model.device
     transfer: Transfer = (
         CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
     )
     model.train(job.options.mode == "train")
-    course = _course(job, destination.run)
-    way = Way(job.longest, job.options.dropout_seed, course)
+    variant_pass = _variant_pass(job, destination.run)
+    context = RunContext(job.longest, job.options.dropout_seed, variant_pass)
     extractor = Extractor(
-        model, job.model.geometry, transfer, job.options.stored, watch.stopped, way
+        model, job.model.architecture, transfer, job.options.stored, callbacks.stopped, context
     )
-    return _Loop(job, destination, writes, extractor, course, tally, watch)
+    return _Loop(job, destination, writes, extractor, variant_pass, stats, callbacks)
 
 
-def _course(job: Job, run: Run) -> Course | None:
-    """Return the way of a variant, None for a run without edits; raises StoreError where the baseline is not there."""
+def _variant_pass(job: Job, run: Run) -> VariantPass | None:
+    """Return the pass of a variant, None for a run without edits; raises StoreError where the baseline is not there."""
     if job.branch is None:
         return None
     if run.baseline is None:
@@ -207,8 +209,12 @@ def _course(job: Job, run: Run) -> Course | None:
             f"the baseline of run {run.name} is not in the store: extract without edits first"
         )
     options = job.options
-    return Course(
-        job.branch, job.model.geometry, run.baseline, computed=options.dtype, stored=options.stored
+    return VariantPass(
+        job.branch,
+        job.model.architecture,
+        run.baseline,
+        computed=options.dtype,
+        stored=options.stored,
     )
 
 
@@ -229,34 +235,34 @@ class _Loop:
     destination: Destination
     writes: WriteQueue
     extractor: Extractor
-    course: Course | None  # of a variant
-    tally: Tally
-    watch: Watch
+    variant_pass: VariantPass | None  # of a variant
+    stats: ExtractionStats
+    callbacks: Callbacks
 
-    def compute(self, portion: Portion) -> None:
+    def compute(self, item: WorkItem) -> None:
         """Run a unit through the model and queue its commit behind its last row."""
-        unit, sites = portion.unit, portion.sites
+        unit, sites = item.unit, item.sites
         start = time.perf_counter()
-        writer = self._writer(portion)
+        writer = self._writer(item)
         opened = time.perf_counter()
         try:
-            self.extractor.run(unit, portion.labels, sites, writer, self.writes)
-            edits, upstream = self.course.proof() if self.course else ([], {})
-            shared = self.course.shared(unit, sites) if self.course else {}
+            self.extractor.run(unit, item.labels, sites, writer, self.writes)
+            edits, upstream = self.variant_pass.edit_check() if self.variant_pass else ([], {})
+            shared = self.variant_pass.shared(unit, sites) if self.variant_pass else {}
             proven = _Proven(edits, upstream, shared)
             self.writes.submit(0, lambda: self._commit(unit, writer, proven))
         except BaseException:
             self.writes.settle()
             writer.drop()
             raise
-        self.tally.seconds["store"] += opened - start
-        self.tally.seconds["forward"] += time.perf_counter() - opened
+        self.stats.seconds["store"] += opened - start
+        self.stats.seconds["forward"] += time.perf_counter() - opened
 
-    def _writer(self, portion: Portion) -> ShardWriter:
-        unit, sites, work = portion.unit, portion.sites, self.destination.work
+    def _writer(self, item: WorkItem) -> ShardWriter:
+        unit, sites, work = item.unit, item.sites, self.destination.work
         path = work.folder / f"{stem(unit.number, sites)}-{work.token}.h5"
         names = {"actlas_run": self.destination.run.id, "actlas_unit": str(unit.number)}
-        return ShardWriter(path, self.job.layouts(unit, sites), portion.labels, names)
+        return ShardWriter(path, self.job.layouts(unit, sites), item.labels, names)
 
     def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
         """Sync, publish, count; where that fails, nothing is left of the unit. Runs in the writer thread."""
@@ -266,7 +272,7 @@ class _Loop:
         except BaseException:
             writer.drop()
             raise
-        self.watch.committed(unit)
+        self.callbacks.committed(unit)
 
     def _publish(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
         record = writer.finish()
@@ -284,24 +290,24 @@ class _Loop:
             shared=proven.shared,
         )
         if publish(self.destination.run.folder, writer, commit):
-            self.tally.units += 1
-            self.tally.tokens += unit.tokens
-            self.tally.nbytes += record.size
+            self.stats.units += 1
+            self.stats.tokens += unit.tokens
+            self.stats.nbytes += record.size
         else:
-            self.tally.lost_races += 1
+            self.stats.lost_races += 1
 
     def _provenance(self) -> Json:
         import torch
 
         return {
             "software": {name: importlib.metadata.version(name) for name in SOFTWARE},
-            "device": self.tally.device,
+            "device": self.stats.device,
             "threads": torch.get_num_threads(),
             "batches": self.extractor.parts,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "tokenizer": self.job.tokenizer,
             "texts": self.job.texts,
-            **self.destination.company,
+            **self.destination.provenance_extra,
         }
 
 

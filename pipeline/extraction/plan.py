@@ -14,7 +14,6 @@ from actlas.pipeline.edits.spec import Edit, edit_record
 from actlas.pipeline.extraction.transfer import QUEUE_BYTES
 from actlas.pipeline.inputs.batches import plan_units
 from actlas.pipeline.inputs.tokens import Tokenized
-from actlas.pipeline.models.configuration import DROPOUT_RATES
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.sites import SITES, SITES_VERSION, layout
 from actlas.store.catalog import Store
@@ -90,7 +89,7 @@ class ExtractOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """What the units of a run have in common for who computes them; with a ``Portion``, the store and the model it is all."""
+    """What the units of a run have in common for who computes them; with a ``WorkItem``, the store and the model it is all."""
 
     model: ModelFolder
     options: ExtractOptions
@@ -110,7 +109,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Portion:
+class WorkItem:
     """A unit that is to be computed and the structural labels of its sentences: small in any plan."""
 
     unit: Unit
@@ -159,11 +158,11 @@ class Plan:
             weights,
         )
 
-    def portions(self) -> Iterator[Portion]:
+    def work_items(self) -> Iterator[WorkItem]:
         """Return what is missing, unit by unit."""
         labels = replace(self.tokens.labels, columns={})
         return (
-            Portion(unit, sites, labels.sentences(unit.first, unit.sentences))
+            WorkItem(unit, sites, labels.sentences(unit.first, unit.sentences))
             for unit, sites in self.missing
         )
 
@@ -221,11 +220,14 @@ def make_plan(
 
     An older run's units stay as they are: its shards follow them. Raises UsageError for edits that the model has no place for.
     """
-    if options.mode == "train" and not any(model.effective[rate] for rate in DROPOUT_RATES):
+    if options.mode == "train" and not any(
+        model.effective[rate] for rate in model.family.config.dropouts
+    ):
         raise UsageError(
             f"model {model.name} has dropout rates of 0 in config.json: --train-mode would change nothing"
         )
-    branch = Branch.of(options.edits, model.geometry) if options.edits else None
+    _check_family(model, options)
+    branch = Branch.of(options.edits, model.architecture) if options.edits else None
     baseline = make_plan(store, model, tokens, source, _of_baseline(options)) if branch else None
     specification = _specification(model, tokens, options, branch)
     run = store.find(identity(specification)) if store else None
@@ -260,6 +262,18 @@ def make_plan(
     )
 
 
+def _check_family(model: ModelFolder, options: ExtractOptions) -> None:
+    """Raise UsageError for sites or attention that the model's family does not have."""
+    architecture = model.architecture
+    architecture.check_sites(options.sites)
+    wanted = architecture.family.attention
+    if wanted not in ("any", options.attention):
+        raise UsageError(
+            f"model {model.name} is wrong with {options.attention} attention: "
+            f"use --attention {wanted}"
+        )
+
+
 def _check_stranded(run: Run) -> None:
     """Raise DamagedStore for a variant that shares blocks with its baseline which that has otherwise by now."""
     from actlas.store.reading.pieces import stranded  # and with it dask
@@ -284,7 +298,11 @@ def _specification(
     return {
         "format_version": FORMAT_VERSION,
         "sites_version": SITES_VERSION,
-        "model": {"weights": model.weights_digest, "config": model.config_digest},
+        "model": {
+            "family": model.family.model_type,
+            "weights": model.weights_digest,
+            "config": model.config_digest,
+        },
         "tokens": tokens.digest,
         "numerics": {
             "dtype": options.dtype,
@@ -310,7 +328,12 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
     """Return what a reader wants to know of a run and its identity does not say."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": {"name": model.name, "revision": model.revision, **model.geometry.sizes},
+        "model": {
+            "name": model.name,
+            "revision": model.revision,
+            "law": model.architecture.family.law,
+            **model.geometry.sizes,
+        },
         "source": source,
         "sentences": len(tokens.labels.text),
         "tokens": tokens.labels.tokens,

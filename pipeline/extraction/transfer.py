@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from actlas.pipeline.models.sites import Place
+from actlas.pipeline.models.architecture import HookPoint
 from actlas.store.errors import StoreError
 from actlas.store.io.durable import remedy_of
 from actlas.store.writing.shard import ShardWriter
@@ -114,22 +114,22 @@ class Transfer(Protocol):
     """Takes (batch, position, columns) tensors to a shard, padded rows left out."""
 
     def send(
-        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+        self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
         """Bring the first ``lengths[i]`` rows of sentence i to ``writer``, which gets them later, in order."""
 
 
 class HostTransfer:
-    """From CPU memory: the tensor is kept alive until the writer has put it into the page cache, and not copied before."""
+    """From CPU memory: the tensor is kept alive, not copied, until the writer has put it into the page cache."""
 
     def __init__(self, writes: WriteQueue) -> None:
         self._writes = writes
 
     def send(
-        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+        self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
-        """Queue the rows of every sentence, as they lie."""
-        array = as_numpy(value)
+        """Queue the rows of every sentence, as they lie; a copy where the model will change them."""
+        array = as_numpy(value.clone() if point.row.copy else value)
         nbytes = array.size * array.itemsize
 
         def write() -> None:
@@ -137,7 +137,7 @@ class HostTransfer:
                 np.ascontiguousarray(sentence[:length])
                 for sentence, length in zip(array, lengths, strict=True)
             ]
-            writer.write(*place.key, sum(lengths), rows)
+            writer.write(*point.key, sum(lengths), rows)
             self._writes.flush_now_and_then(nbytes, writer.flush)
 
         self._writes.submit(nbytes, write)
@@ -166,13 +166,13 @@ class CudaTransfer:
             self._free.put(torch.empty(slot_bytes, dtype=torch.uint8, pin_memory=True))
 
     def send(
-        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+        self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
         """Start the copy of the rows, in pieces of a slot, and queue their writing."""
         rows = real_rows(value, lengths, self._kept(tuple(lengths), value.shape[1]))
         count = max(1, self._slot_bytes // max(1, rows[0].nbytes))
         for piece in rows.split(count):
-            self._send_piece(writer, place, piece)
+            self._send_piece(writer, point, piece)
 
     def _kept(self, lengths: tuple[int, ...], padded: int) -> torch.Tensor:
         """Return ``kept_rows`` on the device, brought there once a batch."""
@@ -180,7 +180,7 @@ class CudaTransfer:
             self._batch, self._rows = (lengths, padded), kept_rows(lengths, padded).to(self._device)
         return self._rows
 
-    def _send_piece(self, writer: ShardWriter, place: Place, rows: torch.Tensor) -> None:
+    def _send_piece(self, writer: ShardWriter, point: HookPoint, rows: torch.Tensor) -> None:
         slot = self._free.get()  # waits until the writer has emptied one
         try:
             host, copied = self._copied(slot, rows)
@@ -188,7 +188,7 @@ class CudaTransfer:
             def write() -> None:
                 try:
                     copied.synchronize()
-                    writer.write(*place.key, len(host), [as_numpy(host)])
+                    writer.write(*point.key, len(host), [as_numpy(host)])
                     self._writes.flush_now_and_then(host.nbytes, writer.flush)
                 finally:
                     self._free.put(slot)
@@ -248,7 +248,7 @@ def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return tensor.numpy()
 
 
-def narrowed(value: torch.Tensor, dtype: torch.dtype, place: Place) -> torch.Tensor:
+def narrowed(value: torch.Tensor, dtype: torch.dtype, point: HookPoint) -> torch.Tensor:
     """Return ``value`` in ``dtype``; raises StoreError naming site, block and value where that overflows."""
     import torch
 
@@ -257,9 +257,9 @@ def narrowed(value: torch.Tensor, dtype: torch.dtype, place: Place) -> torch.Ten
     narrow = value.to(dtype)
     overflow = torch.isinf(narrow) & torch.isfinite(value)
     if bool(overflow.any()):
-        name, block = place.key
+        name, block = point.key
         raise StoreError(
-            f"{name}, {place.site.dims[0]} {block}: {float(value[overflow][0]):g} does not fit "
+            f"{name}, {point.site.dims[0]} {block}: {float(value[overflow][0]):g} does not fit "
             f"{str(dtype).removeprefix('torch.')}: store float32 or bfloat16 instead (--stored-dtype)"
         )
     return narrow

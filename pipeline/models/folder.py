@@ -14,22 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from actlas.pipeline.inputs.tokenizer_files import PATTERNS as TOKENIZER_FILES
 from actlas.pipeline.inputs.tokenizer_files import has_tokenizer
-from actlas.pipeline.models.configuration import (
-    FAMILY,
-    Geometry,
-    config_digest,
-    effective,
-    geometry,
-    read_config,
-    shown,
-)
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.configuration import config_digest, effective, read_config, shown
+from actlas.pipeline.models.family import Family
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.registry import FAMILIES, family_of
 from actlas.pipeline.models.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
 from actlas.store.io.safe_open import user_path
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
+
+    from actlas.pipeline.models.family import Model
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo_model"
@@ -51,15 +48,25 @@ class ModelFolder:
     revision: str | None  # commit of the hub, None for a folder
     config: Mapping[str, Any]
 
+    @property
+    def family(self) -> Family:
+        """The family, by the ``model_type`` of config.json."""
+        return FAMILIES[self.config["model_type"]]
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The family with the sizes of this model; raises UsageError if config.json has impossible ones."""
+        return Architecture.of(self.family, self.effective)
+
     @cached_property
     def effective(self) -> dict[str, Any]:
         """The fields that decide what is computed; raises UsageError for impossible ones."""
-        return effective(self.config, f"{self.folder}/config.json")
+        return effective(self.config, self.family.config, f"{self.folder}/config.json")
 
-    @cached_property
+    @property
     def geometry(self) -> Geometry:
         """Sizes; raises UsageError if config.json has impossible ones."""
-        return geometry(self.effective)
+        return self.architecture.geometry
 
     @cached_property
     def config_digest(self) -> str:
@@ -74,7 +81,7 @@ class ModelFolder:
     @cached_property
     def weights_digest(self) -> str:
         """Digest of all weights, independent of names of files and folders; raises UsageError if they do not fit."""
-        return weights_digest(self.weight_files, self.effective)
+        return weights_digest(self.weight_files, self.family, self.effective)
 
     @property
     def weights_bytes(self) -> int:
@@ -85,7 +92,7 @@ class ModelFolder:
 def resolve(name: str, revision: str | None = None) -> ModelFolder:
     """Find ``name``: ``demo``, a local folder, or an id on the hub, from its local cache where it is there.
 
-    Raises UsageError if there is no such model, it is not of the GPT-2 family, or the hub cannot be reached.
+    Raises UsageError if there is no such model, its type is not supported, or the hub cannot be reached.
     """
     if name.startswith("~") or "\0" in name:
         name = str(user_path(name))
@@ -112,9 +119,9 @@ def _opened(name: str, folder: Path, revision: str | None) -> ModelFolder:
     except FileNotFoundError as error:
         raise UsageError(f"model folder {folder} has no config.json") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != FAMILY:
+    if family_of(kind) is None:
         raise UsageError(
-            f"model {name} is of type {shown(kind)}: wanted the GPT-2 family ({FAMILY!r})"
+            f"model {name} is of type {shown(kind)}, expected one of {', '.join(FAMILIES)}"
         )
     return ModelFolder(name, folder, revision, config)
 
@@ -182,9 +189,7 @@ def _is_whole(folder: Path) -> bool:
     return (folder / "config.json").is_file() and has_tokenizer(folder)
 
 
-def load(
-    model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str
-) -> GPT2LMHeadModel:
+def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str) -> Model:
     """Load the weights on ``device`` in eval mode; safetensors only, no remote code, of config.json ``effective`` alone.
 
     Raises UsageError where the files do not hold exactly the model's weights, all of them finite, and where the installed
@@ -193,5 +198,10 @@ def load(
     from actlas.pipeline.models.loading import loaded
 
     return loaded(
-        model.weight_files, model.effective, dtype=dtype, device=device, attention=attention
+        model.weight_files,
+        model.family,
+        model.effective,
+        dtype=dtype,
+        device=device,
+        attention=attention,
     )

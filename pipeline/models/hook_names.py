@@ -16,7 +16,7 @@ _ALIASES = {alias: site.name for site in SITES.values() for alias in site.aliase
 
 
 @dataclass(frozen=True)
-class HookPoint:
+class SiteName:
     """A name of a site, and what it says besides: the layer, and of the residual stream which side of the block."""
 
     name: str
@@ -25,7 +25,7 @@ class HookPoint:
     side: Literal["pre", "post"] | None = None
 
 
-def hook_point(name: str) -> HookPoint:
+def site_name(name: str) -> SiteName:
     """Return the site that ``name`` means; raises UsageError, naming the nearest, for one that there is not."""
     layer, short = None, name
     if name.startswith(BLOCKS):
@@ -50,12 +50,12 @@ def hook_point(name: str) -> HookPoint:
     side: Literal["pre", "post"] | None = (
         "pre" if short.endswith("resid_pre") else "post" if short.endswith("resid_post") else None
     )
-    return HookPoint(name, site, layer, side)
+    return SiteName(name, site, layer, side)
 
 
 def check_layers(wanted: Iterable[str], layers: int) -> None:
     """Raise UsageError for a name with a layer that a model of ``layers`` blocks does not have."""
-    for point in map(hook_point, wanted):
+    for point in map(site_name, wanted):
         if point.layer is not None and point.layer >= layers:
             raise UsageError(f"site {quoted(point.name)}: the model has layers 0 to {layers - 1}")
 
@@ -65,5 +65,5 @@ def site_names(wanted: Iterable[str]) -> tuple[str, ...]:
 
     A name with a layer means the site: a store keeps all layers of it.
     """
-    names = {hook_point(name).site for name in wanted}
+    names = {site_name(name).site for name in wanted}
     return tuple(name for name in SITES if name in names)

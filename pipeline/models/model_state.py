@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 
 import xxhash
 
-from actlas.pipeline.models.configuration import config_digest, effective, transformers_config
+from actlas.pipeline.models.configuration import config_digest, effective
+from actlas.pipeline.models.registry import family_of
 from actlas.pipeline.models.tensor_files import Entry
 from actlas.pipeline.models.weights import digest_of, own_name
 from actlas.store.errors import UsageError, quoted
@@ -23,9 +24,9 @@ from actlas.store.errors import UsageError, quoted
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import GPT2LMHeadModel
 
     from actlas.pipeline.extraction.plan import Job
+    from actlas.pipeline.models.family import Family, Model
 
 FILE_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 ADVICE = "load it with `load_for(plan)` and leave it as it is"
@@ -49,17 +50,17 @@ class _Loaded:
 _LOADED: WeakKeyDictionary[nn.Module, _Loaded] = WeakKeyDictionary()
 
 
-def remember_origin(model: GPT2LMHeadModel, origin: Origin) -> None:
+def remember_origin(model: Model, origin: Origin) -> None:
     """Note that ``model``, as it is now, was loaded from ``origin``."""
     _LOADED[model] = _Loaded(origin, _state(model))
 
 
-def loaded_weights(model: GPT2LMHeadModel) -> str | None:
+def loaded_weights(model: Model) -> str | None:
     """Return the digest of the weights that ``model`` was loaded from; None for one that ``load`` did not make."""
     return _LOADED[model].origin.weights if model in _LOADED else None
 
 
-def check_model(model: GPT2LMHeadModel, job: Job) -> None:
+def check_model(model: Model, job: Job) -> None:
     """Raise UsageError unless ``model`` computes what the identity of the run of ``job`` says.
 
     Every number in it is hashed for that, at the speed of memory.
@@ -70,7 +71,8 @@ def check_model(model: GPT2LMHeadModel, job: Job) -> None:
             f"the model given has hooks or another forward on {hooked or 'itself'}: {ADVICE}"
         )
     kept = _LOADED.get(model)
-    config = config_digest(_fields(model))
+    family = _family(model, job)
+    config = config_digest(_fields(model, family))
     for what, got, expected in (
         ("dtype", str(model.dtype).removeprefix("torch."), options.dtype),
         ("attention", model.config._attn_implementation, options.attention),
@@ -81,7 +83,7 @@ def check_model(model: GPT2LMHeadModel, job: Job) -> None:
                 f"the model given has {what} {quoted(got)}, expected {quoted(expected)}: {ADVICE}"
             )
     if kept is None:
-        _check_own(model, job)
+        _check_own(model, family, job)
     elif _state(model) != kept.state:
         raise UsageError(f"the model given was changed after it was loaded: {ADVICE}")
     elif kept.origin != Origin(job.weights, job.model.config_digest):
@@ -90,33 +92,50 @@ def check_model(model: GPT2LMHeadModel, job: Job) -> None:
         )
 
 
-def _check_own(model: GPT2LMHeadModel, job: Job) -> None:
+def _check_own(model: Model, family: Family, job: Job) -> None:
     """Compare a model that somebody else made by its own tensors and form."""
-    if _form(model) != _form(_pristine(model)):
-        raise UsageError(f"the model given is not built as a GPT-2 of its configuration: {ADVICE}")
+    if _form(model) != _form(_pristine(model, family)):
+        title = family.weights.title
+        raise UsageError(
+            f"the model given is not built as a {title} of its configuration: {ADVICE}"
+        )
     digests = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if (own := own_name(name)) is not None:
+        if (own := own_name(name, family.weights)) is not None:
             digests[own] = _file_digest(tensor)
     tied = job.model.effective["tie_word_embeddings"]
-    if digest_of(digests, tied=tied, where="the model given") != job.weights:
+    digest = digest_of(digests, family.weights, tied=tied, where="the model given")
+    if digest != job.weights:
         raise UsageError(
             f"the model given does not hold the weights of the plan, or in another dtype: {ADVICE}"
         )
 
 
-def _fields(model: GPT2LMHeadModel) -> dict[str, Any]:
-    return effective(model.config.to_dict(), "the model given")
+def _family(model: Model, job: Job) -> Family:
+    """Return the family of ``model``; raises UsageError unless it is that of the plan."""
+    family, expected = family_of(model.config.model_type), job.model.family
+    if family is not expected:
+        got = quoted(str(model.config.model_type))
+        raise UsageError(
+            f"the model given has model_type {got}, expected {expected.model_type!r}: {ADVICE}"
+        )
+    return family
 
 
-def _pristine(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+def _fields(model: Model, family: Family) -> dict[str, Any]:
+    return effective(model.config.to_dict(), family.config, "the model given")
+
+
+def _pristine(model: Model, family: Family) -> Model:
     """Return a model of the same configuration, without numbers."""
     import torch
-    from transformers import GPT2LMHeadModel
 
-    config = transformers_config(_fields(model), model.config._attn_implementation)
+    attention = model.config._attn_implementation
     with torch.device("meta"):
-        return GPT2LMHeadModel(config)
+        made: Model = family.class_of_model()(
+            family.configuration(_fields(model, family), attention)
+        )
+        return made
 
 
 def _hooked(model: nn.Module) -> str | None:

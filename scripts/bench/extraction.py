@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ from actlas.store.catalog import Store
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
 
+    from actlas.pipeline.models.family import Model
     from actlas.store.labels.labels import Labels
 
 GEOMETRIES = {
@@ -88,7 +89,7 @@ def main(
 
 
 def alternate(
-    model: GPT2LMHeadModel,
+    model: Model,
     folder: ModelFolder,
     labels: Labels,
     token_ids: torch.Tensor,
@@ -113,9 +114,7 @@ def alternate(
             store = Store.create(place)
             plan = make_plan(store, folder, tokens, "random", options)
             run = store.add(plan.specification, plan.description, plan.units)
-            extraction.add(
-                lambda plan=plan, run=run: extract_with(model, plan, run), counted=number > 0
-            )  # type: ignore[misc]
+            extraction.add(partial(extract_with, model, plan, run), counted=number > 0)
             written = run.nbytes
     return forward, extraction, written
 

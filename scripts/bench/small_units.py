@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -78,7 +79,7 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     from actlas.scripts.bench.scaling import rare_labels
 
     folder = random_model(scratch / "model", BLOCKS, HEADS, D_MODEL)
-    model = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
+    model: Any = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     labels = rare_labels(units, every)
     store = Store.create(scratch / "store")
     options = ExtractOptions(SITES, unit_tokens=TOKENS)

@@ -29,7 +29,7 @@ from actlas.scripts.terminal.text import size, table
 from actlas.store.catalog import Store
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
+    from actlas.pipeline.models.family import Model
 
 
 @click.command()
@@ -101,7 +101,7 @@ class Round:
 
 
 def sweep(
-    model: GPT2LMHeadModel,
+    model: Model,
     folder: ModelFolder,
     labels: Tokenized,
     options: ExtractOptions,
@@ -129,7 +129,7 @@ def sweep(
 
 
 def _extract(
-    model: GPT2LMHeadModel,
+    model: Model,
     store: Store,
     folder: ModelFolder,
     labels: Tokenized,

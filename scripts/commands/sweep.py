@@ -29,7 +29,7 @@ from actlas.scripts.terminal.text import counted, echo_json, size, table
 from actlas.store.format.edit_records import edits_text
 
 if TYPE_CHECKING:
-    from actlas.pipeline.extraction.loop import Tally
+    from actlas.pipeline.extraction.loop import ExtractionStats
     from actlas.store.runs.run import Run
 
 SWEEP_SITES = ("resid", "nll")
@@ -40,7 +40,7 @@ class Stored:
     """A run of a sweep and what it took; no tally where it was stored already."""
 
     run: Run
-    tally: Tally | None
+    tally: ExtractionStats | None
 
 
 @click.command(
@@ -109,7 +109,7 @@ def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
     source = plan.description["source"]
     return [
         make_plan(plan.store, plan.model, plan.tokens, source, replace(plan.options, edits=(edit,)))
-        for edit in expand(edits, plan.model.geometry)
+        for edit in expand(edits, plan.model.architecture)
     ]
 
 

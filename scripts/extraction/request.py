@@ -32,7 +32,7 @@ from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
-    from actlas.pipeline.extraction.loop import Tally
+    from actlas.pipeline.extraction.loop import ExtractionStats
     from actlas.store.format.schema import Unit
 
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
@@ -108,7 +108,9 @@ def plan_request(request: Request) -> Planned:
     return Planned(plan, (*sentences.skipped, *tokens.skipped), sentences.notes)
 
 
-def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
+def carry_out(
+    request: Request, plan: Plan, *, quiet: bool = False
+) -> tuple[Run, ExtractionStats | None]:
     """Return the run, with what is missing computed, and what that took; None where all was stored."""
     with extraction(request, [plan], quiet=quiet) as started:
         return started.carry_out(plan)
@@ -143,13 +145,13 @@ class Extraction:
         )
         self._quiet = quiet
 
-    def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
+    def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, ExtractionStats | None]:
         """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
         return self.carry_out_all([plan], quiet=quiet)[0]
 
     def carry_out_all(
         self, plans: Sequence[Plan], *, quiet: bool = False
-    ) -> list[tuple[Run, Tally | None]]:
+    ) -> list[tuple[Run, ExtractionStats | None]]:
         """Do ``carry_out`` for plans of one baseline, their units side by side where there are several workers."""
         begun = [self._begin(plan, quiet) for plan in plans]
         work = [(plan, run) for plan, run in begun if plan.missing]
@@ -179,10 +181,10 @@ class Extraction:
         _store_labels(plan)  # where another process has made the run meanwhile
         return plan, run
 
-    def _compute(self, work: Sequence[tuple[Plan, Run]], quiet: bool) -> list[Tally]:
+    def _compute(self, work: Sequence[tuple[Plan, Run]], quiet: bool) -> list[ExtractionStats]:
         if not work:
             return []
-        from actlas.pipeline.extraction.loop import Watch
+        from actlas.pipeline.extraction.loop import Callbacks
 
         total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
@@ -193,14 +195,14 @@ class Extraction:
                 bar.update(unit.tokens)
 
             try:
-                tallies = self._engine.extract(work, Watch(committed, self.stopped))
+                tallies = self._engine.extract(work, Callbacks(committed, self.stopped))
             except KeyboardInterrupt as error:
                 raise Interrupted(_progress(work)) from error
         tallies[0].seconds["load"] += self._loaded
         self._loaded = 0.0
         return tallies
 
-    def _pack(self, computed: Sequence[tuple[Run, Tally]], quiet: bool) -> None:
+    def _pack(self, computed: Sequence[tuple[Run, ExtractionStats]], quiet: bool) -> None:
         from actlas.scripts.extraction.joining import join_small_files
 
         for run, tally in computed:

@@ -124,7 +124,7 @@ def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> Iterato
     options, source = replace(plan.options, sites=SWEEP_SITES), plan.description["source"]
     for each in edits:
         passes = (
-            [(edit,) for edit in expand((each,), plan.model.geometry)]
+            [(edit,) for edit in expand((each,), plan.model.architecture)]
             if isinstance(each, str)
             else [_together(each)]
         )

@@ -166,9 +166,9 @@ def named_sites(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
-    from actlas.pipeline.models.hook_names import hook_point
+    from actlas.pipeline.models.hook_names import site_name
 
-    return tuple(hook_point(name).site for name in given)
+    return tuple(site_name(name).site for name in given)
 
 
 def run_argument(function: F) -> F:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.sites import layout
 from actlas.store.catalog import Store
 from actlas.store.format.schema import Commit, Unit

@@ -162,7 +162,6 @@ def test_blocks_that_are_not_needed_are_not_run(tmp_path, small_model, monkeypat
 
 def test_hooks_are_gone_after_a_failure(small_model):
     from actlas.pipeline.extraction.hooks import captured
-    from actlas.pipeline.models.sites import places
 
     folder = resolve(str(small_model))
     import torch
@@ -170,9 +169,9 @@ def test_hooks_are_gone_after_a_failure(small_model):
     model = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     with (
         pytest.raises(KeyError),
-        captured(model.transformer, places(["resid", "q"], folder.geometry), lambda *_: None),
+        captured(model, folder.architecture.hook_points(["resid", "q"]), lambda *_: None),
     ):
-        assert model.transformer.h[0].ln_1._forward_pre_hooks
+        assert model.transformer.h[0]._forward_pre_hooks
         raise KeyError
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 

@@ -11,7 +11,9 @@ import torch
 
 from actlas.pipeline.extraction import transfer
 from actlas.pipeline.extraction.transfer import HostTransfer, WriteQueue
-from actlas.pipeline.models.sites import places
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.gpt2 import GPT2
 from actlas.store import Store, StoreError
 from actlas.store.writing.shard import ShardWriter
 from tests import disk
@@ -119,7 +121,7 @@ def test_a_unit_that_fails_leaves_no_file_open_and_the_ones_before_it_stored(
 def test_at_the_size_where_units_are_flushed_by_themselves(tmp_path, monkeypatch):
     """Two flushes of a unit of 300 MB; the first fails, once."""
     width, tokens = 2048, 40_000
-    site = places(("final_norm",), _Geometry)[0]
+    site = Architecture(GPT2, Geometry(1, 1, width, width, 4, 8, 9)).hook_point("final_norm", 0)
     content = Content(
         units=((tokens,),), dtypes={"final_norm": "float32"}, sizes={"d_model": width}
     )
@@ -147,10 +149,6 @@ def _once_failing(writer, calls, real):
         if len(calls) == 1:
             _failing(0)
     real(writer)
-
-
-class _Geometry:
-    n_layer, d_model = 1, 2048
 
 
 REAL = """

@@ -1,7 +1,6 @@
 """Want of memory is seen in every form torch gives it, and a slot of the ring comes back whatever a copy raises."""
 
 import queue
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +8,9 @@ import torch
 
 from actlas.pipeline.extraction.forward import out_of_memory
 from actlas.pipeline.extraction.transfer import CudaTransfer, WriteQueue
-from actlas.pipeline.models.sites import places
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.gpt2 import GPT2
 
 MESSAGES = (
     "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
@@ -90,10 +91,7 @@ class Ring(CudaTransfer):
 
 @pytest.fixture
 def place():
-    geometry = SimpleNamespace(
-        n_layer=1, n_head=1, d_model=4, d_head=4, d_mlp=16, positions=8, vocabulary=9
-    )
-    return places(["resid"], geometry)[0]
+    return Architecture(GPT2, Geometry(1, 1, 4, 4, 16, 8, 9)).hook_point("resid", 0)
 
 
 def test_a_slot_comes_back_when_a_copy_raises(place):

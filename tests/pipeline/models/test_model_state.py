@@ -177,7 +177,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from actlas.pipeline.distributed.cluster import Cluster, ClusterError
 from actlas.pipeline.distributed.dispatch import Workers
-from actlas.pipeline.extraction.loop import Watch
+from actlas.pipeline.extraction.loop import Callbacks
 from actlas.store import Store
 from tests.extraction import plan_for
 if __name__ == "__main__":
@@ -189,7 +189,7 @@ if __name__ == "__main__":
     with Workers(Cluster(workers=1), store) as workers:
         workers.prepare(plan)
         try:
-            workers.extract([(plan, run)], Watch())
+            workers.extract([(plan, run)], Callbacks())
         except ClusterError as error:
             print(error, len(run.commits))
 """
