@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from actlas.pipeline.edits.spec import parse_edit
-from actlas.pipeline.extraction.loop import ExtractionStats, extract
-from actlas.pipeline.extraction.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.extraction.loop import extract
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.planning import make_plan
+from actlas.pipeline.extraction.progress import ExtractionStats
 from actlas.pipeline.inputs.sentences import Sentences
 from actlas.pipeline.inputs.tokens import tokenize
 from actlas.pipeline.models.folder import resolve

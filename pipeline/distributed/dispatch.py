@@ -1,4 +1,7 @@
-"""Extraction over workers: units as tasks of dask.distributed, a bounded number of them on the way, lost ones done again."""
+"""Extraction over workers.
+
+Units as tasks of dask.distributed, a bounded number of them on the way, lost ones done again.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ from actlas.pipeline.distributed.cluster import (
     mark,
 )
 from actlas.pipeline.distributed.worker import Task, compute_unit, release, stop
-from actlas.pipeline.extraction.loop import Callbacks, ExtractionStats
 from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.format.run_record import FILE
 from actlas.store.io.safe_open import placed
@@ -42,7 +45,10 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class Workers:
-    """Workers for extractions into one store; a context manager, connected by the first extraction."""
+    """Workers for extractions into one store.
+
+    A context manager, connected by the first extraction.
+    """
 
     cluster: Cluster
     store: Path
@@ -62,14 +68,16 @@ class Workers:
     def prepare(self, plan: Plan) -> None:
         """Connect, and check every worker, before anything is made in the store.
 
-        Raises UsageError for an unknown scheduler or device, ClusterError for a worker that lacks something.
+        Raises UsageError for an unknown scheduler or device, ClusterError for a worker that lacks
+        something.
         """
         if self._client is not None:
             return
         device = plan.options.device
         if self.cluster.workers and device.startswith("cuda:"):
             raise UsageError(
-                f"--device {device} is one GPU, and --workers deals them out: leave --device out, or give cuda"
+                f"--device {device} is one GPU, and --workers deals them out: leave --device "
+                f"out, or give cuda"
             )
         gpus = visible_gpus() if self.cluster.workers and device != "cpu" else ()
         connection = connected(self.cluster, Local(TASK_THREADS, gpus))
@@ -84,9 +92,12 @@ class Workers:
     def extract(
         self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks
     ) -> list[ExtractionStats]:
-        """Compute what the plans lack and commit it to their runs; return what that took, by plan, in seconds of workers.
+        """Compute what the plans lack and commit it to their runs.
 
-        Raises the first error of a unit, which names its sentences, once no worker is busy; KeyboardInterrupt when stopped.
+        Return what that took, by plan, in seconds of workers.
+
+        Raises the first error of a unit, which names its sentences, once no worker is busy;
+        KeyboardInterrupt when stopped.
         """
         assert self._client is not None
         dispatch = _Dispatch(
@@ -130,7 +141,8 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def _needs(plan: Plan, place: tuple[Path, str]) -> Needs:
-    model = f"the model's folder {plan.model.folder.absolute()}"  # its files are asked for: an empty folder may have that name
+    # its files are asked for: an empty folder may have that name
+    model = f"the model's folder {plan.model.folder.absolute()}"
     files = [
         (file, model) for file in (plan.model.folder / "config.json", *plan.model.weight_files)
     ]
@@ -150,7 +162,10 @@ class _Dispatch:
     idle_since: float | None = None  # no worker since then
 
     def all(self, tasks: Iterator[tuple[int, Task]]) -> None:
-        """Send every task and take what comes back; at an error or a stop, wait for those on the way and raise."""
+        """Send every task and take what comes back.
+
+        At an error or a stop, wait for those on the way and raise.
+        """
         stopping = False
         while self._send(tasks, stopping):
             self._take()
@@ -174,7 +189,10 @@ class _Dispatch:
         return bool(self.waiting)
 
     def _workers(self) -> int:
-        """Return how many workers there are; raises ClusterError when there have been none for a while."""
+        """Return how many workers there are.
+
+        Raises ClusterError when there have been none for a while.
+        """
         workers = len(self.client.nthreads())
         if workers:
             self.idle_since = None
@@ -220,6 +238,7 @@ def _told(error: Exception, task: Task) -> Exception:
     if not isinstance(error, KilledWorker):
         return error
     return StoreError(
-        f"{task}: {error.allowed_failures + 1} workers ended while they computed it: give them more memory, "
+        f"{task}: {error.allowed_failures + 1} workers ended while they computed it: give them "
+        f"more memory, "
         "or a smaller --unit-tokens in a new --store"
     )

@@ -1,6 +1,9 @@
-"""What a worker does: computes the units it is sent, one at a time, with a model it loads once and keeps.
+"""What a worker does.
 
-A task may be sent twice, because a worker that did it was lost before it said so: the first commit of a unit wins.
+Computes the units it is sent, one at a time, with a model it loads once and keeps.
+
+A task may be sent twice, because a worker that did it was lost before it said so: the first commit
+of a unit wins.
 """
 
 from __future__ import annotations
@@ -15,15 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.pipeline.distributed.cluster import ClusterError, Needs, lacks
-from actlas.pipeline.extraction.loop import (
-    Callbacks,
-    ChangedWeights,
-    Destination,
-    ExtractionStats,
-    compute,
-    load_for,
-)
+from actlas.pipeline.extraction.loop import ChangedWeights, Destination, compute, load_for
 from actlas.pipeline.extraction.plan import Job, WorkItem
+from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
 from actlas.pipeline.models.model_state import check_model
 from actlas.store.errors import ActlasError, StoreError
 from actlas.store.io.workspace import Workspace, workspace
@@ -53,7 +50,8 @@ class Task:
         """Name the unit and its sentences."""
         unit, text = self.item.unit, self.item.labels.text[0]
         beginning = text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}…"
-        return f"unit {unit.number} (sentences {unit.first}-{unit.first + unit.sentences - 1}, the first {beginning!r})"
+        last = unit.first + unit.sentences - 1
+        return f"unit {unit.number} (sentences {unit.first}-{last}, the first {beginning!r})"
 
 
 @dataclass
@@ -86,7 +84,10 @@ _HERE = _State()
 
 
 def compute_unit(task: Task) -> ExtractionStats | None:
-    """Compute, write and commit a unit; None where the session was stopped. Errors name the unit and its sentences."""
+    """Compute, write and commit a unit; None where the session was stopped.
+
+    Errors name the unit and its sentences.
+    """
     try:
         return _compute(task)
     except (
@@ -105,7 +106,10 @@ def compute_unit(task: Task) -> ExtractionStats | None:
 
 
 def stop(session: str) -> None:
-    """End what is computed for a session at its next activation, and what would be later before it begins."""
+    """End what is computed for a session at its next activation.
+
+    What would be computed later ends before it begins.
+    """
     _HERE.stopped.add(session)
 
 
@@ -153,7 +157,10 @@ def _compute(task: Task) -> ExtractionStats | None:
 
 
 def _model(task: Task) -> Model:
-    """Return the model, loaded if the last task had another; raises ClusterError if its folder here holds another."""
+    """Return the model, loaded if the last task had another.
+
+    Raises ClusterError if its folder here holds another.
+    """
     import torch
     from distributed import get_worker
 
@@ -167,7 +174,8 @@ def _model(task: Task) -> Model:
             _HERE.model = (key, load_for(task.job))
         except ChangedWeights as error:
             raise ClusterError(
-                f"worker {get_worker().address}: {model.folder} holds other weights than the same folder here"
+                f"worker {get_worker().address}: {model.folder} holds other weights than the "
+                f"same folder here"
             ) from error
     torch.set_num_threads(task.threads or get_worker().state.nthreads)
     return _HERE.model[1]

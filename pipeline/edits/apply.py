@@ -1,4 +1,7 @@
-"""Edits at work: each changes the tensors at its target while the model runs, and counts what it did."""
+"""Edits at work.
+
+Each changes the tensors at its target while the model runs, and counts what it did.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,8 @@ class Intervention:
     def check(self) -> Json:
         """Return what is recorded of a unit.
 
-        Sentences it was applied to, values at its target, how many of them changed and by how much at most.
+        Sentences it was applied to, values at its target, how many of them changed and by how much
+        at most.
         """
         return {
             "edit": edit_text(self.edit),
@@ -107,7 +111,10 @@ class Intervention:
         return torch.zeros_like(before)
 
     def _noise(self, edit: Noise, width: int) -> npt.NDArray[np.float32]:
-        """Return draws (sentence, position, column): of a sentence's own tokens, so that its batch does not matter."""
+        """Return draws (sentence, position, column).
+
+        They depend on the sentence's own tokens, so its batch does not matter.
+        """
         drawn = np.zeros((*self._batch.token_ids.shape, width), np.float32)
         for row, length in enumerate(self._batch.lengths):
             random = generator(edit, self._batch.token_ids[row, :length].tolist())
@@ -130,13 +137,17 @@ class Intervention:
         largest = float(change.max())
         if not np.isfinite(largest):
             raise StoreError(
-                f"{edit_text(self.edit)} makes values that are not finite: choose smaller ones, or another --dtype"
+                f"{edit_text(self.edit)} makes values that are not finite: choose smaller ones, "
+                f"or another --dtype"
             )
         self._largest = max(self._largest, largest)
 
 
 def generator(edit: Noise, token_ids: Sequence[int]) -> np.random.Generator:
-    """Return the source of an edit's noise in one sentence: by seed, target and the sentence's tokens."""
+    """Return the source of an edit's noise in one sentence.
+
+    It depends on the seed, the target and the sentence's tokens.
+    """
     key = f"{edit.seed} {edit_record(edit).where} {' '.join(map(str, token_ids))}"
     return np.random.Generator(
         np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little"))

@@ -1,4 +1,7 @@
-"""Where a variant leaves its baseline: what comes before is the baseline's, what comes after is computed. Needs no torch."""
+"""Where a variant leaves its baseline.
+
+What comes before is the baseline's, what comes after is computed. Needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from actlas.store.format.schema import SiteLayout
 
 @dataclass(frozen=True)
 class Branch:
-    """The edits of a variant in the order of the forward pass, and the first layer and depth that are not the baseline's."""
+    """The edits of a variant in the order of the forward pass.
+
+    ``layer`` and ``depth`` are the first that are not the baseline's.
+    """
 
     edits: tuple[Edit, ...]
     layer: int
@@ -22,7 +28,10 @@ class Branch:
 
     @classmethod
     def of(cls, edits: Iterable[Edit], architecture: Architecture) -> Branch:
-        """Return the branch of ``edits``; raises UsageError for layers, heads or units that the model lacks."""
+        """Return the branch of ``edits``.
+
+        Raises UsageError for layers, heads or units that the model lacks.
+        """
         ordered = in_order(edits)
         for edit in ordered:
             edit.target.hook_point(architecture)
@@ -31,7 +40,10 @@ class Branch:
 
     @property
     def edits_at_branch(self) -> tuple[Edit, ...]:
-        """The edits of the stream at the branch itself: they need the baseline's residual alone, and no block to be run."""
+        """The edits of the stream at the branch itself.
+
+        They need the baseline's residual alone, and no block to be run.
+        """
         return tuple(
             edit
             for edit in self.edits
@@ -47,7 +59,10 @@ class Branch:
         return point.index >= self.first(point.site.name)
 
     def own(self, layouts: Iterable[SiteLayout]) -> list[SiteLayout]:
-        """Return the part of ``layouts`` that is the variant's own; sites that are wholly the baseline's are left out."""
+        """Return the part of ``layouts`` that is the variant's own.
+
+        Sites that are wholly the baseline's are left out.
+        """
         firsts = [(layout, self.first(layout.site)) for layout in layouts]
         return [
             layout

@@ -1,4 +1,7 @@
-"""Dropout, for showing what it does: drawn from a seed and the sentence, so that a run in train mode can be made again."""
+"""Dropout, for showing what it does.
+
+Drawn from a seed and the sentence, so that a run in train mode can be made again.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def dropout_drawn(model: Model, seed: int | None, sentence: int) -> Iterator[None]:
-    """Draw what is random inside from ``seed`` and the number of the ``sentence`` alone; do nothing where ``seed`` is None.
+    """Draw what is random inside from ``seed`` and the number of the ``sentence`` alone.
+
+    Do nothing where ``seed`` is None.
 
     The caller's own random numbers go on afterwards as if nothing had been drawn.
     """

@@ -1,4 +1,4 @@
-"""Sweeps: one text for many edits, such as ``skip:block=*`` or ``scale:block=2,factor=0.5|0.75|1.25|1.5``."""
+"""Sweeps: one text for many edits, such as ``skip:block=*`` or ``scale:block=2,factor=0.5|1.5``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ MOST = 10_000  # variants of one sweep: more are a slip of the keyboard
 def expand(texts: Sequence[str], architecture: Architecture) -> list[Edit]:
     """Return the edits of all ``texts``, in order, each once.
 
-    ``a|b`` are alternatives, ``2-5`` a range, ``*`` all blocks, layers, depths or heads of the model; several such fields give
-    all combinations. Raises UsageError for what is no edit, and for layers, heads and units that the model lacks.
+    ``a|b`` are alternatives, ``2-5`` a range, ``*`` all blocks, layers, depths or heads of the
+    model; several such fields give all combinations. Raises UsageError for what is no edit, and for
+    layers, heads and units that the model lacks.
     """
     edits: dict[Edit, None] = {}
     for text in texts:
@@ -52,7 +53,10 @@ def _expanded(text: str, architecture: Architecture) -> list[Edit]:
 
 
 def _counts(values: Mapping[str, str], architecture: Architecture) -> dict[str, int]:
-    """Return name → number of what ``*`` stands for; keys and values have heads of their own number."""
+    """Return name → number of what ``*`` stands for.
+
+    Keys and values have heads of their own number.
+    """
     geometry = architecture.geometry
     heads = geometry.n_head
     short = values.get("site", "").rpartition(".")[2].removeprefix("hook_")

@@ -1,8 +1,11 @@
-"""Edits: one intervention each, and the only reader of their texts, from the command line and from study files.
+"""Edits: one intervention each, and the only reader of their texts.
+
+From the command line and from study files.
 
 ``skip:block=5`` · ``scale:block=2,factor=0.5`` · ``zero:site=k,layer=4,head=2`` ·
-``noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0``. ``block=b``, or ``layer=b`` without a site, is the output of
-block b: the residual stream at depth b + 1. What a run keeps of an edit, and the text it prints, is `store.edit_records`.
+``noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0``. ``block=b``, or ``layer=b`` without
+a site, is the output of block b: the residual stream at depth b + 1. What a run keeps of an edit,
+and the text it prints, is `store.edit_records`.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ class Skip:
         """Raise UsageError unless it is a whole block."""
         if self.target != EditTarget(STREAM, self.target.index or 0) or not self.target.index:
             raise UsageError(
-                f"only a block can be skipped, found {edit_record(self).where}: expected skip:block=N"
+                f"only a block can be skipped, found {edit_record(self).where}: expected "
+                f"skip:block=N"
             )
 
 
@@ -62,7 +66,7 @@ class Zero:
 
 @dataclass(frozen=True)
 class Noise:
-    """Values become draws from N(mean, std²), the same for a sentence whatever it is batched with."""
+    """Values become draws from N(mean, std²), the same for a sentence in any batch."""
 
     kind: ClassVar[str] = "noise"
     target: EditTarget
@@ -84,12 +88,18 @@ EXAMPLE = "scale:block=2,factor=0.5"
 
 
 def parse_edit(text: str) -> Edit:
-    """Return the edit that ``text`` describes; raises UsageError, with what was expected, for any other text."""
+    """Return the edit that ``text`` describes.
+
+    Raises UsageError, with what was expected, for any other text.
+    """
     return edit_of(text, *split_edit(text))
 
 
 def edit_of(text: str, kind: str, values: Mapping[str, str]) -> Edit:
-    """Return the edit of a kind and fields as ``split_edit`` gives them; ``text`` is how errors call it."""
+    """Return the edit of a kind and fields as ``split_edit`` gives them.
+
+    ``text`` is how errors call it.
+    """
     wanted = KINDS[kind]
     own = {field.name: field.type for field in fields(wanted) if field.name != "target"}
     try:
@@ -107,7 +117,10 @@ def edit_of(text: str, kind: str, values: Mapping[str, str]) -> Edit:
 
 
 def split_edit(text: str) -> tuple[str, dict[str, str]]:
-    """Return kind and fields of an edit's text, values as they are written; raises UsageError if it has not that form."""
+    """Return kind and fields of an edit's text, values as they are written.
+
+    Raises UsageError if it has not that form.
+    """
     kind, _, rest = text.partition(":")
     if kind not in KINDS:
         raise UsageError(
@@ -138,7 +151,9 @@ def edit_text(edit: Edit) -> str:
 
 
 def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
-    """Return ``edits`` as the forward pass comes to them, by head where they follow each other in heads of one site.
+    """Return ``edits`` in the order of the forward pass.
+
+    Edits of heads of one site that follow each other are sorted by head.
 
     Those of one target, or of a head and of all heads, compose in the order given.
     """

@@ -1,4 +1,7 @@
-"""Where an edit acts: a site, a layer or depth, a head, units of the last dim; and the columns of a module's tensor."""
+"""Where an edit acts: a site, a layer or depth, a head, units of the last dim.
+
+It becomes columns of a module's tensor.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from actlas.store.format.edit_records import STREAM, Stride, Units
 
 @dataclass(frozen=True)
 class EditTarget:
-    """Where an edit acts: a site in a layer (``resid``: at a depth), one head or all, some units of its last dim or all."""
+    """Where an edit acts.
+
+    A site in a layer (``resid``: at a depth), one head or all, some units of its last dim or all.
+    """
 
     site: str
     index: int | None  # layer or depth; None for a site that has neither
@@ -34,7 +40,8 @@ class EditTarget:
             )
         if (self.index is None) != (site.dims[0] == "token"):
             raise UsageError(
-                f"an edit of {self.site} {f'needs {site.dims[0]}=' if self.index is None else 'has no layer'}"
+                f"an edit of {self.site} "
+                f"{f'needs {site.dims[0]}=' if self.index is None else 'has no layer'}"
             )
         if self.head is not None and not site.has_heads:
             raise UsageError(f"{self.site} has no heads: leave head={self.head} out")
@@ -51,7 +58,10 @@ class EditTarget:
         return (self.index, 0 if self.site == STREAM else 1 + list(SITES).index(self.site))
 
     def hook_point(self, architecture: Architecture) -> HookPoint:
-        """Return the hook point in the model; raises UsageError if it has no such site, layer, head or column."""
+        """Return the hook point in the model.
+
+        Raises UsageError if it has no such site, layer, head or column.
+        """
         points = architecture.hook_points([self.site])
         index = self.index or 0
         if index >= len(points):
@@ -66,9 +76,12 @@ class EditTarget:
         return points[index]
 
     def columns(self, architecture: Architecture) -> npt.NDArray[np.int64]:
-        """Return the columns of the module's tensor that are edited, (column,); raises UsageError for those it lacks.
+        """Return the columns of the module's tensor that are edited, (column,).
 
-        Head i of K in a fused Q, K, V is columns d_model + i · d_head to d_model + (i + 1) · d_head.
+        Raises UsageError for those it lacks.
+
+        Head i of K in a fused Q, K, V is columns d_model + i · d_head to d_model + (i + 1) ·
+        d_head.
         """
         grid = architecture.columns(self.site)  # (head, column)
         heads, size = grid.shape

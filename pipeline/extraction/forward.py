@@ -1,4 +1,7 @@
-"""Running a unit: batches of right-padded token ids through the model, every place handed to the shard as it appears."""
+"""Running a unit: batches of right-padded token ids through the model.
+
+Every activation is handed to the shard as it appears.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ class RunContext:
 
 
 class Extractor:
-    """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
+    """A loaded model and the way its activations take.
+
+    Halves a unit's batches when memory runs out, and keeps to that.
+    """
 
     def __init__(
         self,
@@ -79,10 +85,12 @@ class Extractor:
         writer: ShardWriter,
         writes: WriteQueue,
     ) -> None:
-        """Compute ``sites`` of ``unit``, whose labels are ``labels``, and queue every row for ``writer``.
+        """Compute ``sites`` of ``unit``, whose labels are ``labels``.
 
-        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
-        KeyboardInterrupt at the next activation after ``stopped`` says so.
+        Every row is queued for ``writer``.
+
+        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one
+        sentence is too much, KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
         if self._context.seed is not None:
             self.parts = len(
@@ -91,7 +99,8 @@ class Extractor:
         while not self._attempt(unit, labels, sites, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
-                    "out of memory with one sentence at a time: use a shorter one, a smaller --dtype or another --device"
+                    "out of memory with one sentence at a time: use a shorter one, a smaller "
+                    "--dtype or another --device"
                 )
             self.parts *= 2
             writes.drain()
@@ -101,7 +110,10 @@ class Extractor:
     def _attempt(
         self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter
     ) -> bool:
-        """Return whether it went through; on False nothing of the failed pass is referred to any more."""
+        """Return whether it went through.
+
+        On False nothing of the failed pass is referred to any more.
+        """
         wanted = self._architecture.hook_points(sites)
         first = 0
         if self._context.variant_pass:
@@ -151,9 +163,10 @@ class Extractor:
 
 
 def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
-    """Return token ids (sentence, position) int64, padded on the right with each sentence's own last token.
+    """Return token ids (sentence, position) int64, padded on the right.
 
-    Its own, because the family has no padding token and transformers suspects every other one.
+    Padding is each sentence's own last token, because not every family has a padding token and
+    transformers suspects every other one.
     """
     starts = np.concatenate([[0], np.cumsum(batch.row_size)[:-1]])
     positions = np.arange(int(batch.row_size.max()))
@@ -170,9 +183,12 @@ def token_loss(
     token_ids: torch.Tensor,
     lengths: Sequence[int],
 ) -> torch.Tensor:
-    """Return −log p(token | before) in nats, float32 (sentence, position): NaN at position 0 and in the padding.
+    """Return −log p(token | before) in nats, float32 (sentence, position).
 
-    logits: gives those of rows of ``final_norm``, (sentence, position, d_model). Logits exist for LOSS_CHUNK tokens at a time.
+    NaN at position 0 and in the padding.
+
+    logits: gives those of rows of ``final_norm``, (sentence, position, d_model). Logits exist for
+    LOSS_CHUNK tokens at a time.
     """
     import torch
 

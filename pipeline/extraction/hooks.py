@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """A forward pass that begins in front of block ``layer``, with ``hidden`` (batch, position, d_model) going into it.
+    """A forward pass that begins in front of block ``layer``.
+
+    ``hidden`` (batch, position, d_model) goes into it.
 
     ``layer`` may be the number of blocks: then ``hidden`` is the residual stream behind the last.
     """
@@ -41,7 +43,7 @@ class _AllSeen(Exception):
 
 @contextmanager
 def captured(model: nn.Module, points: Sequence[HookPoint], sink: Sink) -> Iterator[None]:
-    """Hand the tensor of each of ``points`` to ``sink``, (batch, position, …), while the block runs.
+    """Hand the tensor of each of ``points`` to ``sink``, (batch, position, …), inside the block.
 
     Modules are resolved before the first hook is registered, so a wrong name leaves nothing behind.
     """
@@ -62,9 +64,10 @@ def run_captured(
 ) -> None:
     """Run ``model`` on right-padded ``token_ids`` (batch, position), as far as ``points`` need it.
 
-    start: where the pass begins; at the embeddings where None. No attention mask: with causal attention and padding on
-    the right no real token sees a padded one. Raises RuntimeError unless each of ``points`` was passed exactly once, as
-    when a model's code no longer calls one of the modules.
+    start: where the pass begins; at the embeddings where None. No attention mask: with causal
+    attention and padding on the right no real token sees a padded one. Raises RuntimeError unless
+    each of ``points`` was passed exactly once, as when a model's code no longer calls one of the
+    modules.
     """
     seen: set[tuple[str, int]] = set()
 
@@ -93,8 +96,8 @@ def edited(
 ) -> Iterator[None]:
     """Let ``interventions``, in the order of the forward pass, change what runs through ``model``.
 
-    What is captured inside sees the changed values. The residual stream is edited where the next block reads it, so that
-    all who read it see the change.
+    What is captured inside sees the changed values. The residual stream is edited where the next
+    block reads it, so that all who read it see the change.
     """
     with ExitStack() as stack:
         for each in interventions:
@@ -109,10 +112,12 @@ def edited(
 
 @contextmanager
 def started_at(model: Model, architecture: Architecture, start: Start | None) -> Iterator[None]:
-    """Let the blocks before ``start`` return what they are given, and put its ``hidden`` behind them.
+    """Let the blocks before ``start`` return what they are given.
 
-    The list of blocks stays whole: some models look up by position in it what kind a block is. Masks and positions are
-    made by the model itself.
+    Its ``hidden`` then goes into the next block.
+
+    The list of blocks stays whole: some models look up by position in it what kind a block is.
+    Masks and positions are made by the model itself.
     """
     if start is None:
         yield
@@ -138,7 +143,7 @@ _TUPLES: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def blocks_return_tuples(model: Model, architecture: Architecture) -> bool:
-    """Return whether blocks of ``model`` return tuples, found once by running the first on one token.
+    """Return whether blocks of ``model`` return tuples, by running the first on one token.
 
     It must have no hooks yet: they would be called.
     """
@@ -199,7 +204,8 @@ def _register(module: nn.Module, point: HookPoint, sink: Sink) -> RemovableHandl
             sink(point, value[..., point.columns])
         elif value is None or value is output:
             raise RuntimeError(
-                f"{point.path} gave no attention weights: was the model loaded with eager attention?"
+                f"{point.path} gave no attention weights: was the model loaded with eager "
+                f"attention?"
             )
         else:
             sink(point, value.transpose(1, 2))  # (batch, query, head, key)

@@ -1,33 +1,34 @@
-"""Extraction: the missing units of a plan, each computed, written and committed; what is committed stays, whatever happens."""
+"""Extraction: the missing units of a plan, each computed, written and committed.
+
+What is committed stays, whatever happens.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from actlas.pipeline.extraction.devices import device_name, find_device
 from actlas.pipeline.extraction.forward import Extractor, RunContext, out_of_memory
 from actlas.pipeline.extraction.plan import Job, Plan, WorkItem
+from actlas.pipeline.extraction.progress import SILENT, Callbacks, ExtractionStats
 from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
 from actlas.pipeline.extraction.variant_pass import VariantPass
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
-from actlas.store.errors import StoreError, UsageError
+from actlas.store.errors import StoreError
 from actlas.store.format.schema import Commit, Json, SharedSite, Unit
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.runs.commit import publish, stem
 from actlas.store.writing.shard import ShardWriter
 
 if TYPE_CHECKING:
-    import torch
-
     from actlas.pipeline.models.family import Model
     from actlas.store.runs.run import Run
-    from actlas.store.writing.pack import Packed
 
 SOFTWARE = ("actlas", "torch", "transformers", "h5py", "numpy")
 
@@ -36,39 +37,11 @@ class ChangedWeights(StoreError):
     """A model's files hold other weights than those that were planned with."""
 
 
-@dataclass
-class ExtractionStats:
-    """What an extraction did, in units, tokens, bytes of the files it wrote and seconds."""
-
-    units: int = 0
-    tokens: int = 0
-    nbytes: int = 0
-    lost_races: int = 0  # units that another process committed meanwhile
-    device: str = ""
-    packed: Packed | None = None  # its files afterwards, where they were joined
-    batches: int = 1  # that a unit was cut into at last
-    seconds: dict[str, float] = field(
-        default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0}
-    )
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """What the caller hears and says while an extraction runs."""
-
-    committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
-    stopped: Callable[[], bool] = lambda: (
-        False
-    )  # asked at every activation; True ends it with KeyboardInterrupt
-    model_lock: AbstractContextManager[object] = field(
-        default_factory=nullcontext
-    )  # held while the model computes
-
-
-def extract(plan: Plan, run: Run, callbacks: Callbacks = Callbacks()) -> ExtractionStats:
+def extract(plan: Plan, run: Run, callbacks: Callbacks = SILENT) -> ExtractionStats:
     """Load the model, compute what ``plan`` lacks and commit it to ``run`` unit by unit.
 
-    Raises UsageError for a device that is not there, StoreError where the disk is full or a value does not fit.
+    Raises UsageError for a device that is not there, StoreError where the disk is full or a value
+    does not fit.
     """
     return extract_with(load_for(plan), plan, run, callbacks)
 
@@ -76,8 +49,9 @@ def extract(plan: Plan, run: Run, callbacks: Callbacks = Callbacks()) -> Extract
 def load_for(job: Plan | Job) -> Model:
     """Load the model of ``job`` on its device.
 
-    Raises UsageError where either cannot be had, StoreError for want of memory, ChangedWeights where the files hold other
-    weights than when the job was planned: what is stored is what was hashed.
+    Raises UsageError where either cannot be had, StoreError for want of memory, ChangedWeights
+    where the files hold other weights than when the job was planned: what is stored is what was
+    hashed.
     """
     import torch
 
@@ -94,22 +68,25 @@ def load_for(job: Plan | Job) -> Model:
         if not out_of_memory(error):
             raise
         raise StoreError(
-            f"out of memory when model {job.model.name} was loaded on {device}: use a smaller --dtype or another --device"
+            f"out of memory when model {job.model.name} was loaded on {device}: use a smaller "
+            f"--dtype or another --device"
         ) from error
     if loaded_weights(model) != job.weights:
         raise ChangedWeights(
-            f"model {job.model.name}: its weight files in {job.model.folder} changed since the extraction was planned: "
+            f"model {job.model.name}: its weight files in {job.model.folder} changed since the "
+            f"extraction was planned: "
             "run the same command again"
         )
     return model
 
 
 def extract_with(
-    model: Model, plan: Plan, run: Run, callbacks: Callbacks = Callbacks()
+    model: Model, plan: Plan, run: Run, callbacks: Callbacks = SILENT
 ) -> ExtractionStats:
     """Do ``extract``'s work with a ``model`` that is loaded already.
 
-    Raises UsageError, before anything is stored, unless it is the one ``plan`` is of, as ``load_for(plan)`` gives it.
+    Raises UsageError, before anything is stored, unless it is the one ``plan`` is of, as
+    ``load_for(plan)`` gives it.
     """
     check_model(model, plan.job)
     with workspace(run.folder) as work:
@@ -126,7 +103,10 @@ def extract_with(
 
 @dataclass(frozen=True)
 class Destination:
-    """Where units go: the run, a workspace in it, and what the provenance says of those who compute them together."""
+    """Where units go: the run, a workspace in it.
+
+    ``provenance_extra`` is what the provenance says of those who compute them together.
+    """
 
     run: Run
     work: Workspace
@@ -141,11 +121,14 @@ def compute(
     callbacks: Callbacks,
     parts: int = 1,
 ) -> ExtractionStats:
-    """Compute, write and commit ``work_items`` of ``job``, each unit in ``parts`` batches at least; its model is ``model``.
+    """Compute, write and commit ``work_items`` of ``job``, each unit in ``parts`` batches at least.
 
-    Once the model has computed them ``callbacks.model_lock`` is given up, and the last unit only waits for the disk.
+    Its model is ``model``.
+
+    Once the model has computed them ``callbacks.model_lock`` is given up, and the last unit only
+    waits for the disk.
     """
-    stats = ExtractionStats(device=_device_name(model.device))
+    stats = ExtractionStats(device=device_name(model.device))
     with WriteQueue() as writes:
         with callbacks.model_lock:
             loop = _loop(model, job, destination, writes, stats, callbacks)
@@ -157,26 +140,6 @@ def compute(
         stats.seconds["store"] += time.perf_counter() - start
     stats.batches = loop.extractor.parts
     return stats
-
-
-def find_device(name: str) -> torch.device:
-    """Return the torch device: a GPU for ``auto`` where there is one; raises UsageError for one that is not there."""
-    import torch
-
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda" if gpus else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"unknown device {name!r}: wanted auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not supported: wanted auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise UsageError(
-            f"device {name!r} is not there: torch sees {gpus} CUDA devices (use --device cpu, or auto)"
-        )
-    return device
 
 
 def _loop(
@@ -201,7 +164,10 @@ def _loop(
 
 
 def _variant_pass(job: Job, run: Run) -> VariantPass | None:
-    """Return the pass of a variant, None for a run without edits; raises StoreError where the baseline is not there."""
+    """Return the pass of a variant, None for a run without edits.
+
+    Raises StoreError where the baseline is not there.
+    """
     if job.branch is None:
         return None
     if run.baseline is None:
@@ -229,7 +195,10 @@ class _Proven:
 
 @dataclass
 class _Loop:
-    """One extraction under way: a unit is computed while the one before it is synced and committed."""
+    """One extraction under way.
+
+    A unit is computed while the one before it is synced and committed.
+    """
 
     job: Job
     destination: Destination
@@ -265,7 +234,10 @@ class _Loop:
         return ShardWriter(path, self.job.layouts(unit, sites), item.labels, names)
 
     def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
-        """Sync, publish, count; where that fails, nothing is left of the unit. Runs in the writer thread."""
+        """Sync, publish, count; where that fails, nothing is left of the unit.
+
+        Runs in the writer thread.
+        """
         try:
             self.writes.flushed()
             self._publish(unit, writer, proven)
@@ -309,9 +281,3 @@ class _Loop:
             "texts": self.job.texts,
             **self.destination.provenance_extra,
         }
-
-
-def _device_name(device: torch.device) -> str:
-    import torch
-
-    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"

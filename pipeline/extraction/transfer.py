@@ -1,7 +1,9 @@
-"""The way of an activation from the device to the shard: one copy, bounded memory, beside the computation.
+"""The way of an activation from the device to the shard.
 
-On the CPU a writer thread reads the tensor where it lies. From a GPU rows leave through a ring of pinned buffers on a side
-stream while the next block computes.
+One copy, bounded memory, beside the computation.
+
+On the CPU a writer thread reads the tensor where it lies. From a GPU rows leave through a ring of
+pinned buffers on a side stream while the next block computes.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ SLOT_BYTES = 32 << 20
 
 
 class WriteQueue:
-    """A writer thread with a bounded number of waiting bytes; its errors are raised in the caller at the next call.
+    """A writer thread with a bounded number of waiting bytes.
+
+    Its errors are raised in the caller at the next call.
 
     Raises StoreError there for a disk that takes no more and for want of memory.
     """
@@ -51,7 +55,10 @@ class WriteQueue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let what is waiting finish: it is little, and a complete unit among it deserves its commit."""
+        """Let what is waiting finish.
+
+        It is little, and a complete unit among it deserves its commit.
+        """
         self._writer.shutdown()
         self._flusher.shutdown()
 
@@ -78,7 +85,9 @@ class WriteQueue:
             self._flush = None
 
     def flush_now_and_then(self, nbytes: int, flush: Callable[[], None]) -> None:
-        """Call ``flush`` beside the writer after every FLUSH_BYTES, so that the last sync finds little left to do.
+        """Call ``flush`` beside the writer after every FLUSH_BYTES.
+
+        The last sync then finds little left to do.
 
         Raises the error of the one before.
         """
@@ -99,7 +108,8 @@ class WriteQueue:
         self._bytes -= nbytes
         try:
             future.result()
-        except MemoryError as error:  # not the caller's, who would take it for his own and compute the wrong unit again
+        # not the caller's, who would take it for his own and compute the wrong unit again
+        except MemoryError as error:
             raise StoreError(
                 "out of memory while activations were written: run the same command again"
             ) from error
@@ -116,11 +126,17 @@ class Transfer(Protocol):
     def send(
         self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
-        """Bring the first ``lengths[i]`` rows of sentence i to ``writer``, which gets them later, in order."""
+        """Bring the first ``lengths[i]`` rows of sentence i to ``writer``.
+
+        It gets them later, in order.
+        """
 
 
 class HostTransfer:
-    """From CPU memory: the tensor is kept alive, not copied, until the writer has put it into the page cache."""
+    """From CPU memory.
+
+    The tensor is kept alive, not copied, until the writer has put it into the page cache.
+    """
 
     def __init__(self, writes: WriteQueue) -> None:
         self._writes = writes
@@ -128,7 +144,10 @@ class HostTransfer:
     def send(
         self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
-        """Queue the rows of every sentence, as they lie; a copy where the model will change them."""
+        """Queue the rows of every sentence, as they lie.
+
+        A copy where the model will change them.
+        """
         array = as_numpy(value.clone() if point.row.copy else value)
         nbytes = array.size * array.itemsize
 
@@ -144,7 +163,10 @@ class HostTransfer:
 
 
 class CudaTransfer:
-    """From a GPU: padded rows dropped on the device, the rest copied through pinned buffers on a stream of its own."""
+    """From a GPU: padded rows are dropped on the device.
+
+    The rest is copied through pinned buffers on a stream of its own.
+    """
 
     def __init__(
         self,
@@ -201,7 +223,10 @@ class CudaTransfer:
     def _copied(
         self, slot: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.cuda.Event]:
-        """Start the copy of ``rows`` into ``slot``; return its place there and the event after it."""
+        """Start the copy of ``rows`` into ``slot``.
+
+        Return its place there and the event after it.
+        """
         import torch
 
         host = slot[: rows.nbytes].view(rows.dtype).view(rows.shape)
@@ -217,7 +242,10 @@ class CudaTransfer:
 
 
 def kept_rows(lengths: Sequence[int], padded: int) -> torch.Tensor:
-    """Return the indices, along batch · position, of the first ``lengths[i]`` of ``padded`` rows of each sentence."""
+    """Return the indices of real rows, along batch · position.
+
+    They are the first ``lengths[i]`` of ``padded`` rows of each sentence.
+    """
     import torch
 
     return torch.cat([torch.arange(length) + row * padded for row, length in enumerate(lengths)])
@@ -240,7 +268,10 @@ def real_rows(
 
 
 def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """Return the tensor's memory as NumPy sees it: bfloat16, which NumPy lacks, as its bits in uint16."""
+    """Return the tensor's memory as NumPy sees it.
+
+    Bfloat16, which NumPy lacks, as its bits in uint16.
+    """
     import torch
 
     if tensor.dtype == torch.bfloat16:
@@ -249,7 +280,10 @@ def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
 
 
 def narrowed(value: torch.Tensor, dtype: torch.dtype, point: HookPoint) -> torch.Tensor:
-    """Return ``value`` in ``dtype``; raises StoreError naming site, block and value where that overflows."""
+    """Return ``value`` in ``dtype``.
+
+    Raises StoreError naming site, block and value where that overflows.
+    """
     import torch
 
     if value.dtype == dtype:
@@ -260,6 +294,7 @@ def narrowed(value: torch.Tensor, dtype: torch.dtype, point: HookPoint) -> torch
         name, block = point.key
         raise StoreError(
             f"{name}, {point.site.dims[0]} {block}: {float(value[overflow][0]):g} does not fit "
-            f"{str(dtype).removeprefix('torch.')}: store float32 or bfloat16 instead (--stored-dtype)"
+            f"{str(dtype).removeprefix('torch.')}: store float32 or bfloat16 instead "
+            f"(--stored-dtype)"
         )
     return narrow

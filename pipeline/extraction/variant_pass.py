@@ -1,4 +1,7 @@
-"""A variant's pass: it starts from its baseline's residual, applies its edits, and compares what is upstream of them."""
+"""A variant's pass.
+
+It starts from its baseline's residual, applies its edits, and compares what is upstream of them.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,17 @@ if TYPE_CHECKING:
 
     from actlas.pipeline.models.family import Model
 
-#: of the largest value upstream: how far a variant that is computed from the first block may be from a narrowed baseline
+#: of the largest value upstream: how far a variant that is computed from the first block may be
+#: from a narrowed baseline
 TOLERANCE = {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
 
 
 class VariantPass:
     """The forward passes of one variant, unit by unit.
 
-    Where the baseline's residual is stored in the precision of the computation, blocks before the branch are not run: the
-    stored values are those they would give. Else the whole model is run, and compared with the baseline at the branch.
+    Where the baseline's residual is stored in the precision of the computation, blocks before the
+    branch are not run: the stored values are those they would give. Else the whole model is run,
+    and compared with the baseline at the branch.
     """
 
     def __init__(
@@ -86,7 +91,10 @@ class VariantPass:
         wanted: Sequence[HookPoint],
         sink: Callable[[HookPoint, torch.Tensor], None],
     ) -> None:
-        """Run ``batch``, whose tokens begin at ``first`` of the unit; ``sink`` gets what of ``wanted`` is the variant's own."""
+        """Run ``batch``, whose tokens begin at ``first`` of the unit.
+
+        ``sink`` gets what of ``wanted`` is the variant's own.
+        """
         import torch
 
         for each in self._interventions:
@@ -108,12 +116,17 @@ class VariantPass:
             run_captured(model, self._architecture, token_ids, [*own, *extra], receive, start)
 
     def edit_check(self) -> tuple[list[Json], Json]:
-        """Return what the commit records of the edits and of upstream; raises StoreError unless every edit was applied."""
+        """Return what the commit records of the edits and of upstream.
+
+        Raises StoreError unless every edit was applied.
+        """
         for each in self._interventions:
             if each.times_applied != self._unit.sentences:
                 raise StoreError(
-                    f"{edit_text(each.edit)} was applied to {each.times_applied} of {self._unit.sentences} sentences of unit "
-                    f"{self._unit.number}: nothing of it is stored; report it with the versions of torch and transformers"
+                    f"{edit_text(each.edit)} was applied to {each.times_applied} of "
+                    f"{self._unit.sentences} sentences of unit "
+                    f"{self._unit.number}: nothing of it is stored; report it with the versions "
+                    f"of torch and transformers"
                 )
         start = (
             f"{STREAM}[{self.branch.layer}] of run {self._baseline.id}"
@@ -141,7 +154,10 @@ class VariantPass:
         )
 
     def _stream(self, model: Model, batch: Batch, first: int, depth: int) -> torch.Tensor:
-        """Return the baseline's residual at ``depth``, (sentence, position, d_model), padded with each sentence's last row."""
+        """Return the baseline's residual at ``depth``, (sentence, position, d_model).
+
+        Padding has each sentence's last row.
+        """
         import torch
 
         try:
@@ -149,7 +165,8 @@ class VariantPass:
                 self._piece(self._unit, STREAM), depth, check=True
             )  # (token, d_model)
         except DamagedStore:
-            self._baseline.refresh()  # another process may have packed it meanwhile: then it lies elsewhere
+            # another process may have packed it meanwhile: then it lies elsewhere
+            self._baseline.refresh()
             block = read_block(self._piece(self._unit, STREAM), depth, check=True)
         padded = torch.from_numpy(block[first + _rows(batch)])
         return padded.to(device=model.device, dtype=model.dtype)
@@ -158,7 +175,10 @@ class VariantPass:
         return self._baseline.pieces(unit, site)[0]
 
     def _compare(self, value: torch.Tensor, expected: torch.Tensor, batch: Batch) -> None:
-        """Count the values upstream and their largest difference; raises StoreError where they are not the baseline's."""
+        """Count the values upstream and their largest difference.
+
+        Raises StoreError where they are not the baseline's.
+        """
         import torch
 
         real = torch.from_numpy(batch.real).to(value.device)
@@ -169,7 +189,8 @@ class VariantPass:
         if not difference <= allowed:
             place = f"{STREAM}[{self._checked.index if self._checked else 0}]"
             raise StoreError(
-                f"upstream of the edits, {place} differs from the baseline by {difference:g}: the model's code or software is "
+                f"upstream of the edits, {place} differs from the baseline by {difference:g}: "
+                f"the model's code or software is "
                 "not the one the baseline was made with; make both again in a new --store"
             )
         self._compared += ours.numel()
@@ -177,7 +198,10 @@ class VariantPass:
 
 
 def _rows(batch: Batch) -> npt.NDArray[np.int64]:
-    """Return the token of every position, counted from the batch's first, (sentence, position); padding has the last one."""
+    """Return the token of every position, counted from the batch's first, (sentence, position).
+
+    Padding has the last one.
+    """
     starts = np.concatenate([[0], np.cumsum(batch.lengths)[:-1]])
     positions = np.arange(batch.token_ids.shape[1])
     rows: npt.NDArray[np.int64] = starts[:, None] + np.minimum(

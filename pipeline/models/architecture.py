@@ -51,7 +51,10 @@ class Architecture:
                 )
 
     def hook_points(self, names: Iterable[str]) -> list[HookPoint]:
-        """Return every hook point of the sites ``names``; raises UsageError for a site it does not have."""
+        """Return every hook point of the sites ``names``.
+
+        Raises UsageError for a site it does not have.
+        """
         return [point for name in names for point in self._points(name)]
 
     def hook_point(self, name: str, index: int) -> HookPoint:
@@ -63,7 +66,10 @@ class Architecture:
         return f"{self.family.blocks}.{layer}"
 
     def columns(self, name: str) -> IntArray:
-        """Return the columns of a site in its module's tensor, (head, column); one head where there are none."""
+        """Return the columns of a site in its module's tensor, (head, column).
+
+        One head where there are none.
+        """
         site, row = SITES[name], self.family.rows[name]
         return row.pick.columns(*site.columns(self.geometry), self.geometry)
 

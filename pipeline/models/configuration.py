@@ -1,6 +1,7 @@
 """What config.json says that decides what a model computes: the fields of its family, checked.
 
-The model is built from these fields alone, so nothing that the identity of a run leaves out can change its numbers.
+The model is built from these fields alone, so nothing that the identity of a run leaves out can
+change its numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ LARGEST_CONFIG = 4 << 20  # bytes
 
 
 def read_config(path: Path) -> Any:
-    """Return the content of a config.json; raises FileNotFoundError, and UsageError for what is no JSON of one."""
+    """Return the content of a config.json.
+
+    Raises FileNotFoundError, and UsageError for what is no JSON of one.
+    """
     try:
         return json.loads(read_input(path, LARGEST_CONFIG), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -39,9 +43,12 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def effective(config: Mapping[str, Any], rules: ConfigRules, where: str) -> dict[str, Any]:
-    """Return the fields of ``rules``, defaults filled in, in one form for all that compute the same.
+    """Return the fields of ``rules``, defaults filled in.
 
-    where: how the file is called in errors. Raises UsageError for a field that is impossible or not supported.
+    Configurations that compute the same have one form.
+
+    where: how the file is called in errors. Raises UsageError for a field that is impossible or not
+    supported.
     """
     for name in rules.refused:
         if config.get(name):
@@ -69,7 +76,10 @@ def shown(value: object) -> str:
 
 
 def _check(name: str, value: object, rules: ConfigRules, where: str) -> Any:
-    """Return the value of a field in the form that the identity has; raises UsageError for an impossible one."""
+    """Return the value of a field in the form that the identity has.
+
+    Raises UsageError for an impossible one.
+    """
     default = rules.defaults[name]
     if isinstance(default, bool):
         good, wanted = isinstance(value, bool), "true or false"

@@ -1,7 +1,10 @@
-"""What a family of models is: where its sites are, what of config.json decides, what its weights are called.
+"""What a family of models is.
 
-One ``Family`` per ``model_type``, each in a file of its own; ``registry`` finds it. Nothing outside this folder names a
-module path, a field of a configuration or a class of transformers of one architecture.
+Where its sites are, what of config.json decides, what its weights are called.
+
+One ``Family`` per ``model_type``, each in a file of its own; ``registry`` finds it. Nothing outside
+this folder names a module path, a field of a configuration or a class of transformers of one
+architecture.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Row:
-    """Where a site of a family is: ``{block}`` stands for the path of its block, the rest is relative to the model."""
+    """Where a site of a family is.
+
+    ``{block}`` stands for the path of its block, the rest is relative to the model.
+    """
 
     module: str
     side: Literal["in", "out"]  # the first positional argument, or the output
@@ -102,17 +108,21 @@ class Family:
         return getattr(transformers, self.model_class)
 
     def configuration(self, fields: Fields, attention: str) -> PretrainedConfig:
-        """Return the configuration that a model of effective ``fields`` is built from: nothing else is in it."""
+        """Return the configuration that a model of effective ``fields`` is built from.
+
+        Nothing else is in it.
+        """
         import transformers
 
-        # ids of special tokens, which nothing computes with, are warned of where the vocabulary is small
+        # ids of special tokens, which nothing computes with, are warned of where the vocabulary is
+        # small
         kind = getattr(transformers, self.config_class)
         config: PretrainedConfig = kind(**fields, bos_token_id=None, eos_token_id=None)
         config._attn_implementation = attention
         return config
 
     def run(self, model: Model, token_ids: torch.Tensor) -> None:
-        """Run the part of ``model`` that gives the residual stream on ``token_ids`` (batch, position)."""
+        """Run ``model`` as far as its final norm on ``token_ids`` (batch, position)."""
         model.get_submodule(self.base)(input_ids=token_ids, use_cache=False)
 
     def logits(self, model: Model, final_norm: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of a model. ``d_head`` is not ``d_model / n_head`` in every family, nor ``n_kv_head`` always ``n_head``."""
+    """Sizes of a model.
+
+    ``d_head`` is not ``d_model / n_head`` in every family, nor ``n_kv_head`` always ``n_head``.
+    """
 
     n_layer: int
     n_head: int

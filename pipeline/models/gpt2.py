@@ -1,8 +1,9 @@
 """GPT-2: its sites, the fields of its configuration, its weights, its attention.
 
-Until March 2026, sdpa of transformers left ``scale_attn_weights`` and ``scale_attn_by_inverse_layer_idx`` out
-(huggingface/transformers#44380, fixed by #44397). So two small blocks are run before a model is loaded, and compared
-with the formula: what a version does counts, not its number.
+Until March 2026, sdpa of transformers left ``scale_attn_weights`` and
+``scale_attn_by_inverse_layer_idx`` out (huggingface/transformers#44380, fixed by #44397). So two
+small blocks are run before a model is loaded, and compared with the formula: what a version does
+counts, not its number.
 """
 
 from __future__ import annotations
@@ -75,12 +76,16 @@ def _linear(name: str, inputs: int, outputs: int) -> Shapes:
 
 
 def check_attention(fields: Fields, attention: str, dtype: torch.dtype) -> None:
-    """Raise UsageError unless ``attention`` of the installed transformers follows the effective ``fields``."""
+    """Raise UsageError.
+
+    Unless ``attention`` of the installed transformers follows the effective ``fields``.
+    """
     import torch
 
     if fields["reorder_and_upcast_attn"] and attention != "eager" and dtype != torch.float32:
         raise UsageError(
-            f"config.json: reorder_and_upcast_attn is true, which {attention} attention leaves out: "
+            f"config.json: reorder_and_upcast_attn is true, which {attention} attention leaves "
+            f"out: "
             "use --attention eager, or --dtype float32"
         )
     if _follows(fields, attention):

@@ -1,4 +1,7 @@
-"""Names of sites as users give them: the table's own, TransformerLens', and those with a layer, ``blocks.3.attn.hook_q``."""
+"""Names of sites as users give them.
+
+The table's own, TransformerLens', and those with a layer, ``blocks.3.attn.hook_q``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _ALIASES = {alias: site.name for site in SITES.values() for alias in site.aliase
 
 @dataclass(frozen=True)
 class SiteName:
-    """A name of a site, and what it says besides: the layer, and of the residual stream which side of the block."""
+    """A name of a site, and what it says besides.
+
+    The layer, and of the residual stream which side of the block.
+    """
 
     name: str
     site: str
@@ -26,13 +32,17 @@ class SiteName:
 
 
 def site_name(name: str) -> SiteName:
-    """Return the site that ``name`` means; raises UsageError, naming the nearest, for one that there is not."""
+    """Return the site that ``name`` means.
+
+    Raises UsageError, naming the nearest, for one that there is not.
+    """
     layer, short = None, name
     if name.startswith(BLOCKS):
         number, _, short = name.removeprefix(BLOCKS).partition(".")
         if not (number.isascii() and number.isdigit() and len(number) <= DIGITS):
             raise UsageError(
-                f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in blocks.3.attn.hook_q"
+                f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in "
+                f"blocks.3.attn.hook_q"
             )
         layer = int(number)
     site = _ALIASES.get(short, None if layer is not None else short)
@@ -61,7 +71,9 @@ def check_layers(wanted: Iterable[str], layers: int) -> None:
 
 
 def site_names(wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the table's names for ``wanted`` names, in table order, each once; raises UsageError for others.
+    """Return the table's names for ``wanted`` names, in table order, each once.
+
+    Raises UsageError for others.
 
     A name with a layer means the site: a store keeps all layers of it.
     """

@@ -1,7 +1,9 @@
-"""Loading: the bytes that are hashed are the bytes that become the model, and what it then holds is remembered.
+"""Loading: the bytes that are hashed are the bytes that become the model.
 
-A file can change between one look and the next, so each tensor is read once: hashed, checked and given to transformers from
-memory.
+What it then holds is remembered.
+
+A file can change between one look and the next, so each tensor is read once: hashed, checked and
+given to transformers from memory.
 """
 
 from __future__ import annotations
@@ -28,13 +30,17 @@ if TYPE_CHECKING:
     from actlas.pipeline.models.family import Model
 
 TORCH_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-#: transformers sets torch's default dtype and takes initialisation out of torch while it makes a model: for all threads
+#: transformers sets torch's default dtype and takes initialisation out of torch while it makes a
+#: model: for all threads
 _MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """The weights of a model in memory, by their names without a prefix, and the digest of what was read."""
+    """The weights of a model in memory, by their names without a prefix.
+
+    ``digest`` is that of what was read.
+    """
 
     state: dict[str, torch.Tensor]
     digest: str
@@ -49,10 +55,12 @@ def loaded(
     device: torch.device,
     attention: str,
 ) -> Model:
-    """Return the model of weight ``files`` and effective ``fields`` in ``dtype`` on ``device``, in eval mode.
+    """Return the model of weight ``files`` and effective ``fields`` in ``dtype`` on ``device``.
 
-    Raises UsageError for files that do not fit, for a number that is none or does not fit ``dtype``, and
-    where transformers would compute something else.
+    It is in eval mode.
+
+    Raises UsageError for files that do not fit, for a number that is none or does not fit
+    ``dtype``, and where transformers would compute something else.
     """
     # torch then takes its memory in pages of 2 MB, and gives it back as it frees it
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -112,7 +120,10 @@ def _read(file: TensorFile, name: str, entry: Entry) -> tuple[torch.Tensor, str]
 
 
 def _checked(value: torch.Tensor, entry: Entry, dtype: torch.dtype, what: str) -> torch.Tensor:
-    """Return bytes as a tensor in ``dtype``; raises UsageError for NaN, Inf and what does not fit, with their count."""
+    """Return bytes as a tensor in ``dtype``.
+
+    Raises UsageError for NaN, Inf and what does not fit, with their count.
+    """
     import torch
 
     own_dtype = getattr(torch, TORCH_DTYPES[entry.dtype])
@@ -135,7 +146,10 @@ def _checked(value: torch.Tensor, entry: Entry, dtype: torch.dtype, what: str) -
 
 
 def _not_finite(tensor: torch.Tensor) -> int:
-    """Return how many values are NaN or infinite. The sum shows whether any is, thirty times as fast as a look at each."""
+    """Return how many values are NaN or infinite.
+
+    The sum shows whether any is, thirty times as fast as a look at each.
+    """
     import torch
 
     if bool(torch.isfinite(tensor.sum())):

@@ -1,7 +1,9 @@
-"""Whether a model object is the one that a plan is of: its numbers, its form and its settings, hashed as they are now.
+"""Whether a model object is the one that a plan is of.
 
-A model that ``load`` made is compared with what it held then, whatever its dtype: its origin tells which files
-that came from. Any other model is compared by its own tensors, as if it had been saved.
+Its numbers, its form and its settings, hashed as they are now.
+
+A model that ``load`` made is compared with what it held then, whatever its dtype: its origin tells
+which files that came from. Any other model is compared by its own tensors, as if it had been saved.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ CHUNK = 1 << 24  # values of a tensor on a device that are summed at a time
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a loaded model comes from: digests of the weights that were read, and of the effective config fields."""
+    """Where a loaded model comes from.
+
+    Digests of the weights that were read, and of the effective config fields.
+    """
 
     weights: str
     config: str
@@ -56,7 +61,10 @@ def remember_origin(model: Model, origin: Origin) -> None:
 
 
 def loaded_weights(model: Model) -> str | None:
-    """Return the digest of the weights that ``model`` was loaded from; None for one that ``load`` did not make."""
+    """Return the digest of the weights that ``model`` was loaded from.
+
+    None for one that ``load`` did not make.
+    """
     return _LOADED[model].origin.weights if model in _LOADED else None
 
 
@@ -139,7 +147,10 @@ def _pristine(model: Model, family: Family) -> Model:
 
 
 def _hooked(model: nn.Module) -> str | None:
-    """Return the name of a module whose result something else may change; None where there is none."""
+    """Return the name of a module whose result something else may change.
+
+    None where there is none.
+    """
     for name, module in model.named_modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return str(name)
@@ -161,7 +172,10 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _form(model: nn.Module) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Return name, class and settings of every module: epsilon, rates of dropout, scales, numbers of heads."""
+    """Return name, class and settings of every module.
+
+    Epsilon, rates of dropout, scales, numbers of heads.
+    """
     return [
         (name, f"{type(module).__module__}.{type(module).__qualname__}", _settings(vars(module)))
         for name, module in model.named_modules()
@@ -188,7 +202,10 @@ def _file_digest(tensor: torch.Tensor) -> str:
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    """Return a digest of the bytes; of a tensor on a device one that is made there, of its own kind."""
+    """Return a digest of the bytes.
+
+    For a tensor on a device it is made there, and of another kind.
+    """
     if tensor.device.type == "cpu":
         return str(xxhash.xxh3_128(_bytes(tensor)).hexdigest())
     return f"{_weighted_sum(tensor):016x}"
@@ -204,7 +221,8 @@ def _bytes(tensor: torch.Tensor) -> memoryview:
 def _weighted_sum(tensor: torch.Tensor) -> int:
     """Return the sum of a tensor's bit patterns, each times an odd number of its own, modulo 2⁶⁴.
 
-    An odd factor can be undone modulo 2⁶⁴, so one changed value always shows; many do but for one case in about 2⁶³.
+    An odd factor can be undone modulo 2⁶⁴, so one changed value always shows; many do but for one
+    case in about 2⁶³.
     """
     import torch
 
@@ -218,7 +236,7 @@ def _weighted_sum(tensor: torch.Tensor) -> int:
 
 
 def _mixed(numbers: torch.Tensor) -> torch.Tensor:
-    """Return int64 numbers that look random, the same for the same (the multiplier and shifts of SplitMix64)."""
+    """Return int64 numbers that look random, the same for the same: SplitMix64."""
     mixed = (numbers + 1) * -7046029254386353131
     mixed = (mixed ^ (mixed >> 30)) * -4658895280553007687
     return mixed ^ (mixed >> 27)

@@ -18,7 +18,8 @@ class Pick:
     """Columns of a tensor's last dim.
 
     - ``whole``: all of them, heads one after the other
-    - ``fused``: part 0, 1 or 2 of ``q | k | v``, widths H·D, K·D, K·D (H heads, K key heads, D = d_head)
+    - ``fused``: part 0, 1 or 2 of ``q | k | v``, widths H·D, K·D, K·D (H heads, K key heads, D =
+    d_head)
     - ``grouped``: part 0, 1 or 2 of K groups of ``H/K query heads, key, value``, each D wide
     - ``half``: part 0 or 1 of two halves, as of a gate and what it multiplies
     """
@@ -65,7 +66,9 @@ def half(part: int) -> Pick:
 
 
 def as_index(columns: IntArray, size: int | None = None) -> slice | IntArray:
-    """Return the index of ``columns``, flat: a slice, which copies nothing, where they follow each other.
+    """Return the index of ``columns``, flat.
+
+    A slice, which copies nothing, where they follow each other.
 
     size: columns of the tensor, where known; all of them are ``slice(None)``.
     """

@@ -1,4 +1,7 @@
-"""The canonical sites: what each means in every architecture. Where a family has them stands in its file, as rows."""
+"""The canonical sites: what each means in every architecture.
+
+The file of a family says, in rows, where it has them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ SITES_VERSION = 1
 
 @dataclass(frozen=True)
 class Site:
-    """A named activation. Dims are those of a run; ``kv_head`` is ``head`` where both have the same size."""
+    """A named activation. Dims are those of a run.
+
+    ``kv_head`` is ``head`` where both have the same size.
+    """
 
     name: str
     dims: tuple[str, ...]
@@ -36,7 +42,10 @@ class Site:
         return tuple("head" if dim == "kv_head" else dim for dim in self.dims)
 
     def columns(self, geometry: Geometry) -> tuple[int, int]:
-        """Return heads and columns of a head, of a token in one layer; one head where there are none."""
+        """Return heads and columns of a head, of a token in one layer.
+
+        One head where there are none.
+        """
         width = geometry.sizes[self.dims[-1]]
         for dim in ("head", "kv_head"):
             if dim in self.dims:
@@ -111,7 +120,9 @@ DEFAULT_SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out", "final_norm", "n
 def layout(
     name: str, geometry: Geometry, tokens: int, dtype: StoredDtype, keys: int = 0
 ) -> SiteLayout:
-    """Return how a shard of ``tokens`` tokens holds a site; a loss is float32, whatever ``dtype`` is.
+    """Return how a shard of ``tokens`` tokens holds a site.
+
+    A loss is float32, whatever ``dtype`` is.
 
     keys: tokens of the run's longest sentence, which attention weights are stored for.
     """

@@ -1,7 +1,9 @@
-"""A model's weight files: which they are, whether they fit config.json, and the digest of their tensors.
+"""A model's weight files.
 
-The digest is of the tensors themselves, so that sharding, file names and prefixes do not matter. All of it comes from the
-bytes of safetensors files; neither torch nor the whole model is loaded.
+Which they are, whether they fit config.json, and the digest of their tensors.
+
+The digest is of the tensors themselves, so that sharding, file names and prefixes do not matter.
+All of it comes from the bytes of safetensors files; neither torch nor the whole model is loaded.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def weight_files(folder: Path) -> list[Path]:
     if pickled := [path.name for pattern in PICKLED for path in sorted(folder.glob(pattern))]:
         raise UsageError(
             f"{folder} has only pickled weights ({pickled[0]}), which can run code when loaded: "
-            "save the model as safetensors, `model.save_pretrained(folder, safe_serialization=True)`"
+            "save the model as safetensors, `model.save_pretrained(folder, "
+            "safe_serialization=True)`"
         )
     others = "".join(f", found {path.name}" for path in sorted(folder.glob("*.safetensors"))[:1])
     raise UsageError(
@@ -56,7 +59,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _indexed(index: Path) -> dict[str, str]:
-    """Return tensor → file of an index; raises UsageError for one that is none, or names what is not there."""
+    """Return tensor → file of an index.
+
+    Raises UsageError for one that is none, or names what is not there.
+    """
     try:
         names = json.loads(read_input(index, LARGEST_INDEX))["weight_map"]
         wrong = [file for file in names.values() if not isinstance(file, str)]
@@ -72,7 +78,8 @@ def _indexed(index: Path) -> dict[str, str]:
     for file in names.values():
         if not (index.parent / file).is_file():
             raise UsageError(
-                f"{index.parent}: weight file {quoted(file)} of its index is missing: copy the whole folder"
+                f"{index.parent}: weight file {quoted(file)} of its index is missing: copy the "
+                f"whole folder"
             )
     return dict(names)
 
@@ -83,8 +90,8 @@ def opened_weights(
 ) -> Iterator[list[TensorFile]]:
     """Open all weight ``files`` of a model whose config.json has the effective ``fields``.
 
-    Raises UsageError unless they hold each of its tensors once, in its shape and a floating dtype, and
-    nothing that its computation would leave out.
+    Raises UsageError unless they hold each of its tensors once, in its shape and a floating dtype,
+    and nothing that its computation would leave out.
     """
     with ExitStack() as stack:
         opened = [stack.enter_context(opened_tensors(path)) for path in files]
@@ -100,9 +107,12 @@ def own_name(name: str, rules: WeightRules) -> str | None:
 
 
 def weights_digest(files: Sequence[Path], family: Family, fields: Fields) -> str:
-    """Return the digest of all tensors of ``files``; remembered ones are taken, as ``digest_cache`` tells.
+    """Return the digest of all tensors of ``files``.
 
-    fields: the effective ones of config.json. Raises UsageError as ``opened_weights`` and ``digest_of`` do.
+    Remembered ones are taken, as ``digest_cache`` tells.
+
+    fields: the effective ones of config.json. Raises UsageError as ``opened_weights`` and
+    ``digest_of`` do.
     """
     digests = {}
     with opened_weights(files, family, fields) as opened:
@@ -115,7 +125,9 @@ def weights_digest(files: Sequence[Path], family: Family, fields: Fields) -> str
 
 
 def digest_of(digests: Mapping[str, str], rules: WeightRules, *, tied: bool, where: object) -> str:
-    """Return the digest of a model whose tensors have ``digests``; with ``tied``, the head is no weight of its own.
+    """Return the digest of a model whose tensors have ``digests``.
+
+    With ``tied``, the head is no weight of its own.
 
     Raises UsageError for a tied head that is not the embedding: transformers before version 5 would
     use the embedding in its place, later ones the head.
@@ -140,7 +152,8 @@ def _check_index(opened: Sequence[TensorFile]) -> None:
     for name, file in _indexed(index).items():
         if name not in entries.get(file, {}):
             raise UsageError(
-                f"{index} says that tensor {quoted(name)} is in {quoted(file)}, which lacks it: copy both again"
+                f"{index} says that tensor {quoted(name)} is in {quoted(file)}, which lacks it: "
+                f"copy both again"
             )
 
 
@@ -180,7 +193,10 @@ def _check_fit(
 def _check_blocks(
     folder: Path, found: Mapping[str, Entry], rules: WeightRules, expected: int
 ) -> None:
-    """Raise UsageError for another number of blocks: config.json may name more than could be listed."""
+    """Raise UsageError for another number of blocks.
+
+    Config.json may name more than could be listed.
+    """
     blocks: dict[int, str] = {}
     for name in found:
         if match := re.match(rules.block, name):
@@ -201,7 +217,10 @@ def _check_tensor(
     found: Mapping[str, Entry],
     rules: WeightRules,
 ) -> None:
-    """Raise UsageError unless the tensor is there as it must be; a tied embedding may be there as the head."""
+    """Raise UsageError unless the tensor is there as it must be.
+
+    A tied embedding may be there as the head.
+    """
     entry = found.get(name) or (found.get(rules.head) if name == rules.embedding else None)
     wrong = None
     if entry is None:

@@ -18,7 +18,8 @@ import click
 import numpy as np
 
 from actlas.pipeline.extraction.loop import extract_with
-from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.folder import ModelFolder, load, resolve
 from actlas.pipeline.models.sites import DEFAULT_SITES

@@ -72,7 +72,8 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     import torch
 
     from actlas.pipeline.extraction.loop import extract_with
-    from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+    from actlas.pipeline.extraction.options import ExtractOptions
+    from actlas.pipeline.extraction.planning import make_plan
     from actlas.pipeline.inputs.tokens import Tokenized
     from actlas.pipeline.models.folder import load
     from actlas.scripts.bench.extraction import random_model

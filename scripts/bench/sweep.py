@@ -18,7 +18,8 @@ import click
 
 from actlas.pipeline.edits.spec import parse_edit
 from actlas.pipeline.extraction.loop import extract_with
-from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.folder import ModelFolder, load
 from actlas.scripts.bench.common.measuring import Measured

@@ -29,7 +29,7 @@ from actlas.store.errors import IncompleteRun, UsageError
 from actlas.store.maintenance.disk_usage import has_many_files
 
 if TYPE_CHECKING:
-    from actlas.pipeline.extraction.loop import ExtractionStats
+    from actlas.pipeline.extraction.progress import ExtractionStats
     from actlas.store.runs.run import Run
 
 

@@ -9,7 +9,8 @@ import click
 from tqdm import tqdm
 
 from actlas.pipeline.edits.grid import expand
-from actlas.pipeline.extraction.plan import Plan, make_plan
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
 from actlas.scripts.analyses.scan import skipped_block
@@ -29,7 +30,7 @@ from actlas.scripts.terminal.text import counted, echo_json, size, table
 from actlas.store.format.edit_records import edits_text
 
 if TYPE_CHECKING:
-    from actlas.pipeline.extraction.loop import ExtractionStats
+    from actlas.pipeline.extraction.progress import ExtractionStats
     from actlas.store.runs.run import Run
 
 SWEEP_SITES = ("resid", "nll")
@@ -106,11 +107,7 @@ def command(
 
 def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
     """Return the plan of every variant of ``plan``; raises UsageError for edits that its model has no place for."""
-    source = plan.description["source"]
-    return [
-        make_plan(plan.store, plan.model, plan.tokens, source, replace(plan.options, edits=(edit,)))
-        for edit in expand(edits, plan.model.architecture)
-    ]
+    return plan_variants(plan, [(edit,) for edit in expand(edits, plan.model.architecture)])
 
 
 def carry_out_sweep(

@@ -12,7 +12,7 @@ from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
-    from actlas.pipeline.extraction.loop import Callbacks, ExtractionStats
+    from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
     from actlas.pipeline.models.family import Model
 
 

@@ -39,7 +39,7 @@ from actlas.store.maintenance.verify import verify
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
-    from actlas.pipeline.extraction.loop import ExtractionStats
+    from actlas.pipeline.extraction.progress import ExtractionStats
 
 REPORT = "report.html"
 Say = Callable[[str, str], None]  # what it is about, and what was done

@@ -139,7 +139,7 @@ def extraction_options(function: F) -> F:
     def command(
         *args: Any, sentences: str, store_path: Path, cluster: Cluster | None, **options: Any
     ) -> Any:
-        from actlas.pipeline.extraction.plan import ExtractOptions
+        from actlas.pipeline.extraction.options import ExtractOptions
         from actlas.pipeline.models.sites import DEFAULT_SITES
         from actlas.scripts.extraction.request import Request
 

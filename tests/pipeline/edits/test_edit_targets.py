@@ -1,4 +1,7 @@
-"""Every kind of edit at every target with every selector: what the package says of it is what the oracle computes."""
+"""Every kind of edit at every target with every selector.
+
+What the package says of it is what the oracle computes.
+"""
 
 import json
 

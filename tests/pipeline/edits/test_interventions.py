@@ -1,4 +1,7 @@
-"""Variants against the NumPy oracle with the same edit, against their baseline, and what they record as proof."""
+"""Variants against the NumPy oracle with the same edit, against their baseline.
+
+Their edit checks are compared, too.
+"""
 
 import re
 
@@ -314,7 +317,10 @@ def test_values_that_are_not_finite_are_refused(tmp_path, small_model, edit):
 def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(
     tmp_path, small_model, monkeypatch
 ):
-    """The software changed between baseline and variant: imitated by a block that computes something else."""
+    """The software changed between baseline and variant.
+
+    Imitated by a block that computes something else.
+    """
     options = {"stored_dtype": "float16"}
     extract_texts(tmp_path / "store", small_model, TEXTS, ("resid",), **options)
     from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
@@ -333,7 +339,10 @@ def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(
 def test_a_unit_that_is_cut_when_memory_runs_out_is_the_same(
     tmp_path, small_model, variant, monkeypatch, name
 ):
-    """The first pass fails at its edit, the second at its second batch; nothing of them is counted or kept."""
+    """The first pass fails at its edit, the second at its second batch.
+
+    Nothing of them is counted or kept.
+    """
     calls, apply = [], Intervention.apply
     last = EDITS[name][-1]
 

@@ -1,4 +1,7 @@
-"""A disk that fails while activations are written: said once by the system, and never forgotten here."""
+"""A disk that fails while activations are written.
+
+Said once by the system, and never forgotten here.
+"""
 
 import errno
 import subprocess
@@ -164,7 +167,8 @@ content = Content(units=((4000,),), dtypes={"final_norm": "float32"}, sizes={"d_
 run = begin_run(Path(sys.argv[1]), content)
 unit = content.plan[0]
 with workspace(run.folder) as work:
-    writer = open_shard(work.folder / f"{stem(0, ['final_norm'])}-{work.token}.h5", content, unit, ["final_norm"])
+    path = work.folder / f"{stem(0, ['final_norm'])}-{work.token}.h5"
+    writer = open_shard(path, content, unit, ["final_norm"])
     rows = np.ones((100, 8192), np.float32)
     said = []
     for number in range(40):
@@ -181,19 +185,24 @@ with workspace(run.folder) as work:
     writer._error = seen
     try:
         record = writer.finish()
-        commit = Commit(run.id, unit, writer.path.name, record.size, record.sites, record.labels, record.rest, {})
+        parts = record.size, record.sites, record.labels, record.rest
+        commit = Commit(run.id, unit, writer.path.name, *parts, {})
         publish(run.folder, writer, commit)
     except (OSError, ValueError) as error:
         said.append("refused")
     writer.drop()
 run.refresh()
-print(len(said) > 1, said[-1], len(run.commits), sorted(path.name for path in (run.folder / "shards").iterdir()))
+shards = sorted(path.name for path in (run.folder / "shards").iterdir())
+print(len(said) > 1, said[-1], len(run.commits), shards)
 """
 
 
 @pytest.mark.slow
 def test_a_real_disk_that_fails_under_a_file_system(tmp_path):
-    """An ext4 in a file that its own disk has no room for: what was written is lost when the system writes it back."""
+    """An ext4 in a file that its own disk has no room for.
+
+    What was written is lost when the system writes it back.
+    """
     ram, disk_ = tmp_path / "ram", tmp_path / "disk"
     ram.mkdir()
     disk_.mkdir()

@@ -1,4 +1,7 @@
-"""Want of memory is seen in every form torch gives it, and a slot of the ring comes back whatever a copy raises."""
+"""Want of memory is seen in every form torch gives it.
+
+A slot of the ring comes back whatever a copy raises.
+"""
 
 import queue
 
@@ -13,11 +16,13 @@ from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.gpt2 import GPT2
 
 MESSAGES = (
-    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some "
+    "other API call",
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
-    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 9 bytes.",
 )
 
 

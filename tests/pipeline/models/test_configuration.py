@@ -1,4 +1,7 @@
-"""What config.json says is read as transformers reads it: one form for equal models, one clear line for impossible ones."""
+"""What config.json says is read as transformers reads it.
+
+One form for equal models, one clear line for impossible ones.
+"""
 
 import pytest
 

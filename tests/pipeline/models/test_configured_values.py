@@ -1,6 +1,6 @@
-"""Every field of config.json that the identity has does to the numbers what it says, or is refused in a line.
+"""Every field of config.json in the identity does what it says to the numbers, or is refused.
 
-Run on the oldest and on the newest transformers: what one of them computes wrongly must not be stored.
+Run on the oldest and on the newest transformers: what one computes wrongly must not be stored.
 """
 
 import importlib.metadata
@@ -119,7 +119,7 @@ def test_upcast_attention_in_half_precision_needs_eager(tmp_path):
     options = {"dtype": "bfloat16", "device": "cpu"}
     with pytest.raises(
         UsageError,
-        match="reorder_and_upcast_attn is true, which sdpa attention leaves out: use --attention eager",
+        match="reorder_and_upcast_attn is true, which sdpa attention leaves out: use --att",
     ):
         extract_texts(tmp_path / "store", model, TEXTS, ("resid",), **options)
     extract_texts(tmp_path / "store", model, TEXTS, ("resid",), attention="eager", **options)
@@ -128,7 +128,10 @@ def test_upcast_attention_in_half_precision_needs_eager(tmp_path):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("field", DROPOUT)
 def test_dropout_drops_at_its_rate_and_place_and_scales_the_rest(tmp_path, field, attention):
-    """What was dropped is read off the stored sites; with that the oracle must give all other numbers."""
+    """What was dropped is read off the stored sites.
+
+    With that the oracle must give all other numbers.
+    """
     rate = 0.4
     config = {**dict.fromkeys(DROPOUT, 0.0), field: rate}
     model, weights = made(tmp_path / "model", **config)
@@ -186,7 +189,10 @@ class Dropped:
         return mask
 
     def of_pattern(self, layer, pattern, v):
-        """The weights whose sum over v gives the stored z: found among all choices, (head, query, key)."""
+        """The weights whose sum over v gives the stored z.
+
+        Found among all choices, (head, query, key).
+        """
         z, mask = self.stored["z"].values[layer], np.zeros(pattern.shape)
         for query in range(len(z)):
             choices = np.array(list(itertools.product((0, 1), repeat=query + 1)))

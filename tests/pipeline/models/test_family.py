@@ -1,4 +1,7 @@
-"""One architecture is one object: its layouts by plain NumPy, and no name of it outside its folder."""
+"""One architecture is one object.
+
+Its layouts by plain NumPy, and no name of it outside its folder.
+"""
 
 import io
 import re
