@@ -18,6 +18,9 @@ from actlas.scripts.terminal.text import echo_json, plain_numbers, table
 from actlas.store.errors import UsageError
 from actlas.store.runs.run import Run
 
+#: laws of the residual stream under which a block adds its parts to its input
+SUMS = ("add", "parallel")
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -77,6 +80,7 @@ def command(
         quantile = 0.99
     mask = Mask(quantile, threshold, first_token=not exclude_first_token)
     blocks = run.description["model"]["layer"]
+    check_law(run)
     result, output, edited = reconstruction_study(
         run, mask, parse_pair(pair, blocks), out, check=not unchecked
     )
@@ -102,6 +106,16 @@ def command(
     else:
         click.echo(f"{reconstruction_table(result, edited)}\n\n{verdict}\n\n{output}")
     sys.exit(1 if wrong else 0)
+
+
+def check_law(run: Run) -> None:
+    """Raise UsageError unless the law of the model of ``run`` makes each block a sum."""
+    law = run.description["model"].get("law")
+    if law not in SUMS:
+        raise UsageError(
+            f"run {run.name}: its model has the law {law!r} of the residual stream, expected one "
+            f"of {', '.join(SUMS)}: there is no sum to check"
+        )
 
 
 def reconstruction_study(
