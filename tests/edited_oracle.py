@@ -16,15 +16,17 @@ def changing(edits, token_ids):
 
     def change(site, index, value, source):
         for edit in parsed:
-            if (edit.spot.site, edit.spot.index) != (site, index):
+            if (edit.target.site, edit.target.index) != (site, index):
                 continue
             if edit.kind == "skip":
                 return source
             heads = value if value.ndim == 3 else value[:, None]  # (token, head, unit)
             which = (
-                slice(None) if edit.spot.head is None else slice(edit.spot.head, edit.spot.head + 1)
+                slice(None)
+                if edit.target.head is None
+                else slice(edit.target.head, edit.target.head + 1)
             )
-            part = heads[:, which][..., chosen(edit.spot.units)]
+            part = heads[:, which][..., chosen(edit.target.units)]
             new = heads.copy()
             if edit.kind == "noise":
                 drawn = generator(edit, token_ids.tolist()).standard_normal(
@@ -34,7 +36,7 @@ def changing(edits, token_ids):
             else:
                 replaced = part * (edit.factor if edit.kind == "scale" else 0)
             view = new[:, which]
-            view[..., chosen(edit.spot.units)] = replaced
+            view[..., chosen(edit.target.units)] = replaced
             value = new.reshape(value.shape)
         return value
 

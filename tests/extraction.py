@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from actlas.pipeline.edits.spec import parse_edit
-from actlas.pipeline.extraction.loop import Tally, extract
-from actlas.pipeline.extraction.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.extraction.loop import extract
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.planning import make_plan
+from actlas.pipeline.extraction.progress import ExtractionStats
 from actlas.pipeline.inputs.sentences import Sentences
 from actlas.pipeline.inputs.tokens import tokenize
 from actlas.pipeline.models.folder import resolve
@@ -28,7 +31,9 @@ def plan_for(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> Pla
     )
 
 
-def extract_texts(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> tuple[Run, Tally]:
+def extract_texts(
+    store: Path, model: Path, texts, sites=ALL_SITES, **options
+) -> tuple[Run, ExtractionStats]:
     """Extract ``texts`` and return the run, opened anew, and what was done."""
     plan = plan_for(store, model, texts, sites, **options)
     run = Store(store).add(plan.specification, plan.description, plan.units)

@@ -29,7 +29,8 @@ class Subject:
     """A stored run as a study sees it, and the variants that are compared with it.
 
     dataset: lazy, with the sites that the study reads and the labels of the tokens. numerics:
-    ``dtype``, ``stored_dtype``, ``mode`` of the run.
+    ``dtype``, ``stored_dtype``, ``mode`` of the run. law: of the residual stream of its model,
+    ``add``, ``parallel`` or ``post``; empty where its record does not say.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject:
     edits: Edits = ()
     numerics: Mapping[str, Any] = field(default_factory=dict)
     variants: tuple[Subject, ...] = ()
+    law: str = ""
 
     def token_text(self, token: int) -> str:
         """Return the characters of a token, counted along ``token``."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from actlas.analysis.reconstruction.laminar import Mask
 
+#: laws of the residual stream under which a layer adds its parts to its input
+SUMS = ("add", "parallel")
 CAPTIONS = {
     "": Caption(
         "Errors of the sums, and correlation of consecutive depths",
@@ -143,6 +145,11 @@ class Reconstruct(Study[ReconstructOptions]):
         from actlas.analysis.reconstruction.compute import edited_blocks, reconstruction
         from actlas.analysis.reconstruction.laminar import laminar_correlation
 
+        if subject.law not in SUMS:
+            raise UsageError(
+                f"run {subject.name}: its model has the law {subject.law!r} of the residual stream, "
+                f"expected one of {', '.join(SUMS)}: there is no sum to check"
+            )
         resid = subject.dataset["resid"]
         deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1
         pair, known = parse_pair(options.pair, deepest), stored_blocks(resid)[1].tolist()

@@ -1,4 +1,7 @@
-"""Workers of dask.distributed: processes of this machine, or those of a scheduler that is there; checked before work begins."""
+"""Workers of dask.distributed: processes of this machine, or those of a scheduler that is there.
+
+Checked before work begins.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ class ClusterError(ActlasError):
 
 @dataclass(frozen=True)
 class Cluster:
-    """Who computes: ``workers`` processes of this machine, or those of ``scheduler``, an address or a scheduler file."""
+    """Who computes: ``workers`` processes of this machine, or those of ``scheduler``.
+
+    scheduler: an address or a scheduler file.
+    """
 
     workers: int | None = None
     scheduler: str | None = None
@@ -51,7 +57,10 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Local:
-    """How processes of this machine are made: threads in which each takes tasks, GPUs dealt out one by one."""
+    """How processes of this machine are made.
+
+    Threads in which each takes tasks, GPUs dealt out one by one.
+    """
 
     threads: int
     gpus: tuple[str, ...] = ()
@@ -59,7 +68,10 @@ class Local:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a worker must have: the same software, and paths that are there, each with what it is."""
+    """What a worker must have.
+
+    The same software, and paths that are there, each with what it is.
+    """
 
     software: Mapping[str, str]
     paths: tuple[tuple[Path, str], ...]
@@ -74,7 +86,8 @@ def require_cluster_extra() -> None:
     """Raise ActlasError, naming the extra, where dask.distributed is not installed."""
     if importlib.util.find_spec("distributed") is None:
         raise ActlasError(
-            "--workers and --scheduler need distributed: install the extra, pip install 'actlas[cluster]'"
+            "--workers and --scheduler need distributed: install the extra, pip install "
+            "'actlas[cluster]'"
         )
 
 
@@ -87,9 +100,12 @@ def core_share(workers: int) -> int:
 
 @contextmanager
 def connected(cluster: Cluster, local: Local) -> Iterator[Client]:
-    """Connect to the workers, made first where they are of this machine, which end with the block; dask then computes there.
+    """Connect to the workers, made first where they are of this machine, which end with the block.
 
-    Raises UsageError for a scheduler that does not answer, ClusterError for one without workers or one that is lost.
+    Dask then computes there.
+
+    Raises UsageError for a scheduler that does not answer, ClusterError for one without workers or
+    one that is lost.
     """
     require_cluster_extra()
     from distributed import Client
@@ -110,7 +126,8 @@ def connected(cluster: Cluster, local: Local) -> Iterator[Client]:
                     yield client
         except KilledWorker as error:
             raise ClusterError(
-                f"{error.allowed_failures + 1} workers ended in the same task: give them more memory, or look into their logs"
+                f"{error.allowed_failures + 1} workers ended in the same task: give them more "
+                f"memory, or look into their logs"
             ) from error
         except (CommClosedError, FutureCancelledError) as error:
             raise ClusterError(
@@ -125,7 +142,8 @@ def check_workers(client: Client, needs: Needs) -> None:
             problem, ImportError | AttributeError
         ):  # it knows no function of this version
             raise ClusterError(
-                f"worker {address} has no actlas, or another version ({problem}): install the same everywhere"
+                f"worker {address} has no actlas, or another version ({problem}): install the "
+                f"same everywhere"
             )
         if isinstance(problem, BaseException):
             raise ClusterError(f"worker {address} does not answer ({problem})") from problem
@@ -138,16 +156,23 @@ def lacks(needs: Needs) -> str | None:
     here = installed(needs.software)
     for name, wanted in needs.software.items():
         if here[name] != wanted:
-            return f"has {name} {here[name]}, this process {wanted}: install the same version everywhere"
+            advice = "install the same version everywhere"
+            return f"has {name} {here[name]}, this process {wanted}: {advice}"
     for path, what in needs.paths:
         if not os.path.exists(path):  # noqa: PTH110  # Path.exists raises where a folder above may not be looked into
-            shared = "workers need the store's folder and the model's, shared, under the same paths as here"
+            shared = (
+                "workers need the store's folder and the model's, shared, "
+                "under the same paths as here"
+            )
             return f"does not see {what}: {shared}"
     return None
 
 
 def installed(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Return the versions of Python and of the packages ``names`` in this process; "none" of one that is not there."""
+    """Return the versions of Python and of the packages ``names`` in this process.
+
+    "none" of one that is not there.
+    """
     versions = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in names:
         if name not in versions:
@@ -160,7 +185,9 @@ def installed(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def mark(store: Path) -> Iterator[Path]:
-    """Put a file where the store is or will be, for workers to see: a folder of that name may be another one there.
+    """Put a file where the store is or will be, for workers to see.
+
+    A folder of that name may be another one there.
 
     It has the name of a draft of ``store.json``, which a store tolerates if this process is killed.
     """
@@ -172,7 +199,10 @@ def mark(store: Path) -> Iterator[Path]:
 
 
 def limit_blas(session: str) -> None:
-    """Hold BLAS in this process to one thread until ``restore_blas``: dask runs a task on each core already."""
+    """Hold BLAS in this process to one thread until ``restore_blas``.
+
+    Dask runs a task on each core already.
+    """
     from threadpoolctl import threadpool_limits
 
     _LIMITS.setdefault(session, threadpool_limits(1, user_api="blas"))
@@ -189,7 +219,7 @@ _LIMITS: dict[str, Any] = {}
 
 
 def dask_setup(_worker: object) -> None:
-    """Leave Ctrl-C, which the terminal sends to all processes of a command, to the one that the user called."""
+    """Leave Ctrl-C to the process that the user called: the terminal sends it to all."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -206,7 +236,8 @@ def _client_of(scheduler: str) -> Client:
             asyncio.wait_for(_ask(address), CONNECT_SECONDS)
         )  # a Client waits for ever for who listens and is silent
         client = Client(address, timeout=CONNECT_SECONDS)
-    except Exception as error:  # no answer, no address at all, or whatever else listens there, which may answer anything
+    # no answer, no address at all, or whatever else listens there, which may answer anything
+    except Exception as error:
         advice = (
             "wanted the address of a dask scheduler, such as tcp://host:8786, or its scheduler file"
         )

@@ -1,4 +1,7 @@
-"""Extraction over workers: units as tasks of dask.distributed, a bounded number of them on the way, lost ones done again."""
+"""Extraction over workers.
+
+Units as tasks of dask.distributed, a bounded number of them on the way, lost ones done again.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ from actlas.pipeline.distributed.cluster import (
     mark,
 )
 from actlas.pipeline.distributed.worker import Task, compute_unit, release, stop
-from actlas.pipeline.extraction.loop import Tally, Watch
 from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
 from actlas.store.errors import StoreError, UsageError
 from actlas.store.format.run_record import FILE
 from actlas.store.io.safe_open import placed
@@ -42,7 +45,10 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class Workers:
-    """Workers for extractions into one store; a context manager, connected by the first extraction."""
+    """Workers for extractions into one store.
+
+    A context manager, connected by the first extraction.
+    """
 
     cluster: Cluster
     store: Path
@@ -62,14 +68,16 @@ class Workers:
     def prepare(self, plan: Plan) -> None:
         """Connect, and check every worker, before anything is made in the store.
 
-        Raises UsageError for an unknown scheduler or device, ClusterError for a worker that lacks something.
+        Raises UsageError for an unknown scheduler or device, ClusterError for a worker that lacks
+        something.
         """
         if self._client is not None:
             return
         device = plan.options.device
         if self.cluster.workers and device.startswith("cuda:"):
             raise UsageError(
-                f"--device {device} is one GPU, and --workers deals them out: leave --device out, or give cuda"
+                f"--device {device} is one GPU, and --workers deals them out: leave --device "
+                f"out, or give cuda"
             )
         gpus = visible_gpus() if self.cluster.workers and device != "cpu" else ()
         connection = connected(self.cluster, Local(TASK_THREADS, gpus))
@@ -81,13 +89,20 @@ class Workers:
                 _needs(plan, (marked, f"the folder of the store {placed(self.store)}")),
             )
 
-    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
-        """Compute what the plans lack and commit it to their runs; return what that took, by plan, in seconds of workers.
+    def extract(
+        self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks
+    ) -> list[ExtractionStats]:
+        """Compute what the plans lack and commit it to their runs.
 
-        Raises the first error of a unit, which names its sentences, once no worker is busy; KeyboardInterrupt when stopped.
+        Return what that took, by plan, in seconds of workers.
+
+        Raises the first error of a unit, which names its sentences, once no worker is busy;
+        KeyboardInterrupt when stopped.
         """
         assert self._client is not None
-        dispatch = _Dispatch(self._client, self._session, watch, [Tally() for _ in work])
+        dispatch = _Dispatch(
+            self._client, self._session, callbacks, [ExtractionStats() for _ in work]
+        )
         try:
             dispatch.all(self._tasks(work))
         finally:
@@ -95,7 +110,7 @@ class Workers:
                 self._client.run(release, self._session, on_error="ignore")
             for _, run in work:
                 run.refresh()
-        return dispatch.tallies
+        return dispatch.stats
 
     def _tasks(self, work: Sequence[tuple[Plan, Run]]) -> Iterator[tuple[int, Task]]:
         assert self._client is not None
@@ -108,8 +123,8 @@ class Workers:
                 replace(plan.job, model=model),
                 _needs(plan, (folder / FILE, f"the run {folder}")),
             )
-            for portion in plan.portions():
-                yield index, Task(self._session, folder, job, portion, needs, workers, threads)
+            for item in plan.work_items():
+                yield index, Task(self._session, folder, job, item, needs, workers, threads)
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -126,7 +141,8 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def _needs(plan: Plan, place: tuple[Path, str]) -> Needs:
-    model = f"the model's folder {plan.model.folder.absolute()}"  # its files are asked for: an empty folder may have that name
+    # its files are asked for: an empty folder may have that name
+    model = f"the model's folder {plan.model.folder.absolute()}"
     files = [
         (file, model) for file in (plan.model.folder / "config.json", *plan.model.weight_files)
     ]
@@ -139,18 +155,21 @@ class _Dispatch:
 
     client: Client
     session: str
-    watch: Watch
-    tallies: list[Tally]
-    waiting: dict[Future[Tally | None], tuple[int, Task]] = field(default_factory=dict)
+    callbacks: Callbacks
+    stats: list[ExtractionStats]
+    waiting: dict[Future[ExtractionStats | None], tuple[int, Task]] = field(default_factory=dict)
     error: BaseException | None = None
     idle_since: float | None = None  # no worker since then
 
     def all(self, tasks: Iterator[tuple[int, Task]]) -> None:
-        """Send every task and take what comes back; at an error or a stop, wait for those on the way and raise."""
+        """Send every task and take what comes back.
+
+        At an error or a stop, wait for those on the way and raise.
+        """
         stopping = False
         while self._send(tasks, stopping):
             self._take()
-            if not stopping and (self.error is not None or self.watch.stopped()):
+            if not stopping and (self.error is not None or self.callbacks.stopped()):
                 stopping = True
                 self.client.run(stop, self.session, on_error="ignore")
         if self.error is not None:
@@ -170,7 +189,10 @@ class _Dispatch:
         return bool(self.waiting)
 
     def _workers(self) -> int:
-        """Return how many workers there are; raises ClusterError when there have been none for a while."""
+        """Return how many workers there are.
+
+        Raises ClusterError when there have been none for a while.
+        """
         workers = len(self.client.nthreads())
         if workers:
             self.idle_since = None
@@ -191,15 +213,15 @@ class _Dispatch:
         for future in [future for future in self.waiting if future.done()]:
             index, task = self.waiting.pop(future)
             try:
-                tally = future.result()
+                stats = future.result()
             except Exception as error:
                 self.error = self.error or _told(error, task)
             else:
-                if tally is not None:
-                    self._count(self.tallies[index], tally)
-                    self.watch.committed(task.portion.unit)
+                if stats is not None:
+                    self._count(self.stats[index], stats)
+                    self.callbacks.committed(task.item.unit)
 
-    def _count(self, whole: Tally, part: Tally) -> None:
+    def _count(self, whole: ExtractionStats, part: ExtractionStats) -> None:
         for name in ("units", "tokens", "nbytes", "lost_races"):
             setattr(whole, name, getattr(whole, name) + getattr(part, name))
         for name, seconds in part.seconds.items():
@@ -216,6 +238,7 @@ def _told(error: Exception, task: Task) -> Exception:
     if not isinstance(error, KilledWorker):
         return error
     return StoreError(
-        f"{task}: {error.allowed_failures + 1} workers ended while they computed it: give them more memory, "
+        f"{task}: {error.allowed_failures + 1} workers ended while they computed it: give them "
+        f"more memory, "
         "or a smaller --unit-tokens in a new --store"
     )

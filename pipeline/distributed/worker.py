@@ -1,6 +1,9 @@
-"""What a worker does: computes the units it is sent, one at a time, with a model it loads once and keeps.
+"""What a worker does.
 
-A task may be sent twice, because a worker that did it was lost before it said so: the first commit of a unit wins.
+Computes the units it is sent, one at a time, with a model it loads once and keeps.
+
+A task may be sent twice, because a worker that did it was lost before it said so: the first commit
+of a unit wins.
 """
 
 from __future__ import annotations
@@ -15,15 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.pipeline.distributed.cluster import ClusterError, Needs, lacks
-from actlas.pipeline.extraction.loop import (
-    ChangedWeights,
-    Destination,
-    Tally,
-    Watch,
-    compute,
-    load_for,
-)
-from actlas.pipeline.extraction.plan import Job, Portion
+from actlas.pipeline.extraction.loop import ChangedWeights, Destination, compute, load_for
+from actlas.pipeline.extraction.plan import Job, WorkItem
+from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
 from actlas.pipeline.models.model_state import check_model
 from actlas.store.errors import ActlasError, StoreError
 from actlas.store.format.commit_record import stem
@@ -32,7 +29,7 @@ from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
+    from actlas.pipeline.models.family import Model
 
 MOST_DESKS = 4  # runs whose workspaces a worker keeps open: a sweep has hundreds
 SHOWN_TEXT = 40
@@ -45,16 +42,17 @@ class Task:
     session: str  # of the command that sent it
     folder: Path  # of the run
     job: Job
-    portion: Portion
+    item: WorkItem
     needs: Needs
     workers: int
     threads: int | None  # of torch; as many as the worker has for tasks where None
 
     def __str__(self) -> str:
         """Name the unit and its sentences."""
-        unit, text = self.portion.unit, self.portion.labels.text[0]
+        unit, text = self.item.unit, self.item.labels.text[0]
         beginning = text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}…"
-        return f"unit {unit.number} (sentences {unit.first}-{unit.first + unit.sentences - 1}, the first {beginning!r})"
+        last = unit.first + unit.sentences - 1
+        return f"unit {unit.number} (sentences {unit.first}-{last}, the first {beginning!r})"
 
 
 @dataclass
@@ -74,20 +72,23 @@ class _State:
     """What this process keeps between tasks."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)  # of desks
-    turn: threading.Lock = field(
+    model_lock: threading.Lock = field(
         default_factory=threading.Lock
     )  # of the model: hooks are its own, so one unit at a time
     desks: OrderedDict[tuple[str, Path], _Desk] = field(default_factory=OrderedDict)
     stopped: set[str] = field(default_factory=set)
-    model: tuple[tuple[str, ...], GPT2LMHeadModel] | None = None
+    model: tuple[tuple[str, ...], Model] | None = None
     threads: int | None = None  # torch's, before the first task
 
 
 _HERE = _State()
 
 
-def compute_unit(task: Task) -> Tally | None:
-    """Compute, write and commit a unit; None where the session was stopped. Errors name the unit and its sentences."""
+def compute_unit(task: Task) -> ExtractionStats | None:
+    """Compute, write and commit a unit; None where the session was stopped.
+
+    Errors name the unit and its sentences.
+    """
     try:
         return _compute(task)
     except (
@@ -106,7 +107,10 @@ def compute_unit(task: Task) -> Tally | None:
 
 
 def stop(session: str) -> None:
-    """End what is computed for a session at its next activation, and what would be later before it begins."""
+    """End what is computed for a session at its next activation.
+
+    What would be computed later ends before it begins.
+    """
     _HERE.stopped.add(session)
 
 
@@ -122,41 +126,42 @@ def release(session: str) -> None:
         torch.set_num_threads(_HERE.threads)
 
 
-def _compute(task: Task) -> Tally | None:
-    watch = Watch(stopped=lambda: task.session in _HERE.stopped, turn=_HERE.turn)
-    if watch.stopped():
+def _compute(task: Task) -> ExtractionStats | None:
+    callbacks = Callbacks(
+        stopped=lambda: task.session in _HERE.stopped, model_lock=_HERE.model_lock
+    )
+    if callbacks.stopped():
         return None
     with _desk(task) as desk:
-        commit = (
-            task.folder
-            / "commits"
-            / f"{stem(task.portion.unit.number, task.portion.sites)}{SUFFIX}"
-        )
+        commit = task.folder / "commits" / f"{stem(task.item.unit.number, task.item.sites)}{SUFFIX}"
         if commit.exists():
-            return Tally(lost_races=1)
-        with _HERE.turn:
+            return ExtractionStats(lost_races=1)
+        with _HERE.model_lock:
             start = time.perf_counter()
             model = _model(task)
             if not desk.checked:
-                check_model(model, task.job)
+                check_model(model, task.job.expected)
                 desk.checked = True
             loaded = time.perf_counter() - start
-        company = {"workers": task.workers}
-        tally = compute(
+        provenance_extra = {"workers": task.workers}
+        stats = compute(
             model,
             task.job,
-            [task.portion],
-            Destination(desk.run, desk.work, company),
-            watch,
+            [task.item],
+            Destination(desk.run, desk.work, provenance_extra),
+            callbacks,
             desk.parts,
         )
-        tally.seconds["load"] = loaded
-        desk.parts = max(desk.parts, tally.batches)
-        return tally
+        stats.seconds["load"] = loaded
+        desk.parts = max(desk.parts, stats.batches)
+        return stats
 
 
-def _model(task: Task) -> GPT2LMHeadModel:
-    """Return the model, loaded if the last task had another; raises ClusterError if its folder here holds another."""
+def _model(task: Task) -> Model:
+    """Return the model, loaded if the last task had another.
+
+    Raises ClusterError if its folder here holds another.
+    """
     import torch
     from distributed import get_worker
 
@@ -170,7 +175,8 @@ def _model(task: Task) -> GPT2LMHeadModel:
             _HERE.model = (key, load_for(task.job))
         except ChangedWeights as error:
             raise ClusterError(
-                f"worker {get_worker().address}: {model.folder} holds other weights than the same folder here"
+                f"worker {get_worker().address}: {model.folder} holds other weights than the "
+                f"same folder here"
             ) from error
     torch.set_num_threads(task.threads or get_worker().state.nthreads)
     return _HERE.model[1]

@@ -1,4 +1,7 @@
-"""Edits at work: each changes the tensors at its spot while the model runs, and keeps the proof that it did."""
+"""Edits at work.
+
+Each changes the tensors at its target while the model runs, and counts what it did.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.edits.spec import Edit, Noise, Scale, Skip, edit_record, edit_text
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.errors import StoreError
 from actlas.store.format.schema import Json
 
@@ -38,15 +41,16 @@ class Batch:
 class Intervention:
     """One edit on its way through a unit."""
 
-    def __init__(self, edit: Edit, geometry: Geometry) -> None:
+    def __init__(self, edit: Edit, architecture: Architecture) -> None:
         self.edit = edit
-        self.place = edit.spot.place(geometry)
-        self._columns = edit.spot.columns(geometry)
+        self.point = edit.target.hook_point(architecture)
+        self._columns = edit.target.columns(architecture)
         self.begin_unit()
 
     def begin_unit(self) -> None:
         """Forget what was counted."""
-        self.fired = 0
+        self.times_applied = 0  # counted in sentences
+        self._source: torch.Tensor | None = None  # what went into a block that is skipped
         self._values = self._changed = 0
         self._largest = 0.0
 
@@ -54,26 +58,36 @@ class Intervention:
         """Take what the next tensors are of."""
         self._batch = batch
 
-    def apply(self, value: torch.Tensor, source: torch.Tensor | None = None) -> torch.Tensor:
+    def keep(self, _point: HookPoint, source: torch.Tensor) -> None:
+        """Take what goes into a block that is skipped, (sentence, position, d_model)."""
+        self._source = source
+
+    def apply(self, value: torch.Tensor) -> torch.Tensor:
         """Return ``value`` (sentence, position, columns) edited; the tensor given stays as it is.
 
-        source: for the residual stream, what went into the block. Raises StoreError for a result that is not finite.
+        Raises StoreError for a result that is not finite.
         """
         import torch
 
         columns = torch.from_numpy(self._columns).to(value.device)
         before = value[..., columns]
-        after = self._edited(before, None if source is None else source[..., columns])
+        source = None if self._source is None else self._source[..., columns]
+        after = self._edited(before, source)
+        self._source = None
         self._count(before, after)
         result = value.clone()
         result[..., columns] = after
         return result
 
-    def proof(self) -> Json:
-        """Return what is recorded of a unit: sentences it fired for, values at its spot, how many changed, by how much."""
+    def check(self) -> Json:
+        """Return what is recorded of a unit.
+
+        Sentences it was applied to, values at its target, how many of them changed and by how much
+        at most.
+        """
         return {
             "edit": edit_text(self.edit),
-            "fired": self.fired,
+            "fired": self.times_applied,
             "values": self._values,
             "changed": self._changed,
             "max_change": self._largest,
@@ -97,7 +111,10 @@ class Intervention:
         return torch.zeros_like(before)
 
     def _noise(self, edit: Noise, width: int) -> npt.NDArray[np.float32]:
-        """Return draws (sentence, position, column): of a sentence's own tokens, so that its batch does not matter."""
+        """Return draws (sentence, position, column).
+
+        They depend on the sentence's own tokens, so its batch does not matter.
+        """
         drawn = np.zeros((*self._batch.token_ids.shape, width), np.float32)
         for row, length in enumerate(self._batch.lengths):
             random = generator(edit, self._batch.token_ids[row, :length].tolist())
@@ -114,19 +131,23 @@ class Intervention:
 
         real = torch.from_numpy(self._batch.real).to(before.device)
         change = (after[real].float() - before[real].float()).abs()
-        self.fired += len(self._batch.lengths)
+        self.times_applied += len(self._batch.lengths)
         self._values += change.numel()
         self._changed += int(torch.count_nonzero(change))
         largest = float(change.max())
         if not np.isfinite(largest):
             raise StoreError(
-                f"{edit_text(self.edit)} makes values that are not finite: choose smaller ones, or another --dtype"
+                f"{edit_text(self.edit)} makes values that are not finite: choose smaller ones, "
+                f"or another --dtype"
             )
         self._largest = max(self._largest, largest)
 
 
 def generator(edit: Noise, token_ids: Sequence[int]) -> np.random.Generator:
-    """Return the source of an edit's noise in one sentence: by seed, spot (also head and units) and the sentence's tokens."""
+    """Return the source of an edit's noise in one sentence.
+
+    It depends on the seed, the target and the sentence's tokens.
+    """
     key = f"{edit.seed} {edit_record(edit).where} {' '.join(map(str, token_ids))}"
     return np.random.Generator(
         np.random.Philox(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little"))

@@ -1,4 +1,7 @@
-"""Where a variant leaves its baseline: what comes before is the baseline's, what comes after is computed. Needs no torch."""
+"""Where a variant leaves its baseline.
+
+What comes before is the baseline's, what comes after is computed. Needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +9,60 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from actlas.pipeline.edits.spec import Edit, edit_record, in_order
-from actlas.pipeline.models.configuration import Geometry
-from actlas.pipeline.models.sites import SITES, Place
+from actlas.pipeline.models.architecture import Architecture, HookPoint
+from actlas.pipeline.models.sites import SITES
 from actlas.store.format.edit_records import STREAM, branch_of
 from actlas.store.format.schema import SiteLayout
 
 
 @dataclass(frozen=True)
 class Branch:
-    """The edits of a variant in the order of the forward pass, and the first layer and depth that are not the baseline's."""
+    """The edits of a variant in the order of the forward pass.
+
+    ``layer`` and ``depth`` are the first that are not the baseline's.
+    """
 
     edits: tuple[Edit, ...]
     layer: int
     depth: int
 
     @classmethod
-    def of(cls, edits: Iterable[Edit], geometry: Geometry) -> Branch:
-        """Return the branch of ``edits``; raises UsageError for layers, heads or units that the model lacks."""
+    def of(cls, edits: Iterable[Edit], architecture: Architecture) -> Branch:
+        """Return the branch of ``edits``.
+
+        Raises UsageError for layers, heads or units that the model lacks.
+        """
         ordered = in_order(edits)
         for edit in ordered:
-            edit.spot.place(geometry)
-        return cls(ordered, *branch_of([edit_record(edit) for edit in ordered], geometry.n_layer))
+            edit.target.hook_point(architecture)
+        records = [edit_record(edit) for edit in ordered]
+        return cls(ordered, *branch_of(records, architecture.geometry.n_layer))
 
     @property
-    def at_once(self) -> tuple[Edit, ...]:
-        """The edits of the stream at the branch itself: they need the baseline's residual alone, and no block to be run."""
+    def edits_at_branch(self) -> tuple[Edit, ...]:
+        """The edits of the stream at the branch itself.
+
+        They need the baseline's residual alone, and no block to be run.
+        """
         return tuple(
             edit
             for edit in self.edits
-            if edit.spot.site == STREAM and edit.spot.index == self.depth == self.layer
+            if edit.target.site == STREAM and edit.target.index == self.depth == self.layer
         )
 
     def first(self, site: str) -> int:
         """Return the first block of ``site`` that is the variant's own."""
         return {"layer": self.layer, "depth": self.depth}.get(SITES[site].dims[0], 0)
 
-    def owns(self, place: Place) -> bool:
-        """Whether the value at ``place`` is the variant's own."""
-        return place.block >= self.first(place.site.name)
+    def owns(self, point: HookPoint) -> bool:
+        """Whether the value at ``point`` is the variant's own."""
+        return point.index >= self.first(point.site.name)
 
     def own(self, layouts: Iterable[SiteLayout]) -> list[SiteLayout]:
-        """Return the part of ``layouts`` that is the variant's own; sites that are wholly the baseline's are left out."""
+        """Return the part of ``layouts`` that is the variant's own.
+
+        Sites that are wholly the baseline's are left out.
+        """
         firsts = [(layout, self.first(layout.site)) for layout in layouts]
         return [
             layout

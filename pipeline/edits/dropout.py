@@ -1,4 +1,7 @@
-"""Dropout, for showing what it does: drawn from a seed and the sentence, so that a run in train mode can be made again."""
+"""Dropout, for showing what it does.
+
+Drawn from a seed and the sentence, so that a run in train mode can be made again.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
+    from actlas.pipeline.models.family import Model
 
 
 @contextmanager
-def dropout_drawn(model: GPT2LMHeadModel, seed: int | None, sentence: int) -> Iterator[None]:
-    """Draw what is random inside from ``seed`` and the number of the ``sentence`` alone; do nothing where ``seed`` is None.
+def dropout_drawn(model: Model, seed: int | None, sentence: int) -> Iterator[None]:
+    """Draw what is random inside from ``seed`` and the number of the ``sentence`` alone.
+
+    Do nothing where ``seed`` is None.
 
     The caller's own random numbers go on afterwards as if nothing had been drawn.
     """

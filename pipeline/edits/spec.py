@@ -1,8 +1,11 @@
-"""Edits: one intervention each, and the only reader of their texts, from the command line and from study files.
+"""Edits: one intervention each, and the only reader of their texts.
+
+From the command line and from study files.
 
 ``skip:block=5`` · ``scale:block=2,factor=0.5`` · ``zero:site=k,layer=4,head=2`` ·
-``noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0``. ``block=b``, or ``layer=b`` without a site, is the output of
-block b: the residual stream at depth b + 1. What a run keeps of an edit, and the text it prints, is `store.edit_records`.
+``noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0``. ``block=b``, or ``layer=b`` without
+a site, is the output of block b: the residual stream at depth b + 1. What a run keeps of an edit,
+and the text it prints, is `store.edit_records`.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import ClassVar
 
-from actlas.pipeline.edits.targets import Spot
-from actlas.pipeline.models.hook_names import hook_point
+from actlas.pipeline.edits.targets import EditTarget
+from actlas.pipeline.models.hook_names import site_name
 from actlas.store.errors import UsageError, quoted, unknown
 from actlas.store.format.edit_records import STREAM, EditRecord, Stride, Units
 
@@ -29,13 +32,14 @@ class Skip:
     """A block's output is its input."""
 
     kind: ClassVar[str] = "skip"
-    spot: Spot
+    target: EditTarget
 
     def __post_init__(self) -> None:
         """Raise UsageError unless it is a whole block."""
-        if self.spot != Spot(STREAM, self.spot.index or 0) or not self.spot.index:
+        if self.target != EditTarget(STREAM, self.target.index or 0) or not self.target.index:
             raise UsageError(
-                f"only a block can be skipped, found {edit_record(self).where}: expected skip:block=N"
+                f"only a block can be skipped, found {edit_record(self).where}: expected "
+                f"skip:block=N"
             )
 
 
@@ -44,7 +48,7 @@ class Scale:
     """Values are multiplied by ``factor``."""
 
     kind: ClassVar[str] = "scale"
-    spot: Spot
+    target: EditTarget
     factor: float
 
     def __post_init__(self) -> None:
@@ -57,15 +61,15 @@ class Zero:
     """Values become 0. Zero keys make a head attend uniformly; zero ``z`` removes it."""
 
     kind: ClassVar[str] = "zero"
-    spot: Spot
+    target: EditTarget
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Values become draws from N(mean, std²), the same for a sentence whatever it is batched with."""
+    """Values become draws from N(mean, std²), the same for a sentence in any batch."""
 
     kind: ClassVar[str] = "noise"
-    spot: Spot
+    target: EditTarget
     mean: float = 0.0
     std: float = 1.0
     seed: int = 0
@@ -84,21 +88,27 @@ EXAMPLE = "scale:block=2,factor=0.5"
 
 
 def parse_edit(text: str) -> Edit:
-    """Return the edit that ``text`` describes; raises UsageError, with what was expected, for any other text."""
+    """Return the edit that ``text`` describes.
+
+    Raises UsageError, with what was expected, for any other text.
+    """
     return edit_of(text, *split_edit(text))
 
 
 def edit_of(text: str, kind: str, values: Mapping[str, str]) -> Edit:
-    """Return the edit of a kind and fields as ``split_edit`` gives them; ``text`` is how errors call it."""
+    """Return the edit of a kind and fields as ``split_edit`` gives them.
+
+    ``text`` is how errors call it.
+    """
     wanted = KINDS[kind]
-    own = {field.name: field.type for field in fields(wanted) if field.name != "spot"}
+    own = {field.name: field.type for field in fields(wanted) if field.name != "target"}
     try:
         for name in values:
             if name not in (*_WHERE, *own):
                 raise unknown("field", name, (*_WHERE, *own))
         given = [name for name in own if name in values]
         numbers = {name: _number(name, values[name], integer=own[name] == "int") for name in given}
-        return wanted(_spot(values), **numbers)  # type: ignore[arg-type]  # int only where the field is one
+        return wanted(_target(values), **numbers)  # type: ignore[arg-type]  # int only where the field is one
     except TypeError as error:
         lacking = ", ".join(f"{name}=" for name in own if name not in values)
         raise UsageError(f"edit {quoted(text)} lacks {lacking}") from error
@@ -107,7 +117,10 @@ def edit_of(text: str, kind: str, values: Mapping[str, str]) -> Edit:
 
 
 def split_edit(text: str) -> tuple[str, dict[str, str]]:
-    """Return kind and fields of an edit's text, values as they are written; raises UsageError if it has not that form."""
+    """Return kind and fields of an edit's text, values as they are written.
+
+    Raises UsageError if it has not that form.
+    """
     kind, _, rest = text.partition(":")
     if kind not in KINDS:
         raise UsageError(
@@ -125,9 +138,11 @@ def split_edit(text: str) -> tuple[str, dict[str, str]]:
 
 def edit_record(edit: Edit) -> EditRecord:
     """Return the edit as a run's specification keeps it, every parameter written out."""
-    spot = edit.spot
-    own = {field.name: getattr(edit, field.name) for field in fields(edit) if field.name != "spot"}
-    return EditRecord(edit.kind, spot.site, spot.index, spot.head, spot.units, own)
+    target = edit.target
+    own = {
+        field.name: getattr(edit, field.name) for field in fields(edit) if field.name != "target"
+    }
+    return EditRecord(edit.kind, target.site, target.index, target.head, target.units, own)
 
 
 def edit_text(edit: Edit) -> str:
@@ -136,27 +151,29 @@ def edit_text(edit: Edit) -> str:
 
 
 def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
-    """Return ``edits`` as the forward pass comes to them, by head where they follow each other in heads of one site.
+    """Return ``edits`` in the order of the forward pass.
 
-    Those of one spot, or of a head and of all heads, compose in the order given.
+    Edits of heads of one site that follow each other are sorted by head.
+
+    Those of one target, or of a head and of all heads, compose in the order given.
     """
-    passed = sorted(edits, key=lambda edit: edit.spot.order)
-    stretches = groupby(passed, key=lambda edit: (edit.spot.order, edit.spot.head is None))
+    passed = sorted(edits, key=lambda edit: edit.target.order)
+    stretches = groupby(passed, key=lambda edit: (edit.target.order, edit.target.head is None))
     return tuple(
         edit
         for _, stretch in stretches
-        for edit in sorted(stretch, key=lambda edit: edit.spot.head or 0)
+        for edit in sorted(stretch, key=lambda edit: edit.target.head or 0)
     )
 
 
-def _spot(values: Mapping[str, str]) -> Spot:
+def _target(values: Mapping[str, str]) -> EditTarget:
     units = _units_read(values["units"]) if "units" in values else None
     if "site" not in values:
-        return Spot(STREAM, _block(values) + 1, None, units)
+        return EditTarget(STREAM, _block(values) + 1, None, units)
     if "block" in values:
         raise UsageError("block= stands for the whole block: leave site= out")
     head = _integer("head", values["head"]) if "head" in values else None
-    point = hook_point(values["site"])
+    point = site_name(values["site"])
     own, other = ("depth", "layer") if point.site == STREAM else ("layer", "depth")
     given = {name: _integer(name, values[name]) for name in ("layer", "depth") if name in values}
     if point.layer is not None and given.setdefault("layer", point.layer) != point.layer:
@@ -172,7 +189,7 @@ def _spot(values: Mapping[str, str]) -> Spot:
         given["depth"] = given.pop("layer") + (point.side == "post")
     if other in given:
         raise UsageError(_counted_otherwise(point.site, given))
-    return Spot(point.site, given.get(own), head, units)
+    return EditTarget(point.site, given.get(own), head, units)
 
 
 def _block(values: Mapping[str, str]) -> int:

@@ -1,4 +1,7 @@
-"""Where an edit acts: a site, a layer or depth, a head, units of the last dim; and the columns of a module's tensor."""
+"""Where an edit acts: a site, a layer or depth, a head, units of the last dim.
+
+It becomes columns of a module's tensor.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from actlas.pipeline.models.configuration import Geometry
-from actlas.pipeline.models.sites import SITES, Place, places
+from actlas.pipeline.models.architecture import Architecture, HookPoint
+from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError, unknown
 from actlas.store.format.edit_records import STREAM, Stride, Units
 
 
 @dataclass(frozen=True)
-class Spot:
-    """Where an edit acts: a site in a layer (``resid``: at a depth), one head or all, some units of its last dim or all."""
+class EditTarget:
+    """Where an edit acts.
+
+    A site in a layer (``resid``: at a depth), one head or all, some units of its last dim or all.
+    """
 
     site: str
     index: int | None  # layer or depth; None for a site that has neither
@@ -34,9 +40,10 @@ class Spot:
             )
         if (self.index is None) != (site.dims[0] == "token"):
             raise UsageError(
-                f"an edit of {self.site} {f'needs {site.dims[0]}=' if self.index is None else 'has no layer'}"
+                f"an edit of {self.site} "
+                f"{f'needs {site.dims[0]}=' if self.index is None else 'has no layer'}"
             )
-        if self.head is not None and "head" not in site.dims:
+        if self.head is not None and not site.has_heads:
             raise UsageError(f"{self.site} has no heads: leave head={self.head} out")
         if self.units is not None:
             object.__setattr__(
@@ -50,35 +57,37 @@ class Spot:
             return (1 << 30, 0)
         return (self.index, 0 if self.site == STREAM else 1 + list(SITES).index(self.site))
 
-    def place(self, geometry: Geometry) -> Place:
-        """Return the place in the model; raises UsageError if it has no such layer, head or unit."""
-        found = {place.block: place for place in places((self.site,), geometry)}
-        place = found.get(self.index or 0)
-        if place is None:
-            kind, last = (
-                ("block", len(found) - 2) if self.site == STREAM else ("layer", len(found) - 1)
-            )
-            at = (self.index or 0) - (self.site == STREAM)
-            raise UsageError(f"edit of {kind} {at}: the model has {kind}s 0 to {last}")
-        self.columns(geometry)
-        return place
+    def hook_point(self, architecture: Architecture) -> HookPoint:
+        """Return the hook point in the model.
 
-    def columns(self, geometry: Geometry) -> npt.NDArray[np.int64]:
-        """Return the columns of the module's tensor that are edited, (column,); raises UsageError for those it lacks.
-
-        Head i of K is d_model + i · d_head : d_model + (i + 1) · d_head of the fused Q, K, V.
+        Raises UsageError if it has no such site, layer, head or column.
         """
-        site = SITES[self.site]
-        heads, size = (
-            (geometry.n_head, geometry.d_head)
-            if "head" in site.dims
-            else (1, geometry.sizes[site.dims[-1]])
-        )
+        points = architecture.hook_points([self.site])
+        index = self.index or 0
+        if index >= len(points):
+            layer, last = index, len(points) - 1
+            if self.site == STREAM:
+                layer, last = layer - 1, last - 1
+            raise UsageError(f"edit of layer {layer}: the model has layers 0 to {last}")
+        if not points[index].row.editable:
+            kind = architecture.family.model_type
+            raise UsageError(f"{self.site} of {kind} cannot be edited")
+        self.columns(architecture)
+        return points[index]
+
+    def columns(self, architecture: Architecture) -> npt.NDArray[np.int64]:
+        """Return the columns of the module's tensor that are edited, (column,).
+
+        Raises UsageError for those it lacks.
+
+        Head i of K in a fused Q, K, V is columns d_model + i · d_head to d_model + (i + 1) ·
+        d_head.
+        """
+        grid = architecture.columns(self.site)  # (head, column)
+        heads, size = grid.shape
         if self.head is not None and self.head >= heads:
-            raise UsageError(f"head={self.head}: the model has heads 0 to {heads - 1}")
-        grid = (
-            np.arange(heads * size).reshape(heads, size) + (site.part or 0) * geometry.d_model
-        )  # (head, unit)
+            whose = f"{self.site} has" if heads != architecture.geometry.n_head else "the model has"
+            raise UsageError(f"head={self.head}: {whose} heads 0 to {heads - 1}")
         rows = grid if self.head is None else grid[self.head : self.head + 1]
         return rows[:, _chosen(self.units, size)].reshape(-1)
 

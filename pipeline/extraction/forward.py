@@ -1,9 +1,13 @@
-"""Running a unit: batches of right-padded token ids through the model, every place handed to the shard as it appears."""
+"""Running a unit: batches of right-padded token ids through the model.
+
+Every activation is handed to the shard as it appears.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,18 +19,17 @@ from actlas.pipeline.edits.dropout import dropout_drawn
 from actlas.pipeline.extraction.hooks import run_captured
 from actlas.pipeline.extraction.plan import LOSS_CHUNK
 from actlas.pipeline.extraction.transfer import Transfer, narrowed, real_rows
-from actlas.pipeline.models.sites import Place, places
+from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.errors import StoreError
 from actlas.store.format.schema import StoredDtype, Unit
 from actlas.store.labels.labels import Labels
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
 
     from actlas.pipeline.extraction.transfer import WriteQueue
-    from actlas.pipeline.extraction.variant_pass import Course
-    from actlas.pipeline.models.configuration import Geometry
+    from actlas.pipeline.extraction.variant_pass import VariantPass
+    from actlas.pipeline.models.family import Model
     from actlas.store.writing.shard import ShardWriter
 
 
@@ -41,32 +44,35 @@ MEMORY_SIGNS = (
 
 
 @dataclass(frozen=True)
-class Way:
-    """What the units of a run have in common on their way through the model."""
+class RunContext:
+    """What all units of a run have in common in the model."""
 
     keys: int  # tokens of the longest sentence
     seed: int | None = None  # of dropout; None where it is off
-    course: Course | None = None  # of a variant
+    variant_pass: VariantPass | None = None  # of a variant
 
 
 class Extractor:
-    """A loaded model and the way its activations take; halves a unit's batches when memory runs out, and keeps to that."""
+    """A loaded model and the way its activations take.
+
+    Halves a unit's batches when memory runs out, and keeps to that.
+    """
 
     def __init__(
         self,
-        model: GPT2LMHeadModel,
-        geometry: Geometry,
+        model: Model,
+        architecture: Architecture,
         transfer: Transfer,
         stored: StoredDtype,
         stopped: Callable[[], bool],
-        way: Way,
+        context: RunContext,
     ) -> None:
         import torch
 
-        self._way = way
+        self._context = context
         self._stopped = stopped
         self._model = model
-        self._geometry = geometry
+        self._architecture = architecture
         self._transfer = transfer
         self._stored: torch.dtype = getattr(torch, stored)
         self.parts = 1  # batches a unit is cut into
@@ -79,19 +85,22 @@ class Extractor:
         writer: ShardWriter,
         writes: WriteQueue,
     ) -> None:
-        """Compute ``sites`` of ``unit``, whose labels are ``labels``, and queue every row for ``writer``.
+        """Compute ``sites`` of ``unit``, whose labels are ``labels``.
 
-        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one sentence is too much,
-        KeyboardInterrupt at the next activation after ``stopped`` says so.
+        Every row is queued for ``writer``.
+
+        Out of memory, the unit starts again in twice as many batches. Raises StoreError where one
+        sentence is too much, KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
-        if self._way.seed is not None:
+        if self._context.seed is not None:
             self.parts = len(
                 labels.text
             )  # a sentence at a time: what is drawn must not depend on how units were planned
         while not self._attempt(unit, labels, sites, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
-                    "out of memory with one sentence at a time: use a shorter one, a smaller --dtype or another --device"
+                    "out of memory with one sentence at a time: use a shorter one, a smaller "
+                    "--dtype or another --device"
                 )
             self.parts *= 2
             writes.drain()
@@ -101,14 +110,17 @@ class Extractor:
     def _attempt(
         self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter
     ) -> bool:
-        """Return whether it went through; on False nothing of the failed pass is referred to any more."""
-        wanted = places(sites, self._geometry)
+        """Return whether it went through.
+
+        On False nothing of the failed pass is referred to any more.
+        """
+        wanted = self._architecture.hook_points(sites)
         first = 0
-        if self._way.course:
-            self._way.course.begin(unit)
+        if self._context.variant_pass:
+            self._context.variant_pass.begin(unit)
         try:
             for part in _batches(labels, self.parts):
-                with dropout_drawn(self._model, self._way.seed, int(part.token["sentence"][0])):
+                with dropout_drawn(self._model, self._context.seed, int(part.token["sentence"][0])):
                     self._forward(
                         Batch(padded_ids(part), tuple(part.row_size.tolist())),
                         first,
@@ -123,34 +135,38 @@ class Extractor:
         return True
 
     def _forward(
-        self, batch: Batch, first: int, wanted: Sequence[Place], writer: ShardWriter
+        self, batch: Batch, first: int, wanted: Sequence[HookPoint], writer: ShardWriter
     ) -> None:
         import torch
 
+        family = self._architecture.family
         token_ids = torch.from_numpy(batch.token_ids).to(self._model.device)
 
-        def sink(place: Place, value: torch.Tensor) -> None:
+        def sink(point: HookPoint, value: torch.Tensor) -> None:
             if self._stopped():
                 raise KeyboardInterrupt
-            if place.site.loss:
-                value = token_loss(self._model, value, token_ids, batch.lengths)
+            if point.site.loss:
+                value = token_loss(
+                    partial(family.logits, self._model), value, token_ids, batch.lengths
+                )
             else:
-                value = narrowed(value, self._stored, place)
-            if place.site.weights:  # a key that is not there has a weight of 0
-                value = torch.nn.functional.pad(value, (0, self._way.keys - value.shape[-1]))
-            self._transfer.send(writer, place, value, batch.lengths)
+                value = narrowed(value, self._stored, point)
+            if point.site.weights:  # a key that is not there has a weight of 0
+                value = torch.nn.functional.pad(value, (0, self._context.keys - value.shape[-1]))
+            self._transfer.send(writer, point, value, batch.lengths)
 
         with torch.inference_mode():
-            if self._way.course:
-                self._way.course.forward(self._model, batch, first, wanted, sink)
+            if self._context.variant_pass:
+                self._context.variant_pass.forward(self._model, batch, first, wanted, sink)
             else:
-                run_captured(self._model, token_ids, wanted, sink)
+                run_captured(self._model, self._architecture, token_ids, wanted, sink)
 
 
 def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
-    """Return token ids (sentence, position) int64, padded on the right with each sentence's own last token.
+    """Return token ids (sentence, position) int64, padded on the right.
 
-    Its own, because the family has no padding token and transformers suspects every other one.
+    Padding is each sentence's own last token, because not every family has a padding token and
+    transformers suspects every other one.
     """
     starts = np.concatenate([[0], np.cumsum(batch.row_size)[:-1]])
     positions = np.arange(int(batch.row_size.max()))
@@ -162,14 +178,17 @@ def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
 
 
 def token_loss(
-    model: GPT2LMHeadModel,
+    logits: Callable[[torch.Tensor], torch.Tensor],
     final_norm: torch.Tensor,
     token_ids: torch.Tensor,
     lengths: Sequence[int],
 ) -> torch.Tensor:
-    """Return −log p(token | before) in nats, float32 (sentence, position): NaN at position 0 and in the padding.
+    """Return −log p(token | before) in nats, float32 (sentence, position).
 
-    final_norm: output of ``ln_f``, (sentence, position, d_model). Logits exist for LOSS_CHUNK tokens at a time.
+    NaN at position 0 and in the padding.
+
+    logits: gives those of rows of ``final_norm``, (sentence, position, d_model). Logits exist for
+    LOSS_CHUNK tokens at a time.
     """
     import torch
 
@@ -177,7 +196,7 @@ def token_loss(
     predicting = real_rows(final_norm[:, :-1], before)  # (token, d_model)
     targets = real_rows(token_ids[:, 1:], before)  # (token,)
     losses = [
-        torch.nn.functional.cross_entropy(model.lm_head(rows).float(), ids, reduction="none")
+        torch.nn.functional.cross_entropy(logits(rows).float(), ids, reduction="none")
         for rows, ids in zip(predicting.split(LOSS_CHUNK), targets.split(LOSS_CHUNK), strict=True)
     ]
     result = torch.full(token_ids.shape, torch.nan, dtype=torch.float32, device=token_ids.device)

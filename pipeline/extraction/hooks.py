@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from actlas.pipeline.models.sites import BLOCK, BLOCKS, EMBEDDING, Place
+from actlas.pipeline.edits.spec import Skip
+from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.format.edit_records import STREAM
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from torch.utils.hooks import RemovableHandle
-    from transformers import GPT2LMHeadModel
 
     from actlas.pipeline.edits.apply import Intervention
+    from actlas.pipeline.models.family import Model
 
-    Sink = Callable[[Place, torch.Tensor], None]
+    Sink = Callable[[HookPoint, torch.Tensor], None]
 
 
 @dataclass(frozen=True)
 class Start:
-    """A forward pass that begins in front of block ``layer``, with ``hidden`` (batch, position, d_model) going into it."""
+    """A forward pass that begins in front of block ``layer``.
+
+    ``hidden`` (batch, position, d_model) goes into it.
+
+    ``layer`` may be the number of blocks: then ``hidden`` is the residual stream behind the last.
+    """
 
     layer: int
     hidden: torch.Tensor
+    in_tuple: bool  # whether blocks return tuples, see ``blocks_return_tuples``
 
 
 class _AllSeen(Exception):
@@ -34,133 +42,172 @@ class _AllSeen(Exception):
 
 
 @contextmanager
-def captured(model: nn.Module, places: Sequence[Place], sink: Sink) -> Iterator[None]:
-    """Hand the tensor of each of ``places`` to ``sink``, (batch, position, …), while the block runs.
+def captured(model: nn.Module, points: Sequence[HookPoint], sink: Sink) -> Iterator[None]:
+    """Hand the tensor of each of ``points`` to ``sink``, (batch, position, …), inside the block.
 
     Modules are resolved before the first hook is registered, so a wrong name leaves nothing behind.
     """
-    modules = [(place, model.get_submodule(place.path)) for place in places]
-    handles: list[RemovableHandle] = []
-    try:
-        for place, module in modules:
-            handles.append(_register(module, place, sink))
+    modules = [(point, model.get_submodule(point.path)) for point in points]
+    with ExitStack() as stack:
+        for point, module in modules:
+            stack.callback(_register(module, point, sink).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def run_captured(
-    model: GPT2LMHeadModel,
+    model: Model,
+    architecture: Architecture,
     token_ids: torch.Tensor,
-    places: Sequence[Place],
+    points: Sequence[HookPoint],
     sink: Sink,
     start: Start | None = None,
 ) -> None:
-    """Run ``model`` on right-padded ``token_ids`` (batch, position), from ``start`` if given, as far as ``places`` need it.
+    """Run ``model`` on right-padded ``token_ids`` (batch, position), as far as ``points`` need it.
 
-    No attention mask: with causal attention and padding on the right no real token sees a padded one. Raises RuntimeError
-    if a place was not passed exactly once, as when a model's code no longer calls one of the modules.
+    start: where the pass begins; at the embeddings where None. No attention mask: with causal
+    attention and padding on the right no real token sees a padded one. Raises RuntimeError unless
+    each of ``points`` was passed exactly once, as when a model's code no longer calls one of the
+    modules.
     """
     seen: set[tuple[str, int]] = set()
 
-    def count(place: Place, value: torch.Tensor) -> None:
-        if place.key in seen:
-            raise RuntimeError(f"{place.path} ran twice in one forward pass")
-        seen.add(place.key)
-        sink(place, value)
-        if len(seen) == len(places):
+    def count(point: HookPoint, value: torch.Tensor) -> None:
+        if point.key in seen:
+            raise RuntimeError(f"{point.path} ran twice in one forward pass")
+        seen.add(point.key)
+        sink(point, value)
+        if len(seen) == len(points):
             raise _AllSeen
 
-    with captured(model.transformer, places, count), started_at(model.transformer, start):
+    with captured(model, points, count), started_at(model, architecture, start):
         try:
-            model.transformer(input_ids=token_ids, use_cache=False)
+            architecture.family.run(model, token_ids)
         except _AllSeen:
             return
-    missed = [place.path for place in places if place.key not in seen]
+    missed = [point.path for point in points if point.key not in seen]
     raise RuntimeError(
-        f"{missed[0]} did not run in the forward pass ({len(missed)} places were missed)"
+        f"{missed[0]} did not run in the forward pass ({len(missed)} hook points were missed)"
     )
 
 
 @contextmanager
-def edited(model: nn.Module, interventions: Sequence[Intervention]) -> Iterator[None]:
-    """Let ``interventions`` change what runs through ``model``; what is captured inside sees the changed values.
+def edited(
+    model: nn.Module, architecture: Architecture, interventions: Sequence[Intervention]
+) -> Iterator[None]:
+    """Let ``interventions``, in the order of the forward pass, change what runs through ``model``.
 
-    Modules are resolved before the first hook is registered, so a wrong name leaves nothing behind.
+    What is captured inside sees the changed values. The residual stream is edited where the next
+    block reads it, so that all who read it see the change.
     """
-    modules = [(each, model.get_submodule(_edited_module(each.place))) for each in interventions]
-    handles: list[RemovableHandle] = []
-    try:
-        for each, module in modules:
-            handles.append(_register_edit(module, each))
+    with ExitStack() as stack:
+        for each in interventions:
+            if isinstance(each.edit, Skip):
+                before = architecture.hook_point(STREAM, each.point.index - 1)
+                stack.callback(
+                    _register(model.get_submodule(before.path), before, each.keep).remove
+                )
+            stack.callback(_register_edit(model.get_submodule(each.point.path), each).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
-def started_at(model: nn.Module, start: Start | None) -> Iterator[None]:
-    """Take the blocks before ``start`` out of ``model``, and put its ``hidden`` in the place of what they would give."""
+def started_at(model: Model, architecture: Architecture, start: Start | None) -> Iterator[None]:
+    """Let the blocks before ``start`` return what they are given.
+
+    Its ``hidden`` then goes into the next block.
+
+    The list of blocks stays whole: some models look up by position in it what kind a block is.
+    Masks and positions are made by the model itself.
+    """
     if start is None:
         yield
         return
-    blocks = getattr(model, BLOCKS)
-    handle = model.get_submodule(EMBEDDING).register_forward_hook(lambda *_: start.hidden)
+    skipped = [model.get_submodule(architecture.block(layer)) for layer in range(start.layer)]
+    point = architecture.hook_point(STREAM, start.layer)
+    # first of all hooks of the module: edits and captures see it
+    handle = _replace(model.get_submodule(point.path), point, lambda _: start.hidden, prepend=True)
     try:
-        setattr(model, BLOCKS, blocks[start.layer :])
+        for block in skipped:
+            vars(block)["forward"] = lambda hidden, *_, **__: (
+                (hidden,) if start.in_tuple else hidden
+            )
         yield
     finally:
-        setattr(model, BLOCKS, blocks)
+        for block in skipped:
+            vars(block).pop("forward", None)
         handle.remove()
 
 
-def _edited_module(place: Place) -> str:
-    """Return the module whose tensor an edit of ``place`` changes: of the stream what writes it, so that all readers see it."""
-    if place.site.name != STREAM:
-        return place.path
-    return BLOCK.format(layer=place.block - 1) if place.block else EMBEDDING
+#: model → whether its blocks return tuples, which depends on the version of transformers
+_TUPLES: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+def blocks_return_tuples(model: Model, architecture: Architecture) -> bool:
+    """Return whether blocks of ``model`` return tuples, by running the first on one token.
+
+    It must have no hooks yet: they would be called.
+    """
+    import torch
+
+    if model not in _TUPLES:
+
+        def look(_module: nn.Module, _given: tuple[Any, ...], output: Any) -> None:
+            _TUPLES[model] = isinstance(output, tuple)
+            raise _AllSeen
+
+        handle = model.get_submodule(architecture.block(0)).register_forward_hook(look)
+        try:
+            architecture.family.run(model, torch.zeros((1, 1), dtype=torch.long).to(model.device))
+        except _AllSeen:
+            pass
+        finally:
+            handle.remove()
+    return _TUPLES[model]
 
 
 def _register_edit(module: nn.Module, intervention: Intervention) -> RemovableHandle:
-    site = intervention.place.site
-    if site.name != STREAM and site.side == "in":
+    return _replace(module, intervention.point, intervention.apply)
+
+
+def _replace(
+    module: nn.Module,
+    point: HookPoint,
+    change: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    prepend: bool = False,
+) -> RemovableHandle:
+    """Put ``change`` of the tensor at ``point`` in its place."""
+    if point.row.side == "in":
         return module.register_forward_pre_hook(
-            lambda _, given: (intervention.apply(given[0]), *given[1:])
+            lambda _, given: (change(given[0]), *given[1:]), prepend=prepend
         )
 
-    def after(_module: nn.Module, given: tuple[Any, ...], output: Any) -> Any:
-        source = given[0] if site.name == STREAM else None
-        if isinstance(output, tuple):  # a block's output, up to transformers 5.2
-            return (intervention.apply(output[0], source), *output[1:])
-        return intervention.apply(output, source)
+    def after(_module: nn.Module, _given: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (change(output[0]), *output[1:])
+        return change(output)
 
-    return module.register_forward_hook(after)
+    return module.register_forward_hook(after, prepend=prepend)
 
 
-def _register(module: nn.Module, place: Place, sink: Sink) -> RemovableHandle:
-    if place.site.side == "in":
+def _register(module: nn.Module, point: HookPoint, sink: Sink) -> RemovableHandle:
+    if point.row.side == "in":
 
-        def before(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            sink(place, arguments[0][..., place.columns])
+        def before(_module: nn.Module, given: tuple[Any, ...]) -> None:
+            sink(point, given[0][..., point.columns])
 
         return module.register_forward_pre_hook(before)
 
-    if place.site.weights:
-
-        def weights(
-            _module: nn.Module, _arguments: tuple[Any, ...], output: tuple[Any, ...]
-        ) -> None:
-            if output[1] is None:
-                raise RuntimeError(
-                    f"{place.path} gave no attention weights: was the model loaded with eager attention?"
-                )
-            sink(place, output[1].transpose(1, 2))  # (batch, query, head, key)
-
-        return module.register_forward_hook(weights)
-
-    def after(_module: nn.Module, _arguments: tuple[Any, ...], output: torch.Tensor) -> None:
-        sink(place, output[..., place.columns])
+    def after(_module: nn.Module, _given: tuple[Any, ...], output: Any) -> None:
+        value = output[point.row.element] if isinstance(output, tuple) else output
+        if not point.site.weights:
+            sink(point, value[..., point.columns])
+        elif value is None or value is output:
+            raise RuntimeError(
+                f"{point.path} gave no attention weights: was the model loaded with eager "
+                f"attention?"
+            )
+        else:
+            sink(point, value.transpose(1, 2))  # (batch, query, head, key)
 
     return module.register_forward_hook(after)

@@ -1,22 +1,26 @@
-"""Extraction: the missing units of a plan, each computed, written and committed; what is committed stays, whatever happens."""
+"""Extraction: the missing units of a plan, each computed, written and committed.
+
+What is committed stays, whatever happens.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from actlas.pipeline.extraction.forward import Extractor, Way, out_of_memory
-from actlas.pipeline.extraction.plan import Job, Plan, Portion
+from actlas.pipeline.extraction.devices import device_name, find_device
+from actlas.pipeline.extraction.forward import Extractor, RunContext, out_of_memory
+from actlas.pipeline.extraction.plan import Job, Plan, WorkItem
+from actlas.pipeline.extraction.progress import SILENT, Callbacks, ExtractionStats
 from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
-from actlas.pipeline.extraction.variant_pass import Course
+from actlas.pipeline.extraction.variant_pass import VariantPass
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
-from actlas.store.errors import StoreError, UsageError
+from actlas.store.errors import StoreError
 from actlas.store.format.commit_record import Origin, stem
 from actlas.store.format.schema import Json, SharedSite, Unit
 from actlas.store.io.workspace import Workspace, workspace
@@ -24,11 +28,8 @@ from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardWriter
 
 if TYPE_CHECKING:
-    import torch
-    from transformers import GPT2LMHeadModel
-
+    from actlas.pipeline.models.family import Model
     from actlas.store.runs.run import Run
-    from actlas.store.writing.pack import Packed
 
 SOFTWARE = ("actlas", "torch", "transformers", "h5py", "numpy")
 
@@ -37,48 +38,21 @@ class ChangedWeights(StoreError):
     """A model's files hold other weights than those that were planned with."""
 
 
-@dataclass
-class Tally:
-    """What an extraction did, in units, tokens, bytes of the files it wrote and seconds."""
-
-    units: int = 0
-    tokens: int = 0
-    nbytes: int = 0
-    lost_races: int = 0  # units that another process committed meanwhile
-    device: str = ""
-    packed: Packed | None = None  # its files afterwards, where they were joined
-    batches: int = 1  # that a unit was cut into at last
-    seconds: dict[str, float] = field(
-        default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0}
-    )
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What the caller hears and says while an extraction runs."""
-
-    committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
-    stopped: Callable[[], bool] = lambda: (
-        False
-    )  # asked at every activation; True ends it with KeyboardInterrupt
-    turn: AbstractContextManager[object] = field(
-        default_factory=nullcontext
-    )  # held while the model computes
-
-
-def extract(plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
+def extract(plan: Plan, run: Run, callbacks: Callbacks = SILENT) -> ExtractionStats:
     """Load the model, compute what ``plan`` lacks and commit it to ``run`` unit by unit.
 
-    Raises UsageError for a device that is not there, StoreError where the disk is full or a value does not fit.
+    Raises UsageError for a device that is not there, StoreError where the disk is full or a value
+    does not fit.
     """
-    return extract_with(load_for(plan), plan, run, watch)
+    return extract_with(load_for(plan), plan, run, callbacks)
 
 
-def load_for(job: Plan | Job) -> GPT2LMHeadModel:
+def load_for(job: Plan | Job) -> Model:
     """Load the model of ``job`` on its device.
 
-    Raises UsageError where either cannot be had, StoreError for want of memory, ChangedWeights where the files hold other
-    weights than when the job was planned: what is stored is what was hashed.
+    Raises UsageError where either cannot be had, StoreError for want of memory, ChangedWeights
+    where the files hold other weights than when the job was planned: what is stored is what was
+    hashed.
     """
     import torch
 
@@ -95,112 +69,106 @@ def load_for(job: Plan | Job) -> GPT2LMHeadModel:
         if not out_of_memory(error):
             raise
         raise StoreError(
-            f"out of memory when model {job.model.name} was loaded on {device}: use a smaller --dtype or another --device"
+            f"out of memory when model {job.model.name} was loaded on {device}: use a smaller "
+            f"--dtype or another --device"
         ) from error
     if loaded_weights(model) != job.weights:
         raise ChangedWeights(
-            f"model {job.model.name}: its weight files in {job.model.folder} changed since the extraction was planned: "
+            f"model {job.model.name}: its weight files in {job.model.folder} changed since the "
+            f"extraction was planned: "
             "run the same command again"
         )
     return model
 
 
-def extract_with(model: GPT2LMHeadModel, plan: Plan, run: Run, watch: Watch = Watch()) -> Tally:
+def extract_with(
+    model: Model, plan: Plan, run: Run, callbacks: Callbacks = SILENT
+) -> ExtractionStats:
     """Do ``extract``'s work with a ``model`` that is loaded already.
 
-    Raises UsageError, before anything is stored, unless it is the one ``plan`` is of, as ``load_for(plan)`` gives it.
+    Raises UsageError, before anything is stored, unless it is the one ``plan`` is of, as
+    ``load_for(plan)`` gives it.
     """
-    check_model(model, plan.job)
+    check_model(model, plan.job.expected)
     with workspace(run.folder) as work:
-        portions = plan.portions()
+        work_items = plan.work_items()
         if work.restored:  # since the plan was made
             run.refresh()
-            portions = (
-                each for each in portions if not run.held(each.unit.number).issuperset(each.sites)
+            work_items = (
+                each for each in work_items if not run.held(each.unit.number).issuperset(each.sites)
             )
-        tally = compute(model, plan.job, portions, Destination(run, work), watch)
+        stats = compute(model, plan.job, work_items, Destination(run, work), callbacks)
     run.refresh()
-    return tally
+    return stats
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where units go: the run, a workspace in it, and what the provenance says of those who compute them together."""
+    """Where units go: the run, a workspace in it.
+
+    ``provenance_extra`` is what the provenance says of those who compute them together.
+    """
 
     run: Run
     work: Workspace
-    company: Mapping[str, int] = field(default_factory=dict)
+    provenance_extra: Mapping[str, int] = field(default_factory=dict)
 
 
 def compute(
-    model: GPT2LMHeadModel,
+    model: Model,
     job: Job,
-    portions: Iterable[Portion],
+    work_items: Iterable[WorkItem],
     destination: Destination,
-    watch: Watch,
+    callbacks: Callbacks,
     parts: int = 1,
-) -> Tally:
-    """Compute, write and commit ``portions`` of ``job``, each unit in ``parts`` batches at least; its model is ``model``.
+) -> ExtractionStats:
+    """Compute, write and commit ``work_items`` of ``job``, each unit in ``parts`` batches at least.
 
-    Once the model has computed them ``watch.turn`` is given up, and the last unit only waits for the disk.
+    Its model is ``model``.
+
+    Once the model has computed them ``callbacks.model_lock`` is given up, and the last unit only
+    waits for the disk.
     """
-    tally = Tally(device=_device_name(model.device))
+    stats = ExtractionStats(device=device_name(model.device))
     with WriteQueue() as writes:
-        with watch.turn:
-            loop = _loop(model, job, destination, writes, tally, watch)
+        with callbacks.model_lock:
+            loop = _loop(model, job, destination, writes, stats, callbacks)
             loop.extractor.parts = parts
-            for portion in portions:
-                loop.compute(portion)
+            for item in work_items:
+                loop.compute(item)
         start = time.perf_counter()
         writes.drain()
-        tally.seconds["store"] += time.perf_counter() - start
-    tally.batches = loop.extractor.parts
-    return tally
-
-
-def find_device(name: str) -> torch.device:
-    """Return the torch device: a GPU for ``auto`` where there is one; raises UsageError for one that is not there."""
-    import torch
-
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda" if gpus else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"unknown device {name!r}: wanted auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not supported: wanted auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise UsageError(
-            f"device {name!r} is not there: torch sees {gpus} CUDA devices (use --device cpu, or auto)"
-        )
-    return device
+        stats.seconds["store"] += time.perf_counter() - start
+    stats.batches = loop.extractor.parts
+    return stats
 
 
 def _loop(
-    model: GPT2LMHeadModel,
+    model: Model,
     job: Job,
     destination: Destination,
     writes: WriteQueue,
-    tally: Tally,
-    watch: Watch,
+    stats: ExtractionStats,
+    callbacks: Callbacks,
 ) -> _Loop:
     device = model.device
     transfer: Transfer = (
         CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
     )
     model.train(job.options.mode == "train")
-    course = _course(job, destination.run)
-    way = Way(job.longest, job.options.dropout_seed, course)
+    variant_pass = _variant_pass(job, destination.run)
+    context = RunContext(job.longest, job.options.dropout_seed, variant_pass)
     extractor = Extractor(
-        model, job.model.geometry, transfer, job.options.stored, watch.stopped, way
+        model, job.model.architecture, transfer, job.options.stored, callbacks.stopped, context
     )
-    return _Loop(job, destination, writes, extractor, course, tally, watch)
+    return _Loop(job, destination, writes, extractor, variant_pass, stats, callbacks)
 
 
-def _course(job: Job, run: Run) -> Course | None:
-    """Return the way of a variant, None for a run without edits; raises StoreError where the baseline is not there."""
+def _variant_pass(job: Job, run: Run) -> VariantPass | None:
+    """Return the pass of a variant, None for a run without edits.
+
+    Raises StoreError where the baseline is not there.
+    """
     if job.branch is None:
         return None
     if run.baseline is None:
@@ -208,8 +176,12 @@ def _course(job: Job, run: Run) -> Course | None:
             f"the baseline of run {run.name} is not in the store: extract without edits first"
         )
     options = job.options
-    return Course(
-        job.branch, job.model.geometry, run.baseline, computed=options.dtype, stored=options.stored
+    return VariantPass(
+        job.branch,
+        job.model.architecture,
+        run.baseline,
+        computed=options.dtype,
+        stored=options.stored,
     )
 
 
@@ -224,78 +196,78 @@ class _Proven:
 
 @dataclass
 class _Loop:
-    """One extraction under way: a unit is computed while the one before it is synced and committed."""
+    """One extraction under way.
+
+    A unit is computed while the one before it is synced and committed.
+    """
 
     job: Job
     destination: Destination
     writes: WriteQueue
     extractor: Extractor
-    course: Course | None  # of a variant
-    tally: Tally
-    watch: Watch
+    variant_pass: VariantPass | None  # of a variant
+    stats: ExtractionStats
+    callbacks: Callbacks
 
-    def compute(self, portion: Portion) -> None:
+    def compute(self, item: WorkItem) -> None:
         """Run a unit through the model and queue its commit behind its last row."""
-        unit, sites = portion.unit, portion.sites
+        unit, sites = item.unit, item.sites
         start = time.perf_counter()
-        writer = self._writer(portion)
+        writer = self._writer(item)
         opened = time.perf_counter()
         try:
-            self.extractor.run(unit, portion.labels, sites, writer, self.writes)
-            edits, upstream = self.course.proof() if self.course else ([], {})
-            shared = self.course.shared(unit, sites) if self.course else {}
+            self.extractor.run(unit, item.labels, sites, writer, self.writes)
+            edits, upstream = self.variant_pass.edit_check() if self.variant_pass else ([], {})
+            shared = self.variant_pass.shared(unit, sites) if self.variant_pass else {}
             proven = _Proven(edits, upstream, shared)
             self.writes.submit(0, lambda: self._commit(unit, writer, proven))
         except BaseException:
             self.writes.settle()
             writer.drop()
             raise
-        self.tally.seconds["store"] += opened - start
-        self.tally.seconds["forward"] += time.perf_counter() - opened
+        self.stats.seconds["store"] += opened - start
+        self.stats.seconds["forward"] += time.perf_counter() - opened
 
-    def _writer(self, portion: Portion) -> ShardWriter:
-        unit, sites, work = portion.unit, portion.sites, self.destination.work
+    def _writer(self, item: WorkItem) -> ShardWriter:
+        unit, sites, work = item.unit, item.sites, self.destination.work
         path = work.folder / f"{stem(unit.number, sites)}-{work.token}.h5"
         names = {"actlas_run": self.destination.run.id, "actlas_unit": str(unit.number)}
-        return ShardWriter(path, self.job.layouts(unit, sites), portion.labels, names)
+        return ShardWriter(path, self.job.layouts(unit, sites), item.labels, names)
 
     def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
-        """Sync, publish, count; where that fails, nothing is left of the unit. Runs in the writer thread."""
+        """Sync, publish, count; where that fails, nothing is left of the unit.
+
+        Runs in the writer thread.
+        """
         try:
             self.writes.flushed()
             self._publish(unit, writer, proven)
         except BaseException:
             writer.drop()
             raise
-        self.watch.committed(unit)
+        self.callbacks.committed(unit)
 
     def _publish(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
         record = writer.finish()
         origin = Origin(self._provenance(), proven.edits, proven.upstream, proven.shared)
         commit = record.commit(self.destination.run.id, unit, writer.path.name, origin)
         if publish(self.destination.run.folder, writer, commit):
-            self.tally.units += 1
-            self.tally.tokens += unit.tokens
-            self.tally.nbytes += record.size
+            self.stats.units += 1
+            self.stats.tokens += unit.tokens
+            self.stats.nbytes += record.size
         else:
-            self.tally.lost_races += 1
+            self.stats.lost_races += 1
 
     def _provenance(self) -> Json:
         import torch
 
         return {
             "software": {name: importlib.metadata.version(name) for name in SOFTWARE},
-            "device": self.tally.device,
+            "device": self.stats.device,
             "threads": torch.get_num_threads(),
             "batches": self.extractor.parts,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "tokenizer": self.job.tokenizer,
             "texts": self.job.texts,
-            **self.destination.company,
+            **self.destination.provenance_extra,
         }
-
-
-def _device_name(device: torch.device) -> str:
-    import torch
-
-    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"

@@ -1,7 +1,9 @@
-"""The way of an activation from the device to the shard: one copy, bounded memory, beside the computation.
+"""The way of an activation from the device to the shard.
 
-On the CPU a writer thread reads the tensor where it lies. From a GPU rows leave through a ring of pinned buffers on a side
-stream while the next block computes.
+One copy, bounded memory, beside the computation.
+
+On the CPU a writer thread reads the tensor where it lies. From a GPU rows leave through a ring of
+pinned buffers on a side stream while the next block computes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from actlas.pipeline.models.sites import Place
+from actlas.pipeline.models.architecture import HookPoint
 from actlas.store.errors import StoreError
 from actlas.store.io.durable import remedy_of
 from actlas.store.writing.shard import ShardWriter
@@ -30,7 +32,9 @@ SLOT_BYTES = 32 << 20
 
 
 class WriteQueue:
-    """A writer thread with a bounded number of waiting bytes; its errors are raised in the caller at the next call.
+    """A writer thread with a bounded number of waiting bytes.
+
+    Its errors are raised in the caller at the next call.
 
     Raises StoreError there for a disk that takes no more and for want of memory.
     """
@@ -51,7 +55,10 @@ class WriteQueue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let what is waiting finish: it is little, and a complete unit among it deserves its commit."""
+        """Let what is waiting finish.
+
+        It is little, and a complete unit among it deserves its commit.
+        """
         self._writer.shutdown()
         self._flusher.shutdown()
 
@@ -78,7 +85,9 @@ class WriteQueue:
             self._flush = None
 
     def flush_now_and_then(self, nbytes: int, flush: Callable[[], None]) -> None:
-        """Call ``flush`` beside the writer after every FLUSH_BYTES, so that the last sync finds little left to do.
+        """Call ``flush`` beside the writer after every FLUSH_BYTES.
+
+        The last sync then finds little left to do.
 
         Raises the error of the one before.
         """
@@ -99,7 +108,8 @@ class WriteQueue:
         self._bytes -= nbytes
         try:
             future.result()
-        except MemoryError as error:  # not the caller's, who would take it for his own and compute the wrong unit again
+        # not the caller's, who would take it for his own and compute the wrong unit again
+        except MemoryError as error:
             raise StoreError(
                 "out of memory while activations were written: run the same command again"
             ) from error
@@ -114,22 +124,31 @@ class Transfer(Protocol):
     """Takes (batch, position, columns) tensors to a shard, padded rows left out."""
 
     def send(
-        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+        self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
-        """Bring the first ``lengths[i]`` rows of sentence i to ``writer``, which gets them later, in order."""
+        """Bring the first ``lengths[i]`` rows of sentence i to ``writer``.
+
+        It gets them later, in order.
+        """
 
 
 class HostTransfer:
-    """From CPU memory: the tensor is kept alive until the writer has put it into the page cache, and not copied before."""
+    """From CPU memory.
+
+    The tensor is kept alive, not copied, until the writer has put it into the page cache.
+    """
 
     def __init__(self, writes: WriteQueue) -> None:
         self._writes = writes
 
     def send(
-        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+        self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
-        """Queue the rows of every sentence, as they lie."""
-        array = as_numpy(value)
+        """Queue the rows of every sentence, as they lie.
+
+        A copy where the model will change them.
+        """
+        array = as_numpy(value.clone() if point.row.copy else value)
         nbytes = array.size * array.itemsize
 
         def write() -> None:
@@ -137,14 +156,17 @@ class HostTransfer:
                 np.ascontiguousarray(sentence[:length])
                 for sentence, length in zip(array, lengths, strict=True)
             ]
-            writer.write(*place.key, sum(lengths), rows)
+            writer.write(*point.key, sum(lengths), rows)
             self._writes.flush_now_and_then(nbytes, writer.flush)
 
         self._writes.submit(nbytes, write)
 
 
 class CudaTransfer:
-    """From a GPU: padded rows dropped on the device, the rest copied through pinned buffers on a stream of its own."""
+    """From a GPU: padded rows are dropped on the device.
+
+    The rest is copied through pinned buffers on a stream of its own.
+    """
 
     def __init__(
         self,
@@ -166,13 +188,13 @@ class CudaTransfer:
             self._free.put(torch.empty(slot_bytes, dtype=torch.uint8, pin_memory=True))
 
     def send(
-        self, writer: ShardWriter, place: Place, value: torch.Tensor, lengths: Sequence[int]
+        self, writer: ShardWriter, point: HookPoint, value: torch.Tensor, lengths: Sequence[int]
     ) -> None:
         """Start the copy of the rows, in pieces of a slot, and queue their writing."""
         rows = real_rows(value, lengths, self._kept(tuple(lengths), value.shape[1]))
         count = max(1, self._slot_bytes // max(1, rows[0].nbytes))
         for piece in rows.split(count):
-            self._send_piece(writer, place, piece)
+            self._send_piece(writer, point, piece)
 
     def _kept(self, lengths: tuple[int, ...], padded: int) -> torch.Tensor:
         """Return ``kept_rows`` on the device, brought there once a batch."""
@@ -180,7 +202,7 @@ class CudaTransfer:
             self._batch, self._rows = (lengths, padded), kept_rows(lengths, padded).to(self._device)
         return self._rows
 
-    def _send_piece(self, writer: ShardWriter, place: Place, rows: torch.Tensor) -> None:
+    def _send_piece(self, writer: ShardWriter, point: HookPoint, rows: torch.Tensor) -> None:
         slot = self._free.get()  # waits until the writer has emptied one
         try:
             host, copied = self._copied(slot, rows)
@@ -188,7 +210,7 @@ class CudaTransfer:
             def write() -> None:
                 try:
                     copied.synchronize()
-                    writer.write(*place.key, len(host), [as_numpy(host)])
+                    writer.write(*point.key, len(host), [as_numpy(host)])
                     self._writes.flush_now_and_then(host.nbytes, writer.flush)
                 finally:
                     self._free.put(slot)
@@ -201,7 +223,10 @@ class CudaTransfer:
     def _copied(
         self, slot: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.cuda.Event]:
-        """Start the copy of ``rows`` into ``slot``; return its place there and the event after it."""
+        """Start the copy of ``rows`` into ``slot``.
+
+        Return its place there and the event after it.
+        """
         import torch
 
         host = slot[: rows.nbytes].view(rows.dtype).view(rows.shape)
@@ -217,7 +242,10 @@ class CudaTransfer:
 
 
 def kept_rows(lengths: Sequence[int], padded: int) -> torch.Tensor:
-    """Return the indices, along batch · position, of the first ``lengths[i]`` of ``padded`` rows of each sentence."""
+    """Return the indices of real rows, along batch · position.
+
+    They are the first ``lengths[i]`` of ``padded`` rows of each sentence.
+    """
     import torch
 
     return torch.cat([torch.arange(length) + row * padded for row, length in enumerate(lengths)])
@@ -240,7 +268,10 @@ def real_rows(
 
 
 def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """Return the tensor's memory as NumPy sees it: bfloat16, which NumPy lacks, as its bits in uint16."""
+    """Return the tensor's memory as NumPy sees it.
+
+    Bfloat16, which NumPy lacks, as its bits in uint16.
+    """
     import torch
 
     if tensor.dtype == torch.bfloat16:
@@ -248,8 +279,11 @@ def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return tensor.numpy()
 
 
-def narrowed(value: torch.Tensor, dtype: torch.dtype, place: Place) -> torch.Tensor:
-    """Return ``value`` in ``dtype``; raises StoreError naming site, block and value where that overflows."""
+def narrowed(value: torch.Tensor, dtype: torch.dtype, point: HookPoint) -> torch.Tensor:
+    """Return ``value`` in ``dtype``.
+
+    Raises StoreError naming site, block and value where that overflows.
+    """
     import torch
 
     if value.dtype == dtype:
@@ -257,9 +291,10 @@ def narrowed(value: torch.Tensor, dtype: torch.dtype, place: Place) -> torch.Ten
     narrow = value.to(dtype)
     overflow = torch.isinf(narrow) & torch.isfinite(value)
     if bool(overflow.any()):
-        name, block = place.key
+        name, block = point.key
         raise StoreError(
-            f"{name}, {place.site.dims[0]} {block}: {float(value[overflow][0]):g} does not fit "
-            f"{str(dtype).removeprefix('torch.')}: store float32 or bfloat16 instead (--stored-dtype)"
+            f"{name}, {point.site.dims[0]} {block}: {float(value[overflow][0]):g} does not fit "
+            f"{str(dtype).removeprefix('torch.')}: store float32 or bfloat16 instead "
+            f"(--stored-dtype)"
         )
     return narrow

@@ -1,4 +1,7 @@
-"""A variant's course: it starts from its baseline's residual, passes its edits, and compares what lies upstream of them."""
+"""A variant's pass.
+
+It starts from its baseline's residual, applies its edits, and compares what is upstream of them.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,8 @@ import numpy.typing as npt
 from actlas.pipeline.edits.apply import Batch, Intervention
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import edit_text
-from actlas.pipeline.extraction.hooks import Start, edited, run_captured
-from actlas.pipeline.models.configuration import Geometry
-from actlas.pipeline.models.sites import Place, places
+from actlas.pipeline.extraction.hooks import Start, blocks_return_tuples, edited, run_captured
+from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.format.edit_records import STREAM
 from actlas.store.format.schema import Json, SharedSite, StoredDtype, Unit
@@ -22,23 +24,26 @@ from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
 
-#: of the largest value upstream: how far a variant that is computed from the first block may be from a narrowed baseline
+    from actlas.pipeline.models.family import Model
+
+#: of the largest value upstream: how far a variant that is computed from the first block may be
+#: from a narrowed baseline
 TOLERANCE = {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
 
 
-class Course:
-    """The way of one variant, unit by unit.
+class VariantPass:
+    """The forward passes of one variant, unit by unit.
 
-    Where the baseline's residual is stored in the precision of the computation, blocks before the branch are not run: the
-    stored values are those they would give. Else the whole model is run, and compared with the baseline at the branch.
+    Where the baseline's residual is stored in the precision of the computation, blocks before the
+    branch are not run: the stored values are those they would give. Else the whole model is run,
+    and compared with the baseline at the branch.
     """
 
     def __init__(
         self,
         branch: Branch,
-        geometry: Geometry,
+        architecture: Architecture,
         baseline: Run,
         *,
         computed: StoredDtype,
@@ -48,15 +53,15 @@ class Course:
         self._baseline = baseline
         self._stored = stored
         self._exact = stored in (computed, "float32")
-        self._interventions = [Intervention(edit, geometry) for edit in branch.edits]
-        self._at_once = self._interventions[: len(branch.at_once)] if self._exact else []
-        self._hooked = self._interventions[len(self._at_once) :]
-        stream = places((STREAM,), geometry)
+        self._interventions = [Intervention(edit, architecture) for edit in branch.edits]
+        self._at_branch = self._interventions[: len(branch.edits_at_branch)] if self._exact else []
+        self._hooked = self._interventions[len(self._at_branch) :]
+        self._architecture = architecture
+        stream = architecture.hook_points([STREAM])
         checked = branch.layer if self._exact else branch.depth - 1
         self._checked = stream[checked] if checked >= 0 else None
-        self._end = places(
-            ("final_norm",), geometry
-        )  # the pass goes on to here, so that every edit is passed
+        # the pass goes on to here, so that every edit is passed
+        self._end = architecture.hook_points(["final_norm"])
 
     def begin(self, unit: Unit) -> None:
         """Start a unit, also again."""
@@ -80,40 +85,48 @@ class Course:
 
     def forward(
         self,
-        model: GPT2LMHeadModel,
+        model: Model,
         batch: Batch,
         first: int,
-        wanted: Sequence[Place],
-        sink: Callable[[Place, torch.Tensor], None],
+        wanted: Sequence[HookPoint],
+        sink: Callable[[HookPoint, torch.Tensor], None],
     ) -> None:
-        """Run ``batch``, whose tokens begin at ``first`` of the unit; ``sink`` gets what of ``wanted`` is the variant's own."""
+        """Run ``batch``, whose tokens begin at ``first`` of the unit.
+
+        ``sink`` gets what of ``wanted`` is the variant's own.
+        """
         import torch
 
         for each in self._interventions:
             each.begin_batch(batch)
         start = self._start(model, batch, first) if self._exact else None
         expected = start.hidden if start else self._upstream(model, batch, first)
-        own = [place for place in wanted if self.branch.owns(place)]
-        keys = {place.key for place in own}
-        extra = [place for place in (self._checked, *self._end) if place and place.key not in keys]
+        own = [point for point in wanted if self.branch.owns(point)]
+        keys = {point.key for point in own}
+        extra = [point for point in (self._checked, *self._end) if point and point.key not in keys]
 
-        def watch(place: Place, value: torch.Tensor) -> None:
-            if place == self._checked and expected is not None:
+        def receive(point: HookPoint, value: torch.Tensor) -> None:
+            if point == self._checked and expected is not None:
                 self._compare(value, expected, batch)
-            if place.key in keys:
-                sink(place, value)
+            if point.key in keys:
+                sink(point, value)
 
         token_ids = torch.from_numpy(batch.token_ids).to(model.device)
-        with edited(model.transformer, self._hooked):
-            run_captured(model, token_ids, [*own, *extra], watch, start)
+        with edited(model, self._architecture, self._hooked):
+            run_captured(model, self._architecture, token_ids, [*own, *extra], receive, start)
 
-    def proof(self) -> tuple[list[Json], Json]:
-        """Return what the commit records of the edits and of upstream; raises StoreError if an edit did not fire."""
+    def edit_check(self) -> tuple[list[Json], Json]:
+        """Return what the commit records of the edits and of upstream.
+
+        Raises StoreError unless every edit was applied.
+        """
         for each in self._interventions:
-            if each.fired != self._unit.sentences:
+            if each.times_applied != self._unit.sentences:
                 raise StoreError(
-                    f"{edit_text(each.edit)} fired for {each.fired} of {self._unit.sentences} sentences of unit "
-                    f"{self._unit.number}: nothing of it is stored; report it with the versions of torch and transformers"
+                    f"{edit_text(each.edit)} was applied to {each.times_applied} of "
+                    f"{self._unit.sentences} sentences of unit "
+                    f"{self._unit.number}: nothing of it is stored; report it with the versions "
+                    f"of torch and transformers"
                 )
         start = (
             f"{STREAM}[{self.branch.layer}] of run {self._baseline.id}"
@@ -121,25 +134,30 @@ class Course:
             else "token ids"
         )
         upstream = {"start": start, "compared": self._compared, "max_difference": self._difference}
-        return [each.proof() for each in self._interventions], upstream
+        return [each.check() for each in self._interventions], upstream
 
-    def _start(self, model: GPT2LMHeadModel, batch: Batch, first: int) -> Start:
+    def _start(self, model: Model, batch: Batch, first: int) -> Start:
         layer = self.branch.layer
         hidden = self._stream(model, batch, first, layer)
-        source = self._stream(model, batch, first, layer - 1) if self._at_once and layer else None
-        for each in self._at_once:
-            hidden = each.apply(hidden, source)
-        return Start(layer, hidden)
+        source = self._stream(model, batch, first, layer - 1) if self._at_branch and layer else None
+        for each in self._at_branch:
+            if source is not None:
+                each.keep(each.point, source)
+            hidden = each.apply(hidden)
+        return Start(layer, hidden, blocks_return_tuples(model, self._architecture))
 
-    def _upstream(self, model: GPT2LMHeadModel, batch: Batch, first: int) -> torch.Tensor | None:
+    def _upstream(self, model: Model, batch: Batch, first: int) -> torch.Tensor | None:
         return (
             None
             if self._checked is None
-            else self._stream(model, batch, first, self._checked.block)
+            else self._stream(model, batch, first, self._checked.index)
         )
 
-    def _stream(self, model: GPT2LMHeadModel, batch: Batch, first: int, depth: int) -> torch.Tensor:
-        """Return the baseline's residual at ``depth``, (sentence, position, d_model), padded with each sentence's last row."""
+    def _stream(self, model: Model, batch: Batch, first: int, depth: int) -> torch.Tensor:
+        """Return the baseline's residual at ``depth``, (sentence, position, d_model).
+
+        Padding has each sentence's last row.
+        """
         import torch
 
         try:
@@ -147,7 +165,8 @@ class Course:
                 self._source(self._unit, STREAM), depth, check=True
             )  # (token, d_model)
         except DamagedStore:
-            self._baseline.refresh()  # another process may have packed it meanwhile: then it lies elsewhere
+            # another process may have packed it meanwhile: then it lies elsewhere
+            self._baseline.refresh()
             block = read_block(self._source(self._unit, STREAM), depth, check=True)
         padded = torch.from_numpy(block[first + _rows(batch)])
         return padded.to(device=model.device, dtype=model.dtype)
@@ -156,7 +175,10 @@ class Course:
         return self._baseline.sources(unit, site)[0]
 
     def _compare(self, value: torch.Tensor, expected: torch.Tensor, batch: Batch) -> None:
-        """Count the values upstream and their largest difference; raises StoreError where they are not the baseline's."""
+        """Count the values upstream and their largest difference.
+
+        Raises StoreError where they are not the baseline's.
+        """
         import torch
 
         real = torch.from_numpy(batch.real).to(value.device)
@@ -165,9 +187,10 @@ class Course:
         difference = float((ours - theirs).abs().max())
         allowed = 0.0 if self._exact else TOLERANCE[self._stored] * float(theirs.abs().max())
         if not difference <= allowed:
-            place = f"{STREAM}[{self._checked.block if self._checked else 0}]"
+            place = f"{STREAM}[{self._checked.index if self._checked else 0}]"
             raise StoreError(
-                f"upstream of the edits, {place} differs from the baseline by {difference:g}: the model's code or software is "
+                f"upstream of the edits, {place} differs from the baseline by {difference:g}: "
+                f"the model's code or software is "
                 "not the one the baseline was made with; make both again in a new --store"
             )
         self._compared += ours.numel()
@@ -175,7 +198,10 @@ class Course:
 
 
 def _rows(batch: Batch) -> npt.NDArray[np.int64]:
-    """Return the token of every position, counted from the batch's first, (sentence, position); padding has the last one."""
+    """Return the token of every position, counted from the batch's first, (sentence, position).
+
+    Padding has the last one.
+    """
     starts = np.concatenate([[0], np.cumsum(batch.lengths)[:-1]])
     positions = np.arange(batch.token_ids.shape[1])
     rows: npt.NDArray[np.int64] = starts[:, None] + np.minimum(

@@ -1,4 +1,7 @@
-"""Units: batches of consecutive sentences, the unit of computation, of durability and of distribution."""
+"""Units: batches of consecutive sentences, computed together.
+
+They are the unit of computation, of durability and of distribution.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A column of whole numbers is int64, of numbers float64, of booleans uint8 (1 and 0), anything else
 text. A missing value is NaN in a column of numbers or booleans, which is float64 then, and the
-empty text in a column of text. CSV has text alone: there, numbers and booleans are recognised
-where all values of a column are written as such; among numbers, NaN and NA are missing too.
+empty text in a column of text. CSV has text alone: there, numbers and booleans are recognised where
+all values of a column are written as such; among numbers, NaN and NA are missing too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actlas.pipeline.inputs.formats import Scalar, Value
+from actlas.pipeline.inputs.lines import Scalar, Value
 
 INT64 = 2**63
 EXACT_FLOAT = 2**53  # up to here float64 has every whole number
@@ -63,7 +63,10 @@ def _is_exact(values: Iterable[Scalar], as_float: bool) -> bool:
 
 
 def _recognised(values: Sequence[Value]) -> Sequence[Value]:
-    """Return a column of CSV as numbers or booleans where all values that are there are written so."""
+    """Return a column of CSV as numbers or booleans.
+
+    It stays text unless all values that are there are written so.
+    """
     texts = [None if value is None else str(value) for value in values]
     present = [text for text in texts if text is not None]
     if present and all(text in BOOLEANS for text in present):

@@ -1,4 +1,6 @@
-"""Reading sentences: one a line in .txt, a text column in tables and JSON, UTF-8; the first step of the data.
+"""Reading sentences: one a line in .txt, a text column in tables and JSON, UTF-8.
+
+The first step of the data.
 
 A line that cannot be used is an error naming it, or, with ``skip_bad``, skipped and listed. What
 the formats are is in ``pipeline.formats``, which dtype a column gets in ``pipeline.columns``.
@@ -16,14 +18,8 @@ from typing import Any
 import numpy.typing as npt
 
 from actlas.pipeline.inputs.columns import array_of
-from actlas.pipeline.inputs.formats import (
-    LINE_READERS,
-    NUMBERED,
-    WHOLE_READERS,
-    BadLine,
-    Line,
-    Wanted,
-)
+from actlas.pipeline.inputs.formats import LINE_READERS, NUMBERED, WHOLE_READERS
+from actlas.pipeline.inputs.lines import BadLine, Line, Wanted
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import InputError, UsageError, quoted, unknown
 from actlas.store.io.safe_open import user_path
@@ -100,11 +96,11 @@ def read_sentences(
     rename: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> Sentences:
-    """Read ``source``, a file by its ending (``ENDINGS``), or ``-`` for plain lines on standard input.
+    """Read ``source``, a file by its ending (``ENDINGS``), or ``-``: plain lines on standard input.
 
-    rename: columns under another name, each "OLD=NEW". drop: columns to skip.
-    Raises UsageError for a missing file, an unknown ending or column, InputError for content that
-    cannot be used; both name the file, and the line where there is one.
+    rename: columns under another name, each "OLD=NEW". drop: columns to skip. Raises UsageError for
+    a missing file, an unknown ending or column, InputError for content that cannot be used; both
+    name the file, and the line where there is one.
     """
     source = source if source == STDIN else str(user_path(source))
     chosen = Columns(text_column, tuple(rename), tuple(drop))
@@ -189,7 +185,8 @@ def _check_regular(path: Path) -> None:
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
         raise UsageError(
-            f"sentence file {path} cannot be read: it is {kind} (a pipe is read from standard input, as -)"
+            f"sentence file {path} cannot be read: it is {kind} (a pipe is read from standard "
+            f"input, as -)"
         )
 
 
@@ -205,7 +202,10 @@ def _unusable(line: Line) -> BadLine | None:
 
 
 def _columns(source: str, lines: Sequence[Line], chosen: Columns) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of all lines under their names; a key that a line lacks is missing there."""
+    """Return the columns of all lines under their names.
+
+    A key that a line lacks is missing there.
+    """
     names = list(dict.fromkeys(name for line in lines for name in line.columns))
     known = {*names, *chosen.drop}
     for name in chosen.renamed:

@@ -1,7 +1,9 @@
-"""A model folder's tokenizer, as ``AutoTokenizer.from_pretrained(folder)`` gives it, in a process of its own.
+"""A model folder's tokenizer, as ``AutoTokenizer.from_pretrained(folder)`` gives it.
 
-Which tokenizer that is takes transformers a second to find out; it is remembered by the content of all
-files that decide it, so that a stored run is recognised sooner. Neither needs torch.
+It runs in a process of its own.
+
+Which tokenizer that is takes transformers a second to find out; it is remembered by the content of
+all files that decide it, so that a stored run is recognised sooner. Neither needs torch.
 """
 
 from __future__ import annotations
@@ -76,9 +78,9 @@ class ModelTokenizer:
         self.bos: Special | None = Special(*told["bos"]) if told["bos"] else None
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return ids and offsets of ``texts`` as ``tokenizer(texts, add_special_tokens=False)`` gives them.
+        """Return ids and offsets of ``texts``, without special tokens.
 
-        Raises UsageError where the tokenizer fails, or takes more time or memory than any honest one.
+        Raises UsageError where the tokenizer fails, or takes far too much time or memory.
         """
         answer = self._ask(list(texts))
         if answer[:1] != b"0":
@@ -123,9 +125,10 @@ class ModelTokenizer:
 def open_tokenizer(folder: Path, name: str) -> Iterator[ModelTokenizer]:
     """Yield the tokenizer of ``folder``, which the user calls ``name``.
 
-    Its ids and offsets are those of ``AutoTokenizer.from_pretrained(folder)``, whatever files decide
-    them; padding, truncation and special tokens that it would add are left out. Raises UsageError
-    where there is none, it is not a fast one, or transformers cannot load it without remote code.
+    Its ids and offsets are those of ``AutoTokenizer.from_pretrained(folder)``, whatever files
+    decide them; padding, truncation and special tokens that it would add are left out. Raises
+    UsageError where there is none, it is not a fast one, or transformers cannot load it without
+    remote code.
     """
     files = tokenizer_files(folder)
     command = [sys.executable, "-P", str(PROGRAM)]
@@ -148,7 +151,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _place(name: str) -> str:
-    """Return a path for a copy of the folder: transformers knows some models of the hub by their names."""
+    """Return a path for a copy of the folder.
+
+    Transformers knows some models of the hub by their names.
+    """
     path = PurePosixPath(name)
     return (
         "tokenizer"

@@ -1,4 +1,7 @@
-"""The files of a model folder that decide its token ids: which they are, their content and digest."""
+"""The files of a model folder that decide its token ids.
+
+Which they are, their content and digest.
+"""
 
 from __future__ import annotations
 

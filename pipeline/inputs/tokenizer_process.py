@@ -1,13 +1,17 @@
-"""The program of the process that tokenizes: ``python -P tokenizer_process.py``, started by ``tokenizer``.
+"""The program of the process that tokenizes.
 
-A tokenizer's files can come from anywhere, and code in Rust runs what they say: regular expressions,
-replacements, sizes. Here that can take no more than so much time and memory, and a crash ends this
-process alone. It imports nothing of actlas, and transformers only for files it has not seen before.
+``python -P tokenizer_process.py``, started by ``tokenizer``.
+
+A tokenizer's files can come from anywhere, and code in Rust runs what they say: regular
+expressions, replacements, sizes. Here that can take no more than so much time and memory, and a
+crash ends this process alone. It imports nothing of actlas, and transformers only for files it has
+not seen before.
 
 Frames go both ways, 8 bytes of length (little-endian) before each:
 
 1. in: JSON ``{"entry": FILE of the cache or null, "key": KEY}``; out: JSON, see ``_first``
-2. where the cache had nothing, in: JSON ``{"folder": FOLDER, "scratch": WHERE IT IS}``; out: the same
+2. where the cache had nothing, in: JSON ``{"folder": FOLDER, "scratch": WHERE IT IS}``; out: the
+same
 3. in: a JSON list of texts; out: ``1`` and a reason, or ``0`` and three arrays: number of tokens of
    each text (int32), ids (uint32), start and end of each token in characters (int32); and so on
 """
@@ -47,36 +51,12 @@ ELSEWHERE = (
 
 #: where a tokenizer alone could differ from transformers' class around it: a check, not a proof
 PROBES = (
-    *(
-        "",
-        " ",
-        "a",
-        " her",
-        "We saw her.",
-        "  two  spaces \n\n\tand\ttabs \r\n",
-        "I'm, you're; it's",
-        "ÀÉÎ naïve",
-        "cafe\u0301",
-    ),
-    *(
-        "日本語の文。",
-        "她喝了她的茶。",
-        "हिन्दी में",
-        "สวัสดี",
-        "עברית",
-        "مرحبا",
-        "👩‍👩‍👧 🇩🇪",
-        "𝒜𝓁𝓅",
-        "ﬁ ① ™ ㌔",
-        "x\u00a0y\u2003z",
-    ),
-    *(
-        "1234567890 3.14 1,000",
-        "<s> </s> <unk> [CLS] [SEP] [MASK] <|endoftext|>",
-        "▁▁ under_score Ġ",
-        "a\x00b\x7f",
-        "A" * 300,
-    ),
+    *("", " ", "a", " her", "We saw her.", "  two  spaces \n\n\tand\ttabs \r\n"),
+    *("I'm, you're; it's", "ÀÉÎ naïve", "cafe\u0301"),
+    *("日本語の文。", "她喝了她的茶。", "हिन्दी में", "สวัสดี", "עברית", "مرحبا", "👩‍👩‍👧 🇩🇪", "𝒜𝓁𝓅"),
+    *("ﬁ ① ™ ㌔", "x\u00a0y\u2003z"),
+    *("1234567890 3.14 1,000", "<s> </s> <unk> [CLS] [SEP] [MASK] <|endoftext|>"),
+    *("▁▁ under_score Ġ", "a\x00b\x7f", "A" * 300),
 )
 
 
@@ -107,8 +87,8 @@ def main() -> None:
 def _first(question: dict[str, Any]) -> tuple[dict[str, Any], Tokenizer | None]:
     """Return what is told of a tokenizer, and the tokenizer.
 
-    Told are ``{"bos": [TOKEN, ID] or null}``, ``{"refused": WHY}``, or ``{"unknown": true}`` where the
-    cache has nothing and no folder is named yet.
+    Told are ``{"bos": [TOKEN, ID] or null}``, ``{"refused": WHY}``, or ``{"unknown": true}`` where
+    the cache has nothing and no folder is named yet.
     """
     _allow(LOAD_SECONDS)
     entry = question["entry"] and Path(question["entry"])
@@ -169,7 +149,10 @@ def _from_transformers(folder: str) -> dict[str, Any]:
 
 
 def _check_within(folder: str) -> None:
-    """Raise Refused where the settings name a file elsewhere: some versions of transformers would read it."""
+    """Raise Refused where the settings name a file elsewhere.
+
+    Some versions of transformers would read it.
+    """
     path = Path(folder, "tokenizer_config.json")
     settings = json.loads(path.read_bytes()) if path.is_file() else {}
     if not isinstance(settings, dict):
@@ -279,7 +262,7 @@ def _remember(entry: Path | None, key: str, found: dict[str, Any]) -> None:
 
 
 def _allow(seconds: float) -> None:
-    """Let this process end itself (SIGXCPU) after so much more processor time of all its threads."""
+    """Let this process end itself (SIGXCPU) after so much more processor time."""
     _limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 1)
 
 

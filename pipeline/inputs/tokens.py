@@ -1,4 +1,7 @@
-"""Tokens: sentences through the model's own fast tokenizer, with the place of every token in its text."""
+"""Tokens: sentences through the model's own fast tokenizer.
+
+Every token has its place in the text.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,12 @@ class Tokenized:
     bos: bool
     tokenizer: str  # digest of all files that decide the ids
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 of all token ids with their sentence bounds: the tokens' part of a run's identity."""
+        """SHA-256 of all token ids with their sentence bounds.
+
+        The tokens' part of a run's identity.
+        """
         digest = hashlib.sha256(self.labels.row_size.astype("<i8").tobytes())
         digest.update(self.labels.token["token_id"].astype("<i4").tobytes())
         return digest.hexdigest()
@@ -51,11 +57,13 @@ class Tokenized:
 def tokenize(
     sentences: Sentences, model: ModelFolder, *, bos: bool = False, skip_bad: bool = False
 ) -> Tokenized:
-    """Return the tokens of all sentences, without padding; the tokenizer's BOS token in front only with ``bos``.
+    """Return the tokens of all sentences, without padding.
 
-    Raises InputError naming the line of a sentence that has more tokens than the model has positions or none at all,
-    unless ``skip_bad``; UsageError for a model without a fast tokenizer, ids beyond its vocabulary or, with ``bos``,
-    no BOS token.
+    The tokenizer's BOS token in front only with ``bos``.
+
+    Raises InputError naming the line of a sentence that has more tokens than the model has
+    positions or none at all, unless ``skip_bad``; UsageError for a model without a fast tokenizer,
+    ids beyond its vocabulary or, with ``bos``, no BOS token.
     """
     bad: list[BadLine] = []
     kept: list[int] = []
@@ -79,7 +87,8 @@ def tokenize(
             parts.append(part if prefix is None else _with_bos(part, prefix))
     if not kept:
         raise InputError(
-            f"{named(sentences.source)} holds no sentence that {model.name} can take: {bad[0].reason}"
+            f"{named(sentences.source)} holds no sentence that {model.name} can take: "
+            f"{bad[0].reason}"
         )
     return Tokenized(_labels(sentences, kept, parts), tuple(bad), bos, tokenizer.digest)
 
@@ -100,7 +109,8 @@ def _bos(tokenizer: ModelTokenizer, model: ModelFolder) -> int:
     token, number = tokenizer.bos
     if number >= model.geometry.vocabulary:
         raise UsageError(
-            f"{model.name}: its tokenizer's BOS token {quoted(token)} has id {number}, expected one below "
+            f"{model.name}: its tokenizer's BOS token {quoted(token)} has id {number}, expected "
+            f"one below "
             f"{model.geometry.vocabulary}, the size of its vocabulary: leave --bos out"
         )
     return number
@@ -110,8 +120,10 @@ def _check_ids(ids: npt.NDArray[np.uint32], model: ModelFolder) -> None:
     largest, vocabulary = int(ids.max(initial=0)), model.geometry.vocabulary
     if largest >= vocabulary:
         raise UsageError(
-            f"{model.name}: its tokenizer gives id {largest}, expected ids below {vocabulary}, the size of its "
-            "vocabulary: the tokenizer is another model's, or tokens were added without resizing the embeddings"
+            f"{model.name}: its tokenizer gives id {largest}, expected ids below {vocabulary}, "
+            f"the size of its "
+            "vocabulary: the tokenizer is another model's, or tokens were added without "
+            "resizing the embeddings"
         )
 
 

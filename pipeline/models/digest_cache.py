@@ -1,8 +1,11 @@
-"""Digests of weight files, remembered in the user's cache folder for as long as a file cannot have changed unseen.
+"""Digests of weight files, remembered in the user's cache folder.
 
-A digest counts where path, device, inode, size, both times of change and a sample of the content are
-what they were. It is neither written nor used where times say little: on images and file systems that
-make up times, and for a file changed a moment ago. Before a run is written the weights are hashed in full anyway.
+A digest is used for as long as its file cannot have changed unseen.
+
+A digest counts where path, device, inode, size, both times of change and a sample of the content
+are what they were. It is neither written nor used where times say little: on images and file
+systems that make up times, and for a file changed a moment ago. Before a run is written the weights
+are hashed in full anyway.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from actlas.pipeline.models.tensor_files import TensorFile
 
 SETTLED_SECONDS = 10.0  # two changes within the steps of a clock show the same time
 SAMPLES, SAMPLE_BYTES = 64, 4096
-#: file systems whose times of change are set by the kernel or the server, never by who made the files
+#: file systems whose times of change are set by the kernel or the server, never by who made the
+#: files
 KEEPS_TIMES = (
     *("ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "zfs", "tmpfs", "overlay"),
     *("nfs", "nfs4", "ceph", "lustre", "gpfs"),
@@ -43,7 +47,9 @@ def tensor_digests(file: TensorFile) -> dict[str, str]:
 
 
 def remember(file: TensorFile, digests: Mapping[str, str], begun: float) -> None:
-    """Keep the digests of ``file``, which was hashed in full since ``begun``, in place of older ones.
+    """Keep the digests of ``file``, which was hashed in full since ``begun``.
+
+    They replace older ones.
 
     begun: as ``time.time`` gives it. Where the times of the file say too little they are dropped.
     """
@@ -94,7 +100,10 @@ def _key(file: TensorFile) -> str:
 
 
 def _sample(file: TensorFile) -> str:
-    """Return the XXH3-128 of the header and of SAMPLES pieces spread over the file, its end among them."""
+    """Return the XXH3-128 of the header and of SAMPLES pieces spread over the file.
+
+    The end of the file is among them.
+    """
     digest = xxhash.xxh3_128(file.header)
     last = max(0, file.status.st_size - SAMPLE_BYTES)
     for number in range(SAMPLES):
@@ -129,7 +138,8 @@ def _times_tell(file: TensorFile) -> bool:
 def _mount(path: Path) -> tuple[str, bool]:
     """Return type of the file system of ``path``, and whether it can be written to anywhere.
 
-    A line: ``36 35 98:0 /root /mount/point rw,noatime master:1 - ext4 /dev/root rw,errors=continue``.
+    A line: ``36 35 98:0 /root /mount/point rw,noatime master:1 - ext4 /dev/root
+    rw,errors=continue``.
     """
     found, depth = ("", False), -1
     for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():

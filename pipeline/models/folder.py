@@ -1,4 +1,6 @@
-"""Models: a name becomes a local folder with configuration, weights and tokenizer; the folder becomes a torch model.
+"""Models: a name becomes a local folder with configuration, weights and tokenizer.
+
+The folder becomes a torch model.
 
 Everything up to ``load`` works without torch, because a stored run must be recognised without it.
 """
@@ -14,22 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from actlas.pipeline.inputs.tokenizer_files import PATTERNS as TOKENIZER_FILES
 from actlas.pipeline.inputs.tokenizer_files import has_tokenizer
-from actlas.pipeline.models.configuration import (
-    FAMILY,
-    Geometry,
-    config_digest,
-    effective,
-    geometry,
-    read_config,
-    shown,
-)
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.configuration import config_digest, effective, read_config, shown
+from actlas.pipeline.models.family import Family
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.registry import FAMILIES, family_of
 from actlas.pipeline.models.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
 from actlas.store.io.safe_open import user_path
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
+
+    from actlas.pipeline.models.family import Model
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo_model"
@@ -51,15 +50,28 @@ class ModelFolder:
     revision: str | None  # commit of the hub, None for a folder
     config: Mapping[str, Any]
 
+    @property
+    def family(self) -> Family:
+        """The family, by the ``model_type`` of config.json."""
+        return FAMILIES[self.config["model_type"]]
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The family with the sizes of this model.
+
+        Raises UsageError if config.json has impossible ones.
+        """
+        return Architecture.of(self.family, self.effective)
+
     @cached_property
     def effective(self) -> dict[str, Any]:
         """The fields that decide what is computed; raises UsageError for impossible ones."""
-        return effective(self.config, f"{self.folder}/config.json")
+        return effective(self.config, self.family.config, f"{self.folder}/config.json")
 
-    @cached_property
+    @property
     def geometry(self) -> Geometry:
         """Sizes; raises UsageError if config.json has impossible ones."""
-        return geometry(self.effective)
+        return self.architecture.geometry
 
     @cached_property
     def config_digest(self) -> str:
@@ -73,8 +85,11 @@ class ModelFolder:
 
     @cached_property
     def weights_digest(self) -> str:
-        """Digest of all weights, independent of names of files and folders; raises UsageError if they do not fit."""
-        return weights_digest(self.weight_files, self.effective)
+        """Digest of all weights, independent of names of files and folders.
+
+        Raises UsageError if they do not fit.
+        """
+        return weights_digest(self.weight_files, self.family, self.effective)
 
     @property
     def weights_bytes(self) -> int:
@@ -83,9 +98,12 @@ class ModelFolder:
 
 
 def resolve(name: str, revision: str | None = None) -> ModelFolder:
-    """Find ``name``: ``demo``, a local folder, or an id on the hub, from its local cache where it is there.
+    """Find ``name``: ``demo``, a local folder, or an id on the hub, from its local cache.
 
-    Raises UsageError if there is no such model, it is not of the GPT-2 family, or the hub cannot be reached.
+    Where it is there.
+
+    Raises UsageError if there is no such model, its type is not supported, or the hub cannot be
+    reached.
     """
     if name.startswith("~") or "\0" in name:
         name = str(user_path(name))
@@ -99,7 +117,8 @@ def resolve(name: str, revision: str | None = None) -> ModelFolder:
         return _opened(name, Path(name), None)
     if Path(name).exists() or name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise UsageError(
-            f"model {name} is no folder: wanted `demo`, a folder with config.json, or a hub id such as gpt2-xl"
+            f"model {name} is no folder: wanted `demo`, a folder with config.json, or a hub id "
+            f"such as gpt2-xl"
         )
     folder = _from_hub(name, revision)
     return _opened(name, folder, folder.name)
@@ -112,15 +131,18 @@ def _opened(name: str, folder: Path, revision: str | None) -> ModelFolder:
     except FileNotFoundError as error:
         raise UsageError(f"model folder {folder} has no config.json") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != FAMILY:
+    if family_of(kind) is None:
         raise UsageError(
-            f"model {name} is of type {shown(kind)}: wanted the GPT-2 family ({FAMILY!r})"
+            f"model {name} is of type {shown(kind)}, expected one of {', '.join(FAMILIES)}"
         )
     return ModelFolder(name, folder, revision, config)
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    """Return the snapshot of a hub id: the cached one if it is whole, else downloaded; its folder is named by the commit."""
+    """Return the snapshot of a hub id: the cached one if it is whole, else downloaded.
+
+    Its folder is named by the commit.
+    """
     _check_hub_cache(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -145,7 +167,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
     except LocalEntryNotFoundError as error:
         raise UsageError(
-            f"model {name!r} is no folder here, is not in the local hub cache, and the hub cannot be reached: "
+            f"model {name!r} is no folder here, is not in the local hub cache, and the hub "
+            f"cannot be reached: "
             "give a folder, or run once with a connection"
         ) from error
     except HfHubHTTPError as error:
@@ -154,21 +177,27 @@ def _from_hub(name: str, revision: str | None) -> Path:
         folder
     ):  # the library returns a part of it, too, where the hub cannot be reached
         raise UsageError(
-            f"model {name!r} has not all of config.json, safetensors weights and tokenizer in the local hub cache, "
-            "and the hub has no more or cannot be reached: give a folder, or run once with a connection"
+            f"model {name!r} has not all of config.json, safetensors weights and tokenizer in "
+            f"the local hub cache, "
+            "and the hub has no more or cannot be reached: give a folder, or run once with a "
+            "connection"
         )
     return folder
 
 
 def _check_hub_cache(name: str) -> None:
-    """Raise UsageError where the hub's library would put its cache into a folder named ``~`` in the working directory."""
+    """Raise UsageError where the hub's library has no folder for its cache.
+
+    It would make a folder named ``~`` in the working directory.
+    """
     if any(os.environ.get(variable) for variable in HUB_CACHES):
         return
     try:
         Path.home()
     except RuntimeError as error:
         raise UsageError(
-            f"model {name!r} is no folder here, and there is no home folder for the hub's cache (HOME is not set): "
+            f"model {name!r} is no folder here, and there is no home folder for the hub's cache "
+            f"(HOME is not set): "
             "set HF_HOME to a folder, or give the folder of a model"
         ) from error
 
@@ -182,16 +211,21 @@ def _is_whole(folder: Path) -> bool:
     return (folder / "config.json").is_file() and has_tokenizer(folder)
 
 
-def load(
-    model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str
-) -> GPT2LMHeadModel:
-    """Load the weights on ``device`` in eval mode; safetensors only, no remote code, of config.json ``effective`` alone.
+def load(model: ModelFolder, *, dtype: torch.dtype, device: torch.device, attention: str) -> Model:
+    """Load the weights on ``device`` in eval mode.
 
-    Raises UsageError where the files do not hold exactly the model's weights, all of them finite, and where the installed
-    transformers would compute something else than config.json says.
+    Safetensors only, no remote code, of config.json ``effective`` alone.
+
+    Raises UsageError where the files do not hold exactly the model's weights, all of them finite,
+    and where the installed transformers would compute something else than config.json says.
     """
     from actlas.pipeline.models.loading import loaded
 
     return loaded(
-        model.weight_files, model.effective, dtype=dtype, device=device, attention=attention
+        model.weight_files,
+        model.family,
+        model.effective,
+        dtype=dtype,
+        device=device,
+        attention=attention,
     )

@@ -1,4 +1,7 @@
-"""Names of sites as users give them: the table's own, TransformerLens', and those with a layer, ``blocks.3.attn.hook_q``."""
+"""Names of sites as users give them.
+
+The table's own, TransformerLens', and those with a layer, ``blocks.3.attn.hook_q``.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,11 @@ _ALIASES = {alias: site.name for site in SITES.values() for alias in site.aliase
 
 
 @dataclass(frozen=True)
-class HookPoint:
-    """A name of a site, and what it says besides: the layer, and of the residual stream which side of the block."""
+class SiteName:
+    """A name of a site, and what it says besides.
+
+    The layer, and of the residual stream which side of the block.
+    """
 
     name: str
     site: str
@@ -25,14 +31,18 @@ class HookPoint:
     side: Literal["pre", "post"] | None = None
 
 
-def hook_point(name: str) -> HookPoint:
-    """Return the site that ``name`` means; raises UsageError, naming the nearest, for one that there is not."""
+def site_name(name: str) -> SiteName:
+    """Return the site that ``name`` means.
+
+    Raises UsageError, naming the nearest, for one that there is not.
+    """
     layer, short = None, name
     if name.startswith(BLOCKS):
         number, _, short = name.removeprefix(BLOCKS).partition(".")
         if not (number.isascii() and number.isdigit() and len(number) <= DIGITS):
             raise UsageError(
-                f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in blocks.3.attn.hook_q"
+                f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in "
+                f"blocks.3.attn.hook_q"
             )
         layer = int(number)
     site = _ALIASES.get(short, None if layer is not None else short)
@@ -50,20 +60,22 @@ def hook_point(name: str) -> HookPoint:
     side: Literal["pre", "post"] | None = (
         "pre" if short.endswith("resid_pre") else "post" if short.endswith("resid_post") else None
     )
-    return HookPoint(name, site, layer, side)
+    return SiteName(name, site, layer, side)
 
 
 def check_layers(wanted: Iterable[str], layers: int) -> None:
     """Raise UsageError for a name with a layer that a model of ``layers`` blocks does not have."""
-    for point in map(hook_point, wanted):
+    for point in map(site_name, wanted):
         if point.layer is not None and point.layer >= layers:
             raise UsageError(f"site {quoted(point.name)}: the model has layers 0 to {layers - 1}")
 
 
 def site_names(wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the table's names for ``wanted`` names, in table order, each once; raises UsageError for others.
+    """Return the table's names for ``wanted`` names, in table order, each once.
+
+    Raises UsageError for others.
 
     A name with a layer means the site: a store keeps all layers of it.
     """
-    names = {hook_point(name).site for name in wanted}
+    names = {site_name(name).site for name in wanted}
     return tuple(name for name in SITES if name in names)

@@ -1,7 +1,9 @@
-"""Loading: the bytes that are hashed are the bytes that become the model, and what it then holds is remembered.
+"""Loading: the bytes that are hashed are the bytes that become the model.
 
-A file can change between one look and the next, so each tensor is read once: hashed, checked and given to transformers from
-memory.
+What it then holds is remembered.
+
+A file can change between one look and the next, so each tensor is read once: hashed, checked and
+given to transformers from memory.
 """
 
 from __future__ import annotations
@@ -14,33 +16,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from actlas.pipeline.models.attention import check_attention
-from actlas.pipeline.models.configuration import config_digest, transformers_config
+from actlas.pipeline.models.configuration import config_digest
 from actlas.pipeline.models.digest_cache import remember
+from actlas.pipeline.models.family import Family, Fields
 from actlas.pipeline.models.model_state import Origin, remember_origin
 from actlas.pipeline.models.tensor_files import Entry, TensorFile, cut_short
-from actlas.pipeline.models.weights import (
-    EMBEDDING,
-    HEAD,
-    PREFIX,
-    digest_of,
-    opened_weights,
-    own_name,
-)
+from actlas.pipeline.models.weights import digest_of, opened_weights, own_name
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
+
+    from actlas.pipeline.models.family import Model
 
 TORCH_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-#: transformers sets torch's default dtype and takes initialisation out of torch while it makes a model: for all threads
+#: transformers sets torch's default dtype and takes initialisation out of torch while it makes a
+#: model: for all threads
 _MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """The weights of a model in memory, by their names without a prefix, and the digest of what was read."""
+    """The weights of a model in memory, by their names without a prefix.
+
+    ``digest`` is that of what was read.
+    """
 
     state: dict[str, torch.Tensor]
     digest: str
@@ -48,40 +48,46 @@ class Tensors:
 
 def loaded(
     files: Sequence[Path],
-    fields: Mapping[str, Any],
+    family: Family,
+    fields: Fields,
     *,
     dtype: torch.dtype,
     device: torch.device,
     attention: str,
-) -> GPT2LMHeadModel:
-    """Return the model of weight ``files`` and effective ``fields`` in ``dtype`` on ``device``, in eval mode.
+) -> Model:
+    """Return the model of weight ``files`` and effective ``fields`` in ``dtype`` on ``device``.
 
-    Raises UsageError for files that do not fit, for a number that is none or does not fit ``dtype``, and
-    where transformers would compute something else.
+    It is in eval mode.
+
+    Raises UsageError for files that do not fit, for a number that is none or does not fit
+    ``dtype``, and where transformers would compute something else.
     """
     # torch then takes its memory in pages of 2 MB, and gives it back as it frees it
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with _MAKING:
-        check_attention(fields, attention, dtype)
-    tensors = read_tensors(files, fields, dtype)
+        family.check_attention(fields, attention, dtype)
+    tensors = read_tensors(files, family, fields, dtype)
     with _MAKING:
-        model = _made(tensors.state, fields, dtype, attention)
+        model = _made(tensors.state, family, fields, dtype, attention)
     model.to(device)  # type: ignore[arg-type]  # transformers annotates its wrapper of nn.Module.to wrongly
     model.eval()
     remember_origin(model, Origin(tensors.digest, config_digest(fields)))
     return model
 
 
-def read_tensors(files: Sequence[Path], fields: Mapping[str, Any], dtype: torch.dtype) -> Tensors:
+def read_tensors(
+    files: Sequence[Path], family: Family, fields: Fields, dtype: torch.dtype
+) -> Tensors:
     """Read and hash every tensor of ``files`` once; return those of the model in ``dtype``."""
     state: dict[str, torch.Tensor] = {}
     digests: dict[str, str] = {}
-    with opened_weights(files, fields) as opened:
+    rules = family.weights
+    with opened_weights(files, family, fields) as opened:
         for file in opened:
             begun, of_file = time.time(), {}
             for name, entry in file.entries.items():
                 value, of_file[name] = _read(file, name, entry)
-                own = own_name(name)
+                own = own_name(name, rules)
                 if own is None:
                     continue
                 digests[own] = of_file[name]
@@ -89,10 +95,10 @@ def read_tensors(files: Sequence[Path], fields: Mapping[str, Any], dtype: torch.
                     state[own] = _checked(value, entry, dtype, f"{file.path}: tensor {own}")
             remember(file, of_file, begun)
     tied = fields["tie_word_embeddings"]
-    digest = digest_of(digests, tied=tied, where=files[0].parent)
-    if tied and HEAD in state:
-        state.setdefault(EMBEDDING, state.pop(HEAD))
-        state.pop(HEAD, None)
+    digest = digest_of(digests, rules, tied=tied, where=files[0].parent)
+    if tied and rules.head in state:
+        state.setdefault(rules.embedding, state.pop(rules.head))
+        state.pop(rules.head, None)
     return Tensors(state, digest)
 
 
@@ -114,7 +120,10 @@ def _read(file: TensorFile, name: str, entry: Entry) -> tuple[torch.Tensor, str]
 
 
 def _checked(value: torch.Tensor, entry: Entry, dtype: torch.dtype, what: str) -> torch.Tensor:
-    """Return bytes as a tensor in ``dtype``; raises UsageError for NaN, Inf and what does not fit, with their count."""
+    """Return bytes as a tensor in ``dtype``.
+
+    Raises UsageError for NaN, Inf and what does not fit, with their count.
+    """
     import torch
 
     own_dtype = getattr(torch, TORCH_DTYPES[entry.dtype])
@@ -137,7 +146,10 @@ def _checked(value: torch.Tensor, entry: Entry, dtype: torch.dtype, what: str) -
 
 
 def _not_finite(tensor: torch.Tensor) -> int:
-    """Return how many values are NaN or infinite. The sum shows whether any is, thirty times as fast as a look at each."""
+    """Return how many values are NaN or infinite.
+
+    The sum shows whether any is, thirty times as fast as a look at each.
+    """
     import torch
 
     if bool(torch.isfinite(tensor.sum())):
@@ -146,26 +158,30 @@ def _not_finite(tensor: torch.Tensor) -> int:
 
 
 def _made(
-    state: Mapping[str, torch.Tensor], fields: Mapping[str, Any], dtype: torch.dtype, attention: str
-) -> GPT2LMHeadModel:
-    from transformers import GPT2LMHeadModel
+    state: Mapping[str, torch.Tensor],
+    family: Family,
+    fields: Fields,
+    dtype: torch.dtype,
+    attention: str,
+) -> Model:
     from transformers.activations import ACT2FN
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it warns of was checked before
-    if fields["activation_function"] not in ACT2FN:
-        raise UsageError(
-            f"config.json: this transformers has no activation_function {fields['activation_function']!r}"
-        )
+    for name, value in fields.items():
+        if isinstance(value, str) and value not in ACT2FN:  # texts are names of activations
+            raise UsageError(f"config.json: this transformers has no {name} {value!r}")
+    rules = family.weights
+    named = {
+        name if name == rules.head else rules.prefix + name: value for name, value in state.items()
+    }
     model, found = cast(
-        "tuple[GPT2LMHeadModel, dict[str, Any]]",
-        GPT2LMHeadModel.from_pretrained(
+        "tuple[Model, dict[str, Any]]",
+        family.class_of_model().from_pretrained(
             None,
-            config=transformers_config(fields, attention),
-            state_dict={
-                name if name == HEAD else PREFIX + name: value for name, value in state.items()
-            },
+            config=family.configuration(fields, attention),
+            state_dict=named,
             dtype=dtype,
             attn_implementation=attention,
             output_loading_info=True,

@@ -1,7 +1,9 @@
-"""Whether a model object is the one that a plan is of: its numbers, its form and its settings, hashed as they are now.
+"""Whether a model object is the one that a plan is of.
 
-A model that ``load`` made is compared with what it held then, whatever its dtype: its origin tells which files
-that came from. Any other model is compared by its own tensors, as if it had been saved.
+Its numbers, its form and its settings, hashed as they are now.
+
+A model that ``load`` made is compared with what it held then, whatever its dtype: its origin tells
+which files that came from. Any other model is compared by its own tensors, as if it had been saved.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from weakref import WeakKeyDictionary
 
 import xxhash
 
-from actlas.pipeline.models.configuration import config_digest, effective, transformers_config
+from actlas.pipeline.models.configuration import config_digest, effective
+from actlas.pipeline.models.registry import family_of
 from actlas.pipeline.models.tensor_files import Entry
 from actlas.pipeline.models.weights import digest_of, own_name
 from actlas.store.errors import UsageError, quoted
@@ -23,9 +26,8 @@ from actlas.store.errors import UsageError, quoted
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import GPT2LMHeadModel
 
-    from actlas.pipeline.extraction.plan import Job
+    from actlas.pipeline.models.family import Family, Model
 
 FILE_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 ADVICE = "load it with `load_for(plan)` and leave it as it is"
@@ -34,10 +36,24 @@ CHUNK = 1 << 24  # values of a tensor on a device that are summed at a time
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a loaded model comes from: digests of the weights that were read, and of the effective config fields."""
+    """Where a loaded model comes from.
+
+    Digests of the weights that were read, and of the effective config fields.
+    """
 
     weights: str
     config: str
+
+
+@dataclass(frozen=True)
+class ExpectedModel:
+    """What the identity of a run says of the model that computes it."""
+
+    origin: Origin
+    family: Family
+    dtype: str
+    attention: str
+    tied: bool  # the head is the embedding
 
 
 @dataclass(frozen=True)
@@ -49,78 +65,99 @@ class _Loaded:
 _LOADED: WeakKeyDictionary[nn.Module, _Loaded] = WeakKeyDictionary()
 
 
-def remember_origin(model: GPT2LMHeadModel, origin: Origin) -> None:
+def remember_origin(model: Model, origin: Origin) -> None:
     """Note that ``model``, as it is now, was loaded from ``origin``."""
     _LOADED[model] = _Loaded(origin, _state(model))
 
 
-def loaded_weights(model: GPT2LMHeadModel) -> str | None:
-    """Return the digest of the weights that ``model`` was loaded from; None for one that ``load`` did not make."""
+def loaded_weights(model: Model) -> str | None:
+    """Return the digest of the weights that ``model`` was loaded from.
+
+    None for one that ``load`` did not make.
+    """
     return _LOADED[model].origin.weights if model in _LOADED else None
 
 
-def check_model(model: GPT2LMHeadModel, job: Job) -> None:
-    """Raise UsageError unless ``model`` computes what the identity of the run of ``job`` says.
+def check_model(model: Model, expected: ExpectedModel) -> None:
+    """Raise UsageError unless ``model`` is what the identity of a run says.
 
     Every number in it is hashed for that, at the speed of memory.
     """
-    options = job.options
     if (hooked := _hooked(model)) is not None:
         raise UsageError(
             f"the model given has hooks or another forward on {hooked or 'itself'}: {ADVICE}"
         )
     kept = _LOADED.get(model)
-    config = config_digest(_fields(model))
-    for what, got, expected in (
-        ("dtype", str(model.dtype).removeprefix("torch."), options.dtype),
-        ("attention", model.config._attn_implementation, options.attention),
-        ("configuration", config, job.model.config_digest),
+    family = expected.family
+    _check_family(model, family)
+    config = config_digest(_fields(model, family))
+    for what, got, wanted in (
+        ("dtype", str(model.dtype).removeprefix("torch."), expected.dtype),
+        ("attention", model.config._attn_implementation, expected.attention),
+        ("configuration", config, expected.origin.config),
     ):
-        if got != expected:
+        if got != wanted:
             raise UsageError(
-                f"the model given has {what} {quoted(got)}, expected {quoted(expected)}: {ADVICE}"
+                f"the model given has {what} {quoted(got)}, expected {quoted(wanted)}: {ADVICE}"
             )
     if kept is None:
-        _check_own(model, job)
+        _check_own(model, expected)
     elif _state(model) != kept.state:
         raise UsageError(f"the model given was changed after it was loaded: {ADVICE}")
-    elif kept.origin != Origin(job.weights, job.model.config_digest):
+    elif kept.origin != expected.origin:
         raise UsageError(
             f"the model given was loaded from other weights than those of the plan: {ADVICE}"
         )
 
 
-def _check_own(model: GPT2LMHeadModel, job: Job) -> None:
+def _check_own(model: Model, expected: ExpectedModel) -> None:
     """Compare a model that somebody else made by its own tensors and form."""
-    if _form(model) != _form(_pristine(model)):
-        raise UsageError(f"the model given is not built as a GPT-2 of its configuration: {ADVICE}")
+    family = expected.family
+    if _form(model) != _form(_pristine(model, family)):
+        title = family.weights.title
+        raise UsageError(
+            f"the model given is not built as a {title} of its configuration: {ADVICE}"
+        )
     digests = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if (own := own_name(name)) is not None:
+        if (own := own_name(name, family.weights)) is not None:
             digests[own] = _file_digest(tensor)
-    tied = job.model.effective["tie_word_embeddings"]
-    if digest_of(digests, tied=tied, where="the model given") != job.weights:
+    digest = digest_of(digests, family.weights, tied=expected.tied, where="the model given")
+    if digest != expected.origin.weights:
         raise UsageError(
             f"the model given does not hold the weights of the plan, or in another dtype: {ADVICE}"
         )
 
 
-def _fields(model: GPT2LMHeadModel) -> dict[str, Any]:
-    return effective(model.config.to_dict(), "the model given")
+def _check_family(model: Model, expected: Family) -> None:
+    if family_of(model.config.model_type) is not expected:
+        got = quoted(str(model.config.model_type))
+        raise UsageError(
+            f"the model given has model_type {got}, expected {expected.model_type!r}: {ADVICE}"
+        )
 
 
-def _pristine(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+def _fields(model: Model, family: Family) -> dict[str, Any]:
+    return effective(model.config.to_dict(), family.config, "the model given")
+
+
+def _pristine(model: Model, family: Family) -> Model:
     """Return a model of the same configuration, without numbers."""
     import torch
-    from transformers import GPT2LMHeadModel
 
-    config = transformers_config(_fields(model), model.config._attn_implementation)
+    attention = model.config._attn_implementation
     with torch.device("meta"):
-        return GPT2LMHeadModel(config)
+        made: Model = family.class_of_model()(
+            family.configuration(_fields(model, family), attention)
+        )
+        return made
 
 
 def _hooked(model: nn.Module) -> str | None:
-    """Return the name of a module whose result something else may change; None where there is none."""
+    """Return the name of a module whose result something else may change.
+
+    None where there is none.
+    """
     for name, module in model.named_modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return str(name)
@@ -142,7 +179,10 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _form(model: nn.Module) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Return name, class and settings of every module: epsilon, rates of dropout, scales, numbers of heads."""
+    """Return name, class and settings of every module.
+
+    Epsilon, rates of dropout, scales, numbers of heads.
+    """
     return [
         (name, f"{type(module).__module__}.{type(module).__qualname__}", _settings(vars(module)))
         for name, module in model.named_modules()
@@ -169,7 +209,10 @@ def _file_digest(tensor: torch.Tensor) -> str:
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    """Return a digest of the bytes; of a tensor on a device one that is made there, of its own kind."""
+    """Return a digest of the bytes.
+
+    For a tensor on a device it is made there, and of another kind.
+    """
     if tensor.device.type == "cpu":
         return str(xxhash.xxh3_128(_bytes(tensor)).hexdigest())
     return f"{_weighted_sum(tensor):016x}"
@@ -185,7 +228,8 @@ def _bytes(tensor: torch.Tensor) -> memoryview:
 def _weighted_sum(tensor: torch.Tensor) -> int:
     """Return the sum of a tensor's bit patterns, each times an odd number of its own, modulo 2⁶⁴.
 
-    An odd factor can be undone modulo 2⁶⁴, so one changed value always shows; many do but for one case in about 2⁶³.
+    An odd factor can be undone modulo 2⁶⁴, so one changed value always shows; many do but for one
+    case in about 2⁶³.
     """
     import torch
 
@@ -199,7 +243,7 @@ def _weighted_sum(tensor: torch.Tensor) -> int:
 
 
 def _mixed(numbers: torch.Tensor) -> torch.Tensor:
-    """Return int64 numbers that look random, the same for the same (the multiplier and shifts of SplitMix64)."""
+    """Return int64 numbers that look random, the same for the same: SplitMix64."""
     mixed = (numbers + 1) * -7046029254386353131
     mixed = (mixed ^ (mixed >> 30)) * -4658895280553007687
     return mixed ^ (mixed >> 27)

@@ -1,6 +1,9 @@
-"""Safetensors files as bytes: a header that is checked against the file, and the tensors it points to. Needs no torch.
+"""Safetensors files as bytes.
 
-A file is 8 bytes with the length of the header, the header, then the tensors one after the other. A header::
+A header that is checked against the file, and the tensors it points to. Needs no torch.
+
+A file is 8 bytes with the length of the header, the header, then the tensors one after the other. A
+header::
 
     {"wpe.weight": {"dtype": "F32", "shape": [1024, 768], "data_offsets": [0, 3145728]}, …}
 """
@@ -62,7 +65,10 @@ class TensorFile:
     entries: Mapping[str, Entry]
 
     def digest(self, name: str) -> str:
-        """Return the digest of a tensor, read in full; raises UsageError where the file has become shorter."""
+        """Return the digest of a tensor, read in full.
+
+        Raises UsageError where the file has become shorter.
+        """
         entry = self.entries[name]
         digest = entry.hasher()
         for start in range(entry.start, entry.end, READ_BYTES):
@@ -96,7 +102,8 @@ def opened_tensors(path: Path) -> Iterator[TensorFile]:
 def cut_short(path: Path, name: str) -> UsageError:
     """Return the error for a tensor whose bytes are not all there."""
     return UsageError(
-        f"{path}: tensor {quoted(name)} lies outside the file: it is cut short, copy or save it again"
+        f"{path}: tensor {quoted(name)} lies outside the file: it is cut short, copy or save it "
+        f"again"
     )
 
 
@@ -129,7 +136,10 @@ def _entry(tensor: Mapping[str, object], begin: int) -> Entry:
 
 
 def _check_places(path: Path, entries: Mapping[str, Entry], begin: int, size: int) -> None:
-    """Raise UsageError unless the tensors fill the file, one after the other, as the format demands."""
+    """Raise UsageError unless the tensors fill the file, one after the other.
+
+    As the format demands.
+    """
     last = begin
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.end > size:

@@ -1,7 +1,9 @@
-"""A model's weight files: which they are, whether they fit config.json, and the digest of their tensors.
+"""A model's weight files.
 
-The digest is of the tensors themselves, so that sharding, file names and prefixes do not matter. All of it comes from the
-bytes of safetensors files; neither torch nor the whole model is loaded.
+Which they are, whether they fit config.json, and the digest of their tensors.
+
+The digest is of the tensors themselves, so that sharding, file names and prefixes do not matter.
+All of it comes from the bytes of safetensors files; neither torch nor the whole model is loaded.
 """
 
 from __future__ import annotations
@@ -12,22 +14,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from actlas.pipeline.models.digest_cache import tensor_digests
+from actlas.pipeline.models.family import Family, Fields, WeightRules
 from actlas.pipeline.models.tensor_files import Entry, TensorFile, opened_tensors
 from actlas.store.errors import UsageError, quoted
 from actlas.store.io.safe_open import read_input
 
 LARGEST_INDEX = 16 << 20  # bytes
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-#: causal masks that old checkpoints carry
-NOT_WEIGHTS = (".attn.bias", ".attn.masked_bias")
-PREFIX = "transformer."
-#: the family ties the one to the other
-HEAD, EMBEDDING = "lm_head.weight", "wte.weight"
-#: what has such a name is part of the computation; other tensors belong to heads that are not used
-OF_THE_MODEL = ("h.", "wte.", "wpe.", "ln_f.", "lm_head.")
 FLOATS = ("F64", "F32", "F16", "BF16")
 #: prefixes of wrapped models, and who writes them
 WRAPPERS = {
@@ -54,7 +49,8 @@ def weight_files(folder: Path) -> list[Path]:
     if pickled := [path.name for pattern in PICKLED for path in sorted(folder.glob(pattern))]:
         raise UsageError(
             f"{folder} has only pickled weights ({pickled[0]}), which can run code when loaded: "
-            "save the model as safetensors, `model.save_pretrained(folder, safe_serialization=True)`"
+            "save the model as safetensors, `model.save_pretrained(folder, "
+            "safe_serialization=True)`"
         )
     others = "".join(f", found {path.name}" for path in sorted(folder.glob("*.safetensors"))[:1])
     raise UsageError(
@@ -63,7 +59,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _indexed(index: Path) -> dict[str, str]:
-    """Return tensor → file of an index; raises UsageError for one that is none, or names what is not there."""
+    """Return tensor → file of an index.
+
+    Raises UsageError for one that is none, or names what is not there.
+    """
     try:
         names = json.loads(read_input(index, LARGEST_INDEX))["weight_map"]
         wrong = [file for file in names.values() if not isinstance(file, str)]
@@ -79,60 +78,68 @@ def _indexed(index: Path) -> dict[str, str]:
     for file in names.values():
         if not (index.parent / file).is_file():
             raise UsageError(
-                f"{index.parent}: weight file {quoted(file)} of its index is missing: copy the whole folder"
+                f"{index.parent}: weight file {quoted(file)} of its index is missing: copy the "
+                f"whole folder"
             )
     return dict(names)
 
 
 @contextmanager
-def opened_weights(files: Sequence[Path], fields: Mapping[str, Any]) -> Iterator[list[TensorFile]]:
+def opened_weights(
+    files: Sequence[Path], family: Family, fields: Fields
+) -> Iterator[list[TensorFile]]:
     """Open all weight ``files`` of a model whose config.json has the effective ``fields``.
 
-    Raises UsageError unless they hold each of its tensors once, in its shape and a floating dtype, and
-    nothing that its computation would leave out.
+    Raises UsageError unless they hold each of its tensors once, in its shape and a floating dtype,
+    and nothing that its computation would leave out.
     """
     with ExitStack() as stack:
         opened = [stack.enter_context(opened_tensors(path)) for path in files]
         _check_index(opened)
-        _check_fit(files[0].parent, _by_name(opened), fields)
+        rules = family.weights
+        _check_fit(files[0].parent, _by_name(opened, rules), rules, fields)
         yield opened
 
 
-def own_name(name: str) -> str | None:
-    """Return a tensor's name without the prefix; None for a mask, which is no weight."""
-    return None if name.endswith(NOT_WEIGHTS) else name.removeprefix(PREFIX)
+def own_name(name: str, rules: WeightRules) -> str | None:
+    """Return a tensor's name without the prefix; None for what is no weight, such as a mask."""
+    return None if name.endswith(rules.ignored) else name.removeprefix(rules.prefix)
 
 
-def weights_digest(files: Sequence[Path], fields: Mapping[str, Any]) -> str:
-    """Return the digest of all tensors of ``files``; remembered ones are taken, as ``digest_cache`` tells.
+def weights_digest(files: Sequence[Path], family: Family, fields: Fields) -> str:
+    """Return the digest of all tensors of ``files``.
 
-    fields: the effective ones of config.json. Raises UsageError as ``opened_weights`` and ``digest_of`` do.
+    Remembered ones are taken, as ``digest_cache`` tells.
+
+    fields: the effective ones of config.json. Raises UsageError as ``opened_weights`` and
+    ``digest_of`` do.
     """
     digests = {}
-    with opened_weights(files, fields) as opened:
+    with opened_weights(files, family, fields) as opened:
         for file in opened:
             for name, digest in tensor_digests(file).items():
-                if (own := own_name(name)) is not None:
+                if (own := own_name(name, family.weights)) is not None:
                     digests[own] = digest
-    return digest_of(digests, tied=fields["tie_word_embeddings"], where=files[0].parent)
+    tied = fields["tie_word_embeddings"]
+    return digest_of(digests, family.weights, tied=tied, where=files[0].parent)
 
 
-def digest_of(digests: Mapping[str, str], *, tied: bool, where: object) -> str:
-    """Return the digest of a model whose tensors have ``digests``; with ``tied``, the head is no weight of its own.
+def digest_of(digests: Mapping[str, str], rules: WeightRules, *, tied: bool, where: object) -> str:
+    """Return the digest of a model whose tensors have ``digests``.
+
+    With ``tied``, the head is no weight of its own.
 
     Raises UsageError for a tied head that is not the embedding: transformers before version 5 would
     use the embedding in its place, later ones the head.
     """
-    weights = dict(digests)
-    if (
-        tied
-        and HEAD in weights
-        and weights.setdefault(EMBEDDING, weights[HEAD]) != weights.pop(HEAD)
-    ):
-        raise UsageError(
-            f"{where}: {HEAD} is not the embedding {EMBEDDING}, but config.json ties them: "
-            "set tie_word_embeddings to false there, or save the model again"
-        )
+    weights, head, embedding = dict(digests), rules.head, rules.embedding
+    if tied and head in weights:
+        of_head = weights.pop(head)
+        if weights.setdefault(embedding, of_head) != of_head:
+            raise UsageError(
+                f"{where}: {head} is not the embedding {embedding}, but config.json ties them: "
+                "set tie_word_embeddings to false there, or save the model again"
+            )
     return "xxh3:" + hashlib.sha256(json.dumps(sorted(weights.items())).encode()).hexdigest()[:32]
 
 
@@ -145,15 +152,16 @@ def _check_index(opened: Sequence[TensorFile]) -> None:
     for name, file in _indexed(index).items():
         if name not in entries.get(file, {}):
             raise UsageError(
-                f"{index} says that tensor {quoted(name)} is in {quoted(file)}, which lacks it: copy both again"
+                f"{index} says that tensor {quoted(name)} is in {quoted(file)}, which lacks it: "
+                f"copy both again"
             )
 
 
-def _by_name(opened: Sequence[TensorFile]) -> dict[str, Entry]:
+def _by_name(opened: Sequence[TensorFile], rules: WeightRules) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for file in opened:
         for name, entry in file.entries.items():
-            own = own_name(name)
+            own = own_name(name, rules)
             if own in found:
                 raise UsageError(
                     f"{file.path}: tensor {quoted(name)} is there twice: save the model again"
@@ -163,35 +171,57 @@ def _by_name(opened: Sequence[TensorFile]) -> dict[str, Entry]:
     return found
 
 
-def _check_fit(folder: Path, found: Mapping[str, Entry], fields: Mapping[str, Any]) -> None:
-    _check_prefix(folder, found)
-    # the number of blocks first: config.json may name more than could be listed
-    blocks = {int(match[1]) for name in found if (match := re.match(r"h\.(\d{1,9})\.", name))}
-    n_layer = fields["n_layer"]
-    if len(blocks) != n_layer or (blocks and max(blocks) != n_layer - 1):
-        last = f", the last h.{max(blocks)}" if blocks else ""
-        raise UsageError(
-            f"{folder}: weights do not fit config.json: they have {len(blocks)} blocks{last}, expected {n_layer} (n_layer)"
-        )
-    wanted = _shapes(fields)
+def _check_fit(
+    folder: Path, found: Mapping[str, Entry], rules: WeightRules, fields: Fields
+) -> None:
+    _check_prefix(folder, found, rules)
+    _check_blocks(folder, found, rules, fields[rules.layers])
+    wanted = rules.shapes(fields)
     for name, shape in wanted.items():
-        _check_tensor(folder, name, shape, found)
+        _check_tensor(folder, name, shape, found, rules)
     if fields["tie_word_embeddings"]:
-        wanted[HEAD] = wanted[EMBEDDING]
-    if more := sorted(
-        name for name in found if name.startswith(OF_THE_MODEL) and name not in wanted
-    ):
+        wanted[rules.head] = wanted[rules.embedding]
+    more = [name for name in found if name.startswith(rules.computing) and name not in wanted]
+    if more:
         raise UsageError(
-            f"{folder}: weights do not fit config.json: GPT-2 has no tensor {quoted(more[0])} ({len(more)} such in all), "
-            "and would compute something else without it"
+            f"{folder}: weights do not fit config.json: {rules.title} has no tensor "
+            f"{quoted(min(more))} ({len(more)} such in all), and would compute something else "
+            "without it"
         )
+
+
+def _check_blocks(
+    folder: Path, found: Mapping[str, Entry], rules: WeightRules, expected: int
+) -> None:
+    """Raise UsageError for another number of blocks.
+
+    Config.json may name more than could be listed.
+    """
+    blocks: dict[int, str] = {}
+    for name in found:
+        if match := re.match(rules.block, name):
+            blocks[int(match[1])] = match[0].rstrip(".")
+    if len(blocks) == expected and (not blocks or max(blocks) == expected - 1):
+        return
+    last = f", the last {blocks[max(blocks)]}" if blocks else ""
+    raise UsageError(
+        f"{folder}: weights do not fit config.json: they have {len(blocks)} blocks{last}, "
+        f"expected {expected} ({rules.layers})"
+    )
 
 
 def _check_tensor(
-    folder: Path, name: str, shape: tuple[int, ...], found: Mapping[str, Entry]
+    folder: Path,
+    name: str,
+    shape: tuple[int, ...],
+    found: Mapping[str, Entry],
+    rules: WeightRules,
 ) -> None:
-    """Raise UsageError unless the tensor is there as it must be; a tied embedding may be there as the head."""
-    entry = found.get(name) or (found.get(HEAD) if name == EMBEDDING else None)
+    """Raise UsageError unless the tensor is there as it must be.
+
+    A tied embedding may be there as the head.
+    """
+    entry = found.get(name) or (found.get(rules.head) if name == rules.embedding else None)
     wrong = None
     if entry is None:
         wrong = f"{name} is missing"
@@ -203,46 +233,19 @@ def _check_tensor(
         raise UsageError(f"{folder}: weights do not fit config.json: {wrong}")
 
 
-def _check_prefix(folder: Path, found: Mapping[str, Entry]) -> None:
-    """Raise UsageError where all tensors have a prefix that GPT-2's have not."""
-    if any(name in found for name in ("wpe.weight", "ln_f.weight")):
+def _check_prefix(folder: Path, found: Mapping[str, Entry], rules: WeightRules) -> None:
+    """Raise UsageError where all tensors have a prefix that the family's have not."""
+    if any(name in found for name in rules.always):
         return
-    endings = r"(?:transformer\.)?(?:wpe|ln_f)\.weight"
+    endings = rf"(?:{re.escape(rules.prefix)})?(?:{'|'.join(map(re.escape, rules.always))})"
     for name in found:
         if match := re.fullmatch(rf"(.+?\.){endings}", name, re.DOTALL):
             prefix = match[1]
-            by = WRAPPERS.get(
-                prefix, "expected 'transformer.' or none: save the GPT2LMHeadModel inside alone"
-            )
-            by = f"as written by {by}" if prefix in WRAPPERS else by
+            if prefix in WRAPPERS:
+                advice = f"as written by {WRAPPERS[prefix]}"
+            else:
+                advice = f"expected {rules.prefix!r} or none: save the {rules.title} inside alone"
             raise UsageError(
-                f"{folder}: the names of its tensors begin with {quoted(prefix)}, {by}, or rename them"
+                f"{folder}: the names of its tensors begin with {quoted(prefix)}, {advice}, "
+                "or rename them"
             )
-
-
-def _shapes(fields: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return name → shape of every tensor a model needs; matrices are (input, output)."""
-    width = fields["n_embd"]
-    hidden = fields["n_inner"] or 4 * width
-    shapes: dict[str, tuple[int, ...]] = {
-        EMBEDDING: (fields["vocab_size"], width),
-        "wpe.weight": (fields["n_positions"], width),
-        **_norm("ln_f", width),
-    }
-    for layer in range(fields["n_layer"]):
-        shapes |= _norm(f"h.{layer}.ln_1", width) | _norm(f"h.{layer}.ln_2", width)
-        shapes |= _linear(f"h.{layer}.attn.c_attn", width, 3 * width)
-        shapes |= _linear(f"h.{layer}.attn.c_proj", width, width)
-        shapes |= _linear(f"h.{layer}.mlp.c_fc", width, hidden)
-        shapes |= _linear(f"h.{layer}.mlp.c_proj", hidden, width)
-    if not fields["tie_word_embeddings"]:
-        shapes[HEAD] = shapes[EMBEDDING]
-    return shapes
-
-
-def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (inputs, outputs), f"{name}.bias": (outputs,)}

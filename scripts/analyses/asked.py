@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -124,11 +124,12 @@ def _passes(subject: Subject, together: int) -> Iterator[Subject]:
     step = together or max(1, len(variants))
     for start in range(0, max(1, len(variants)), step):
         chosen = variants[start : start + step]
-        yield Subject(subject.name, subject.dataset, subject.edits, subject.numerics, chosen)
+        yield replace(subject, variants=chosen)
 
 
 def _seen(
     run: Run, sites: Sequence[str], variants: tuple[Subject, ...] = (), *, check: bool
 ) -> Subject:
     numerics = run.specification["numerics"]
-    return Subject(run.name, run.dataset(sites, check=check), run.edits, numerics, variants)
+    law = run.description["model"].get("law", "")
+    return Subject(run.name, run.dataset(sites, check=check), run.edits, numerics, variants, law)

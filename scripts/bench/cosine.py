@@ -23,7 +23,7 @@ from actlas.analysis.cosine.compute import BLOCKS, cosine_blocks
 from actlas.analysis.data.tokens import Selection, Target, select_tokens
 from actlas.analysis.kernels.cosine_tiles import HIGH
 from actlas.analysis.variance.compute import PROJECTIONS
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.geometry import Geometry
 from actlas.scripts.bench.common.measuring import HEADER, Measured
 from actlas.scripts.bench.common.synthetic import WORD, labels_of, random_run
 from actlas.scripts.terminal.text import table

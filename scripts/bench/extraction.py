@@ -21,7 +21,8 @@ import click
 import numpy as np
 
 from actlas.pipeline.extraction.loop import extract_with
-from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.folder import ModelFolder, load, resolve
 from actlas.pipeline.models.sites import DEFAULT_SITES
@@ -32,8 +33,8 @@ from actlas.store.catalog import Store
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GPT2LMHeadModel
 
+    from actlas.pipeline.models.family import Model
     from actlas.store.labels.labels import Labels
 
 GEOMETRIES = {
@@ -95,7 +96,7 @@ def main(
 
 
 def alternate(
-    model: GPT2LMHeadModel,
+    model: Model,
     folder: ModelFolder,
     labels: Labels,
     token_ids: torch.Tensor,

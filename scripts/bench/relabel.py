@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.geometry import Geometry
 from actlas.scripts.bench.common.measuring import HEADER, Measured
 from actlas.scripts.bench.common.synthetic import labels_of, random_run
 from actlas.scripts.bench.verify import XL

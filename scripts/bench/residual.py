@@ -27,7 +27,7 @@ from actlas.analysis.data.groups import token_groups
 from actlas.analysis.norms.compute import QUANTILES, norm_profile, norm_statistics
 from actlas.analysis.reconstruction.compute import Precision, reconstruction
 from actlas.analysis.reconstruction.laminar import Mask, laminar_correlation
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.geometry import Geometry
 from actlas.scripts.bench.common.measuring import HEADER, Measured, memory
 from actlas.scripts.bench.common.synthetic import labels_of, random_run
 from actlas.scripts.terminal.text import size, table

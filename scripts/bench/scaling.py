@@ -22,11 +22,12 @@ from pathlib import Path
 import click
 
 from actlas.analysis.data.tokens import Target, select_tokens
-from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.sentences import read_sentences
 from actlas.pipeline.inputs.tokens import tokenize
-from actlas.pipeline.models.configuration import Geometry
 from actlas.pipeline.models.folder import resolve
+from actlas.pipeline.models.geometry import Geometry
 from actlas.scripts.bench.common.measuring import seconds_of
 from actlas.scripts.bench.common.synthetic import WORD, labels_of, random_run
 from actlas.scripts.terminal.text import table

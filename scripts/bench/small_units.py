@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,14 +76,15 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     import torch
 
     from actlas.pipeline.extraction.loop import extract_with
-    from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+    from actlas.pipeline.extraction.options import ExtractOptions
+    from actlas.pipeline.extraction.planning import make_plan
     from actlas.pipeline.inputs.tokens import Tokenized
     from actlas.pipeline.models.folder import load
     from actlas.scripts.bench.extraction import random_model
     from actlas.scripts.bench.scaling import rare_labels
 
     folder = random_model(scratch / "model", BLOCKS, HEADS, D_MODEL)
-    model = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
+    model: Any = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     labels = rare_labels(units, every)
     store = Store.create(scratch / "store")
     options = ExtractOptions(SITES, unit_tokens=TOKENS)

@@ -21,7 +21,8 @@ import click
 
 from actlas.pipeline.edits.spec import parse_edit
 from actlas.pipeline.extraction.loop import extract_with
-from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.folder import ModelFolder, load
 from actlas.scripts.bench.common.measuring import Measured
@@ -32,7 +33,7 @@ from actlas.scripts.terminal.text import size, table
 from actlas.store.catalog import Store
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
+    from actlas.pipeline.models.family import Model
 
 
 @click.command()
@@ -107,7 +108,7 @@ class Round:
 
 
 def sweep(
-    model: GPT2LMHeadModel,
+    model: Model,
     folder: ModelFolder,
     labels: Tokenized,
     options: ExtractOptions,
@@ -139,7 +140,7 @@ def sweep(
 
 
 def _extract(
-    model: GPT2LMHeadModel,
+    model: Model,
     store: Store,
     folder: ModelFolder,
     labels: Tokenized,

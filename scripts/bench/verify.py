@@ -17,7 +17,7 @@ import click
 import dask
 import xxhash
 
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.geometry import Geometry
 from actlas.scripts.bench.common.measuring import HEADER, Measured
 from actlas.scripts.bench.common.synthetic import labels_of, random_run
 from actlas.scripts.terminal.text import size, table

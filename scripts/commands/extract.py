@@ -29,7 +29,7 @@ from actlas.store.errors import IncompleteRun, UsageError
 from actlas.store.maintenance.disk_usage import has_many_files
 
 if TYPE_CHECKING:
-    from actlas.pipeline.extraction.loop import Tally
+    from actlas.pipeline.extraction.progress import ExtractionStats
     from actlas.store.runs.run import Run
 
 
@@ -125,7 +125,7 @@ def _miss(plan: Plan) -> str:
     return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {lacking}"
 
 
-def _text(run: Run, tally: Tally | None, plan: Plan) -> str:
+def _text(run: Run, tally: ExtractionStats | None, plan: Plan) -> str:
     head = f"run {run.name} ({run.id}): {extent(run)}, sites {' '.join(plan.options.sites)}"
     if tally is None:
         return "\n".join([head, "all stored already: nothing computed", *proof_lines(run)])
@@ -150,7 +150,7 @@ def _advice(run: Run) -> list[str]:
     return [f"many small files: `actlas pack {run.name}` joins them into few, which open at once"]
 
 
-def _record(run: Run, tally: Tally | None, plan: Plan) -> dict[str, Any]:
+def _record(run: Run, tally: ExtractionStats | None, plan: Plan) -> dict[str, Any]:
     return {
         "run": run.id,
         "name": run.name,

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from actlas.analysis.scan.declaration import skipped_block
 from actlas.pipeline.edits.grid import expand
-from actlas.pipeline.extraction.plan import Plan, make_plan
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
 from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
@@ -29,7 +30,7 @@ from actlas.scripts.terminal.text import counted, echo_json, size, table
 from actlas.store.format.edit_records import edits_text
 
 if TYPE_CHECKING:
-    from actlas.pipeline.extraction.loop import Tally
+    from actlas.pipeline.extraction.progress import ExtractionStats
     from actlas.store.runs.run import Run
 
 SWEEP_SITES = ("resid", "nll")
@@ -40,7 +41,7 @@ class Stored:
     """A run of a sweep and what it took; no tally where it was stored already."""
 
     run: Run
-    tally: Tally | None
+    tally: ExtractionStats | None
 
 
 @click.command(
@@ -109,15 +110,8 @@ def command(
 
 
 def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
-    """Return the plan of every variant of ``plan``.
-
-    Raises UsageError for edits that its model has no place for.
-    """
-    source = plan.description["source"]
-    return [
-        make_plan(plan.store, plan.model, plan.tokens, source, replace(plan.options, edits=(edit,)))
-        for edit in expand(edits, plan.model.geometry)
-    ]
+    """Return the plan of every variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    return plan_variants(plan, [(edit,) for edit in expand(edits, plan.model.architecture)])
 
 
 def carry_out_sweep(

@@ -11,10 +11,9 @@ from actlas.pipeline.extraction.plan import Plan
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
-
     from actlas.pipeline.distributed.cluster import Cluster
-    from actlas.pipeline.extraction.loop import Tally, Watch
+    from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
+    from actlas.pipeline.models.family import Model
 
 
 class Engine(Protocol):
@@ -29,10 +28,12 @@ class Engine(Protocol):
     def prepare(self, plan: Plan) -> None:
         """Get all that can fail before anything is made in the store."""
 
-    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
+    def extract(
+        self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks
+    ) -> list[ExtractionStats]:
         """Compute what the plans lack, all of one model, and commit it.
 
-        Raises KeyboardInterrupt where ``watch`` says so.
+        Raises KeyboardInterrupt where ``callbacks`` says so.
         """
 
 
@@ -40,7 +41,7 @@ class OneProcess:
     """The engine that is this process: the model is loaded once, by the first plan."""
 
     def __init__(self) -> None:
-        self._model: GPT2LMHeadModel | None = None
+        self._model: Model | None = None
         self._loaded = 0.0  # seconds
 
     def __enter__(self) -> Self:
@@ -59,12 +60,14 @@ class OneProcess:
             self._model = load_for(plan)
             self._loaded = time.perf_counter() - start
 
-    def extract(self, work: Sequence[tuple[Plan, Run]], watch: Watch) -> list[Tally]:
+    def extract(
+        self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks
+    ) -> list[ExtractionStats]:
         """Compute one plan after the other."""
         from actlas.pipeline.extraction.loop import extract_with
 
         assert self._model is not None
-        tallies = [extract_with(self._model, plan, run, watch) for plan, run in work]
+        tallies = [extract_with(self._model, plan, run, callbacks) for plan, run in work]
         tallies[0].seconds["load"], self._loaded = self._loaded, 0.0
         return tallies
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from actlas.pipeline.extraction.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.planning import make_plan, renewed
 from actlas.pipeline.inputs.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.inputs.tokens import tokenize
 from actlas.pipeline.models.digest_cache import cache_folder
@@ -32,7 +34,7 @@ from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
-    from actlas.pipeline.extraction.loop import Tally
+    from actlas.pipeline.extraction.progress import ExtractionStats
     from actlas.store.format.schema import Unit
 
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
@@ -109,7 +111,9 @@ def plan_request(request: Request) -> Planned:
     return Planned(plan, (*sentences.skipped, *tokens.skipped), sentences.notes)
 
 
-def carry_out(request: Request, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
+def carry_out(
+    request: Request, plan: Plan, *, quiet: bool = False
+) -> tuple[Run, ExtractionStats | None]:
     """Return the run, with what is missing computed, and what that took.
 
     The second is None where all was stored.
@@ -145,21 +149,18 @@ class Extraction:
         self.stopped = stopped
         self._request = request
         self._engine = engine
-        self._loaded = (
-            0.0  # seconds in which the model was loaded for a baseline, and so for its variant
-        )
+        # seconds in which the model was loaded for a baseline, and so for its variant
+        self._loaded = 0.0
+        self._baselines: dict[tuple[str, tuple[str, ...]], Plan] = {}  # those that are whole by now
         self._quiet = quiet
 
-    def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, Tally | None]:
-        """Return the run of ``plan``, its baseline made first where that lacks something.
-
-        No tally where all was stored.
-        """
+    def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, ExtractionStats | None]:
+        """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
         return self.carry_out_all([plan], quiet=quiet)[0]
 
     def carry_out_all(
         self, plans: Sequence[Plan], *, quiet: bool = False
-    ) -> list[tuple[Run, Tally | None]]:
+    ) -> list[tuple[Run, ExtractionStats | None]]:
         """Do ``carry_out`` for plans of one baseline.
 
         Their units are computed side by side where there are several workers.
@@ -182,23 +183,40 @@ class Extraction:
         if plan.run and not plan.missing and not (plan.baseline and plan.baseline.missing):
             return plan, self._named(Store(self._request.store), plan.run, plan)
         store = Store.create(self._request.store)
-        if plan.baseline and plan.baseline.missing:
-            _, made = self.carry_out(_anew(plan.baseline, store), quiet=quiet)
-            self._loaded = made.seconds["load"] if made else self._loaded
+        baseline = self._baseline(plan, store, quiet)
         columns = plan.tokens.labels.columns
         run = self._named(
             store,
-            store.add(plan.specification, plan.description, _units(store, plan), columns),
+            store.add(
+                plan.specification,
+                plan.description,
+                baseline.units if baseline else plan.units,
+                columns,
+            ),
             plan,
         )
-        plan = _anew(plan, store)
+        plan = renewed(plan, store, baseline)
         _store_labels(plan)  # where another process has made the run meanwhile
         return plan, run
 
-    def _compute(self, work: Sequence[tuple[Plan, Run]], quiet: bool) -> list[Tally]:
+    def _baseline(self, plan: Plan, store: Store, quiet: bool) -> Plan | None:
+        """Return the plan of a variant's baseline by what is stored now, made first where it lacks something."""
+        if plan.baseline is None or not plan.baseline.missing:
+            return plan.baseline
+        key = plan.baseline.run_id, plan.baseline.options.sites
+        if key not in self._baselines:
+            baseline = renewed(plan.baseline, store)
+            if baseline.missing:
+                _, made = self.carry_out(baseline, quiet=quiet)
+                self._loaded = made.seconds["load"] if made else self._loaded
+                baseline = renewed(baseline, store)
+            self._baselines[key] = baseline
+        return self._baselines[key]
+
+    def _compute(self, work: Sequence[tuple[Plan, Run]], quiet: bool) -> list[ExtractionStats]:
         if not work:
             return []
-        from actlas.pipeline.extraction.loop import Watch
+        from actlas.pipeline.extraction.progress import Callbacks
 
         total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
@@ -209,14 +227,14 @@ class Extraction:
                 bar.update(unit.tokens)
 
             try:
-                tallies = self._engine.extract(work, Watch(committed, self.stopped))
+                tallies = self._engine.extract(work, Callbacks(committed, self.stopped))
             except KeyboardInterrupt as error:
                 raise Interrupted(_progress(work)) from error
         tallies[0].seconds["load"] += self._loaded
         self._loaded = 0.0
         return tallies
 
-    def _pack(self, computed: Sequence[tuple[Run, Tally]], quiet: bool) -> None:
+    def _pack(self, computed: Sequence[tuple[Run, ExtractionStats]], quiet: bool) -> None:
         from actlas.scripts.extraction.joining import join_small_files
 
         for run, tally in computed:
@@ -253,14 +271,6 @@ def _store_labels(plan: Plan) -> None:
             plan.run.refresh()
 
 
-def _anew(plan: Plan, store: Store) -> Plan:
-    """Return ``plan`` by what is stored now.
-
-    An earlier variant of the sweep, or another process, may have stored something meanwhile.
-    """
-    return make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
-
-
 def _progress(work: Sequence[tuple[Plan, Run]]) -> str:
     """Say what is stored of the runs that were interrupted."""
     for _, run in work:
@@ -272,11 +282,6 @@ def _progress(work: Sequence[tuple[Plan, Run]]) -> str:
         f"interrupted: {done} of {units} units{of_runs} are stored, run the same command "
         "again to go on"
     )
-
-
-def _units(store: Store, plan: Plan) -> tuple[Unit, ...]:
-    """Return the units of a new run: a variant's are those its baseline is stored in."""
-    return store.run(plan.baseline.run_id).units if plan.baseline else plan.units
 
 
 @contextmanager

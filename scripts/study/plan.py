@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.edits.spec import Edit, in_order, parse_edit
-from actlas.pipeline.extraction.plan import ExtractOptions, Plan, make_plan
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.folder import DEMO
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
@@ -119,19 +121,15 @@ def _sites(study: Study, run: str) -> tuple[str, ...]:
     return given or tuple(site for site in SITES if site in needed.union(DEFAULT_SITES))
 
 
-def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> Iterator[Plan]:
-    """Yield the plan of each variant of ``plan``; raises UsageError for edits that its model has no place for."""
-    options, source = replace(plan.options, sites=SWEEP_SITES), plan.description["source"]
+def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> list[Plan]:
+    """Return the plan of each variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    passes: list[tuple[Edit, ...]] = []
     for each in edits:
-        passes = (
-            [(edit,) for edit in expand((each,), plan.model.geometry)]
-            if isinstance(each, str)
-            else [_together(each)]
-        )
-        for edit in passes:
-            yield make_plan(
-                plan.store, plan.model, plan.tokens, source, replace(options, edits=edit)
-            )
+        if isinstance(each, str):
+            passes += [(edit,) for edit in expand((each,), plan.model.architecture)]
+        else:
+            passes.append(_together(each))
+    return plan_variants(plan, passes, SWEEP_SITES)
 
 
 def _together(texts: tuple[str, ...]) -> tuple[Edit, ...]:

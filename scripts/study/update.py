@@ -42,7 +42,7 @@ from actlas.store.maintenance.verify import verify
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
-    from actlas.pipeline.extraction.loop import Tally
+    from actlas.pipeline.extraction.progress import ExtractionStats
 
 REPORT = "report.html"
 Say = Callable[[str, str], None]  # what it is about, and what was done
@@ -146,7 +146,7 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
     return Subject(run, variants)
 
 
-def _took(tallies: Sequence[Tally | None]) -> str:
+def _took(tallies: Sequence[ExtractionStats | None]) -> str:
     seconds = [sum(tally.seconds.values()) for tally in tallies if tally]
     return f"computed in {sum(seconds):.1f} s" if seconds else "up to date"
 

@@ -140,7 +140,7 @@ def extraction_options(function: F) -> F:
     def command(
         *args: Any, sentences: str, store_path: Path, cluster: Cluster | None, **options: Any
     ) -> Any:
-        from actlas.pipeline.extraction.plan import ExtractOptions
+        from actlas.pipeline.extraction.options import ExtractOptions
         from actlas.pipeline.models.sites import DEFAULT_SITES
         from actlas.scripts.extraction.request import Request
 
@@ -166,13 +166,10 @@ def extraction_options(function: F) -> F:
 def named_sites(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the table's names of the sites that an option names, as any of their names.
+    """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
+    from actlas.pipeline.models.hook_names import site_name
 
-    Callback of ``--site``.
-    """
-    from actlas.pipeline.models.hook_names import hook_point
-
-    return tuple(hook_point(name).site for name in given)
+    return tuple(site_name(name).site for name in given)
 
 
 def run_argument(function: F) -> F:

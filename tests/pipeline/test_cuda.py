@@ -1,4 +1,7 @@
-"""The GPU path, where there is a GPU: the same numbers through a ring of pinned buffers, however small its slots."""
+"""The GPU path, where there is a GPU.
+
+The same numbers through a ring of pinned buffers, however small its slots.
+"""
 
 import pytest
 import torch

@@ -135,7 +135,8 @@ def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> No
     from dataclasses import replace
 
     from actlas.pipeline.extraction.loop import extract_with
-    from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+    from actlas.pipeline.extraction.options import ExtractOptions
+    from actlas.pipeline.extraction.planning import make_plan
     from actlas.pipeline.inputs.tokens import Tokenized
     from actlas.scripts.bench.common.synthetic import labels_of
     from actlas.store.catalog import Store

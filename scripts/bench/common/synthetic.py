@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.sites import layout
 from actlas.store.catalog import Store
 from actlas.store.format.commit_record import Origin, stem
@@ -57,7 +57,7 @@ def random_run(
         Unit(number, first, len(part.text), part.tokens)
         for number, (first, part) in enumerate(zip(firsts, parts, strict=True))
     ]
-    sizes: dict[str, object] = {"name": "random", **geometry.sizes}
+    sizes: dict[str, object] = {"name": "random", "law": "add", **geometry.sizes}
     description = {"created": "", "model": sizes, "source": "random", "bos": False, "actlas": ""}
     description["texts"] = text_digest(labels.text)
     run = Store.create(folder).add(

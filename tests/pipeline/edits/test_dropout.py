@@ -1,4 +1,7 @@
-"""Train mode: made again it is the same to the bit, another seed is another run, and eval mode is left as it was."""
+"""Train mode: made again it is the same to the bit, another seed is another run.
+
+Eval mode is left as it was.
+"""
 
 import numpy as np
 import pytest

@@ -15,7 +15,9 @@ from actlas.analysis.reconstruction.compute import Precision, broken, edited_blo
 from actlas.analysis.scan.declaration import skipped_block
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import KINDS, edit_record, edit_text, in_order, parse_edit
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.gpt2 import GPT2 as FAMILY
 from actlas.pipeline.models.sites import SITES
 from actlas.store.format.edit_records import branch_of, read_edits
 from actlas.store.format.run_names import variant_suffix
@@ -25,7 +27,7 @@ from tests.edited_oracle import changing
 
 LAYERS, HEADS, D_HEAD, D_MLP, POSITIONS, VOCABULARY = 2, 2, 3, 7, 5, 11
 D_MODEL = HEADS * D_HEAD
-MODEL = Geometry(LAYERS, HEADS, D_MODEL, D_HEAD, D_MLP, POSITIONS, VOCABULARY)
+MODEL = Architecture(FAMILY, Geometry(LAYERS, HEADS, D_MODEL, D_HEAD, D_MLP, POSITIONS, VOCABULARY))
 TOKENS = np.array([3, 1, 4, 1, 5])
 VALUES = {"skip": "", "scale": ",factor=-3.5", "zero": "", "noise": ",mean=2,std=3,seed=4"}
 UNITS = ("", ",units=::2", ",units=-2:", ",units=0+2")
@@ -44,7 +46,7 @@ def targets():
                     f"site={site.name},layer={layer}",
                     f"site=blocks.{layer}.{site.aliases[0]}",
                 )
-                heads = ("", *(f",head={head}" for head in range(HEADS) if "head" in site.dims))
+                heads = ("", *(f",head={head}" for head in range(HEADS) if site.has_heads))
                 yield from (f"{name}{head}" for name in names for head in heads)
     yield "site=final_norm"
 

@@ -11,27 +11,27 @@ from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.edits.spec import (
     KINDS,
+    EditTarget,
     Noise,
     Scale,
     Skip,
-    Spot,
     Zero,
     edit_record,
     edit_text,
     in_order,
     parse_edit,
 )
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.gpt2 import GPT2 as FAMILY
 from actlas.pipeline.models.sites import SITES
 from actlas.store import UsageError
 from actlas.store.errors import DamagedStore, quoted
 from actlas.store.format.edit_records import EditRecord, Stride
 from actlas.store.format.schema import canonical
 
-GPT2 = Geometry(
-    n_layer=12, n_head=12, d_model=768, d_head=64, d_mlp=3072, positions=1024, vocabulary=50257
-)
-SMALL = Geometry(n_layer=3, n_head=2, d_model=8, d_head=4, d_mlp=32, positions=9, vocabulary=50)
+GPT2 = Architecture(FAMILY, Geometry(12, 12, 768, 64, 3072, 1024, 50257))
+SMALL = Architecture(FAMILY, Geometry(3, 2, 8, 4, 32, 9, 50))
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 indices = st.integers(0, 99)
 bounds = st.none() | st.integers(-9, 9)
@@ -39,20 +39,20 @@ slices = st.builds(Stride, bounds, bounds, st.none() | st.integers(1, 9))
 units = st.none() | slices | st.sets(indices, min_size=1).map(tuple)
 
 
-def spots():
+def targets():
     def of(site):
         index = st.none() if SITES[site].dims[0] == "token" else indices
-        head = st.none() | indices if "head" in SITES[site].dims else st.none()
-        return st.builds(Spot, st.just(site), index, head, units)
+        head = st.none() | indices if SITES[site].has_heads else st.none()
+        return st.builds(EditTarget, st.just(site), index, head, units)
 
     return st.sampled_from([name for name, site in SITES.items() if site.editable]).flatmap(of)
 
 
 edits = (
-    st.builds(Skip, st.builds(lambda block: Spot("resid", block + 1), indices))
-    | st.builds(Scale, spots(), numbers)
-    | st.builds(Zero, spots())
-    | st.builds(Noise, spots(), numbers, numbers.map(abs), st.integers(0, 2**63))
+    st.builds(Skip, st.builds(lambda block: EditTarget("resid", block + 1), indices))
+    | st.builds(Scale, targets(), numbers)
+    | st.builds(Zero, targets())
+    | st.builds(Noise, targets(), numbers, numbers.map(abs), st.integers(0, 2**63))
 )
 
 
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_said_when_the_text_is_read(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("skip:block=12", "block 12: the model has blocks 0 to 11"),
+        ("skip:block=12", "layer 12: the model has layers 0 to 11"),
         ("zero:site=k,layer=12", "layer 12: the model has layers 0 to 11"),
         ("zero:site=k,layer=1,head=12", "head=12: the model has heads 0 to 11"),
         ("zero:site=k,layer=1,units=64", "units=64: there are units 0 to 63"),
@@ -185,15 +185,15 @@ def test_what_the_model_lacks_is_refused(text, message):
 
 def test_head_2_of_k_in_gpt2_small_is_columns_896_to_960():
     edit = parse_edit("zero:site=k,layer=4,head=2")
-    np.testing.assert_array_equal(edit.spot.columns(GPT2), np.arange(896, 960))
+    np.testing.assert_array_equal(edit.target.columns(GPT2), np.arange(896, 960))
 
 
 @given(slices)
 def test_the_one_form_of_a_slice_chooses_what_was_asked_for(stride):
-    plain = Spot("mlp_post", 0, units=stride).units
+    plain = EditTarget("mlp_post", 0, units=stride).units
     written = slice(None) if plain is None else plain.slice
     np.testing.assert_array_equal(np.arange(3072)[written], np.arange(3072)[stride.slice])
-    assert plain is None or Spot("mlp_post", 0, units=plain).units == plain
+    assert plain is None or EditTarget("mlp_post", 0, units=plain).units == plain
 
 
 def test_a_negative_zero_is_zero():
@@ -201,15 +201,15 @@ def test_a_negative_zero_is_zero():
 
 
 def test_columns_of_units():
-    assert parse_edit("zero:site=v,layer=0,head=1,units=0+63").spot.columns(GPT2).tolist() == [
+    assert parse_edit("zero:site=v,layer=0,head=1,units=0+63").target.columns(GPT2).tolist() == [
         1536 + 64,
         1536 + 127,
     ]
     np.testing.assert_array_equal(
-        parse_edit("noise:site=mlp_post,layer=0,units=::2").spot.columns(GPT2),
+        parse_edit("noise:site=mlp_post,layer=0,units=::2").target.columns(GPT2),
         np.arange(0, 3072, 2),
     )
-    every_head = parse_edit("zero:site=z,layer=0,units=5").spot.columns(GPT2)
+    every_head = parse_edit("zero:site=z,layer=0,units=5").target.columns(GPT2)
     np.testing.assert_array_equal(every_head, np.arange(12) * 64 + 5)
 
 
@@ -242,24 +242,28 @@ def test_edits_are_put_in_the_order_of_the_forward_pass():
 )
 def test_the_order_given_matters_only_at_one_spot(permuted):
     assert in_order(permuted) == in_order(sorted(permuted, key=edit_text))
-    here = [Scale(Spot("q", 1), 2.0), Noise(Spot("q", 1))]
+    here = [Scale(EditTarget("q", 1), 2.0), Noise(EditTarget("q", 1))]
     assert in_order(here) == tuple(here)
     assert in_order(here[::-1]) == tuple(here[::-1])
 
 
-@given(st.permutations([Zero(Spot("z", 4, head)) for head in range(4)]))
+@given(st.permutations([Zero(EditTarget("z", 4, head)) for head in range(4)]))
 def test_edits_of_several_heads_are_one_run_in_whatever_order_they_are_typed(permuted):
-    assert [edit.spot.head for edit in in_order(permuted)] == [0, 1, 2, 3]
+    assert [edit.target.head for edit in in_order(permuted)] == [0, 1, 2, 3]
 
 
 def test_a_head_and_all_heads_keep_the_order_given():
-    one, all_heads, other = Scale(Spot("z", 4, 2), 2.0), Noise(Spot("z", 4)), Zero(Spot("z", 4, 1))
+    one, all_heads, other = (
+        Scale(EditTarget("z", 4, 2), 2.0),
+        Noise(EditTarget("z", 4)),
+        Zero(EditTarget("z", 4, 1)),
+    )
     assert in_order([one, all_heads, other]) == (one, all_heads, other)
     assert in_order([all_heads, one, other]) == (all_heads, other, one)
 
 
 @pytest.mark.parametrize(
-    ("text", "layer", "depth", "at_once"),
+    ("text", "layer", "depth", "edits_at_branch"),
     [
         ("skip:block=0", 1, 1, 1),
         ("skip:block=11", 12, 12, 1),
@@ -269,9 +273,13 @@ def test_a_head_and_all_heads_keep_the_order_given():
         ("zero:site=final_norm", 12, 13, 0),
     ],
 )
-def test_where_a_variant_leaves_its_baseline(text, layer, depth, at_once):
+def test_where_a_variant_leaves_its_baseline(text, layer, depth, edits_at_branch):
     branch = Branch.of([parse_edit(text)], GPT2)
-    assert (branch.layer, branch.depth, len(branch.at_once)) == (layer, depth, at_once)
+    assert (branch.layer, branch.depth, len(branch.edits_at_branch)) == (
+        layer,
+        depth,
+        edits_at_branch,
+    )
 
 
 def test_every_kind_is_documented_in_the_modules_examples():

@@ -1,4 +1,7 @@
-"""Variants against the NumPy oracle with the same edit, against their baseline, and what they record as proof."""
+"""Variants against the NumPy oracle with the same edit, against their baseline.
+
+Their edit checks are compared, too.
+"""
 
 import re
 
@@ -106,9 +109,11 @@ def test_upstream_equals_the_baseline_exactly_and_the_proof_says_what_was_done(
         run.dataset(["resid", "q", "mlp_out"]),
         baseline.dataset(["resid", "q", "mlp_out"]),
     )
-    spots = [parse_edit(text).spot for text in EDITS[name]]
-    first = min(SIZES["n_layer"] if spot.index is None else spot.index for spot in spots)
-    depth = min(first + (spot.site != "resid") for spot in spots if spot.index in (first, None))
+    targets = [parse_edit(text).target for text in EDITS[name]]
+    first = min(SIZES["n_layer"] if target.index is None else target.index for target in targets)
+    depth = min(
+        first + (target.site != "resid") for target in targets if target.index in (first, None)
+    )
     np.testing.assert_array_equal(dataset["resid"][:depth], clean["resid"][:depth])
     np.testing.assert_array_equal(dataset["q"][:first], clean["q"][:first])
     np.testing.assert_array_equal(dataset["mlp_out"][:first], clean["mlp_out"][:first])
@@ -171,13 +176,13 @@ def test_blocks_upstream_are_not_stored_again(variant, baseline):
 def test_starting_from_the_baseline_equals_running_the_whole_model(
     tmp_path, small_model, monkeypatch, name, config
 ):
-    from actlas.pipeline.extraction.variant_pass import Course
+    from actlas.pipeline.extraction.variant_pass import VariantPass
 
     model = save_model(tmp_path / "model", **config) if config else small_model
     short = extract_variant(
         tmp_path / "short", model, TEXTS, EDITS[name], unit_tokens=120, attention="eager"
     ).dataset()
-    begin = Course.__init__
+    begin = VariantPass.__init__
 
     def whole(self, *arguments, computed, stored):
         begin(
@@ -185,7 +190,7 @@ def test_starting_from_the_baseline_equals_running_the_whole_model(
         )  # as if the baseline were stored narrowed
         self._stored = stored
 
-    monkeypatch.setattr(Course, "__init__", whole)
+    monkeypatch.setattr(VariantPass, "__init__", whole)
     run = extract_variant(
         tmp_path / "long", model, TEXTS, EDITS[name], unit_tokens=120, attention="eager"
     )
@@ -222,13 +227,14 @@ def test_zero_keys_attend_uniformly_over_the_past(small_model):
     folder = resolve(str(small_model))
     model = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="eager")
     token_ids = torch.arange(1, 12)[None]
-    intervention = Intervention(parse_edit("zero:site=k,layer=1,head=2"), folder.geometry)
+    edit, architecture = parse_edit("zero:site=k,layer=1,head=2"), folder.architecture
+    intervention = Intervention(edit, architecture)
     intervention.begin_batch(Batch(token_ids.numpy(), (11,)))
     weights = []
     handle = model.transformer.h[1].attn.register_forward_hook(
         lambda _module, _given, output: weights.append(output[1])
     )
-    with torch.inference_mode(), edited(model.transformer, [intervention]):
+    with torch.inference_mode(), edited(model, architecture, [intervention]):
         model(token_ids, use_cache=False)
     handle.remove()
     pattern = weights[0][0].numpy()  # (head, query, key)
@@ -289,11 +295,11 @@ def test_an_edit_that_does_not_fire_is_an_error_and_stores_nothing(
 ):
     from contextlib import nullcontext
 
-    from actlas.pipeline.extraction import variant_pass as course
+    from actlas.pipeline.extraction import variant_pass as module
 
     extract_texts(tmp_path / "store", small_model, TEXTS, ("resid",))
-    monkeypatch.setattr(course, "edited", lambda *_: nullcontext())
-    with pytest.raises(StoreError, match="zero:site=k,layer=1 fired for 0 of 5 sentences"):
+    monkeypatch.setattr(module, "edited", lambda *_: nullcontext())
+    with pytest.raises(StoreError, match="zero:site=k,layer=1 was applied to 0 of 5 sentences"):
         extract_variant(tmp_path / "store", small_model, TEXTS, ["zero:site=k,layer=1"], ("resid",))
     variant = next(run for run in Store(tmp_path / "store").runs() if run.edits)
     assert variant.commits == ()
@@ -311,7 +317,10 @@ def test_values_that_are_not_finite_are_refused(tmp_path, small_model, edit):
 def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(
     tmp_path, small_model, monkeypatch
 ):
-    """The software changed between baseline and variant: imitated by a block that computes something else."""
+    """The software changed between baseline and variant.
+
+    Imitated by a block that computes something else.
+    """
     options = {"stored_dtype": "float16"}
     extract_texts(tmp_path / "store", small_model, TEXTS, ("resid",), **options)
     from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
@@ -330,16 +339,19 @@ def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(
 def test_a_unit_that_is_cut_when_memory_runs_out_is_the_same(
     tmp_path, small_model, variant, monkeypatch, name
 ):
-    """The first pass fails at its edit, the second at its second batch; nothing of them is counted or kept."""
+    """The first pass fails at its edit, the second at its second batch.
+
+    Nothing of them is counted or kept.
+    """
     calls, apply = [], Intervention.apply
     last = EDITS[name][-1]
 
-    def failing(self, value, source=None):
+    def failing(self, value):
         if self.edit == parse_edit(last):
             calls.append(len(value))
             if len(calls) in (1, 3):
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return apply(self, value, source)
+        return apply(self, value)
 
     whole = variant(name)
     extract_texts(tmp_path / "store", small_model, TEXTS, unit_tokens=120)

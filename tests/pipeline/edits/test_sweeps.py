@@ -4,10 +4,12 @@ import pytest
 
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.edits.spec import edit_text
-from actlas.pipeline.models.configuration import Geometry
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.gpt2 import GPT2 as FAMILY
 from actlas.store import UsageError
 
-SMALL = Geometry(n_layer=3, n_head=2, d_model=8, d_head=4, d_mlp=32, positions=9, vocabulary=50)
+SMALL = Architecture(FAMILY, Geometry(3, 2, 8, 4, 32, 9, 50))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_several_texts_are_joined_and_repetitions_left_out():
     ("text", "message"),
     [
         ("skip:block=2-1", "block=2-1: expected the smaller number first"),
-        ("skip:block=0-3", "block 3: the model has blocks 0 to 2"),
+        ("skip:block=0-3", "layer 3: the model has layers 0 to 2"),
         ("skip:block=0-99999999", "10,000 at most"),
         ("zero:site=k,layer=*,head=2", "head=2: the model has heads 0 to 1"),
         ("zero:site=*,layer=1", r"unknown site '\*'"),

@@ -1,4 +1,7 @@
-"""Laws of extraction: batching changes nothing, sites are added, scarce memory halves the batch, nothing is left behind."""
+"""Laws of extraction.
+
+Batching changes nothing, sites are added, scarce memory halves the batch, nothing is left behind.
+"""
 
 import subprocess
 import sys
@@ -8,8 +11,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actlas.pipeline.extraction.loop import extract, find_device
-from actlas.pipeline.extraction.plan import ExtractOptions, make_plan
+from actlas.pipeline.extraction.devices import find_device
+from actlas.pipeline.extraction.loop import extract
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.extraction.transfer import WriteQueue
 from actlas.pipeline.inputs.sentences import Sentences
 from actlas.pipeline.inputs.tokens import tokenize
@@ -162,7 +167,6 @@ def test_blocks_that_are_not_needed_are_not_run(tmp_path, small_model, monkeypat
 
 def test_hooks_are_gone_after_a_failure(small_model):
     from actlas.pipeline.extraction.hooks import captured
-    from actlas.pipeline.models.sites import places
 
     folder = resolve(str(small_model))
     import torch
@@ -170,9 +174,9 @@ def test_hooks_are_gone_after_a_failure(small_model):
     model = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     with (
         pytest.raises(KeyError),
-        captured(model.transformer, places(["resid", "q"], folder.geometry), lambda *_: None),
+        captured(model, folder.architecture.hook_points(["resid", "q"]), lambda *_: None),
     ):
-        assert model.transformer.h[0].ln_1._forward_pre_hooks
+        assert model.transformer.h[0]._forward_pre_hooks
         raise KeyError
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
@@ -238,7 +242,8 @@ from actlas.store import Store
 import torch
 sites = ("resid", "mlp_post", "nll")
 texts = ["the garden" * 13] * 2048
-plan = plan_for(Path(sys.argv[1]), Path(sys.argv[2]), texts, sites, unit_tokens=10**6, attention="eager")
+store, model = map(Path, sys.argv[1:3])
+plan = plan_for(store, model, texts, sites, unit_tokens=10**6, attention="eager")
 run = plan.store.add(plan.specification, plan.description, plan.units)
 model = load(plan.model, dtype=torch.float32, device=torch.device("cpu"), attention="eager")
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -252,7 +257,10 @@ print(run.commits[0].provenance["batches"])
     sys.platform != "linux", reason="limits the address space, which Linux alone enforces"
 )
 def test_memory_that_runs_out_halves_the_batches(tmp_path, small_model):
-    """In a process that may not take more memory than a part of the unit needs; the result is what it always is."""
+    """In a process that may not take more memory than a part of the unit needs.
+
+    The result is what it always is.
+    """
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(tmp_path / "store"), str(small_model)],
         capture_output=True,

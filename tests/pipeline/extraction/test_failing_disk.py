@@ -1,4 +1,7 @@
-"""A disk that fails while activations are written: said once by the system, and never forgotten here."""
+"""A disk that fails while activations are written.
+
+Said once by the system, and never forgotten here.
+"""
 
 import errno
 import subprocess
@@ -11,7 +14,9 @@ import torch
 
 from actlas.pipeline.extraction import transfer
 from actlas.pipeline.extraction.transfer import HostTransfer, WriteQueue
-from actlas.pipeline.models.sites import places
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.gpt2 import GPT2
 from actlas.store import Store, StoreError
 from actlas.store.writing.shard import ShardWriter
 from tests import disk
@@ -119,7 +124,7 @@ def test_a_unit_that_fails_leaves_no_file_open_and_the_ones_before_it_stored(
 def test_at_the_size_where_units_are_flushed_by_themselves(tmp_path, monkeypatch):
     """Two flushes of a unit of 300 MB; the first fails, once."""
     width, tokens = 2048, 40_000
-    site = places(("final_norm",), _Geometry)[0]
+    site = Architecture(GPT2, Geometry(1, 1, width, width, 4, 8, 9)).hook_point("final_norm", 0)
     content = Content(
         units=((tokens,),), dtypes={"final_norm": "float32"}, sizes={"d_model": width}
     )
@@ -149,10 +154,6 @@ def _once_failing(writer, calls, real):
     real(writer)
 
 
-class _Geometry:
-    n_layer, d_model = 1, 2048
-
-
 REAL = """
 import sys
 from pathlib import Path
@@ -166,7 +167,8 @@ content = Content(units=((4000,),), dtypes={"final_norm": "float32"}, sizes={"d_
 run = begin_run(Path(sys.argv[1]), content)
 unit = content.plan[0]
 with workspace(run.folder) as work:
-    writer = open_shard(work.folder / f"{stem(0, ['final_norm'])}-{work.token}.h5", content, unit, ["final_norm"])
+    path = work.folder / f"{stem(0, ['final_norm'])}-{work.token}.h5"
+    writer = open_shard(path, content, unit, ["final_norm"])
     rows = np.ones((100, 8192), np.float32)
     said = []
     for number in range(40):
@@ -189,13 +191,17 @@ with workspace(run.folder) as work:
         said.append("refused")
     writer.drop()
 run.refresh()
-print(len(said) > 1, said[-1], len(run.commits), sorted(path.name for path in (run.folder / "shards").iterdir()))
+shards = sorted(path.name for path in (run.folder / "shards").iterdir())
+print(len(said) > 1, said[-1], len(run.commits), shards)
 """
 
 
 @pytest.mark.slow
 def test_a_real_disk_that_fails_under_a_file_system(tmp_path):
-    """An ext4 in a file that its own disk has no room for: what was written is lost when the system writes it back."""
+    """An ext4 in a file that its own disk has no room for.
+
+    What was written is lost when the system writes it back.
+    """
     ram, disk_ = tmp_path / "ram", tmp_path / "disk"
     ram.mkdir()
     disk_.mkdir()

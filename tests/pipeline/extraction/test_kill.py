@@ -1,4 +1,7 @@
-"""kill -9 at random moments of a real extraction: committed units verify, the same command finishes, the result is the same."""
+"""kill -9 at random moments of a real extraction.
+
+Committed units verify, the same command finishes, the result is the same.
+"""
 
 import random
 import signal

@@ -1,7 +1,9 @@
-"""Want of memory is seen in every form torch gives it, and a slot of the ring comes back whatever a copy raises."""
+"""Want of memory is seen in every form torch gives it.
+
+A slot of the ring comes back whatever a copy raises.
+"""
 
 import queue
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,14 +11,18 @@ import torch
 
 from actlas.pipeline.extraction.forward import out_of_memory
 from actlas.pipeline.extraction.transfer import CudaTransfer, WriteQueue
-from actlas.pipeline.models.sites import places
+from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.gpt2 import GPT2
 
 MESSAGES = (
-    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some "
+    "other API call",
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
-    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 9 bytes.",
 )
 
 
@@ -90,10 +96,7 @@ class Ring(CudaTransfer):
 
 @pytest.fixture
 def place():
-    geometry = SimpleNamespace(
-        n_layer=1, n_head=1, d_model=4, d_head=4, d_mlp=16, positions=8, vocabulary=9
-    )
-    return places(["resid"], geometry)[0]
+    return Architecture(GPT2, Geometry(1, 1, 4, 4, 16, 8, 9)).hook_point("resid", 0)
 
 
 def test_a_slot_comes_back_when_a_copy_raises(place):

@@ -1,4 +1,4 @@
-"""Every site, extracted in padded batches, against a plain NumPy GPT-2 that runs each sentence alone."""
+"""Every site, from padded batches, against a plain NumPy GPT-2 that runs each sentence alone."""
 
 import numpy as np
 import pytest

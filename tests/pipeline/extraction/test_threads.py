@@ -1,4 +1,4 @@
-"""Models that are loaded in several threads at once are those that are loaded one after the other."""
+"""Models loaded in several threads at once are those loaded one after the other."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Ids and offsets are those of ``AutoTokenizer.from_pretrained(folder)``, whatever files the folder is made of."""
+"""Ids and offsets are those of ``AutoTokenizer.from_pretrained(folder)``, whatever its files."""
 
 import json
 import shutil
@@ -202,8 +202,10 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(made, tmp_path, monkeyp
 def test_torch_is_never_imported(made):
     """Neither here nor in the process that asks transformers."""
     code = (
-        "import sys; from pathlib import Path; from actlas.pipeline.inputs.tokenizer import open_tokenizer\n"
-        f"with open_tokenizer(Path({str(made / 'plain')!r}), 'x') as tokenizer: tokenizer.encode(['her'])\n"
+        "import sys; from pathlib import Path; from actlas.pipeline.inputs.tokenizer import "
+        "open_tokenizer\n"
+        f"with open_tokenizer(Path({str(made / 'plain')!r}), 'x') as tokenizer: "
+        f"tokenizer.encode(['her'])\n"
         "print([name for name in ('torch', 'transformers', 'tokenizers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

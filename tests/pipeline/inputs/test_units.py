@@ -1,4 +1,7 @@
-"""Laws of units: all sentences, in order, once; never more tokens than allowed, padding counted, where that can be."""
+"""Laws of units: all sentences, in order, once.
+
+Never more tokens than allowed, padding counted, where that can be.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st

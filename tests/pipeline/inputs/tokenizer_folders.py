@@ -1,4 +1,6 @@
-"""Tokenizers as model folders have them, each made of other files, all small; ``FOLDERS`` has them by name.
+"""Tokenizers as model folders have them, each made of other files, all small.
+
+``FOLDERS`` has them by name.
 
 Their vocabularies are trained on TEXTS, so that ids differ where any setting does.
 """
@@ -158,7 +160,10 @@ def padded_and_truncated(folder):
 
 
 def versioned(folder):
-    """transformers takes tokenizer.4.0.0.json in place of tokenizer.json, where the settings list it."""
+    """transformers takes tokenizer.4.0.0.json in place of tokenizer.json.
+
+    Where the settings list it.
+    """
     files = ["tokenizer.4.0.0.json"]
     save(
         folder, byte_level(), tokenizer_class="PreTrainedTokenizerFast", fast_tokenizer_files=files

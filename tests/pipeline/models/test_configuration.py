@@ -1,17 +1,28 @@
-"""What config.json says is read as transformers reads it: one form for equal models, one clear line for impossible ones."""
+"""What config.json says is read as transformers reads it.
+
+One form for equal models, one clear line for impossible ones.
+"""
 
 import pytest
 
-from actlas.pipeline.models.configuration import ALIASES, CONFIG, config_digest, effective, geometry
+from actlas.pipeline.models.configuration import config_digest
+from actlas.pipeline.models.configuration import effective as effective_by
+from actlas.pipeline.models.gpt2 import GPT2
 from actlas.store.errors import UsageError
+
+RULES = GPT2.config
+
+
+def effective(config, where):
+    return effective_by(config, RULES, where)
 
 
 def test_the_defaults_are_those_of_transformers():
     from transformers import GPT2Config
 
     config = GPT2Config()
-    assert {name: getattr(config, name) for name in CONFIG} == dict(CONFIG)
-    assert config.attribute_map == dict(ALIASES)
+    assert {name: getattr(config, name) for name in RULES.defaults} == dict(RULES.defaults)
+    assert config.attribute_map == dict(RULES.aliases)
 
 
 def test_other_names_and_a_written_out_default_are_the_same_model():
@@ -24,11 +35,11 @@ def test_other_names_and_a_written_out_default_are_the_same_model():
         "n_inner": 48,
     }
     assert effective(plain, "it") == effective(other, "it") == effective({**plain, **other}, "it")
-    assert geometry(effective(other, "it")).sizes["d_head"] == 4
+    assert GPT2.sizes(effective(other, "it")).sizes["d_head"] == 4
     assert (
-        geometry(effective(plain, "it")).d_mlp
+        GPT2.sizes(effective(plain, "it")).d_mlp
         == 48
-        != geometry(effective({**plain, "n_inner": 7}, "it")).d_mlp
+        != GPT2.sizes(effective({**plain, "n_inner": 7}, "it")).d_mlp
     )
 
 

@@ -1,6 +1,6 @@
-"""Every field of config.json that the identity has does to the numbers what it says, or is refused in a line.
+"""Every field of config.json in the identity does what it says to the numbers, or is refused.
 
-Run on the oldest and on the newest transformers: what one of them computes wrongly must not be stored.
+Run on the oldest and on the newest transformers: what one computes wrongly must not be stored.
 """
 
 import importlib.metadata
@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from transformers.activations import ACT2FN
 
-from actlas.pipeline.models.configuration import ACTIVATIONS, CONFIG
+from actlas.pipeline.models.configuration import ACTIVATIONS
+from actlas.pipeline.models.gpt2 import GPT2
 from actlas.store import UsageError
 from tests import oracle
 from tests.extraction import extract_texts
@@ -24,6 +25,7 @@ BEFORE_5 = importlib.metadata.version("transformers").startswith(
     "4."
 )  # leaves the scales out under sdpa
 SCALES = ("scale_attn_weights", "scale_attn_by_inverse_layer_idx")
+DEFAULTS = GPT2.config.defaults
 CASES = {
     "activation_function": [{"activation_function": name} for name in ACTIVATIONS],
     "layer_norm_epsilon": [{"layer_norm_epsilon": value} for value in (0.5, 1e-12)],
@@ -83,14 +85,14 @@ def compare(run, weights, config, **options):
 
 
 def test_every_field_of_the_identity_has_a_case():
-    assert {*CASES, *DROPOUT} >= set(CONFIG)
+    assert {*CASES, *DROPOUT} >= set(DEFAULTS)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("config", list(itertools.chain.from_iterable(CASES.values())), ids=str)
 def test_a_field_does_what_it_says_or_is_refused(tmp_path, config, attention):
     model, weights = made(tmp_path / "model", **config)
-    scaled = any(config.get(name, CONFIG[name]) != CONFIG[name] for name in SCALES)
+    scaled = any(config.get(name, DEFAULTS[name]) != DEFAULTS[name] for name in SCALES)
     if BEFORE_5 and attention == "sdpa" and scaled:
         with pytest.raises(
             UsageError,
@@ -117,7 +119,7 @@ def test_upcast_attention_in_half_precision_needs_eager(tmp_path):
     options = {"dtype": "bfloat16", "device": "cpu"}
     with pytest.raises(
         UsageError,
-        match="reorder_and_upcast_attn is true, which sdpa attention leaves out: use --attention eager",
+        match="reorder_and_upcast_attn is true, which sdpa attention leaves out: use --att",
     ):
         extract_texts(tmp_path / "store", model, TEXTS, ("resid",), **options)
     extract_texts(tmp_path / "store", model, TEXTS, ("resid",), attention="eager", **options)
@@ -126,7 +128,10 @@ def test_upcast_attention_in_half_precision_needs_eager(tmp_path):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("field", DROPOUT)
 def test_dropout_drops_at_its_rate_and_place_and_scales_the_rest(tmp_path, field, attention):
-    """What was dropped is read off the stored sites; with that the oracle must give all other numbers."""
+    """What was dropped is read off the stored sites.
+
+    With that the oracle must give all other numbers.
+    """
     rate = 0.4
     config = {**dict.fromkeys(DROPOUT, 0.0), field: rate}
     model, weights = made(tmp_path / "model", **config)
@@ -184,7 +189,10 @@ class Dropped:
         return mask
 
     def of_pattern(self, layer, pattern, v):
-        """The weights whose sum over v gives the stored z: found among all choices, (head, query, key)."""
+        """The weights whose sum over v gives the stored z.
+
+        Found among all choices, (head, query, key).
+        """
         z, mask = self.stored["z"].values[layer], np.zeros(pattern.shape)
         for query in range(len(z)):
             choices = np.array(list(itertools.product((0, 1), repeat=query + 1)))

@@ -1,4 +1,7 @@
-"""The shipped demo model is what its card says, and the shipped sentences are what study 1 needs."""
+"""The shipped demo model is what its card says.
+
+The shipped sentences are what study 1 needs.
+"""
 
 import json
 import re

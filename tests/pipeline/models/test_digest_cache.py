@@ -14,7 +14,10 @@ from actlas.pipeline.models.tensor_files import TensorFile
 
 @pytest.fixture
 def model(small_model, tmp_path, monkeypatch):
-    """A model on a file system that keeps times, in a cache of its own, its files long unchanged."""
+    """A model on a file system that keeps times, in a cache of its own.
+
+    Its files long unchanged.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(digest_cache, "SETTLED_SECONDS", -1.0)
     folder = shutil.copytree(small_model, tmp_path / "model")
@@ -132,7 +135,10 @@ def test_no_home_is_no_error(model, monkeypatch):
 
 @pytest.fixture
 def images(small_model, tmp_path):
-    """Two squashfs images with equal times and sizes, of models that differ in one number the sample does not see."""
+    """Two squashfs images with equal times and sizes.
+
+    Of models that differ in one number the sample does not see.
+    """
     if shutil.which("mksquashfs") is None or os.geteuid() != 0:
         pytest.skip("needs mksquashfs, and root to mount")
     paths = []

@@ -1,4 +1,7 @@
-"""The last depth, the final LayerNorm and what transformers calls the last hidden state: which is which."""
+"""The last depth, the final LayerNorm and what transformers calls the last hidden state.
+
+Which is which.
+"""
 
 import numpy as np
 import pytest

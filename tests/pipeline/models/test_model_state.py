@@ -1,4 +1,7 @@
-"""The model given is the model stored: its numbers, form and settings are looked at when an extraction begins."""
+"""The model given is the model stored.
+
+Its numbers, form and settings are looked at when an extraction begins.
+"""
 
 import gc
 import json
@@ -177,7 +180,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from actlas.pipeline.distributed.cluster import Cluster, ClusterError
 from actlas.pipeline.distributed.dispatch import Workers
-from actlas.pipeline.extraction.loop import Watch
+from actlas.pipeline.extraction.progress import Callbacks
 from actlas.store import Store
 from tests.extraction import plan_for
 if __name__ == "__main__":
@@ -189,7 +192,7 @@ if __name__ == "__main__":
     with Workers(Cluster(workers=1), store) as workers:
         workers.prepare(plan)
         try:
-            workers.extract([(plan, run)], Watch())
+            workers.extract([(plan, run)], Callbacks())
         except ClusterError as error:
             print(error, len(run.commits))
 """
@@ -232,7 +235,8 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, small_model, actlas, 
     done = actlas("extract", "t.txt", "--model", folder, "--store", "s")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        f"Error: {folder}/model.safetensors: tensor h.1.mlp.c_fc.bias holds 2 values that are NaN or infinite: "
+        f"Error: {folder}/model.safetensors: tensor h.1.mlp.c_fc.bias holds 2 values that are "
+        f"NaN or infinite: "
         "copy or save the model again"
     ]
     assert not (tmp_path / "s").exists()

@@ -1,4 +1,7 @@
-"""Models: the digest is of the numbers, whatever the files are called; what cannot be loaded safely is refused."""
+"""Models: the digest is of the numbers, whatever the files are called.
+
+What cannot be loaded safely is refused.
+"""
 
 import json
 import os
@@ -95,7 +98,10 @@ def test_unusable_folder(copy, change, message):
 
 
 def test_hub_model_comes_from_the_local_cache(small_model, tmp_path, monkeypatch):
-    """A real hub cache on disk, read by the hub's own library; the revision that was used is known."""
+    """A real hub cache on disk, read by the hub's own library.
+
+    The revision that was used is known.
+    """
     from huggingface_hub import constants
 
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -142,7 +148,10 @@ def change_config(folder, **fields):
 
 
 def test_the_model_is_built_from_what_its_identity_is_made_of(copy):
-    """Fields that the digest leaves out change nothing; heads are found under transformers' other name too."""
+    """Fields that the digest leaves out change nothing.
+
+    Heads are found under transformers' other name too.
+    """
     model = resolve(str(copy))
     change_config(
         copy,
@@ -182,7 +191,10 @@ def test_weights_that_do_not_fit_are_refused(copy, fields, message):
 
 
 def test_a_head_of_its_own_needs_a_configuration_that_says_so(copy):
-    """transformers 4 would put the embedding in its place, transformers 5 would not: the same id, other losses."""
+    """transformers 4 would put the embedding in its place, transformers 5 would not.
+
+    The same id, other losses.
+    """
     weights = load_file(copy / "model.safetensors")
     save_file(
         {**weights, "lm_head.weight": weights["transformer.wte.weight"] * 2},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from actlas.pipeline.extraction.plan import ExtractOptions
+from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.models.sites import DEFAULT_SITES
 from actlas.store import UsageError
 from actlas.store.maintenance.verify import verify

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from actlas.pipeline.extraction import loop as extract
-from actlas.pipeline.extraction.plan import ExtractOptions
+from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.scripts.commands.sweep import carry_out_sweep, variant_plans
 from actlas.scripts.extraction.request import Interrupted, Request, carry_out, plan_request
 from actlas.store import Run, Store
@@ -145,3 +145,27 @@ def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_mo
     extract.extract_with(extract.load_for(variant), variant, run)
     assert not run.missing(("resid", "nll"))
     assert not [problem for checked in verify(run) for problem in checked.problems]
+
+
+def test_a_sweep_is_planned_by_one_look_at_its_baseline(small_model, tmp_path, monkeypatch):
+    """Counted, not timed: each variant is looked up once, their baseline and the tokens not again."""
+    request, plan, _ = sweep_of(small_model, tmp_path)
+    carry_out(request, plan, quiet=True)
+    planned, looked_up = plan_request(request).plan, []
+    real = Store.find
+
+    def counted(store, run_id):
+        looked_up.append(run_id)
+        return real(store, run_id)
+
+    monkeypatch.setattr(Store, "find", counted)
+    sites = ("resid", "nll")
+    for edits in (("skip:block=*",), ("skip:block=*", "zero:site=z,layer=*,head=*")):
+        looked_up.clear()
+        variants = variant_plans(planned, edits)
+        assert looked_up == [each.run_id for each in variants]
+        assert {id(each.baseline) for each in variants} == {id(planned)}
+        assert {id(each.tokens) for each in variants} == {id(planned.tokens)}
+        assert {each.options.sites for each in variants} == {sites}
+    assert planned.run_id not in looked_up
+    assert len(variants) == 3 + 3 * 5

@@ -1,0 +1,67 @@
+"""Options of an extraction, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from actlas.pipeline.edits.spec import Edit
+from actlas.pipeline.models.sites import SITES
+from actlas.store.errors import UsageError
+from actlas.store.format.schema import NUMPY_VIEW, StoredDtype
+
+Attention = Literal["sdpa", "eager"]
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What to compute and how.
+
+    All but ``sites``, ``unit_tokens`` and ``device`` is part of the run's identity.
+    """
+
+    sites: tuple[str, ...]
+    dtype: StoredDtype = "float32"  # of the computation
+    stored_dtype: StoredDtype | None = None  # as computed where None
+    attention: Attention = "sdpa"
+    unit_tokens: int = 2048  # of a batch, padding counted
+    device: str = "auto"  # auto: a GPU where there is one
+    dropout_seed: int | None = None  # dropout on, drawn from this seed; off where None
+    edits: tuple[Edit, ...] = ()  # of a variant
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values outside what is possible."""
+        for name, value, valid in (
+            ("dtype", self.dtype, tuple(NUMPY_VIEW)),
+            ("stored dtype", self.stored, tuple(NUMPY_VIEW)),
+            ("attention", self.attention, get_args(Attention)),
+        ):
+            if value not in valid:
+                raise UsageError(f"unknown {name} {value!r}: wanted {', '.join(valid)}")
+        if self.unit_tokens < 1:
+            raise UsageError(f"--unit-tokens is {self.unit_tokens}, wanted 1 or more")
+        if not self.sites:
+            raise UsageError("no site was asked for: wanted one --site at least")
+        if self.dropout_seed is not None and self.dropout_seed < 0:
+            raise UsageError(f"--seed is {self.dropout_seed}, wanted 0 or more")
+        if self.dropout_seed is not None and self.edits:
+            raise UsageError(
+                "edits are compared with a run that computes the same but for them: "
+                "leave --train-mode out"
+            )
+        weights = [site for site in self.sites if site in SITES and SITES[site].weights]
+        if weights and self.attention != "eager":
+            raise UsageError(
+                f"site {weights[0]} needs --attention eager: "
+                f"{self.attention} attention never has the weights"
+            )
+
+    @property
+    def mode(self) -> Literal["eval", "train"]:
+        """Mode of the model, as part of the identity."""
+        return "eval" if self.dropout_seed is None else "train"
+
+    @property
+    def stored(self) -> StoredDtype:
+        """Dtype in the store."""
+        return self.stored_dtype or self.dtype

@@ -1,0 +1,216 @@
+"""Planning: options become the plan of a run, once a command.
+
+Variants share the plan of their baseline.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from actlas.pipeline.edits.branch import Branch
+from actlas.pipeline.edits.spec import Edit, edit_record
+from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.inputs.batches import plan_units
+from actlas.pipeline.inputs.tokens import Tokenized
+from actlas.pipeline.models.folder import ModelFolder
+from actlas.pipeline.models.sites import SITES, SITES_VERSION
+from actlas.store.catalog import Store
+from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.format.edit_records import STREAM
+from actlas.store.format.schema import FORMAT_VERSION, Json, identity
+from actlas.store.io.safe_open import uncollected
+from actlas.store.runs.run import Run
+
+
+def make_plan(
+    store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions
+) -> Plan:
+    """Work out the run and what it lacks, for a variant also its baseline, which has its units.
+
+    An older run's units stay as they are: its shards follow them. Raises UsageError for edits that
+    the model has no place for.
+    """
+    if not options.edits:
+        return _plan_baseline(store, model, tokens, source, options)
+    baseline = _plan_baseline(store, model, tokens, source, _of_baseline(options))
+    return _plan_variant(baseline, options)
+
+
+def plan_variants(
+    plan: Plan, edits: Iterable[tuple[Edit, ...]], sites: tuple[str, ...] | None = None
+) -> list[Plan]:
+    """Return the plan of each variant of ``plan``, a run without edits, looked up once.
+
+    edits: of each variant those that act together. sites: what variants keep, as ``plan`` where
+    None. Raises UsageError for edits that the model has no place for.
+    """
+    options = replace(plan.options, sites=sites or plan.options.sites)
+    wanted = _of_baseline(options)
+    baseline = (
+        plan if plan.options == wanted else renewed(replace(plan, options=wanted), plan.store)
+    )
+    return [_plan_variant(baseline, replace(options, edits=each)) for each in edits]
+
+
+def renewed(plan: Plan, store: Store | None, baseline: Plan | None = None) -> Plan:
+    """Return ``plan`` by what is stored now, by this command or another process.
+
+    baseline: the one of a variant, where it is known by what is stored now.
+    """
+    if baseline is not None:
+        return _plan_variant(replace(baseline, store=store), plan.options)
+    return make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
+
+
+@uncollected()
+def _plan_baseline(
+    store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions
+) -> Plan:
+    """Return the plan of a run without edits."""
+    if options.mode == "train" and not any(
+        model.effective[rate] for rate in model.family.config.dropouts
+    ):
+        raise UsageError(
+            f"model {model.name} has dropout rates of 0 in config.json: "
+            "--train-mode would change nothing"
+        )
+    _check_family(model, options)
+    specification = _specification(model, tokens, options)
+    run = store.find(identity(specification)) if store else None
+    if run:
+        _check_texts(run, tokens)
+        units, missing = run.units, run.missing(options.sites)
+    else:
+        units = tuple(plan_units(tokens.labels.row_size.tolist(), options.unit_tokens))
+        missing = [(unit, options.sites) for unit in units]
+    return Plan(
+        store,
+        run,
+        specification,
+        _description(model, tokens, source),
+        units,
+        tuple(missing),
+        model,
+        tokens,
+        options,
+    )
+
+
+@uncollected()
+def _plan_variant(baseline: Plan, options: ExtractOptions) -> Plan:
+    """Return the plan of a run with edits, of the model, tokens and units of ``baseline``."""
+    branch = Branch.of(options.edits, baseline.model.architecture)
+    edits = [edit_record(edit).to_json() for edit in branch.edits]
+    specification = {**baseline.specification, "edits": edits}
+    run = baseline.store.find(identity(specification)) if baseline.store else None
+    units = run.units if run else baseline.units
+    missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]
+    if run:
+        if missing and units != baseline.units:
+            raise UsageError(
+                f"run {run.name} was begun in other units than its baseline has now: "
+                f"remove {run.folder} to begin anew"
+            )
+        if not baseline.missing:
+            _check_stranded(run)
+        _check_texts(run, baseline.tokens)
+    return replace(
+        baseline,
+        run=run,
+        specification=specification,
+        units=units,
+        missing=tuple(missing),
+        options=options,
+        branch=branch,
+        baseline=baseline,
+    )
+
+
+def _check_family(model: ModelFolder, options: ExtractOptions) -> None:
+    """Raise UsageError for sites or attention that the model's family does not have."""
+    architecture = model.architecture
+    architecture.check_sites(options.sites)
+    wanted = architecture.family.attention
+    if wanted not in ("any", options.attention):
+        raise UsageError(
+            f"model {model.name} is wrong with {options.attention} attention: "
+            f"use --attention {wanted}"
+        )
+
+
+def _check_stranded(run: Run) -> None:
+    """Raise DamagedStore for a variant whose baseline no longer has the blocks that they share."""
+    from actlas.store.reading.sources import stranded  # and with it dask
+
+    units = stranded(run.index)
+    if units:
+        raise DamagedStore(
+            f"{next(iter(units.values()))} ({len(units)} units: "
+            f"`actlas verify {run.name} --repair`, then this command again)"
+        )
+
+
+def _of_baseline(options: ExtractOptions) -> ExtractOptions:
+    """Return the options of the run without edits.
+
+    A variant shares its sites and starts from its residual.
+    """
+    return replace(
+        options, edits=(), sites=tuple(site for site in SITES if site in (STREAM, *options.sites))
+    )
+
+
+def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOptions) -> Json:
+    """Return the identity of a run without edits."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "sites_version": SITES_VERSION,
+        "model": {
+            "family": model.family.model_type,
+            "weights": model.weights_digest,
+            "config": model.config_digest,
+        },
+        "tokens": tokens.digest,
+        "numerics": {
+            "dtype": options.dtype,
+            "stored_dtype": options.stored,
+            "attention": options.attention,
+            "mode": options.mode,
+            "seed": options.dropout_seed,
+        },
+        "edits": [],
+    }
+
+
+def _check_texts(run: Run, tokens: Tokenized) -> None:
+    """Raise UsageError where a run has these tokens of other texts, as after dropping case."""
+    if run.description.get("texts") != tokens.text_digest:
+        raise UsageError(
+            f"run {run.name} has the same tokens, but of other texts than these: its activations "
+            "would be right and its "
+            "texts wrong; give the sentences it was made from, or another --store"
+        )
+
+
+def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
+    """Return what a reader wants to know of a run and its identity does not say."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {
+            "name": model.name,
+            "revision": model.revision,
+            "law": model.architecture.family.law,
+            **model.geometry.sizes,
+        },
+        "source": source,
+        "sentences": len(tokens.labels.text),
+        "tokens": tokens.labels.tokens,
+        "bos": tokens.bos,
+        "tokenizer": tokens.tokenizer,
+        "texts": tokens.text_digest,
+        "actlas": importlib.metadata.version("actlas"),
+    }

@@ -1,0 +1,109 @@
+"""Tables with a header: CSV and its relatives."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from actlas.pipeline.inputs.lines import BadLine, Line, Value, Wanted, decode, kept_columns
+from actlas.store.errors import InputError, quoted
+
+SEPARATORS = (",", ";", "\t", "|")  # the first whose header has the text column is the file's
+SHOWN_NAMES = 20  # names of a header that an error lists
+
+
+def read_table(raw: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLine]:
+    """Read a table with a header, separated by commas, semicolons, tabs or bars."""
+    lines: list[str] = []
+    bad: dict[int, BadLine] = {}
+    for number, line in enumerate(raw, 1):
+        text, problem = decode(number, line)
+        lines.append(text)
+        if problem:
+            bad[number] = problem
+    with _fields_of_any_length():
+        separator = _separator(lines, wanted.text_column)
+        rows = csv.reader(
+            io.StringIO("\n".join(lines), newline=""), delimiter=separator, strict=True
+        )
+        yield from _rows(rows, wanted, bad)
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """Let the csv module read fields of more than 131,072 characters.
+
+    Its limit is the process's.
+    """
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _separator(lines: Sequence[str], text_column: str) -> str:
+    """Return the first separator by which the header has the text column.
+
+    A comma where none does.
+    """
+    header = next((line for line in lines if line.strip()), "")
+    for separator in SEPARATORS:
+        try:
+            if text_column in next(csv.reader([header], delimiter=separator)):
+                return separator
+        except csv.Error:
+            continue
+    return ","
+
+
+def _rows(rows: Any, wanted: Wanted, bad: Mapping[int, BadLine]) -> Iterator[Line | BadLine]:
+    """Yield the rows of a csv reader, its header first.
+
+    ``bad``: lines that are not UTF-8, by number.
+    """
+    first = 1  # line of the next row, which may have several
+    header: list[str] = []
+    kept: list[tuple[int, str]] = []
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise InputError(f"line {first}: not CSV ({error})") from error
+        if row is None:
+            break
+        number, first = first, rows.line_num + 1
+        problem = next((bad[line] for line in range(number, first) if line in bad), None)
+        if problem is not None and header:
+            yield problem
+        elif row and not header:
+            header = row
+            kept = _header(header, wanted)
+        elif row and len(row) != len(header):
+            told = (
+                f"has {len(row)} field{'s' * (len(row) != 1)}, expected the header's {len(header)}"
+            )
+            yield BadLine(number, told)
+        elif row:
+            values: dict[str, Value] = {name: row[place] or None for place, name in kept}
+            yield Line(number, values.pop(wanted.text_column) or "", values)  # type: ignore[arg-type]
+    if not header:
+        _header(header, wanted)
+
+
+def _header(header: Sequence[str], wanted: Wanted) -> list[tuple[int, str]]:
+    """Return place and name of the columns to read.
+
+    Raises InputError for a header without the text column.
+    """
+    if wanted.text_column not in header:
+        shown = ", ".join(map(quoted, header[:SHOWN_NAMES])) or "no column"
+        raise InputError(
+            f"no column {quoted(wanted.text_column)} in the header, which has {shown}: see "
+            f"--text-column"
+        )
+    return kept_columns(header, wanted)
