@@ -14,7 +14,6 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.plan import Plan
@@ -24,6 +23,7 @@ from actlas.pipeline.inputs.tokens import tokenize
 from actlas.pipeline.models.digest_cache import cache_folder
 from actlas.pipeline.models.folder import resolve
 from actlas.scripts.extraction.engine import Engine, engine_of
+from actlas.scripts.terminal.progress import Bar
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
@@ -221,7 +221,7 @@ class Extraction:
         total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
         name = work[0][1].name if len(work) == 1 else f"{len(work)} runs"
-        with tqdm(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
+        with Bar(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
 
             def committed(unit: Unit) -> None:
                 bar.update(unit.tokens)
