@@ -69,7 +69,7 @@ class EditTarget:
             if self.site == STREAM:
                 layer, last = layer - 1, last - 1
             raise UsageError(f"edit of layer {layer}: the model has layers 0 to {last}")
-        if not points[index].row.editable:
+        if points[index].row.edit == "no":
             kind = architecture.family.model_type
             raise UsageError(f"{self.site} of {kind} cannot be edited")
         self.columns(architecture)

@@ -159,7 +159,8 @@ class Extractor:
             if self._context.variant_pass:
                 self._context.variant_pass.forward(self._model, batch, first, wanted, sink)
             else:
-                run_captured(self._model, self._architecture, token_ids, wanted, sink)
+                real = None if family.causal else torch.from_numpy(batch.real).to(token_ids.device)
+                run_captured(self._model, self._architecture, token_ids, wanted, sink, real=real)
 
 
 def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from actlas.pipeline.edits.spec import Skip
+from actlas.pipeline.extraction.attention import tapped
 from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.format.edit_records import STREAM
 
@@ -42,16 +44,27 @@ class _AllSeen(Exception):
 
 
 @contextmanager
-def captured(model: nn.Module, points: Sequence[HookPoint], sink: Sink) -> Iterator[None]:
+def captured(model: Model, points: Sequence[HookPoint], sink: Sink) -> Iterator[None]:
     """Hand the tensor of each of ``points`` to ``sink``, (batch, position, …), inside the block.
 
     Modules are resolved before the first hook is registered, so a wrong name leaves nothing behind.
     """
     modules = [(point, model.get_submodule(point.path)) for point in points]
+    eager = model.config._attn_implementation == "eager"
+    taps = []
     with ExitStack() as stack:
         for point, module in modules:
-            stack.callback(_register(module, point, sink).remove)
+            if point.row.side == "attention" and not (eager and point.row.part == "pattern"):
+                receive = partial(_receive, point, sink)
+                taps.append((module, point.row.part, receive))
+            else:
+                stack.callback(_register(module, point, sink).remove)
+        stack.enter_context(tapped(model, taps))
         yield
+
+
+def _receive(point: HookPoint, sink: Sink, value: torch.Tensor) -> None:
+    sink(point, value if point.site.weights else value.flatten(2)[..., point.columns])
 
 
 def run_captured(
@@ -61,13 +74,14 @@ def run_captured(
     points: Sequence[HookPoint],
     sink: Sink,
     start: Start | None = None,
+    real: torch.Tensor | None = None,
 ) -> None:
     """Run ``model`` on right-padded ``token_ids`` (batch, position), as far as ``points`` need it.
 
-    start: where the pass begins; at the embeddings where None. No attention mask: with causal
-    attention and padding on the right no real token sees a padded one. Raises RuntimeError unless
-    each of ``points`` was passed exactly once, as when a model's code no longer calls one of the
-    modules.
+    start: where the pass begins; at the embeddings where None. real: which positions are tokens,
+    (batch, position), all where None: a causal model needs no mask, as with padding on the right no
+    real token sees a padded one. Raises RuntimeError unless each of ``points`` was passed exactly
+    once, as when a model's code no longer calls one of the modules.
     """
     seen: set[tuple[str, int]] = set()
 
@@ -81,7 +95,7 @@ def run_captured(
 
     with captured(model, points, count), started_at(model, architecture, start):
         try:
-            architecture.family.run(model, token_ids)
+            architecture.family.run(model, token_ids, real)
         except _AllSeen:
             return
     missed = [point.path for point in points if point.key not in seen]
@@ -182,10 +196,18 @@ def _replace(
             lambda _, given: (change(given[0]), *given[1:]), prepend=prepend
         )
 
+    def changed(value: torch.Tensor) -> torch.Tensor:
+        if point.row.form == "flat":
+            return change(value)
+        first = point.row.form == "heads first"
+        heads = value.transpose(1, 2) if first else value  # (batch, position, head, column)
+        after = change(heads.flatten(2)).view_as(heads)
+        return after.transpose(1, 2) if first else after
+
     def after(_module: nn.Module, _given: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, tuple):
-            return (change(output[0]), *output[1:])
-        return change(output)
+            return (changed(output[0]), *output[1:])
+        return changed(output)
 
     return module.register_forward_hook(after, prepend=prepend)
 
@@ -199,15 +221,19 @@ def _register(module: nn.Module, point: HookPoint, sink: Sink) -> RemovableHandl
         return module.register_forward_pre_hook(before)
 
     def after(_module: nn.Module, _given: tuple[Any, ...], output: Any) -> None:
-        value = output[point.row.element] if isinstance(output, tuple) else output
-        if not point.site.weights:
-            sink(point, value[..., point.columns])
-        elif value is None or value is output:
-            raise RuntimeError(
-                f"{point.path} gave no attention weights: was the model loaded with eager "
-                f"attention?"
-            )
-        else:
-            sink(point, value.transpose(1, 2))  # (batch, query, head, key)
+        if point.site.weights:
+            weights = output[1] if isinstance(output, tuple) else None
+            if weights is None:
+                raise RuntimeError(
+                    f"{point.path} gave no attention weights: was the model loaded with eager "
+                    "attention?"
+                )
+            sink(point, weights.transpose(1, 2))  # (batch, query, head, key)
+            return
+        value = output[0] if isinstance(output, tuple) else output
+        if point.row.form != "flat":
+            value = value.transpose(1, 2) if point.row.form == "heads first" else value
+            value = value.flatten(2)
+        sink(point, value[..., point.columns])
 
     return module.register_forward_hook(after)

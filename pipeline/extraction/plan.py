@@ -17,6 +17,7 @@ from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.model_state import ExpectedModel, Origin
 from actlas.pipeline.models.sites import layout
+from actlas.pipeline.models.weights import is_tied
 from actlas.store.catalog import Store
 from actlas.store.format.edit_records import EditRecord
 from actlas.store.format.schema import Json, SiteLayout, Unit, identity
@@ -51,7 +52,7 @@ class Job:
             self.model.family,
             self.options.dtype,
             self.options.attention,
-            self.model.effective["tie_word_embeddings"],
+            is_tied(self.model.effective),
         )
 
     def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:

@@ -170,7 +170,7 @@ def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOption
         "format_version": FORMAT_VERSION,
         "sites_version": SITES_VERSION,
         "model": {
-            "family": model.family.model_type,
+            "family": model.family.loaded_type,
             "weights": model.weights_digest,
             "config": model.config_digest,
         },

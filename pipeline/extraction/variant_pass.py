@@ -61,7 +61,7 @@ class VariantPass:
         checked = branch.layer if self._exact else branch.depth - 1
         self._checked = stream[checked] if checked >= 0 else None
         # the pass goes on to here, so that every edit is passed
-        self._end = architecture.hook_points(["final_norm"])
+        self._end = architecture.end()
 
     def begin(self, unit: Unit) -> None:
         """Start a unit, also again."""
@@ -113,7 +113,11 @@ class VariantPass:
 
         token_ids = torch.from_numpy(batch.token_ids).to(model.device)
         with edited(model, self._architecture, self._hooked):
-            run_captured(model, self._architecture, token_ids, [*own, *extra], receive, start)
+            real = None
+            if not self._architecture.family.causal:
+                real = torch.from_numpy(batch.real).to(token_ids.device)
+            points = [*own, *extra]
+            run_captured(model, self._architecture, token_ids, points, receive, start, real)
 
     def edit_check(self) -> tuple[list[Json], Json]:
         """Return what the commit records of the edits and of upstream.

@@ -61,6 +61,12 @@ class Architecture:
         """Return the hook point of a site in a layer, or at a depth."""
         return self._points(name)[index]
 
+    def end(self) -> list[HookPoint]:
+        """Return where the pass is over: the final norm, or the last of the residual stream."""
+        if "final_norm" in self.family.rows:
+            return self.hook_points(["final_norm"])
+        return self.hook_points([STREAM])[-1:]
+
     def block(self, layer: int) -> str:
         """Return the path of a block."""
         return f"{self.family.blocks}.{layer}"

@@ -50,6 +50,7 @@ def effective(config: Mapping[str, Any], rules: ConfigRules, where: str) -> dict
     where: how the file is called in errors. Raises UsageError for a field that is impossible or not
     supported.
     """
+    config = rules.read(config, where)
     for name in rules.refused:
         if config.get(name):
             raise UsageError(f"{where}: {name} is not supported: give the model as it was before")
@@ -81,6 +82,11 @@ def _check(name: str, value: object, rules: ConfigRules, where: str) -> Any:
     Raises UsageError for an impossible one.
     """
     default = rules.defaults[name]
+    if name in rules.kinds:
+        try:
+            return rules.kinds[name](value)
+        except ValueError as error:
+            raise UsageError(f"{where}: {name} is {shown(value)}, expected {error}") from error
     if isinstance(default, bool):
         good, wanted = isinstance(value, bool), "true or false"
     elif isinstance(default, str):

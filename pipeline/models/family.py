@@ -35,10 +35,16 @@ class Row:
     """
 
     module: str
-    side: Literal["in", "out"]  # the first positional argument, or the output
+    #: the first positional argument, the output (its first element where it is a tuple), or what a
+    #: module hands to the implementation of attention
+    side: Literal["in", "out", "attention"]
     pick: Pick = WHOLE
-    element: int = 0  # of an output that is a tuple
-    editable: bool = True  # False: here a change would not do what it says
+    #: of a tensor: (batch, position, column); (batch, position, head, column); or with the head
+    #: before the position
+    form: Literal["flat", "heads", "heads first"] = "flat"
+    part: Literal["", "query", "key", "pattern"] = ""  # of what attention is given, or makes
+    #: how an edit reaches all who read the site: here; nowhere; or through what attention adds
+    edit: Literal["here", "no", "attn_out"] = "here"
     copy: bool = False  # the model changes the tensor in place afterwards
 
 
@@ -51,9 +57,14 @@ class ConfigRules:
     ranges: Mapping[str, tuple[float, float]]  # of every field whose default is a float
     refused: tuple[str, ...]  # fields that must be empty
     dropouts: tuple[str, ...]  # names of the rates
-    finish: Callable[
-        [dict[str, Any], str], None
-    ]  # checks relations, brings equal models to one form
+    #: checks relations, brings equal models to one form
+    finish: Callable[[dict[str, Any], str], None]
+    #: field → what returns its value in one form, or raises ValueError with what is expected
+    kinds: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    #: config.json, and how it is called → the same in the names of ``defaults``
+    read: Callable[[Mapping[str, Any], str], Mapping[str, Any]] = lambda config, _: config
+    #: effective fields, and whether transformers is of version 5 → arguments of its configuration
+    write: Callable[[Fields, bool], Mapping[str, Any]] = lambda fields, _: fields
 
 
 @dataclass(frozen=True)
@@ -62,16 +73,18 @@ class WeightRules:
 
     title: str  # of the family, in messages
     prefix: str
-    head: str
+    head: str  # its matrix; empty where the head is left out
     embedding: str  # which a tied head is
     ignored: tuple[str, ...]  # endings of tensors that are no weights
-    computing: tuple[
-        str, ...
-    ]  # beginnings of tensors that take part; others belong to unused heads
+    #: beginnings of tensors that take part; others belong to unused heads
+    computing: tuple[str, ...]
     block: str  # pattern of a tensor of a block, its number in a group
     layers: str  # field with the number of blocks
     always: tuple[str, ...]  # tensors by which another prefix is recognised
     shapes: Callable[[Fields], Shapes]
+    renamed: Callable[[str], str] = str  # a name of an older or a wrapping model → its own
+    #: its own name → name in the installed transformers' state
+    in_model: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,22 +97,25 @@ class Family:
     base: str  # path of the part that gives the residual stream
     blocks: str  # path of the list of blocks
     last: Row  # resid[n]: what the final norm reads, or the output of the last block
-    law: (
-        Law  # add: attention, then MLP; parallel: both read one input; post: a norm behind each sum
-    )
+    #: add: attention, then MLP; parallel: both read one input; post: a norm behind each sum
+    law: Law
     rows: Mapping[str, Row]  # a site that is not here is not a site of this family
     config: ConfigRules
     weights: WeightRules
     sizes: Callable[[Fields], Geometry]
     check_attention: Callable[[Fields, str, torch.dtype], None]  # raises UsageError
     attention: Literal["any", "eager", "sdpa"] = "any"
-    causal: bool = (
-        True  # a token never sees what follows it: no mask is needed, and there is a loss
-    )
-    begins_with_bos: bool = False  # its sentences do by default
-    changes: Callable[[Fields], Mapping[str, Any]] = field(
-        default=lambda _: {}
-    )  # replaced, by config
+    #: a token never sees what follows it: no mask is needed, and there is a loss
+    causal: bool = True
+    loaded_type: str = ""  # ``model_type`` of what is loaded, where it is another
+    cap: str | None = None  # field of the configuration with the soft cap of the logits
+    arguments: Mapping[str, object] = field(default_factory=dict)  # of the class, beside a config
+    #: what is replaced, by effective fields
+    changes: Callable[[Fields], Mapping[str, Any]] = lambda _: {}
+
+    def __post_init__(self) -> None:
+        """Fill in the type that is loaded."""
+        object.__setattr__(self, "loaded_type", self.loaded_type or self.model_type)
 
     def class_of_model(self) -> Any:
         """Return the class of transformers, imported now: never one of remote code."""
@@ -117,15 +133,26 @@ class Family:
         # ids of special tokens, which nothing computes with, are warned of where the vocabulary is
         # small
         kind = getattr(transformers, self.config_class)
-        config: PretrainedConfig = kind(**fields, bos_token_id=None, eos_token_id=None)
+        modern = not transformers.__version__.startswith("4.")
+        given = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+        config: PretrainedConfig = kind(**{**given, **self.config.write(fields, modern)})
         config._attn_implementation = attention
         return config
 
-    def run(self, model: Model, token_ids: torch.Tensor) -> None:
-        """Run ``model`` as far as its final norm on ``token_ids`` (batch, position)."""
-        model.get_submodule(self.base)(input_ids=token_ids, use_cache=False)
+    def run(self, model: Model, token_ids: torch.Tensor, real: torch.Tensor | None = None) -> None:
+        """Run ``model`` as far as its final norm on ``token_ids`` (batch, position).
+
+        real: which positions are tokens and not padding, of the same shape; all where None. A
+        causal model on sentences that are padded on the right does not need it.
+        """
+        base = model.get_submodule(self.base)
+        if self.causal:
+            base(input_ids=token_ids, use_cache=False)
+        else:
+            base(input_ids=token_ids, attention_mask=None if real is None else real.long())
 
     def logits(self, model: Model, final_norm: torch.Tensor) -> torch.Tensor:
         """Return logits (token, vocabulary) of rows of ``final_norm``."""
         logits: torch.Tensor = model.get_output_embeddings()(final_norm)
-        return logits
+        cap = getattr(model.config, self.cap) if self.cap else None
+        return logits if cap is None else (logits / cap).tanh() * cap

@@ -21,7 +21,13 @@ from actlas.pipeline.models.digest_cache import remember
 from actlas.pipeline.models.family import Family, Fields
 from actlas.pipeline.models.model_state import Origin, remember_origin
 from actlas.pipeline.models.tensor_files import Entry, TensorFile, cut_short
-from actlas.pipeline.models.weights import digest_of, opened_weights, own_name
+from actlas.pipeline.models.weights import (
+    digest_of,
+    is_tied,
+    model_name,
+    opened_weights,
+    own_name,
+)
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +100,7 @@ def read_tensors(
                 if entry.dtype in TORCH_DTYPES:
                     state[own] = _checked(value, entry, dtype, f"{file.path}: tensor {own}")
             remember(file, of_file, begun)
-    tied = fields["tie_word_embeddings"]
+    tied = is_tied(fields)
     digest = digest_of(digests, rules, tied=tied, where=files[0].parent)
     if tied and rules.head in state:
         state.setdefault(rules.embedding, state.pop(rules.head))
@@ -164,18 +170,12 @@ def _made(
     dtype: torch.dtype,
     attention: str,
 ) -> Model:
-    from transformers.activations import ACT2FN
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it warns of was checked before
-    for name, value in fields.items():
-        if isinstance(value, str) and value not in ACT2FN:  # texts are names of activations
-            raise UsageError(f"config.json: this transformers has no {name} {value!r}")
-    rules = family.weights
-    named = {
-        name if name == rules.head else rules.prefix + name: value for name, value in state.items()
-    }
+    _check_activations(fields, family.config.defaults)
+    named = {model_name(name, family.weights): value for name, value in state.items()}
     model, found = cast(
         "tuple[Model, dict[str, Any]]",
         family.class_of_model().from_pretrained(
@@ -185,8 +185,17 @@ def _made(
             dtype=dtype,
             attn_implementation=attention,
             output_loading_info=True,
+            **family.arguments,
         ),
     )
     if wrong := [*found["missing_keys"], *found["mismatched_keys"]]:
         raise RuntimeError(f"transformers left out {wrong[0]} of weights that were checked")
     return model
+
+
+def _check_activations(fields: Fields, defaults: Mapping[str, object]) -> None:
+    from transformers.activations import ACT2FN
+
+    for name, default in defaults.items():  # a text is the name of an activation function
+        if isinstance(default, str) and fields[name] not in ACT2FN:
+            raise UsageError(f"config.json: this transformers has no {name} {fields[name]!r}")

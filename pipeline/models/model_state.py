@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 import xxhash
 
 from actlas.pipeline.models.configuration import config_digest, effective
-from actlas.pipeline.models.registry import family_of
 from actlas.pipeline.models.tensor_files import Entry
 from actlas.pipeline.models.weights import digest_of, own_name
 from actlas.store.errors import UsageError, quoted
@@ -130,10 +129,10 @@ def _check_own(model: Model, expected: ExpectedModel) -> None:
 
 
 def _check_family(model: Model, expected: Family) -> None:
-    if family_of(model.config.model_type) is not expected:
+    if model.config.model_type != expected.loaded_type:
         got = quoted(str(model.config.model_type))
         raise UsageError(
-            f"the model given has model_type {got}, expected {expected.model_type!r}: {ADVICE}"
+            f"the model given has model_type {got}, expected {expected.loaded_type!r}: {ADVICE}"
         )
 
 
@@ -147,9 +146,8 @@ def _pristine(model: Model, family: Family) -> Model:
 
     attention = model.config._attn_implementation
     with torch.device("meta"):
-        made: Model = family.class_of_model()(
-            family.configuration(_fields(model, family), attention)
-        )
+        config = family.configuration(_fields(model, family), attention)
+        made: Model = family.class_of_model()(config, **family.arguments)
         return made
 
 

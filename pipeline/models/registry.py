@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from actlas.pipeline.models.families.bert import BERT
+from actlas.pipeline.models.families.gemma import GEMMA
+from actlas.pipeline.models.families.gemma2 import GEMMA2
+from actlas.pipeline.models.families.gemma3 import GEMMA3, GEMMA3_TEXT
+from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt_neo import GPT_NEO
+from actlas.pipeline.models.families.gpt_neox import GPT_NEOX
+from actlas.pipeline.models.families.gptj import GPTJ
+from actlas.pipeline.models.families.llama import LLAMA
+from actlas.pipeline.models.families.mistral import MISTRAL
+from actlas.pipeline.models.families.phi3 import PHI3
+from actlas.pipeline.models.families.qwen2 import QWEN2
+from actlas.pipeline.models.families.qwen3 import QWEN3
+from actlas.pipeline.models.families.roberta import ROBERTA
 from actlas.pipeline.models.family import Family
-from actlas.pipeline.models.gpt2 import GPT2
 
-FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (GPT2,)}
+_ALL = (
+    *(GPT2, GPT_NEO, GPT_NEOX, GPTJ),
+    *(LLAMA, MISTRAL, QWEN2, QWEN3, PHI3),
+    *(GEMMA, GEMMA2, GEMMA3_TEXT, GEMMA3),
+    *(BERT, ROBERTA),
+)
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in _ALL}
 
 
 def family_of(model_type: object) -> Family | None:

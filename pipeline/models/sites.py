@@ -69,11 +69,26 @@ _TABLE = (
         _MODEL,
         "residual stream between attention and MLP",
         ("hook_resid_mid",),
-        editable=False,
     ),
     Site("q", _HEAD, "query", ("attn.hook_q", "hook_q")),
     Site("k", _KV_HEAD, "key", ("attn.hook_k", "hook_k")),
     Site("v", _KV_HEAD, "value", ("attn.hook_v", "hook_v")),
+    Site("q_normed", _HEAD, "query after its own norm"),
+    Site("k_normed", _KV_HEAD, "key after its own norm"),
+    Site(
+        "q_rot",
+        _HEAD,
+        "query as the scores have it, turned by its position",
+        ("attn.hook_rot_q", "hook_rot_q"),
+        editable=False,
+    ),
+    Site(
+        "k_rot",
+        _KV_HEAD,
+        "key as the scores have it, turned by its position",
+        ("attn.hook_rot_k", "hook_rot_k"),
+        editable=False,
+    ),
     Site("z", _HEAD, "values weighted by attention, per head", ("attn.hook_z", "hook_z")),
     Site("attn_out", _MODEL, "what attention adds", ("hook_attn_out",)),
     Site(
@@ -81,6 +96,12 @@ _TABLE = (
         _MLP,
         "MLP neurons before the activation function",
         ("mlp.hook_pre", "hook_pre"),
+    ),
+    Site(
+        "mlp_up",
+        _MLP,
+        "what multiplies the MLP neurons after the activation function, in a gated MLP",
+        ("mlp.hook_pre_linear", "hook_pre_linear"),
     ),
     Site(
         "mlp_post",
@@ -92,8 +113,7 @@ _TABLE = (
     Site(
         "pattern",
         ("layer", "token", "head", "key"),
-        "attention weight of each earlier position, and its own, in the token's sentence; "
-        "0 for others",
+        "attention weight of each position of the token's sentence; 0 for those it does not see",
         ("attn.hook_pattern", "hook_pattern"),
         weights=True,
         editable=False,
@@ -101,7 +121,7 @@ _TABLE = (
     Site(
         "final_norm",
         ("token", "d_model"),
-        "residual stream after the final LayerNorm",
+        "residual stream after the final norm",
         ("ln_final",),
     ),
     Site(

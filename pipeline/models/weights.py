@@ -103,7 +103,22 @@ def opened_weights(
 
 def own_name(name: str, rules: WeightRules) -> str | None:
     """Return a tensor's name without the prefix; None for what is no weight, such as a mask."""
-    return None if name.endswith(rules.ignored) else name.removeprefix(rules.prefix)
+    if name.endswith(rules.ignored):
+        return None
+    return rules.renamed(name).removeprefix(rules.prefix)
+
+
+def model_name(own: str, rules: WeightRules) -> str:
+    """Return the name in a model's state of what is called ``own`` here."""
+    if rules.in_model is not None:
+        return rules.in_model(own)
+    of_head = rules.head.rpartition(".")[0] + "."
+    return own if own.startswith(of_head) else rules.prefix + own
+
+
+def is_tied(fields: Fields) -> bool:
+    """Return whether the head is the embedding; False for a model without a head."""
+    return bool(fields.get("tie_word_embeddings", False))
 
 
 def weights_digest(files: Sequence[Path], family: Family, fields: Fields) -> str:
@@ -120,7 +135,7 @@ def weights_digest(files: Sequence[Path], family: Family, fields: Fields) -> str
             for name, digest in tensor_digests(file).items():
                 if (own := own_name(name, family.weights)) is not None:
                     digests[own] = digest
-    tied = fields["tie_word_embeddings"]
+    tied = is_tied(fields)
     return digest_of(digests, family.weights, tied=tied, where=files[0].parent)
 
 
@@ -179,7 +194,7 @@ def _check_fit(
     wanted = rules.shapes(fields)
     for name, shape in wanted.items():
         _check_tensor(folder, name, shape, found, rules)
-    if fields["tie_word_embeddings"]:
+    if is_tied(fields):
         wanted[rules.head] = wanted[rules.embedding]
     more = [name for name in found if name.startswith(rules.computing) and name not in wanted]
     if more:

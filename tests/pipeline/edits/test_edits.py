@@ -22,8 +22,8 @@ from actlas.pipeline.edits.spec import (
     parse_edit,
 )
 from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.families.gpt2 import GPT2 as FAMILY
 from actlas.pipeline.models.geometry import Geometry
-from actlas.pipeline.models.gpt2 import GPT2 as FAMILY
 from actlas.pipeline.models.sites import SITES
 from actlas.store import UsageError
 from actlas.store.errors import DamagedStore, quoted

@@ -5,8 +5,8 @@ import pytest
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.edits.spec import edit_text
 from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.families.gpt2 import GPT2 as FAMILY
 from actlas.pipeline.models.geometry import Geometry
-from actlas.pipeline.models.gpt2 import GPT2 as FAMILY
 from actlas.store import UsageError
 
 SMALL = Architecture(FAMILY, Geometry(3, 2, 8, 4, 32, 9, 50))

@@ -15,8 +15,8 @@ import torch
 from actlas.pipeline.extraction import transfer
 from actlas.pipeline.extraction.transfer import HostTransfer, WriteQueue
 from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.families.gpt2 import GPT2
 from actlas.pipeline.models.geometry import Geometry
-from actlas.pipeline.models.gpt2 import GPT2
 from actlas.store import Store, StoreError
 from actlas.store.writing.shard import ShardWriter
 from tests import disk

@@ -172,7 +172,7 @@ GPT2 = Family(
     law="add",
     rows={
         "resid": Row("{block}", "in"),
-        "resid_mid": Row("{block}.ln_2", "in"),
+        "resid_mid": Row("{block}.ln_2", "in", edit="attn_out"),
         "q": Row("{block}.attn.c_attn", "out", fused(0)),
         "k": Row("{block}.attn.c_attn", "out", fused(1)),
         "v": Row("{block}.attn.c_attn", "out", fused(2)),
@@ -181,7 +181,7 @@ GPT2 = Family(
         "mlp_pre": Row("{block}.mlp.c_fc", "out"),
         "mlp_post": Row("{block}.mlp.c_proj", "in"),
         "mlp_out": Row("{block}.mlp.c_proj", "out"),
-        "pattern": Row("{block}.attn", "out", element=1),
+        "pattern": Row("{block}.attn", "attention", part="pattern"),
         "final_norm": Row("transformer.ln_f", "out"),
         "nll": Row("transformer.ln_f", "out"),
     },
