@@ -10,13 +10,13 @@ from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.extraction.progress import ExtractionStats
 from actlas.pipeline.inputs.sentences import Sentences
 from actlas.pipeline.inputs.tokens import tokenize
+from actlas.pipeline.models.families.gpt2 import GPT2
 from actlas.pipeline.models.folder import resolve
 from actlas.pipeline.models.sites import SITES
 from actlas.store import Run, Store
 
-ALL_SITES = tuple(
-    site for site in SITES if site != "pattern"
-)  # that every attention implementation has
+#: of GPT-2, that every attention implementation has
+ALL_SITES = tuple(site for site in SITES if site in GPT2.rows and site != "pattern")
 
 
 def plan_for(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> Plan:
@@ -50,7 +50,7 @@ def extract_variant(store: Path, model: Path, texts, edits, sites=ALL_SITES, **o
         store,
         model,
         texts,
-        tuple(site for site in ALL_SITES if site in ("resid", *sites)),
+        tuple(site for site in SITES if site in ("resid", *sites)),
         **options,
     )
     return extract_texts(

@@ -21,6 +21,7 @@ from actlas.pipeline.distributed.cluster import ClusterError, Needs, lacks
 from actlas.pipeline.extraction.loop import ChangedWeights, Destination, compute, load_for
 from actlas.pipeline.extraction.plan import Job, WorkItem
 from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
+from actlas.pipeline.extraction.self_check import check_layout
 from actlas.pipeline.models.model_state import check_model
 from actlas.store.errors import ActlasError, StoreError
 from actlas.store.format.commit_record import stem
@@ -141,6 +142,7 @@ def _compute(task: Task) -> ExtractionStats | None:
             model = _model(task)
             if not desk.checked:
                 check_model(model, task.job.expected)
+                check_layout(model, task.job.model.architecture, task.job.options.attention)
                 desk.checked = True
             loaded = time.perf_counter() - start
         provenance_extra = {"workers": task.workers}

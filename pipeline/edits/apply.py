@@ -16,6 +16,7 @@ import numpy.typing as npt
 from actlas.pipeline.edits.spec import Edit, Noise, Scale, Skip, edit_record, edit_text
 from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.errors import StoreError
+from actlas.store.format.edit_records import STREAM
 from actlas.store.format.schema import Json
 
 if TYPE_CHECKING:
@@ -43,14 +44,22 @@ class Intervention:
 
     def __init__(self, edit: Edit, architecture: Architecture) -> None:
         self.edit = edit
-        self.point = edit.target.hook_point(architecture)
+        at = edit.target.hook_point(architecture)
+        #: the site is the sum of the block's input and what attention adds: it is changed there
+        self._in_sum = at.row.edit == "attn_out"
+        self.point = architecture.hook_point("attn_out", at.index) if self._in_sum else at
+        #: the residual stream that is needed besides, None where the value itself is enough
+        self.source: HookPoint | None = None
+        if isinstance(edit, Skip) or self._in_sum:
+            depth = at.index if self._in_sum else at.index - 1
+            self.source = architecture.hook_point(STREAM, depth)
         self._columns = edit.target.columns(architecture)
         self.begin_unit()
 
     def begin_unit(self) -> None:
         """Forget what was counted."""
         self.times_applied = 0  # counted in sentences
-        self._source: torch.Tensor | None = None  # what went into a block that is skipped
+        self._source: torch.Tensor | None = None  # what went into the block
         self._values = self._changed = 0
         self._largest = 0.0
 
@@ -59,7 +68,7 @@ class Intervention:
         self._batch = batch
 
     def keep(self, _point: HookPoint, source: torch.Tensor) -> None:
-        """Take what goes into a block that is skipped, (sentence, position, d_model)."""
+        """Take what goes into the block, (sentence, position, d_model)."""
         self._source = source
 
     def apply(self, value: torch.Tensor) -> torch.Tensor:
@@ -72,11 +81,17 @@ class Intervention:
         columns = torch.from_numpy(self._columns).to(value.device)
         before = value[..., columns]
         source = None if self._source is None else self._source[..., columns]
-        after = self._edited(before, source)
+        if self.source is not None and source is None:
+            raise RuntimeError(
+                f"{edit_text(self.edit)} was applied where the block's input is not known"
+            )
         self._source = None
+        if self._in_sum and source is not None:
+            before = before + source
+        after = self._edited(before, source)
         self._count(before, after)
         result = value.clone()
-        result[..., columns] = after
+        result[..., columns] = after - source if self._in_sum and source is not None else after
         return result
 
     def check(self) -> Json:
@@ -97,11 +112,7 @@ class Intervention:
         import torch
 
         edit = self.edit
-        if isinstance(edit, Skip):
-            if source is None:
-                raise RuntimeError(
-                    f"{edit_text(edit)} was applied where the block's input is not known"
-                )
+        if isinstance(edit, Skip) and source is not None:
             return source
         if isinstance(edit, Scale):
             return before * edit.factor

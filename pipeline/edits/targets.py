@@ -55,7 +55,12 @@ class EditTarget:
         """Sorts spots as the forward pass comes to them."""
         if self.index is None:
             return (1 << 30, 0)
-        return (self.index, 0 if self.site == STREAM else 1 + list(SITES).index(self.site))
+        if self.site == STREAM:
+            return (self.index, 0)
+        # between attention and MLP: behind what attention adds
+        site = "attn_out" if self.site == "resid_mid" else self.site
+        place = 2 * list(SITES).index(site) + (self.site == "resid_mid")
+        return (self.index, 1 + place)
 
     def hook_point(self, architecture: Architecture) -> HookPoint:
         """Return the hook point in the model.

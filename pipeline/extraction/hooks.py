@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from actlas.pipeline.edits.spec import Skip
 from actlas.pipeline.extraction.attention import tapped
 from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.format.edit_records import STREAM
@@ -105,9 +104,7 @@ def run_captured(
 
 
 @contextmanager
-def edited(
-    model: nn.Module, architecture: Architecture, interventions: Sequence[Intervention]
-) -> Iterator[None]:
+def edited(model: nn.Module, interventions: Sequence[Intervention]) -> Iterator[None]:
     """Let ``interventions``, in the order of the forward pass, change what runs through ``model``.
 
     What is captured inside sees the changed values. The residual stream is edited where the next
@@ -115,11 +112,9 @@ def edited(
     """
     with ExitStack() as stack:
         for each in interventions:
-            if isinstance(each.edit, Skip):
-                before = architecture.hook_point(STREAM, each.point.index - 1)
-                stack.callback(
-                    _register(model.get_submodule(before.path), before, each.keep).remove
-                )
+            if (before := each.source) is not None:
+                module = model.get_submodule(before.path)
+                stack.callback(_register(module, before, each.keep).remove)
             stack.callback(_register_edit(model.get_submodule(each.point.path), each).remove)
         yield
 

@@ -16,6 +16,7 @@ from actlas.pipeline.extraction.devices import device_name, find_device
 from actlas.pipeline.extraction.forward import Extractor, RunContext, out_of_memory
 from actlas.pipeline.extraction.plan import Job, Plan, WorkItem
 from actlas.pipeline.extraction.progress import SILENT, Callbacks, ExtractionStats
+from actlas.pipeline.extraction.self_check import check_layout
 from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
 from actlas.pipeline.extraction.variant_pass import VariantPass
 from actlas.pipeline.models.folder import load
@@ -90,6 +91,7 @@ def extract_with(
     ``load_for(plan)`` gives it.
     """
     check_model(model, plan.job.expected)
+    check_layout(model, plan.job.model.architecture, plan.options.attention)
     with workspace(run.folder) as work:
         work_items = plan.work_items()
         if work.restored:  # since the plan was made

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from actlas.pipeline.edits.spec import Edit
-from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError
 from actlas.store.format.schema import NUMPY_VIEW, StoredDtype
 
-Attention = Literal["sdpa", "eager"]
+Attention = Literal["auto", "sdpa", "eager"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class ExtractOptions:
     sites: tuple[str, ...]
     dtype: StoredDtype = "float32"  # of the computation
     stored_dtype: StoredDtype | None = None  # as computed where None
-    attention: Attention = "sdpa"
+    attention: Attention = "auto"  # auto: the family's own, else sdpa
     unit_tokens: int = 2048  # of a batch, padding counted
     device: str = "auto"  # auto: a GPU where there is one
     dropout_seed: int | None = None  # dropout on, drawn from this seed; off where None
@@ -48,12 +47,6 @@ class ExtractOptions:
             raise UsageError(
                 "edits are compared with a run that computes the same but for them: "
                 "leave --train-mode out"
-            )
-        weights = [site for site in self.sites if site in SITES and SITES[site].weights]
-        if weights and self.attention != "eager":
-            raise UsageError(
-                f"site {weights[0]} needs --attention eager: "
-                f"{self.attention} attention never has the weights"
             )
 
     @property

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import Edit, edit_record
-from actlas.pipeline.extraction.options import ExtractOptions
+from actlas.pipeline.extraction.options import Attention, ExtractOptions
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.inputs.batches import plan_units
 from actlas.pipeline.inputs.tokens import Tokenized
+from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.folder import ModelFolder
-from actlas.pipeline.models.sites import SITES, SITES_VERSION
+from actlas.pipeline.models.installed import version
+from actlas.pipeline.models.sites import DEFAULT_SITES, SITES, SITES_VERSION
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.edit_records import STREAM
@@ -34,6 +36,7 @@ def make_plan(
     An older run's units stay as they are: its shards follow them. Raises UsageError for edits that
     the model has no place for.
     """
+    options = settled(options, model.architecture)
     if not options.edits:
         return _plan_baseline(store, model, tokens, source, options)
     baseline = _plan_baseline(store, model, tokens, source, _of_baseline(options))
@@ -66,6 +69,36 @@ def renewed(plan: Plan, store: Store | None, baseline: Plan | None = None) -> Pl
     return make_plan(store, plan.model, plan.tokens, plan.description["source"], plan.options)
 
 
+def settled(options: ExtractOptions, architecture: Architecture) -> ExtractOptions:
+    """Return ``options`` with nothing left open that the model decides.
+
+    The default sites are those of them that its family has. Raises UsageError for sites that it
+    lacks, or that its attention does not give.
+    """
+    family, attention = architecture.family, options.attention
+    sites = options.sites
+    if sites == DEFAULT_SITES:
+        sites = tuple(name for name in sites if name in family.rows)
+    architecture.check_sites(sites)
+    if attention == "auto":
+        wanted: Attention = "sdpa" if family.attention == "any" else family.attention
+        given = all(architecture.can_hand_over(name, wanted) for name in sites)
+        attention = wanted if given else "eager"
+    if family.attention not in ("any", attention):
+        raise UsageError(
+            f"{family.model_type} is wrong with {attention} attention here: "
+            f"use --attention {family.attention}"
+        )
+    for name in sites:
+        if not architecture.can_hand_over(name, attention):
+            raise UsageError(
+                f"site {name} of {family.model_type} cannot be had with {attention} attention of "
+                f"transformers {version()}: "
+                + ("use --attention eager" if name == "pattern" else "install version 5")
+            )
+    return replace(options, sites=sites, attention=attention)
+
+
 @uncollected()
 def _plan_baseline(
     store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions
@@ -78,7 +111,6 @@ def _plan_baseline(
             f"model {model.name} has dropout rates of 0 in config.json: "
             "--train-mode would change nothing"
         )
-    _check_family(model, options)
     specification = _specification(model, tokens, options)
     run = store.find(identity(specification)) if store else None
     if run:
@@ -128,18 +160,6 @@ def _plan_variant(baseline: Plan, options: ExtractOptions) -> Plan:
         branch=branch,
         baseline=baseline,
     )
-
-
-def _check_family(model: ModelFolder, options: ExtractOptions) -> None:
-    """Raise UsageError for sites or attention that the model's family does not have."""
-    architecture = model.architecture
-    architecture.check_sites(options.sites)
-    wanted = architecture.family.attention
-    if wanted not in ("any", options.attention):
-        raise UsageError(
-            f"model {model.name} is wrong with {options.attention} attention: "
-            f"use --attention {wanted}"
-        )
 
 
 def _check_stranded(run: Run) -> None:
@@ -204,6 +224,7 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
             "name": model.name,
             "revision": model.revision,
             "law": model.architecture.family.law,
+            "causal": model.architecture.family.causal,
             **model.geometry.sizes,
         },
         "source": source,

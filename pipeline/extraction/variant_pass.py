@@ -112,7 +112,7 @@ class VariantPass:
                 sink(point, value)
 
         token_ids = torch.from_numpy(batch.token_ids).to(model.device)
-        with edited(model, self._architecture, self._hooked):
+        with edited(model, self._hooked):
             real = None
             if not self._architecture.family.causal:
                 real = torch.from_numpy(batch.real).to(token_ids.device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from actlas.pipeline.models.family import Family, Fields, Row
 from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.installed import calls_attention_by_name
 from actlas.pipeline.models.picks import IntArray, as_index
 from actlas.pipeline.models.sites import SITES, Site
 from actlas.store.errors import UsageError
@@ -60,6 +61,21 @@ class Architecture:
     def hook_point(self, name: str, index: int) -> HookPoint:
         """Return the hook point of a site in a layer, or at a depth."""
         return self._points(name)[index]
+
+    def available(self, attention: str) -> list[str]:
+        """Return the sites that a model with this implementation of attention has."""
+        return [name for name in self.family.rows if self.can_hand_over(name, attention)]
+
+    def can_hand_over(self, name: str, attention: str) -> bool:
+        """Whether the installed transformers lets a site be read under ``attention``."""
+        row = self.family.rows[name]
+        if row.side != "attention" or (row.part == "pattern" and attention == "eager"):
+            return True
+        return calls_attention_by_name(self.family.loaded_type)
+
+    def norm_path(self, name: str, layer: int) -> str:
+        """Return the path of the norm behind a sum, of law ``post``."""
+        return self.family.norms[name].format(block=self.block(layer))
 
     def end(self) -> list[HookPoint]:
         """Return where the pass is over: the final norm, or the last of the residual stream."""

@@ -107,6 +107,8 @@ class Family:
     attention: Literal["any", "eager", "sdpa"] = "any"
     #: a token never sees what follows it: no mask is needed, and there is a loss
     causal: bool = True
+    #: of law ``post``: site → module of the norm behind the sum, whose output it is
+    norms: Mapping[str, str] = field(default_factory=dict)
     loaded_type: str = ""  # ``model_type`` of what is loaded, where it is another
     cap: str | None = None  # field of the configuration with the soft cap of the logits
     arguments: Mapping[str, object] = field(default_factory=dict)  # of the class, beside a config

@@ -37,7 +37,7 @@ class ModelChoice:
     revision: str | None = None
     dtype: str = "float32"
     stored_dtype: str | None = None
-    attention: str = "sdpa"
+    attention: str = "auto"
     device: str = "auto"
     unit_tokens: int = 2048
 

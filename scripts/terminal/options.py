@@ -122,10 +122,11 @@ def extraction_options(function: F) -> F:
     )
     @click.option(
         "--attention",
-        type=click.Choice(["sdpa", "eager"]),
-        default="sdpa",
+        type=click.Choice(["auto", "sdpa", "eager"]),
+        default="auto",
         show_default=True,
-        help="Implementation of attention.",
+        help="Implementation of attention; auto is sdpa where that computes what config.json "
+        "says, else eager.",
     )
     @click.option(
         "--pack/--no-pack",

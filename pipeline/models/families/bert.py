@@ -155,6 +155,10 @@ def encoder(model_type: str, classes: str, config: ConfigRules, title: str, **mo
         ),
         check_attention=any_attention,
         causal=False,
+        norms={
+            "resid_mid": "{block}.attention.output.LayerNorm",
+            "resid": "{block}.output.LayerNorm",
+        },
         arguments={"add_pooling_layer": False},
         **more,
     )

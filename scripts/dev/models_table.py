@@ -1,0 +1,74 @@
+"""The table of families in docs/models.md.
+
+    python scripts/dev/models_table.py
+
+writes it anew between its two marks; a test holds that it is current.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import actlas
+from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.family import Family
+from actlas.pipeline.models.registry import FAMILIES
+from actlas.pipeline.models.sites import SITES
+
+PAGE = Path(actlas.__file__).resolve().parents[1] / "docs/models.md"
+START, END = "<!-- families: python scripts/dev/models_table.py -->\n", "<!-- end of families -->\n"
+HEAD = ("`model_type`", "for instance", "law", "sites that it lacks", "sites that GPT-2 lacks")
+EXAMPLES = {
+    "gpt2": "GPT-2 small to XL, DistilGPT-2",
+    "gpt_neo": "TinyStories, GPT-Neo",
+    "gpt_neox": "Pythia, GPT-NeoX-20B",
+    "gptj": "GPT-J-6B",
+    "llama": "Llama 1 to 3, TinyLlama, SmolLM",
+    "mistral": "Mistral 7B, Nemo",
+    "qwen2": "Qwen 2 and 2.5",
+    "qwen3": "Qwen 3 (dense)",
+    "phi3": "Phi-3 mini 4k, Phi-4",
+    "gemma": "Gemma 1",
+    "gemma2": "Gemma 2",
+    "gemma3_text": "Gemma 3 1B",
+    "gemma3": "Gemma 3 4B to 27B, their text part",
+    "bert": "BERT",
+    "roberta": "RoBERTa",
+}
+
+
+def table() -> str:
+    """Return the table, a line a family."""
+    lines = [HEAD, ("---",) * len(HEAD), *(_row(family) for family in FAMILIES.values())]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def written(page: str) -> str:
+    """Return the page with the table between its marks."""
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n{table()}\n{END}{after}"
+
+
+def _row(family: Family) -> tuple[str, ...]:
+    lacks = [site for site in GPT2.rows if site not in family.rows]
+    more = [site for site in SITES if site in family.rows and site not in GPT2.rows]
+    return (
+        f"`{family.model_type}`",
+        EXAMPLES[family.model_type],
+        family.law,
+        ", ".join(f"`{site}`" for site in lacks) or "–",
+        ", ".join(f"`{site}`" for site in more) or "–",
+    )
+
+
+@click.command()
+def main() -> None:
+    """Write the table into docs/models.md."""
+    PAGE.write_text(written(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    main()
