@@ -116,7 +116,7 @@ class Root(click.Group):
             if told is None:
                 raise
             if isinstance(error, click.Abort | KeyboardInterrupt):
-                # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+                # Python keeps an interrupt inside the exec of an import, and would die by SIGINT
                 exec("")
             fail(*told)
         if full := flushed():

@@ -147,8 +147,8 @@ class Reconstruct(Study[ReconstructOptions]):
 
         if subject.law not in SUMS:
             raise UsageError(
-                f"run {subject.name}: its model has the law {subject.law!r} of the residual stream, "
-                f"expected one of {', '.join(SUMS)}: there is no sum to check"
+                f"run {subject.name}: its residual stream has the law {subject.law!r}, expected "
+                f"one of {', '.join(SUMS)}: there is no sum to check"
             )
         resid = subject.dataset["resid"]
         deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1

@@ -110,7 +110,10 @@ def command(
 
 
 def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
-    """Return the plan of every variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    """Return the plan of every variant of ``plan``.
+
+    Raises UsageError for edits that its model has no place for.
+    """
     return plan_variants(plan, [(edit,) for edit in expand(edits, plan.model.architecture)])
 
 

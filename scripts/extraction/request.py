@@ -155,7 +155,10 @@ class Extraction:
         self._quiet = quiet
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, ExtractionStats | None]:
-        """Return the run of ``plan``, its baseline made first where that lacks something; no tally where all was stored."""
+        """Return the run of ``plan`` and what computing it took, None where all was stored.
+
+        The baseline is computed first where it lacks something.
+        """
         return self.carry_out_all([plan], quiet=quiet)[0]
 
     def carry_out_all(
@@ -200,7 +203,10 @@ class Extraction:
         return plan, run
 
     def _baseline(self, plan: Plan, store: Store, quiet: bool) -> Plan | None:
-        """Return the plan of a variant's baseline by what is stored now, made first where it lacks something."""
+        """Return the plan of a variant's baseline by what is stored now.
+
+        The baseline is computed first where it lacks something.
+        """
         if plan.baseline is None or not plan.baseline.missing:
             return plan.baseline
         key = plan.baseline.run_id, plan.baseline.options.sites

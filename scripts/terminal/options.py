@@ -166,7 +166,7 @@ def extraction_options(function: F) -> F:
 def named_sites(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
+    """Return the names of sites in the table, from any of their names; callback of ``--site``."""
     from actlas.pipeline.models.hook_names import site_name
 
     return tuple(site_name(name).site for name in given)

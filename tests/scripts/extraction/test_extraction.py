@@ -148,7 +148,7 @@ def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_mo
 
 
 def test_a_sweep_is_planned_by_one_look_at_its_baseline(small_model, tmp_path, monkeypatch):
-    """Counted, not timed: each variant is looked up once, their baseline and the tokens not again."""
+    """Counted, not timed: each variant is looked up once, baseline and tokens not again."""
     request, plan, _ = sweep_of(small_model, tmp_path)
     carry_out(request, plan, quiet=True)
     planned, looked_up = plan_request(request).plan, []
