@@ -153,9 +153,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
                 name, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=True
             )
         )
-        if (
-            _is_whole(cached) and (cached / "tokenizer_config.json").is_file()
-        ):  # without it: not fetched, or not there
+        # without tokenizer_config.json: not fetched, or not there
+        if _is_whole(cached) and (cached / "tokenizer_config.json").is_file():
             return cached
     except LocalEntryNotFoundError:
         pass  # not in the local cache yet: ask the hub
@@ -173,9 +172,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
         ) from error
     except HfHubHTTPError as error:
         raise UsageError(f"model {name!r}: the hub says {str(error).splitlines()[0]}") from error
-    if not _is_whole(
-        folder
-    ):  # the library returns a part of it, too, where the hub cannot be reached
+    # the library returns a part of it, too, where the hub cannot be reached
+    if not _is_whole(folder):
         raise UsageError(
             f"model {name!r} has not all of config.json, safetensors weights and tokenizer in "
             f"the local hub cache, "

@@ -72,13 +72,8 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
     """Measure the cosine blocks of GPT-2 XL geometry, 54 sentences of 16 tokens."""
     dask.config.set(scheduler="threads", num_workers=threads)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        run = random_run(
-            Path(scratch) / "xl",
-            Geometry(**{**XL, "n_layer": layers}),
-            PROJECTIONS,
-            labels_of(54, 16),
-            54,
-        )
+        geometry = Geometry(**{**XL, "n_layer": layers})
+        run = random_run(Path(scratch) / "xl", geometry, PROJECTIONS, labels_of(54, 16), 54)
         dataset = run.dataset(PROJECTIONS)
         selection = select_tokens(dataset, Target(WORD))
         ours, plain, shortcut = compare(dataset, selection, bins, runs)
@@ -98,10 +93,9 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
         )
         for count in sorted({max(1, layers // 4), max(1, layers // 2), layers}):
             part = Measured()
+            first = dataset.isel(layer=slice(count))
             with threadpool_limits(1, user_api="blas"):
-                part.add(
-                    cosine_blocks(dataset.isel(layer=slice(count)), selection, bins=bins).compute
-                )
+                part.add(cosine_blocks(first, selection, bins=bins).compute)
             click.echo(
                 f"{count:4d} layers  {part.median:.2f} s, "
                 f"{part.median / count * 1000:.0f} ms a layer"

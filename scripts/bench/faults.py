@@ -23,10 +23,11 @@ from pathlib import Path
 
 import click
 
+from actlas.scripts.bench.injection.fault_kinds import FAULTS
 from actlas.scripts.bench.injection.fixture import Ground, Outcome, Victim, make_base
-from actlas.scripts.bench.injection.hurting import FAULTS, Desk, Extent, Trial
 from actlas.scripts.bench.injection.meeting import MEETINGS
 from actlas.scripts.bench.injection.operations import OPERATIONS
+from actlas.scripts.bench.injection.trials import Desk, Extent, Trial
 
 IN_MEMORY = Path("/dev/shm")
 ALONE = "extract"  # what other commands meet is tried on it

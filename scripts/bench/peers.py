@@ -65,21 +65,12 @@ def main(
         random_model(scratch / "model", *GEOMETRIES[geometry])
         found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
         for number in range(runs):
-            for name in [*WAYS][number % len(WAYS) :] + [*WAYS][
-                : number % len(WAYS)
-            ]:  # none always after the same other
+            turned = number % len(WAYS)  # so that none always comes after the same other
+            for name in [*WAYS][turned:] + [*WAYS][:turned]:
                 os.sync()  # what the one before left to the system is not this one's to wait for
-                command = [
-                    sys.executable,
-                    __file__,
-                    "--way",
-                    name,
-                    "--folder",
-                    place,
-                    "--threads",
-                    str(threads),
-                ]
+                command = [sys.executable, __file__, "--way", name, "--folder", place]
                 command += ["--sentences", str(sentences), "--tokens", str(tokens)]
+                command += ["--threads", str(threads)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise click.ClickException(f"{name} failed: {done.stderr.strip()[-2000:]}")

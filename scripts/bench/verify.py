@@ -58,13 +58,8 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
     """Measure verification and checked reading at GPT-2 XL geometry."""
     dask.config.set(scheduler="threads", num_workers=threads)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        run = random_run(
-            Path(scratch) / "store",
-            Geometry(**XL),
-            SITES,
-            labels_of(sentences, tokens),
-            sentences // 3,
-        )
+        labels = labels_of(sentences, tokens)
+        run = random_run(Path(scratch) / "store", Geometry(**XL), SITES, labels, sentences // 3)
         ways = {
             "XXH3 of the files": lambda: hash_files(run),
             "verify": lambda: check(run),
@@ -82,12 +77,8 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
         f"{size(total)} in {len(run.units)} files\n\n"
         f"{table(HEADER, [m.row(name) for name, m in measured.items()])}\n"
     )
-    speeds = [
-        a / b
-        for a, b in zip(
-            measured["XXH3 of the files"].seconds, measured["verify"].seconds, strict=True
-        )
-    ]
+    hashing, verifying = (measured[name].seconds for name in ("XXH3 of the files", "verify"))
+    speeds = [a / b for a, b in zip(hashing, verifying, strict=True)]
     click.echo(
         f"speed of verify, of hashing's  {sorted(speeds)[len(speeds) // 2]:.2f}, "
         f"{min(speeds):.2f} to {max(speeds):.2f}"

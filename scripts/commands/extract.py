@@ -13,6 +13,7 @@ from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.edit_check import proof_lines, proof_record, unchanged
+from actlas.scripts.extraction.extraction import carry_out
 from actlas.scripts.extraction.planned import (
     label_lines,
     label_record,
@@ -21,7 +22,7 @@ from actlas.scripts.extraction.planned import (
     plan_record,
     plan_text,
 )
-from actlas.scripts.extraction.request import Request, carry_out, echo_skipped, plan_request
+from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, extent, size

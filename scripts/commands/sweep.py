@@ -15,15 +15,10 @@ from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
 from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
+from actlas.scripts.extraction.extraction import Extraction, extraction
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
-from actlas.scripts.extraction.request import (
-    Extraction,
-    Interrupted,
-    Request,
-    echo_skipped,
-    extraction,
-    plan_request,
-)
+from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, size, table

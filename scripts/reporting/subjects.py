@@ -58,6 +58,8 @@ class Subject:
         revision = f", revision {model['revision']}" if model.get("revision") else ""
         devices = sorted({str(commit.provenance.get("device", "?")) for commit in run.commits})
         tokens = counted(run.tokens, "token")
+        trained = numerics["mode"] == "train"
+        mode = f"train: dropout, seed {numerics['seed']}" if trained else "eval: no dropout"
         return [
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
             (
@@ -79,12 +81,7 @@ class Subject:
                 f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, "
                 f"{numerics['attention']} attention",
             ),
-            (
-                "mode",
-                "eval: no dropout"
-                if numerics["mode"] == "eval"
-                else f"train: dropout, seed {numerics['seed']}",
-            ),
+            ("mode", mode),
             ("size", f"{size(run.nbytes)} in {counted(len(run.units), 'unit')}"),
             (
                 "made",

@@ -21,8 +21,9 @@ import xxhash
 
 from actlas.analysis.results.seals import REMEDY, DamagedResult, check_result, read_seal
 from actlas.scripts.extraction.edit_check import unchanged
+from actlas.scripts.extraction.extraction import extraction
 from actlas.scripts.extraction.planned import label_lines
-from actlas.scripts.extraction.request import Interrupted, extraction
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.scripts.results.output import Destination
 from actlas.scripts.study.file import Analysis, Input, Study
 from actlas.scripts.study.ownership import beside, check_owner, study_place

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.store.catalog import Store, was_begun
+from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, StoreError, UsageError
 from actlas.store.format.run_record import FILE
 from actlas.store.format.schema import RUN_ID
@@ -28,7 +28,7 @@ from actlas.store.io.workspace import (
     workspace,
     writers,
 )
-from actlas.store.runs.commits import COMMITS, PACKED
+from actlas.store.runs.commits import COMMITS, PACKED, was_begun
 from actlas.store.runs.run import Run
 
 REMOVED = "removed"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from actlas.scripts.bench.damage import silent, unexplained
+from actlas.scripts.bench.injection.damage_trials import silent, unexplained
 from actlas.scripts.bench.injection.damages import SITES_OF_DAMAGE, WAYS, damage, found
 from actlas.scripts.bench.injection.readers import Seen
 

@@ -12,9 +12,10 @@ import pytest
 
 from actlas.scripts.bench.faults import ALL, suite
 from actlas.scripts.bench.injection.allocation import fail_allocation
-from actlas.scripts.bench.injection.hurting import Extent, failing, full, hurt, killed, unreadable
+from actlas.scripts.bench.injection.fault_kinds import failing, full, killed, unreadable
 from actlas.scripts.bench.injection.operations import OPERATIONS
 from actlas.scripts.bench.injection.power import CONTENT, SYNCS, after_power_loss, committed, synced
+from actlas.scripts.bench.injection.trials import Extent, hurt
 from actlas.store import Store
 
 OF_A_UNIT = (

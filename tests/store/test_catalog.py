@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Store, StoreError, UsageError
-from actlas.store.catalog import differences
 from actlas.store.errors import quoted
+from actlas.store.format.differences import differences
 from actlas.store.format.run_names import is_run_name
 from actlas.store.format.schema import identity, seal
 from actlas.store.runs import names

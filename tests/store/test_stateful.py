@@ -5,28 +5,24 @@ them.
 """
 
 import shutil
-import tempfile
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
-from actlas.store import DamagedStore, IncompleteRun, Run, Store, UsageError
-from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation
+from actlas.store import DamagedStore, IncompleteRun, Store, UsageError
 from actlas.store.io.durable import publish_file
-from actlas.store.io.workspace import Workspace, collect_garbage, workspace
+from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.gc import collect, remove, rename
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
 from actlas.store.runs.commits import SUFFIX, publish, stem
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from actlas.store.writing.shard import ShardWriter
-from tests.store.making import Content, begin_run, fill, flip, open_shard, write_unit
+from tests.store.making import Content, begin_run, fill, flip, open_shard, problems, write_unit
+from tests.store.store_model import Model, StoreAndModel
 
 RUN = st.integers(0, 2)  # chooses one of the runs
 NAMES = st.sampled_from(["her", "his", "a.b", "x_1"])
@@ -39,43 +35,8 @@ SITES = (
 )
 
 
-@dataclass
-class Model:
-    """What one run should hold."""
-
-    content: Content
-    commits: set[tuple[int, tuple[str, ...]]] = field(default_factory=set)  # unit, sites
-
-    def held(self, unit: int) -> frozenset[str]:
-        return frozenset(site for number, sites in self.commits if number == unit for site in sites)
-
-    @property
-    def complete(self) -> list[str]:
-        return sorted(
-            frozenset.intersection(*(self.held(unit.number) for unit in self.content.plan))
-        )
-
-
-class StoreMachine(RuleBasedStateMachine):
-    """Runs are told apart by their seed; every one has content of its own."""
-
-    @initialize()
-    def make(self) -> None:
-        self.scratch = Path(tempfile.mkdtemp(prefix="actlas-stateful-"))
-        self.path = self.scratch / "store"
-        self.store = Store.create(self.path)
-        self.runs: dict[str, Model] = {}
-        self.names: dict[str, str] = {}
-
-    def teardown(self) -> None:
-        shutil.rmtree(self.scratch, ignore_errors=True)
-
-    def run_of(self, run_id: str) -> Run:
-        return self.store.run(run_id)
-
-    def pick(self, number: int) -> str:
-        """Return the id of one of the runs."""
-        return sorted(self.runs)[number % len(self.runs)]
+class StoreMachine(StoreAndModel):
+    """Rules and invariants; runs differ in their seed, and each has content of its own."""
 
     @rule(seed=st.integers(0, 2))
     def begin(self, seed: int) -> None:
@@ -188,10 +149,8 @@ class StoreMachine(RuleBasedStateMachine):
         site = data.draw(st.sampled_from(sorted(commit.sites)))
         place = self.place(data, commit, site)
         flip(run.path(commit), place)
-        assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [
-            True
-        ]
-        if site in run.sites and run._places[commit.unit.number][0].holds == commit.holds:
+        assert [f"{run.path(commit)}: {site}" in problem for problem in problems(run)] == [True]
+        if site in run.sites and run.index.locations(commit.unit)[0] == commit:
             with pytest.raises(DamagedStore, match=commit.file):
                 run.dataset([site])[site].compute()
         flip(run.path(commit), place)
@@ -295,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
                 (commit.unit.number, tuple(sorted(commit.sites))) for commit in run.commits
             } == model.commits
             assert list(run.sites) == model.complete
-            assert self.problems(run) == []
+            assert problems(run) == []
 
     @invariant()
     def reading_gives_what_was_written(self) -> None:
@@ -313,32 +272,6 @@ class StoreMachine(RuleBasedStateMachine):
             else:
                 with pytest.raises(IncompleteRun):
                     run.dataset()
-
-    def finished(
-        self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int
-    ) -> tuple[ShardWriter, CommitRecord]:
-        path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
-        planned = model.content.plan[unit]
-        writer = open_shard(path, model.content, planned, sites)
-        record = fill(writer, model.content, planned, sites)
-        return writer, record.commit(run.id, planned, path.name, Origin({}))
-
-    def place(self, data: st.DataObject, commit: UnitLocation, site: str) -> int:
-        """Draw the place of a byte of a site, which may lie in a file of several units."""
-        stored = commit.sites[site]
-        block = data.draw(st.integers(0, stored.layout.blocks - 1))
-        return stored.place(block) + data.draw(st.integers(0, stored.layout.block_bytes - 1))
-
-    def problems(self, run: Run) -> list[str]:
-        return [problem for checked in verify(run) for problem in checked.problems]
-
-    def leftovers(self, run_id: str) -> list[Path]:
-        folder = self.run_of(run_id).folder
-        committed = {commit.file for commit in self.run_of(run_id).commits}
-        return [
-            *(folder / "tmp").iterdir(),
-            *(path for path in (folder / "shards").iterdir() if path.name not in committed),
-        ]
 
 
 StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)

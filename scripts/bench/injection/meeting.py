@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from actlas.scripts.bench.injection.fault_kinds import SEED
 from actlas.scripts.bench.injection.fixture import Ground, Outcome, Victim, told
-from actlas.scripts.bench.injection.hurting import SEED, Desk, Extent, Trial
 from actlas.scripts.bench.injection.operations import SITES, extraction
 from actlas.scripts.bench.injection.state import told as run_here
+from actlas.scripts.bench.injection.trials import Desk, Extent, Trial
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, DamagedStore
 

@@ -12,19 +12,8 @@ from tests.answers import answer, endings
 
 
 def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
-    done = actlas(
-        "cosine",
-        "it",
-        "--store",
-        "store",
-        "--target",
-        "her",
-        "--out",
-        "out",
-        "--layers",
-        "0,2",
-        "--save-matrix",
-    )
+    asked = "cosine it --store store --target her --out out --layers 0,2 --save-matrix"
+    done = actlas(*asked.split())
     assert done.returncode == 0, done.stderr
     figures = {
         f"{kind}.{form}"

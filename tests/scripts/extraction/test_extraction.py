@@ -11,7 +11,9 @@ import pytest
 from actlas.pipeline.extraction import loop as extract
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.scripts.commands.sweep import carry_out_sweep, variant_plans
-from actlas.scripts.extraction.request import Interrupted, Request, carry_out, plan_request
+from actlas.scripts.extraction.extraction import carry_out
+from actlas.scripts.extraction.request import Request, plan_request
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.store import Run, Store
 from actlas.store.maintenance.verify import verify
 from actlas.store.writing.pack import pack

@@ -6,19 +6,15 @@ Each is a list of orders, a trial each, for one operation.
 from __future__ import annotations
 
 import errno
-import os
 import random
-import shutil
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from actlas.scripts.bench.injection.fixture import Ground, Outcome, Victim
+from actlas.scripts.bench.injection.fixture import Ground, Outcome
 from actlas.scripts.bench.injection.harm import WRITES
 from actlas.scripts.bench.injection.power import SURVIVAL, after_power_loss, recorded
+from actlas.scripts.bench.injection.trials import Desk, Extent, Order, Trial, trials_of
 
 SEED = 0
 FLUSHES = ("fdatasync", "fsync")
@@ -74,81 +70,15 @@ MEMORY = (
     64 << 20,
 )  # bytes beyond what it has; with none the C library aborts
 
-Order = dict[str, Any]
-
-
-@dataclass
-class Desk:
-    """What a trial works with.
-
-    A server of commands, one whose mounts only it sees, and places for trials.
-    """
-
-    scratch: Path
-    victim: Victim
-    private: Victim | None = None
-
-    def new(self) -> Path:
-        """Return a place for another trial."""
-        return self.scratch / f"trial-{os.urandom(5).hex()}"
-
-    def copy(self, ground: Ground) -> Path:
-        """Return a copy of what lay there before."""
-        root = self.new()
-        shutil.copytree(ground.base, root)
-        return root
-
-
-Trial = Callable[[Desk], Outcome]
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much is done.
-
-    Every ``every``-th step, ``most`` trials of a fault and an operation, unless that is extraction.
-    """
-
-    every: int = 1
-    most: int = 24
-
-    def thin(self, ground: Ground, numbers: list[int], part: int = 1) -> list[int]:
-        """Return as many of ``numbers`` as are wanted, evenly; ``part``.
-
-        One of so many suffices.
-        """
-        most = (
-            max(1, self.most // part) if ground.name != "extract" else max(1, len(numbers) // part)
-        )
-        step = max(1, -(-len(numbers) // most)) * self.every
-        return numbers[min(step // 2, len(numbers) - 1) :: step] if numbers else []
-
-    def steps(self, ground: Ground, *names: str, part: int = 1) -> list[int]:
-        """Return numbers of steps to hurt: of all, or of those called ``names``."""
-        numbers = [
-            number for number, step in enumerate(ground.steps) if not names or step["name"] in names
-        ]
-        return self.thin(ground, numbers, part)
-
-
-def hurt(order: Order, ground: Ground, desk: Desk) -> Outcome:
-    """Do a trial."""
-    root = desk.copy(ground)
-    return ground.judge(desk.victim, root, ground.run(desk.victim, root, **order))
-
-
-def _orders(ground: Ground, orders: Iterator[Order] | list[Order]) -> list[Trial]:
-    return [partial(hurt, order, ground) for order in orders]
-
 
 def killed(ground: Ground, extent: Extent) -> list[Trial]:
     """Kill -9 before a step."""
-    return _orders(ground, [{"harm": {"kind": "kill", "at": at}} for at in extent.steps(ground)])
+    return trials_of(ground, [{"harm": {"kind": "kill", "at": at}} for at in extent.steps(ground)])
 
 
 def torn(ground: Ground, extent: Extent) -> list[Trial]:
     """Kill -9 when half of a write is done."""
-    return _orders(
+    return trials_of(
         ground, [{"harm": {"kind": "tear", "at": at}} for at in extent.steps(ground, *WRITES)]
     )
 
@@ -167,13 +97,13 @@ def failing(ground: Ground, extent: Extent) -> list[Trial]:
         {"harm": {"kind": "error", "at": at, "code": errno.EIO, "only": ["fdatasync"]}}
         for at in counted
     ]
-    return _orders(ground, steps + alone)
+    return trials_of(ground, steps + alone)
 
 
 def unreadable(ground: Ground, extent: Extent) -> list[Trial]:
     """A call that reads fails with EIO."""
     numbers = extent.thin(ground, list(range(ground.reads)), part=2)
-    return _orders(
+    return trials_of(
         ground,
         [{"harm": {"kind": "error", "at": at, "code": errno.EIO, "reads": True}} for at in numbers],
     )
@@ -182,36 +112,36 @@ def unreadable(ground: Ground, extent: Extent) -> list[Trial]:
 def full(ground: Ground, extent: Extent) -> list[Trial]:
     """From a step on, calls of its kind fail with ENOSPC."""
     numbers = extent.steps(ground, *FILLING, part=2)
-    return _orders(
+    return trials_of(
         ground, [{"harm": {"kind": "errors", "at": at, "code": errno.ENOSPC}} for at in numbers]
     )
 
 
 def short(ground: Ground, extent: Extent) -> list[Trial]:
     """Every write takes half of what it is given."""
-    return _orders(ground, [{"harm": {"kind": "short"}}])
+    return trials_of(ground, [{"harm": {"kind": "short"}}])
 
 
 def small_files(ground: Ground, extent: Extent) -> list[Trial]:
     """RLIMIT_FSIZE."""
     sizes = FILE_SIZES[:: min(3, extent.every)]
-    return _orders(ground, [{"harm": {}, "limits": {"RLIMIT_FSIZE": size}} for size in sizes])
+    return trials_of(ground, [{"harm": {}, "limits": {"RLIMIT_FSIZE": size}} for size in sizes])
 
 
 def few_descriptors(ground: Ground, extent: Extent) -> list[Trial]:
     """Ulimit -n."""
     counts = FEW_DESCRIPTORS[:: min(3, extent.every)]
-    return _orders(ground, [{"harm": {}, "limits": {"RLIMIT_NOFILE": count}} for count in counts])
+    return trials_of(ground, [{"harm": {}, "limits": {"RLIMIT_NOFILE": count}} for count in counts])
 
 
 def interrupted(ground: Ground, extent: Extent) -> list[Trial]:
     """SIGINT or SIGTERM at a step."""
-    return _orders(ground, list(_signals(extent.steps(ground, part=4), 0)))
+    return trials_of(ground, list(_signals(extent.steps(ground, part=4), 0)))
 
 
 def interrupted_twice(ground: Ground, extent: Extent) -> list[Trial]:
     """SIGINT or SIGTERM, and again two steps later."""
-    return _orders(ground, list(_signals(extent.steps(ground, part=8), 2)))
+    return trials_of(ground, list(_signals(extent.steps(ground, part=8), 2)))
 
 
 def _signals(numbers: list[int], again: int) -> Iterator[Order]:
@@ -225,12 +155,12 @@ def unallocated(ground: Ground, extent: Extent) -> list[Trial]:
     numbers = extent.thin(
         ground, list(range(ground.allocations)), part=2 if ground.name != "extract" else 1
     )
-    return _orders(ground, [{"allocation": number} for number in numbers])
+    return trials_of(ground, [{"allocation": number} for number in numbers])
 
 
 def little_memory(ground: Ground, extent: Extent) -> list[Trial]:
     """RLIMIT_AS: the process gets no more than a little beyond what it has."""
-    return _orders(ground, [{"memory": more} for more in MEMORY[:: min(3, extent.every)]])
+    return trials_of(ground, [{"memory": more} for more in MEMORY[:: min(3, extent.every)]])
 
 
 def small_disk(ground: Ground, extent: Extent) -> list[Trial]:
