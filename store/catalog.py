@@ -173,7 +173,7 @@ class Store:
     def variants_named(self, pattern: str) -> list[Run]:
         """Return the variants that ``pattern`` calls by any name of their baseline.
 
-        Such as ``her.skip-block-*``.
+        Such as ``her.skip-layer-*``.
         """
         if "." not in pattern:
             return []

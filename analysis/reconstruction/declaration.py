@@ -141,8 +141,8 @@ class Reconstruct(Study[ReconstructOptions]):
 
     def compute(self, subject: Subject, options: ReconstructOptions) -> xr.Dataset:
         """Return errors of the sums by layer, and correlations by pair of depths."""
-        from actlas.analysis.norms.depths import stored_blocks
-        from actlas.analysis.reconstruction.compute import edited_blocks, reconstruction
+        from actlas.analysis.norms.depths import stored_layers
+        from actlas.analysis.reconstruction.compute import edited_layers, reconstruction
         from actlas.analysis.reconstruction.laminar import laminar_correlation
 
         if subject.law not in SUMS:
@@ -152,7 +152,7 @@ class Reconstruct(Study[ReconstructOptions]):
             )
         resid = subject.dataset["resid"]
         deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1
-        pair, known = parse_pair(options.pair, deepest), stored_blocks(resid)[1].tolist()
+        pair, known = parse_pair(options.pair, deepest), stored_layers(resid)[1].tolist()
         if pair is not None and pair not in known:
             raise UsageError(
                 f"--pair {pair},{pair + 1}: run {subject.name} has not both; "
@@ -160,7 +160,7 @@ class Reconstruct(Study[ReconstructOptions]):
             )
         sums = reconstruction(subject.dataset, precision(subject))
         result = sums.merge(laminar_correlation(resid, options.mask), join="exact")
-        return result.assign_attrs(edited=edited_blocks(subject.edits))
+        return result.assign_attrs(edited=edited_layers(subject.edits))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the errors of every sum, and the correlation of each pair of depths."""

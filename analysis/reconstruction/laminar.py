@@ -21,7 +21,7 @@ import xarray as xr
 from actlas.analysis.data.tokens import FIRST_POSITION
 from actlas.analysis.kernels.moments import FIELDS, correlation, merged, moments
 from actlas.analysis.kernels.streaming import MERGED, Floats, Indices, by_place, tiles
-from actlas.analysis.norms.depths import span, stored_blocks
+from actlas.analysis.norms.depths import span, stored_layers
 from actlas.store.errors import UsageError
 
 #: float64's exponent and the first four bits of its mantissa number the levels
@@ -105,7 +105,7 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     )
     plain, (lower, pairs) = (
         resid.drop_vars(list(resid.coords)).rename(depth="pair"),
-        stored_blocks(resid),
+        stored_layers(resid),
     )
     below, above = plain.isel(pair=span(lower)), plain.isel(pair=span(lower + 1))
     levels = len(mask.cuts)

@@ -13,7 +13,7 @@ from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES, group_l
 
 
 def variance_profile(result: xr.Dataset, word: str) -> Figure:
-    """Variance over blocks, a panel per projection.
+    """Variance over layers, a panel per projection.
 
     Mean over features, quartiles over features as a band.
 

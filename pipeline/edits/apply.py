@@ -50,7 +50,7 @@ class Intervention:
     def begin_unit(self) -> None:
         """Forget what was counted."""
         self.times_applied = 0  # counted in sentences
-        self._source: torch.Tensor | None = None  # what went into a block that is skipped
+        self._source: torch.Tensor | None = None  # what went into a layer that is skipped
         self._values = self._changed = 0
         self._largest = 0.0
 
@@ -59,7 +59,7 @@ class Intervention:
         self._batch = batch
 
     def keep(self, _point: HookPoint, source: torch.Tensor) -> None:
-        """Take what goes into a block that is skipped, (sentence, position, d_model)."""
+        """Take what goes into a layer that is skipped, (sentence, position, d_model)."""
         self._source = source
 
     def apply(self, value: torch.Tensor) -> torch.Tensor:
@@ -100,7 +100,7 @@ class Intervention:
         if isinstance(edit, Skip):
             if source is None:
                 raise RuntimeError(
-                    f"{edit_text(edit)} was applied where the block's input is not known"
+                    f"{edit_text(edit)} was applied where the layer's input is not known"
                 )
             return source
         if isinstance(edit, Scale):

@@ -125,7 +125,7 @@ def sweep(
                     "full extractions",
                     _extract(model, Store.create(other), folder, labels, options),
                 )
-            edits = (parse_edit(f"skip:block={block}"),)
+            edits = (parse_edit(f"skip:layer={block}"),)
             _note(
                 found,
                 "sweep",

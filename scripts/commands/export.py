@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--layers",
     metavar="LIST",
-    help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.",
+    help="Layers of the model, such as 0,12,47 or 0-5; of resid their input and output.",
 )
 @click.option(
     "--target",

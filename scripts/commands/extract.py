@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     "edits",
     multiple=True,
     metavar="EDIT",
-    help="Intervene, such as skip:block=5 or zero:site=z,layer=4,head=2; several act in one "
+    help="Intervene, such as skip:layer=5 or zero:site=z,layer=4,head=2; several act in one "
     "pass. The run without edits, if it "
     "is not stored, is made first.",
 )

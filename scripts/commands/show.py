@@ -70,7 +70,7 @@ def _describe(run: Run) -> None:
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
     click.echo(
         printable(
-            f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, "
+            f"model      {model['name']}: {model['layer']} layers, {model['head']} heads, "
             f"d_model {model['d_model']}"
         )
     )

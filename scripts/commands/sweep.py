@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from actlas.analysis.scan.declaration import skipped_block
+from actlas.analysis.scan.declaration import skipped_layer
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import plan_variants
@@ -50,9 +50,9 @@ class Stored:
     multiple=True,
     required=True,
     metavar="EDITS",
-    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all blocks, "
+    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all layers, "
     "layers or heads, such as "
-    '"skip:block=*" or "scale:block=2,factor=0.5|1.5". May be repeated.',
+    '"skip:layer=*" or "scale:layer=2,factor=0.5|1.5". May be repeated.',
 )
 @click.option(
     "--site",
@@ -78,7 +78,7 @@ def command(
 
     Variants to compare with `downstream` and `scan`.
 
-    The model is loaded once. What is stored is not computed again, and blocks before an edit are
+    The model is loaded once. What is stored is not computed again, and layers before an edit are
     the baseline's.
     """
     request = replace(
@@ -216,7 +216,7 @@ def _text(baseline: Stored, variants: list[Stored]) -> str:
 
 
 def _is_scan(variants: list[Stored]) -> bool:
-    return all(skipped_block(each.run.edits) is not None for each in variants)
+    return all(skipped_layer(each.run.edits) is not None for each in variants)
 
 
 def _record(baseline: Stored, variants: list[Stored]) -> dict[str, Any]:

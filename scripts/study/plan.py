@@ -142,7 +142,7 @@ def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> list[Pl
 def _together(texts: tuple[str, ...]) -> tuple[Edit, ...]:
     if not texts:
         raise UsageError(
-            'edits has an empty list: expected edits that act together, such as ["skip:block=1", '
-            '"skip:block=2"]'
+            'edits has an empty list: expected edits that act together, such as ["skip:layer=1", '
+            '"skip:layer=2"]'
         )
     return in_order(parse_edit(text) for text in texts)

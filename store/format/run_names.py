@@ -84,10 +84,10 @@ def shortened(text: str, letters: int, nbytes: int) -> str:
 def variant_suffix(edits: Iterable[EditRecord]) -> str:
     """Return what stands behind the name of the baseline in the name of a variant.
 
-    Such as ``skip-block-3``.
+    Such as ``skip-layer-3``.
 
-    Different edits have different suffixes: ``units=::2`` is ``units-__2``, ``units=0+2`` is
-    ``units-0.2``.
+    Different edits have different suffixes: ``dims=::2`` is ``dims-__2``, ``dims=0+2`` is
+    ``dims-0.2``.
     """
     return ".".join(edit.text.replace(":", "-", 1).translate(IN_NAMES) for edit in edits)
 

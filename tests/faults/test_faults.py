@@ -149,7 +149,7 @@ def test_the_check_sees_what_is_lost_and_what_is_wrong(grounds, desk):
         file.write(b"altered")
     assert ground.judge(desk.victim, root, None).wrong > 0
     root = desk.copy(ground)
-    shutil.copy(root / "store" / "names" / "it.skip-block-7", root / "results" / ".draft")
+    shutil.copy(root / "store" / "names" / "it.skip-layer-7", root / "results" / ".draft")
     assert any("left behind" in said for said in ground.judge(desk.victim, root, None).complaints)
 
 

@@ -186,7 +186,7 @@ def test_the_nearest_run_and_what_it_differs_in(store):
     }
     run, fields = store.nearest(specification)
     assert run.id == store.run("her").id
-    assert fields == ["edits: scale:block=2,factor=0.5 here, skip:block=5 there"]
+    assert fields == ["edits: scale:layer=2,factor=0.5 here, skip:layer=5 there"]
     _, fields = store.nearest({**specification, "edits": [], "model": "c" * 64, "seed": 7})
     assert fields == [f"model: {'c' * 16}… here, {'a' * 16}… there"]
     assert Store.create(store.path.parent / "empty").nearest(specification) is None

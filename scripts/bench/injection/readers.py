@@ -22,7 +22,7 @@ from actlas.scripts.bench.injection.state import (
 )
 from actlas.store.errors import ActlasError
 
-RUNS = ("it", "it.skip-block-7", "packed")
+RUNS = ("it", "it.skip-layer-7", "packed")
 TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL)
 STUDY = ("{root}/study.toml", "--out", "{root}/study")
 VARIED = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d(\+\d\d:\d\d)?|in \d+\.\d+ s")  # times

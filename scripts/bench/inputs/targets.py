@@ -281,4 +281,4 @@ def make_root(root: Path) -> None:
         "".join(json.dumps({"text": text, "n": 1}) + "\n" for text in texts)
     )
     (root / "fuzz.json").write_text(json.dumps([{"text": text, "kind": "c"} for text in texts]))
-    (root / "fuzz.edit").write_text("scale:block=2,factor=0.5|1.5;zero:site=z,layer=1,head=0-3")
+    (root / "fuzz.edit").write_text("scale:layer=2,factor=0.5|1.5;zero:site=z,layer=1,head=0-3")

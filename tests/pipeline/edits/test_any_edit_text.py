@@ -18,12 +18,12 @@ PIECES = [
     "scale:",
     "zero:",
     "noise:",
-    "block=",
     "layer=",
     "depth=",
     "site=",
     "head=",
-    "units=",
+    "neurons=",
+    "dims=",
     "factor=",
     "std=",
     "seed=",
@@ -65,10 +65,10 @@ sweeps = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).ma
 @settings(max_examples=400)
 @given(sweeps | st.lists(st.sampled_from(PIECES), min_size=2).map("".join))
 @example("zero:site=blocks.*.attn.hook_q,head=*")
-@example("scale:block=0|1|,factor=1")
+@example("scale:layer=0|1|,factor=1")
 @example("scale:site=blocks.٣.attn.hook_q,factor=1")
-@example(f"scale:block={'0|' * 20_000}0,factor={'1|' * 20_000}1")
-@example("zero:" + "block=1," * 50_000)
+@example(f"scale:layer={'0|' * 20_000}0,factor={'1|' * 20_000}1")
+@example("zero:" + "layer=1," * 50_000)
 @example("a" * 10**6)
 def test_any_text_is_edits_or_one_short_line(text):
     try:

@@ -86,7 +86,7 @@ def test_noise_differs_by_seed_spot_and_sentence():
     def draw(text, ids):
         return generator(parse_edit(text), ids).standard_normal(50)
 
-    base = "noise:site=z,layer={},head={},units={},seed={}"
+    base = "noise:site=z,layer={},head={},dims={},seed={}"
     one = draw(base.format(1, 0, "::2", 0), [5, 6, 7])
     np.testing.assert_array_equal(one, draw(base.format(1, 0, "::2", 0), [5, 6, 7]))
     spots = [(2, 0, "::2", 0), (1, 1, "::2", 0), (1, 0, "1::2", 0), (1, 0, "::2", 1)]
@@ -119,7 +119,7 @@ def test_an_edit_that_does_not_fire_is_an_error_and_stores_nothing(
 
 
 @pytest.mark.parametrize(
-    "edit", ["scale:block=1,factor=1e+39", "noise:block=1,mean=0,std=1e+39,seed=0"]
+    "edit", ["scale:layer=1,factor=1e+39", "noise:layer=1,mean=0,std=1e+39,seed=0"]
 )
 def test_values_that_are_not_finite_are_refused(tmp_path, small_model, edit):
     with pytest.raises(StoreError, match=re.escape(f"{edit} makes values that are not finite")):

@@ -20,17 +20,17 @@ from tests.pipeline.edits.architectures import GPT2
 def test_edits_are_put_in_the_order_of_the_forward_pass():
     texts = [
         "zero:site=final_norm",
-        "skip:block=3",
+        "skip:layer=3",
         "zero:site=z,layer=3",
-        "scale:block=2,factor=2",
+        "scale:layer=2,factor=2",
         "zero:site=k,layer=3",
     ]
     ordered = [edit_text(edit) for edit in in_order(map(parse_edit, texts))]
     assert ordered == [
-        "scale:block=2,factor=2",
+        "scale:layer=2,factor=2",
         "zero:site=k,layer=3",
         "zero:site=z,layer=3",
-        "skip:block=3",
+        "skip:layer=3",
         "zero:site=final_norm",
     ]
 
@@ -38,8 +38,8 @@ def test_edits_are_put_in_the_order_of_the_forward_pass():
 @given(
     st.permutations(
         [
-            parse_edit("scale:block=2,factor=2"),
-            parse_edit("skip:block=4"),
+            parse_edit("scale:layer=2,factor=2"),
+            parse_edit("skip:layer=4"),
             parse_edit("zero:site=q,layer=4"),
         ]
     )
@@ -69,8 +69,8 @@ def test_a_head_and_all_heads_keep_the_order_given():
 @pytest.mark.parametrize(
     ("text", "layer", "depth", "edits_at_branch"),
     [
-        ("skip:block=0", 1, 1, 1),
-        ("skip:block=11", 12, 12, 1),
+        ("skip:layer=0", 1, 1, 1),
+        ("skip:layer=11", 12, 12, 1),
         ("scale:site=resid,depth=0,factor=2", 0, 0, 1),
         ("zero:site=k,layer=0", 0, 1, 0),
         ("zero:site=mlp_out,layer=11", 11, 12, 0),

@@ -81,7 +81,7 @@ def test_upstream_equals_the_baseline_exactly_and_the_proof_says_what_was_done(
 
 @pytest.mark.parametrize(
     "where",
-    ["block=0", "block=2", "site=resid,depth=0", "site=k,layer=1,head=2", "site=final_norm"],
+    ["layer=0", "layer=2", "site=resid,depth=0", "site=k,layer=1,head=2", "site=final_norm"],
 )
 def test_the_identity_edit_reproduces_the_baseline_exactly(store, small_model, baseline, where):
     run = extract_variant(store, small_model, TEXTS, [f"scale:{where},factor=1"], unit_tokens=120)
@@ -141,7 +141,7 @@ def test_starting_from_the_baseline_equals_running_the_whole_model(
 def test_other_precisions(tmp_path, small_model, dtype, stored):
     options = {"dtype": dtype, "stored_dtype": stored, "unit_tokens": 120}
     clean, _ = extract_texts(tmp_path / "store", small_model, TEXTS, ("resid", "nll"), **options)
-    for edit in ("scale:block=1,factor=1", "scale:site=mlp_out,layer=1,factor=1"):
+    for edit in ("scale:layer=1,factor=1", "scale:site=mlp_out,layer=1,factor=1"):
         run = extract_variant(
             tmp_path / "store", small_model, TEXTS, [edit], ("resid", "nll"), **options
         )
@@ -220,7 +220,7 @@ def test_the_model_is_as_before_after_a_variant(small_model, store, baseline):
         small_model,
         TEXTS,
         ("resid",),
-        edits=(parse_edit("scale:block=1,factor=7"),),
+        edits=(parse_edit("scale:layer=1,factor=7"),),
         unit_tokens=120,
     )
     model = load_for(plan)

@@ -26,7 +26,7 @@ def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
         assert result["layer"].values.tolist() == [0, 2]
         assert result.attrs["runs"] == store.run("it").id
         assert (
-            f"{float(result['mean_abs'].sel(group='target', block='QQ', layer=2)):.3f}"
+            f"{float(result['mean_abs'].sel(group='target', projection_pair='QQ', layer=2)):.3f}"
             in done.stdout
         )
         counted = result["count"].sum("bin")
@@ -42,7 +42,9 @@ def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
         )
         between = block[:, matrix["other_projection"].values == "v"]
     np.testing.assert_allclose(
-        np.abs(between).mean(), mean_abs.sel(group="control", block="QV", layer=2), rtol=1e-5
+        np.abs(between).mean(),
+        mean_abs.sel(group="control", projection_pair="QV", layer=2),
+        rtol=1e-5,
     )
 
 

@@ -113,12 +113,12 @@ def edited_run(path, edits):
 
 def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
     monkeypatch.setitem(DIMS, "mlp_out", DIMS["attn_out"])
-    run = edited_run(tmp_path / "some", ["skip:block=1", "zero:site=k,layer=0,head=1"])
+    run = edited_run(tmp_path / "some", ["skip:layer=1", "zero:site=k,layer=0,head=1"])
     found = judged(run, tmp_path / "out")
     assert (found.holds, found.result.attrs["edited"]) == (False, [1])
     assert "DOES NOT HOLD at 2 of 3 layers" in found.findings[0]
     assert "(output edited, not judged: layer 1)" in found.findings[0]
-    run = edited_run(tmp_path / "all", [f"scale:block={block},factor=2" for block in range(3)])
+    run = edited_run(tmp_path / "all", [f"scale:layer={block},factor=2" for block in range(3)])
     found = judged(run, tmp_path / "out")
     assert found.findings[0].startswith("not judged: the output of every layer was edited")
     assert found.holds

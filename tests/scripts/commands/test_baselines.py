@@ -13,7 +13,7 @@ from actlas.store import Store
 from tests import disk
 from tests.store.making import flip
 
-EDITS = ("skip:block=1", "scale:block=2,factor=0.5")
+EDITS = ("skip:layer=1", "scale:layer=2,factor=0.5")
 #: a processor, or a number of threads, that rounds otherwise
 OTHERWISE = """
 from actlas.pipeline.extraction import forward

@@ -97,16 +97,16 @@ def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkey
         return real(model, plan, run, watch)
 
     monkeypatch.setattr(extract, "extract_with", counted)
-    carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=0-1"), quiet=True)
+    carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:layer=0-1"), quiet=True)
     assert computed == [
         ([], "nll"),
-        (["skip:block=0"], "resid", "nll"),
-        (["skip:block=1"], "resid", "nll"),
+        (["skip:layer=0"], "resid", "nll"),
+        (["skip:layer=1"], "resid", "nll"),
     ]
 
 
 def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(small_model, tmp_path):
-    _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:block=1")
+    _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:layer=1")
     request = Request(
         str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model)
     )
@@ -129,7 +129,7 @@ def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(
 
     monkeypatch.setattr(extract, "extract_with", interrupted_late)
     with pytest.raises(Interrupted, match=f"{after} of 3 variants are stored"):
-        carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=*"), quiet=True)
+        carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:layer=*"), quiet=True)
     assert len(finished) == after + 1
     assert sum(not run.missing(["resid"]) for run in Store(tmp_path / "store").runs()) == after + 1
 
@@ -137,7 +137,7 @@ def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(
 def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_model, tmp_path):
     request, plan, _ = sweep_of(small_model, tmp_path, unit_tokens=1)
     baseline, _ = carry_out(request, plan, quiet=True)
-    _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:block=1", unit_tokens=1)
+    _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:layer=1", unit_tokens=1)
     store = Store(request.store)
     run = store.add(variant.specification, variant.description, baseline.units)
     assert len({commit.file for commit in run.baseline.commits}) == len(
@@ -162,7 +162,7 @@ def test_a_sweep_is_planned_by_one_look_at_its_baseline(small_model, tmp_path, m
 
     monkeypatch.setattr(Store, "find", counted)
     sites = ("resid", "nll")
-    for edits in (("skip:block=*",), ("skip:block=*", "zero:site=z,layer=*,head=*")):
+    for edits in (("skip:layer=*",), ("skip:layer=*", "zero:site=z,layer=*,head=*")):
         looked_up.clear()
         variants = variant_plans(planned, edits)
         assert looked_up == [each.run_id for each in variants]

@@ -95,7 +95,7 @@ def test_large_files_are_left(run_command, monkeypatch):
 
 @pytest.mark.usefixtures("many")
 def test_a_sweep_joins_its_baseline_and_each_variant(run_command, tmp_path):
-    run_command(*ALONE, "--edit", "skip:block=1", command=sweep_command)
+    run_command(*ALONE, "--edit", "skip:layer=1", command=sweep_command)
     runs = Store(tmp_path / "store").runs()
     assert [len(files(run)) for run in runs] == [1, 1]
     assert all(sound(run) for run in runs)
@@ -163,7 +163,7 @@ def test_a_sweep_of_workers_starts_from_a_joined_baseline(small_model, sentence_
         "--workers",
         2,
         "--edit",
-        "skip:block=0-1",
+        "skip:layer=0-1",
     ]
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=200

@@ -16,7 +16,7 @@ def store(tmp_path) -> Store:
     path = tmp_path / "store"
     make_run(path, SMALL, "clean", edits=[])
     make_run(path, SMALL, "skipped", edits=[SKIP])
-    make_run(path, SMALL, "scaled", edits=["scale:block=1,factor=2"])
+    make_run(path, SMALL, "scaled", edits=["scale:layer=1,factor=2"])
     make_run(path, SMALL, "other", edits=[], other=1)
     return Store(path)
 
