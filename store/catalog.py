@@ -44,7 +44,9 @@ class Store:
         self._names = Names(self.path)
         marker = self.path / "store.json"
         if not marker.is_file():
-            found = "no actlas store (it has no store.json)" if self.path.exists() else "not there"
+            found = (
+                "not an actlas store (it has no store.json)" if self.path.exists() else "not there"
+            )
             raise UsageError(
                 f"{self.path} is {found}: give another --store, or make one with `actlas extract`"
             )
@@ -67,7 +69,7 @@ class Store:
         others = [entry for entry in others if not entry.name.startswith("store.json.")]
         if others:
             raise UsageError(
-                f"{folder} is no actlas store and not empty ({others[0].name}): give another "
+                f"{folder} is not an actlas store and not empty ({others[0].name}): give another "
                 "--store"
             )
         return False
@@ -237,12 +239,12 @@ class Store:
         """Take a name from a run."""
         self._names.take(name, run_id)
 
-    def mend_names(self) -> list[str]:
+    def repair_names(self) -> list[str]:
         """Write damaged and lost names again, as the runs know them, and remove what none knows.
 
         Return what was done.
         """
-        return list(self._names.mend())
+        return list(self._names.repair())
 
     def free_name(self, wanted: str, reserved: str | None = None) -> str:
         """Return ``wanted``, cleaned.

@@ -62,7 +62,7 @@ def cosine_histograms(
     for fewer than one bin.
     """
     if bins < 1:
-        raise UsageError(f"{bins} bins, wanted 1 or more")
+        raise UsageError(f"{bins} bins, expected 1 or more")
     groups = [_group(dataset, selection, group, bins, center) for group in selection.groups]
     result = xr.concat(groups, xr.Variable("group", list(selection.groups)))
     result = result.assign_coords(

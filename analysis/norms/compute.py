@@ -97,7 +97,7 @@ def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
 def _stream_and_writers(
     resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups
 ) -> dict[str, xr.DataArray]:
-    """Return what ``_stream`` does, of an excerpt too.
+    """Return what ``_stream`` does, of an export too.
 
     Its depths may be consecutive where it has no layer between them.
     """

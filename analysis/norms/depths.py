@@ -21,7 +21,7 @@ def stored_layers(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArr
 
     The second array has the numbers of these layers.
 
-    resid: (depth, …). All layers of the model, 0 … L − 1, but in an excerpt, which may leave depths
+    resid: (depth, …). All layers of the model, 0 … L − 1, but in an export, which may leave depths
     out.
     """
     depth = resid["depth"].values if "depth" in resid.coords else np.arange(resid.sizes["depth"])
@@ -49,7 +49,7 @@ def step_norms(resid: xr.DataArray) -> xr.DataArray:
     """
     if resid.sizes["depth"] < 2:
         raise ValueError(
-            f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them"
+            f"{resid.sizes['depth']} depths, expected 2 at least for a step between them"
         )
     numbered = _numbered(resid)
     after = numbered.isel(depth=slice(1, None))

@@ -1,6 +1,6 @@
 """Study 2, outliers: the few dimensions of the residual stream that carry its largest values.
 
-The tokens they lie on are told too.
+Also the tokens they lie on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     Raises UsageError for fewer than one.
     """
     if count < 1:
-        raise UsageError(f"{count} outliers, wanted 1 or more")
+        raise UsageError(f"{count} outliers, expected 1 or more")
     count = min(count, resid.sizes["d_model"])
     labels = {name: resid[name].values for name in ("sentence", "position")}
     apart = (labels["position"] == FIRST_POSITION, labels["position"] != FIRST_POSITION)

@@ -49,7 +49,7 @@ class Precision:
         """Raise UsageError for a dtype whose rounding is not known."""
         for dtype in (self.computed, self.stored):
             if dtype not in ROUNDING:
-                raise UsageError(f"unknown dtype {dtype!r}: wanted {', '.join(ROUNDING)}")
+                raise UsageError(f"unknown dtype {dtype!r}: expected {', '.join(ROUNDING)}")
 
     @property
     def relative(self) -> float:
@@ -85,7 +85,7 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     ``relative_error``, Frobenius, of the output; ``correlation``, Pearson's r of output and sum;
     ``rounding``, the largest error of a number as a multiple of what ``precision`` may round at
     that place, so that the sum holds where it is at most 1; and where that is, ``error_token`` (of
-    the run) and ``error_dimension``. Of an excerpt, the layers that have input, output and both
+    the run) and ``error_dimension``. Of an export, the layers that have input, output and both
     parts. Source: study 2.
     """
     lower, whole = stored_layers(dataset["resid"])

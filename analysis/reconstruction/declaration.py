@@ -83,7 +83,7 @@ def parse_pair(text: str | None, deepest: int | None = None) -> int | None:
         return None
     match = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
     if not match:
-        raise UsageError(f"--pair {text!r} is no pair of depths: wanted such as 0,1")
+        raise UsageError(f"--pair {text!r} is not a pair of depths: expected such as 0,1")
     lower, upper = int(match[1]), int(match[2])
     if deepest is not None and max(lower, upper) > deepest:
         raise UsageError(

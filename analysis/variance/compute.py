@@ -29,7 +29,7 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
     """
     if activations.sizes["token"] < FEWEST:
         raise ValueError(
-            f"{activations.sizes['token']} tokens, wanted {FEWEST} at least for a variance"
+            f"{activations.sizes['token']} tokens, expected {FEWEST} at least for a variance"
         )
     whole = activations.astype("float64")
     if whole.chunks is not None:
@@ -98,7 +98,9 @@ def variance_bootstrap(
     two resamples.
     """
     if resamples < FEWEST:
-        raise UsageError(f"{resamples} bootstrap resamples, wanted {FEWEST} or more, or 0 for none")
+        raise UsageError(
+            f"{resamples} bootstrap resamples, expected {FEWEST} or more, or 0 for none"
+        )
     sentences, member = np.unique(selection.sentence, return_inverse=True)
     if resamples * max(len(sentences), len(member)) > MOST_WEIGHTS:
         fit = f"expected at most {MOST_WEIGHTS // max(len(sentences), len(member)):,}"

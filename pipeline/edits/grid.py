@@ -19,7 +19,7 @@ def expand(texts: Sequence[str], architecture: Architecture) -> list[Edit]:
     """Return the edits of all ``texts``, in order, each once.
 
     ``a|b`` are alternatives, ``2-5`` a range, ``*`` all layers, depths or heads of the model;
-    several such fields give all combinations. Raises UsageError for what is no edit, and for
+    several such fields give all combinations. Raises UsageError for what is not an edit, and for
     layers, heads, neurons and dims that the model lacks.
     """
     edits: dict[Edit, None] = {}

@@ -52,7 +52,7 @@ class Scale:
     factor: float
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a factor that is no finite number."""
+        """Raise UsageError for a factor that is not a finite number."""
         _finite(factor=self.factor)
 
 
@@ -218,7 +218,7 @@ def _counted_otherwise(site: str, given: Mapping[str, int]) -> str:
 def _elements(site: str, values: Mapping[str, str]) -> Elements | None:
     """Return the neurons or dims that an edit of ``site`` chooses, None for all.
 
-    Raises UsageError for the one where the site has the other, and for what is no choice.
+    Raises UsageError for the one where the site has the other, and for what is not a choice.
     """
     name = elements_name(site)
     for other in ELEMENTS:

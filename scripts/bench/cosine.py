@@ -174,7 +174,7 @@ def plain_counts(
 
 
 def opening(run: Run, runs: int) -> Measured:
-    """Open the run anew and build its dataset, several times."""
+    """Open the run again and build its dataset, several times."""
     measured = Measured()
     for _ in range(runs):
         measured.add(lambda: Store(run.folder.parents[1]).run(run.id).dataset())

@@ -31,7 +31,7 @@ from actlas.scripts.bench.injection.operations import (
     inputs,
 )
 from actlas.scripts.bench.injection.process import imported
-from actlas.scripts.bench.injection.state import told
+from actlas.scripts.bench.injection.state import run_here
 
 HEAD = (
     "damage",
@@ -39,7 +39,7 @@ HEAD = (
     "said in a line",
     "harmless",
     "read silently",
-    "swept",
+    "collected",
     "tracebacks",
     "crashes",
 )
@@ -61,7 +61,7 @@ def make_base(root: Path) -> None:
     other = ("study", "run", "{root}/other.toml", "--out", "{root}/other", "--quiet")
     packed = (extraction("new.txt", "packed", "resid", "nll"), ("pack", "packed", *STORE))
     for words in (*BASE, *packed, STUDIED, other, *EXPORTS):
-        status, _, errors = told(*(word.format(root=root) for word in words))
+        status, _, errors = run_here(*(word.format(root=root) for word in words))
         if status:
             raise RuntimeError(f"{' '.join(words)}: {errors}")
 
@@ -81,7 +81,7 @@ def main(
 ) -> None:
     """Damage files at random.
 
-    Fail if a number was read silently, something intact was swept, or anything crashed.
+    Fail if a number was read silently, something intact was collected, or anything crashed.
     """
     start = time.perf_counter()
     os.environ.update({"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"})
@@ -112,7 +112,7 @@ def main(
 
 
 def counted(row: Counter[str], trial: Trial, found: dict[str, Any]) -> None:
-    """Count a trial, and tell of what was amiss."""
+    """Count a trial, and report what was amiss."""
     amiss = {name: lines for name, lines in found["amiss"].items() if lines}
     row["trials"] += 1
     row["said in a line" if found["said"] else "harmless"] += not amiss

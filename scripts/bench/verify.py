@@ -4,8 +4,8 @@ It also measures what checking on reading costs, on one stored run.
 
     python scripts/bench/verify.py
 
-The files are in the page cache, so that the disk does not hide the difference; all ways take turns
-in one process.
+The files are in the page cache, so that the disk does not hide the difference; all readings take
+turns in one process.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
         labels = labels_of(sentences, tokens)
         run = random_run(Path(scratch) / "store", Geometry(**XL), SITES, labels, sentences // 3)
-        ways = {
+        readings = {
             "XXH3 of the files": lambda: hash_files(run),
             "verify": lambda: check(run),
             "variance of q": lambda: read(run, checked=False),
@@ -68,10 +68,10 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
             "54 tokens of q": lambda: read(run, checked=False, every=tokens),
             "54 tokens of q, checked": lambda: read(run, checked=True, every=tokens),
         }
-        measured = {name: Measured() for name in ways}
+        measured = {name: Measured() for name in readings}
         for number in range(runs + 1):
-            for name, way in ways.items():
-                measured[name].add(way, counted=number > 0)
+            for name, reading in readings.items():
+                measured[name].add(reading, counted=number > 0)
         total = run.nbytes
     click.echo(
         f"{size(total)} in {len(run.units)} files\n\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from actlas.scripts.extraction.edit_check import proof_lines, proof_record
+from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record
 from actlas.scripts.terminal.options import json_option, run_argument
 from actlas.scripts.terminal.text import counted, echo_json, printable, size, table
 from actlas.store.errors import DamagedStore
@@ -30,7 +30,7 @@ def command(run: Run, as_json: bool) -> None:
         raise DamagedStore(
             f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy"
         ) from error
-    for line in proof_lines(run):
+    for line in edit_check_lines(run):
         click.echo(line)
     files = counted(len({commit.file for commit in run.commits}), "file")
     click.echo(f"units      {len(run.units):,}, {size(run.nbytes)} in {files}\n")
@@ -61,7 +61,7 @@ def _record(run: Run) -> dict[str, object]:
         "missing": missing,
         "bytes": run.nbytes,
         "labels": labels,
-        **proof_record(run),
+        **edit_check_record(run),
     }
 
 

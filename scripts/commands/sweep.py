@@ -14,7 +14,7 @@ from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
-from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
+from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record, edit_checks, unchanged
 from actlas.scripts.extraction.extraction import Extraction, extraction
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
 from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
@@ -33,10 +33,10 @@ SWEEP_SITES = ("resid", "nll")
 
 @dataclass(frozen=True)
 class Stored:
-    """A run of a sweep and what it took; no tally where it was stored already."""
+    """A run of a sweep and what it took; no stats where it was stored already."""
 
     run: Run
-    tally: ExtractionStats | None
+    stats: ExtractionStats | None
 
 
 @click.command(
@@ -154,12 +154,12 @@ def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:
 def _cost_text(plans: list[Plan]) -> str:
     rows = [(edits_text(plan.edits), _state(plan), size(plan.missing_bytes)) for plan in plans]
     baseline = plans[0].baseline
-    lacking = (
+    missing = (
         f"to compute first: {' '.join(missing_sites(baseline))}"
         if baseline and baseline.missing
         else "stored"
     )
-    return f"baseline {lacking}\n\n{table(('variant', 'state', 'to write'), rows)}"
+    return f"baseline {missing}\n\n{table(('variant', 'state', 'to write'), rows)}"
 
 
 def _state(plan: Plan) -> str:
@@ -184,31 +184,31 @@ def _cost_record(plans: list[Plan]) -> dict[str, Any]:
 
 
 def _text(baseline: Stored, variants: list[Stored]) -> str:
-    computed = [each.tally for each in variants if each.tally]
+    computed = [each.stats for each in variants if each.stats]
     rows = []
     for each in variants:
-        for proof in proofs(each.run):
-            share = f"{PERCENT * proof.changed_share:.3g} %"
+        for check in edit_checks(each.run):
+            share = f"{PERCENT * check.changed_share:.3g} %"
             rows.append(
                 (
-                    proof.edit,
-                    "computed" if each.tally else "stored",
+                    check.edit,
+                    "computed" if each.stats else "stored",
                     share,
-                    f"{proof.max_change:.4g}",
+                    f"{check.max_change:.4g}",
                 )
             )
     seconds, written = (
-        sum(sum(tally.seconds.values()) for tally in computed),
-        size(sum(tally.nbytes for tally in computed)),
+        sum(sum(stats.seconds.values()) for stats in computed),
+        size(sum(stats.nbytes for stats in computed)),
     )
     head = baseline.run
     study = f"scan {head.name}" if _is_scan(variants) else f"downstream '{head.name}.*'"
     lines = [
-        f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
+        f"baseline {head.name} ({head.id}): {'computed' if baseline.stats else 'stored already'}",
         f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} s, "
         f"{written}; "
         f"{len(variants) - len(computed)} stored already",
-        "every edit fired in every sentence, and upstream of it all is the baseline's\n",
+        "every edit was applied in every sentence, and upstream of it all is the baseline's\n",
         table(("variant", "state", "changed", "by at most"), rows),
         f"\nnext: actlas {study}",
     ]
@@ -222,7 +222,7 @@ def _is_scan(variants: list[Stored]) -> bool:
 def _record(baseline: Stored, variants: list[Stored]) -> dict[str, Any]:
     return {
         "baseline": _run_record(baseline),
-        "variants": [{**_run_record(each), **proof_record(each.run)} for each in variants],
+        "variants": [{**_run_record(each), **edit_check_record(each.run)} for each in variants],
     }
 
 
@@ -230,6 +230,6 @@ def _run_record(stored: Stored) -> dict[str, Any]:
     return {
         "run": stored.run.id,
         "name": stored.run.name,
-        "computed": stored.tally is not None,
-        "bytes_written": stored.tally.nbytes if stored.tally else 0,
+        "computed": stored.stats is not None,
+        "bytes_written": stored.stats.nbytes if stored.stats else 0,
     }

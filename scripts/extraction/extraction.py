@@ -84,12 +84,12 @@ class Extraction:
         """
         begun = [self._begin(plan, quiet) for plan in plans]
         work = [(plan, run) for plan, run in begun if plan.missing]
-        tallies = dict(
+        all_stats = dict(
             zip((run.id for _, run in work), self._compute(work, quiet or self._quiet), strict=True)
         )
         if self._request.pack and work:
-            self._pack([(run, tallies[run.id]) for _, run in work], quiet or self._quiet)
-        return [(run, tallies.get(run.id)) for _, run in begun]
+            self._pack([(run, all_stats[run.id]) for _, run in work], quiet or self._quiet)
+        return [(run, all_stats.get(run.id)) for _, run in begun]
 
     def _begin(self, plan: Plan, quiet: bool) -> tuple[Plan, Run]:
         """Return the run, made and named first where it is new.
@@ -147,26 +147,26 @@ class Extraction:
                 bar.update(unit.tokens)
 
             try:
-                tallies = self._engine.extract(work, Callbacks(committed, self.stopped))
+                all_stats = self._engine.extract(work, Callbacks(committed, self.stopped))
             except KeyboardInterrupt as error:
                 raise Interrupted(_progress(work)) from error
-        tallies[0].seconds["load"] += self._loaded
+        all_stats[0].seconds["load"] += self._loaded
         self._loaded = 0.0
-        return tallies
+        return all_stats
 
     def _pack(self, computed: Sequence[tuple[Run, ExtractionStats]], quiet: bool) -> None:
-        from actlas.scripts.extraction.joining import join_small_files
+        from actlas.scripts.extraction.packing import pack_small_files
 
-        for run, tally in computed:
+        for run, stats in computed:
             start = time.perf_counter()
             try:
-                tally.packed = join_small_files(run, self.stopped, quiet=quiet)
+                stats.packed = pack_small_files(run, self.stopped, quiet=quiet)
             except KeyboardInterrupt as error:
                 raise Interrupted(
                     f"interrupted: run {run.name} is stored, `actlas pack {run.name}` "
-                    "joins its files"
+                    "packs its files"
                 ) from error
-            tally.seconds["store"] += time.perf_counter() - start
+            stats.seconds["store"] += time.perf_counter() - start
 
     def _named(self, store: Store, run: Run, plan: Plan) -> Run:
         if self._request.name is not None and plan.options.edits == self._request.options.edits:

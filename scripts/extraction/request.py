@@ -44,7 +44,7 @@ class Request:
     rename: tuple[str, ...] = ()  # columns, each OLD=NEW
     drop: tuple[str, ...] = ()  # columns
     cluster: Cluster | None = None  # who computes; this process where None
-    pack: bool = True  # join the files of a run that has many small ones
+    pack: bool = True  # pack the files of a run that has many small ones
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Planned:
 
 def require_model_extra() -> None:
     """Raise ActlasError, naming the extra, where what runs a model is not installed."""
-    lacking = [name for name in MODEL_EXTRA if importlib.util.find_spec(name) is None]
-    if lacking:
+    missing = [name for name in MODEL_EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
         raise ActlasError(
-            f"extracting needs {', '.join(lacking)}: install the extra, pip install 'actlas[model]'"
+            f"extracting needs {', '.join(missing)}: install the extra, pip install 'actlas[model]'"
         )
 
 
@@ -79,7 +79,7 @@ def plan_request(request: Request) -> Planned:
     model = resolve(request.model, request.revision)
     if cache_folder() is None:
         click.echo(
-            "note: no home folder (HOME is not set), so weights are hashed anew: set "
+            "note: no home folder (HOME is not set), so weights are hashed again: set "
             "XDG_CACHE_HOME",
             err=True,
         )

@@ -25,7 +25,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
     An exception raised by a signal can come up anywhere, also where a library swallows it. So the
     second ends the process as it stands: what is committed is safe whatever happens to it, and the
-    next extraction sweeps the rest.
+    next extraction removes the rest.
     """
     requests: list[int] = []
 

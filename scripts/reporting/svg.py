@@ -46,7 +46,7 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
     """Return the figure at ``path`` as an element for a page.
 
     prefix: put before every id, so that figures on one page do not share them.
-    title, description: for readers who cannot see it. Raises ActlasError for what is no SVG.
+    title, description: for readers who cannot see it. Raises ActlasError for what is not an SVG.
     """
     content = read_input(path, LARGEST, ActlasError)
     try:
@@ -91,7 +91,7 @@ class _Bounds:
         self.elements = self.depth = 0
 
     def hold(self, content: bytes) -> None:
-        """Raise ValueError, or ExpatError for what is no XML."""
+        """Raise ValueError, or ExpatError for what is not an XML."""
         parser = ParserCreate("utf-8")
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = self._doctype, self._define

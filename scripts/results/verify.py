@@ -98,7 +98,7 @@ def _study_problems(path: Path, seals: dict[Path, Seal]) -> Iterator[str]:
         if not file.exists():
             yield f"{file} is missing: {REMEDY}"
         elif file in seals and seals[file].checksum != done["seal"]:
-            yield f"{file} is not the result that {RECORD} tells of: {REMEDY}"
+            yield f"{file} is not the result that {RECORD} records: {REMEDY}"
 
 
 def _strays(path: Path, found: CheckedFolder, owned: set[Path]) -> None:

@@ -131,7 +131,7 @@ def extraction_options(function: F) -> F:
         "--pack/--no-pack",
         default=True,
         show_default=True,
-        help="At the end, join the files of a run that has more than 1000 small ones; see `actlas "
+        help="At the end, pack the files of a run that has more than 1000 small ones; see `actlas "
         "pack`.",
     )
     @cluster_options

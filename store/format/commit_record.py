@@ -270,7 +270,7 @@ class UnitLocation(NamedTuple):
 
     @property
     def edits(self) -> list[Json]:
-        """The proof of each edit."""
+        """The check of each edit: how often it was applied, what it changed."""
         return list(self.record.pooled("edits", self.member))
 
     @property

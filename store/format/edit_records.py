@@ -131,7 +131,7 @@ class EditRecord:
     def from_json(cls, record: object) -> EditRecord:
         """Undo ``to_json``.
 
-        Raises DamagedStore for what is no edit: a store can come from anywhere.
+        Raises DamagedStore for what is not an edit: a store can come from anywhere.
         """
         if (
             not isinstance(record, dict)

@@ -1,8 +1,8 @@
-"""Packing: the shards of many units joined into few files.
+"""Packing: the shards of many units packed into few files.
 
 Unit by unit the same run to every reader.
 
-The joined file is published first; then its record, which counts more than the commits it stands
+The packed file is published first; then its record, which counts more than the commits it stands
 for; then these go, and the shards that nothing speaks of any more. Killed anywhere, every unit has
 a commit or a record whose file is there.
 """
@@ -52,7 +52,7 @@ class Packed:
 def pack(
     run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], None] = lambda *_: None
 ) -> Packed:
-    """Join the shards of consecutive units with the same sites.
+    """Pack the shards of consecutive units with the same sites.
 
     Up to ``most_bytes`` of sites a file.
 

@@ -98,7 +98,7 @@ class ShardWriter:
 
     Raises StoreError where the disk cannot hold the shard, before anything of it is written. Once a
     call has failed, so do
-    all after it: the system tells of an error of the disk once, and a later sync says that all is
+    all after it: the system reports an error of the disk once, and a later sync says that all is
     well.
     """
 

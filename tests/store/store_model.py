@@ -70,7 +70,7 @@ class StoreAndModel(RuleBasedStateMachine):
         block = data.draw(st.integers(0, stored.layout.blocks - 1))
         return stored.place(block) + data.draw(st.integers(0, stored.layout.block_bytes - 1))
 
-    def leftovers(self, run_id: str) -> list[Path]:
+    def garbage(self, run_id: str) -> list[Path]:
         folder = self.run_of(run_id).folder
         committed = {commit.file for commit in self.run_of(run_id).commits}
         return [

@@ -109,10 +109,12 @@ def test_nothing_or_something_else_is_no_store(tmp_path):
     with pytest.raises(UsageError, match="nowhere is not there: give another --store"):
         Store(tmp_path / "nowhere")
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UsageError, match="is no actlas store"):
+    with pytest.raises(UsageError, match="is not an actlas store"):
         Store(tmp_path)
     for place in (tmp_path, tmp_path / "thesis.tex"):
-        with pytest.raises(UsageError, match=r"is no actlas store and not empty \(thesis\.tex\)"):
+        with pytest.raises(
+            UsageError, match=r"is not an actlas store and not empty \(thesis\.tex\)"
+        ):
             Store.create(place)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert not Store.is_at(tmp_path / "nowhere")

@@ -40,7 +40,7 @@ class StoreMachine(StoreAndModel):
 
     @rule(seed=st.integers(0, 2))
     def begin(self, seed: int) -> None:
-        """Plan a run, or the same again: that changes nothing. One that was removed begins anew."""
+        """Plan a run, or the same again: that changes nothing. One that was removed starts over."""
         content = Content(seed=seed)
         run = begin_run(self.path, content, seed=seed)
         self.runs.setdefault(run.id, Model(content))
@@ -63,10 +63,10 @@ class StoreMachine(StoreAndModel):
         run_id = self.pick(number)
         run = self.run_of(run_id)
         model = self.runs[run_id]
-        for unit, lacking in run.missing(sites):
-            assert not model.held(unit.number) & set(lacking)
-            assert write_unit(run, model.content, unit.number, lacking)
-            model.commits.add((unit.number, lacking))
+        for unit, missing in run.missing(sites):
+            assert not model.held(unit.number) & set(missing)
+            assert write_unit(run, model.content, unit.number, missing)
+            model.commits.add((unit.number, missing))
         run.refresh()
         assert run.missing(sites) == []
 
@@ -106,7 +106,7 @@ class StoreMachine(StoreAndModel):
         """Remove what dead writers left."""
         run_id = self.pick(number)
         collect_garbage(self.run_of(run_id).folder)
-        assert self.leftovers(run_id) == []
+        assert self.garbage(run_id) == []
 
     @precondition(lambda self: self.runs)
     @rule(number=RUN, sites=SITES, unit=st.integers(0, 2))
@@ -201,14 +201,14 @@ class StoreMachine(StoreAndModel):
 
     @rule()
     def collect(self) -> None:
-        """Sweep the whole store; a second time there is nothing left."""
+        """Collect the garbage of the whole store; a second time there is nothing left."""
         assert collect(self.store).problems == ()
-        assert collect(self.store).leftovers == ()
+        assert collect(self.store).garbage == ()
 
     @precondition(lambda self: self.runs)
     @rule(number=RUN)
     def pack(self, number: int) -> None:
-        """Join what can be joined; the invariants see the same run."""
+        """Pack what can be packed; the invariants see the same run."""
         run_id = self.pick(number)
         pack(self.run_of(run_id))
 

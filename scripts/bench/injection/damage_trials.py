@@ -14,7 +14,7 @@ from typing import Any
 
 from actlas.scripts.bench.injection.damages import damage
 from actlas.scripts.bench.injection.readers import Seen, read_all
-from actlas.scripts.bench.injection.state import state, told
+from actlas.scripts.bench.injection.state import run_here, state
 
 LONGEST = 120  # seconds for all readers of one damage
 
@@ -23,7 +23,7 @@ LONGEST = 120  # seconds for all readers of one damage
 COMPUTING = 5
 
 
-MUCH = ("verify", "ls")  # tell of every problem in a line
+MUCH = ("verify", "ls")  # report every problem in a line
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def tried(trial: Trial, scratch: Path, undamaged: Undamaged) -> dict[str, Any]:
     seen = read_all(root, trial.kind, computing=trial.number % COMPUTING == 0)
     amiss = {name: list(found(seen, undamaged.seen)) for name, found in FINDINGS.items()}
     if trial.kind in ("store", "names"):
-        amiss["swept"] = list(swept(trial, base, root, undamaged.whole))
+        amiss["collected"] = list(collected(trial, base, root, undamaged.whole))
     said = [name for name, each in seen.items() if each.status and not undamaged.seen[name].status]
     if not any(amiss.values()):
         shutil.rmtree(root, ignore_errors=True)
@@ -94,28 +94,28 @@ def unexplained(seen: dict[str, Seen], undamaged: dict[str, Seen]) -> Iterator[s
             )
 
 
-def swept(trial: Trial, base: Path, root: Path, before: Mapping[str, str]) -> Iterator[str]:
+def collected(trial: Trial, base: Path, root: Path, before: Mapping[str, str]) -> Iterator[str]:
     """Let ``gc`` clean the damaged store, put back what was damaged.
 
     Yields what is not as before: what ``gc`` took.
     """
-    place = root.with_name(f"{root.name}-swept")
+    place = root.with_name(f"{root.name}-collected")
     shutil.copytree(base, place)
     done = damage(place, trial.kind, trial.draw)
-    told("gc", "--store", f"{place}/store")
+    run_here("gc", "--store", f"{place}/store")
     for file in done.files:
         (place / file).parent.mkdir(parents=True, exist_ok=True)
         (place / file).unlink(missing_ok=True)
         shutil.copy2(base / file, place / file)
     after = state(place)
     shutil.rmtree(place, ignore_errors=True)
-    gone = [
+    taken = [
         thing
         for thing, digest in before.items()
         if not thing.startswith("file") and after.whole.get(thing) != digest
     ]
-    if gone:
-        yield f"gc took {len(gone)} things, such as {gone[0]}"
+    if taken:
+        yield f"gc took {len(taken)} things, such as {taken[0]}"
 
 
 FINDINGS: dict[str, Callable[[dict[str, Seen], dict[str, Seen]], Iterator[str]]] = {

@@ -11,10 +11,10 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from actlas.scripts.bench.injection.fixture import Ground, Outcome
+from actlas.scripts.bench.injection.fixture import Fixture, Outcome
 from actlas.scripts.bench.injection.harm import WRITES
 from actlas.scripts.bench.injection.power import SURVIVAL, after_power_loss, recorded
-from actlas.scripts.bench.injection.trials import Desk, Extent, Order, Trial, trials_of
+from actlas.scripts.bench.injection.trials import Extent, Order, Trial, TrialSession, trials_of
 
 SEED = 0
 FLUSHES = ("fdatasync", "fsync")
@@ -71,77 +71,81 @@ MEMORY = (
 )  # bytes beyond what it has; with none the C library aborts
 
 
-def killed(ground: Ground, extent: Extent) -> list[Trial]:
+def killed(fixture: Fixture, extent: Extent) -> list[Trial]:
     """Kill -9 before a step."""
-    return trials_of(ground, [{"harm": {"kind": "kill", "at": at}} for at in extent.steps(ground)])
-
-
-def torn(ground: Ground, extent: Extent) -> list[Trial]:
-    """Kill -9 when half of a write is done."""
     return trials_of(
-        ground, [{"harm": {"kind": "tear", "at": at}} for at in extent.steps(ground, *WRITES)]
+        fixture, [{"harm": {"kind": "kill", "at": at}} for at in extent.steps(fixture)]
     )
 
 
-def failing(ground: Ground, extent: Extent) -> list[Trial]:
+def torn(fixture: Fixture, extent: Extent) -> list[Trial]:
+    """Kill -9 when half of a write is done."""
+    return trials_of(
+        fixture, [{"harm": {"kind": "tear", "at": at}} for at in extent.steps(fixture, *WRITES)]
+    )
+
+
+def failing(fixture: Fixture, extent: Extent) -> list[Trial]:
     """A step fails with EIO; every sync does in its turn, counted by itself.
 
     Two threads make them.
     """
     steps = [
-        {"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(ground)
+        {"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(fixture)
     ]
-    syncs = sum(step["name"] == "fdatasync" for step in ground.steps)
-    counted = extent.thin(ground, list(range(syncs)))
+    syncs = sum(step["name"] == "fdatasync" for step in fixture.steps)
+    counted = extent.thin(fixture, list(range(syncs)))
     alone = [
         {"harm": {"kind": "error", "at": at, "code": errno.EIO, "only": ["fdatasync"]}}
         for at in counted
     ]
-    return trials_of(ground, steps + alone)
+    return trials_of(fixture, steps + alone)
 
 
-def unreadable(ground: Ground, extent: Extent) -> list[Trial]:
+def unreadable(fixture: Fixture, extent: Extent) -> list[Trial]:
     """A call that reads fails with EIO."""
-    numbers = extent.thin(ground, list(range(ground.reads)), part=2)
+    numbers = extent.thin(fixture, list(range(fixture.reads)), part=2)
     return trials_of(
-        ground,
+        fixture,
         [{"harm": {"kind": "error", "at": at, "code": errno.EIO, "reads": True}} for at in numbers],
     )
 
 
-def full(ground: Ground, extent: Extent) -> list[Trial]:
+def full(fixture: Fixture, extent: Extent) -> list[Trial]:
     """From a step on, calls of its kind fail with ENOSPC."""
-    numbers = extent.steps(ground, *FILLING, part=2)
+    numbers = extent.steps(fixture, *FILLING, part=2)
     return trials_of(
-        ground, [{"harm": {"kind": "errors", "at": at, "code": errno.ENOSPC}} for at in numbers]
+        fixture, [{"harm": {"kind": "errors", "at": at, "code": errno.ENOSPC}} for at in numbers]
     )
 
 
-def short(ground: Ground, extent: Extent) -> list[Trial]:
+def short(fixture: Fixture, extent: Extent) -> list[Trial]:
     """Every write takes half of what it is given."""
-    return trials_of(ground, [{"harm": {"kind": "short"}}])
+    return trials_of(fixture, [{"harm": {"kind": "short"}}])
 
 
-def small_files(ground: Ground, extent: Extent) -> list[Trial]:
+def small_files(fixture: Fixture, extent: Extent) -> list[Trial]:
     """RLIMIT_FSIZE."""
     sizes = FILE_SIZES[:: min(3, extent.every)]
-    return trials_of(ground, [{"harm": {}, "limits": {"RLIMIT_FSIZE": size}} for size in sizes])
+    return trials_of(fixture, [{"harm": {}, "limits": {"RLIMIT_FSIZE": size}} for size in sizes])
 
 
-def few_descriptors(ground: Ground, extent: Extent) -> list[Trial]:
+def few_descriptors(fixture: Fixture, extent: Extent) -> list[Trial]:
     """Ulimit -n."""
     counts = FEW_DESCRIPTORS[:: min(3, extent.every)]
-    return trials_of(ground, [{"harm": {}, "limits": {"RLIMIT_NOFILE": count}} for count in counts])
+    return trials_of(
+        fixture, [{"harm": {}, "limits": {"RLIMIT_NOFILE": count}} for count in counts]
+    )
 
 
-def interrupted(ground: Ground, extent: Extent) -> list[Trial]:
+def interrupted(fixture: Fixture, extent: Extent) -> list[Trial]:
     """SIGINT or SIGTERM at a step."""
-    return trials_of(ground, list(_signals(extent.steps(ground, part=4), 0)))
+    return trials_of(fixture, list(_signals(extent.steps(fixture, part=4), 0)))
 
 
-def interrupted_twice(ground: Ground, extent: Extent) -> list[Trial]:
+def interrupted_twice(fixture: Fixture, extent: Extent) -> list[Trial]:
     """SIGINT or SIGTERM, and again two steps later."""
-    return trials_of(ground, list(_signals(extent.steps(ground, part=8), 2)))
+    return trials_of(fixture, list(_signals(extent.steps(fixture, part=8), 2)))
 
 
 def _signals(numbers: list[int], again: int) -> Iterator[Order]:
@@ -150,80 +154,84 @@ def _signals(numbers: list[int], again: int) -> Iterator[Order]:
             yield {"harm": {"kind": "signal", "at": number, "code": code, "again": again}}
 
 
-def unallocated(ground: Ground, extent: Extent) -> list[Trial]:
+def unallocated(fixture: Fixture, extent: Extent) -> list[Trial]:
     """NumPy's n-th large allocation fails."""
     numbers = extent.thin(
-        ground, list(range(ground.allocations)), part=2 if ground.name != "extract" else 1
+        fixture, list(range(fixture.allocations)), part=2 if fixture.name != "extract" else 1
     )
-    return trials_of(ground, [{"allocation": number} for number in numbers])
+    return trials_of(fixture, [{"allocation": number} for number in numbers])
 
 
-def little_memory(ground: Ground, extent: Extent) -> list[Trial]:
+def little_memory(fixture: Fixture, extent: Extent) -> list[Trial]:
     """RLIMIT_AS: the process gets no more than a little beyond what it has."""
-    return trials_of(ground, [{"memory": more} for more in MEMORY[:: min(3, extent.every)]])
+    return trials_of(fixture, [{"memory": more} for more in MEMORY[:: min(3, extent.every)]])
 
 
-def small_disk(ground: Ground, extent: Extent) -> list[Trial]:
+def small_disk(fixture: Fixture, extent: Extent) -> list[Trial]:
     """A file system of its own with little room; none where mounting is not allowed."""
-    return [partial(_on_small_disk, ground, room) for room in ROOM[:: min(3, extent.every)]]
+    return [partial(_on_small_disk, fixture, room) for room in ROOM[:: min(3, extent.every)]]
 
 
-def _on_small_disk(ground: Ground, room: int, desk: Desk) -> Outcome:
-    if desk.private is None:
+def _on_small_disk(fixture: Fixture, room: int, session: TrialSession) -> Outcome:
+    if session.private is None:
         return Outcome(0)
-    root = desk.new()
-    taken = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in ground.base.rglob("*"))
-    desk.private.start(mount=True, root=str(root), base=str(ground.base), bytes=taken + room)
-    desk.private.wait()
-    answer = ground.run(desk.private, root)
+    root = session.new()
+    taken = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in fixture.base.rglob("*"))
+    session.private.start(mount=True, root=str(root), base=str(fixture.base), bytes=taken + room)
+    session.private.wait()
+    answer = fixture.run(session.private, root)
     enough = {"bytes": 64 << 20, "remount": True}
-    desk.private.start(
-        mount=True, root=str(root), base=str(ground.base), **enough
+    session.private.start(
+        mount=True, root=str(root), base=str(fixture.base), **enough
     )  # somebody made room
-    desk.private.wait()
-    return ground.judge(desk.private, root, answer)
+    session.private.wait()
+    return fixture.judge(session.private, root, answer)
 
 
-def power_loss(ground: Ground, extent: Extent) -> list[Trial]:
+def power_loss(fixture: Fixture, extent: Extent) -> list[Trial]:
     """What is found when power fails after a step and only what was synced is sure.
 
     The rest in part or not at all.
     """
-    if not recorded(ground.steps):
+    if not recorded(fixture.steps):
         return []  # written by a library in C, beside the calls that are wrapped
     numbers = sorted(
-        {*extent.steps(ground, part=5 if ground.name == "extract" else 4), len(ground.steps) - 1}
+        {*extent.steps(fixture, part=5 if fixture.name == "extract" else 4), len(fixture.steps) - 1}
     )
     return [
-        partial(_after_power_loss, ground, number, survival)
+        partial(_after_power_loss, fixture, number, survival)
         for number in numbers
         for survival in SURVIVAL
     ]
 
 
-def _after_power_loss(ground: Ground, number: int, survival: str, desk: Desk) -> Outcome:
-    root = desk.copy(ground)
-    after_power_loss(ground.steps[: number + 1], survival, number, root)
-    told = number == len(ground.steps) - 1  # the command has said that it is done
-    return ground.judge(desk.victim, root, None, ground.after if told else None)
+def _after_power_loss(
+    fixture: Fixture, number: int, survival: str, session: TrialSession
+) -> Outcome:
+    root = session.copy(fixture)
+    after_power_loss(fixture.steps[: number + 1], survival, number, root)
+    finished = number == len(fixture.steps) - 1  # the command has said that it is done
+    return fixture.judge(session.server, root, None, fixture.after if finished else None)
 
 
-def killed_at_random(ground: Ground, extent: Extent) -> list[Trial]:
+def killed_at_random(fixture: Fixture, extent: Extent) -> list[Trial]:
     """Kill -9 at random instants, of one folder again and again until the command is through."""
     generator = random.Random(SEED)
-    count = max(2, (60 if ground.name == "extract" else 4) // extent.every)
-    moments = [[generator.uniform(0, ground.seconds) for _ in range(3)] for _ in range(count)]
-    return [partial(_killed_again_and_again, ground, each) for each in moments]
+    count = max(2, (60 if fixture.name == "extract" else 4) // extent.every)
+    moments = [[generator.uniform(0, fixture.seconds) for _ in range(3)] for _ in range(count)]
+    return [partial(_killed_again_and_again, fixture, each) for each in moments]
 
 
-def _killed_again_and_again(ground: Ground, moments: list[float], desk: Desk) -> Outcome:
-    root = desk.copy(ground)
+def _killed_again_and_again(
+    fixture: Fixture, moments: list[float], session: TrialSession
+) -> Outcome:
+    root = session.copy(fixture)
     for moment in moments:
-        answer = ground.run(desk.victim, root, kill_after=moment)
-    return ground.judge(desk.victim, root, answer)
+        answer = fixture.run(session.server, root, kill_after=moment)
+    return fixture.judge(session.server, root, answer)
 
 
-FAULTS: dict[str, Callable[[Ground, Extent], list[Trial]]] = {
+FAULTS: dict[str, Callable[[Fixture, Extent], list[Trial]]] = {
     "kill -9 before each step": killed,
     "kill -9 in the middle of each write": torn,
     "kill -9 at random instants": killed_at_random,

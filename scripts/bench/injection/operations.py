@@ -68,7 +68,7 @@ STUDIED: Words = ("study", "run", "{root}/study.toml", "--out", "{root}/study", 
 
 @dataclass(frozen=True)
 class Operation:
-    """A command that writes, and the ground it is hurt on."""
+    """A command that writes, and the fixture it is hurt on."""
 
     words: Words
     before: tuple[Words, ...] = ()  # commands that come after those of BASE
@@ -79,7 +79,7 @@ class Operation:
     again: tuple[int, ...] = (
         0,
     )  # exit statuses of the same command given again, whatever of it was done
-    many_lines: bool = False  # it tells of each problem in a line
+    many_lines: bool = False  # it reports each problem in a line
     constants: Mapping[str, Any] = field(
         default_factory=dict
     )  # of modules, set in the hurt process

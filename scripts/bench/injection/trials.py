@@ -10,34 +10,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actlas.scripts.bench.injection.fixture import Ground, Outcome, Victim
+from actlas.scripts.bench.injection.fixture import CommandServer, Fixture, Outcome
 
 Order = dict[str, Any]
 
 
 @dataclass
-class Desk:
+class TrialSession:
     """What a trial works with.
 
     A server of commands, one whose mounts only it sees, and places for trials.
     """
 
     scratch: Path
-    victim: Victim
-    private: Victim | None = None
+    server: CommandServer
+    private: CommandServer | None = None
 
     def new(self) -> Path:
         """Return a place for another trial."""
         return self.scratch / f"trial-{os.urandom(5).hex()}"
 
-    def copy(self, ground: Ground) -> Path:
+    def copy(self, fixture: Fixture) -> Path:
         """Return a copy of what lay there before."""
         root = self.new()
-        shutil.copytree(ground.base, root)
+        shutil.copytree(fixture.base, root)
         return root
 
 
-Trial = Callable[[Desk], Outcome]
+Trial = Callable[[TrialSession], Outcome]
 
 
 @dataclass(frozen=True)
@@ -50,31 +50,33 @@ class Extent:
     every: int = 1
     most: int = 24
 
-    def thin(self, ground: Ground, numbers: list[int], part: int = 1) -> list[int]:
+    def thin(self, fixture: Fixture, numbers: list[int], part: int = 1) -> list[int]:
         """Return as many of ``numbers`` as are wanted, evenly; ``part``.
 
         One of so many suffices.
         """
         most = (
-            max(1, self.most // part) if ground.name != "extract" else max(1, len(numbers) // part)
+            max(1, self.most // part) if fixture.name != "extract" else max(1, len(numbers) // part)
         )
         step = max(1, -(-len(numbers) // most)) * self.every
         return numbers[min(step // 2, len(numbers) - 1) :: step] if numbers else []
 
-    def steps(self, ground: Ground, *names: str, part: int = 1) -> list[int]:
+    def steps(self, fixture: Fixture, *names: str, part: int = 1) -> list[int]:
         """Return numbers of steps to hurt: of all, or of those called ``names``."""
         numbers = [
-            number for number, step in enumerate(ground.steps) if not names or step["name"] in names
+            number
+            for number, step in enumerate(fixture.steps)
+            if not names or step["name"] in names
         ]
-        return self.thin(ground, numbers, part)
+        return self.thin(fixture, numbers, part)
 
 
-def hurt(order: Order, ground: Ground, desk: Desk) -> Outcome:
+def hurt(order: Order, fixture: Fixture, session: TrialSession) -> Outcome:
     """Do a trial."""
-    root = desk.copy(ground)
-    return ground.judge(desk.victim, root, ground.run(desk.victim, root, **order))
+    root = session.copy(fixture)
+    return fixture.judge(session.server, root, fixture.run(session.server, root, **order))
 
 
-def trials_of(ground: Ground, orders: Iterator[Order] | list[Order]) -> list[Trial]:
+def trials_of(fixture: Fixture, orders: Iterator[Order] | list[Order]) -> list[Trial]:
     """Return a trial for each order."""
-    return [partial(hurt, order, ground) for order in orders]
+    return [partial(hurt, order, fixture) for order in orders]

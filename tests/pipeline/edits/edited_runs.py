@@ -29,7 +29,7 @@ EDITS = {
         "zero:site=k,layer=2,head=1",
         "scale:layer=2,factor=3",
     ],
-    "one spot": [
+    "one target": [
         "scale:layer=1,factor=2",
         "noise:site=resid,depth=2,dims=1:4,mean=1,std=1,seed=0",
     ],

@@ -59,11 +59,11 @@ PIECES = [
 ]
 
 
-sweeps = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).map("".join)
+texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).map("".join)
 
 
 @settings(max_examples=400)
-@given(sweeps | st.lists(st.sampled_from(PIECES), min_size=2).map("".join))
+@given(texts | st.lists(st.sampled_from(PIECES), min_size=2).map("".join))
 @example("zero:site=blocks.*.attn.hook_q,head=*")
 @example("scale:layer=0|1|,factor=1")
 @example("scale:site=blocks.٣.attn.hook_q,factor=1")

@@ -82,15 +82,15 @@ def test_noise_is_the_same_alone_and_in_a_batch(tmp_path, small_model, store, ba
         np.testing.assert_allclose(of_sentence[1, :, 1::2], alone[1, :, 1::2], rtol=1e-4, atol=1e-5)
 
 
-def test_noise_differs_by_seed_spot_and_sentence():
+def test_noise_differs_by_seed_target_and_sentence():
     def draw(text, ids):
         return generator(parse_edit(text), ids).standard_normal(50)
 
     base = "noise:site=z,layer={},head={},dims={},seed={}"
     one = draw(base.format(1, 0, "::2", 0), [5, 6, 7])
     np.testing.assert_array_equal(one, draw(base.format(1, 0, "::2", 0), [5, 6, 7]))
-    spots = [(2, 0, "::2", 0), (1, 1, "::2", 0), (1, 0, "1::2", 0), (1, 0, "::2", 1)]
-    others = [draw(base.format(*spot), [5, 6, 7]) for spot in spots] + [
+    targets = [(2, 0, "::2", 0), (1, 1, "::2", 0), (1, 0, "1::2", 0), (1, 0, "::2", 1)]
+    others = [draw(base.format(*target), [5, 6, 7]) for target in targets] + [
         draw(base.format(1, 0, "::2", 0), [56, 7])
     ]
     assert all(np.abs(np.corrcoef(one, other)[0, 1]) < 0.5 for other in others)

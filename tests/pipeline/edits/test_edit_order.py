@@ -44,7 +44,7 @@ def test_edits_are_put_in_the_order_of_the_forward_pass():
         ]
     )
 )
-def test_the_order_given_matters_only_at_one_spot(permuted):
+def test_the_order_given_matters_only_at_one_target(permuted):
     assert in_order(permuted) == in_order(sorted(permuted, key=edit_text))
     here = [Scale(EditTarget("q", 1), 2.0), Noise(EditTarget("q", 1))]
     assert in_order(here) == tuple(here)

@@ -70,7 +70,7 @@ def test_upstream_equals_the_baseline_exactly_and_the_proof_says_what_was_done(
     np.testing.assert_array_equal(dataset["mlp_out"][:first], clean["mlp_out"][:first])
     for commit in run.commits:
         assert [record["edit"] for record in commit.edits] == [edit.text for edit in run.edits]
-        assert all(record["fired"] == commit.unit.sentences for record in commit.edits)
+        assert all(record["times_applied"] == commit.unit.sentences for record in commit.edits)
         assert all(
             0 < record["changed"] <= record["values"] and record["max_change"] > 0
             for record in commit.edits
@@ -89,7 +89,7 @@ def test_the_identity_edit_reproduces_the_baseline_exactly(store, small_model, b
     for site in ALL_SITES:
         np.testing.assert_array_equal(ours[site], clean[site])
     assert all(
-        record["changed"] == 0 and record["fired"]
+        record["changed"] == 0 and record["times_applied"]
         for commit in run.commits
         for record in commit.edits
     )
@@ -201,8 +201,8 @@ def test_a_unit_that_is_cut_when_memory_runs_out_is_the_same(
     assert calls[0] == calls[1] + calls[2] > 1
     assert cut.commits[0].provenance["batches"] == 4
     for one, other in zip(cut.commits, whole.commits, strict=True):
-        assert [(edit["fired"], edit["values"]) for edit in one.edits] == [
-            (edit["fired"], edit["values"]) for edit in other.edits
+        assert [(edit["times_applied"], edit["values"]) for edit in one.edits] == [
+            (edit["times_applied"], edit["values"]) for edit in other.edits
         ]
         assert one.upstream["compared"] == other.upstream["compared"]
         assert one.shared == other.shared

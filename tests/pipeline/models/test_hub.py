@@ -32,8 +32,8 @@ def test_hub_model_comes_from_the_local_cache(small_model, tmp_path, monkeypatch
     ("name", "message"),
     [
         ("no-such-model", "hub cannot be reached"),
-        ("./nowhere", "is no folder"),
-        ("a/b/c", "is no folder"),
+        ("./nowhere", "is not a directory"),
+        ("a/b/c", "is not a directory"),
         ("bad name", "neither a folder here nor a well-formed hub id"),
     ],
 )
@@ -43,14 +43,14 @@ def test_unknown_model(tmp_path, monkeypatch, name, message):
         resolve(name)
 
 
-@pytest.mark.parametrize("lacking", ["tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("missing", ["tokenizer.json", "model.safetensors"])
 def test_a_part_in_the_hub_cache_is_not_taken_for_the_whole(
-    small_model, tmp_path, monkeypatch, lacking
+    small_model, tmp_path, monkeypatch, missing
 ):
     """Another program may have fetched the weights alone; the hub is asked for the rest."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "models--someone--small"
-    (shutil.copytree(small_model, repository / "snapshots" / commit) / lacking).unlink()
+    (shutil.copytree(small_model, repository / "snapshots" / commit) / missing).unlink()
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path))

@@ -116,11 +116,11 @@ def test_wrong_layers(text):
 
 
 @pytest.mark.parametrize(("text", "layers"), [(None, [3, 7, 8]), ("7", [7]), ("3,7-8", [3, 7, 8])])
-def test_layers_of_an_excerpt_keep_their_numbers(text, layers):
+def test_layers_of_an_export_keep_their_numbers(text, layers):
     assert parse_layers(text, [3, 7, 8]) == layers
 
 
 @pytest.mark.parametrize("text", ["0", "3-7", "3-999999999"])
-def test_layers_that_an_excerpt_lacks(text):
+def test_layers_that_an_export_lacks(text):
     with pytest.raises(UsageError, match="is not within 3,7-8, the layers that are stored"):
         parse_layers(text, [3, 7, 8])

@@ -128,13 +128,13 @@ def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--pair", "0,2"], "0 and 2 are not consecutive: wanted such as 0,1"),
+        (["--pair", "0,2"], "0 and 2 are not consecutive: expected such as 0,1"),
         (["--pair", "2,1"], "2 and 1 are not consecutive"),
         (["--pair", "3,4"], "depth 4 is not within 0-3, the depths of this run"),
-        (["--pair", "1"], "'1' is no pair of depths"),
-        (["--quantile", "0"], "--quantile is 0, wanted above 0 and at most 1"),
+        (["--pair", "1"], "'1' is not a pair of depths"),
+        (["--quantile", "0"], "--quantile is 0, expected above 0 and at most 1"),
         (["--quantile", "1.2"], "--quantile is 1.2"),
-        (["--threshold", "-1"], "--threshold is -1, wanted above 0"),
+        (["--threshold", "-1"], "--threshold is -1, expected above 0"),
         (["--quantile", "0.5", "--threshold", "2"], "both of --quantile and --threshold"),
     ],
 )

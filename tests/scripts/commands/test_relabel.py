@@ -79,8 +79,8 @@ def test_corrected_labels_make_the_groups(command, columns, changed, expected, f
         "sweep": ("sweep", "rows.csv", "--edit", "skip:layer=2", "--site", "resid"),
     }[command]
     asked = actlas(*arguments, "--store", "store", "--dry-run", "--json")
-    told = json.loads(asked.stdout)["changed" if command == "relabel" else "labels"]
-    assert (told["version"], told["changed"], told["added"]) == (
+    reported = json.loads(asked.stdout)["changed" if command == "relabel" else "labels"]
+    assert (reported["version"], reported["changed"], reported["added"]) == (
         2,
         changed,
         [name for name in columns if name not in FIRST],

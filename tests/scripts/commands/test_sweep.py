@@ -43,7 +43,7 @@ def test_a_sweep_stores_its_baseline_and_every_variant_once(sweep, sentence_file
         "scale:layer=1,factor=0.5",
         "scale:layer=1,factor=2",
     ]
-    assert all(each["edits"][0]["fired"] == 5 for each in record["variants"])
+    assert all(each["edits"][0]["times_applied"] == 5 for each in record["variants"])
     assert all(each["upstream"]["max_difference"] == 0 for each in record["variants"])
     assert {run.sites for run in Store(tmp_path / "store").runs()} == {("nll", "resid")}
     again = json.loads(sweep(*SWEEP, "--edit", "skip:layer=0", "--json").stdout)

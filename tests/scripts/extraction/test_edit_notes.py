@@ -1,6 +1,6 @@
 """Edits from a user's side.
 
-One that changes nothing is told of, TransformerLens' names work, any name of a baseline does.
+One that changes nothing is reported, TransformerLens' names work, any name of a baseline does.
 """
 
 import json
@@ -28,7 +28,7 @@ def sweep(actlas, store, stored_once, small_model):
     return run
 
 
-def test_an_edit_that_changes_nothing_is_stored_and_told_of(sweep, actlas):
+def test_an_edit_that_changes_nothing_is_stored_and_reported(sweep, actlas):
     done = sweep("--edit", "scale:layer=1,factor=1|2", "--quiet")
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]

@@ -110,8 +110,8 @@ def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(smal
     request = Request(
         str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model)
     )
-    _, tally = carry_out(request, plan, quiet=True)
-    assert tally.seconds["load"] > 0
+    _, stats = carry_out(request, plan, quiet=True)
+    assert stats.seconds["load"] > 0
 
 
 @pytest.mark.parametrize("after", [0, 1], ids=["baseline", "first variant"])
@@ -121,11 +121,11 @@ def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(
     real, finished = extract.extract_with, []
 
     def interrupted_late(model, plan, run, watch):
-        tally = real(model, plan, run, watch)
+        stats = real(model, plan, run, watch)
         finished.append(run.id)
         if len(finished) == after + 1:
             os.kill(os.getpid(), signal.SIGINT)
-        return tally
+        return stats
 
     monkeypatch.setattr(extract, "extract_with", interrupted_late)
     with pytest.raises(Interrupted, match=f"{after} of 3 variants are stored"):

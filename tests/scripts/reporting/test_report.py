@@ -171,7 +171,7 @@ def test_the_same_results_make_the_same_page(actlas, studied):
 @pytest.mark.parametrize(
     ("prepare", "arguments", "code", "message"),
     [
-        (None, ["none"], 2, "none is no folder of results"),
+        (None, ["none"], 2, "none is not a directory of results"),
         (lambda folder: (folder / "none").mkdir(), ["none"], 2, "none holds no result of actlas"),
         (
             lambda folder: (folder / "actlas-small/results/scan/scan.svg").write_text("<svg"),

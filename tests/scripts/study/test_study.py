@@ -172,7 +172,7 @@ def test_the_template_is_a_study_that_can_be_run(actlas, tmp_path):
     assert actlas("study", "new", "mine.toml").returncode == 0
     done = actlas("study", "check", "mine.toml")
     assert done.returncode == 0, done.stderr
-    assert "the file is sound" in done.stdout
+    assert "the file is valid" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
     again = actlas("study", "new", "mine.toml")
     assert (again.returncode, again.stderr) == (
@@ -249,7 +249,7 @@ WRONG = [
     (HER + "edits=['scale:layer=1,factor=2']\n[analyses.scan]", "skips no layer"),
     (HER + "edits=['skip:layer=1']\n[analyses.downstream]\nedits=['skip:layer=2']", "unknown edit"),
     (HER + "sites=['q']\n[analyses.reconstruct]", "needs resid attn_out mlp_out"),
-    (f"{HER}{HER.replace('.a', '.b')}[analyses.norms]", "lacks the key 'run': wanted one of a, b"),
+    (f"{HER}{HER.replace('.a', '.b')}[analyses.norms]", "the key 'run': expected one of a, b"),
     (HER + "[analyses.norms]\nrun='b'", "unknown run 'b'"),
 ]  # fmt: skip
 

@@ -110,8 +110,8 @@ CHANGES = (
 
 @settings(max_examples=15, deadline=None)
 @given(content=contents())
-def test_hdf5_and_commit_agree_on_every_sound_run(content, tmp_path_factory):
-    assert problems(make_run(tmp_path_factory.mktemp("sound") / "store", content)) == []
+def test_hdf5_and_commit_agree_on_every_valid_run(content, tmp_path_factory):
+    assert problems(make_run(tmp_path_factory.mktemp("valid") / "store", content)) == []
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)

@@ -91,7 +91,7 @@ def test_a_record_that_is_not_the_one_behind_the_values_is_found(run):
     assert problems(run) == []
 
 
-def test_hdf5_that_leads_elsewhere_is_told_of_and_never_followed(run):
+def test_hdf5_that_leads_elsewhere_is_reported_and_never_followed(run):
     record, values = run.label_record, files(run)[1]
     content = values.read_bytes()
     values.chmod(0o644)

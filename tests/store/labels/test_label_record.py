@@ -18,7 +18,7 @@ from tests.store.labels.label_files import KINDS, SMALL, files, problems, refuse
 from tests.store.making import flip, make_run
 
 
-def test_two_sound_versions(run):
+def test_two_valid_versions(run):
     assert problems(run) == []
     assert run.sentence_labels()["kind"].values.tolist() == KINDS.tolist()
 

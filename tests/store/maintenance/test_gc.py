@@ -47,7 +47,7 @@ def leave(store, kind, number):
 @given(
     kinds=st.lists(st.sampled_from(["folder", "shard", "unborn", "removed", "name"]), max_size=6)
 )
-def test_leftovers_are_listed_then_removed_and_nothing_else_is(kinds, tmp_path_factory):
+def test_garbage_is_listed_then_removed_and_nothing_else_is(kinds, tmp_path_factory):
     path = tmp_path_factory.mktemp("left") / "store"
     run = make_run(path, SMALL, "other")
     store = Store(path)
@@ -55,38 +55,38 @@ def test_leftovers_are_listed_then_removed_and_nothing_else_is(kinds, tmp_path_f
     left = {leave(store, kind, number) for number, kind in enumerate(kinds)}
     listed = collect(store, dry_run=True)
     assert (
-        {item.path for item in listed.leftovers} == left == {path for path in left if path.exists()}
+        {item.path for item in listed.garbage} == left == {path for path in left if path.exists()}
     )
-    assert {item.nbytes == tree_bytes(item.path) for item in listed.leftovers} <= {True}
-    assert usage(store).leftovers == sum(item.nbytes for item in listed.leftovers)
+    assert {item.nbytes == tree_bytes(item.path) for item in listed.garbage} <= {True}
+    assert usage(store).garbage == sum(item.nbytes for item in listed.garbage)
     assert usage(store).runs[0].sites == sizes.runs[0].sites
     assert usage(store).runs[0].records == sizes.runs[0].records
     assert collect(store) == listed
     assert everything(store) == before
-    assert collect(store).leftovers == ()
+    assert collect(store).garbage == ()
     assert [item.problems for item in verify(run)] == [(), ()]
 
 
-def test_what_a_living_writer_has_is_no_leftover(store, writer):
+def test_what_a_living_writer_has_is_no_garbage(store, writer):
     before = everything(store)
-    assert collect(store).leftovers == ()
+    assert collect(store).garbage == ()
     assert everything(store) == before
     clean = next(run for run in usage(store).runs if run.run.name == "clean")
     assert clean.writing == len("half a unit")
     writer.send_signal(signal.SIGKILL)
     writer.wait()
-    assert [item.kind for item in collect(store).leftovers] == ["folder of a writer that is gone"]
+    assert [item.kind for item in collect(store).garbage] == ["folder of a writer that is gone"]
 
 
-def test_a_run_that_is_being_made_is_no_leftover(store):
+def test_a_run_that_is_being_made_is_no_garbage(store):
     folder = store.path / "runs" / ("0" * 16)
     with workspace(folder):
-        assert collect(store).leftovers == ()
+        assert collect(store).garbage == ()
         assert folder.exists()
-    assert [item.path for item in collect(store).leftovers] == [folder]
+    assert [item.path for item in collect(store).garbage] == [folder]
 
 
-def test_damage_is_told_and_left(store):
+def test_damage_is_reported_and_left(store):
     run, other = store.run("clean"), store.run("other")
     (run.folder / "run.json").unlink()
     flip(next((other.folder / "commits").iterdir()), 20)
@@ -94,7 +94,7 @@ def test_damage_is_told_and_left(store):
     found = collect(store)
     assert len(found.problems) == 2
     assert any(f"{run.folder / 'run.json'} is missing" in problem for problem in found.problems)
-    assert found.leftovers == ()  # a damaged run is there, and keeps its names
+    assert found.garbage == ()  # a damaged run is there, and keeps its names
     assert "clean" in store.names()
     assert stray.exists()
     assert len(list((run.folder / "shards").iterdir())) == 2

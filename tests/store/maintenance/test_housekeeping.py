@@ -133,12 +133,12 @@ def test_a_removal_killed_anywhere_leaves_a_whole_run_or_work_for_gc(store, tmp_
         if (path / "runs" / run.id).exists():
             whole += 1
             assert [item.problems for item in verify(killed.run("other"))] == [(), ()]
-            assert {item.path.parent.name for item in collect(killed).leftovers} <= {"tmp"}
+            assert {item.path.parent.name for item in collect(killed).garbage} <= {"tmp"}
             assert killed.run("other").missing(("q", "nll")) == []
             continue
         assert len(killed.runs()) == 3
         collect(killed)
-        assert collect(killed).leftovers == ()
+        assert collect(killed).garbage == ()
         assert set(killed.names()) == {"clean", "scaled", "skipped"}
         assert list((path / REMOVED).iterdir()) == []
         make_run(path, SMALL, "other", edits=[], other=1)

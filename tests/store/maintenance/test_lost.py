@@ -1,6 +1,6 @@
 """Records that are lost.
 
-Told of, made again from what the files themselves say, and never a reason to sweep data.
+Reported, made again from what the files themselves say, and never a reason to remove data.
 """
 
 import json
@@ -57,7 +57,7 @@ def run(request, copied):
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["files", "folders"])
-def test_lost_records_are_told_of_and_come_back(run, everything, content, actlas):
+def test_lost_records_are_reported_and_come_back(run, everything, content, actlas):
     names = {path: path.read_bytes() for path in records(run)}
     for path in names:
         path.unlink()
@@ -91,7 +91,7 @@ def test_gc_restores_and_sweeps_nothing(run, content, actlas):
     for path in records(run):
         path.unlink()
     done = actlas("gc", "--dry-run", "--json", "--store", run.folder.parents[1])
-    assert '"leftovers": []' in done.stdout
+    assert '"garbage": []' in done.stdout
     assert actlas("gc", "--store", run.folder.parents[1]).returncode == 0
     assert {path.name for path in (run.folder / "shards").iterdir()} == before
     check_values(Run(run.folder), content)
@@ -132,7 +132,7 @@ def test_a_lost_record_of_a_damaged_shard_is_a_unit_to_extract_again(copied, con
     check_values(copied, content)
 
 
-def test_a_shard_of_another_run_is_told_of_and_left(copied, tmp_path):
+def test_a_shard_of_another_run_is_reported_and_left(copied, tmp_path):
     other = make_run(tmp_path / "other", Content(seed=3), other=1)
     stranger = shutil.copy(shards(other)[0], copied.folder / "shards")
     assert f"holds unit 0 of run {other.id}, and no record speaks of it" in problems(copied)[0]

@@ -38,7 +38,7 @@ def test_a_writer_killed_around_its_commit_is_no_damage_and_its_unit_is_whole_or
         seen.add((linked, len(run.commits)))
         if step == "after":
             assert collect(Store(path)).problems == ()
-            assert collect(Store(path)).leftovers == ()
+            assert collect(Store(path)).garbage == ()
             run.refresh()
             assert len(run.commits) == linked
         for unit in (0, 1):

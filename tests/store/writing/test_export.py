@@ -42,7 +42,7 @@ def test_a_whole_export_reads_as_the_run_does(stored, exported):
     content=contents(),
     dtype=st.sampled_from([None, "float32", "float16", "bfloat16"]),
 )
-def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
+def test_an_export_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
     folder = tmp_path_factory.mktemp("selection")
     run = make_run(folder / "store", content, "her")
     sites = tuple(
@@ -137,7 +137,7 @@ def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
     ("out", "selection", "message"),
     [
         ("her.txt", Selection(), "does not end in .h5 or .nc"),
-        ("none/her.h5", Selection(), "none is no folder"),
+        ("none/her.h5", Selection(), "none is not a directory"),
         ("her.h5", Selection(("qq",)), "has no such site"),
     ],
 )

@@ -16,7 +16,7 @@ from tests.store.writing.exports import problems
 
 
 def replaced(path, change):
-    """Write the record anew, with a checksum that holds, after ``change``."""
+    """Write the record again, with a checksum that holds, after ``change``."""
     content = path.read_bytes()
     length = int(content[-27:-15])
     record = json.loads(content[-27 - length : -27])
@@ -166,7 +166,7 @@ def hostile_hdf5(path, kind):
 @pytest.mark.parametrize(
     "kind", ["external link", "soft link", "external storage", "virtual", "group"]
 )
-def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
+def test_verify_reports_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
     kind, exported, tmp_path, stored
 ):
     """Numbers are read by the record alone.

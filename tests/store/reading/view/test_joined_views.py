@@ -68,7 +68,7 @@ def test_parts_of_a_run_make_the_whole(cuts, run):
     assert again.sel(sentence=2).sizes["token"] == 4
 
 
-def test_two_runs_are_joined_by_what_numbers_their_sentences_anew(ds, other, variant, content):
+def test_two_runs_are_joined_by_what_renumbers_their_sentences(ds, other, variant, content):
     for second in (other.dataset(), variant.dataset()):
         for one, two in ((ds, second), (ds["nll"], second["nll"])):
             with pytest.raises(
@@ -93,7 +93,7 @@ def test_two_runs_are_joined_by_what_numbers_their_sentences_anew(ds, other, var
         concat_runs([ds, other.dataset().drop_vars("kind")])
 
 
-def test_parts_of_other_sentences_that_are_numbered_anew_are_other_sentences(run, ds, tmp_path):
+def test_parts_of_other_sentences_that_are_renumbered_are_other_sentences(run, ds, tmp_path):
     kept = {
         name: np.array(tokens)
         for name, tokens in {"a": [0, 1, 2, 4], "b": [3, 8], "c": [9, 10]}.items()
