@@ -1,4 +1,7 @@
-"""Sphinx: the pages of this folder, the commands' help and the docstrings. ``sphinx-build -W docs docs/_build``."""
+"""Sphinx: the pages of this folder, the help of the commands and the docstrings.
+
+``sphinx-build -W docs docs/_build`` makes the site.
+"""
 
 import re
 from importlib import metadata

@@ -1,1 +1,4 @@
-"""The commands: each parses, builds options, calls, reports. The only place that knows pipeline, store and analysis."""
+"""The commands: each parses, builds options, calls, reports.
+
+The only folder that knows pipeline, store and analysis.
+"""

@@ -29,7 +29,7 @@ COMMANDS = {
     "extract": "Run sentences through a model once and keep the activations.",
     "gc": "Sweep what killed commands left behind.",
     "ls": "List the runs of a store.",
-    "pack": "Join the many files of a run into few.",
+    "pack": "Pack the many files of a run into few.",
     "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
     "rename": "Give a run another name.",
     "report": "Write results as one page, with figures, tables and verdicts.",
@@ -67,7 +67,7 @@ def load(name: str) -> click.Command | None:
 
 
 class Root(click.Group):
-    """Lazy subcommands, and one line for every failure that the user can mend."""
+    """Lazy subcommands, and one line for every failure that the user can repair."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands by name."""
@@ -112,13 +112,13 @@ class Root(click.Group):
         except BrokenPipeError as error:
             leave_output(error)
         except (Exception, KeyboardInterrupt) as error:
-            told = failure(error)
-            if told is None:
+            reported = failure(error)
+            if reported is None:
                 raise
             if isinstance(error, click.Abort | KeyboardInterrupt):
-                # Python remembers an interrupt inside the exec of an import, and would die by SIGINT
+                # Python keeps an interrupt inside the exec of an import, and would die by SIGINT
                 exec("")
-            fail(*told)
+            fail(*reported)
         if full := flushed():
             fail(f"standard output: {full.strerror}", FAILURE)
         sys.exit(code if isinstance(code, int) else 0)

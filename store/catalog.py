@@ -5,21 +5,19 @@ Its runs, their names, and which run answers a specification or comes nearest to
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, UsageError, quoted, unknown
-from actlas.store.format.edit_records import EditRecord
-from actlas.store.format.run_names import RULE, cleaned, is_run_name, variant_name
-from actlas.store.format.run_record import FILE, RunRecord, run_record_bytes
+from actlas.store.format.differences import differences
+from actlas.store.format.run_names import check_run_name, cleaned, variant_name
+from actlas.store.format.run_record import FILE, RunRecord
 from actlas.store.format.schema import (
     FORMAT,
     FORMAT_VERSION,
     RUN_ID,
-    SUFFIX,
     Json,
     Unit,
     identity,
@@ -27,17 +25,15 @@ from actlas.store.format.schema import (
     unseal,
 )
 from actlas.store.io.durable import make_folder, publish_bytes
-from actlas.store.io.safe_open import listed, placed, read_record, uncollected
-from actlas.store.io.workspace import Workspace, workspace
+from actlas.store.io.safe_open import listed, placed, read_record
+from actlas.store.io.workspace import workspace
 from actlas.store.labels.columns import Columns
-from actlas.store.runs.commits import COMMITS, PACKED
+from actlas.store.runs.commits import was_begun
+from actlas.store.runs.creating import create_run
 from actlas.store.runs.names import Names
 from actlas.store.runs.run import Run
 
-DIGEST = re.compile(r"[0-9a-f]{24,}")
 SHORTEST_PREFIX = 4
-PARTS = ("commits", "shards")  # folders of a run, beside that of writers
-ABSENT = "absent"  # stands for a field that only the other specification has
 
 
 class Store:
@@ -48,7 +44,9 @@ class Store:
         self._names = Names(self.path)
         marker = self.path / "store.json"
         if not marker.is_file():
-            found = "no actlas store (it has no store.json)" if self.path.exists() else "not there"
+            found = (
+                "not an actlas store (it has no store.json)" if self.path.exists() else "not there"
+            )
             raise UsageError(
                 f"{self.path} is {found}: give another --store, or make one with `actlas extract`"
             )
@@ -61,23 +59,17 @@ class Store:
         Raises UsageError for a file, or a folder of other things.
         """
         folder = placed(path)
-        others = (
-            [folder]
-            if folder.exists() and not folder.is_dir()
-            else list(folder.iterdir())
-            if folder.exists()
-            else []
-        )
-        if (
-            folder / "store.json"
-        ).exists():  # asked last: one that is made meanwhile has this before anything else
+        if not folder.exists():
+            return False
+        others = [folder] if not folder.is_dir() else list(folder.iterdir())
+        # asked last: a store that is made meanwhile has this before anything else
+        if (folder / "store.json").exists():
             return True
-        others = [
-            entry for entry in others if not entry.name.startswith("store.json.")
-        ]  # drafts of one being made
+        # drafts of a store that is being made do not count
+        others = [entry for entry in others if not entry.name.startswith("store.json.")]
         if others:
             raise UsageError(
-                f"{folder} is no actlas store and not empty ({others[0].name}): give another "
+                f"{folder} is not an actlas store and not empty ({others[0].name}): give another "
                 "--store"
             )
         return False
@@ -96,11 +88,8 @@ class Store:
                 folder / "store.json",
                 temporary=folder,
             )
-        for part in (
-            "runs",
-            "names",
-            "removed",
-        ):  # the last now, because a full disk may have no room for a folder
+        # "removed" too: a full disk may have no room for a folder when a run is to be removed
+        for part in ("runs", "names", "removed"):
             make_folder(folder / part)
         return cls(folder)
 
@@ -186,7 +175,7 @@ class Store:
     def variants_named(self, pattern: str) -> list[Run]:
         """Return the variants that ``pattern`` calls by any name of their baseline.
 
-        Such as ``her.skip-block-*``.
+        Such as ``her.skip-layer-*``.
         """
         if "." not in pattern:
             return []
@@ -210,7 +199,6 @@ class Store:
         candidates = [(run, differences(specification, run.specification)) for run in self.runs()]
         return min(candidates, key=lambda candidate: len(candidate[1]), default=None)
 
-    @uncollected()
     def add(
         self,
         specification: Json,
@@ -225,42 +213,15 @@ class Store:
         columns: version 1 of the labels of a new run, which a variant has from its baseline.
         """
         record = RunRecord(specification, description, tuple(units))
-        folder = self.path / "runs" / record.id
-        new = False
-        if not (folder / FILE).exists():
-            content = run_record_bytes(record)
-            with workspace(
-                folder
-            ) as work:  # before all else: a folder without run.json and without an owner is swept
-                for part in PARTS:
-                    make_folder(folder / part)
-                self._label(record, columns or {}, work)  # before run.json: no run is without
-                new = publish_bytes(content, folder / FILE, temporary=work.folder)
-        for part in PARTS:  # some copies leave empty folders out
-            make_folder(folder / part)
+        edits = specification.get("edits")
+        shares_labels = edits and self._holds(identity({**specification, "edits": []}))
+        labels = None if shares_labels else columns or {}
+        new = create_run(self.path / "runs" / record.id, record, labels)
         return self._open(record.id, named={} if new else None)
-
-    def _label(self, record: RunRecord, columns: Columns, work: Workspace) -> None:
-        """Store the first labels of a new run, unless it shares those of its baseline."""
-        from actlas.store.labels.relabel import publish_labels
-
-        edits = record.specification.get("edits")
-        if not edits or not self._holds(identity({**record.specification, "edits": []})):
-            sentences = sum(unit.sentences for unit in record.units)
-            source = str(record.description.get("source", ""))
-            publish_labels(self.path / "runs" / record.id, sentences, columns, source, work)
-
-    @staticmethod
-    def check_form(name: str) -> None:
-        """Raise UsageError unless ``name`` can be the name of a run."""
-        if not is_run_name(name) or RUN_ID.fullmatch(name):
-            raise UsageError(
-                f"bad run name {quoted(name)}: expected {RULE}, and not the form of a run id"
-            )
 
     def check_name(self, name: str, run_id: str) -> None:
         """Raise UsageError unless ``name`` is well formed and free, or already that run's."""
-        self.check_form(name)
+        check_run_name(name)
         taken = self._names.owner(name)
         if taken not in (None, run_id):
             raise UsageError(f"the name {name!r} is run {taken}'s already: choose another name")
@@ -278,12 +239,12 @@ class Store:
         """Take a name from a run."""
         self._names.take(name, run_id)
 
-    def mend_names(self) -> list[str]:
+    def repair_names(self) -> list[str]:
         """Write damaged and lost names again, as the runs know them, and remove what none knows.
 
         Return what was done.
         """
-        return list(self._names.mend())
+        return list(self._names.repair())
 
     def free_name(self, wanted: str, reserved: str | None = None) -> str:
         """Return ``wanted``, cleaned.
@@ -332,49 +293,3 @@ class Store:
             # named by a command that was killed before the run had its record
             names = names or {name for name, target in self.names().items() if target == run_id}
         return Run(self.path / "runs" / run_id, sorted(names))
-
-
-def was_begun(run_folder: Path) -> bool:
-    """Whether there is a run, which may be damaged.
-
-    What comes after its run.json speaks for it where that is lost.
-    """
-    later = ((COMMITS, SUFFIX), (PACKED, SUFFIX), ("shards", ".h5"), ("names", ""))
-    return (run_folder / FILE).exists() or any(
-        listed(run_folder / part, suffix) for part, suffix in later
-    )
-
-
-def differences(one: Json, other: Json) -> list[str]:
-    """Return the dotted names of the fields in which two specifications differ.
-
-    Each has both values.
-    """
-    left, right = dict(_leaves(one)), dict(_leaves(other))
-    return [
-        f"{key}: {_shown(left.get(key, ABSENT))} here, {_shown(right.get(key, ABSENT))} there"
-        for key in sorted(left.keys() | right.keys())
-        if left.get(key, ABSENT) != right.get(key, ABSENT)
-    ]
-
-
-def _leaves(record: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in record.items():
-        if key == "edits" and isinstance(value, list):
-            yield f"{prefix}{key}", " ".join(map(_edit_text, value)) or "none"
-        elif isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _edit_text(edit: object) -> str:
-    try:
-        return EditRecord.from_json(edit).text
-    except DamagedStore:
-        return quoted(edit)
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return f"{text[:16]}…" if DIGEST.fullmatch(text) else text

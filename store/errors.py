@@ -1,4 +1,4 @@
-"""What can go wrong for reasons the user can mend.
+"""What can go wrong for reasons the user can repair.
 
 One line that says what was found, what was wanted, what to do.
 """
@@ -22,7 +22,7 @@ class ActlasError(Exception):
 class UsageError(ActlasError):
     """The request itself is wrong.
 
-    An unknown name, a place that is no store, a device that is not there.
+    An unknown name, a directory that is not a store, a device that is missing.
     """
 
     exit_code = 2

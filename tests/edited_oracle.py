@@ -20,13 +20,13 @@ def changing(edits, token_ids):
                 continue
             if edit.kind == "skip":
                 return source
-            heads = value if value.ndim == 3 else value[:, None]  # (token, head, unit)
+            heads = value if value.ndim == 3 else value[:, None]  # (token, head, element)
             which = (
                 slice(None)
                 if edit.target.head is None
                 else slice(edit.target.head, edit.target.head + 1)
             )
-            part = heads[:, which][..., chosen(edit.target.units)]
+            part = heads[:, which][..., chosen(edit.target.elements)]
             new = heads.copy()
             if edit.kind == "noise":
                 drawn = generator(edit, token_ids.tolist()).standard_normal(
@@ -36,14 +36,14 @@ def changing(edits, token_ids):
             else:
                 replaced = part * (edit.factor if edit.kind == "scale" else 0)
             view = new[:, which]
-            view[..., chosen(edit.target.units)] = replaced
+            view[..., chosen(edit.target.elements)] = replaced
             value = new.reshape(value.shape)
         return value
 
     return change
 
 
-def chosen(units):
-    if units is None:
+def chosen(elements):
+    if elements is None:
         return slice(None)
-    return slice(units.start, units.stop, units.step) if isinstance(units, Stride) else list(units)
+    return elements.slice if isinstance(elements, Stride) else list(elements)

@@ -34,17 +34,17 @@ def plan_for(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> Pla
 def extract_texts(
     store: Path, model: Path, texts, sites=ALL_SITES, **options
 ) -> tuple[Run, ExtractionStats]:
-    """Extract ``texts`` and return the run, opened anew, and what was done."""
+    """Extract ``texts`` and return the run, opened again, and what was done."""
     plan = plan_for(store, model, texts, sites, **options)
     run = Store(store).add(plan.specification, plan.description, plan.units)
-    tally = extract(plan, run)
-    return Store(store).run(run.id), tally
+    stats = extract(plan, run)
+    return Store(store).run(run.id), stats
 
 
 def extract_variant(store: Path, model: Path, texts, edits, sites=ALL_SITES, **options) -> Run:
     """Extract ``texts`` with ``edits``, given as text, the baseline first where it is missing.
 
-    Return the run, opened anew.
+    Return the run, opened again.
     """
     extract_texts(
         store,

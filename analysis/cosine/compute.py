@@ -1,6 +1,6 @@
 """Study 1, second half: how alike features are over contexts.
 
-In the six blocks of Q, K and V, layer by layer.
+For the six pairs of projections of Q, K and V, layer by layer.
 """
 
 from __future__ import annotations
@@ -14,24 +14,29 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.tokens import Selection
-from actlas.analysis.kernels.cosine_tiles import BlockCounts, block_counts, directions, unit_columns
+from actlas.analysis.kernels.cosine_tiles import (
+    CosineCounts,
+    count_cosines,
+    directions,
+    unit_columns,
+)
 from actlas.analysis.variance.compute import FEATURES, PROJECTIONS
 from actlas.store.errors import UsageError
 
-#: block → the two projections whose features are compared; within one, every pair once and none
+#: name → the two projections whose features are compared; within one, every pair once and none
 #: with itself
-BLOCKS = {
+PROJECTION_PAIRS = {
     **{(projection + projection).upper(): (projection, projection) for projection in PROJECTIONS},
     **{(one + two).upper(): (one, two) for one, two in combinations(PROJECTIONS, 2)},
 }
 MOMENTS = {
-    "mean": "mean cosine of the block's defined pairs",
+    "mean": "mean cosine of the defined pairs",
     "mean_abs": "mean |cosine|",
     "std": "standard deviation of the cosine over pairs",
     "share_above_0.9": "share of pairs with |cosine| > 0.9",
 }
 PAIRS = {
-    "pairs": "pairs of features in the block",
+    "pairs": "pairs of features",
     "undefined": "pairs without a cosine: a feature is zero, or constant if centred",
 }
 DEFAULT_BINS = 100
@@ -40,28 +45,28 @@ DEFAULT_BINS = 100
 LAYERS = 6
 
 
-def cosine_blocks(
+def cosine_histograms(
     dataset: xr.Dataset, selection: Selection, *, bins: int = DEFAULT_BINS, center: bool = False
 ) -> xr.Dataset:
     """Histogram and moments of the cosines between features over the selected tokens.
 
-    Per group, block and layer.
+    Per group, pair of projections and layer.
 
     dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head); choose layers with ``.sel(layer=…)``.
     Every feature's column over the n tokens is divided by its Euclidean norm (with ``center`` after
-    its mean is taken off). Returns, lazily, ``count`` (group, block, layer, bin) int64 with
-    ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9`` float64 and
-    ``pairs``, ``undefined`` int64 (group, block, layer); and the tokens. Counts sum to pairs -
-    undefined. Memory: one tile a thread. Fastest with one BLAS thread in each of dask's:
-    ``threadpoolctl.threadpool_limits(1, "blas")``. Source: study 1. Raises UsageError for fewer
-    than one bin.
+    its mean is taken off). Returns, lazily, ``count`` (group, projection_pair, layer, bin) int64
+    with ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9``
+    float64 and ``pairs``, ``undefined`` int64 (group, projection_pair, layer); and the tokens.
+    Counts sum to pairs - undefined. Memory: one tile a thread. Fastest with one BLAS thread in each
+    of dask's: ``threadpoolctl.threadpool_limits(1, "blas")``. Source: study 1. Raises UsageError
+    for fewer than one bin.
     """
     if bins < 1:
-        raise UsageError(f"{bins} bins, wanted 1 or more")
+        raise UsageError(f"{bins} bins, expected 1 or more")
     groups = [_group(dataset, selection, group, bins, center) for group in selection.groups]
     result = xr.concat(groups, xr.Variable("group", list(selection.groups)))
     result = result.assign_coords(
-        block=list(BLOCKS), bin_edge=("edge", np.linspace(-1, 1, bins + 1))
+        projection_pair=list(PROJECTION_PAIRS), bin_edge=("edge", np.linspace(-1, 1, bins + 1))
     )
     for name, meaning in {"count": "pairs in the bin", **MOMENTS, **PAIRS}.items():
         result[name].attrs["long_name"] = meaning
@@ -77,12 +82,16 @@ def _group(
         *columns.values(),
         kwargs={"bins": bins, "center": center},
         input_core_dims=[["token", f"feature_{projection}"] for projection in columns],
-        output_core_dims=[["block", "bin"], ["block", "moment"], ["block", "kind"]],
+        output_core_dims=[
+            ["projection_pair", "bin"],
+            ["projection_pair", "moment"],
+            ["projection_pair", "kind"],
+        ],
         dask="parallelized",
         output_dtypes=[np.int64, np.float64, np.int64],
         dask_gufunc_kwargs={
             "output_sizes": {
-                "block": len(BLOCKS),
+                "projection_pair": len(PROJECTION_PAIRS),
                 "bin": bins,
                 "moment": len(MOMENTS),
                 "kind": len(PAIRS),
@@ -92,7 +101,7 @@ def _group(
     parts = {"count": counts}
     parts |= {name: moments.isel(moment=index) for index, name in enumerate(MOMENTS)}
     parts |= {name: pairs.isel(kind=index) for index, name in enumerate(PAIRS)}
-    order = ("block", "layer", "bin")
+    order = ("projection_pair", "layer", "bin")
     return xr.Dataset(
         {
             name: part.transpose(*(dim for dim in order if dim in part.dims))
@@ -122,22 +131,25 @@ def _layers(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Count every layer of (layer, token, feature) arrays of Q, K and V.
 
-    Count, moments, pairs, (layer, block, …).
+    Count, moments, pairs, (layer, projection_pair, …).
     """
-    found: list[list[BlockCounts]] = []
+    found: list[list[CosineCounts]] = []
     for layer in range(len(columns[0])):
         units = {
             p: directions(array[layer], center=center)
             for p, array in zip(PROJECTIONS, columns, strict=True)
         }
         found.append(
-            [block_counts(units[a], None if a == b else units[b], bins) for a, b in BLOCKS.values()]
+            [
+                count_cosines(units[a], None if a == b else units[b], bins)
+                for a, b in PROJECTION_PAIRS.values()
+            ]
         )
-    count = np.array([[block.count for block in blocks] for blocks in found])
+    count = np.array([[each.count for each in layer] for layer in found])
     moments = np.array(
-        [[(b.mean, b.mean_abs, b.std, b.share_high) for b in blocks] for blocks in found]
+        [[(c.mean, c.mean_abs, c.std, c.share_high) for c in layer] for layer in found]
     )
-    pairs = np.array([[(block.pairs, block.undefined) for block in blocks] for blocks in found])
+    pairs = np.array([[(each.pairs, each.undefined) for each in layer] for layer in found])
     return count, moments, pairs
 
 
@@ -148,7 +160,7 @@ def cosine_matrix(
 
     (group, layer, feature, other) float32, NaN where undefined.
 
-    dataset, center: as in ``cosine_blocks``. ``feature`` runs through Q, K and V side by side;
+    dataset, center: as in ``cosine_histograms``. ``feature`` runs through Q, K and V side by side;
     ``projection``, ``head``, ``d_head`` label it, and ``other_projection``, … label ``other``. A
     (group, layer) is one chunk: 92 MB at GPT-2 XL's size.
     """
@@ -199,10 +211,10 @@ def _feature_labels(dataset: xr.Dataset) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def block_masks(matrix: xr.DataArray) -> xr.DataArray:
-    """Return which pairs of ``cosine_matrix`` belong to each block.
+def pair_masks(matrix: xr.DataArray) -> xr.DataArray:
+    """Return which pairs of ``cosine_matrix`` belong to each pair of projections.
 
-    (block, feature, other) bool, lazy, a block a chunk.
+    (projection_pair, feature, other) bool, lazy, a pair of projections a chunk.
     """
     size = matrix.sizes["feature"]
     row, column = (matrix[name].values for name in ("projection", "other_projection"))
@@ -219,10 +231,12 @@ def block_masks(matrix: xr.DataArray) -> xr.DataArray:
             else pairs
         )
 
-    masks = da.stack([mask(one, two) for one, two in BLOCKS.values()])
+    masks = da.stack([mask(one, two) for one, two in PROJECTION_PAIRS.values()])
     sides = matrix.drop_vars("layer", errors="ignore").coords
     return xr.DataArray(
-        masks, dims=("block", "feature", "other"), coords={"block": list(BLOCKS)}
+        masks,
+        dims=("projection_pair", "feature", "other"),
+        coords={"projection_pair": list(PROJECTION_PAIRS)},
     ).assign_coords(
         {
             name: value

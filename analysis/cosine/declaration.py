@@ -28,14 +28,14 @@ CAPTIONS = {
         "leaves them with depth.",
     ),
     "profile": Caption(
-        "Mean |cosine| of each block over layers",
+        "Mean |cosine| of each pair of projections over layers",
         "1: features move together; 0: not at all. Look where the target comes down to the "
         "control.",
     ),
     "matrix": Caption(
         "All cosines of the deepest layer",
         "Each point is a pair of features. Look for stripes, which are features alike to a whole "
-        "head, and for blocks that differ between target and control.",
+        "head, and for pairs that differ between target and control.",
     ),
 }
 
@@ -44,7 +44,7 @@ CAPTIONS = {
 class CosineOptions(TargetOptions):
     """The word, how cosines are counted, and what is written."""
 
-    bins: int = option(  # a figure of all blocks and layers has one point each
+    bins: int = option(  # a figure of all pairs and layers has one point each
         100, help="Bins of the histograms, equal, over [-1, 1].", bounds=(1, 2_000)
     )
     center: bool = option(
@@ -65,13 +65,13 @@ class CosineOptions(TargetOptions):
 class Cosine(TargetStudy[CosineOptions]):
     """Cosines between the features of Q, K and V of RUN over the contexts of a word.
 
-    Every pair of features is compared in six blocks, QQ, KK, VV, QK, QV and KV; the histograms are
-    stacked over layers. Cosines near ±1: the features do not tell contexts apart. Near 0: each has
-    its own say.
+    Every pair of features is compared in six pairs of projections, QQ, KK, VV, QK, QV and KV; the
+    histograms are stacked over layers. Cosines near ±1: the features do not tell contexts apart.
+    Near 0: each has its own say.
     """
 
     name = "cosine"
-    help = "Cosines between features over contexts, in six blocks, layer by layer."
+    help = "Cosines between features over contexts, in six pairs of projections, layer by layer."
     heading = "How alike features are over contexts"
     question = (
         "Every feature of Q, K and V is a column of numbers, one for each sentence. Two features "
@@ -86,27 +86,27 @@ class Cosine(TargetStudy[CosineOptions]):
         parse_layers(options.layers, range(planned.layers))
 
     def compute(self, subject: Subject, options: CosineOptions) -> xr.Dataset:
-        """Return histograms and moments of the cosines by group, block and layer."""
-        from actlas.analysis.cosine.compute import cosine_blocks
+        """Return histograms and moments of the cosines by group, pair of projections and layer."""
+        from actlas.analysis.cosine.compute import cosine_histograms
         from actlas.analysis.data.tokens import select_tokens
 
         dataset = _chosen(subject, options)
         selection = select_tokens(dataset, options.word)
-        result = cosine_blocks(dataset, selection, bins=options.bins, center=options.center)
+        result = cosine_histograms(dataset, selection, bins=options.bins, center=options.center)
         return with_selection(result, selection)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
-        """Return mean |cosine| and the share near ±1, a row a block and layer."""
+        """Return mean |cosine| and the share near ±1, a row a pair of projections and layer."""
         groups = [str(group) for group in result["group"].values]
         rows = []
-        for block in result["block"].values:
+        for pair in result["projection_pair"].values:
             for layer in result["layer"].values:
-                at = result.sel(block=block, layer=layer)
+                at = result.sel(projection_pair=pair, layer=layer)
                 means = [cell(at["mean_abs"].sel(group=group), ".3f") for group in groups]
                 high = [cell(at["share_above_0.9"].sel(group=group), ".3f") for group in groups]
-                rows.append((cell(str(block)), cell(layer, "d"), *means, *high))
+                rows.append((cell(str(pair)), cell(layer, "d"), *means, *high))
         header = (
-            *("block", "layer"),
+            *("pair", "layer"),
             *(f"mean |cos|, {group}" for group in groups),
             *(f"above 0.9, {group}" for group in groups),
         )
@@ -117,7 +117,7 @@ class Cosine(TargetStudy[CosineOptions]):
         """Return the first, the middle and the last layer, under shorter headings."""
         layers = result.sizes["layer"]
         (table,) = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
-        header = ("block", "layer", "target", "control", "target>0.9", "control>0.9")
+        header = ("pair", "layer", "target", "control", "target>0.9", "control>0.9")
         return [Table(table.caption, header, table.rows)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
@@ -135,12 +135,15 @@ class Cosine(TargetStudy[CosineOptions]):
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the mean |cosine| goes from the first layer to the last."""
-        means, layers = result["mean_abs"].mean("block").isel(layer=[0, -1]), result["layer"].values
+        means, layers = (
+            result["mean_abs"].mean("projection_pair").isel(layer=[0, -1]),
+            result["layer"].values,
+        )
         target, control = (means.sel(group=group).values for group in ("target", "control"))
         found = [
             str(result.attrs["selection"]),
-            f"mean |cosine| of the six blocks from layer {layers[0]} to {layers[-1]}: "
-            f"target {target[0]:.3f} to {target[1]:.3f}, "
+            "mean |cosine| of the six pairs of projections from layer "
+            f"{layers[0]} to {layers[-1]}: target {target[0]:.3f} to {target[1]:.3f}, "
             f"control {control[0]:.3f} to {control[1]:.3f}",
         ]
         undefined = int(result["undefined"].sum())
@@ -154,10 +157,10 @@ class Cosine(TargetStudy[CosineOptions]):
         return {"matrix": self._matrix(subject, options)} if options.save_matrix else {}
 
     def slider(self, result: xr.Dataset) -> dict[str, Any]:
-        """Return the shares of pairs (group, block, layer, bin), in whole millionths, and means."""
+        """Return shares (group, projection_pair, layer, bin), in whole millionths, and means."""
         import numpy as np
 
-        order = ("group", "block", "layer")
+        order = ("group", "projection_pair", "layer")
         defined = result["pairs"] - result["undefined"]
         shares = (result["count"] / defined.where(defined > 0, 1)).transpose(*order, "bin").values
         means = result["mean_abs"].transpose(*order).values
@@ -166,7 +169,7 @@ class Cosine(TargetStudy[CosineOptions]):
         return {
             "unit": SHARE_UNIT,
             "groups": [str(group) for group in result["group"].values],
-            "blocks": [str(block) for block in result["block"].values],
+            "pairs": [str(pair) for pair in result["projection_pair"].values],
             "layers": result["layer"].values.tolist(),
             "shares": np.round(shares * SHARE_UNIT).astype(int).tolist(),
             "means": rounded.tolist(),

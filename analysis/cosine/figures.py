@@ -1,4 +1,4 @@
-"""Study 1, the figures of the cosine blocks.
+"""Study 1, the figures of the cosines.
 
 Ridgelines, heat maps, profiles, and the matrix itself.
 """
@@ -25,10 +25,10 @@ LARGEST_PICTURE = 960  # features a side of the matrix picture; more are average
 
 
 def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
-    """Histograms of each block, a ridge per layer, the first below; target beside control.
+    """Histograms of each pair of projections, a ridge per layer, the first below.
 
-    result: of ``actlas.analysis.cosine.compute.cosine_blocks``. A ridge is as high as the root of
-    the share of pairs.
+    Target beside control. result: of ``actlas.analysis.cosine.compute.cosine_histograms``. A ridge
+    is as high as the root of the share of pairs.
     """
     figure, panels = _grid(
         result,
@@ -39,12 +39,14 @@ def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
     roots = _shares(result) ** 0.5
     centres = _centres(result)
     highest = float(roots.max()) or 1.0
-    tops = roots.max(("block", "group", "bin")) * OVERLAP / highest + np.arange(
+    tops = roots.max(("projection_pair", "group", "bin")) * OVERLAP / highest + np.arange(
         roots.sizes["layer"]
     )
-    for panel, block, group in panels:
+    for panel, pair, group in panels:
         ridges = (
-            roots.sel(block=block, group=group).transpose("layer", "bin").values * OVERLAP / highest
+            roots.sel(projection_pair=pair, group=group).transpose("layer", "bin").values
+            * OVERLAP
+            / highest
         )
         for number in reversed(range(len(ridges))):  # the nearer ridge covers the one behind it
             top, colour, order = number + ridges[number], GROUP_COLOURS[group], len(ridges) - number
@@ -59,7 +61,7 @@ def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
 
 
 def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
-    """Histograms of each block as layer × bin, colour the share of pairs in a bin.
+    """Histograms of each pair of projections as layer × bin, colour the share of pairs in a bin.
 
     Target beside control.
     """
@@ -67,8 +69,8 @@ def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
     shares = _shares(result)
     scale = LogNorm(LEAST_SHARE, max(float(shares.max()), 10 * LEAST_SHARE), clip=True)
     image: AxesImage | None = None
-    for panel, block, group in panels:
-        values = shares.sel(block=block, group=group).transpose("layer", "bin").values
+    for panel, pair, group in panels:
+        values = shares.sel(projection_pair=pair, group=group).transpose("layer", "bin").values
         extent = (-1, 1, -0.5, len(values) - 0.5)
         image = panel.imshow(
             values,
@@ -87,12 +89,12 @@ def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
 
 
 def cosine_profile(result: xr.Dataset, word: str) -> Figure:
-    """Mean |cosine| of each block over layers, target and control."""
+    """Mean |cosine| of each pair of projections over layers, target and control."""
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
-    for panel, block in zip(panels.flat, result["block"].values, strict=True):
+    for panel, pair in zip(panels.flat, result["projection_pair"].values, strict=True):
         for group, colour in GROUP_COLOURS.items():
-            values = result["mean_abs"].sel(block=block, group=group)
+            values = result["mean_abs"].sel(projection_pair=pair, group=group)
             panel.plot(
                 result["layer"],
                 values,
@@ -101,7 +103,7 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
                 markersize=3,
                 label=group_label(group, word),
             )
-        panel.set_title(str(block))
+        panel.set_title(str(pair))
         panel.set_ylim(0, 1)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     for panel in panels[1]:
@@ -121,7 +123,7 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
 
 
 def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
-    """The matrix of one layer, target beside control, with the six blocks outlined.
+    """The matrix of one layer, target beside control, with the six pairs of projections outlined.
 
     matrix: (group, feature, other), of ``cosine.compute.cosine_matrix`` at one layer. Undefined
     cosines are grey. Computed group by group; with more than LARGEST_PICTURE features squares of
@@ -141,7 +143,7 @@ def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
             extent=(0, size, size, 0),
             interpolation="nearest",
         )
-        _outline_blocks(panel, size)
+        _outline_pairs(panel, size)
         panel.set_title(f"{group_label(str(group), word)}, layer {int(matrix['layer'])}")
         panel.set_xlabel("feature (heads side by side)")
     panels[0].set_ylabel("feature")
@@ -153,29 +155,31 @@ def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
 def _grid(
     result: xr.Dataset, word: str, title: str
 ) -> tuple[Figure, Iterator[tuple[Axes, str, str]]]:
-    """Return a figure of 2 × 6 panels, and the panels with block and group.
+    """Return a figure of 2 × 6 panels, and the panels with pair of projections and group.
 
-    Each row has target and control of three blocks.
+    Each row has target and control of three pairs.
     """
     height = 6.0 if result.sizes["layer"] <= FEW_LAYERS else 10.0
     figure = Figure(figsize=(13, height), layout="constrained")
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(2, 6, sharex=True, sharey=True)
-    kinds = [(str(block), group) for block in result["block"].values for group in GROUP_COLOURS]
-    for panel, (block, group) in zip(axes.flat, kinds, strict=True):
-        panel.set_title(f"{block}  {group_label(group, word)}", fontsize=9)
+    kinds = [
+        (str(pair), group) for pair in result["projection_pair"].values for group in GROUP_COLOURS
+    ]
+    for panel, (pair, group) in zip(axes.flat, kinds, strict=True):
+        panel.set_title(f"{pair}  {group_label(group, word)}", fontsize=9)
     for panel in axes[1]:
         panel.set_xlabel("cosine")
         panel.set_xticks([-1, 0, 1])
     for panel in axes[:, 0]:
         panel.set_ylabel("layer")
     return figure, (
-        (panel, block, group) for panel, (block, group) in zip(axes.flat, kinds, strict=True)
+        (panel, pair, group) for panel, (pair, group) in zip(axes.flat, kinds, strict=True)
     )
 
 
 def _shares(result: xr.Dataset) -> xr.DataArray:
-    """Return count over the defined pairs of its block; 0 where there is none."""
+    """Return count over the defined pairs; 0 where there is none."""
     defined = result["pairs"] - result["undefined"]
     return result["count"] / defined.where(defined > 0, 1)
 
@@ -203,8 +207,8 @@ def _averaged(
     return averaged
 
 
-def _outline_blocks(panel: Axes, size: int) -> None:
-    """Draw what each block covers: a triangle within a projection, a square between two."""
+def _outline_pairs(panel: Axes, size: int) -> None:
+    """Draw what each pair of projections covers: a triangle within one, a square between two."""
     third = size / 3
     for row, one in enumerate("QKV"):
         for column in range(row, 3):

@@ -20,7 +20,7 @@ Groups = Mapping[str, npt.NDArray[np.int64]]
 
 FIRST, LATER = "first token", "later tokens"
 OWN_LABELS = (*TOKEN_LABELS, "text")  # that every run has; not the user's
-MOST_VALUES = 24  # of a column, to be told apart in a figure
+MOST_VALUES = 24  # of a column, to be distinguished in a figure
 
 
 def token_groups(
@@ -58,7 +58,7 @@ def _by_column(
     codes, values = pd.factorize(labels[by].values, sort=True, use_na_sentinel=False)
     if len(values) > MOST_VALUES:
         raise UsageError(
-            f"label column {by!r} has {len(values)} values, wanted at most {MOST_VALUES}: choose "
+            f"label column {by!r} has {len(values)} values, expected at most {MOST_VALUES}: choose "
             f"one that sorts the sentences"
         )
     return {f"{by}={value}": later[codes[later] == code] for code, value in enumerate(values)}

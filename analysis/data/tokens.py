@@ -55,9 +55,9 @@ class Target:
             (self.control, get_args(Control)),
         ):
             if value not in valid:
-                raise UsageError(f"unknown choice {value!r}: wanted {', '.join(valid)}")
+                raise UsageError(f"unknown choice {value!r}: expected {', '.join(valid)}")
         if self.seed < 0:
-            raise UsageError(f"--seed is {self.seed}, wanted 0 or more")
+            raise UsageError(f"--seed is {self.seed}, expected 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     return Selection(target, first, last, control, sentences, tuple(left_out))
 
 
-def surroundings(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
+def context_window(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
     """Return the tokens at most ``context`` away from any of a word, in their sentence.
 
     Ascending; the whole sentence where ``context`` is None.

@@ -60,7 +60,7 @@ class Options:
             if spec.bounds is not None and value is not None:
                 check_bounds(field.name, value, spec.bounds)
             if spec.choices and value not in spec.choices:
-                raise UsageError(f"unknown choice {value!r}: wanted {', '.join(spec.choices)}")
+                raise UsageError(f"unknown choice {value!r}: expected {', '.join(spec.choices)}")
 
 
 def specs(kind: type[Options]) -> Iterator[tuple[dataclasses.Field[Any], OptionSpec]]:

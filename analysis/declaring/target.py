@@ -77,5 +77,5 @@ class TargetStudy(Study[T]):
 
 
 def with_selection(result: xr.Dataset, selection: Selection) -> xr.Dataset:
-    """Return ``result`` with what is to be told of the selection in its attributes."""
+    """Return ``result`` with the summary of the selection in its attributes."""
     return result.assign_attrs(selection=selection.summary(), **selection.record())

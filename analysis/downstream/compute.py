@@ -68,9 +68,9 @@ def downstream(
 
 
 def redundancy(baseline: xr.Dataset, skipped: dict[int, xr.Dataset]) -> xr.Dataset:
-    """How much the loss and the last residual change when a block is skipped; lazy.
+    """How much the loss and the last residual change when a layer is skipped; lazy.
 
-    skipped: block → data of the run without it, ``resid`` and ``nll``. Returns ``nll_change``
+    skipped: layer → data of the run without it, ``resid`` and ``nll``. Returns ``nll_change``
     (layer) and ``sentence_nll_change`` (layer, sentence) in nats a token, and
     ``final_relative_delta`` (layer) = ‖h[L] − h′[L]‖_F / ‖h[L]‖_F without first tokens. Source:
     study 3, scan.
@@ -87,7 +87,7 @@ def redundancy(baseline: xr.Dataset, skipped: dict[int, xr.Dataset]) -> xr.Datas
     joined = xr.concat(parts, dim="layer").assign_coords(
         layer=np.array(list(skipped), dtype=np.int64)
     )
-    joined["layer"].attrs["long_name"] = "block that is skipped"
+    joined["layer"].attrs["long_name"] = "layer that is skipped"
     return _described(joined)
 
 
@@ -201,7 +201,7 @@ def _described(result: xr.Dataset) -> xr.Dataset:
     names = {
         "delta": ("Frobenius norm of the difference to the baseline's residual stream", ""),
         "relative_delta": ("the same, of the norm of the baseline's residual stream", "1"),
-        "step": ("Frobenius norm of what block depth - 1 changes in the residual stream", ""),
+        "step": ("Frobenius norm of what layer depth - 1 changes in the residual stream", ""),
         "std": ("standard deviation of the residual stream over tokens and dimensions", ""),
         "nll_change": ("mean change of -log p(token | before)", "nat"),
         "sentence_nll_change": ("the same, by sentence", "nat"),

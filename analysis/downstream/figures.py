@@ -60,7 +60,7 @@ def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
     values = np.concatenate([clean.values.ravel(), result[kind].values.ravel()])
     positive = values[values > 0]
     if positive.size and positive.max() > WIDE * positive.min():
-        # an exact 0, as at a skipped block, stands at the bottom
+        # an exact 0, as at a skipped layer, stands at the bottom
         panel.set_yscale(
             "symlog" if (values == 0).any() else "log",
             **({"linthresh": positive.min()} if (values == 0).any() else {}),
@@ -80,8 +80,8 @@ def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
     return figure
 
 
-def redundant_blocks(result: xr.Dataset) -> Figure:
-    """Change of the loss per skipped block, as bars with the standard error over sentences.
+def redundant_layers(result: xr.Dataset) -> Figure:
+    """Change of the loss per skipped layer, as bars with the standard error over sentences.
 
     result: of ``actlas.analysis.downstream.compute.redundancy``.
     """

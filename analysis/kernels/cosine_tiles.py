@@ -2,7 +2,7 @@
 
 The array core, NumPy in, NumPy out.
 
-A layer of GPT-2 XL has 4800 features and 11.5 million pairs in the six blocks. No matrix of them is
+A layer of GPT-2 XL has 4800 features and 11.5 million pairs of features. No matrix of them is
 ever made: a tile is multiplied into a buffer and counted there.
 """
 
@@ -66,8 +66,8 @@ class Directions:
 
 
 @dataclass(frozen=True)
-class BlockCounts:
-    """What is known of one block.
+class CosineCounts:
+    """What is known of one pair of projections.
 
     ``count`` (bin,) int64 and, over its defined pairs, float64 moments (NaN without a pair).
     """
@@ -106,7 +106,7 @@ def directions(columns: npt.NDArray[np.floating], *, center: bool) -> Directions
     return Directions(len(rows), rows[~np.isnan(rows[:, 0])])
 
 
-def block_counts(left: Directions, right: Directions | None, bins: int) -> BlockCounts:
+def count_cosines(left: Directions, right: Directions | None, bins: int) -> CosineCounts:
     """Count the cosines of the features of ``left`` with those of ``right``, or with each other.
 
     Without ``right``, every pair of ``left`` counts once.
@@ -131,7 +131,7 @@ def block_counts(left: Directions, right: Directions | None, bins: int) -> Block
         high += int(np.count_nonzero(tile > HIGH * scale))
     mean, std = _moments(left, right, pairs)
     share = (absolute / float(scale) / pairs, high / pairs) if pairs else (np.nan, np.nan)
-    return BlockCounts(histogram.count, mean, share[0], std, share[1], total, total - pairs)
+    return CosineCounts(histogram.count, mean, share[0], std, share[1], total, total - pairs)
 
 
 def _tiles(rows: Floats, columns: Floats, *, triangle: bool) -> Iterator[tuple[Floats, int]]:
@@ -198,8 +198,8 @@ class _Histogram:
 def _moments(left: Directions, right: Directions | None, pairs: int) -> tuple[float, float]:
     """Return mean and standard deviation over pairs, without visiting them.
 
-    Σ cos = Σ left · Σ right, and Σ cos² = ⟨leftᵀ left, rightᵀ right⟩; within a block, half of that
-    without the diagonal.
+    Σ cos = Σ left · Σ right, and Σ cos² = ⟨leftᵀ left, rightᵀ right⟩; within a projection, half of
+    that without the diagonal.
     """
     if not pairs:
         return np.nan, np.nan

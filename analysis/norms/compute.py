@@ -1,6 +1,6 @@
 """Study 2, norms: how large activations are, layer by layer, and who writes the stream.
 
-How far each block moves the stream is measured too.
+How far each layer moves the stream is measured too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import xarray as xr
 
 from actlas.analysis.data.groups import Groups
 from actlas.analysis.kernels.streaming import Floats, by_token
-from actlas.analysis.norms.depths import span, spread, stored_blocks
+from actlas.analysis.norms.depths import span, spread, stored_layers
 
 #: sites that are vectors of one token: of each head for q, k, v, z
 VECTOR_SITES = (
@@ -30,8 +30,8 @@ SMALLEST, LARGEST = 1e-25, 1e37
 WRITERS = {"attention": "attn_out", "MLP": "mlp_out"}
 MEANINGS = {
     "std": "standard deviation over tokens and dimensions",
-    "step": "Frobenius norm of what block depth - 1 changes in the residual stream",
-    "share": "share of a block's output that the writer has put there: projection on the output",
+    "step": "Frobenius norm of what layer depth - 1 changes in the residual stream",
+    "share": "share of a layer's output that the writer has put there: projection on the output",
     "tokens": "tokens of the group",
 }
 #: numbers of the tokens of a group (token, …, quantity) → of the group (…, number)
@@ -97,15 +97,15 @@ def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
 def _stream_and_writers(
     resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups
 ) -> dict[str, xr.DataArray]:
-    """Return what ``_stream`` does, of an excerpt too.
+    """Return what ``_stream`` does, of an export too.
 
     Its depths may be consecutive where it has no layer between them.
     """
-    lower, blocks = stored_blocks(resid)
-    layers = outs[0]["layer"].values if outs and "layer" in outs[0].coords else blocks
-    if np.array_equal(blocks, layers):
+    lower, whole = stored_layers(resid)
+    layers = outs[0]["layer"].values if outs and "layer" in outs[0].coords else whole
+    if np.array_equal(whole, layers):
         return _stream(resid, lower, outs, groups)
-    shared = _stream(resid, lower[np.isin(blocks, layers)], outs, groups)
+    shared = _stream(resid, lower[np.isin(whole, layers)], outs, groups)
     return {name: array for name, array in shared.items() if "layer" in array.dims} | _stream(
         resid, lower, (), groups
     )
@@ -116,9 +116,9 @@ def _stream(
 ) -> dict[str, xr.DataArray]:
     """Return norms, spread and steps of the stream, norms and shares of what writers write.
 
-    Each block is visited once.
+    Each stored block is visited once.
 
-    lower: where the inputs of blocks lie whose outputs lie behind them.
+    lower: where the inputs of layers lie whose outputs lie behind them.
     """
     reduce, statistics = partial(_stream_numbers, width=resid.sizes["d_model"]), len(STATISTICS)
     count = (statistics + 1) * (1 + len(outs)) + 1

@@ -1,6 +1,6 @@
 """The residual stream along its depths.
 
-How far each block moves it, and how widely its values spread.
+How far each layer moves it, and how widely its values spread.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from actlas.analysis.kernels.streaming import Floats, by_token
 SURE = 0.01
 
 
-def stored_blocks(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return where the input of each block lies whose output lies behind it.
+def stored_layers(resid: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where the input of each layer lies whose output lies behind it.
 
-    The second array has the numbers of these blocks.
+    The second array has the numbers of these layers.
 
-    resid: (depth, …). All blocks of the model, 0 … L − 1, but in an excerpt, which may leave depths
+    resid: (depth, …). All layers of the model, 0 … L − 1, but in an export, which may leave depths
     out.
     """
     depth = resid["depth"].values if "depth" in resid.coords else np.arange(resid.sizes["depth"])
@@ -44,19 +44,19 @@ def step_norms(resid: xr.DataArray) -> xr.DataArray:
     Lazy stays lazy.
 
     resid: (depth, token, d_model) of any float dtype, all depths from the first on; choose tokens
-    with ``.isel(token=…)``. Exactly 0 where a block was skipped. Source: study 3. Raises ValueError
+    with ``.isel(token=…)``. Exactly 0 where a layer was skipped. Source: study 3. Raises ValueError
     with fewer than two depths.
     """
     if resid.sizes["depth"] < 2:
         raise ValueError(
-            f"{resid.sizes['depth']} depths, wanted 2 at least for a step between them"
+            f"{resid.sizes['depth']} depths, expected 2 at least for a step between them"
         )
     numbered = _numbered(resid)
     after = numbered.isel(depth=slice(1, None))
     squares = by_token(_steps, 1, after, numbered.isel(depth=slice(None, -1)))
     steps: xr.DataArray = squares.isel(quantity=0).sum("token", skipna=False) ** 0.5
     steps.attrs["long_name"] = (
-        "Frobenius norm of what block depth - 1 changes in the residual stream"
+        "Frobenius norm of what layer depth - 1 changes in the residual stream"
     )
     return steps
 

@@ -61,7 +61,7 @@ def norm_stream(result: xr.Dataset) -> Figure:
 
 
 def norm_sites(result: xr.Dataset) -> Figure:
-    """Norms of every site's vectors over blocks.
+    """Norms of every site's vectors over layers.
 
     Median, quartiles and largest of later tokens, median of first ones.
 

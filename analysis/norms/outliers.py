@@ -1,6 +1,6 @@
 """Study 2, outliers: the few dimensions of the residual stream that carry its largest values.
 
-The tokens they lie on are told too.
+Also the tokens they lie on.
 """
 
 from __future__ import annotations
@@ -32,18 +32,15 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     Raises UsageError for fewer than one.
     """
     if count < 1:
-        raise UsageError(f"{count} outliers, wanted 1 or more")
+        raise UsageError(f"{count} outliers, expected 1 or more")
     count = min(count, resid.sizes["d_model"])
     labels = {name: resid[name].values for name in ("sentence", "position")}
     apart = (labels["position"] == FIRST_POSITION, labels["position"] != FIRST_POSITION)
     kernel, merge = partial(_candidates, apart=apart, count=count), partial(_merged, count=count)
     found = by_place(kernel, merge, 2 * count * len(FIELDS), resid)
+    depths = resid["depth"].values if "depth" in resid.coords else np.arange(len(resid))
     ranked = xr.apply_ufunc(
-        partial(
-            _ranked,
-            count=count,
-            depths=resid["depth"].values if "depth" in resid.coords else np.arange(len(resid)),
-        ),
+        partial(_ranked, count=count, depths=depths),
         found.chunk({"depth": -1}),
         input_core_dims=[["depth", "quantity"]],
         output_core_dims=[["part", "rank", "field"]],
@@ -52,13 +49,9 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
         dask_gufunc_kwargs={"output_sizes": {"part": 2, "rank": count, "field": 4}},
     )
     value, *numbers = (ranked.isel(field=number) for number in range(4))
-    places = dict(
-        zip(
-            ("dimension", "depth", "token"),
-            (number.astype("int64") for number in numbers),
-            strict=True,
-        )
-    )
+    places = {}
+    for name, number in zip(("dimension", "depth", "token"), numbers, strict=True):
+        places[name] = number.astype("int64")
     for name, label in labels.items():
         places[name] = xr.apply_ufunc(
             partial(_labelled, label=label),

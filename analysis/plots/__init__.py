@@ -12,7 +12,7 @@ from actlas.analysis.cosine.figures import (
 from actlas.analysis.downstream.figures import (
     downstream_delta,
     downstream_profile,
-    redundant_blocks,
+    redundant_layers,
 )
 from actlas.analysis.norms.figures import norm_groups, norm_sites, norm_stream
 from actlas.analysis.plots.style import figure_files, save_figure
@@ -32,7 +32,7 @@ __all__ = [
     "norm_sites",
     "norm_stream",
     "reconstruction_profile",
-    "redundant_blocks",
+    "redundant_layers",
     "save_figure",
     "variance_profile",
 ]

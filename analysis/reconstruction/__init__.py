@@ -1,1 +1,1 @@
-"""Blocks as sums of their parts, and the correlation of consecutive depths."""
+"""Layers as sums of their parts, and the correlation of consecutive depths."""

@@ -1,4 +1,4 @@
-"""Study 2, reconstruction: a block is a sum, h[l+1] = h[l] + attn_out[l] + mlp_out[l].
+"""Study 2, reconstruction: a layer is a sum, h[l+1] = h[l] + attn_out[l] + mlp_out[l].
 
 How well stored numbers keep to it.
 """
@@ -16,7 +16,7 @@ import xarray as xr
 
 from actlas.analysis.kernels.moments import correlation, merged, moments_of_all
 from actlas.analysis.kernels.streaming import Floats, Indices, by_place, tiles
-from actlas.analysis.norms.depths import span, stored_blocks
+from actlas.analysis.norms.depths import span, stored_layers
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import EditRecord
 
@@ -28,8 +28,8 @@ ROUNDING = {
 }
 MARGIN = 2.0  # of the bound, whose terms are themselves rounded
 
-#: the sums that are looked at: the whole block, and its two halves where ``resid_mid`` is stored
-WHOLE, ATTENTION, MLP = "block", "attention half", "MLP half"
+#: the sums that are looked at: the whole layer, and its two halves where ``resid_mid`` is stored
+WHOLE, ATTENTION, MLP = "layer", "attention half", "MLP half"
 
 #: the numbers of a block of a run
 MEASURES = ("error", "output", "max_abs_error", "rounding", "error_token", "error_dimension")
@@ -49,7 +49,7 @@ class Precision:
         """Raise UsageError for a dtype whose rounding is not known."""
         for dtype in (self.computed, self.stored):
             if dtype not in ROUNDING:
-                raise UsageError(f"unknown dtype {dtype!r}: wanted {', '.join(ROUNDING)}")
+                raise UsageError(f"unknown dtype {dtype!r}: expected {', '.join(ROUNDING)}")
 
     @property
     def relative(self) -> float:
@@ -76,7 +76,7 @@ class Precision:
 
 
 def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
-    """How far each block's output is from the sum of its parts; lazy, float64.
+    """How far each layer's output is from the sum of its parts; lazy, float64.
 
     The parts are its input and what its attention and MLP write.
 
@@ -85,14 +85,14 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     ``relative_error``, Frobenius, of the output; ``correlation``, Pearson's r of output and sum;
     ``rounding``, the largest error of a number as a multiple of what ``precision`` may round at
     that place, so that the sum holds where it is at most 1; and where that is, ``error_token`` (of
-    the run) and ``error_dimension``. Of an excerpt, the blocks that have input, output and both
+    the run) and ``error_dimension``. Of an export, the layers that have input, output and both
     parts. Source: study 2.
     """
-    lower, blocks = stored_blocks(dataset["resid"])
+    lower, whole = stored_layers(dataset["resid"])
     stored = (
         dataset["layer"].values if "layer" in dataset.coords else np.arange(dataset.sizes["layer"])
     )
-    layers, at, where = np.intersect1d(blocks, stored, return_indices=True)
+    layers, at, where = np.intersect1d(whole, stored, return_indices=True)
     before = _blocks(dataset["resid"].isel(depth=span(lower[at])))
     after = _blocks(dataset["resid"].isel(depth=span(lower[at] + 1)))
     attention, mlp = (
@@ -117,18 +117,18 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
     return result
 
 
-def edited_blocks(edits: Sequence[EditRecord]) -> list[int]:
-    """Return the blocks whose output an edit changed: their sum cannot hold.
+def edited_layers(edits: Sequence[EditRecord]) -> list[int]:
+    """Return the layers whose output an edit changed: their sum cannot hold.
 
-    At any other site, what is stored is the value after the edit, which is what the block adds up.
+    At any other site, what is stored is the value after the edit, which is what the layer adds up.
     """
-    return sorted({edit.block for edit in edits if edit.block is not None})
+    return sorted({edit.edited_layer for edit in edits if edit.edited_layer is not None})
 
 
 def broken(result: xr.Dataset, edited: Sequence[int] = ()) -> list[tuple[str, int]]:
-    """Return the sums that do not hold, as (sum, block).
+    """Return the sums that do not hold, as (sum, layer).
 
-    result: computed, of ``reconstruction``. edited: blocks that are left out.
+    result: computed, of ``reconstruction``. edited: layers that are left out.
     """
     holds = result["rounding"].transpose("sum", "layer").values <= 1  # of NaN: False
     names, layers = [str(name) for name in result["sum"].values], result["layer"].values

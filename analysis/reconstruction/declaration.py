@@ -83,7 +83,7 @@ def parse_pair(text: str | None, deepest: int | None = None) -> int | None:
         return None
     match = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
     if not match:
-        raise UsageError(f"--pair {text!r} is no pair of depths: wanted such as 0,1")
+        raise UsageError(f"--pair {text!r} is not a pair of depths: expected such as 0,1")
     lower, upper = int(match[1]), int(match[2])
     if deepest is not None and max(lower, upper) > deepest:
         raise UsageError(
@@ -141,18 +141,18 @@ class Reconstruct(Study[ReconstructOptions]):
 
     def compute(self, subject: Subject, options: ReconstructOptions) -> xr.Dataset:
         """Return errors of the sums by layer, and correlations by pair of depths."""
-        from actlas.analysis.norms.depths import stored_blocks
-        from actlas.analysis.reconstruction.compute import edited_blocks, reconstruction
+        from actlas.analysis.norms.depths import stored_layers
+        from actlas.analysis.reconstruction.compute import edited_layers, reconstruction
         from actlas.analysis.reconstruction.laminar import laminar_correlation
 
         if subject.law not in SUMS:
             raise UsageError(
-                f"run {subject.name}: its model has the law {subject.law!r} of the residual stream, "
-                f"expected one of {', '.join(SUMS)}: there is no sum to check"
+                f"run {subject.name}: its residual stream has the law {subject.law!r}, expected "
+                f"one of {', '.join(SUMS)}: there is no sum to check"
             )
         resid = subject.dataset["resid"]
         deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1
-        pair, known = parse_pair(options.pair, deepest), stored_blocks(resid)[1].tolist()
+        pair, known = parse_pair(options.pair, deepest), stored_layers(resid)[1].tolist()
         if pair is not None and pair not in known:
             raise UsageError(
                 f"--pair {pair},{pair + 1}: run {subject.name} has not both; "
@@ -160,7 +160,7 @@ class Reconstruct(Study[ReconstructOptions]):
             )
         sums = reconstruction(subject.dataset, precision(subject))
         result = sums.merge(laminar_correlation(resid, options.mask), join="exact")
-        return result.assign_attrs(edited=edited_blocks(subject.edits))
+        return result.assign_attrs(edited=edited_layers(subject.edits))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the errors of every sum, and the correlation of each pair of depths."""

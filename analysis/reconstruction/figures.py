@@ -1,4 +1,4 @@
-"""Study 2, the figures of the sum that a block is, and of consecutive depths."""
+"""Study 2, the figures of the sum that a layer is, and of consecutive depths."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HEXAGONS = 60  # across a panel
 
 
 def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Figure:
-    """Relative error of each block's sum beside the correlation of consecutive depths.
+    """Relative error of each layer's sum beside the correlation of consecutive depths.
 
     The correlation is drawn with and without the mask.
 
-    result: of ``reconstruction`` and ``laminar_correlation``. edited: blocks whose output was
+    result: of ``reconstruction`` and ``laminar_correlation``. edited: layers whose output was
     edited.
     """
     figure = Figure(figsize=(11, 4.4), layout="constrained")
@@ -106,5 +106,5 @@ def depth_pair(
 
 
 def _mark(panel: Axes, edited: Sequence[int]) -> None:
-    for number, block in enumerate(edited):
-        panel.axvline(block, color="0.6", linestyle=":", label="edited" if number == 0 else None)
+    for number, layer in enumerate(edited):
+        panel.axvline(layer, color="0.6", linestyle=":", label="edited" if number == 0 else None)

@@ -21,7 +21,7 @@ import xarray as xr
 from actlas.analysis.data.tokens import FIRST_POSITION
 from actlas.analysis.kernels.moments import FIELDS, correlation, merged, moments
 from actlas.analysis.kernels.streaming import MERGED, Floats, Indices, by_place, tiles
-from actlas.analysis.norms.depths import span, stored_blocks
+from actlas.analysis.norms.depths import span, stored_layers
 from actlas.store.errors import UsageError
 
 #: float64's exponent and the first four bits of its mantissa number the levels
@@ -44,19 +44,19 @@ class Mask:
     first_token: bool = True  # whether first tokens of sentences take part
 
     def __post_init__(self) -> None:
-        """Raise UsageError for what is no quantile or no threshold, or for none or both."""
+        """Raise UsageError for what is not a quantile or no threshold, or for none or both."""
         if (self.quantile is None) == (self.threshold is None):
             given = "neither" if self.quantile is None else "both"
             raise UsageError(
-                f"{given} of --quantile and --threshold given: wanted one, to mask the largest "
+                f"{given} of --quantile and --threshold given: expected one, to mask the largest "
                 f"values"
             )
         if self.quantile is not None and not 0 < self.quantile <= 1:
             raise UsageError(
-                f"--quantile is {self.quantile:g}, wanted above 0 and at most 1 (1 masks nothing)"
+                f"--quantile is {self.quantile:g}, expected above 0 and at most 1 (1 masks nothing)"
             )
         if self.threshold is not None and not self.threshold > 0:
-            raise UsageError(f"--threshold is {self.threshold:g}, wanted above 0")
+            raise UsageError(f"--threshold is {self.threshold:g}, expected above 0")
 
     @property
     def cuts(self) -> Floats:
@@ -105,7 +105,7 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     )
     plain, (lower, pairs) = (
         resid.drop_vars(list(resid.coords)).rename(depth="pair"),
-        stored_blocks(resid),
+        stored_layers(resid),
     )
     below, above = plain.isel(pair=span(lower)), plain.isel(pair=span(lower + 1))
     levels = len(mask.cuts)

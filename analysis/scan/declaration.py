@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def skipped_block(edits: Sequence[EditRecord]) -> int | None:
-    """Return the block that these edits skip, None where they do anything else or more."""
-    return edits[0].block if len(edits) == 1 and edits[0].kind == "skip" else None
+def skipped_layer(edits: Sequence[EditRecord]) -> int | None:
+    """Return the layer that these edits skip, None where they do anything else or more."""
+    return edits[0].edited_layer if len(edits) == 1 and edits[0].kind == "skip" else None
 
 
 class Scan(Study[Options]):
     """Rank the layers of RUN by what skipping each costs: change of the loss, of the last residual.
 
-    RUN is the run without edits; `actlas sweep … --edit "skip:block=*"` makes the others.
+    RUN is the run without edits; `actlas sweep … --edit "skip:layer=*"` makes the others.
     """
 
     name = "scan"
     help = "Which layers are redundant: the loss when each is skipped."
     heading = "Which layers are redundant?"
     question = (
-        "Each block is skipped in turn: its output is replaced by its input. What that costs is "
-        "what the block is good for."
+        "Each layer is skipped in turn: its output is replaced by its input. What that costs is "
+        "what the layer is good for."
     )
     options = Options
     needs = ("resid", "nll")
@@ -38,13 +38,13 @@ class Scan(Study[Options]):
     numbers = ("layer", "nll_change", "final_relative_delta")
 
     def check(self, options: Options, planned: PlannedRun) -> None:
-        """Raise UsageError where no block is skipped."""
-        if all(skipped_block(edits) is None for edits in planned.edits):
-            raise UsageError('the run skips no block: give it edits = ["skip:block=*"]')
+        """Raise UsageError where no layer is skipped."""
+        if all(skipped_layer(edits) is None for edits in planned.edits):
+            raise UsageError('the run skips no layer: give it edits = ["skip:layer=*"]')
 
     def variant_key(self, edits: Edits) -> int | None:
-        """Return the block that is skipped."""
-        return skipped_block(edits)
+        """Return the layer that is skipped."""
+        return skipped_layer(edits)
 
     def compute(self, subject: Subject, options: Options) -> xr.Dataset:
         """Return the change of the loss and of the last residual, by the layer that is skipped."""
@@ -52,12 +52,12 @@ class Scan(Study[Options]):
 
         if not subject.variants:
             raise UsageError(
-                f"no variant of run {subject.name} skips a block: the sentences and options it was "
-                'made with, in `actlas sweep SENTENCES … --edit "skip:block=*"`, make them'
+                f"no variant of run {subject.name} skips a layer: the sentences and options it was "
+                'made with, in `actlas sweep SENTENCES … --edit "skip:layer=*"`, make them'
             )
         skipped = {}
         for variant in subject.variants:
-            skipped[int(str(skipped_block(variant.edits)))] = variant.dataset
+            skipped[int(str(skipped_layer(variant.edits)))] = variant.dataset
         try:
             return redundancy(subject.dataset, skipped)
         except ValueError as error:
@@ -86,7 +86,7 @@ class Scan(Study[Options]):
             "The longer the bar, the more the model needs the layer. Look for bars hardly longer "
             "than their error.",
         )
-        return {"": (plots.redundant_blocks(result), caption)}
+        return {"": (plots.redundant_layers(result), caption)}
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Name the layers whose removal costs most and least."""

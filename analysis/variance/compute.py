@@ -29,7 +29,7 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
     """
     if activations.sizes["token"] < FEWEST:
         raise ValueError(
-            f"{activations.sizes['token']} tokens, wanted {FEWEST} at least for a variance"
+            f"{activations.sizes['token']} tokens, expected {FEWEST} at least for a variance"
         )
     whole = activations.astype("float64")
     if whole.chunks is not None:
@@ -71,6 +71,21 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     return result.merge(selection.coordinates())
 
 
+def _lazy_bounds(rows: xr.DataArray, weights: npt.NDArray[np.float64]) -> xr.DataArray:
+    """Return (bound, layer) of rows (layer, token, feature), lazily."""
+    bounds: xr.DataArray = xr.apply_ufunc(
+        _bounds,
+        rows.chunk({"layer": 1, "token": -1, "feature": -1}) if rows.chunks else rows,
+        kwargs={"weights": weights},
+        input_core_dims=[["token", "feature"]],
+        output_core_dims=[["bound"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"bound": 2}},
+    )
+    return bounds
+
+
 def variance_bootstrap(
     dataset: xr.Dataset, selection: Selection, *, resamples: int, seed: int
 ) -> xr.DataArray:
@@ -83,7 +98,9 @@ def variance_bootstrap(
     two resamples.
     """
     if resamples < FEWEST:
-        raise UsageError(f"{resamples} bootstrap resamples, wanted {FEWEST} or more, or 0 for none")
+        raise UsageError(
+            f"{resamples} bootstrap resamples, expected {FEWEST} or more, or 0 for none"
+        )
     sentences, member = np.unique(selection.sentence, return_inverse=True)
     if resamples * max(len(sentences), len(member)) > MOST_WEIGHTS:
         fit = f"expected at most {MOST_WEIGHTS // max(len(sentences), len(member)):,}"
@@ -101,19 +118,7 @@ def variance_bootstrap(
             selection.take(dataset[projection], group).stack(feature=FEATURES, create_index=False)
             for projection in PROJECTIONS
         ]
-        bounds = [
-            xr.apply_ufunc(
-                _bounds,
-                row.chunk({"layer": 1, "token": -1, "feature": -1}) if row.chunks else row,
-                kwargs={"weights": weights},
-                input_core_dims=[["token", "feature"]],
-                output_core_dims=[["bound"]],
-                dask="parallelized",
-                output_dtypes=[np.float64],
-                dask_gufunc_kwargs={"output_sizes": {"bound": 2}},
-            )
-            for row in rows
-        ]
+        bounds = [_lazy_bounds(row, weights) for row in rows]
         groups.append(xr.concat(bounds, xr.Variable("projection", list(PROJECTIONS))))
     result: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))
     result = result.assign_coords(bound=["lower", "upper"]).transpose(

@@ -13,7 +13,7 @@ from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES, group_l
 
 
 def variance_profile(result: xr.Dataset, word: str) -> Figure:
-    """Variance over blocks, a panel per projection.
+    """Variance over layers, a panel per projection.
 
     Mean over features, quartiles over features as a band.
 
@@ -29,14 +29,8 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
             low, high = quartiles.sel(where).values
             mean = result["variance"].sel(where).values
             panel.fill_between(result["layer"], low, high, color=colour, alpha=0.18, linewidth=0)
-            panel.plot(
-                result["layer"],
-                mean,
-                color=colour,
-                marker="o",
-                markersize=3,
-                label=group_label(group, word),
-            )
+            label = group_label(group, word)
+            panel.plot(result["layer"], mean, color=colour, marker="o", markersize=3, label=label)
             if "variance_bootstrap" in result:
                 bounds = result["variance_bootstrap"].sel(where).transpose("bound", "layer").values
                 # the mean lies outside its own bootstrap bounds now and then; a bar has no negative

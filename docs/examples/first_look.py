@@ -8,8 +8,8 @@
 # %% [markdown]
 # # A first look at a store
 #
-# Open it with `jupytext --to notebook first_look.py`, or as it is in an editor that knows cells. It needs a store with the
-# demo's sentences: `actlas extract pipeline/texts/her.txt --name her`.
+# Open it with `jupytext --to notebook first_look.py`, or as it is in an editor that knows cells.
+# It needs a store with the demo's sentences: `actlas extract pipeline/texts/her.txt --name her`.
 
 # %%
 import matplotlib.pyplot as plt
@@ -45,7 +45,7 @@ for target, control in zip(selection.target_token[:3], selection.control_token, 
     print([text[start:end] for start, end in spans], "in", text)
 
 # %% [markdown]
-# How context enters the word: the variance of its queries over the sentences, block by block.
+# How context enters the word: the variance of its queries over the sentences, layer by layer.
 
 # %%
 profile = variance_profile(dataset, selection).compute()
@@ -53,7 +53,8 @@ profile["variance"].sel(projection="q").plot.line(x="layer", hue="group")
 plt.show()
 
 # %% [markdown]
-# How far does each block move the stream? First tokens are left out: they are larger than all others.
+# How far does each layer move the residual stream? First tokens are left out: they are larger than
+# all others.
 
 # %%
 later = dataset["resid"].isel(token=np.flatnonzero(dataset["position"].values > 0))

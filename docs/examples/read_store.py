@@ -1,4 +1,7 @@
-"""Read one site of a run from an actlas store with h5py and json, and nothing of actlas: ``read_store.py STORE RUN SITE``."""
+"""Read one site of a run from an actlas store with h5py and json, without actlas.
+
+``read_store.py STORE RUN SITE`` prints dtype, shape, mean and the first sentences.
+"""
 
 import json
 import sys
@@ -10,7 +13,7 @@ import numpy as np
 
 
 def read_site(store: Path, run: str, site: str) -> tuple[np.ndarray, list[str]]:
-    """Return the float32 activations of all tokens, (layer or depth, token, …), and the texts of the sentences."""
+    """Return float32 activations, (layer or depth, token, …), and the texts of the sentences."""
     name = store / "names" / run
     folder = store / "runs" / (json.loads(name.read_bytes())["run"] if name.exists() else run)
     units = json.loads((folder / "run.json").read_bytes())["units"]
@@ -20,7 +23,10 @@ def read_site(store: Path, run: str, site: str) -> tuple[np.ndarray, list[str]]:
 
 
 def read_unit(folder: Path, unit: list[int], site: str) -> tuple[np.ndarray, list[str]]:
-    """Return the same of one unit, ``[number, first sentence, sentences, tokens]``, of the run in ``folder``."""
+    """Return the same of one unit of the run in ``folder``.
+
+    unit: ``[number, first sentence, sentences, tokens]``.
+    """
     if unit[0] not in find(folder, site):
         raise ValueError(f"run {folder.name} lacks {site} in unit {unit[0]}")
     record, shared, token, sentence = find(folder, site)[unit[0]]
@@ -42,7 +48,10 @@ def read_unit(folder: Path, unit: list[int], site: str) -> tuple[np.ndarray, lis
 
 @cache
 def find(folder: Path, site: str) -> dict[int, tuple[dict, dict, int, int]]:
-    """Return of each unit with the site the record, what it shares, and its first token and sentence from there on."""
+    """Return unit number → its record, what it shares, its first token and its first sentence.
+
+    Units without the site are left out; tokens and sentences are counted in the file.
+    """
     found = {}
     single, packed = (sorted((folder / part).glob("*.json")) for part in ("commits", "packed"))
     for path in [*single, *packed]:  # the last counts most, and packed ones more than others

@@ -50,9 +50,9 @@ class Cluster:
     def __post_init__(self) -> None:
         """Raise UsageError unless it is one of the two."""
         if (self.workers is None) == (self.scheduler is None):
-            raise UsageError("--workers and --scheduler were given: wanted one of them")
+            raise UsageError("--workers and --scheduler were given: expected one of them")
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers is {self.workers}, wanted 1 or more")
+            raise UsageError(f"--workers is {self.workers}, expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ async def _ask(address: str) -> None:
 
 
 def _local_cluster(workers: int, local: Local) -> SpecCluster:
-    """Return ``workers`` processes of this machine; one that dies is made anew."""
+    """Return ``workers`` processes of this machine; one that dies is made again."""
     from distributed import Nanny, Scheduler, SpecCluster
 
     own = {"host": "127.0.0.1", "dashboard": False}

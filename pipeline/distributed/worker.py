@@ -32,7 +32,7 @@ from actlas.store.runs.run import Run
 if TYPE_CHECKING:
     from actlas.pipeline.models.family import Model
 
-MOST_DESKS = 4  # runs whose workspaces a worker keeps open: a sweep has hundreds
+MOST_RUN_SESSIONS = 4  # runs whose workspaces a worker keeps open: a sweep has hundreds
 SHOWN_TEXT = 40
 
 
@@ -57,7 +57,7 @@ class Task:
 
 
 @dataclass
-class _Desk:
+class _RunSession:
     """A run that this worker computes for."""
 
     run: Run
@@ -72,11 +72,11 @@ class _Desk:
 class _State:
     """What this process keeps between tasks."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)  # of desks
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of run_sessions
     model_lock: threading.Lock = field(
         default_factory=threading.Lock
     )  # of the model: hooks are its own, so one unit at a time
-    desks: OrderedDict[tuple[str, Path], _Desk] = field(default_factory=OrderedDict)
+    run_sessions: OrderedDict[tuple[str, Path], _RunSession] = field(default_factory=OrderedDict)
     stopped: set[str] = field(default_factory=set)
     model: tuple[tuple[str, ...], Model] | None = None
     threads: int | None = None  # torch's, before the first task
@@ -118,8 +118,8 @@ def stop(session: str) -> None:
 def release(session: str) -> None:
     """Leave the workspaces of a session that has ended."""
     with _HERE.lock:
-        for key in [key for key in _HERE.desks if key[0] == session]:
-            _leave(_HERE.desks.pop(key))
+        for key in [key for key in _HERE.run_sessions if key[0] == session]:
+            _leave(_HERE.run_sessions.pop(key))
         _HERE.stopped.discard(session)
     if _HERE.threads is not None:
         import torch
@@ -133,29 +133,29 @@ def _compute(task: Task) -> ExtractionStats | None:
     )
     if callbacks.stopped():
         return None
-    with _desk(task) as desk:
+    with _run_session(task) as opened:
         commit = task.folder / "commits" / f"{stem(task.item.unit.number, task.item.sites)}{SUFFIX}"
         if commit.exists():
             return ExtractionStats(lost_races=1)
         with _HERE.model_lock:
             start = time.perf_counter()
             model = _model(task)
-            if not desk.checked:
+            if not opened.checked:
                 check_model(model, task.job.expected)
                 check_layout(model, task.job.model.architecture, task.job.options.attention)
-                desk.checked = True
+                opened.checked = True
             loaded = time.perf_counter() - start
         provenance_extra = {"workers": task.workers}
         stats = compute(
             model,
             task.job,
             [task.item],
-            Destination(desk.run, desk.work, provenance_extra),
+            Destination(opened.run, opened.work, provenance_extra),
             callbacks,
-            desk.parts,
+            opened.parts,
         )
         stats.seconds["load"] = loaded
-        desk.parts = max(desk.parts, stats.batches)
+        opened.parts = max(opened.parts, stats.batches)
         return stats
 
 
@@ -185,35 +185,38 @@ def _model(task: Task) -> Model:
 
 
 @contextmanager
-def _desk(task: Task) -> Iterator[_Desk]:
-    """Open the run of a task, or find it open; of those that no task uses MOST_DESKS stay open."""
+def _run_session(task: Task) -> Iterator[_RunSession]:
+    """Open the run of a task, or find it open.
+
+    Of the runs that no task uses MOST_RUN_SESSIONS stay open.
+    """
     key = (task.session, task.folder)
     with _HERE.lock:
-        desk = _HERE.desks.get(key) or _opened(task)
-        _HERE.desks[key] = desk
-        _HERE.desks.move_to_end(key)
-        desk.users += 1
-        idle = [other for other, its in _HERE.desks.items() if not its.users]
-        for other in idle[: max(0, len(_HERE.desks) - MOST_DESKS)]:
-            _leave(_HERE.desks.pop(other))
+        opened = _HERE.run_sessions.get(key) or _opened(task)
+        _HERE.run_sessions[key] = opened
+        _HERE.run_sessions.move_to_end(key)
+        opened.users += 1
+        idle = [other for other, its in _HERE.run_sessions.items() if not its.users]
+        for other in idle[: max(0, len(_HERE.run_sessions) - MOST_RUN_SESSIONS)]:
+            _leave(_HERE.run_sessions.pop(other))
     try:
-        yield desk
+        yield opened
     finally:
         with _HERE.lock:
-            desk.users -= 1
-            if _HERE.desks.get(key) is not desk:
-                _leave(desk)
+            opened.users -= 1
+            if _HERE.run_sessions.get(key) is not opened:
+                _leave(opened)
 
 
-def _opened(task: Task) -> _Desk:
+def _opened(task: Task) -> _RunSession:
     if problem := lacks(task.needs):  # of a worker that came later than the check of all
         raise ClusterError(f"this worker {problem}")
     with ExitStack() as stack:
         run = Run(task.folder)
         work = stack.enter_context(workspace(task.folder))
-        return _Desk(run, work, stack.pop_all())
+        return _RunSession(run, work, stack.pop_all())
 
 
-def _leave(desk: _Desk) -> None:
-    if not desk.users:
-        desk.leave.close()
+def _leave(opened: _RunSession) -> None:
+    if not opened.users:
+        opened.leave.close()

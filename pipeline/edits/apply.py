@@ -102,7 +102,7 @@ class Intervention:
         """
         return {
             "edit": edit_text(self.edit),
-            "fired": self.times_applied,
+            "times_applied": self.times_applied,
             "values": self._values,
             "changed": self._changed,
             "max_change": self._largest,

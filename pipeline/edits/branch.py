@@ -30,7 +30,7 @@ class Branch:
     def of(cls, edits: Iterable[Edit], architecture: Architecture) -> Branch:
         """Return the branch of ``edits``.
 
-        Raises UsageError for layers, heads or units that the model lacks.
+        Raises UsageError for layers, heads, neurons or dims that the model lacks.
         """
         ordered = in_order(edits)
         for edit in ordered:
@@ -42,7 +42,7 @@ class Branch:
     def edits_at_branch(self) -> tuple[Edit, ...]:
         """The edits of the stream at the branch itself.
 
-        They need the baseline's residual alone, and no block to be run.
+        They need the baseline's residual alone, and no layer to be run.
         """
         return tuple(
             edit
@@ -51,7 +51,7 @@ class Branch:
         )
 
     def first(self, site: str) -> int:
-        """Return the first block of ``site`` that is the variant's own."""
+        """Return the first layer or depth of ``site`` that is the variant's own."""
         return {"layer": self.layer, "depth": self.depth}.get(SITES[site].dims[0], 0)
 
     def owns(self, point: HookPoint) -> bool:

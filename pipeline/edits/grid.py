@@ -1,4 +1,4 @@
-"""Sweeps: one text for many edits, such as ``skip:block=*`` or ``scale:block=2,factor=0.5|1.5``."""
+"""Sweeps: one text for many edits, such as ``skip:layer=*`` or ``scale:layer=2,factor=0.5|1.5``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actlas.pipeline.edits.spec import NUMBER, Edit, edit_of, split_edit
 from actlas.pipeline.models.architecture import Architecture
 from actlas.store.errors import UsageError, quoted
 
-COUNTED = ("block", "layer", "depth", "head", "seed")  # fields that take ranges such as 0-5
+COUNTED = ("layer", "depth", "head", "seed")  # fields that take ranges such as 0-5
 EVERY_LAYER = "blocks.*."  # begins TransformerLens' name of a site, in every layer
 MOST = 10_000  # variants of one sweep: more are a slip of the keyboard
 
@@ -18,9 +18,9 @@ MOST = 10_000  # variants of one sweep: more are a slip of the keyboard
 def expand(texts: Sequence[str], architecture: Architecture) -> list[Edit]:
     """Return the edits of all ``texts``, in order, each once.
 
-    ``a|b`` are alternatives, ``2-5`` a range, ``*`` all blocks, layers, depths or heads of the
-    model; several such fields give all combinations. Raises UsageError for what is no edit, and for
-    layers, heads and units that the model lacks.
+    ``a|b`` are alternatives, ``2-5`` a range, ``*`` all layers, depths or heads of the model;
+    several such fields give all combinations. Raises UsageError for what is not an edit, and for
+    layers, heads, neurons and dims that the model lacks.
     """
     edits: dict[Edit, None] = {}
     for text in texts:
@@ -63,7 +63,7 @@ def _counts(values: Mapping[str, str], architecture: Architecture) -> dict[str, 
     if {"k", "v"}.issuperset(short.split("|")):
         heads = geometry.n_kv_head
     layers = geometry.n_layer
-    return {"block": layers, "layer": layers, "depth": layers + 1, "head": heads}
+    return {"layer": layers, "depth": layers + 1, "head": heads}
 
 
 def _choices(name: str, part: str, counts: Mapping[str, int]) -> Sequence[str]:

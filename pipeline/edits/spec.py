@@ -2,10 +2,10 @@
 
 From the command line and from study files.
 
-``skip:block=5`` · ``scale:block=2,factor=0.5`` · ``zero:site=k,layer=4,head=2`` ·
-``noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0``. ``block=b``, or ``layer=b`` without
-a site, is the output of block b: the residual stream at depth b + 1. What a run keeps of an edit,
-and the text it prints, is `store.edit_records`.
+``skip:layer=5`` · ``scale:layer=2,factor=0.5`` · ``zero:site=k,layer=4,head=2`` ·
+``noise:site=mlp_post,layer=3,neurons=::2,mean=10,std=1,seed=0``. ``layer=l`` without a site is the
+output of layer l: the residual stream at depth l + 1. What a run keeps of an edit, and the text it
+prints, is `store.format.edit_records`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import ClassVar
 from actlas.pipeline.edits.targets import EditTarget
 from actlas.pipeline.models.hook_names import site_name
 from actlas.store.errors import UsageError, quoted, unknown
-from actlas.store.format.edit_records import STREAM, EditRecord, Stride, Units
+from actlas.store.format.edit_records import STREAM, EditRecord, Elements, Stride, elements_name
 
 NUMBER = r"[0-9]{1,9}"
 LIST = re.compile(rf"{NUMBER}(\+{NUMBER})*")
@@ -29,17 +29,17 @@ SLICE = re.compile(rf"(-?{NUMBER})?:(-?{NUMBER})?(?::({NUMBER})?)?")
 
 @dataclass(frozen=True)
 class Skip:
-    """A block's output is its input."""
+    """A layer's output is its input."""
 
     kind: ClassVar[str] = "skip"
     target: EditTarget
 
     def __post_init__(self) -> None:
-        """Raise UsageError unless it is a whole block."""
+        """Raise UsageError unless it is the output of a whole layer."""
         if self.target != EditTarget(STREAM, self.target.index or 0) or not self.target.index:
             raise UsageError(
-                f"only a block can be skipped, found {edit_record(self).where}: expected "
-                f"skip:block=N"
+                f"only a whole layer can be skipped: expected skip:layer=N, got "
+                f"{edit_record(self).where}"
             )
 
 
@@ -52,7 +52,7 @@ class Scale:
     factor: float
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a factor that is no finite number."""
+        """Raise UsageError for a factor that is not a finite number."""
         _finite(factor=self.factor)
 
 
@@ -83,8 +83,9 @@ class Noise:
 
 Edit = Skip | Scale | Zero | Noise
 KINDS: Mapping[str, type[Edit]] = {kind.kind: kind for kind in (Skip, Scale, Zero, Noise)}
-_WHERE = ("block", "site", "layer", "depth", "head", "units")
-EXAMPLE = "scale:block=2,factor=0.5"
+ELEMENTS = ("neurons", "dims")
+_WHERE = ("layer", "site", "depth", "head", *ELEMENTS)
+EXAMPLE = "scale:layer=2,factor=0.5"
 
 
 def parse_edit(text: str) -> Edit:
@@ -110,8 +111,8 @@ def edit_of(text: str, kind: str, values: Mapping[str, str]) -> Edit:
         numbers = {name: _number(name, values[name], integer=own[name] == "int") for name in given}
         return wanted(_target(values), **numbers)  # type: ignore[arg-type]  # int only where the field is one
     except TypeError as error:
-        lacking = ", ".join(f"{name}=" for name in own if name not in values)
-        raise UsageError(f"edit {quoted(text)} lacks {lacking}") from error
+        missing = ", ".join(f"{name}=" for name in own if name not in values)
+        raise UsageError(f"edit {quoted(text)} lacks {missing}") from error
     except UsageError as error:
         raise UsageError(f"edit {quoted(text)}: {error}") from error
 
@@ -142,7 +143,7 @@ def edit_record(edit: Edit) -> EditRecord:
     own = {
         field.name: getattr(edit, field.name) for field in fields(edit) if field.name != "target"
     }
-    return EditRecord(edit.kind, target.site, target.index, target.head, target.units, own)
+    return EditRecord(edit.kind, target.site, target.index, target.head, target.elements, own)
 
 
 def edit_text(edit: Edit) -> str:
@@ -167,11 +168,8 @@ def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
 
 
 def _target(values: Mapping[str, str]) -> EditTarget:
-    units = _units_read(values["units"]) if "units" in values else None
     if "site" not in values:
-        return EditTarget(STREAM, _block(values) + 1, None, units)
-    if "block" in values:
-        raise UsageError("block= stands for the whole block: leave site= out")
+        return EditTarget(STREAM, _layer(values) + 1, None, _elements(STREAM, values))
     head = _integer("head", values["head"]) if "head" in values else None
     point = site_name(values["site"])
     own, other = ("depth", "layer") if point.site == STREAM else ("layer", "depth")
@@ -189,23 +187,19 @@ def _target(values: Mapping[str, str]) -> EditTarget:
         given["depth"] = given.pop("layer") + (point.side == "post")
     if other in given:
         raise UsageError(_counted_otherwise(point.site, given))
-    return EditTarget(point.site, given.get(own), head, units)
+    return EditTarget(point.site, given.get(own), head, _elements(point.site, values))
 
 
-def _block(values: Mapping[str, str]) -> int:
-    """Return the block of an edit without a site, whose output it acts on."""
-    named = [name for name in ("block", "layer") if name in values]
-    if len(named) != 1:
-        raise UsageError(
-            "block= and layer= are the same here: leave one out"
-            if named
-            else "it lacks block=, layer= or site="
-        )
+def _layer(values: Mapping[str, str]) -> int:
+    """Return the layer of an edit without a site, whose output it acts on."""
+    if "layer" not in values:
+        raise UsageError("it lacks layer= or site=")
     if others := [name for name in ("depth", "head") if name in values]:
         raise UsageError(
-            f"{named[0]}= stands for the whole block: leave {others[0]}= out, or give site="
+            f"layer= without site= is the output of the whole layer: leave {others[0]}= out, or "
+            "give site="
         )
-    return _integer(named[0], values[named[0]])
+    return _integer("layer", values["layer"])
 
 
 def _counted_otherwise(site: str, given: Mapping[str, int]) -> str:
@@ -216,13 +210,23 @@ def _counted_otherwise(site: str, given: Mapping[str, int]) -> str:
         return f"{STREAM} is counted by depth=, not layer=: leave layer= out"
     layer = given["layer"]
     return (
-        f"{STREAM} is counted by depth=, not layer=: depth={layer} is the input of block {layer}, "
+        f"{STREAM} is counted by depth=, not layer=: depth={layer} is the input of layer {layer}, "
         f"depth={layer + 1} its output, as hook_resid_pre and hook_resid_post"
     )
 
 
-def _units_read(text: str) -> Units:
-    """Return the choice of units that ``text`` writes; raises UsageError for what is none."""
+def _elements(site: str, values: Mapping[str, str]) -> Elements | None:
+    """Return the neurons or dims that an edit of ``site`` chooses, None for all.
+
+    Raises UsageError for the one where the site has the other, and for what is not a choice.
+    """
+    name = elements_name(site)
+    for other in ELEMENTS:
+        if other != name and other in values:
+            raise UsageError(f"{site} has {name}: expected {name}=, got {other}=")
+    if name not in values:
+        return None
+    text = values[name]
     if LIST.fullmatch(text):
         return tuple(int(number) for number in text.split("+"))
     match = SLICE.fullmatch(text)
@@ -231,7 +235,7 @@ def _units_read(text: str) -> Units:
     )
     if step == 0:
         raise UsageError(
-            f"units={quoted(text)} is neither a slice such as ::2 nor numbers such as 0+4+7"
+            f"{name}={quoted(text)} is neither a slice such as ::2 nor numbers such as 0+4+7"
         )
     return Stride(start, stop, step)
 

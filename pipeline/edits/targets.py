@@ -1,4 +1,4 @@
-"""Where an edit acts: a site, a layer or depth, a head, units of the last dim.
+"""Where an edit acts: a site, a layer or depth, a head, neurons or dims of it.
 
 It becomes columns of a module's tensor.
 """
@@ -13,20 +13,27 @@ import numpy.typing as npt
 from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError, unknown
-from actlas.store.format.edit_records import STREAM, Stride, Units
+from actlas.store.format.edit_records import (
+    STREAM,
+    Elements,
+    Stride,
+    elements_name,
+    elements_text,
+)
 
 
 @dataclass(frozen=True)
 class EditTarget:
     """Where an edit acts.
 
-    A site in a layer (``resid``: at a depth), one head or all, some units of its last dim or all.
+    A site in a layer (``resid``: at a depth), one head or all, some elements of its last dim or
+    all: neurons of the sites inside the MLP, dims of the others.
     """
 
     site: str
     index: int | None  # layer or depth; None for a site that has neither
     head: int | None = None
-    units: Units | None = None  # numbers, or a slice
+    elements: Elements | None = None  # numbers, or a slice
 
     def __post_init__(self) -> None:
         """Raise UsageError for a site that cannot be edited, and for parts it does not have."""
@@ -34,7 +41,9 @@ class EditTarget:
         if site is None or not site.editable:
             editable = [name for name, site in SITES.items() if site.editable]
             raise (
-                UsageError(f"cannot edit {self.site}: wanted {', '.join(editable)}, or block=")
+                UsageError(
+                    f"cannot edit {self.site}: expected {', '.join(editable)}, or layer= alone"
+                )
                 if site
                 else unknown("site", self.site, editable)
             )
@@ -45,14 +54,12 @@ class EditTarget:
             )
         if self.head is not None and not site.has_heads:
             raise UsageError(f"{self.site} has no heads: leave head={self.head} out")
-        if self.units is not None:
-            object.__setattr__(
-                self, "units", _one_form(self.units)
-            )  # one choice, one text, one run
+        if self.elements is not None:  # one choice, one text, one run
+            object.__setattr__(self, "elements", _one_form(self.elements))
 
     @property
     def order(self) -> tuple[int, int]:
-        """Sorts spots as the forward pass comes to them."""
+        """Sorts targets as the forward pass comes to them."""
         if self.index is None:
             return (1 << 30, 0)
         if self.site == STREAM:
@@ -94,26 +101,29 @@ class EditTarget:
             whose = f"{self.site} has" if heads != architecture.geometry.n_head else "the model has"
             raise UsageError(f"head={self.head}: {whose} heads 0 to {heads - 1}")
         rows = grid if self.head is None else grid[self.head : self.head + 1]
-        return rows[:, _chosen(self.units, size)].reshape(-1)
+        return rows[:, self._chosen(size)].reshape(-1)
+
+    def _chosen(self, size: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the chosen elements of ``size``."""
+        elements, name = self.elements, elements_name(self.site)
+        if elements is None:
+            return np.arange(size)
+        if isinstance(elements, Stride):
+            chosen = np.arange(size)[elements.slice]
+            if not len(chosen):
+                raise UsageError(f"{name}={elements} chooses none of {size}")
+            return chosen
+        if elements[-1] >= size:
+            raise UsageError(
+                f"{name}={elements_text(elements)}: {self.site} has {name} 0 to {size - 1}"
+            )
+        return np.array(elements)
 
 
-def _one_form(units: Units) -> Units | None:
-    """Return the one form of a choice of units, None for all of them."""
-    if not isinstance(units, Stride):
-        return tuple(sorted(set(units)))
-    plain = Stride(units.start or None, units.stop, units.step if (units.step or 1) > 1 else None)
+def _one_form(elements: Elements) -> Elements | None:
+    """Return the one form of a choice of elements, None for all of them."""
+    if not isinstance(elements, Stride):
+        return tuple(sorted(set(elements)))
+    step = elements.step if (elements.step or 1) > 1 else None
+    plain = Stride(elements.start or None, elements.stop, step)
     return None if plain == Stride() else plain
-
-
-def _chosen(units: Units | None, size: int) -> npt.NDArray[np.int64]:
-    """Return the numbers of the chosen units of ``size``."""
-    if units is None:
-        return np.arange(size)
-    if isinstance(units, Stride):
-        chosen = np.arange(size)[units.slice]
-        if not len(chosen):
-            raise UsageError(f"units={units} chooses none of {size} units")
-        return chosen
-    if units[-1] >= size:
-        raise UsageError(f"units={'+'.join(map(str, units))}: there are units 0 to {size - 1}")
-    return np.array(units)

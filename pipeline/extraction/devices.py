@@ -23,9 +23,9 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"unknown device {name!r}: wanted auto, cpu, cuda or cuda:N") from error
+        raise UsageError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not supported: wanted auto, cpu, cuda or cuda:N")
+        raise UsageError(f"device {name!r} is not supported: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= gpus:
         raise UsageError(
             f"device {name!r} is not there: torch sees {gpus} CUDA devices "

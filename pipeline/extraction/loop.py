@@ -22,7 +22,8 @@ from actlas.pipeline.extraction.variant_pass import VariantPass
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
 from actlas.store.errors import StoreError
-from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.commit_record import stem
+from actlas.store.format.pools import Origin
 from actlas.store.format.schema import Json, SharedSite, Unit
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.runs.commits import publish

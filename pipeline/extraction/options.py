@@ -36,13 +36,13 @@ class ExtractOptions:
             ("attention", self.attention, get_args(Attention)),
         ):
             if value not in valid:
-                raise UsageError(f"unknown {name} {value!r}: wanted {', '.join(valid)}")
+                raise UsageError(f"unknown {name} {value!r}: expected {', '.join(valid)}")
         if self.unit_tokens < 1:
-            raise UsageError(f"--unit-tokens is {self.unit_tokens}, wanted 1 or more")
+            raise UsageError(f"--unit-tokens is {self.unit_tokens}, expected 1 or more")
         if not self.sites:
-            raise UsageError("no site was asked for: wanted one --site at least")
+            raise UsageError("no site was asked for: expected one --site at least")
         if self.dropout_seed is not None and self.dropout_seed < 0:
-            raise UsageError(f"--seed is {self.dropout_seed}, wanted 0 or more")
+            raise UsageError(f"--seed is {self.dropout_seed}, expected 0 or more")
         if self.dropout_seed is not None and self.edits:
             raise UsageError(
                 "edits are compared with a run that computes the same but for them: "

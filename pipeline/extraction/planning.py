@@ -145,7 +145,7 @@ def _plan_variant(baseline: Plan, options: ExtractOptions) -> Plan:
         if missing and units != baseline.units:
             raise UsageError(
                 f"run {run.name} was begun in other units than its baseline has now: "
-                f"remove {run.folder} to begin anew"
+                f"remove {run.folder} to start over"
             )
         if not baseline.missing:
             _check_stranded(run)

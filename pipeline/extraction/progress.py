@@ -22,7 +22,7 @@ class ExtractionStats:
     nbytes: int = 0
     lost_races: int = 0  # units that another process committed meanwhile
     device: str = ""
-    packed: Packed | None = None  # its files afterwards, where they were joined
+    packed: Packed | None = None  # its files afterwards, where they were packed
     batches: int = 1  # that a unit was cut into at last
     seconds: dict[str, float] = field(
         default_factory=lambda: {"load": 0.0, "forward": 0.0, "store": 0.0}

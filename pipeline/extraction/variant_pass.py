@@ -20,6 +20,7 @@ from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.format.edit_records import STREAM
 from actlas.store.format.schema import Json, SharedSite, StoredDtype, Unit
 from actlas.store.reading.blocks import BlockSource, read_block
+from actlas.store.reading.sources import sources_of
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class VariantPass:
         return padded.to(device=model.device, dtype=model.dtype)
 
     def _source(self, unit: Unit, site: str) -> BlockSource:
-        return self._baseline.sources(unit, site)[0]
+        return sources_of(self._baseline.index, unit, site)[0]
 
     def _compare(self, value: torch.Tensor, expected: torch.Tensor, batch: Batch) -> None:
         """Count the values upstream and their largest difference.

@@ -110,7 +110,7 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[tuple[int, str] | BadLine]:
 def _without_blank(
     lines: Iterable[tuple[int, str] | BadLine], wanted: Wanted
 ) -> Iterator[tuple[int, str] | BadLine]:
-    """Skip blank lines; those between others are told, those at the end mean nothing."""
+    """Skip blank lines; those between others are reported, those at the end mean nothing."""
     between = waiting = 0
     for item in lines:
         if isinstance(item, tuple) and not item[1].strip():

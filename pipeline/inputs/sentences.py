@@ -56,7 +56,7 @@ class Sentences:
         str, npt.NDArray[Any]
     ]  # on ``sentence``: int64, float64, uint8 (booleans) or text
     skipped: tuple[BadLine, ...] = ()
-    notes: tuple[str, ...] = ()  # what the reader skipped on its own, to be told
+    notes: tuple[str, ...] = ()  # what the reader skipped on its own, to be reported
 
     def place(self, number: int) -> str:
         """Return how errors call a line."""
@@ -197,7 +197,7 @@ def _unusable(line: Line) -> BadLine | None:
     if any("\0" in text for text in texts):
         return BadLine(line.number, "contains a NUL character")
     if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
-        return BadLine(line.number, "contains half a surrogate pair, which is no character")
+        return BadLine(line.number, "contains half a surrogate pair, which is not a character")
     return None
 
 

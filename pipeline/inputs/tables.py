@@ -84,10 +84,10 @@ def _rows(rows: Any, wanted: Wanted, bad: Mapping[int, BadLine]) -> Iterator[Lin
             header = row
             kept = _header(header, wanted)
         elif row and len(row) != len(header):
-            told = (
+            reason = (
                 f"has {len(row)} field{'s' * (len(row) != 1)}, expected the header's {len(header)}"
             )
-            yield BadLine(number, told)
+            yield BadLine(number, reason)
         elif row:
             values: dict[str, Value] = {name: row[place] or None for place, name in kept}
             yield Line(number, values.pop(wanted.text_column) or "", values)  # type: ignore[arg-type]

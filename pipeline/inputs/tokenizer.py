@@ -65,17 +65,17 @@ class ModelTokenizer:
         place = _place(name)
         versions = [f"{library} {importlib.metadata.version(library)}" for library in LIBRARIES]
         key = json.dumps([self.digest, place, *versions])
-        told = json.loads(self._ask({"entry": _entry(key), "key": key}))
-        if "unknown" in told:
+        answer = json.loads(self._ask({"entry": _entry(key), "key": key}))
+        if "unknown" in answer:
             with tempfile.TemporaryDirectory(prefix="actlas-tokenizer-") as scratch:
                 copy = Path(scratch, place)
                 copy.mkdir(parents=True, exist_ok=True)
                 for file, content in files.items():
                     (copy / file).write_bytes(content)  # what is loaded is what the digest is of
-                told = json.loads(self._ask({"folder": place, "scratch": scratch}))
-        if "refused" in told:
-            raise self._refused(f"cannot be used ({told['refused']})")
-        self.bos: Special | None = Special(*told["bos"]) if told["bos"] else None
+                answer = json.loads(self._ask({"folder": place, "scratch": scratch}))
+        if "refused" in answer:
+            raise self._refused(f"cannot be used ({answer['refused']})")
+        self.bos: Special | None = Special(*answer["bos"]) if answer["bos"] else None
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return ids and offsets of ``texts``, without special tokens.

@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def _first(question: dict[str, Any]) -> tuple[dict[str, Any], Tokenizer | None]:
-    """Return what is told of a tokenizer, and the tokenizer.
+    """Return the description of a tokenizer, and the tokenizer.
 
     Told are ``{"bos": [TOKEN, ID] or null}``, ``{"refused": WHY}``, or ``{"unknown": true}`` where
     the cache has nothing and no folder is named yet.
@@ -124,7 +124,7 @@ def _from_transformers(folder: str) -> dict[str, Any]:
     loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     kind = type(loaded).__name__
     if not getattr(loaded, "is_fast", False):
-        raise Refused(f"{kind} is no fast tokenizer, it gives no offsets")
+        raise Refused(f"{kind} is not a fast tokenizer, it gives no offsets")
     if getattr(loaded.backend_tokenizer.model, "dropout", None):
         raise Refused("it has BPE dropout, which draws token ids at random: set it to null")
     # the class takes the settings of tokenizer.json for its own calls back, and only there
@@ -156,7 +156,7 @@ def _check_within(folder: str) -> None:
     path = Path(folder, "tokenizer_config.json")
     settings = json.loads(path.read_bytes()) if path.is_file() else {}
     if not isinstance(settings, dict):
-        raise Refused("tokenizer_config.json is no JSON object")
+        raise Refused("tokenizer_config.json is not a JSON object")
     named = {
         key: value
         for key, value in settings.items()

@@ -39,7 +39,7 @@ def read_config(path: Path) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def effective(config: Mapping[str, Any], rules: ConfigRules, where: str) -> dict[str, Any]:

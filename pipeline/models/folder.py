@@ -117,8 +117,8 @@ def resolve(name: str, revision: str | None = None) -> ModelFolder:
         return _opened(name, Path(name), None)
     if Path(name).exists() or name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise UsageError(
-            f"model {name} is no folder: wanted `demo`, a folder with config.json, or a hub id "
-            f"such as gpt2-xl"
+            f"model {name} is not a directory: expected `demo`, a folder with config.json, or a "
+            f"hub id such as gpt2-xl"
         )
     folder = _from_hub(name, revision)
     return _opened(name, folder, folder.name)
@@ -153,9 +153,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
                 name, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=True
             )
         )
-        if (
-            _is_whole(cached) and (cached / "tokenizer_config.json").is_file()
-        ):  # without it: not fetched, or not there
+        # without tokenizer_config.json: not fetched, or not there
+        if _is_whole(cached) and (cached / "tokenizer_config.json").is_file():
             return cached
     except LocalEntryNotFoundError:
         pass  # not in the local cache yet: ask the hub
@@ -167,15 +166,14 @@ def _from_hub(name: str, revision: str | None) -> Path:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
     except LocalEntryNotFoundError as error:
         raise UsageError(
-            f"model {name!r} is no folder here, is not in the local hub cache, and the hub "
+            f"model {name!r} is not a directory here, is not in the local hub cache, and the hub "
             f"cannot be reached: "
             "give a folder, or run once with a connection"
         ) from error
     except HfHubHTTPError as error:
         raise UsageError(f"model {name!r}: the hub says {str(error).splitlines()[0]}") from error
-    if not _is_whole(
-        folder
-    ):  # the library returns a part of it, too, where the hub cannot be reached
+    # the library returns a part of it, too, where the hub cannot be reached
+    if not _is_whole(folder):
         raise UsageError(
             f"model {name!r} has not all of config.json, safetensors weights and tokenizer in "
             f"the local hub cache, "
@@ -196,8 +194,8 @@ def _check_hub_cache(name: str) -> None:
         Path.home()
     except RuntimeError as error:
         raise UsageError(
-            f"model {name!r} is no folder here, and there is no home folder for the hub's cache "
-            f"(HOME is not set): "
+            f"model {name!r} is not a directory here, and there is no home folder for the hub's "
+            f"cache (HOME is not set): "
             "set HF_HOME to a folder, or give the folder of a model"
         ) from error
 

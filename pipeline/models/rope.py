@@ -140,7 +140,7 @@ def _parameters(
 def _number(name: str, value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MOST:
         raise UsageError(
-            f"{where}: {name} is {quoted(repr(value))}, expected a number above 0 and below {MOST:g}"
+            f"{where}: {name} is {quoted(repr(value))}, expected a number above 0, below {MOST:g}"
         )
     return int(value) if name.startswith("original_max") else float(value)
 

@@ -54,7 +54,8 @@ def weight_files(folder: Path) -> list[Path]:
         )
     others = "".join(f", found {path.name}" for path in sorted(folder.glob("*.safetensors"))[:1])
     raise UsageError(
-        f"{folder} has no weights: wanted model.safetensors or model.safetensors.index.json{others}"
+        f"{folder} has no weights: expected model.safetensors or "
+        f"model.safetensors.index.json{others}"
     )
 
 
@@ -67,13 +68,13 @@ def _indexed(index: Path) -> dict[str, str]:
         names = json.loads(read_input(index, LARGEST_INDEX))["weight_map"]
         wrong = [file for file in names.values() if not isinstance(file, str)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{index} is no index of weights: copy it again") from error
+        raise UsageError(f"{index} is not an index of weights: copy it again") from error
     if not names:
         raise UsageError(f"{index} has an empty weight_map: copy it again, or save the model again")
     wrong += [file for file in names.values() if isinstance(file, str) and Path(file).name != file]
     if wrong:
         raise UsageError(
-            f"{index} names {quoted(wrong[0])}, which is no file beside it: copy it again"
+            f"{index} names {quoted(wrong[0])}, which is not a file beside it: copy it again"
         )
     for file in names.values():
         if not (index.parent / file).is_file():
@@ -102,7 +103,7 @@ def opened_weights(
 
 
 def own_name(name: str, rules: WeightRules) -> str | None:
-    """Return a tensor's name without the prefix; None for what is no weight, such as a mask."""
+    """Return a tensor's name without the prefix; None for what is not a weight, such as a mask."""
     if name.endswith(rules.ignored):
         return None
     return rules.renamed(name).removeprefix(rules.prefix)

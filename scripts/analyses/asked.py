@@ -83,15 +83,15 @@ class Asked:
             found["variants"] = [run.name for run in self.variants]
         answer = Answer(self.question, lazy, found)
         result = answer.result
-        told = result.assign_attrs(known | found)
-        findings = study.findings(told, subject)
-        for kind, (figure, caption) in study.figures(told, subject, self.options).items():
+        described = result.assign_attrs(known | found)
+        findings = study.findings(described, subject)
+        for kind, (figure, caption) in study.figures(described, subject, self.options).items():
             answer.draw(figure, kind, caption)
         for kind, array in study.large(subject, self.options).items():
             answer.take_large(kind, array)
         answer.tell(findings)
-        holds = all(check.holds for check in study.checks(told))
-        return Finding(answer.write(out), told, subject, tuple(findings), holds)
+        holds = all(check.holds for check in study.checks(described))
+        return Finding(answer.write(out), described, subject, tuple(findings), holds)
 
     def _computed(self) -> xr.Dataset:
         """Return the result, lazy where one pass is enough.

@@ -35,7 +35,7 @@ def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
     for run in variants:
         if not run.edits:
             raise UsageError(
-                f"run {run.name} has no edits: wanted variants, as `actlas sweep` makes them"
+                f"run {run.name} has no edits: expected variants, as `actlas sweep` makes them"
             )
     baselines = {baseline_of(run).id: run for run in variants}
     if len(baselines) > 1:
@@ -68,7 +68,7 @@ def variants_of(study: Study[Any], run: Run) -> tuple[Run, ...]:
     """
     if run.edits:
         without = run.baseline.id if run.baseline else "gone"
-        raise UsageError(f"run {run.name} has edits itself: wanted the run without, {without}")
+        raise UsageError(f"run {run.name} has edits itself: expected the run without, {without}")
     found = {}
     for variant in Store(run.folder.parent.parent).variants(run.id):
         key = study.variant_key(variant.edits)

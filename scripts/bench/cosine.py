@@ -1,4 +1,4 @@
-"""``cosine_blocks`` against the plain NumPy way, on the same stored run, in one process.
+"""``cosine_histograms`` against the plain NumPy way, on the same stored run, in one process.
 
     python scripts/bench/cosine.py
 
@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from actlas.analysis.cosine.compute import BLOCKS, cosine_blocks
+from actlas.analysis.cosine.compute import PROJECTION_PAIRS, cosine_histograms
 from actlas.analysis.data.tokens import Selection, Target, select_tokens
 from actlas.analysis.kernels.cosine_tiles import HIGH
 from actlas.analysis.variance.compute import PROJECTIONS
@@ -69,16 +69,11 @@ SMALL = {
     help="Where to write.  [default: the system's for temporary files]",
 )
 def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Path | None) -> None:
-    """Measure the cosine blocks of GPT-2 XL geometry, 54 sentences of 16 tokens."""
+    """Measure the cosine histograms of GPT-2 XL geometry, 54 sentences of 16 tokens."""
     dask.config.set(scheduler="threads", num_workers=threads)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        run = random_run(
-            Path(scratch) / "xl",
-            Geometry(**{**XL, "n_layer": layers}),
-            PROJECTIONS,
-            labels_of(54, 16),
-            54,
-        )
+        geometry = Geometry(**{**XL, "n_layer": layers})
+        run = random_run(Path(scratch) / "xl", geometry, PROJECTIONS, labels_of(54, 16), 54)
         dataset = run.dataset(PROJECTIONS)
         selection = select_tokens(dataset, Target(WORD))
         ours, plain, shortcut = compare(dataset, selection, bins, runs)
@@ -98,10 +93,9 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
         )
         for count in sorted({max(1, layers // 4), max(1, layers // 2), layers}):
             part = Measured()
+            first = dataset.isel(layer=slice(count))
             with threadpool_limits(1, user_api="blas"):
-                part.add(
-                    cosine_blocks(dataset.isel(layer=slice(count)), selection, bins=bins).compute
-                )
+                part.add(cosine_histograms(first, selection, bins=bins).compute)
             click.echo(
                 f"{count:4d} layers  {part.median:.2f} s, "
                 f"{part.median / count * 1000:.0f} ms a layer"
@@ -120,12 +114,12 @@ def compare(
     found: list[xr.Dataset] = []
     counts: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = []
 
-    def blocks() -> None:
+    def histograms() -> None:
         with threadpool_limits(1, user_api="blas"):
-            found.append(cosine_blocks(dataset, selection, bins=bins).compute())
+            found.append(cosine_histograms(dataset, selection, bins=bins).compute())
 
     for number in range(runs + 1):
-        ours.add(blocks, counted=number > 0)
+        ours.add(histograms, counted=number > 0)
         if number == runs // 2:
             plain.add(
                 lambda: counts.append(
@@ -134,10 +128,10 @@ def compare(
             )
             shortcut.add(lambda: counts.append(plain_counts(dataset, selection, bins)))
     difference = np.abs(
-        found[-1]["count"].transpose("group", "block", "layer", "bin").values - counts[0]
+        found[-1]["count"].transpose("group", "projection_pair", "layer", "bin").values - counts[0]
     ).sum(-1)
     share = difference.max() / 2 / found[-1]["pairs"].min().item()
-    click.echo(f"largest share of a block's pairs counted in another bin: {share:.1e}", err=True)
+    click.echo(f"largest share of the pairs counted in another bin: {share:.1e}", err=True)
     return ours, plain, shortcut
 
 
@@ -146,7 +140,7 @@ def plain_counts(
     selection: Selection,
     bins: int | np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Return (group, block, layer, bin).
+    """Return (group, projection_pair, layer, bin).
 
     Whole matrices, boolean masks, np.histogram; moments are computed and forgotten.
     """
@@ -158,7 +152,7 @@ def plain_counts(
     upper = np.triu(np.ones((3 * size, 3 * size), dtype=bool), 1)
     masks = [
         np.outer(part[a], part[b]) & upper if a == b else np.outer(part[a], part[b])
-        for a, b in BLOCKS.values()
+        for a, b in PROJECTION_PAIRS.values()
     ]
     number = bins if isinstance(bins, int) else len(bins) - 1
     counts = np.zeros((2, len(masks), dataset.sizes["layer"], number), dtype=np.int64)
@@ -171,16 +165,16 @@ def plain_counts(
             features = np.concatenate(rows, axis=1)
             features = features / np.linalg.norm(features, axis=0)
             matrix = np.clip(features.T @ features, -1, 1)
-            for block, mask in enumerate(masks):
+            for pair, mask in enumerate(masks):
                 values = matrix[mask]
-                counts[group, block, layer] = np.histogram(values, bins, range=(-1, 1))[0]
+                counts[group, pair, layer] = np.histogram(values, bins, range=(-1, 1))[0]
                 sizes = np.abs(values)
                 _ = values.mean(), values.std(), sizes.mean(), (sizes > HIGH).mean()
     return counts
 
 
 def opening(run: Run, runs: int) -> Measured:
-    """Open the run anew and build its dataset, several times."""
+    """Open the run again and build its dataset, several times."""
     measured = Measured()
     for _ in range(runs):
         measured.add(lambda: Store(run.folder.parents[1]).run(run.id).dataset())

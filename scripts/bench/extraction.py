@@ -103,7 +103,7 @@ def alternate(
     runs: int,
     scratch: Path,
 ) -> tuple[Measured, Measured, int]:
-    """Run both ways in turn, once uncounted; return their measures and the bytes of a run."""
+    """Run both in turn, once uncounted; return their measures and the bytes of a run."""
     import torch
 
     forward, extraction = Measured(), Measured()

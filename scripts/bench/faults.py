@@ -23,10 +23,11 @@ from pathlib import Path
 
 import click
 
-from actlas.scripts.bench.injection.fixture import Ground, Outcome, Victim, make_base
-from actlas.scripts.bench.injection.hurting import FAULTS, Desk, Extent, Trial
+from actlas.scripts.bench.injection.fault_kinds import FAULTS
+from actlas.scripts.bench.injection.fixture import CommandServer, Fixture, Outcome, make_base
 from actlas.scripts.bench.injection.meeting import MEETINGS
 from actlas.scripts.bench.injection.operations import OPERATIONS
+from actlas.scripts.bench.injection.trials import Extent, Trial, TrialSession
 
 IN_MEMORY = Path("/dev/shm")
 ALONE = "extract"  # what other commands meet is tried on it
@@ -60,42 +61,44 @@ class Row:
 
 
 def suite(
-    grounds: Iterable[Ground], extent: Extent, faults: Sequence[str]
-) -> Iterator[tuple[str, Ground, list[Trial]]]:
-    """Yield fault, ground and trials."""
-    for ground in grounds:
+    fixtures: Iterable[Fixture], extent: Extent, faults: Sequence[str]
+) -> Iterator[tuple[str, Fixture, list[Trial]]]:
+    """Yield fault, fixture and trials."""
+    for fixture in fixtures:
         for name in faults:
-            if name in FAULTS or ground.name == ALONE:
-                yield name, ground, ALL[name](ground, extent)
+            if name in FAULTS or fixture.name == ALONE:
+                yield name, fixture, ALL[name](fixture, extent)
 
 
-def tried(work: Iterable[tuple[str, Ground, list[Trial]]], desks: Sequence[Desk]) -> list[Row]:
-    """Do all trials, as many at a time as there are desks.
+def tried(
+    work: Iterable[tuple[str, Fixture, list[Trial]]], sessions: Sequence[TrialSession]
+) -> list[Row]:
+    """Do all trials, as many at a time as there are sessions.
 
     Return a row for each fault of each operation.
     """
     waiting: queue.SimpleQueue[tuple[Row, int, Trial] | None] = queue.SimpleQueue()
     rows: list[Row] = []
-    for fault, ground, trials in work:
-        rows.append(row := Row(fault, ground.name))
+    for fault, fixture, trials in work:
+        rows.append(row := Row(fault, fixture.name))
         for number, trial in enumerate(trials):
             waiting.put((row, number, trial))
-    told = progress(waiting.qsize())
+    report = progress(waiting.qsize())
     failures: list[BaseException] = []
 
-    def toil(desk: Desk) -> None:
+    def toil(session: TrialSession) -> None:
         while not failures and (item := waiting.get()) is not None:
             row, number, trial = item
             try:
-                row.add(number, trial(desk))
-                told(row)
+                row.add(number, trial(session))
+                report(row)
             except Exception as error:
                 error.add_note(f"in {row.operation}, {row.fault}, trial {number}")
                 failures.append(error)
 
-    for _ in desks:
+    for _ in sessions:
         waiting.put(None)
-    threads = [threading.Thread(target=toil, args=(desk,)) for desk in desks]
+    threads = [threading.Thread(target=toil, args=(session,)) for session in sessions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -106,10 +109,10 @@ def tried(work: Iterable[tuple[str, Ground, list[Trial]]], desks: Sequence[Desk]
 
 
 def progress(total: int) -> Callable[[Row], None]:
-    """Return what tells of every hundredth trial, and at once of what is amiss."""
+    """Return what reports every hundredth trial, and at once of what is amiss."""
     count, start, lock, said = 0, time.perf_counter(), threading.Lock(), set[str]()
 
-    def told(row: Row) -> None:
+    def report_row(row: Row) -> None:
         nonlocal count
         with lock:
             count += 1
@@ -121,22 +124,26 @@ def progress(total: int) -> Callable[[Row], None]:
                     f"{count} of {total} trials, {time.perf_counter() - start:.0f} s", err=True
                 )
 
-    return told
+    return report_row
 
 
-def open_desks(
-    scratch: Path, count: int, hold: Callable[[Victim], Victim], *, mounts: bool = True
-) -> list[Desk]:
-    """Return ``count`` desks, each with its servers; ``hold`` sees to it that these end."""
-    desks = [Desk(scratch, hold(Victim(scratch))) for _ in range(count)]
+def open_sessions(
+    scratch: Path,
+    count: int,
+    hold: Callable[[CommandServer], CommandServer],
+    *,
+    mounts: bool = True,
+) -> list[TrialSession]:
+    """Return ``count`` sessions, each with its servers; ``hold`` sees to it that these end."""
+    sessions = [TrialSession(scratch, hold(CommandServer(scratch))) for _ in range(count)]
     allowed = (
         mounts
         and shutil.which(NAMESPACE[0])
         and os.spawnvp(os.P_WAIT, NAMESPACE[0], [*NAMESPACE, "true"]) == 0
     )
-    for desk in desks if allowed else ():
-        desk.private = hold(Victim(scratch, NAMESPACE))
-    return desks
+    for session in sessions if allowed else ():
+        session.private = hold(CommandServer(scratch, NAMESPACE))
+    return sessions
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -212,14 +219,14 @@ def main(
     )  # processes are put to the test, not the disk
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix="actlas-faults-"))
     with ExitStack() as stack:
-        desks = open_desks(scratch, jobs, stack.enter_context)
-        base = make_base(scratch, desks[0].victim)
-        grounds = [
-            Ground(name, base, scratch, desks[0].victim) for name in operations or OPERATIONS
+        sessions = open_sessions(scratch, jobs, stack.enter_context)
+        base = make_base(scratch, sessions[0].server)
+        fixtures = [
+            Fixture(name, base, scratch, sessions[0].server) for name in operations or OPERATIONS
         ]
-        steps = ", ".join(f"{ground.name} {len(ground.steps)}" for ground in grounds)
+        steps = ", ".join(f"{fixture.name} {len(fixture.steps)}" for fixture in fixtures)
         click.echo(f"steps: {steps}", err=True)
-        rows = tried(suite(grounds, Extent(every, most), faults or tuple(ALL)), desks)
+        rows = tried(suite(fixtures, Extent(every, most), faults or tuple(ALL)), sessions)
     complaints = [line for row in rows for line in row.complaints]
     if full:
         click.echo(markdown(HEAD, [row.cells for row in rows]) + "\n")

@@ -72,14 +72,8 @@ def main(
 
     Print target, inputs, seconds, kinds of violations.
     """
-    os.environ.update(
-        {
-            "OMP_NUM_THREADS": "1",
-            "TQDM_DISABLE": "1",
-            "HF_HUB_OFFLINE": "1",
-            "TOKENIZERS_PARALLELISM": "0",
-        }
-    )
+    os.environ.update(OMP_NUM_THREADS="1", TQDM_DISABLE="1")
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="0")
     guided = not at_random and importlib.util.find_spec("atheris") is not None
     if guided:
         atheris: Any = importlib.import_module("atheris")  # not among what CI installs

@@ -28,7 +28,7 @@ from actlas.scripts.bench.common.synthetic import WORD
 from actlas.scripts.bench.scaling import GEOMETRY, SITES, TOKENS, rare_labels
 from actlas.scripts.terminal.text import table
 from actlas.store import Run, Store
-from actlas.store.format.commit_record import Origin
+from actlas.store.format.pools import Origin
 from actlas.store.format.schema import Unit
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace

@@ -5,10 +5,11 @@ The same weights, sentences and sites, on disk.
     pip install -c constraints.txt -r scripts/bench/peers-requirements.txt -e ".[model]"
     python scripts/bench/peers.py --geometry gpt2-xl
 
-Each way in processes of its own, in turn, after a warm-up of one sentence, the disk quiet; no way
-computes logits, and only actlas waits for the disk at the end. TransformerLens runs with the
+Each adapter runs in processes of its own, in turn, after a warm-up of one sentence, the disk
+quiet; no adapter computes logits, and only actlas waits for the disk at the end. TransformerLens
+runs with the
 weights as they are: nothing folded, nothing centred. Memory is what the job takes beside the loaded
-model, whose files every way maps. Compares the values of all ways, site by site.
+model, whose files every adapter maps. Compares the values of all adapters, site by site.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import click
 import numpy as np
 
 from actlas.scripts.bench.common.measuring import Measured
-from actlas.scripts.bench.common.peers import SITES, WAYS, read_layer, stored_site, work_of
+from actlas.scripts.bench.common.peers import ADAPTERS, SITES, read_layer, stored_site, work_of
 from actlas.scripts.bench.extraction import GEOMETRIES, random_model
 from actlas.scripts.terminal.text import size, table
 
@@ -38,14 +39,14 @@ READS = 5
 @click.option("--geometry", type=click.Choice(list(GEOMETRIES)), default="gpt2", show_default=True)
 @click.option("--sentences", default=54, show_default=True)
 @click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
-@click.option("--runs", default=3, show_default=True, help="Processes of each way.")
+@click.option("--runs", default=3, show_default=True, help="Processes of each adapter.")
 @click.option("--threads", default=2, show_default=True)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
     help="Where to write.  [default: that of temporary files]",
 )
-@click.option("--way", type=click.Choice(list(WAYS)), hidden=True)
+@click.option("--adapter", type=click.Choice(list(ADAPTERS)), hidden=True)
 def main(
     geometry: str,
     sentences: int,
@@ -53,33 +54,24 @@ def main(
     runs: int,
     threads: int,
     folder: Path | None,
-    way: str | None,
+    adapter: str | None,
 ) -> None:
     """Compare actlas with what else does its job."""
-    if way is not None:
+    if adapter is not None:
         assert folder is not None
-        click.echo(json.dumps(measured(way, folder, sentences, tokens, threads)))
+        click.echo(json.dumps(measured(adapter, folder, sentences, tokens, threads)))
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as place:
         scratch = Path(place)
         random_model(scratch / "model", *GEOMETRIES[geometry])
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in ADAPTERS}
         for number in range(runs):
-            for name in [*WAYS][number % len(WAYS) :] + [*WAYS][
-                : number % len(WAYS)
-            ]:  # none always after the same other
+            turned = number % len(ADAPTERS)  # so that none always comes after the same other
+            for name in [*ADAPTERS][turned:] + [*ADAPTERS][:turned]:
                 os.sync()  # what the one before left to the system is not this one's to wait for
-                command = [
-                    sys.executable,
-                    __file__,
-                    "--way",
-                    name,
-                    "--folder",
-                    place,
-                    "--threads",
-                    str(threads),
-                ]
+                command = [sys.executable, __file__, "--adapter", name, "--folder", place]
                 command += ["--sentences", str(sentences), "--tokens", str(tokens)]
+                command += ["--threads", str(threads)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise click.ClickException(f"{name} failed: {done.stderr.strip()[-2000:]}")
@@ -93,8 +85,10 @@ def main(
         click.echo("\n" + differences(scratch, GEOMETRIES[geometry][0]))
 
 
-def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) -> dict[str, float]:
-    """Do the job one ``way`` in this process, then read one layer's target tokens back."""
+def measured(
+    adapter: str, folder: Path, sentences: int, tokens: int, threads: int
+) -> dict[str, float]:
+    """Do the job by one ``adapter`` in this process, then read one layer's target tokens back."""
     import torch
 
     from actlas.scripts.bench.common.synthetic import labels_of
@@ -104,11 +98,11 @@ def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) 
         labels_of(sentences, tokens).token["token_id"].reshape(sentences, tokens).astype(np.int64)
     )
     start = time.perf_counter()
-    work = work_of(way, folder / "model")
+    work = work_of(adapter, folder / "model")
     loaded = time.perf_counter() - start
     with tempfile.TemporaryDirectory(dir=folder) as warm_up:
         work(token_ids[:1], Path(warm_up) / "out")
-    out = folder / way
+    out = folder / adapter
     subprocess.run(["rm", "-rf", str(out)], check=True)
     taken = Measured(anonymous=True)
     taken.add(lambda: work(token_ids, out))
@@ -116,7 +110,7 @@ def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) 
     layer = json.loads((folder / "model" / "config.json").read_text())["n_layer"] // 2
     reading = Measured(anonymous=True)
     for number in range(READS + 1):
-        reading.add(lambda: read_layer(way, out, layer, tokens), counted=number > 0)
+        reading.add(lambda: read_layer(adapter, out, layer, tokens), counted=number > 0)
     return {
         "seconds": taken.median,
         "load": loaded,
@@ -130,7 +124,7 @@ def measured(way: str, folder: Path, sentences: int, tokens: int, threads: int) 
 def report(found: dict[str, list[dict[str, float]]]) -> str:
     """Return the table of medians and least times, and of each as a ratio to actlas."""
     header = (
-        "way",
+        "adapter",
         "wall s",
         "least",
         "most",
@@ -164,14 +158,14 @@ def report(found: dict[str, list[dict[str, float]]]) -> str:
         )
     written = ", ".join(f"{name} {size(int(runs[0]['bytes']))}" for name, runs in found.items())
     legend = (
-        "× wall, least, read: this way's over actlas's; × peak: actlas's over this way's; "
+        "× wall, least, read: this adapter's over actlas's; × peak: actlas's over this adapter's; "
         "medians but for least and most"
     )
     return "\n".join([table(header, rows), "", legend, f"written: {written}"])
 
 
 def differences(scratch: Path, blocks: int) -> str:
-    """Return per site the largest difference of each way from actlas.
+    """Return per site the largest difference of each adapter from actlas.
 
     Absolute and relative to the largest value.
     """
@@ -183,15 +177,16 @@ def differences(scratch: Path, blocks: int) -> str:
             for number in range(blocks + (site == "resid"))
         ]
         largest = max(float(np.abs(values).max()) for values in own)
-        for way in WAYS:
-            if way != "actlas":
+        for adapter in ADAPTERS:
+            if adapter != "actlas":
                 other = (
-                    stored_site(way, scratch / way, site, number) for number in range(len(own))
+                    stored_site(adapter, scratch / adapter, site, number)
+                    for number in range(len(own))
                 )
                 worst = max(float(np.abs(a - b).max()) for a, b in zip(own, other, strict=True))
                 row.append(f"{worst:.1e} ({worst / largest:.1e})")
         rows.append(tuple(row))
-    others = [way for way in WAYS if way != "actlas"]
+    others = [adapter for adapter in ADAPTERS if adapter != "actlas"]
     return "largest difference from actlas (and over the site's largest value)\n" + table(
         ("site", *others), rows
     )

@@ -88,29 +88,31 @@ def compare(run: Run, name: str, sites: tuple[str, ...], runs: int, threads: int
     Both run with one thread and with ``threads``.
     """
     nbytes = sum(commit.sites[site].layout.nbytes for commit in run.commits for site in sites)
-    ways = {
+    readings = {
         "norms alone": lambda: norms_alone(run, sites).compute(),
         "profile": lambda: profile(run, sites).compute(),
     }
     ours = {
-        (way, count): Measured(anonymous=True) for way in ways for count in sorted({1, threads})
+        (reading, count): Measured(anonymous=True)
+        for reading in readings
+        for count in sorted({1, threads})
     }
     plain = Measured(anonymous=True)
     for number in range(runs + 1):
         plain.add(lambda: plain_norms(run, sites), counted=number > 0)
-        for (way, count), measured in ours.items():
+        for (reading, count), measured in ours.items():
             with (
                 dask.config.set(scheduler="threads", num_workers=count),
                 threadpool_limits(1, user_api="blas"),
             ):
-                measured.add(ways[way], counted=number > 0)
+                measured.add(readings[reading], counted=number > 0)
     rows = [(*plain.row("np.memmap + np.linalg.norm"), "1.00")]
     rows += [
         (
-            *measured.row(f"{way}, {count} thread{'s' * (count > 1)}"),
+            *measured.row(f"{reading}, {count} thread{'s' * (count > 1)}"),
             f"{plain.median / measured.median:.2f}",
         )
-        for (way, count), measured in ours.items()
+        for (reading, count), measured in ours.items()
     ]
     click.echo(f"{name}: {size(nbytes)}\n{table((*HEADER, 'of plain speed'), rows)}\n")
 
@@ -182,7 +184,7 @@ def grow(scratch: Path, layers: int, threads: int) -> None:
     }
     for units, run in made.items():
         dataset = run.dataset(SUMS)
-        ways: dict[str, Callable[[], object]] = {
+        readings: dict[str, Callable[[], object]] = {
             "norms": lambda run=run: profile(run, SUMS).compute(),  # type: ignore[misc]
             "sums of blocks": lambda dataset=dataset: reconstruction(
                 dataset, Precision()
@@ -196,9 +198,9 @@ def grow(scratch: Path, layers: int, threads: int) -> None:
             dask.config.set(scheduler="threads", num_workers=threads),
             threadpool_limits(1, user_api="blas"),
         ):
-            for name, way in ways.items():
+            for name, reading in readings.items():
                 measured, rest = Measured(anonymous=True, cold=True), memory("RssAnon")
-                measured.add(way)
+                measured.add(reading)
                 peaks[name] = rest + measured.peak
         text = ", ".join(f"{name} {size(peak)}" for name, peak in peaks.items())
         click.echo(

@@ -107,7 +107,7 @@ def planning(units: int, scratch: Path) -> Row:
     store = Store.create(scratch / "planned")
     plan = make_plan(store, model, tokens, "bench", options)
     if len(plan.units) != units:
-        raise click.ClickException(f"{len(plan.units)} units planned, wanted {units}")
+        raise click.ClickException(f"{len(plan.units)} units planned, expected {units}")
     found = {
         "reading sentences": timed(lambda: read_sentences(str(path))),
         "tokenizing": timed(lambda: tokenize(sentences, model)),

@@ -72,14 +72,10 @@ def main(
         f"{' '.join(SWEEP_SITES)}, {threads} threads: "
         f"each of {blocks} blocks skipped in turn\n"
     )
-    rows = [
-        (
-            name,
-            f"{statistics.median(sum(r.seconds[name]) for r in rounds):.2f}",
-            size(sum(rounds[0].nbytes[name])),
-        )
-        for name in ("full extractions", "sweep")
-    ]
+    rows = []
+    for name in ("full extractions", "sweep"):
+        seconds = statistics.median(sum(r.seconds[name]) for r in rounds)
+        rows.append((name, f"{seconds:.2f}", size(sum(rounds[0].nbytes[name]))))
     click.echo(table(("way", "median s", "written"), rows))
     ratios = [sum(r.seconds["sweep"]) / sum(r.seconds["full extractions"]) for r in rounds]
     whole = [
@@ -88,15 +84,14 @@ def main(
         for r in rounds
     ]
     written = sum(rounds[0].nbytes["sweep"]) / sum(rounds[0].nbytes["full extractions"])
-    click.echo(
-        f"\nratio of seconds     median {statistics.median(ratios):.2f}, {min(ratios):.2f} to "
-        f"{max(ratios):.2f}"
-    )
-    click.echo(
-        f"with the baseline    median {statistics.median(whole):.2f}, {min(whole):.2f} to "
-        f"{max(whole):.2f}"
-    )
+    click.echo(f"\nratio of seconds     {_spread(ratios)}")
+    click.echo(f"with the baseline    {_spread(whole)}")
     click.echo(f"ratio of bytes       {written:.2f}")
+
+
+def _spread(ratios: list[float]) -> str:
+    median = statistics.median(ratios)
+    return f"median {median:.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
 
 
 class Round:
@@ -130,7 +125,7 @@ def sweep(
                     "full extractions",
                     _extract(model, Store.create(other), folder, labels, options),
                 )
-            edits = (parse_edit(f"skip:block={block}"),)
+            edits = (parse_edit(f"skip:layer={block}"),)
             _note(
                 found,
                 "sweep",

@@ -4,8 +4,8 @@ It also measures what checking on reading costs, on one stored run.
 
     python scripts/bench/verify.py
 
-The files are in the page cache, so that the disk does not hide the difference; all ways take turns
-in one process.
+The files are in the page cache, so that the disk does not hide the difference; all readings take
+turns in one process.
 """
 
 from __future__ import annotations
@@ -58,14 +58,9 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
     """Measure verification and checked reading at GPT-2 XL geometry."""
     dask.config.set(scheduler="threads", num_workers=threads)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        run = random_run(
-            Path(scratch) / "store",
-            Geometry(**XL),
-            SITES,
-            labels_of(sentences, tokens),
-            sentences // 3,
-        )
-        ways = {
+        labels = labels_of(sentences, tokens)
+        run = random_run(Path(scratch) / "store", Geometry(**XL), SITES, labels, sentences // 3)
+        readings = {
             "XXH3 of the files": lambda: hash_files(run),
             "verify": lambda: check(run),
             "variance of q": lambda: read(run, checked=False),
@@ -73,21 +68,17 @@ def main(sentences: int, tokens: int, runs: int, threads: int, folder: Path | No
             "54 tokens of q": lambda: read(run, checked=False, every=tokens),
             "54 tokens of q, checked": lambda: read(run, checked=True, every=tokens),
         }
-        measured = {name: Measured() for name in ways}
+        measured = {name: Measured() for name in readings}
         for number in range(runs + 1):
-            for name, way in ways.items():
-                measured[name].add(way, counted=number > 0)
+            for name, reading in readings.items():
+                measured[name].add(reading, counted=number > 0)
         total = run.nbytes
     click.echo(
         f"{size(total)} in {len(run.units)} files\n\n"
         f"{table(HEADER, [m.row(name) for name, m in measured.items()])}\n"
     )
-    speeds = [
-        a / b
-        for a, b in zip(
-            measured["XXH3 of the files"].seconds, measured["verify"].seconds, strict=True
-        )
-    ]
+    hashing, verifying = (measured[name].seconds for name in ("XXH3 of the files", "verify"))
+    speeds = [a / b for a, b in zip(hashing, verifying, strict=True)]
     click.echo(
         f"speed of verify, of hashing's  {sorted(speeds)[len(speeds) // 2]:.2f}, "
         f"{min(speeds):.2f} to {max(speeds):.2f}"

@@ -17,23 +17,23 @@ from actlas.store.maintenance.disk_usage import Usage, usage
 @store_option
 @json_option
 def command(store_path: Path, as_json: bool) -> None:
-    """Show the bytes of each run, site by site, and of leftovers."""
+    """Show the bytes of each run, site by site, and of garbage."""
     used = usage(Store(store_path))
     if as_json:
         runs = [_record(run) for run in used.runs]
-        echo_json({"runs": runs, "leftovers": used.leftovers, "bytes": used.total})
+        echo_json({"runs": runs, "garbage": used.garbage, "bytes": used.total})
         return
     rows = [row for run in used.runs for row in _rows(run)]
-    rows += [[size(used.leftovers), "", "leftovers"], [size(used.total), "", "all"]]
+    rows += [[size(used.garbage), "", "garbage"], [size(used.total), "", "all"]]
     click.echo(table(["size", "site", "run"], rows))
-    if used.leftovers:
-        click.echo("\n`actlas gc` removes the leftovers")
+    if used.garbage:
+        click.echo("\n`actlas gc` removes the garbage")
 
 
 def _rows(run: Usage) -> list[list[str]]:
     parts = {**run.sites, "(records, labels)": run.records, "(being written)": run.writing}
     rows = [[size(nbytes), name, ""] for name, nbytes in parts.items() if nbytes]
-    return [[size(run.total - run.leftovers), "", run.run.name], *rows]
+    return [[size(run.total - run.garbage), "", run.run.name], *rows]
 
 
 def _record(run: Usage) -> dict[str, Any]:
@@ -43,6 +43,6 @@ def _record(run: Usage) -> dict[str, Any]:
         "sites": run.sites,
         "records": run.records,
         "writing": run.writing,
-        "leftovers": run.leftovers,
+        "garbage": run.garbage,
         "bytes": run.total,
     }

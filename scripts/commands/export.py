@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--layers",
     metavar="LIST",
-    help="Blocks of the model, such as 0,12,47 or 0-5; of resid their input and output.",
+    help="Layers of the model, such as 0,12,47 or 0-5; of resid their input and output.",
 )
 @click.option(
     "--target",
@@ -66,7 +66,7 @@ def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
     """
     from actlas.store.writing.export import export
 
-    selection, summary = _excerpt(run, **chosen)
+    selection, summary = _selection(run, **chosen)
     with Bar(unit="B", unit_scale=True, desc=out.name, disable=True if as_json else None) as bar:
 
         def progress(nbytes: int, total: int) -> None:
@@ -82,7 +82,7 @@ def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
     click.echo(f"{extent(exported)}, sites {' '.join(exported.sites)}")
 
 
-def _excerpt(
+def _selection(
     run: Run,
     sites: tuple[str, ...],
     layers: str | None,
@@ -92,7 +92,7 @@ def _excerpt(
     dtype: Any,
 ) -> tuple[Selection, str]:
     """Return what is to be exported, and a few words on it."""
-    from actlas.analysis.data.tokens import Target, surroundings
+    from actlas.analysis.data.tokens import Target, context_window
     from actlas.store.writing.selection import Selection, layers_of
 
     if word is None and (case or context is not None):
@@ -100,7 +100,7 @@ def _excerpt(
     dataset = run.dataset(sites or None)
     held = layers_of(dataset)
     numbers = tuple(parse_layers(layers, held)) if layers is not None else None
-    tokens = surroundings(dataset, Target(word, case=case), context) if word is not None else None
+    tokens = context_window(dataset, Target(word, case=case), context) if word is not None else None
     note = {"target": word, "case": case, "context": context}
     parts = [
         f"layers {layers}" if layers is not None else "all layers",

@@ -12,7 +12,8 @@ from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.analyses.bounds import number
-from actlas.scripts.extraction.edit_check import proof_lines, proof_record, unchanged
+from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, unchanged
+from actlas.scripts.extraction.extraction import carry_out
 from actlas.scripts.extraction.planned import (
     label_lines,
     label_record,
@@ -21,7 +22,7 @@ from actlas.scripts.extraction.planned import (
     plan_record,
     plan_text,
 )
-from actlas.scripts.extraction.request import Request, carry_out, echo_skipped, plan_request
+from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, extent, size
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     "edits",
     multiple=True,
     metavar="EDIT",
-    help="Intervene, such as skip:block=5 or zero:site=z,layer=4,head=2; several act in one "
+    help="Intervene, such as skip:layer=5 or zero:site=z,layer=4,head=2; several act in one "
     "pass. The run without edits, if it "
     "is not stored, is made first.",
 )
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed",
     type=number("seed"),
-    help="Seed of the dropout of --train-mode, drawn anew for each sentence.  [default: 0]",
+    help="Seed of the dropout of --train-mode, drawn again for each sentence.  [default: 0]",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing."
@@ -107,50 +108,50 @@ def command(
     if cached_only and planned.plan.missing:
         raise IncompleteRun(_miss(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
-    run, tally = carry_out(request, planned.plan, quiet=quiet or as_json)
+    run, stats = carry_out(request, planned.plan, quiet=quiet or as_json)
     for note in unchanged(run):
         click.echo(note, err=True)
-    text = [_text(run, tally, planned.plan), *labels, *_advice(run)]
-    echo_json(_record(run, tally, planned.plan)) if as_json else click.echo("\n".join(text))
+    text = [_text(run, stats, planned.plan), *labels, *_advice(run)]
+    echo_json(_record(run, stats, planned.plan)) if as_json else click.echo("\n".join(text))
 
 
 def _miss(plan: Plan) -> str:
     """Return one line: what is not stored, and what the nearest run differs in."""
-    lacking = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
+    missing = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
     if plan.run:
         return (
-            f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {lacking}: leave "
+            f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {missing}: leave "
             "--cached-only out to compute them"
         )
-    return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {lacking}"
+    return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {missing}"
 
 
-def _text(run: Run, tally: ExtractionStats | None, plan: Plan) -> str:
+def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
     head = f"run {run.name} ({run.id}): {extent(run)}, sites {' '.join(plan.options.sites)}"
-    if tally is None:
-        return "\n".join([head, "all stored already: nothing computed", *proof_lines(run)])
-    seconds = ", ".join(f"{part} {value:.1f} s" for part, value in tally.seconds.items())
+    if stats is None:
+        return "\n".join([head, "all stored already: nothing computed", *edit_check_lines(run)])
+    seconds = ", ".join(f"{part} {value:.1f} s" for part, value in stats.seconds.items())
     cached = len(plan.units) - len(plan.missing)
-    done = f"{counted(tally.units, 'unit')}, {counted(tally.tokens, 'token')}, {size(tally.nbytes)}"
-    lines = [head, f"computed {done} on {tally.device}: {seconds}"]
-    if cached or tally.lost_races:
+    done = f"{counted(stats.units, 'unit')}, {counted(stats.tokens, 'token')}, {size(stats.nbytes)}"
+    lines = [head, f"computed {done} on {stats.device}: {seconds}"]
+    if cached or stats.lost_races:
         lines.append(
             f"stored before: {counted(cached, 'unit')}; committed by another process meanwhile: "
-            f"{tally.lost_races:,}"
+            f"{stats.lost_races:,}"
         )
-    if tally.packed:
-        lines.append(f"{counted(tally.packed.before, 'file')} joined: {tally.packed.after:,} now")
-    return "\n".join([*lines, *proof_lines(run)])
+    if stats.packed:
+        lines.append(f"{counted(stats.packed.before, 'file')} packed: {stats.packed.after:,} now")
+    return "\n".join([*lines, *edit_check_lines(run)])
 
 
 def _advice(run: Run) -> list[str]:
     """Say how a run of many files opens quickly."""
     if not has_many_files(run):
         return []
-    return [f"many small files: `actlas pack {run.name}` joins them into few, which open at once"]
+    return [f"many small files: `actlas pack {run.name}` packs them into few, which open at once"]
 
 
-def _record(run: Run, tally: ExtractionStats | None, plan: Plan) -> dict[str, Any]:
+def _record(run: Run, stats: ExtractionStats | None, plan: Plan) -> dict[str, Any]:
     return {
         "run": run.id,
         "name": run.name,
@@ -160,16 +161,16 @@ def _record(run: Run, tally: ExtractionStats | None, plan: Plan) -> dict[str, An
         "units": {
             "total": len(plan.units),
             "cached": len(plan.units) - len(plan.missing),
-            "computed": tally.units if tally else 0,
+            "computed": stats.units if stats else 0,
         },
         "labels": {
             "version": run.labels_version,
             "digest": run.labels_digest,
             "changed": label_record(plan),
         },
-        "bytes_written": tally.nbytes if tally else 0,
-        "seconds": tally.seconds if tally else {"load": 0.0, "forward": 0.0, "store": 0.0},
-        "device": tally.device if tally else None,
-        "packed": tally.packed.to_json() if tally and tally.packed else None,
-        **proof_record(run),
+        "bytes_written": stats.nbytes if stats else 0,
+        "seconds": stats.seconds if stats else {"load": 0.0, "forward": 0.0, "store": 0.0},
+        "device": stats.device if stats else None,
+        "packed": stats.packed.to_json() if stats and stats.packed else None,
+        **edit_check_record(run),
     }

@@ -1,4 +1,4 @@
-"""``actlas pack``: the many shards of a run joined into few."""
+"""``actlas pack``: the many shards of a run packed into few."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MEGABYTE = 1_000_000
 )
 @json_option
 def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
-    """Join the many small files of RUN into few; its id, units and values stay as they are.
+    """Pack the many small files of RUN into few; its id, units and values stay as they are.
 
     Takes the room of one packed shard meanwhile. Killed at any moment, the run is whole. Who has it
     open must open it again.
     """
-    from actlas.scripts.extraction.joining import pack_with_bar
+    from actlas.scripts.extraction.packing import pack_with_bar
 
     run = Store(store_path).run(reference)
     packed = pack_with_bar(run, most * MEGABYTE, quiet=as_json)
@@ -40,6 +40,6 @@ def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
         return
     before = counted(packed.before, "file")
     click.echo(
-        f"run {run.name}: {counted(packed.units, 'unit')} joined, {before} before, "
+        f"run {run.name}: {counted(packed.units, 'unit')} packed, {before} before, "
         f"{packed.after:,} now"
     )

@@ -24,7 +24,7 @@ def command(folder: Path, store_path: Path | None) -> None:
     The page needs no network and no other file.
 
     DIR is the folder of a study, or one that commands wrote results to. From the store come the
-    sentences, the proof of the edits, and what the runs are.
+    sentences, the check of the edits, and what the runs are.
     """
     from actlas.scripts.reporting.page import write_report
 

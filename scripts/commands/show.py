@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from actlas.scripts.extraction.edit_check import proof_lines, proof_record
+from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record
 from actlas.scripts.terminal.options import json_option, run_argument
 from actlas.scripts.terminal.text import counted, echo_json, printable, size, table
 from actlas.store.errors import DamagedStore
@@ -20,30 +20,9 @@ from actlas.store.runs.run import Run
 def command(run: Run, as_json: bool) -> None:
     """Show what RUN is, what it holds and what it lacks."""
     held = sorted({site for commit in run.commits for site in commit.holds})
-    lacking = run.missing(held)
+    missing = run.missing(held)
     if as_json:
-        record = {
-            "id": run.id,
-            "names": run.names,
-            "specification": run.specification,
-            "description": run.description,
-        }
-        missing = [{"unit": unit.number, "sites": sites} for unit, sites in lacking]
-        echo_json(
-            {
-                **record,
-                "sites": run.sites,
-                "units": len(run.units),
-                "missing": missing,
-                "bytes": run.nbytes,
-                "labels": {
-                    "version": run.labels_version,
-                    "digest": run.labels_digest,
-                    "columns": list(run.columns),
-                },
-                **proof_record(run),
-            }
-        )
+        echo_json(_record(run))
         return
     try:
         _describe(run)
@@ -51,16 +30,39 @@ def command(run: Run, as_json: bool) -> None:
         raise DamagedStore(
             f"{run.folder / 'run.json'} does not describe its run ({error}): restore it from a copy"
         ) from error
-    for line in proof_lines(run):
+    for line in edit_check_lines(run):
         click.echo(line)
     files = counted(len({commit.file for commit in run.commits}), "file")
     click.echo(f"units      {len(run.units):,}, {size(run.nbytes)} in {files}\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
-    if lacking or not held:
-        units = counted(len(lacking) or len(run.units), "unit")
+    if missing or not held:
+        units = counted(len(missing) or len(run.units), "unit")
         click.echo(
             f"\nincomplete: {units} without all sites; the same `actlas extract` finishes it"
         )
+
+
+def _record(run: Run) -> dict[str, object]:
+    """Return the JSON of ``--json``."""
+    held = sorted({site for commit in run.commits for site in commit.holds})
+    missing = [{"unit": unit.number, "sites": sites} for unit, sites in run.missing(held)]
+    labels = {
+        "version": run.labels_version,
+        "digest": run.labels_digest,
+        "columns": list(run.columns),
+    }
+    return {
+        "id": run.id,
+        "names": run.names,
+        "specification": run.specification,
+        "description": run.description,
+        "sites": run.sites,
+        "units": len(run.units),
+        "missing": missing,
+        "bytes": run.nbytes,
+        "labels": labels,
+        **edit_check_record(run),
+    }
 
 
 def _describe(run: Run) -> None:
@@ -68,7 +70,7 @@ def _describe(run: Run) -> None:
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
     click.echo(
         printable(
-            f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, "
+            f"model      {model['name']}: {model['layer']} layers, {model['head']} heads, "
             f"d_model {model['d_model']}"
         )
     )

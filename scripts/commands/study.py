@@ -48,7 +48,7 @@ def command() -> None:
 def new(file: Path) -> None:
     """Write a commented template to FILE, which runs as it is on the demo model."""
     if file.suffix != ".toml":
-        raise UsageError(f"study file {file}: wanted a name that ends in .toml")
+        raise UsageError(f"study file {file}: expected a name that ends in .toml")
     if not _written(file, template().encode()):
         raise UsageError(f"{file} is there already: give another name")
     click.echo(f"wrote {file}\nnext: actlas study check {file}, then actlas study run {file}")
@@ -94,7 +94,7 @@ def check(file: Path, out: Path | None, store_path: Path | None, as_json: bool) 
             (each.name, each.stage.title, each.run, todo[each.name]) for each in study.analyses
         ]
         click.echo("\n" + table(("analysis", "stage", "run", "state"), lines))
-    click.echo(f"\nthe file is sound: actlas study run {file}")
+    click.echo(f"\nthe file is valid: actlas study run {file}")
 
 
 @command.command("run")

@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actlas.analysis.scan.declaration import skipped_block
+from actlas.analysis.scan.declaration import skipped_layer
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
-from actlas.scripts.extraction.edit_check import PERCENT, proof_record, proofs, unchanged
+from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record, edit_checks, unchanged
+from actlas.scripts.extraction.extraction import Extraction, extraction
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
-from actlas.scripts.extraction.request import (
-    Extraction,
-    Interrupted,
-    Request,
-    echo_skipped,
-    extraction,
-    plan_request,
-)
+from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.progress import Bar
@@ -38,10 +33,10 @@ SWEEP_SITES = ("resid", "nll")
 
 @dataclass(frozen=True)
 class Stored:
-    """A run of a sweep and what it took; no tally where it was stored already."""
+    """A run of a sweep and what it took; no stats where it was stored already."""
 
     run: Run
-    tally: ExtractionStats | None
+    stats: ExtractionStats | None
 
 
 @click.command(
@@ -55,9 +50,9 @@ class Stored:
     multiple=True,
     required=True,
     metavar="EDITS",
-    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all blocks, "
+    help="Edits, one variant each: a|b for alternatives, 2-5 for a range, * for all layers, "
     "layers or heads, such as "
-    '"skip:block=*" or "scale:block=2,factor=0.5|1.5". May be repeated.',
+    '"skip:layer=*" or "scale:layer=2,factor=0.5|1.5". May be repeated.',
 )
 @click.option(
     "--site",
@@ -83,7 +78,7 @@ def command(
 
     Variants to compare with `downstream` and `scan`.
 
-    The model is loaded once. What is stored is not computed again, and blocks before an edit are
+    The model is loaded once. What is stored is not computed again, and layers before an edit are
     the baseline's.
     """
     request = replace(
@@ -110,7 +105,10 @@ def command(
 
 
 def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
-    """Return the plan of every variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    """Return the plan of every variant of ``plan``.
+
+    Raises UsageError for edits that its model has no place for.
+    """
     return plan_variants(plan, [(edit,) for edit in expand(edits, plan.model.architecture)])
 
 
@@ -156,12 +154,12 @@ def _interrupted(variants: list[Stored], plans: list[Plan]) -> Interrupted:
 def _cost_text(plans: list[Plan]) -> str:
     rows = [(edits_text(plan.edits), _state(plan), size(plan.missing_bytes)) for plan in plans]
     baseline = plans[0].baseline
-    lacking = (
+    missing = (
         f"to compute first: {' '.join(missing_sites(baseline))}"
         if baseline and baseline.missing
         else "stored"
     )
-    return f"baseline {lacking}\n\n{table(('variant', 'state', 'to write'), rows)}"
+    return f"baseline {missing}\n\n{table(('variant', 'state', 'to write'), rows)}"
 
 
 def _state(plan: Plan) -> str:
@@ -186,31 +184,31 @@ def _cost_record(plans: list[Plan]) -> dict[str, Any]:
 
 
 def _text(baseline: Stored, variants: list[Stored]) -> str:
-    computed = [each.tally for each in variants if each.tally]
+    computed = [each.stats for each in variants if each.stats]
     rows = []
     for each in variants:
-        for proof in proofs(each.run):
-            share = f"{PERCENT * proof.changed_share:.3g} %"
+        for check in edit_checks(each.run):
+            share = f"{PERCENT * check.changed_share:.3g} %"
             rows.append(
                 (
-                    proof.edit,
-                    "computed" if each.tally else "stored",
+                    check.edit,
+                    "computed" if each.stats else "stored",
                     share,
-                    f"{proof.max_change:.4g}",
+                    f"{check.max_change:.4g}",
                 )
             )
     seconds, written = (
-        sum(sum(tally.seconds.values()) for tally in computed),
-        size(sum(tally.nbytes for tally in computed)),
+        sum(sum(stats.seconds.values()) for stats in computed),
+        size(sum(stats.nbytes for stats in computed)),
     )
     head = baseline.run
     study = f"scan {head.name}" if _is_scan(variants) else f"downstream '{head.name}.*'"
     lines = [
-        f"baseline {head.name} ({head.id}): {'computed' if baseline.tally else 'stored already'}",
+        f"baseline {head.name} ({head.id}): {'computed' if baseline.stats else 'stored already'}",
         f"{counted(len(variants), 'variant')}: {len(computed)} computed in {seconds:.1f} s, "
         f"{written}; "
         f"{len(variants) - len(computed)} stored already",
-        "every edit fired in every sentence, and upstream of it all is the baseline's\n",
+        "every edit was applied in every sentence, and upstream of it all is the baseline's\n",
         table(("variant", "state", "changed", "by at most"), rows),
         f"\nnext: actlas {study}",
     ]
@@ -218,13 +216,13 @@ def _text(baseline: Stored, variants: list[Stored]) -> str:
 
 
 def _is_scan(variants: list[Stored]) -> bool:
-    return all(skipped_block(each.run.edits) is not None for each in variants)
+    return all(skipped_layer(each.run.edits) is not None for each in variants)
 
 
 def _record(baseline: Stored, variants: list[Stored]) -> dict[str, Any]:
     return {
         "baseline": _run_record(baseline),
-        "variants": [{**_run_record(each), **proof_record(each.run)} for each in variants],
+        "variants": [{**_run_record(each), **edit_check_record(each.run)} for each in variants],
     }
 
 
@@ -232,6 +230,6 @@ def _run_record(stored: Stored) -> dict[str, Any]:
     return {
         "run": stored.run.id,
         "name": stored.run.name,
-        "computed": stored.tally is not None,
-        "bytes_written": stored.tally.nbytes if stored.tally else 0,
+        "computed": stored.stats is not None,
+        "bytes_written": stored.stats.nbytes if stored.stats else 0,
     }

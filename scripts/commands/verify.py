@@ -59,7 +59,7 @@ class _Found:
     "--repair",
     "repairing",
     is_flag=True,
-    help="Write again what is known, drop what is damaged, say what makes it anew.",
+    help="Write again what is known, drop what is damaged, say what computes it again.",
 )
 @json_option
 def command(reference: str | None, store_path: Path, repairing: bool, as_json: bool) -> None:
@@ -114,7 +114,7 @@ def _repair(found: _Found, *, whole: bool) -> list[str]:
     left = [reason for _, done in found.repaired.values() for reason in done.left]
     if not whole:
         return left
-    found.names = store.mend_names()
+    found.names = store.repair_names()
     return left + [str(error) for error in (store.damaged() if found.damaged else {}).values()]
 
 
@@ -136,12 +136,12 @@ def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dic
 def _echo(found: _Found) -> None:
     if not found.runs and not found.damaged:
         click.echo(f"{found.store} holds no run yet: nothing to check")
-    lacking = {
+    missing = {
         run.name: _lacking_units(run)
         for run in found.runs
         if not any(i.problems for i in found.checked[run.name])
     }
-    _echo_verdicts(found.checked, lacking, found.damaged)
+    _echo_verdicts(found.checked, missing, found.damaged)
     for problem in found.problems:
         click.echo(printable(f"  {problem}"), err=True)
     for done in found.names:
@@ -158,7 +158,7 @@ def _echo_record(found: _Found, repairing: bool) -> None:
 
 
 def _echo_verdicts(
-    checked: dict[str, list[Checked]], lacking: dict[str, str], damaged: Iterable[str]
+    checked: dict[str, list[Checked]], missing: dict[str, str], damaged: Iterable[str]
 ) -> None:
     for name, items in checked.items():
         bad = sum(bool(item.problems) for item in items)
@@ -166,7 +166,7 @@ def _echo_verdicts(
         verdict = "ok" if not bad else f"{bad} DAMAGED"
         read = size(sum(item.nbytes for item in items))
         click.echo(
-            f"{name}: {counted(commits, 'commit')}, {read}, {verdict}{lacking.get(name, '')}"
+            f"{name}: {counted(commits, 'commit')}, {read}, {verdict}{missing.get(name, '')}"
         )
     for name in damaged:
         click.echo(f"{name}: DAMAGED")

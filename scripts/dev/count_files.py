@@ -2,8 +2,8 @@
 
     python scripts/dev/count_files.py
 
-Runs ``extract`` of one batch and ``variance`` on the demo model in this process, and lists the files
-in which a function ran: what is imported and never called does not count.
+Runs ``extract`` of one batch and ``variance`` on the demo model in this process, and lists the
+files in which a function ran: what is imported and never called does not count.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The proof of the edits of a run, over all its units.
+"""The check of the edits of a run, over all its units.
 
 What each did, and that what lies before is the baseline's.
 """
@@ -16,12 +16,12 @@ PERCENT = 100
 
 
 @dataclass(frozen=True)
-class Proof:
+class EditCheck:
     """What one edit did in a whole run."""
 
     edit: str
-    fired: int  # sentences
-    values: int  # at its spot, over all tokens
+    times_applied: int  # sentences
+    values: int  # at its target, over all tokens
     changed: int
     max_change: float
 
@@ -31,8 +31,8 @@ class Proof:
         return self.changed / self.values if self.values else 0.0
 
 
-def proofs(run: Run) -> list[Proof]:
-    """Return the proof of each edit, in their order.
+def edit_checks(run: Run) -> list[EditCheck]:
+    """Return the check of each edit, in their order.
 
     Empty for a run without edits or without a unit.
     """
@@ -40,9 +40,9 @@ def proofs(run: Run) -> list[Proof]:
         commit.unit.number: commit.edits for commit in run.commits
     }  # further sites of a unit prove the same again
     return [
-        Proof(
+        EditCheck(
             records[0]["edit"],
-            sum(record["fired"] for record in records),
+            sum(record["times_applied"] for record in records),
             sum(record["values"] for record in records),
             sum(record["changed"] for record in records),
             max(record["max_change"] for record in records),
@@ -51,22 +51,22 @@ def proofs(run: Run) -> list[Proof]:
     ]
 
 
-def proof_lines(run: Run) -> list[str]:
-    """Return the proof as lines for the terminal; none for a run without edits."""
-    found = proofs(run)
+def edit_check_lines(run: Run) -> list[str]:
+    """Return the check as lines for the terminal; none for a run without edits."""
+    found = edit_checks(run)
     if not found:
         return [
-            f"edit       {edit.text} (the proof is with the run in its store)" for edit in run.edits
+            f"edit       {edit.text} (the check is with the run in its store)" for edit in run.edits
         ]
     lines = []
-    for proof in found:
+    for check in found:
         share = (
-            f"{PERCENT * proof.changed_share:.3g} % of {proof.values:,} values by at most "
-            f"{proof.max_change:.4g}"
+            f"{PERCENT * check.changed_share:.3g} % of {check.values:,} values by at most "
+            f"{check.max_change:.4g}"
         )
-        lines.append(f"edit       {proof.edit}")
-        lines.append(f"           fired for {counted(proof.fired, 'sentence')}")
-        lines.append(f"           changed {share if proof.changed else 'nothing'}")
+        lines.append(f"edit       {check.edit}")
+        lines.append(f"           applied in {counted(check.times_applied, 'sentence')}")
+        lines.append(f"           changed {share if check.changed else 'nothing'}")
     compared, difference = _upstream(run)
     name = (
         Store(run.folder.parent.parent).run(run.baseline.id).name
@@ -83,21 +83,21 @@ def unchanged(run: Run) -> list[str]:
 
     That is a control, or a slip.
     """
-    silent = [proof.edit for proof in proofs(run) if not proof.changed]
+    silent = [check.edit for check in edit_checks(run) if not check.changed]
     return [
         f"note: {edit} changed nothing: run {run.name} has the numbers of its baseline there"
         for edit in silent
     ]
 
 
-def proof_record(run: Run) -> dict[str, Any]:
-    """Return the proof for scripts; empty for a run without edits."""
-    found = proofs(run)
+def edit_check_record(run: Run) -> dict[str, Any]:
+    """Return the check for scripts; empty for a run without edits."""
+    found = edit_checks(run)
     if not found:
         return {}
     compared, difference = _upstream(run)
     return {
-        "edits": [vars(proof) for proof in found],
+        "edits": [vars(check) for check in found],
         "baseline": run.baseline.id if run.baseline else None,
         "upstream": {"compared": compared, "max_difference": difference},
     }

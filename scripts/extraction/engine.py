@@ -67,9 +67,9 @@ class OneProcess:
         from actlas.pipeline.extraction.loop import extract_with
 
         assert self._model is not None
-        tallies = [extract_with(self._model, plan, run, callbacks) for plan, run in work]
-        tallies[0].seconds["load"], self._loaded = self._loaded, 0.0
-        return tallies
+        all_stats = [extract_with(self._model, plan, run, callbacks) for plan, run in work]
+        all_stats[0].seconds["load"], self._loaded = self._loaded, 0.0
+        return all_stats
 
 
 def engine_of(cluster: Cluster | None, store: Path) -> Engine:

@@ -21,7 +21,7 @@ function value(text) {
   return text === "-inf" ? -Number.MAX_VALUE : Number(text);
 }
 
-// Histograms: a panel for each block, redrawn when the slider moves.
+// Histograms: a panel for each pair of projections, redrawn when the slider moves.
 const WIDTH = 240, HEIGHT = 130, LEFT = 10, RIGHT = 230, TOP = 22, BOTTOM = 108;
 
 function element(name, attributes, parent, text) {
@@ -46,10 +46,10 @@ for (const part of document.querySelectorAll(".layers")) {
   const data = JSON.parse(part.querySelector("script").textContent);
   const slider = part.querySelector("input"), output = part.querySelector("output");
   const highest = data.shares.flat(3).reduce((most, share) => Math.max(most, share), 1);
-  const panels = data.blocks.map((block, number) => {
+  const panels = data.pairs.map((pair, number) => {
     const svg = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" }, part.querySelector(".panels"));
     const title = element("title", {}, svg);
-    element("text", { x: LEFT, y: 15, "font-weight": 600 }, svg, block);
+    element("text", { x: LEFT, y: 15, "font-weight": 600 }, svg, pair);
     const note = element("text", { x: RIGHT, y: 15, "text-anchor": "end" }, svg);
     const paths = data.groups.map((group) => element("path", { class: group === "target" ? "target" : "control" }, svg));
     element("line", { x1: LEFT, x2: RIGHT, y1: BOTTOM, y2: BOTTOM }, svg);
@@ -58,17 +58,17 @@ for (const part of document.querySelectorAll(".layers")) {
       element("line", { x1: x, x2: x, y1: BOTTOM, y2: BOTTOM + 4 }, svg);
       element("text", { x, y: BOTTOM + 16, "text-anchor": "middle" }, svg, String(tick).replace("-", "−"));
     }
-    return { block, number, title, note, paths };
+    return { pair, number, title, note, paths };
   });
   const draw = () => {
     const place = Number(slider.value), layer = data.layers[place];
     output.textContent = `${layer}`;
     slider.setAttribute("aria-valuetext", `layer ${layer}`);
-    for (const { block, number, title, note, paths } of panels) {
+    for (const { pair, number, title, note, paths } of panels) {
       const means = data.groups.map((group, g) => `${group} ${data.means[g][number][place]?.toFixed(2) ?? "undefined"}`);
       paths.forEach((path, g) => path.setAttribute("d", outline(data.shares[g][number][place], highest)));
       note.textContent = `mean |cos|: ${data.groups.map((_, g) => data.means[g][number][place]?.toFixed(2) ?? "–").join(" / ")}`;
-      title.textContent = `Cosines of ${block} at layer ${layer}; mean |cosine|: ${means.join(", ")}`;
+      title.textContent = `Cosines of ${pair} at layer ${layer}; mean |cosine|: ${means.join(", ")}`;
     }
   };
   slider.addEventListener("input", draw);

@@ -133,7 +133,7 @@ def _told(section: str, result: Result, folder: Folder, outdated: str | None) ->
         result.findings,
         options,
         figures,
-        study.tables(result.told) if study else [],
+        study.tables(result.described) if study else [],
         study.slider(result.data) if study else None,
         files,
         outdated,

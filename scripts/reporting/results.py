@@ -51,7 +51,7 @@ class Result:
         return registry.find(self.stage)
 
     @property
-    def told(self) -> xr.Dataset:
+    def described(self) -> xr.Dataset:
         """The numbers, with the options and what was found as attributes."""
         return self.data.drop_attrs(deep=False).assign_attrs(self.options)
 
@@ -117,7 +117,8 @@ def read_folder(path: Path) -> Folder:
     """
     if not path.is_dir():
         raise UsageError(
-            f"{path} is no folder of results: give the one that `actlas study run` or --out named"
+            f"{path} is not a directory of results: give the one that `actlas study run` or "
+            "--out named"
         )
     record = read_record(path / RECORD)
     if record["analyses"]:
@@ -163,7 +164,7 @@ def of_stage(path: Path) -> bool:
 def _of_study(path: Path, name: str, done: dict[str, Any]) -> Result:
     seal = check_result(result_path(path, name, done["stage"]))
     if seal.checksum != done["seal"] or seal.attributes["stage"] != done["stage"]:
-        raise DamagedResult(f"{seal.path} is not the result that {RECORD} tells of: {REMEDY}")
+        raise DamagedResult(f"{seal.path} is not the result that {RECORD} records: {REMEDY}")
     return _read(seal, name)
 
 

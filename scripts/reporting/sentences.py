@@ -1,4 +1,4 @@
-"""The sentences of a study of a word, cut into pieces so that the page can mark target and control."""
+"""The sentences of a study of a word, cut so that the page can mark target and control."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class WordInSentences:
 
 
 def words_in_sentences(results: tuple[Result, ...], runs: dict[str, Run]) -> list[WordInSentences]:
-    """Return each choice of tokens that the results were made with, once, where their run is at hand."""
+    """Return each choice of tokens that the results were made with, once.
+
+    Results whose run is not among ``runs`` are left out.
+    """
     found: dict[tuple[object, ...], WordInSentences] = {}
     for result in results:
         with telling_of(result):
@@ -74,7 +77,10 @@ def _marked(result: Result, run: Run) -> WordInSentences:
 
 
 def pieces(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str]]:
-    """Cut ``text`` at ``spans`` (start, end, kind), leading spaces of a token outside; joined, the pieces are the text."""
+    """Cut ``text`` at ``spans`` (start, end, kind), leading spaces of a token outside.
+
+    Joined, the pieces are the text.
+    """
     found, end = [], 0
     for start, stop, kind in sorted(set(spans)):
         start += len(text[start:stop]) - len(text[start:stop].lstrip())

@@ -1,6 +1,6 @@
 """What the results are of.
 
-The runs in their store, the proof of their edits, and what is to be believed of it all.
+The runs in their store, the check of their edits, and what is to be believed of it all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actlas.analysis.declaring import Table, cell
-from actlas.scripts.extraction.edit_check import PERCENT, proof_record
+from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record
 from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.reporting.results import Folder, Result, telling_of
 from actlas.scripts.terminal.text import counted, size
@@ -41,7 +41,7 @@ class Subject:
     id: str
     run: Run | None
     variants: Mapping[str, Run]  # by id
-    proofs: Mapping[str, dict[str, Any]]  # by id, of the variants
+    edit_checks: Mapping[str, dict[str, Any]]  # by id, of the variants
 
     @property
     def name(self) -> str:
@@ -58,6 +58,8 @@ class Subject:
         revision = f", revision {model['revision']}" if model.get("revision") else ""
         devices = sorted({str(commit.provenance.get("device", "?")) for commit in run.commits})
         tokens = counted(run.tokens, "token")
+        trained = numerics["mode"] == "train"
+        mode = f"train: dropout, seed {numerics['seed']}" if trained else "eval: no dropout"
         return [
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
             (
@@ -79,12 +81,7 @@ class Subject:
                 f"computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, "
                 f"{numerics['attention']} attention",
             ),
-            (
-                "mode",
-                "eval: no dropout"
-                if numerics["mode"] == "eval"
-                else f"train: dropout, seed {numerics['seed']}",
-            ),
+            ("mode", mode),
             ("size", f"{size(run.nbytes)} in {counted(len(run.units), 'unit')}"),
             (
                 "made",
@@ -95,16 +92,16 @@ class Subject:
 
     @property
     def table(self) -> Table | None:
-        """The edits of its variants, each with its proof."""
+        """The edits of its variants, each with its check."""
         rows = []
-        for found in self.proofs.values():
+        for found in self.edit_checks.values():
             for edit in found["edits"]:
                 share = PERCENT * edit["changed"] / edit["values"] if edit["values"] else 0.0
                 upstream = cell(found["upstream"]["max_difference"], ".3g")
                 rows.append(
                     (
                         cell(edit["edit"]),
-                        cell(edit["fired"], "d"),
+                        cell(edit["times_applied"], "d"),
                         cell(share, ".3g"),
                         cell(edit["max_change"]),
                         upstream,
@@ -112,7 +109,7 @@ class Subject:
                 )
         header = (
             "edit",
-            "fired in sentences",
+            "sentences it was applied in",
             "changed (% of values)",
             "by at most",
             "upstream differs by",
@@ -178,7 +175,7 @@ def _subject(store: Store | None, run: str, others: Iterable[str]) -> Subject:
         run,
         found[run],
         variants,
-        {name: proof_record(variant) for name, variant in variants.items()},
+        {name: edit_check_record(variant) for name, variant in variants.items()},
     )
 
 
@@ -206,22 +203,24 @@ def _checks(folder: Folder) -> Iterator[Verdict]:
     for result in folder.results:
         study = result.study
         with telling_of(result):
-            for check in study.checks(result.told) if study else []:
+            for check in study.checks(result.described) if study else []:
                 yield Verdict(check.claim, HOLDS if check.holds else FAILS, check.why)
 
 
 def _edits(subjects: list[Subject]) -> list[Verdict]:
     found = []
     for subject in subjects:
-        if not subject.proofs:
+        if not subject.edit_checks:
             continue
-        edits = [edit for proof in subject.proofs.values() for edit in proof["edits"]]
-        silent = [edit["edit"] for edit in edits if edit["fired"] == 0]
-        upstream = max(proof["upstream"]["max_difference"] for proof in subject.proofs.values())
+        edits = [edit for check in subject.edit_checks.values() for edit in check["edits"]]
+        silent = [edit["edit"] for edit in edits if edit["times_applied"] == 0]
+        upstream = max(
+            check["upstream"]["max_difference"] for check in subject.edit_checks.values()
+        )
         how = "exactly" if upstream == 0 else f"within {upstream:.2g}"
-        claim = f"Every edit of {subject.name} fired"
+        claim = f"Every edit of {subject.name} was applied"
         if silent:
-            found.append(Verdict(claim, FAILS, f"{silent[0]} never did"))
+            found.append(Verdict(claim, FAILS, f"{silent[0]} never was"))
         else:
             idle = sum(edit["changed"] == 0 for edit in edits)
             nothing = f", {idle} of them changed nothing" if idle else ""

@@ -1,7 +1,8 @@
-"""Figures inside the page: an SVG file, cleaned of all that is not drawing, its ids its own, its black and white the page's.
+"""Figures inside the page: an SVG file, cleaned of all that is not drawing.
 
-Files come from anywhere: an element or attribute that is not listed here is left out, and a reference leads to the same figure
-or to a picture within the file, nowhere else.
+Its ids become its own, its black and white those of the page. Files come from anywhere: an element
+or attribute that is not listed here is left out, and a reference leads to the same figure or to a
+picture within the file, nowhere else.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ DEEPEST = 40  # elements within each other; matplotlib's are a dozen
 
 
 def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
-    """Return the figure at ``path`` as an element for a page, with a title and a description for who cannot see it.
+    """Return the figure at ``path`` as an element for a page.
 
-    prefix: put before every id, so that figures on one page do not share them. Raises ActlasError for what is no SVG.
+    prefix: put before every id, so that figures on one page do not share them.
+    title, description: for readers who cannot see it. Raises ActlasError for what is not an SVG.
     """
     content = read_input(path, LARGEST, ActlasError)
     try:
@@ -80,13 +82,16 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
 
 
 class _Bounds:
-    """Looks through a file before it is read as a whole: no definitions of its own, and no more than a figure can have."""
+    """Looks through a file before it is read as a whole.
+
+    It may have no definitions of its own, and no more elements than a figure can have.
+    """
 
     def __init__(self) -> None:
         self.elements = self.depth = 0
 
     def hold(self, content: bytes) -> None:
-        """Raise ValueError, or ExpatError for what is no XML."""
+        """Raise ValueError, or ExpatError for what is not an XML."""
         parser = ParserCreate("utf-8")
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = self._doctype, self._define
@@ -110,7 +115,10 @@ class _Bounds:
 
 
 def _cleaned(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
-    """Return a copy with what is listed only; names without their namespace, which HTML knows by itself."""
+    """Return a copy with what is listed only.
+
+    Names lose their namespace, which HTML knows by itself.
+    """
     copy = ElementTree.Element(element.tag.removeprefix(SVG), _attributes(element, prefix))
     copy.text, copy.tail = element.text, element.tail
     for child in element:
@@ -152,7 +160,10 @@ def _style(text: str, prefix: str) -> str:
 
 
 def _referring(value: str, prefix: str) -> str | None:
-    """Return ``value`` with its references led to ids with the prefix; None where one leads out of the figure."""
+    """Return ``value`` with its references led to ids with the prefix.
+
+    None where one leads out of the figure.
+    """
     led = LOCAL.sub(rf"url(#{prefix}-\1)", value)
     outside = LOCAL.sub("", value).lower()
     return (

@@ -82,9 +82,9 @@ class Answer:
 
     def tell(self, findings: Sequence[str]) -> None:
         """Let the result say what was found, and what its figures show."""
-        told = {"findings": list(findings), "captions": self._captions}
+        notes = {"findings": list(findings), "captions": self._captions}
         self.result = self.result.assign_attrs(
-            {name: json.dumps(each) for name, each in told.items()}
+            {name: json.dumps(each) for name, each in notes.items()}
         )
 
     def draw(self, figure: Figure, kind: str, caption: Caption) -> None:

@@ -32,7 +32,7 @@ class Question:
 
     @property
     def record(self) -> Json:
-        """What tells it from others; an excerpt in place of a whole run does."""
+        """What tells it from others; an export in place of a whole run does."""
         return {
             "stage": self.stage,
             "runs": [run.id for run in self.runs],
@@ -41,7 +41,7 @@ class Question:
 
     @property
     def all_options(self) -> Json:
-        """The options, and the limits of runs that are excerpts."""
+        """The options, and the limits of runs that are exports."""
         limits = {name: value for run in self.runs for name, value in run.limits.items()}
         return {**self.options, **limits}
 

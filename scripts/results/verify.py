@@ -1,4 +1,7 @@
-"""``actlas verify DIR``: every file of a folder of results against its checksum, and against what the study tells of it."""
+"""``actlas verify DIR``: every file of a folder of results against its checksum.
+
+A study's folder is also checked against what its study.json says of it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class CheckedFolder:
 
 
 def verify_folder(path: Path, *, as_json: bool) -> bool:
-    """Check a folder of results and say what was found; return whether all of it is as it was written."""
+    """Check a folder of results and print what was found; return whether all of it is valid."""
     found = check_folder(path)
     if as_json:
         lines = {file.relative_to(path).as_posix(): line for file, line in found.lines.items()}
@@ -64,7 +67,8 @@ def check_folder(path: Path) -> CheckedFolder:
     _strays(path, found, {*owned, *seals})
     if not found.lines and not found.problems:
         raise UsageError(
-            f"{path} holds no result of actlas: give a folder that `actlas study run` or --out named, or a run"
+            f"{path} holds no result of actlas: give a folder that `actlas study run` or --out "
+            "named, or a run"
         )
     return found
 
@@ -94,7 +98,7 @@ def _study_problems(path: Path, seals: dict[Path, Seal]) -> Iterator[str]:
         if not file.exists():
             yield f"{file} is missing: {REMEDY}"
         elif file in seals and seals[file].checksum != done["seal"]:
-            yield f"{file} is not the result that {RECORD} tells of: {REMEDY}"
+            yield f"{file} is not the result that {RECORD} records: {REMEDY}"
 
 
 def _strays(path: Path, found: CheckedFolder, owned: set[Path]) -> None:

@@ -134,7 +134,7 @@ def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
         if key not in KEYS:
             raise UsageError(f"{path}: {unknown('table or key', key, KEYS)}")
     if not table.get("runs"):
-        raise UsageError(f'{path} has no run: wanted [runs.NAME] with sentences = "FILE"')
+        raise UsageError(f'{path} has no run: expected [runs.NAME] with sentences = "FILE"')
     top = filled(
         _Top,
         {**table, **{key: entries(table.get(key, {}), f"{path} [{key}]") for key in KEYS[2:]}},
@@ -162,14 +162,14 @@ def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -
     run = given.pop("run", next(iter(runs)) if len(runs) == 1 else None)
     stage = read_stage(name, given, where, path.parent)
     if run is None:
-        raise UsageError(f"{where} lacks the key 'run': wanted one of {', '.join(runs)}")
+        raise UsageError(f"{where} lacks the key 'run': expected one of {', '.join(runs)}")
     if not isinstance(run, str) or run not in runs:
         raise UsageError(f"{where}: {unknown('run', str(run), runs)}")
     sites = site_names(runs[run].sites)
-    lacking = [site for site in stage.needs if sites and site not in sites]
-    if lacking:
+    missing = [site for site in stage.needs if sites and site not in sites]
+    if missing:
         raise UsageError(
-            f"{where} needs {' '.join(lacking)}: add to sites of [runs.{run}], or leave sites out"
+            f"{where} needs {' '.join(missing)}: add to sites of [runs.{run}], or leave sites out"
         )
     if stage.needs_edits and not runs[run].edits:
         raise UsageError(f"{where} compares variants: give [runs.{run}] edits")
@@ -180,7 +180,7 @@ def _name(path: Path, table: str, name: str) -> str:
     """Return a name that can be a folder's; raises UsageError for another."""
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"{path} [{table}.{name!r}]: wanted a name of letters, digits, - and _, 60 at most"
+            f"{path} [{table}.{name!r}]: expected a name of letters, digits, - and _, 60 at most"
         )
     return name
 

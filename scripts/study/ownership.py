@@ -1,4 +1,4 @@
-"""Whose a study's folder is: two study files of one name, run from one folder, do not write over each other."""
+"""Whose a study's folder is: two study files of one name do not overwrite each other's results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ STUDIES = Path(__file__).parents[1] / "studies"
 
 
 def study_place(study: Study) -> str:
-    """Return where a study file lies; of one that comes with actlas, wherever that is installed, its name."""
+    """Return the path of a study file, or the name alone of one that comes with actlas.
+
+    That lies wherever actlas is installed.
+    """
     path = study.path.resolve()
     return f"{SHIPPED}{path.name}" if path.parent == STUDIES.resolve() else str(path)
 
@@ -23,8 +26,9 @@ def study_place(study: Study) -> str:
 def check_owner(record: Mapping[str, Any], study: Study, out: Path, ids: Mapping[str, str]) -> None:
     """Raise UsageError where ``out`` belongs to another study file than ``study``.
 
-    record: of the folder; ids: run of the study → its id. A study file that was moved or copied with
-    its folder lies where it did from there; one that was moved alone is known by its text and runs.
+    record: of the folder; ids: run of the study → its id. A study file that was moved or copied
+    with its folder lies where it did from there; one that was moved alone is known by its text and
+    runs.
     """
     owner = record.get("file")
     if owner in (None, study_place(study)) or record["beside"] == beside(study, out):

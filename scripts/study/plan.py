@@ -1,4 +1,7 @@
-"""The plan of a study: its runs with their variants, and its analyses held against them, before anything is computed."""
+"""The plan of a study: its runs with their variants, and its analyses, checked against them.
+
+All of it before anything is computed.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +57,10 @@ class Planned:
 
 
 def plan_study(study: Study, store: Path) -> dict[str, Planned]:
-    """Plan every run and hold every analysis against it; reads sentences and model, computes and creates nothing.
+    """Plan every run and check every analysis against it.
 
-    Raises UsageError or InputError, with the table of the study file, for what cannot be done.
+    Reads sentences and model, computes and creates nothing. Raises UsageError or
+    InputError, with the table of the study file, for what cannot be done.
     """
     planned = {}
     for name, given in study.runs.items():
@@ -122,7 +126,10 @@ def _sites(study: Study, run: str) -> tuple[str, ...]:
 
 
 def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> list[Plan]:
-    """Return the plan of each variant of ``plan``; raises UsageError for edits that its model has no place for."""
+    """Return the plan of each variant of ``plan``.
+
+    Raises UsageError for edits that its model has no place for.
+    """
     passes: list[tuple[Edit, ...]] = []
     for each in edits:
         if isinstance(each, str):
@@ -135,6 +142,7 @@ def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> list[Pl
 def _together(texts: tuple[str, ...]) -> tuple[Edit, ...]:
     if not texts:
         raise UsageError(
-            'edits has an empty list: wanted edits that act together, such as ["skip:block=1", "skip:block=2"]'
+            'edits has an empty list: expected edits that act together, such as ["skip:layer=1", '
+            '"skip:layer=2"]'
         )
     return in_order(parse_edit(text) for text in texts)

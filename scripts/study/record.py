@@ -1,4 +1,4 @@
-"""``study.json``: what of a study is done, and whose a folder is. Sealed, and checked key by key."""
+"""``study.json``: which results of a study are made, and whose a folder is; sealed."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def filled(kind: type[T], table: object, where: str, hidden: Collection[str] = (
 def entries(table: object, where: str) -> Mapping[str, object]:
     """Return ``table``; raises UsageError where it is none."""
     if not isinstance(table, dict):
-        raise UsageError(f"{where} is {shown(table)}, wanted a table")
+        raise UsageError(f"{where} is {shown(table)}, expected a table")
     return table
 
 
@@ -66,7 +66,7 @@ def typed(value: object, hint: Any, where: str) -> Any:
                 return typed(value, choice, where)
             except UsageError:
                 continue
-        raise UsageError(f"{where} is {shown(value)}, wanted {meaning(hint)}")
+        raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
     if get_origin(hint) is tuple and isinstance(value, list):
         each, rest = get_args(hint)
         assert rest is Ellipsis
@@ -79,7 +79,7 @@ def typed(value: object, hint: Any, where: str) -> Any:
         isinstance(hint, type) and type(value) is hint
     ):  # a bool is an int to Python, not to a reader
         return value
-    raise UsageError(f"{where} is {shown(value)}, wanted {meaning(hint)}")
+    raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
 
 
 def meaning(hint: Any) -> str:

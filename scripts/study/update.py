@@ -21,8 +21,9 @@ import xxhash
 
 from actlas.analysis.results.seals import REMEDY, DamagedResult, check_result, read_seal
 from actlas.scripts.extraction.edit_check import unchanged
+from actlas.scripts.extraction.extraction import extraction
 from actlas.scripts.extraction.planned import label_lines
-from actlas.scripts.extraction.request import Interrupted, extraction
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.scripts.results.output import Destination
 from actlas.scripts.study.file import Analysis, Input, Study
 from actlas.scripts.study.ownership import beside, check_owner, study_place
@@ -81,8 +82,8 @@ def bring_up_to_date(
 
     Return the record of it all.
 
-    say: told of each part what was done. Raises StoreError where a byte of a run is not what was
-    committed.
+    say: called with each part and what was done. Raises StoreError where a byte of a run is not
+    what was committed.
     """
     planned = plan_study(study, place.store)
     record = _own_record(
@@ -120,34 +121,34 @@ def bring_up_to_date(
 def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
     """Compute what is missing of a run and its variants, the model loaded once."""
     variants: dict[str, Run] = {}
-    tallies = []
+    all_stats = []
     for line in label_lines(planned.plan, done=True):
         say(name, line)
     with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
-        run, tally = started.carry_out(planned.plan)
+        run, stats = started.carry_out(planned.plan)
         say(
             name,
-            f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([tally])}",
+            f"{extent(run)}, {counted(len(planned.plan.options.sites), 'site')}: {_took([stats])}",
         )
         for plan in planned.variants:
-            variants[edits_text(plan.edits)], tally = started.carry_out(plan, quiet=True)
-            tallies.append(tally)
+            variants[edits_text(plan.edits)], stats = started.carry_out(plan, quiet=True)
+            all_stats.append(stats)
             if started.stopped():  # too late for this extraction
                 raise Interrupted(
                     f"interrupted: {len(variants)} of {len(planned.variants)} variants of {name} "
                     f"are stored"
                 )
-    if tallies:
-        done = sum(tally is not None for tally in tallies)
-        part = "" if done in (0, len(tallies)) else f"{len(tallies) - done} up to date, {done} "
-        say(name, f"{counted(len(tallies), 'variant')}: {part}{_took(tallies)}")
+    if all_stats:
+        done = sum(stats is not None for stats in all_stats)
+        part = "" if done in (0, len(all_stats)) else f"{len(all_stats) - done} up to date, {done} "
+        say(name, f"{counted(len(all_stats), 'variant')}: {part}{_took(all_stats)}")
     for note in (note for variant in variants.values() for note in unchanged(variant)):
         say(name, note)
     return Subject(run, variants)
 
 
-def _took(tallies: Sequence[ExtractionStats | None]) -> str:
-    seconds = [sum(tally.seconds.values()) for tally in tallies if tally]
+def _took(all_stats: Sequence[ExtractionStats | None]) -> str:
+    seconds = [sum(stats.seconds.values()) for stats in all_stats if stats]
     return f"computed in {sum(seconds):.1f} s" if seconds else "up to date"
 
 
@@ -212,7 +213,7 @@ def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str,
         return False
     found = check_result(place.result(analysis))
     if found.checksum != done["seal"]:
-        raise DamagedResult(f"{found.path} is not the result that {RECORD} tells of: {REMEDY}")
+        raise DamagedResult(f"{found.path} is not the result that {RECORD} records: {REMEDY}")
     return is_current(analysis.stage, subject, found.attributes)
 
 

@@ -87,9 +87,9 @@ def _of_limit(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return MEMORY
     said = str(error)
-    for words, told in LIMITS.items():
+    for words, message in LIMITS.items():
         if words in said and isinstance(error, RuntimeError | ImportError):
-            return told
+            return message
     before = error.__cause__ or error.__context__
     if isinstance(before, OSError) and before.errno in FEW_FILES:
         return FILES

@@ -132,7 +132,7 @@ def extraction_options(function: F) -> F:
         "--pack/--no-pack",
         default=True,
         show_default=True,
-        help="At the end, join the files of a run that has more than 1000 small ones; see `actlas "
+        help="At the end, pack the files of a run that has more than 1000 small ones; see `actlas "
         "pack`.",
     )
     @cluster_options
@@ -167,7 +167,7 @@ def extraction_options(function: F) -> F:
 def named_sites(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the table's names of the sites that an option names, as any of their names; callback of ``--site``."""
+    """Return the names of sites in the table, from any of their names; callback of ``--site``."""
     from actlas.pipeline.models.hook_names import site_name
 
     return tuple(site_name(name).site for name in given)

@@ -39,13 +39,13 @@ def _numeric(cell: str) -> bool:
     return cell[:1] in "0123456789-+" and cell[:1] != "" and not cell[1:2].isalpha()
 
 
-def wrapped(name: str, told: str) -> str:
-    """Return what is told of ``name``, in as many lines as it takes.
+def wrapped(name: str, text: str) -> str:
+    """Return ``text`` beside ``name``, in as many lines as it takes.
 
     Names stand in the first column.
     """
     lines = textwrap.wrap(
-        printable(told), WIDTH - NAME_WIDTH - 1, break_long_words=False, break_on_hyphens=False
+        printable(text), WIDTH - NAME_WIDTH - 1, break_long_words=False, break_on_hyphens=False
     )
     return "\n".join(
         f"{printable(name) if not number else '':{NAME_WIDTH}} {line}"

@@ -17,7 +17,7 @@ A record never changes: whoever drops units publishes another one, see ``runs.pa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -40,8 +40,6 @@ from actlas.store.format.tail import tail_bytes
 
 FORMAT_COMMIT = "actlas-commit"
 DIGITS = 16  # of a checksum
-#: what units may have in common; each distinct value is kept once
-POOLED = ("provenance", "edits", "upstream", "shared")
 DERIVED = ("format", "version")
 
 Work = tuple[int, frozenset[str]]  # number of a unit, and its sites
@@ -272,41 +270,13 @@ class UnitLocation(NamedTuple):
 
     @property
     def edits(self) -> list[Json]:
-        """The proof of each edit."""
+        """The check of each edit: how often it was applied, what it changed."""
         return list(self.record.pooled("edits", self.member))
 
     @property
     def upstream(self) -> Json:
         """How what comes before the first edit was compared with the baseline."""
         return dict(self.record.pooled("upstream", self.member))
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where the numbers of a unit come from: what its record says beside them."""
-
-    provenance: Json
-    edits: list[Json] = field(default_factory=list)
-    upstream: Json = field(default_factory=dict)
-    shared: Mapping[str, SharedSite] = field(default_factory=dict)
-
-
-def pool(
-    origins: Sequence[Origin | UnitLocation],
-) -> tuple[dict[str, list[Any]], dict[str, list[int]]]:
-    """Return ``pools`` and ``members`` of the record of units with these origins, in order."""
-    pools: dict[str, list[Any]] = {name: [] for name in POOLED}
-    members: dict[str, list[int]] = {name: [] for name in POOLED}
-    for name in POOLED:
-        known: dict[bytes, int] = {}
-        for origin in origins:
-            value = getattr(origin, name)
-            key = repr(sorted(value.items())).encode() if name == "shared" else canonical(value)
-            if key not in known:
-                known[key] = len(pools[name])
-                pools[name].append(value)
-            members[name].append(known[key])
-    return pools, members
 
 
 def stem(unit: int, sites: Iterable[str]) -> str:

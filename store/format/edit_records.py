@@ -2,8 +2,8 @@
 
 Analyses read it as data.
 
-``{"kind": "scale", "site": "resid", "depth": 3, "units": {"step": 2}, "factor": 0.5}``. The text
-that people read and type, ``scale:block=2,units=::2,factor=0.5``, is made from it here;
+``{"kind": "scale", "site": "resid", "depth": 3, "dims": {"step": 2}, "factor": 0.5}``. The text
+that people read and type, ``scale:layer=2,dims=::2,factor=0.5``, is made from it here;
 `pipeline.edits` is the only place that reads such a text.
 """
 
@@ -16,7 +16,9 @@ from typing import Any
 from actlas.store.errors import DamagedStore, quoted
 from actlas.store.format.schema import Json
 
-STREAM = "resid"  # the site whose edits act on the residual stream itself, between two blocks
+STREAM = "resid"  # the site whose edits act on the residual stream itself, between two layers
+#: sites inside the MLP, whose last dim is its neurons
+NEURON_SITES = frozenset({"mlp_pre", "mlp_post", "mlp_up"})
 
 #: kind → its parameters, in the order of the text
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -31,7 +33,7 @@ WHOLE = frozenset({"seed"})
 
 @dataclass(frozen=True)
 class Stride:
-    """Units start, start + step, … before stop, as a slice of Python counts them."""
+    """Numbers start, start + step, … before stop, as a slice of Python counts them."""
 
     start: int | None = None
     stop: int | None = None
@@ -50,28 +52,33 @@ class Stride:
         return ":".join("" if bound is None else str(bound) for bound in bounds)
 
 
-Units = tuple[int, ...] | Stride
+Elements = tuple[int, ...] | Stride
+
+
+def elements_name(site: str) -> str:
+    """Return what the elements of a site's last dim are called in edits: neurons or dims."""
+    return "neurons" if site in NEURON_SITES else "dims"
 
 
 @dataclass(frozen=True)
 class EditRecord:
     """One edit: what is done, and where.
 
-    Depth ``d`` of ``resid`` is the output of block ``d - 1``.
+    Depth ``d`` of ``resid`` is the output of layer ``d - 1``.
     """
 
     kind: str  # of KINDS
     site: str
     index: int | None = None  # layer, of ``resid`` the depth; None for a site that has neither
     head: int | None = None  # None: all
-    units: Units | None = None  # of the site's last dim; None: all
+    elements: Elements | None = None  # of the site's last dim; None: all
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def block(self) -> int | None:
-        """The block whose output is edited, which therefore is not the sum of its input and parts.
+    def edited_layer(self) -> int | None:
+        """The layer whose output is edited, which then is not the sum of its input and parts.
 
-        None where none is.
+        None where the edit acts elsewhere.
         """
         return self.index - 1 if self.site == STREAM and self.index else None
 
@@ -79,13 +86,15 @@ class EditRecord:
     def where(self) -> str:
         """The part of the text that says where the edit acts."""
         if self.site == STREAM:
-            parts = [f"site={STREAM}", "depth=0"] if self.block is None else [f"block={self.block}"]
+            layer = self.edited_layer
+            parts = [f"site={STREAM}", "depth=0"] if layer is None else [f"layer={layer}"]
         else:
             parts = [f"site={self.site}"] + ([] if self.index is None else [f"layer={self.index}"])
-        parts += [] if self.head is None else [f"head={self.head}"]
-        return ",".join(
-            parts + ([] if self.units is None else [f"units={_units_text(self.units)}"])
-        )
+        if self.head is not None:
+            parts.append(f"head={self.head}")
+        if self.elements is not None:
+            parts.append(f"{elements_name(self.site)}={elements_text(self.elements)}")
+        return ",".join(parts)
 
     @property
     def text(self) -> str:
@@ -97,9 +106,9 @@ class EditRecord:
     def branch(self, layers: int) -> tuple[int, int]:
         """Return the first layer and the first depth that the edit can change.
 
-        Of a model of ``layers`` blocks.
+        Of a model of ``layers`` layers.
         """
-        if self.index is None:  # behind the last block
+        if self.index is None:  # behind the last layer
             return layers, layers + 1
         return self.index, self.index + (self.site != STREAM)
 
@@ -110,19 +119,19 @@ class EditRecord:
             found["depth" if self.site == STREAM else "layer"] = self.index
         if self.head is not None:
             found["head"] = self.head
-        if isinstance(self.units, Stride):
-            found["units"] = {
-                name: value for name, value in vars(self.units).items() if value is not None
-            }
-        elif self.units is not None:
-            found["units"] = list(self.units)
+        elements = elements_name(self.site)
+        if isinstance(self.elements, Stride):
+            given = vars(self.elements).items()
+            found[elements] = {name: value for name, value in given if value is not None}
+        elif self.elements is not None:
+            found[elements] = list(self.elements)
         return {**found, **self.parameters}
 
     @classmethod
     def from_json(cls, record: object) -> EditRecord:
         """Undo ``to_json``.
 
-        Raises DamagedStore for what is no edit: a store can come from anywhere.
+        Raises DamagedStore for what is not an edit: a store can come from anywhere.
         """
         if (
             not isinstance(record, dict)
@@ -133,10 +142,10 @@ class EditRecord:
                 f"expected an edit with a kind ({', '.join(KINDS)}), got {quoted(record)}"
             )
         index = "depth" if record.get("site") == STREAM else "layer"
-        wanted = KINDS[record["kind"]]
+        wanted, elements = KINDS[record["kind"]], elements_name(str(record.get("site")))
         valid = (
             isinstance(record.get("site"), str)
-            and record.keys() <= {"kind", "site", index, "head", "units", *wanted}
+            and record.keys() <= {"kind", "site", index, "head", elements, *wanted}
             and all(_is_count(record[name]) for name in (index, "head") if name in record)
             and all(_is_number(record.get(name), name in WHOLE) for name in wanted)
         )
@@ -145,10 +154,15 @@ class EditRecord:
                 f"expected an edit with site, {index} and {', '.join(wanted) or 'no more'}, got "
                 f"{quoted(record)}"
             )
-        units = _units_read(record["units"]) if "units" in record else None
+        chosen = _elements_read(record[elements]) if elements in record else None
         parameters = {name: record[name] for name in wanted}
         return cls(
-            record["kind"], record["site"], record.get(index), record.get("head"), units, parameters
+            record["kind"],
+            record["site"],
+            record.get(index),
+            record.get("head"),
+            chosen,
+            parameters,
         )
 
 
@@ -177,18 +191,21 @@ def branch_of(edits: Sequence[EditRecord], layers: int) -> tuple[int, int]:
     return min(layer for layer, _ in found), min(depth for _, depth in found)
 
 
-def _units_text(units: Units) -> str:
-    return str(units) if isinstance(units, Stride) else "+".join(map(str, units))
+def elements_text(elements: Elements) -> str:
+    """Return the text of a choice of elements: a slice ``::2``, or numbers ``0+4+7``."""
+    return str(elements) if isinstance(elements, Stride) else "+".join(map(str, elements))
 
 
-def _units_read(units: object) -> Units:
-    if isinstance(units, list) and units and all(_is_count(unit) for unit in units):
-        return tuple(units)
-    if isinstance(units, dict) and units and units.keys() <= {"start", "stop", "step"}:
-        valid = all(type(value) is int for value in units.values()) and units.get("step", 1) > 0
+def _elements_read(given: object) -> Elements:
+    if isinstance(given, list) and given and all(_is_count(number) for number in given):
+        return tuple(given)
+    if isinstance(given, dict) and given and given.keys() <= {"start", "stop", "step"}:
+        valid = all(type(value) is int for value in given.values()) and given.get("step", 1) > 0
         if valid:
-            return Stride(**units)
-    raise DamagedStore(f"expected the units of an edit as a list or a slice, got {quoted(units)}")
+            return Stride(**given)
+    raise DamagedStore(
+        f"expected neurons or dims of an edit as a list or a slice, got {quoted(given)}"
+    )
 
 
 def _is_count(value: object) -> bool:

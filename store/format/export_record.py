@@ -28,7 +28,7 @@ from actlas.store.format.validation import (
 )
 from actlas.store.io.durable import naming
 from actlas.store.io.safe_open import LARGEST_PACKED
-from actlas.store.labels.columns import StoredColumn, column_spans, stored_columns
+from actlas.store.labels.stored_columns import StoredColumn, column_spans, stored_columns
 
 FORMAT_EXPORT = "actlas-export"
 HDF5 = b"\x89HDF\r\n\x1a\n"

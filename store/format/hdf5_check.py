@@ -72,7 +72,7 @@ def plain_problems(path: Path, places: Mapping[str, int], most: int) -> Iterator
             yield from (f"no variable {name!r}" for name in absent[:1])
             for name in file:
                 if not _is_plain(file, name, places.get(name)):
-                    what = "a link, or no variable of this file as its record tells of it"
+                    what = "a link, or not a variable of this file as its record has it"
                     yield f"{name!r} is {what}"
     except (
         OSError,

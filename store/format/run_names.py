@@ -10,13 +10,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
+from actlas.store.errors import UsageError, quoted
 from actlas.store.format.edit_records import EditRecord
 from actlas.store.format.schema import RUN_ID
 
-MOST_LETTERS, MOST_BYTES = (
-    100,
-    200,
-)  # of a name; file systems take 255 bytes, drafts of a file have some more
+# of a name; file systems take 255 bytes, and drafts of a file have some more
+MOST_LETTERS, MOST_BYTES = 100, 200
 ROOM = 15  # letters and bytes that are left for a number behind a name
 LEAST_LETTERS = 20  # of a baseline's name in those of its variants
 MARKS = "._-"
@@ -37,6 +36,14 @@ def is_run_name(text: str) -> bool:
         and unicodedata.is_normalized("NFC", text)
         and len(text.encode()) <= MOST_BYTES
     )
+
+
+def check_run_name(name: str) -> None:
+    """Raise UsageError unless ``name`` can be the name of a run."""
+    if not is_run_name(name) or RUN_ID.fullmatch(name):
+        raise UsageError(
+            f"bad run name {quoted(name)}: expected {RULE}, and not the form of a run id"
+        )
 
 
 def cleaned(text: str) -> str:
@@ -77,10 +84,10 @@ def shortened(text: str, letters: int, nbytes: int) -> str:
 def variant_suffix(edits: Iterable[EditRecord]) -> str:
     """Return what stands behind the name of the baseline in the name of a variant.
 
-    Such as ``skip-block-3``.
+    Such as ``skip-layer-3``.
 
-    Different edits have different suffixes: ``units=::2`` is ``units-__2``, ``units=0+2`` is
-    ``units-0.2``.
+    Different edits have different suffixes: ``dims=::2`` is ``dims-__2``, ``dims=0+2`` is
+    ``dims-0.2``.
     """
     return ".".join(edit.text.replace(":", "-", 1).translate(IN_NAMES) for edit in edits)
 

@@ -34,7 +34,7 @@ NUMPY_VIEW: Mapping[str, str] = {"float32": "<f4", "float16": "<f2", "bfloat16":
 Json = dict[str, Any]
 SUFFIX = ".json"
 RUN_ID = re.compile(r"[0-9a-f]{16}")
-EXPORT_SUFFIXES = (".h5", ".nc")  # by which the path of an export is told from the name of a run
+EXPORT_SUFFIXES = (".h5", ".nc")  # by which the path of an export differs from the name of a run
 REMEDY = "restore it from a copy, or remove it and extract again"
 
 

@@ -23,11 +23,9 @@ from actlas.store.format.schema import BLOCK_DIMS, SiteLayout, StoredDtype, Stor
 from actlas.store.labels.columns import (
     Columns,
     Encoded,
-    StoredColumn,
     all_variables,
     column_sizes,
     encode,
-    located,
     variable_names,
     write_columns,
 )
@@ -40,6 +38,7 @@ from actlas.store.labels.labels import (
     file_name,
     text_to_bytes,
 )
+from actlas.store.labels.stored_columns import StoredColumn, located
 
 LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
 ALIGNMENT = 4096  # a page, so that a memory map of a site begins on one
@@ -133,14 +132,8 @@ def write_skeleton(
     names = variable_names(encoded, _taken(layouts, labels))
     sizes.update(column_sizes(encoded, names))
     firsts = {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}
-    with h5py.File(
-        image,
-        "w",
-        libver=LIBVER,
-        alignment_threshold=ALIGNMENT,
-        alignment_interval=ALIGNMENT,
-        track_order=False,
-    ) as file:
+    aligned = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
+    with h5py.File(image, "w", libver=LIBVER, track_order=False, **aligned) as file:
         netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
         for name in sizes:
             first = firsts.get(name)

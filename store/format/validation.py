@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from actlas.store.errors import DamagedStore
-from actlas.store.format.commit_record import DIGITS, FORMAT_COMMIT, POOLED, CommitRecord
+from actlas.store.format.commit_record import DIGITS, FORMAT_COMMIT, CommitRecord
+from actlas.store.format.pools import POOLED
 from actlas.store.format.schema import NUMPY_VIEW, SharedSite, StoredLabel, Unit, unseal
 from actlas.store.labels.labels import TEXT_DIM, TOKEN_LABELS
 

@@ -87,7 +87,7 @@ def lock(descriptor: int, operation: int, place: Path) -> None:
 
     Raises BlockingIOError, and StoreError where the file system has no locks.
 
-    Without them a writer could sweep what another is writing, so there is no going on.
+    Without them a writer could remove what another is writing, so there is no going on.
     """
     try:
         fcntl.flock(descriptor, operation)

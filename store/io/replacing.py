@@ -108,11 +108,11 @@ def _locked_draft(folder: Path, name: str) -> tuple[int, Path]:
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with contextlib.suppress(
             OSError
-        ):  # a file system without locks: nobody sweeps there either
+        ):  # a file system without locks: nobody removes files there either
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
             return descriptor, draft
-        os.close(descriptor)  # swept in the moment before it was locked
+        os.close(descriptor)  # removed in the moment before it was locked
 
 
 def _sweep(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 Each writer has a folder that it holds a lock on for as long as it lives.
 
-Leftovers are swept when that lock is free, that is when their owner is gone; never by age.
+Garbage is collected when that lock is free, that is when its owner has ended; never by age.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Workspace:
 
 @contextmanager
 def workspace(run_folder: Path) -> Iterator[Workspace]:
-    """Sweep what dead writers left, then hold a new folder under a lock until the block ends.
+    """Remove what dead writers left, then hold a new folder under a lock until the block ends.
 
     Units whose record is lost, and those that a writer was killed over just before it committed
     them, get their record.
@@ -236,7 +236,7 @@ def _lock(folder: Path, operation: int) -> int | None:
         lock(descriptor, operation, owner)
         if os.path.samestat(
             os.fstat(descriptor), owner.stat()
-        ):  # else it was swept while we waited
+        ):  # else it was removed while we waited
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass

@@ -17,7 +17,8 @@ from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import FORMAT_VERSION, Json, seal, unseal
 from actlas.store.format.tail import read_tail, tail_bytes
 from actlas.store.io.safe_open import LARGEST_RECORD, listed, opened, read_record
-from actlas.store.labels.columns import DIGEST, Columns, StoredColumn, read_columns, stored_columns
+from actlas.store.labels.columns import Columns
+from actlas.store.labels.stored_columns import DIGEST, StoredColumn, read_columns, stored_columns
 
 FOLDER = "labels"
 FORMAT_LABELS = "actlas-labels"

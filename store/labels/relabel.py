@@ -26,13 +26,12 @@ from actlas.store.labels.columns import (
     Encoded,
     all_variables,
     check_columns,
-    column_spans,
     columns_digest,
     encode,
-    located,
     variable_names,
 )
 from actlas.store.labels.record import FOLDER, LabelRecord, Version, newest_record, tailed, versions
+from actlas.store.labels.stored_columns import column_spans, located
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run

@@ -9,7 +9,6 @@ from actlas.store.errors import DamagedStore
 from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.schema import seal
 from actlas.store.io.safe_open import opened, read_record
-from actlas.store.labels.columns import column_spans, places_of_columns
 from actlas.store.labels.record import (
     FOLDER,
     REMEDY,
@@ -20,6 +19,7 @@ from actlas.store.labels.record import (
     sealed_behind,
     versions,
 )
+from actlas.store.labels.stored_columns import column_spans, places_of_columns
 
 MOST_VARIABLES = 8000  # of columns: a text has two variables and a dim
 

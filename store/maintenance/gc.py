@@ -1,4 +1,4 @@
-"""Housekeeping of a store: another name for a run, a run removed, leftovers swept.
+"""Housekeeping of a store: another name for a run, a run removed, garbage collected.
 
 Nothing is ever removed for its age.
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actlas.store.catalog import Store, was_begun
+from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, StoreError, UsageError
 from actlas.store.format.run_record import FILE
 from actlas.store.format.schema import RUN_ID
@@ -28,14 +28,14 @@ from actlas.store.io.workspace import (
     workspace,
     writers,
 )
-from actlas.store.runs.commits import COMMITS, PACKED
+from actlas.store.runs.commits import COMMITS, PACKED, was_begun
 from actlas.store.runs.run import Run
 
 REMOVED = "removed"
 
 
 @dataclass(frozen=True)
-class Leftover:
+class Garbage:
     """Something that nothing needs any more: where it is, what it is, its bytes."""
 
     path: Path
@@ -45,9 +45,9 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a sweep of a whole store removed, or would remove, and what it had to leave and why."""
+    """What was removed from a whole store, or would be, and what it had to leave and why."""
 
-    leftovers: tuple[Leftover, ...]
+    garbage: tuple[Garbage, ...]
     problems: tuple[str, ...]
 
 
@@ -111,12 +111,12 @@ def remove(store: Store, run_id: str, *, force: bool = False) -> list[str]:
 
 
 def collect(store: Store, *, dry_run: bool = False) -> Collected:
-    """Sweep all that is left of killed writers and of removals that were not finished.
+    """Remove all that is left of killed writers and of removals that were not finished.
 
     dry_run: only list it.
     """
     check_own(store.path / "runs", store.path / "names", store.path / REMOVED)
-    leftovers: list[Leftover] = []
+    garbage: list[Garbage] = []
     problems: list[str] = []
     for folder in sorted((store.path / "runs").iterdir()):
         if not RUN_ID.fullmatch(folder.name):
@@ -124,15 +124,15 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
         try:
             check_own(folder)
             if not (folder / FILE).exists():
-                leftovers += _unborn(store, folder, dry_run)
+                garbage += _unborn(store, folder, dry_run)
                 continue
             problems += [] if dry_run else _restored(folder)
-            leftovers += _of_run(folder, dry_run)
+            garbage += _of_run(folder, dry_run)
         except StoreError as error:
             problems.append(str(error))
-    leftovers += _half_removed(store, dry_run)
-    leftovers += _lost_names(store, dry_run)
-    return Collected(tuple(leftovers), tuple(problems))
+    garbage += _half_removed(store, dry_run)
+    garbage += _lost_names(store, dry_run)
+    return Collected(tuple(garbage), tuple(problems))
 
 
 def tree_bytes(path: Path) -> int:
@@ -148,8 +148,8 @@ def tree_bytes(path: Path) -> int:
         return 0
 
 
-def _of_run(folder: Path, dry_run: bool) -> list[Leftover]:
-    """Sweep a run of what dead writers left in it."""
+def _of_run(folder: Path, dry_run: bool) -> list[Garbage]:
+    """Remove what dead writers left in a run."""
     sizes = {path: tree_bytes(path) for path in collect_garbage(folder, dry_run=True)}
     found = sizes if dry_run else collect_garbage(folder)
     double = "record for which another stands"
@@ -159,7 +159,7 @@ def _of_run(folder: Path, dry_run: bool) -> list[Leftover]:
         COMMITS: double,
         PACKED: double,
     }
-    return [Leftover(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
+    return [Garbage(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
 
 
 def _restored(folder: Path) -> list[str]:
@@ -174,7 +174,7 @@ def _restored(folder: Path) -> list[str]:
     return [f"{lost}: {problems[0]}" for lost, problems in left]
 
 
-def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:
+def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Garbage]:
     """Take away a run whose making was killed before its run.json.
 
     One with what comes after lost that file: it is damaged.
@@ -187,31 +187,31 @@ def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Leftover]:
     check_own(folder / "tmp")
     if writers(folder):
         return []
-    leftover = Leftover(folder, "run that was never begun", tree_bytes(folder))
+    item = Garbage(folder, "run that was never begun", tree_bytes(folder))
     if not dry_run:
         _delete(_take_away(store, folder))
-    return [leftover]
+    return [item]
 
 
-def _half_removed(store: Store, dry_run: bool) -> list[Leftover]:
+def _half_removed(store: Store, dry_run: bool) -> list[Garbage]:
     folders = [
         path
         for path in sorted((store.path / REMOVED).glob("*"))
         if path.is_dir() and not path.is_symlink()
     ]
-    leftovers = [Leftover(path, "removed run", tree_bytes(path)) for path in folders]
-    for leftover in leftovers if not dry_run else ():
-        _delete(leftover.path)
-    return leftovers
+    garbage = [Garbage(path, "removed run", tree_bytes(path)) for path in folders]
+    for item in garbage if not dry_run else ():
+        _delete(item.path)
+    return garbage
 
 
-def _lost_names(store: Store, dry_run: bool) -> Iterator[Leftover]:
+def _lost_names(store: Store, dry_run: bool) -> Iterator[Garbage]:
     there = set(store.ids())  # damaged ones too: these keep their names
     for name, target in store.names().items():
         if target in there:
             continue
         path = store.path / "names" / name
-        yield Leftover(path, f"name of run {target!r}, which is not there", tree_bytes(path))
+        yield Garbage(path, f"name of run {target!r}, which is not there", tree_bytes(path))
         if not dry_run:
             path.unlink(missing_ok=True)
             sync_folder(path.parent)

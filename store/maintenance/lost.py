@@ -1,6 +1,6 @@
 """Shards that no record speaks of.
 
-Leftovers, or units whose commit or packed record is lost and stands in the file once more.
+Garbage, or units whose commit or packed record is lost and stands in the file once more.
 
 Every file that is published ends with its own record. So one without a record elsewhere, and whose
 units no other file

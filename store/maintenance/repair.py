@@ -3,7 +3,7 @@
 Units that are damaged leave the run, for the next extraction.
 
 The commit goes first, then its shard, of which it was noted before that it is not to come back. A
-unit of a joined file goes by a new record without it.
+unit of a packed file goes by a new record without it.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def stranded_units(run: Run, losing: Collection[Work] = ()) -> frozenset[Work]:
 
 
 def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] = ()) -> Repair:
-    """Do the second part of ``repair``: drop units, and write files and labels anew.
+    """Do the second part of ``repair``: drop units, and write files and labels again.
 
     losing: of a variant, what its baseline is about to drop. needed: of a baseline, numbers of
     units that stay, since those of variants which share their blocks had to.

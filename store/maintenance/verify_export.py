@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from actlas.store.errors import DamagedStore
 from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.hdf5_check import plain_problems
-from actlas.store.labels.columns import column_spans, places_of_columns
+from actlas.store.labels.stored_columns import column_spans, places_of_columns
 from actlas.store.maintenance.checks import Checked, Files, check_unit
 from actlas.store.reading.stored_labels import opened_shard
 from actlas.store.runs.exported import Exported

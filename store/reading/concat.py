@@ -18,7 +18,7 @@ def concat_runs(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     ``sentence`` counts on from one to the next; ``run``, a further coordinate on ``token``, has the
     id of each token's run.
     datasets: as ``Run.dataset`` returns them, with the same sites, layers and columns.
-    Raises SentenceError for what is no view of a run, a run that comes twice, or a column called
+    Raises SentenceError for what is not a view of a run, a run that comes twice, or a column called
     ``run``; ValueError, as ``xarray.concat`` does, where a column is missing in some or where
     layers differ.
     """

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.format.commit_record import CommitRecord, Work, copy_bytes, stem
+from actlas.store.format.run_record import FILE
 from actlas.store.format.schema import SUFFIX, seal
 from actlas.store.format.validation import parse_commit
 from actlas.store.io.durable import publish_bytes, publish_file
@@ -197,3 +198,14 @@ def is_packed(run_folder: Path, work: Work) -> bool:
     Then another writer was first, and its own record is gone.
     """
     return any(work in record.covers for record in read_packed(run_folder))
+
+
+def was_begun(run_folder: Path) -> bool:
+    """Whether there is a run, which may be damaged.
+
+    What comes after its run.json speaks for it where that is lost.
+    """
+    later = ((COMMITS, SUFFIX), (PACKED, SUFFIX), ("shards", ".h5"), ("names", ""))
+    return (run_folder / FILE).exists() or any(
+        listed(run_folder / part, suffix) for part, suffix in later
+    )

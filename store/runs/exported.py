@@ -17,8 +17,9 @@ from actlas.store.errors import UsageError, unknown
 from actlas.store.format.export_record import read_export
 from actlas.store.format.schema import Json, checksum
 from actlas.store.io.safe_open import placed
-from actlas.store.labels.columns import Columns, read_columns
+from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import SENTENCE_IN_RUN
+from actlas.store.labels.stored_columns import read_columns
 from actlas.store.reading.index import RunIndex, names_of
 from actlas.store.reading.stored_labels import opened_shard
 from actlas.store.runs.run import Run

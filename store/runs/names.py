@@ -142,7 +142,7 @@ class Names:
                         ),
                     )
 
-    def mend(self) -> Iterator[str]:
+    def repair(self) -> Iterator[str]:
         """Make what ``problems`` yields right: written again from the other record, or removed.
 
         Yield what was done.

@@ -1,6 +1,6 @@
 """Replacing records: by those of packed shards, and by others with fewer units.
 
-Packing, sweeping and repair take turns.
+Packing, garbage collection and repair take turns.
 """
 
 from __future__ import annotations

@@ -15,20 +15,18 @@ from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.edit_records import EditRecord, read_edits
 from actlas.store.format.run_record import FILE, read_run_record
-from actlas.store.format.schema import Json, SiteLayout, Unit, identity
+from actlas.store.format.schema import Json, Unit, identity
 from actlas.store.io.safe_open import refuse_links, uncollected
 from actlas.store.labels.columns import Columns
-from actlas.store.labels.labels import Labels, join_labels
+from actlas.store.labels.labels import Labels
 from actlas.store.labels.record import REMEDY, LabelRecord, newest_record, read_values, versions
 from actlas.store.labels.texts import labels_at
 from actlas.store.reading.index import RunIndex, names_of
-from actlas.store.reading.stored_labels import check_labels, label_places, read_labels
+from actlas.store.reading.stored_labels import check_labels, label_places
 from actlas.store.runs.commits import COMMITS, PACKED, read_commits
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from actlas.store.reading.blocks import BlockSource
 
 
 #: what an open run keeps of its folder until it is refreshed
@@ -46,11 +44,8 @@ class Run:
         refuse_links(folder.parent, folder, *parts)
         record = read_run_record(folder)
         self.id = folder.name
-        self.specification, self.description, self.units = (
-            record.specification,
-            record.description,
-            record.units,
-        )
+        self.specification, self.description = record.specification, record.description
+        self.units = record.units
 
     def __repr__(self) -> str:
         """Name, size and sites in a line."""
@@ -117,11 +112,12 @@ class Run:
     @cached_property
     def index(self) -> RunIndex:
         """Where its units lie; raises DamagedStore as ``records`` does."""
-        shards, baseline = (
-            self.folder / "shards",
-            lambda: self.baseline.index if self.baseline else None,
-        )
-        return RunIndex(self.id, self.name, shards, self.units, self.records, baseline)
+
+        def of_baseline() -> RunIndex | None:
+            return self.baseline.index if self.baseline else None
+
+        shards = self.folder / "shards"
+        return RunIndex(self.id, self.name, shards, self.units, self.records, of_baseline)
 
     def refresh(self) -> None:
         """Forget the commits, to see those made since."""
@@ -205,12 +201,6 @@ class Run:
         """Digest of the label columns, 16 hex digits, of names, dtypes and values."""
         return self.label_record.digest
 
-    def labels_of(self, commits: Iterable[UnitLocation]) -> Labels:
-        """Return the structural labels of ``commits``, one after the other."""
-        return join_labels(
-            [read_labels(self.path(commit), commit.size, commit.labels) for commit in commits]
-        )
-
     @property
     def sentences_id(self) -> str:
         """What its numbers of sentences mean.
@@ -220,9 +210,7 @@ class Run:
         return str(self.specification.get("tokens", self.id))
 
     def sentence_labels(self) -> xr.Dataset:
-        """Return what is known of each sentence, on ``sentence``: ``text``, ``row_size`` in tokens.
-
-        The input's columns are among it.
+        """Return a table on ``sentence``: ``text``, ``row_size`` in tokens, the input's columns.
 
         It goes with what was computed by sentence:
         ``ds["nll"].groupby("sentence").mean().to_dataset().merge(…)``.
@@ -253,7 +241,8 @@ class Run:
         wanted = self.sites if sites is None else names_of(sites)
         self.require(wanted)
         if check:
-            self.check_labels(self.index.any_location(unit).record for unit in self.units)
+            records = (self.index.any_location(unit).record for unit in self.units)
+            check_labels((self.path(record), record) for record in records)
         sources = {site: site_sources(self.index, site) for site in wanted}
         return lazy_view(self.index, sources, self.labels, self.sentences_id, check=check)
 
@@ -264,23 +253,6 @@ class Run:
         from actlas.store.reading.sources import rows
 
         return rows(self.index, unit, site, block, check=check)
-
-    def layout(self, site: str) -> SiteLayout:
-        """Return how the first unit holds ``site``; the others differ in their tokens alone."""
-        from actlas.store.reading.sources import layout_of
-
-        return layout_of(self.index, site)
-
-    def sources(self, unit: Unit, site: str) -> tuple[BlockSource, ...]:
-        """Return where a site of a unit lies.
-
-        What a variant shares with its baseline, then what is its own.
-
-        Raises DamagedStore where the baseline no longer has the blocks that are shared.
-        """
-        from actlas.store.reading.sources import sources_of
-
-        return sources_of(self.index, unit, site)
 
     def require(self, sites: str | Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some lack."""
@@ -304,10 +276,6 @@ class Run:
         """Return the path of a shard."""
         return self.index.path(where)
 
-    def check_labels(self, records: Iterable[CommitRecord]) -> None:
-        """Raise DamagedStore where structural labels of ``records`` were altered."""
-        check_labels((self.path(record), record) for record in records)
-
     @cached_property
     def edits(self) -> tuple[EditRecord, ...]:
         """The edits of a variant, in the order of the forward pass; none of a baseline."""
@@ -316,11 +284,9 @@ class Run:
     @property
     def baseline_id(self) -> str | None:
         """Of a variant: the id of the run without its edits; None for a run without edits."""
-        return (
-            identity({**self.specification, "edits": []})
-            if self.specification.get("edits")
-            else None
-        )
+        if not self.specification.get("edits"):
+            return None
+        return identity({**self.specification, "edits": []})
 
     @cached_property
     def baseline(self) -> Run | None:

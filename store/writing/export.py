@@ -47,8 +47,8 @@ def export(
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
-            f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is told apart from "
-            "a run by that"
+            f"{out} does not end in {' or '.join(EXPORT_SUFFIXES)}: an export is "
+            "distinguished from a run by that"
         )
     plan = plan_export(run, selection)
     _check_place(out, plan)
@@ -73,7 +73,7 @@ def _drafts(out: Path) -> Path:
 def _check_place(out: Path, plan: ExportPlan) -> None:
     """Raise StoreError before any work where ``out`` cannot become this export."""
     if not out.parent.is_dir():
-        raise UsageError(f"{out.parent} is no folder: give OUT in one that is there")
+        raise UsageError(f"{out.parent} is not a directory: give OUT in one that is there")
     if not out.exists():
         return
     try:

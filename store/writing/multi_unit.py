@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation
+from actlas.store.format.commit_record import CommitRecord, UnitLocation
+from actlas.store.format.pools import Origin
 from actlas.store.format.schema import SiteLayout, Unit
 from actlas.store.writing.shard import ShardRecord, ShardWriter
 

@@ -1,8 +1,8 @@
-"""Packing: the shards of many units joined into few files.
+"""Packing: the shards of many units packed into few files.
 
 Unit by unit the same run to every reader.
 
-The joined file is published first; then its record, which counts more than the commits it stands
+The packed file is published first; then its record, which counts more than the commits it stands
 for; then these go, and the shards that nothing speaks of any more. Killed anywhere, every unit has
 a commit or a record whose file is there.
 """
@@ -18,12 +18,15 @@ from typing import Any
 import numpy.typing as npt
 
 from actlas.store.errors import StoreError
-from actlas.store.format.commit_record import CommitRecord, UnitLocation, pool, stem
+from actlas.store.format.commit_record import CommitRecord, UnitLocation, stem
+from actlas.store.format.pools import pool
 from actlas.store.format.schema import Json, SiteLayout, seal
 from actlas.store.io.durable import publish_file
 from actlas.store.io.safe_open import LARGEST_PACKED
 from actlas.store.io.workspace import Workspace, collect_garbage, workspace
+from actlas.store.labels.labels import join_labels
 from actlas.store.reading.blocks import BlockSource, read_stored
+from actlas.store.reading.stored_labels import check_labels, read_labels
 from actlas.store.runs.commits import publish_packed, taken, with_tail
 from actlas.store.runs.packed import packing_lock, settle
 from actlas.store.runs.run import Run
@@ -49,7 +52,7 @@ class Packed:
 def pack(
     run: Run, most_bytes: int = MOST_BYTES, progress: Callable[[int, int], None] = lambda *_: None
 ) -> Packed:
-    """Join the shards of consecutive units with the same sites.
+    """Pack the shards of consecutive units with the same sites.
 
     Up to ``most_bytes`` of sites a file.
 
@@ -150,7 +153,7 @@ def _join(
     progress: Callable[[int], None],
 ) -> tuple[Path, CommitRecord]:
     """Write the file of a group, with its record; every byte that goes into it is checked."""
-    run.check_labels(commit.record for commit in group)
+    check_labels((run.path(commit), commit.record) for commit in group)
     tokens = sum(commit.unit.tokens for commit in group)
     sites = [commit.sites for commit in group]
     layouts = [site.layout.narrow(tokens) for site in sites[0].values()]
@@ -167,7 +170,8 @@ def _join(
 
     numbers = f"{group[0].unit.number}-{group[-1].unit.number}"
     attributes = {"actlas_run": run.id, "actlas_units": numbers}
-    writer = ShardWriter(path, layouts, run.labels_of(group), attributes)
+    labels = [read_labels(run.path(each), each.size, each.labels) for each in group]
+    writer = ShardWriter(path, layouts, join_labels(labels), attributes)
     try:
         shard = write_units(writer, layouts, [commit.unit for commit in group], read)
         record, tail = with_tail(_record(group, shard, path.name))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.store.errors import StoreError, UsageError
-from actlas.store.format.commit_record import Origin, pool
+from actlas.store.format.pools import Origin, pool
 from actlas.store.format.schema import (
     BLOCK_DIMS,
     NUMPY_VIEW,
@@ -23,6 +23,7 @@ from actlas.store.format.schema import (
     Unit,
 )
 from actlas.store.labels.labels import SENTENCE_IN_RUN, Labels
+from actlas.store.reading.sources import layout_of
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def plan_export(run: Run, selection: Selection) -> ExportPlan:
     chosen = _blocks(dataset, selection.layers)
     layouts = []
     for site in dataset.data_vars:
-        whole = run.layout(str(site)).narrow(labels.tokens)
+        whole = layout_of(run.index, str(site)).narrow(labels.tokens)
         layouts.append(_chosen(whole, chosen, selection.dtype))
     units = _units(labels, [len(rows) for _, rows in sources])
     note = {

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import xxhash
 
 from actlas.store.errors import StoreError
-from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation, pool
+from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.digest import metadata_checksum_of
+from actlas.store.format.pools import Origin, pool
 from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans_of
 from actlas.store.format.skeleton import (
     Image,
@@ -31,8 +32,9 @@ from actlas.store.format.skeleton import (
     write_skeleton,
 )
 from actlas.store.io.durable import naming, reserve
-from actlas.store.labels.columns import Columns, StoredColumn, column_spans
+from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import Labels
+from actlas.store.labels.stored_columns import StoredColumn, column_spans
 
 IOV_MAX = 1024  # buffers one pwritev takes, on every system we know
 
@@ -96,7 +98,7 @@ class ShardWriter:
 
     Raises StoreError where the disk cannot hold the shard, before anything of it is written. Once a
     call has failed, so do
-    all after it: the system tells of an error of the disk once, and a later sync says that all is
+    all after it: the system reports an error of the disk once, and a later sync says that all is
     well.
     """
 

@@ -1,4 +1,4 @@
-"""Cosine blocks against the plain way and their laws.
+"""Cosine histograms against the plain way and their laws.
 
 The plain way: whole matrix, boolean masks, np.triu, np.histogram.
 """
@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.cosine.compute import (
-    BLOCKS,
     MOMENTS,
-    block_masks,
-    cosine_blocks,
+    PROJECTION_PAIRS,
+    cosine_histograms,
     cosine_matrix,
+    pair_masks,
 )
 from actlas.analysis.data.tokens import Selection, Target
 from actlas.store.errors import UsageError
@@ -56,8 +56,8 @@ def plain(dataset, tokens, layer, center):
     part = {name: np.arange(3 * size) // size == index for index, name in enumerate("qkv")}
     upper = np.triu(np.ones_like(matrix, dtype=bool), 1)
     return matrix, {
-        block: np.outer(part[a], part[b]) & (upper if a == b else True)
-        for block, (a, b) in BLOCKS.items()
+        pair: np.outer(part[a], part[b]) & (upper if a == b else True)
+        for pair, (a, b) in PROJECTION_PAIRS.items()
     }
 
 
@@ -65,13 +65,13 @@ def plain(dataset, tokens, layer, center):
 @given(dataset=strategies.projections(), bins=st.sampled_from([1, 2, 7, 10, 100, 300]))
 def test_equals_the_plain_way(dataset, bins, center):
     selection = selection_of(dataset.sizes["token"])
-    result = cosine_blocks(dataset, selection, bins=bins, center=center)
+    result = cosine_histograms(dataset, selection, bins=bins, center=center)
     edges = result["bin_edge"].values
     for group, tokens in selection.groups.items():
         for layer in range(dataset.sizes["layer"]):
             matrix, masks = plain(dataset, tokens, layer, center)
-            for block, mask in masks.items():
-                got = result.sel(group=group, block=block).isel(layer=layer)
+            for pair, mask in masks.items():
+                got = result.sel(group=group, projection_pair=pair).isel(layer=layer)
                 values = matrix[mask]
                 defined = np.clip(values[~np.isnan(values)], -1, 1)
                 assert int(got["pairs"]) == mask.sum()
@@ -119,10 +119,10 @@ def normal(layers=2, tokens=12, heads=5, d_head=31, seed=0):
 def test_more_features_than_a_tile_has_rows():
     dataset = normal()
     selection = selection_of(12)
-    result = cosine_blocks(dataset, selection, bins=50)
-    for block, mask in plain(dataset, selection.target_token, 1, False)[1].items():
+    result = cosine_histograms(dataset, selection, bins=50)
+    for pair, mask in plain(dataset, selection.target_token, 1, False)[1].items():
         values = plain(dataset, selection.target_token, 1, False)[0][mask]
-        got = result.sel(group="target", block=block).isel(layer=1)
+        got = result.sel(group="target", projection_pair=pair).isel(layer=1)
         assert_counts(got["count"].values, values, result["bin_edge"].values)
         assert_moments(got, values)
 
@@ -131,7 +131,8 @@ def test_lazy_in_units_equals_eager():
     dataset = normal()
     lazy = dataset.chunk({"layer": 1, "token": 5})
     xr.testing.assert_allclose(
-        cosine_blocks(lazy, selection_of(12)).compute(), cosine_blocks(dataset, selection_of(12))
+        cosine_histograms(lazy, selection_of(12)).compute(),
+        cosine_histograms(dataset, selection_of(12)),
     )
 
 
@@ -140,7 +141,9 @@ def test_scaling_a_column_changes_nothing(dataset, factor):
     scaled = dataset.copy(deep=True)
     scaled["k"][..., 0, 0] *= factor  # a power of two: no rounding
     selection = selection_of(dataset.sizes["token"])
-    xr.testing.assert_identical(cosine_blocks(scaled, selection), cosine_blocks(dataset, selection))
+    xr.testing.assert_identical(
+        cosine_histograms(scaled, selection), cosine_histograms(dataset, selection)
+    )
 
 
 def test_order_of_sentences_changes_nothing_but_the_last_bits():
@@ -153,7 +156,10 @@ def test_order_of_sentences_changes_nothing_but_the_last_bits():
         ),
         (),
     )
-    one, other = cosine_blocks(dataset, selection, bins=1), cosine_blocks(dataset, turned, bins=1)
+    one, other = (
+        cosine_histograms(dataset, selection, bins=1),
+        cosine_histograms(dataset, turned, bins=1),
+    )
     for name in ("count", "mean", "mean_abs", "std", "pairs"):
         xr.testing.assert_allclose(one[name], other[name], atol=ROUNDING)
 
@@ -165,23 +171,23 @@ ORDERED = ("target", "first_token", "last_token", "control_token", "sentence")
 def test_identical_sentences_are_all_alike_and_centred_have_no_cosine(tokens, seed):
     one = normal(layers=1, tokens=1, seed=seed)
     dataset = one.isel(token=np.zeros(2 * tokens, dtype=int))
-    same = cosine_blocks(dataset, selection_of(2 * tokens))
+    same = cosine_histograms(dataset, selection_of(2 * tokens))
     np.testing.assert_allclose(same["mean_abs"], 1, atol=ROUNDING)
     assert (same["count"].isel(bin=slice(1, -1)) == 0).all()
-    centred = cosine_blocks(dataset, selection_of(2 * tokens), center=True)
+    centred = cosine_histograms(dataset, selection_of(2 * tokens), center=True)
     np.testing.assert_array_equal(centred["undefined"], centred["pairs"])
 
 
 def test_matrix_and_masks_are_the_plain_ones():
     dataset, selection = normal().chunk({"layer": 1, "token": 4}), selection_of(12)
     matrix = cosine_matrix(dataset, selection)
-    masks = block_masks(matrix)
+    masks = pair_masks(matrix)
     assert matrix.chunks is not None
     assert masks.chunks is not None
     expected, plain_masks = plain(dataset.compute(), selection.control_token, 1, False)
     np.testing.assert_allclose(matrix.sel(group="control", layer=1), expected, atol=ROUNDING)
-    for block, mask in plain_masks.items():
-        np.testing.assert_array_equal(masks.sel(block=block), mask)
+    for pair, mask in plain_masks.items():
+        np.testing.assert_array_equal(masks.sel(projection_pair=pair), mask)
     chosen = matrix.isel(feature=5 * 31 + 40)
     assert (str(chosen["projection"].values), int(chosen["head"]), int(chosen["d_head"])) == (
         "k",
@@ -194,8 +200,8 @@ def test_matrix_and_masks_are_the_plain_ones():
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing():
     dataset = normal().chunk({"layer": 1, "token": 4})
-    assert cosine_blocks(dataset, selection_of(12))["count"].chunks is not None
-    block_masks(cosine_matrix(dataset, selection_of(12), center=True))
+    assert cosine_histograms(dataset, selection_of(12))["count"].chunks is not None
+    pair_masks(cosine_matrix(dataset, selection_of(12), center=True))
 
 
 def test_no_warning_of_columns_without_direction():
@@ -204,14 +210,14 @@ def test_no_warning_of_columns_without_direction():
     dataset["v"][..., 0] = np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = cosine_blocks(dataset, selection_of(12))
+        result = cosine_histograms(dataset, selection_of(12))
     np.testing.assert_array_equal(
-        result["undefined"].sel(block="QK"), result["pairs"].sel(block="QK")
+        result["undefined"].sel(projection_pair="QK"), result["pairs"].sel(projection_pair="QK")
     )
-    assert np.isnan(result["mean"].sel(block="QQ")).all()
-    assert (result["undefined"].sel(block="KV") == 5 * 31 * 5).all()
+    assert np.isnan(result["mean"].sel(projection_pair="QQ")).all()
+    assert (result["undefined"].sel(projection_pair="KV") == 5 * 31 * 5).all()
 
 
 def test_no_bins():
     with pytest.raises(UsageError, match="0 bins"):
-        cosine_blocks(normal(), selection_of(12), bins=0)
+        cosine_histograms(normal(), selection_of(12), bins=0)

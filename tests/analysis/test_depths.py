@@ -54,7 +54,7 @@ def test_a_selection_of_tokens_and_labels_do_not_matter():
 
 
 def test_one_depth_has_no_step():
-    with pytest.raises(ValueError, match="1 depths, wanted 2"):
+    with pytest.raises(ValueError, match="1 depths, expected 2"):
         step_norms(xr.DataArray(np.zeros((1, 2, 3)), dims=("depth", "token", "d_model")))
 
 

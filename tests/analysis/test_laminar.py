@@ -91,10 +91,10 @@ def test_identical_depths_correlate_exactly_and_a_constant_not_at_all():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantile": 0}, "--quantile is 0, wanted above 0 and at most 1"),
+        ({"quantile": 0}, "--quantile is 0, expected above 0 and at most 1"),
         ({"quantile": 1.01}, "--quantile is 1.01"),
         ({"quantile": float("nan")}, "--quantile is nan"),
-        ({"quantile": None, "threshold": 0}, "--threshold is 0, wanted above 0"),
+        ({"quantile": None, "threshold": 0}, "--threshold is 0, expected above 0"),
         ({"quantile": 0.9, "threshold": 3}, "both of --quantile and --threshold"),
         ({"quantile": None}, "neither of --quantile and --threshold"),
     ],

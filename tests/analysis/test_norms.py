@@ -173,7 +173,7 @@ def test_a_column_of_measurements_is_no_label():
     labels = strategies.labels(["the cup"] * 30).assign_coords(
         score=("token", np.repeat(np.arange(30), 2) / 7)
     )
-    with pytest.raises(UsageError, match="'score' has 30 values, wanted at most 24"):
+    with pytest.raises(UsageError, match="'score' has 30 values, expected at most 24"):
         token_groups(labels, by="score")
 
 

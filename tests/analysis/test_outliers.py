@@ -52,7 +52,7 @@ def test_agrees_with_a_plain_search_for_any_split(resid, count, data):
 
 
 def test_none_are_no_outliers():
-    with pytest.raises(UsageError, match="0 outliers, wanted 1 or more"):
+    with pytest.raises(UsageError, match="0 outliers, expected 1 or more"):
         outliers(
             labelled(xr.DataArray(np.zeros((2, 1, 2)), dims=("depth", "token", "d_model")), [1]), 0
         )

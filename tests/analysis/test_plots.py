@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from actlas.analysis import plots
-from actlas.analysis.cosine.compute import BLOCKS
+from actlas.analysis.cosine.compute import PROJECTION_PAIRS
 from actlas.analysis.cosine.figures import OVERLAP
 from actlas.analysis.data.groups import FIRST, LATER
 from actlas.analysis.norms.compute import STATISTICS, WRITERS
@@ -55,7 +55,7 @@ def cosines(request):
     generator = np.random.default_rng(0)
     coords = {
         "group": ["target", "control"],
-        "block": list(BLOCKS),
+        "projection_pair": list(PROJECTION_PAIRS),
         "layer": np.arange(request.param),
     }
     dims = tuple(coords)
@@ -75,33 +75,34 @@ def cosines(request):
 
 def test_histograms_show_the_shares(cosines):
     shares = cosines["count"] / cosines["pairs"]
-    kinds = [(block, group) for block in BLOCKS for group in GROUP_COLOURS]
+    kinds = [(pair, group) for pair in PROJECTION_PAIRS for group in GROUP_COLOURS]
     heat, ridges = plots.cosine_heatmap(cosines, "her"), plots.cosine_ridgelines(cosines, "her")
-    for axes, (block, group) in zip(heat.axes, kinds, strict=False):
-        assert axes.get_title().startswith(block)
+    for axes, (pair, group) in zip(heat.axes, kinds, strict=False):
+        assert axes.get_title().startswith(pair)
         np.testing.assert_allclose(
             axes.images[0].get_array(),
-            shares.sel(block=block, group=group).transpose("layer", "bin"),
+            shares.sel(projection_pair=pair, group=group).transpose("layer", "bin"),
         )
     tallest = float(shares.max()) ** 0.5
-    for axes, (block, group) in zip(ridges.axes, kinds, strict=True):
+    for axes, (pair, group) in zip(ridges.axes, kinds, strict=True):
         lowest = next(
             line for line in axes.lines if line.get_zorder() == cosines.sizes["layer"]
         ).get_ydata()
         np.testing.assert_allclose(
-            lowest, shares.sel(block=block, group=group, layer=0) ** 0.5 * OVERLAP / tallest
+            lowest,
+            shares.sel(projection_pair=pair, group=group, layer=0) ** 0.5 * OVERLAP / tallest,
         )
-    assert len(plots.cosine_profile(cosines, "her").axes) == len(BLOCKS)
+    assert len(plots.cosine_profile(cosines, "her").axes) == len(PROJECTION_PAIRS)
 
 
-def test_matrix_picture_outlines_the_blocks():
+def test_matrix_picture_outlines_the_pairs_of_projections():
     values = np.random.default_rng(0).uniform(-1, 1, (2, 1200, 1200)).astype(np.float32)
     coords = {"group": ["target", "control"], "layer": 7}
     figure = plots.cosine_matrix(
         xr.DataArray(values, dims=("group", "feature", "other"), coords=coords), "her"
     )
     panel = figure.axes[0]
-    assert {text.get_text() for text in panel.texts} == set(BLOCKS)
+    assert {text.get_text() for text in panel.texts} == set(PROJECTION_PAIRS)
     assert panel.images[0].get_array().shape == (600, 600)
     np.testing.assert_allclose(
         panel.images[0].get_array()[0, 0], values[0, :2, :2].mean(), rtol=1e-6
@@ -185,7 +186,7 @@ def test_reconstruction_and_pair_are_drawn():
     }
     of_pairs |= {"excluded_share": ("pair", [0.1] * 3), "cut": ("pair", [1.0] * 3)}
     result = xr.Dataset(
-        {**sums, **of_pairs}, {"sum": ["block"], "layer": np.arange(3), "pair": np.arange(3)}
+        {**sums, **of_pairs}, {"sum": ["layer"], "layer": np.arange(3), "pair": np.arange(3)}
     )
     errors, laminar = plots.reconstruction_profile(result, edited=[2]).axes
     np.testing.assert_array_equal(errors.lines[0].get_ydata(), [1e-8, 1e-12, 1.0])
@@ -257,12 +258,12 @@ def test_profiles_have_the_clean_run_beside_the_variants(downstream, kind):
     assert panel.get_yscale() == ("symlog" if kind == "step" else "log")
 
 
-def test_scan_has_a_bar_for_every_block():
+def test_scan_has_a_bar_for_every_layer():
     generator = np.random.default_rng(0)
     losses = xr.DataArray(
         generator.normal(size=(4, 6)), dims=("layer", "sentence"), coords={"layer": np.arange(4)}
     )
-    figure = plots.redundant_blocks(
+    figure = plots.redundant_layers(
         xr.Dataset({"sentence_nll_change": losses, "nll_change": losses.mean("sentence")})
     )
     (panel,) = figure.axes

@@ -147,7 +147,7 @@ def test_what_is_no_number_does_not_hold(value):
 
 
 def test_an_unknown_dtype_has_no_rounding():
-    with pytest.raises(UsageError, match="unknown dtype 'int8': wanted float32"):
+    with pytest.raises(UsageError, match="unknown dtype 'int8': expected float32"):
         Precision("int8")
     assert all(np.finfo(dtype).eps / 2 == ROUNDING[dtype][0] for dtype in ("float16", "float32"))
 

@@ -56,7 +56,7 @@ def test_half_precision_is_widened_first():
 
 
 def test_one_token_has_no_variance():
-    with pytest.raises(ValueError, match="1 tokens, wanted 2"):
+    with pytest.raises(ValueError, match="1 tokens, expected 2"):
         token_variance(xr.DataArray([[1.0]], dims=("layer", "token")))
 
 

@@ -63,7 +63,7 @@ def close(found, expected):
 
 @contextmanager
 def hooked(module, side, change):
-    """Give the input or output of ``module`` to ``change``, and put what it returns in its place."""
+    """Give the input or output of ``module`` to ``change``; put what it returns in its place."""
 
     def before(_module, args):
         new = change(args[0])

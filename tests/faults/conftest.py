@@ -1,42 +1,42 @@
-"""A ground for harm, and the servers that do it."""
+"""A fixture for harm, and the servers that do it."""
 
 import shutil
 from contextlib import ExitStack
 
 import pytest
 
-from actlas.scripts.bench.faults import open_desks
-from actlas.scripts.bench.injection.fixture import Ground, make_base
+from actlas.scripts.bench.faults import open_sessions
+from actlas.scripts.bench.injection.fixture import Fixture, make_base
 from tests.everything import copy_of_everything, everything  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")
-def desk(tmp_path_factory):
+def session(tmp_path_factory):
     """Servers that hurt commands, and a folder for what they leave."""
     scratch = tmp_path_factory.mktemp("faults")
     with ExitStack() as stack:
-        yield open_desks(scratch, 1, stack.enter_context)[0]
+        yield open_sessions(scratch, 1, stack.enter_context)[0]
 
 
 @pytest.fixture(scope="session")
-def base(desk):
+def base(session):
     """What every operation finds."""
-    return make_base(desk.scratch, desk.victim)
+    return make_base(session.scratch, session.server)
 
 
 @pytest.fixture(scope="session")
-def grounds(desk, base):
-    """Return operation → its ground, made when it is asked for."""
+def fixtures(session, base):
+    """Return operation → its fixture, made when it is asked for."""
 
     class Grounds(dict):
         def __missing__(self, name):
-            self[name] = Ground(name, base, desk.scratch, desk.victim)
+            self[name] = Fixture(name, base, session.scratch, session.server)
             return self[name]
 
     return Grounds()
 
 
 @pytest.fixture
-def copied(desk, base):
+def copied(session, base):
     """A copy of what every operation finds."""
-    return shutil.copytree(base, desk.new())
+    return shutil.copytree(base, session.new())

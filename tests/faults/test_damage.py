@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from actlas.scripts.bench.damage import silent, unexplained
-from actlas.scripts.bench.injection.damages import SITES_OF_DAMAGE, WAYS, damage, found
+from actlas.scripts.bench.injection.damage_trials import silent, unexplained
+from actlas.scripts.bench.injection.damages import DAMAGES, SITES_OF_DAMAGE, damage, found
 from actlas.scripts.bench.injection.readers import Seen
 
 UNDAMAGED = {"reader": Seen(0, "", {"q": "1"})}
@@ -79,11 +79,11 @@ def test_the_same_seed_does_the_same_damage(kind, tmp_path):
     for number in range(40):
         first, second = make(tmp_path / f"first-{number}"), make(tmp_path / f"second-{number}")
         before = contents(first)
-        told = damage(first, kind, f"0/{number}")
-        assert told == damage(second, kind, f"0/{number}")
+        done_here = damage(first, kind, f"0/{number}")
+        assert done_here == damage(second, kind, f"0/{number}")
         assert contents(first) == contents(second)
         changed = {str(path) for path in before if contents(first).get(path) != before[path]}
-        assert changed <= set(told.files)
-        done.add(told.words.split(":")[0])
-    assert len(done) >= len(WAYS) - 2
+        assert changed <= set(done_here.files)
+        done.add(done_here.words.split(":")[0])
+    assert len(done) >= len(DAMAGES) - 2
     assert found(tmp_path, ("nowhere/*",)) == []

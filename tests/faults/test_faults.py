@@ -12,9 +12,10 @@ import pytest
 
 from actlas.scripts.bench.faults import ALL, suite
 from actlas.scripts.bench.injection.allocation import fail_allocation
-from actlas.scripts.bench.injection.hurting import Extent, failing, full, hurt, killed, unreadable
+from actlas.scripts.bench.injection.fault_kinds import failing, full, killed, unreadable
 from actlas.scripts.bench.injection.operations import OPERATIONS
 from actlas.scripts.bench.injection.power import CONTENT, SYNCS, after_power_loss, committed, synced
+from actlas.scripts.bench.injection.trials import Extent, hurt
 from actlas.store import Store
 
 OF_A_UNIT = (
@@ -32,31 +33,31 @@ OF_A_UNIT = (
 )
 
 
-def test_an_extraction_takes_every_step_of_the_protocol(grounds):
-    steps = [step["name"] for step in grounds["extract"].steps]
+def test_an_extraction_takes_every_step_of_the_protocol(fixtures):
+    steps = [step["name"] for step in fixtures["extract"].steps]
     rest = iter(steps[steps.index("posix_fallocate") - 1 :])
     assert all(name in rest for name in OF_A_UNIT)
     assert steps.count("posix_fallocate") == 2
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_what_an_operation_does_is_seen(name, grounds):
-    ground = grounds[name]
-    assert ground.steps
-    assert [path for path in ground.after.files if path.startswith(".") or "/." in path] == []
+def test_what_an_operation_does_is_seen(name, fixtures):
+    fixture = fixtures[name]
+    assert fixture.steps
+    assert [path for path in fixture.after.files if path.startswith(".") or "/." in path] == []
     if name not in ("gc", "pack", "verify --repair"):  # after those every value is as before
-        assert ground.after.whole != ground.before.whole
+        assert fixture.after.whole != fixture.before.whole
     if name != "verify --repair":  # which leaves variants without what they share
-        assert ground.after.broken == ground.before.broken
+        assert fixture.after.broken == fixture.before.broken
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_nothing_is_lost_or_wrong_and_every_failure_is_a_line(name, grounds, desk):
-    ground = grounds[name]
-    for fault, _, trials in suite([ground], Extent(), tuple(ALL)):
+def test_nothing_is_lost_or_wrong_and_every_failure_is_a_line(name, fixtures, session):
+    fixture = fixtures[name]
+    for fault, _, trials in suite([fixture], Extent(), tuple(ALL)):
         if trials:
-            outcome = random.Random(f"{fault}/{name}").choice(trials)(desk)
+            outcome = random.Random(f"{fault}/{name}").choice(trials)(session)
             assert outcome.complaints == (), fault
             assert (outcome.lost, outcome.wrong, outcome.tracebacks, outcome.crashes) == (
                 0,
@@ -67,55 +68,55 @@ def test_nothing_is_lost_or_wrong_and_every_failure_is_a_line(name, grounds, des
 
 
 @pytest.mark.slow
-def test_a_repair_leaves_no_variant_without_the_blocks_that_it_shares(grounds, desk):
-    ground = grounds["verify --repair"]
-    assert ground.before.broken
-    assert ground.after.broken == {}
+def test_a_repair_leaves_no_variant_without_the_blocks_that_it_shares(fixtures, session):
+    fixture = fixtures["verify --repair"]
+    assert fixture.before.broken
+    assert fixture.after.broken == {}
     for fault in (killed, unreadable, full):
-        for number, trial in enumerate(fault(ground, Extent())):
-            assert trial(desk).complaints == (), (fault.__name__, number)
+        for number, trial in enumerate(fault(fixture, Extent())):
+            assert trial(session).complaints == (), (fault.__name__, number)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["report", "variance", "study run", "study new", "export"])
-def test_drafts_of_a_killed_writer_go_with_the_next_write(name, grounds, desk):
-    ground = grounds[name]
+def test_drafts_of_a_killed_writer_go_with_the_next_write(name, fixtures, session):
+    fixture = fixtures[name]
     steps = [
         number
-        for number, step in enumerate(ground.steps)
+        for number, step in enumerate(fixture.steps)
         if step["name"] in ("replace", "rename", "link")
     ]
     for at in steps[:3]:
-        root = desk.copy(ground)
-        answer = ground.run(desk.victim, root, harm={"kind": "kill", "at": at})
+        root = session.copy(fixture)
+        answer = fixture.run(session.server, root, harm={"kind": "kill", "at": at})
         assert answer.status == -signal.SIGKILL
         assert {
             path
             for path in root.rglob(".*")
             if path.is_file() or "tmp" in path.name or path.suffix == ".draft"
         }
-        assert ground.judge(desk.victim, root, answer).complaints == ()
+        assert fixture.judge(session.server, root, answer).complaints == ()
 
 
 @pytest.mark.slow
-def test_no_error_of_a_sync_is_swallowed(grounds, desk):
-    ground = grounds["extract, many flushes"]
-    assert sum(step["name"] == "fdatasync" for step in ground.steps) > 4
+def test_no_error_of_a_sync_is_swallowed(fixtures, session):
+    fixture = fixtures["extract, many flushes"]
+    assert sum(step["name"] == "fdatasync" for step in fixture.steps) > 4
     for trial in [
-        trial for trial in failing(ground, Extent(most=8)) if trial.args[0]["harm"].get("only")
+        trial for trial in failing(fixture, Extent(most=8)) if trial.args[0]["harm"].get("only")
     ]:
-        assert trial(desk).complaints == ()
+        assert trial(session).complaints == ()
 
 
 @pytest.mark.slow
-def test_two_extractors_started_together_make_one_copy_without_an_error(grounds, desk):
-    ground = grounds["extract"]
-    root = desk.copy(ground)
+def test_two_extractors_started_together_make_one_copy_without_an_error(fixtures, session):
+    fixture = fixtures["extract"]
+    root = session.copy(fixture)
     command = [
         sys.executable,
         "-m",
         "actlas.scripts",
-        *(word.format(root=root) for word in ground.operation.words),
+        *(word.format(root=root) for word in fixture.operation.words),
     ]
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -129,46 +130,50 @@ def test_two_extractors_started_together_make_one_copy_without_an_error(grounds,
     run = Store(root / "store").run("new")
     assert len(list((run.folder / "shards").iterdir())) == len(run.units)
     assert list((run.folder / "tmp").iterdir()) == []
-    assert ground.judge(desk.victim, root, None).complaints == ()
+    assert fixture.judge(session.server, root, None).complaints == ()
 
 
-def test_the_check_sees_what_is_lost_and_what_is_wrong(grounds, desk):
-    ground = grounds["extract"]
-    root = desk.copy(ground)
+def test_the_check_sees_what_is_lost_and_what_is_wrong(fixtures, session):
+    fixture = fixtures["extract"]
+    root = session.copy(fixture)
     run = Store(root / "store").run("it").folder
     min(run.glob("commits/*.json")).unlink()
-    outcome = ground.judge(desk.victim, root, None)
+    outcome = fixture.judge(session.server, root, None)
     assert outcome.lost > 0
     assert outcome.kept == str(root)
-    root = desk.copy(ground)
+    root = session.copy(fixture)
     shard = max(root.glob("store/runs/*/shards/*.h5"))
     shard.chmod(0o644)
     with shard.open("r+b") as file:
         file.seek(5000)
         file.write(b"altered")
-    assert ground.judge(desk.victim, root, None).wrong > 0
-    root = desk.copy(ground)
-    shutil.copy(root / "store" / "names" / "it.skip-block-7", root / "results" / ".draft")
-    assert any("left behind" in said for said in ground.judge(desk.victim, root, None).complaints)
+    assert fixture.judge(session.server, root, None).wrong > 0
+    root = session.copy(fixture)
+    shutil.copy(root / "store" / "names" / "it.skip-layer-7", root / "results" / ".draft")
+    assert any(
+        "left behind" in said for said in fixture.judge(session.server, root, None).complaints
+    )
 
 
-def test_the_check_sees_a_result_that_is_another(grounds, desk):
-    ground = grounds["extract"]
-    root = desk.copy(ground)
+def test_the_check_sees_a_result_that_is_another(fixtures, session):
+    fixture = fixtures["extract"]
+    root = session.copy(fixture)
     result = next((root / "results").glob("variance*.nc"))
     content = bytearray(result.read_bytes())
     values = np.flatnonzero(np.frombuffer(bytes(content[: len(content) // 8 * 8]), "<u8"))
     content[int(values[len(values) // 2]) * 8] ^= 1
     result.write_bytes(content)
-    outcome = ground.judge(desk.victim, root, None)
-    assert outcome.wrong + outcome.lost > 0 or ground.before.whole == desk.victim.look(root).whole
+    outcome = fixture.judge(session.server, root, None)
+    assert (
+        outcome.wrong + outcome.lost > 0 or fixture.before.whole == session.server.look(root).whole
+    )
 
 
-def test_what_is_not_synced_is_lost_when_power_fails(grounds, desk):
-    ground = grounds["extract"]
-    names = {path for path in committed(ground.steps) if "/commits/" in path}
+def test_what_is_not_synced_is_lost_when_power_fails(fixtures, session):
+    fixture = fixtures["extract"]
+    names = {path for path in committed(fixture.steps) if "/commits/" in path}
     assert len(names) == 2
-    unsynced = [step for step in ground.steps if step["name"] not in SYNCS]
+    unsynced = [step for step in fixture.steps if step["name"] not in SYNCS]
     assert committed(unsynced) == set()
     assert not any(
         safe
@@ -179,26 +184,28 @@ def test_what_is_not_synced_is_lost_when_power_fails(grounds, desk):
         [step for step in unsynced if step["name"] != "rmdir"],
         "names",
         0,
-        root := desk.copy(ground),
+        root := session.copy(fixture),
     )
     assert {path.stat().st_size for path in root.glob("store/runs/*/shards/*.h5")} > {0}
     careless = [
-        step for step in ground.steps if step["name"] != "fsync" or not step["path"].endswith(".h5")
+        step
+        for step in fixture.steps
+        if step["name"] != "fsync" or not step["path"].endswith(".h5")
     ]
-    after_power_loss(careless, "names", 0, root := desk.copy(ground))
-    assert desk.victim.look(
+    after_power_loss(careless, "names", 0, root := session.copy(fixture))
+    assert session.server.look(
         root
     ).broken  # commits of shards that were not synced: what the protocol is there to prevent
-    after_power_loss(ground.steps, "nothing", 0, root := desk.copy(ground))
-    assert desk.victim.look(root).whole == ground.after.whole
+    after_power_loss(fixture.steps, "nothing", 0, root := session.copy(fixture))
+    assert session.server.look(root).whole == fixture.after.whole
 
 
-def test_a_hurt_command_ends_as_it_was_told(grounds, desk):
-    ground = grounds["extract"]
-    write = next(number for number, step in enumerate(ground.steps) if step["name"] == "pwritev")
+def test_a_hurt_command_ends_as_it_was_told(fixtures, session):
+    fixture = fixtures["extract"]
+    write = next(number for number, step in enumerate(fixture.steps) if step["name"] == "pwritev")
 
     def ended(**harm):
-        return ground.run(desk.victim, desk.copy(ground), harm={"at": write, **harm})
+        return fixture.run(session.server, session.copy(fixture), harm={"at": write, **harm})
 
     assert ended(kind="kill").status == -signal.SIGKILL
     full = ended(kind="error", code=errno.ENOSPC)
@@ -225,7 +232,7 @@ def test_an_allocation_fails_when_it_is_told_to():
     assert callable(fail_allocation)
 
 
-def test_a_trial_that_is_harmless_leaves_nothing(grounds, desk):
-    outcome = hurt({"harm": {}}, grounds["rename"], desk)
+def test_a_trial_that_is_harmless_leaves_nothing(fixtures, session):
+    outcome = hurt({"harm": {}}, fixtures["rename"], session)
     assert outcome.complaints == ()
-    assert outcome.valid == len(grounds["rename"].after.whole)
+    assert outcome.valid == len(fixtures["rename"].after.whole)

@@ -51,7 +51,7 @@ FILES = {
     "actlas-study": ("study/study.json", "it"),
     "actlas-result": ("results/*.nc", "it"),
 }
-GENERAL = ("gc", "verify")  # tell of each problem, and have other work
+GENERAL = ("gc", "verify")  # report each problem, and have other work
 
 
 def contents(root):
@@ -98,7 +98,7 @@ def test_a_record_of_a_later_version_is_refused_and_left_alone(kind, copy_of_eve
         if done.returncode == 0 and (
             words[0] == "gc" or (words[0] in ("show", "pack") and kind == "actlas-labels")
         ):
-            continue  # there is nothing to sweep, or it reads no labels
+            continue  # there is nothing to remove, or it reads no labels
         assert done.returncode in (1, 2), said
         assert "update actlas" in done.stderr, said
         assert words[0] in GENERAL or len(done.stderr.strip().splitlines()) == 1, said

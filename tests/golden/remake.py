@@ -2,8 +2,8 @@
 
 Small stores of format version 1, kept as files, that every later version must open.
 
-``python -m tests.golden.remake`` makes them anew. That is right only before a version of the format
-is released: afterwards a store that no longer opens is a bug of the reader.
+``python -m tests.golden.remake`` makes them again. That is right only before a version of the
+format is released: afterwards a store that no longer opens is a bug of the reader.
 """
 
 import shutil

@@ -23,11 +23,11 @@ def test_gpu_equals_cpu(tmp_path, small_model, monkeypatch, slot_bytes, unit_tok
         return transfer.CudaTransfer(writes, device, slots=2, slot_bytes=slot_bytes)
 
     monkeypatch.setattr(extract, "CudaTransfer", small)
-    gpu, tally = extract_texts(
+    gpu, stats = extract_texts(
         tmp_path / "gpu", small_model, TEXTS, device="cuda", unit_tokens=unit_tokens
     )
     cpu, _ = extract_texts(tmp_path / "cpu", small_model, TEXTS, device="cpu")
-    assert tally.device.startswith("cuda")
+    assert stats.device.startswith("cuda")
     assert gpu.id == cpu.id
     xr.testing.assert_allclose(
         gpu.dataset(check=True), cpu.dataset(), rtol=TOLERANCE, atol=TOLERANCE

@@ -17,7 +17,7 @@ unit_tokens = 60
 
 [runs.it]
 sentences = "her.txt"
-edits = ["skip:block=*", ["scale:block=1,factor=2", "zero:site=z,layer=0,head=0"]]
+edits = ["skip:layer=*", ["scale:layer=1,factor=2", "zero:site=z,layer=0,head=0"]]
 
 [analyses.variance]
 target = "her"

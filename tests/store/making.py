@@ -5,7 +5,7 @@ Without a model.
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -13,10 +13,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from actlas.store import Run, Store
-from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.commit_record import stem
+from actlas.store.format.pools import Origin
 from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SharedSite, SiteLayout, Unit
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
+from actlas.store.maintenance.verify import verify
+from actlas.store.reading.sources import sources_of
 from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardRecord, ShardWriter
 
@@ -205,18 +208,12 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
         for layout in layouts(after, unit, after.dtypes):
             start = first.get(layout.dims[0], 0)
             if start < layout.blocks or layout.dims[0] not in BLOCK_DIMS:
-                sizes = (
-                    (layout.shape[0] - start, *layout.shape[1:])
-                    if layout.dims[0] in BLOCK_DIMS
-                    else layout.shape
-                )
-                own.append(
-                    type(layout)(
-                        layout.site, layout.dims, sizes, layout.dtype, layout.description, start
-                    )
-                )
+                shape = layout.shape
+                if layout.dims[0] in BLOCK_DIMS:
+                    shape = (layout.shape[0] - start, *layout.shape[1:])
+                own.append(replace(layout, shape=shape, first=start))
             if start:
-                stored = baseline.sources(unit, layout.site)[0].stored
+                stored = sources_of(baseline.index, unit, layout.site)[0].stored
                 shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
         with workspace(run.folder) as work:
             shard = work.folder / f"{stem(unit.number, after.dtypes)}-{work.token}.h5"
@@ -224,16 +221,10 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
             writer = ShardWriter(shard, own, labels, {})
             for layout in own:
                 values = after.values[layout.site]
-                for block in range(layout.blocks):
-                    of_block = (
-                        values[layout.first + block] if layout.dims[0] in BLOCK_DIMS else values
-                    )
-                    writer.write(
-                        layout.site,
-                        layout.first + block,
-                        unit.tokens,
-                        [narrowed(of_block[after.rows(unit)], layout.dtype)],
-                    )
+                for block in range(layout.first, layout.first + layout.blocks):
+                    of_block = values[block] if layout.dims[0] in BLOCK_DIMS else values
+                    stored = [narrowed(of_block[after.rows(unit)], layout.dtype)]
+                    writer.write(layout.site, block, unit.tokens, stored)
             record = writer.finish()
             commit = record.commit(
                 run.id, unit, shard.name, Origin({"by": "a test"}, shared=shared)
@@ -269,3 +260,8 @@ def contents() -> st.SearchStrategy[Content]:
     )
     sizes = st.fixed_dictionaries({name: st.integers(1, 5) for name in SIZES})
     return st.builds(Content, units=units, dtypes=dtypes, sizes=sizes, seed=st.integers(0, 99))
+
+
+def problems(run) -> list[str]:
+    """Return what ``verify`` finds in a run."""
+    return [problem for checked in verify(run) for problem in checked.problems]

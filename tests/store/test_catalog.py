@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Store, StoreError, UsageError
-from actlas.store.catalog import differences
 from actlas.store.errors import quoted
+from actlas.store.format.differences import differences
 from actlas.store.format.run_names import is_run_name
 from actlas.store.format.schema import identity, seal
 from actlas.store.runs import names
@@ -109,10 +109,12 @@ def test_nothing_or_something_else_is_no_store(tmp_path):
     with pytest.raises(UsageError, match="nowhere is not there: give another --store"):
         Store(tmp_path / "nowhere")
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UsageError, match="is no actlas store"):
+    with pytest.raises(UsageError, match="is not an actlas store"):
         Store(tmp_path)
     for place in (tmp_path, tmp_path / "thesis.tex"):
-        with pytest.raises(UsageError, match=r"is no actlas store and not empty \(thesis\.tex\)"):
+        with pytest.raises(
+            UsageError, match=r"is not an actlas store and not empty \(thesis\.tex\)"
+        ):
             Store.create(place)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert not Store.is_at(tmp_path / "nowhere")
@@ -186,7 +188,7 @@ def test_the_nearest_run_and_what_it_differs_in(store):
     }
     run, fields = store.nearest(specification)
     assert run.id == store.run("her").id
-    assert fields == ["edits: scale:block=2,factor=0.5 here, skip:block=5 there"]
+    assert fields == ["edits: scale:layer=2,factor=0.5 here, skip:layer=5 there"]
     _, fields = store.nearest({**specification, "edits": [], "model": "c" * 64, "seed": 7})
     assert fields == [f"model: {'c' * 16}… here, {'a' * 16}… there"]
     assert Store.create(store.path.parent / "empty").nearest(specification) is None

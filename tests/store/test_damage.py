@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 
 from actlas.store import ActlasError, DamagedStore, Run, Store
 from actlas.store.io.workspace import collect_garbage, workspace
-from actlas.store.maintenance.verify import verify
-from tests.store.making import SKIP, Content, flip, make_run, shards
-
-
-def problems(run) -> list[str]:
-    return [problem for checked in verify(run) for problem in checked.problems]
+from tests.store.making import SKIP, Content, flip, make_run, problems, shards
 
 
 def read_all(run, check) -> dict[str, np.ndarray]:

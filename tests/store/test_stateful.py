@@ -5,28 +5,24 @@ them.
 """
 
 import shutil
-import tempfile
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
-from actlas.store import DamagedStore, IncompleteRun, Run, Store, UsageError
-from actlas.store.format.commit_record import CommitRecord, Origin, UnitLocation
+from actlas.store import DamagedStore, IncompleteRun, Store, UsageError
 from actlas.store.io.durable import publish_file
-from actlas.store.io.workspace import Workspace, collect_garbage, workspace
+from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.gc import collect, remove, rename
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
 from actlas.store.runs.commits import SUFFIX, publish, stem
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from actlas.store.writing.shard import ShardWriter
-from tests.store.making import Content, begin_run, fill, flip, open_shard, write_unit
+from tests.store.making import Content, begin_run, fill, flip, open_shard, problems, write_unit
+from tests.store.store_model import Model, StoreAndModel
 
 RUN = st.integers(0, 2)  # chooses one of the runs
 NAMES = st.sampled_from(["her", "his", "a.b", "x_1"])
@@ -39,47 +35,12 @@ SITES = (
 )
 
 
-@dataclass
-class Model:
-    """What one run should hold."""
-
-    content: Content
-    commits: set[tuple[int, tuple[str, ...]]] = field(default_factory=set)  # unit, sites
-
-    def held(self, unit: int) -> frozenset[str]:
-        return frozenset(site for number, sites in self.commits if number == unit for site in sites)
-
-    @property
-    def complete(self) -> list[str]:
-        return sorted(
-            frozenset.intersection(*(self.held(unit.number) for unit in self.content.plan))
-        )
-
-
-class StoreMachine(RuleBasedStateMachine):
-    """Runs are told apart by their seed; every one has content of its own."""
-
-    @initialize()
-    def make(self) -> None:
-        self.scratch = Path(tempfile.mkdtemp(prefix="actlas-stateful-"))
-        self.path = self.scratch / "store"
-        self.store = Store.create(self.path)
-        self.runs: dict[str, Model] = {}
-        self.names: dict[str, str] = {}
-
-    def teardown(self) -> None:
-        shutil.rmtree(self.scratch, ignore_errors=True)
-
-    def run_of(self, run_id: str) -> Run:
-        return self.store.run(run_id)
-
-    def pick(self, number: int) -> str:
-        """Return the id of one of the runs."""
-        return sorted(self.runs)[number % len(self.runs)]
+class StoreMachine(StoreAndModel):
+    """Rules and invariants; runs differ in their seed, and each has content of its own."""
 
     @rule(seed=st.integers(0, 2))
     def begin(self, seed: int) -> None:
-        """Plan a run, or the same again: that changes nothing. One that was removed begins anew."""
+        """Plan a run, or the same again: that changes nothing. One that was removed starts over."""
         content = Content(seed=seed)
         run = begin_run(self.path, content, seed=seed)
         self.runs.setdefault(run.id, Model(content))
@@ -102,10 +63,10 @@ class StoreMachine(RuleBasedStateMachine):
         run_id = self.pick(number)
         run = self.run_of(run_id)
         model = self.runs[run_id]
-        for unit, lacking in run.missing(sites):
-            assert not model.held(unit.number) & set(lacking)
-            assert write_unit(run, model.content, unit.number, lacking)
-            model.commits.add((unit.number, lacking))
+        for unit, missing in run.missing(sites):
+            assert not model.held(unit.number) & set(missing)
+            assert write_unit(run, model.content, unit.number, missing)
+            model.commits.add((unit.number, missing))
         run.refresh()
         assert run.missing(sites) == []
 
@@ -145,7 +106,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Remove what dead writers left."""
         run_id = self.pick(number)
         collect_garbage(self.run_of(run_id).folder)
-        assert self.leftovers(run_id) == []
+        assert self.garbage(run_id) == []
 
     @precondition(lambda self: self.runs)
     @rule(number=RUN, sites=SITES, unit=st.integers(0, 2))
@@ -188,10 +149,8 @@ class StoreMachine(RuleBasedStateMachine):
         site = data.draw(st.sampled_from(sorted(commit.sites)))
         place = self.place(data, commit, site)
         flip(run.path(commit), place)
-        assert [f"{run.path(commit)}: {site}" in problem for problem in self.problems(run)] == [
-            True
-        ]
-        if site in run.sites and run._places[commit.unit.number][0].holds == commit.holds:
+        assert [f"{run.path(commit)}: {site}" in problem for problem in problems(run)] == [True]
+        if site in run.sites and run.index.locations(commit.unit)[0] == commit:
             with pytest.raises(DamagedStore, match=commit.file):
                 run.dataset([site])[site].compute()
         flip(run.path(commit), place)
@@ -242,14 +201,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def collect(self) -> None:
-        """Sweep the whole store; a second time there is nothing left."""
+        """Collect the garbage of the whole store; a second time there is nothing left."""
         assert collect(self.store).problems == ()
-        assert collect(self.store).leftovers == ()
+        assert collect(self.store).garbage == ()
 
     @precondition(lambda self: self.runs)
     @rule(number=RUN)
     def pack(self, number: int) -> None:
-        """Join what can be joined; the invariants see the same run."""
+        """Pack what can be packed; the invariants see the same run."""
         run_id = self.pick(number)
         pack(self.run_of(run_id))
 
@@ -295,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
                 (commit.unit.number, tuple(sorted(commit.sites))) for commit in run.commits
             } == model.commits
             assert list(run.sites) == model.complete
-            assert self.problems(run) == []
+            assert problems(run) == []
 
     @invariant()
     def reading_gives_what_was_written(self) -> None:
@@ -313,32 +272,6 @@ class StoreMachine(RuleBasedStateMachine):
             else:
                 with pytest.raises(IncompleteRun):
                     run.dataset()
-
-    def finished(
-        self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int
-    ) -> tuple[ShardWriter, CommitRecord]:
-        path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
-        planned = model.content.plan[unit]
-        writer = open_shard(path, model.content, planned, sites)
-        record = fill(writer, model.content, planned, sites)
-        return writer, record.commit(run.id, planned, path.name, Origin({}))
-
-    def place(self, data: st.DataObject, commit: UnitLocation, site: str) -> int:
-        """Draw the place of a byte of a site, which may lie in a file of several units."""
-        stored = commit.sites[site]
-        block = data.draw(st.integers(0, stored.layout.blocks - 1))
-        return stored.place(block) + data.draw(st.integers(0, stored.layout.block_bytes - 1))
-
-    def problems(self, run: Run) -> list[str]:
-        return [problem for checked in verify(run) for problem in checked.problems]
-
-    def leftovers(self, run_id: str) -> list[Path]:
-        folder = self.run_of(run_id).folder
-        committed = {commit.file for commit in self.run_of(run_id).commits}
-        return [
-            *(folder / "tmp").iterdir(),
-            *(path for path in (folder / "shards").iterdir() if path.name not in committed),
-        ]
 
 
 StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)

@@ -114,7 +114,7 @@ def write(fields: Fields, modern: bool) -> Mapping[str, Any]:
 
 
 def whole_rope(value: Any) -> Any:
-    """Return rotary positions as they were read; raises ValueError for those of a part of a head."""
+    """Return rotary positions as they were read; raises ValueError for a part of a head."""
     if value["fraction"] != 1:
         raise ValueError("a fraction of 1: its heads are turned as a whole")
     return value

@@ -42,7 +42,7 @@ def _geometry(fields: Fields) -> Geometry:
 def _finish(fields: dict[str, Any], where: str) -> None:
     width, heads = fields["n_embd"], fields["n_head"]
     if width % heads:
-        raise UsageError(f"{where}: n_embd {width} is no multiple of n_head {heads}")
+        raise UsageError(f"{where}: n_embd {width} is not a multiple of n_head {heads}")
     if fields["n_inner"] == 4 * width:
         fields["n_inner"] = None  # written out or not, it is the same model
 

@@ -20,12 +20,12 @@ FloatArray = npt.NDArray[np.float32]
 Work = Callable[[IntArray, Path], None]
 
 
-def work_of(way: str, model: Path) -> Work:
-    """Load the model as ``way`` does and return the job.
+def work_of(adapter: str, model: Path) -> Work:
+    """Load the model as ``adapter`` does and return the job.
 
     Token ids (sentence, position) and a new folder to fill.
     """
-    return WAYS[way](model)
+    return ADAPTERS[adapter](model)
 
 
 def notebook(folder: Path) -> Work:
@@ -152,7 +152,7 @@ def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> No
     extract_with(model, plan, store.name(run, "it"))
 
 
-WAYS: dict[str, Callable[[Path], Work]] = {
+ADAPTERS: dict[str, Callable[[Path], Work]] = {
     "notebook": notebook,
     "TransformerLens": transformer_lens,
     "nnsight": nnsight,
@@ -160,10 +160,10 @@ WAYS: dict[str, Callable[[Path], Work]] = {
 }
 
 
-def read_layer(way: str, out: Path, layer: int, tokens: int) -> FloatArray:
+def read_layer(adapter: str, out: Path, layer: int, tokens: int) -> FloatArray:
     """Return ``q`` of the middle token of each sentence at one layer, (token, head, d_head)."""
     middle = tokens // 2
-    if way != "actlas":
+    if adapter != "actlas":
         chosen: FloatArray = np.load(out / f"q.{layer}.npy", mmap_mode="r")[:, middle].copy()
         return chosen
     from actlas.store.catalog import Store
@@ -177,9 +177,9 @@ def read_layer(way: str, out: Path, layer: int, tokens: int) -> FloatArray:
     return values
 
 
-def stored_site(way: str, out: Path, site: str, number: int) -> FloatArray:
-    """Return one layer or depth of a site as that way stored it, (token · feature)."""
-    if way != "actlas":
+def stored_site(adapter: str, out: Path, site: str, number: int) -> FloatArray:
+    """Return one layer or depth of a site as that adapter stored it, (token · feature)."""
+    if adapter != "actlas":
         values: FloatArray = np.load(out / f"{site}.{number}.npy")
         return values.reshape(-1)
     from actlas.store.catalog import Store

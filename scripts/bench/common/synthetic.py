@@ -12,7 +12,8 @@ import numpy as np
 from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.sites import layout
 from actlas.store.catalog import Store
-from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.commit_record import stem
+from actlas.store.format.pools import Origin
 from actlas.store.format.schema import Unit
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.labels import Labels, text_digest

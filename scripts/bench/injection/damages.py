@@ -40,21 +40,21 @@ def damage(root: Path, kind: str, seed: str) -> Damage:
     whole = (
         kind == "exports"
     )  # a file of the user's, under whatever name he likes: another whole one is no damage
-    path, way = (
+    path, name = (
         generator.choice(files),
-        generator.choice([way for way in WAYS if not (whole and way in OF_TWO)]),
+        generator.choice([name for name in DAMAGES if not (whole and name in OF_TWO)]),
     )
     others = [other for other in files if other != path and other.read_bytes() != path.read_bytes()]
-    if way in OF_TWO and not others:
-        way = "bit flipped"
+    if name in OF_TWO and not others:
+        name = "bit flipped"
     other = generator.choice(others) if others else path
     path.chmod(0o644)
     other.chmod(0o644)
-    detail = WAYS[way](path, other, generator)
+    detail = DAMAGES[name](path, other, generator)
     places = tuple(
-        each.relative_to(root).as_posix() for each in ((path, other) if way in OF_TWO else (path,))
+        each.relative_to(root).as_posix() for each in ((path, other) if name in OF_TWO else (path,))
     )
-    return Damage(f"{way}: {' and '.join(places)}{detail}", places)
+    return Damage(f"{name}: {' and '.join(places)}{detail}", places)
 
 
 def found(root: Path, patterns: tuple[str, ...]) -> list[Path]:
@@ -127,7 +127,7 @@ def _zero(path: Path, _: Path, generator: random.Random) -> str:
     return f", from {start}"
 
 
-WAYS: Mapping[str, Callable[[Path, Path, random.Random], str]] = {
+DAMAGES: Mapping[str, Callable[[Path, Path, random.Random], str]] = {
     "bit flipped": _flip,
     "cut": _cut,
     "bytes behind it": _append,

@@ -1,4 +1,4 @@
-"""The ground on which commands are hurt.
+"""The fixture of trials: a command, and the folder that it is hurt in.
 
 What lay there before, what an unhurt one makes of it, and what holds after harm.
 """
@@ -57,8 +57,8 @@ class Outcome:
     kept: str = ""  # the folder, where something is amiss
 
 
-class Victim:
-    """A server of hurt commands, see ``victim.py``.
+class CommandServer:
+    """A server of hurt commands, see ``process.py``.
 
     ``prefix`` are words to start it with, such as another namespace.
     """
@@ -134,46 +134,46 @@ class Victim:
         return line
 
 
-class Ground:
+class Fixture:
     """An operation, the folder that it starts from, and what an unhurt one leaves."""
 
-    def __init__(self, name: str, base: Path, scratch: Path, victim: Victim) -> None:
+    def __init__(self, name: str, base: Path, scratch: Path, server: CommandServer) -> None:
         self.name, self.operation = name, OPERATIONS[name]
         self.base = scratch / f"base-{name.replace(' ', '-')}"
         shutil.copytree(base, self.base)
-        self._prepare(victim)
-        self.before = victim.look(self.base)
+        self._prepare(server)
+        self.before = server.look(self.base)
         done, record = scratch / f"done-{name.replace(' ', '-')}", scratch / "steps"
-        self._finish(victim, done, {})  # once unrecorded: caches outside are filled
+        self._finish(server, done, {})  # once unrecorded: caches outside are filled
         shutil.rmtree(done)
-        answer = self._finish(victim, done, {"record": str(record)})
+        answer = self._finish(server, done, {"record": str(record)})
         self.steps: list[Step] = [json.loads(line) for line in record.read_text().splitlines()]
         self.said = answer.errors.splitlines()
         self.status, self.seconds = answer.status, answer.seconds
-        self.after = victim.look(done)
+        self.after = server.look(done)
         shutil.rmtree(done)
-        answer = self._finish(victim, done, {"record": str(record), "reads": True})
+        answer = self._finish(server, done, {"record": str(record), "reads": True})
         self.reads = len(record.read_text().splitlines())
         shutil.rmtree(done)
         shutil.copytree(self.base, done)
-        self.allocations = self.run(victim, done, allocation=-1).allocations
+        self.allocations = self.run(server, done, allocation=-1).allocations
         self.done = done
 
-    def run(self, victim: Victim, root: Path, **order: Any) -> Answer:
+    def run(self, server: CommandServer, root: Path, **order: Any) -> Answer:
         """Give the operation's command, hurt as ``order`` says."""
-        return victim.run(
+        return server.run(
             root, self.operation.words, constants=dict(self.operation.constants), **order
         )
 
     def judge(
-        self, victim: Victim, root: Path, answer: Answer | None, least: State | None = None
+        self, server: CommandServer, root: Path, answer: Answer | None, least: State | None = None
     ) -> Outcome:
         """Look at what a trial left, let the same command finish it, look again.
 
         least: what must be there, where that is more than what was there before.
         """
         complaints, tracebacks, crashes = ended(self, answer) if answer else ([], 0, 0)
-        hurt = victim.look(root)
+        hurt = server.look(root)
         lost, wrong = self._compare(hurt, least or self.before)
         if (
             answer
@@ -182,25 +182,27 @@ class Ground:
             and json.loads(answer.struck)["name"] in MUST_BE_TOLD
         ):
             wrong.append(f"exit 0 although a step failed: {answer.struck}")
-        again = self.run(victim, root)
+        again = self.run(server, root)
         if again.status not in {self.status, *self.operation.again}:
             complaints.append(
                 f"the same command again ended with {again.status}: {again.errors.strip()[-300:]}"
             )
-        swept = victim.run(root, ("gc", *STORE)) if (root / "store").exists() else None
-        final = victim.look(root)
-        gone, differing = self._compare(final, hurt, final=True)
-        if swept and swept.status:
-            complaints.append(f"gc ended with {swept.status}: {swept.errors.strip()[-300:]}")
-        strays = sorted({*final.files} - {*self.after.files}) + final.leftovers
+        collected = server.run(root, ("gc", *STORE)) if (root / "store").exists() else None
+        final = server.look(root)
+        vanished, differing = self._compare(final, hurt, final=True)
+        if collected and collected.status:
+            complaints.append(
+                f"gc ended with {collected.status}: {collected.errors.strip()[-300:]}"
+            )
+        strays = sorted({*final.files} - {*self.after.files}) + final.garbage
         complaints += [f"{path} was left behind" for path in strays]
-        said = (*complaints, *lost, *wrong, *gone, *differing)
+        said = (*complaints, *lost, *wrong, *vanished, *differing)
         kept = str(root) if said else ""
         if not said:
             shutil.rmtree(root, ignore_errors=True)
         return Outcome(
             len(hurt.whole.keys() & self.after.whole.keys()),
-            len(lost) + len(gone),
+            len(lost) + len(vanished),
             len(wrong) + len(differing),
             tracebacks,
             crashes,
@@ -235,27 +237,27 @@ class Ground:
                 wrong.append(f"broken: {thing}" if why in thing else f"broken: {thing}: {why}")
         return lost, wrong
 
-    def _prepare(self, victim: Victim) -> None:
+    def _prepare(self, server: CommandServer) -> None:
         for words in self.operation.before:
-            needed(victim.run(self.base, words))
+            needed(server.run(self.base, words))
         if self.operation.killed_before:
             words, step = self.operation.killed_before
-            victim.run(self.base, words, harm={"kind": "kill", "at": step})
+            server.run(self.base, words, harm={"kind": "kill", "at": step})
         if self.operation.spoil:
             self.operation.spoil(self.base)
 
-    def _finish(self, victim: Victim, root: Path, harm: dict[str, Any]) -> Answer:
+    def _finish(self, server: CommandServer, root: Path, harm: dict[str, Any]) -> Answer:
         shutil.copytree(self.base, root)
-        return needed(self.run(victim, root, harm=harm))
+        return needed(self.run(server, root, harm=harm))
 
 
-def make_base(scratch: Path, victim: Victim) -> Path:
+def make_base(scratch: Path, server: CommandServer) -> Path:
     """Return a folder with a store and results, on which all operations build."""
     base = scratch / "base"
     base.mkdir()
     inputs(base)
     for words in BASE:
-        needed(victim.run(base, words))
+        needed(server.run(base, words))
     return base
 
 
@@ -268,12 +270,12 @@ def needed(answer: Answer) -> Answer:
     return answer
 
 
-def ended(ground: Ground, answer: Answer) -> tuple[list[str], int, int]:
+def ended(fixture: Fixture, answer: Answer) -> tuple[list[str], int, int]:
     """Return what a user would mind in how a command ended.
 
     Also return whether that was a traceback or a crash.
     """
-    lines = [line for line in answer.errors.strip().splitlines() if line not in ground.said]
+    lines = [line for line in answer.errors.strip().splitlines() if line not in fixture.said]
     traceback = (
         "Traceback" in answer.errors
         or answer.status == CRASHED
@@ -284,13 +286,13 @@ def ended(ground: Ground, answer: Answer) -> tuple[list[str], int, int]:
         CRASHED,
         KILLED,
     )
-    lengthy = answer.status > 0 and len(lines) != 1 and not ground.operation.many_lines
+    lengthy = answer.status > 0 and len(lines) != 1 and not fixture.operation.many_lines
     if traceback or crash or lengthy or answer.seconds > LONGEST:
-        return [told(answer)], int(traceback), int(crash)
+        return [ending(answer)], int(traceback), int(crash)
     return [], 0, 0
 
 
-def told(answer: Answer) -> str:
+def ending(answer: Answer) -> str:
     """Return how a command ended, in a line."""
     said = " / ".join(answer.errors.strip().splitlines()[-4:])[-400:]
     return f"ended with {answer.status} after {answer.seconds:.1f} s and said: {said}"

@@ -200,7 +200,7 @@ class Harm:
         return str(folder / place.name)
 
     def path_behind(self, descriptor: Any, *_: Any, **__: Any) -> str:
-        """Return the place of an open file, as the system knows it; nowhere for what is no file."""
+        """Return the place of an open file, as the system knows it; nowhere if it is none."""
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         try:
             return self._readlink(f"/proc/self/fd/{number}").removesuffix(" (deleted)")

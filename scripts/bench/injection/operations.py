@@ -20,7 +20,7 @@ SENTENCE = "On day {} of the rain Tom gave her the coat and walked home."
 STORE = ("--store", "{root}/store")
 MODEL = ("--model", "demo", "--device", "cpu", "--unit-tokens", str(UNIT_TOKENS), "--quiet")
 SITES = ("q", "k", "v", "resid", "nll")
-BLOCKS = "skip:block=6|7"
+BLOCKS = "skip:layer=6|7"
 OUT = ("--out", "{root}/results")
 STUDY = """\
 title = "hurt"
@@ -60,7 +60,7 @@ def inputs(root: Path) -> None:
 #: what every operation finds: a run, a variant of it, results and a study of an earlier time
 BASE: tuple[Words, ...] = (
     extraction("it.txt", "it", *SITES),
-    ("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", "skip:block=7"),
+    ("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", "skip:layer=7"),
     ("variance", "it", *STORE, *OUT, "--target", "her", "--case"),
 )
 STUDIED: Words = ("study", "run", "{root}/study.toml", "--out", "{root}/study", "--quiet")
@@ -68,7 +68,7 @@ STUDIED: Words = ("study", "run", "{root}/study.toml", "--out", "{root}/study", 
 
 @dataclass(frozen=True)
 class Operation:
-    """A command that writes, and the ground it is hurt on."""
+    """A command that writes, and the fixture it is hurt on."""
 
     words: Words
     before: tuple[Words, ...] = ()  # commands that come after those of BASE
@@ -79,7 +79,7 @@ class Operation:
     again: tuple[int, ...] = (
         0,
     )  # exit statuses of the same command given again, whatever of it was done
-    many_lines: bool = False  # it tells of each problem in a line
+    many_lines: bool = False  # it reports each problem in a line
     constants: Mapping[str, Any] = field(
         default_factory=dict
     )  # of modules, set in the hurt process
@@ -127,7 +127,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "gc": Operation(("gc", *STORE), killed_before=(extraction("new.txt", "new", *SITES), 40)),
     "rename": Operation(("rename", "it", "other", *STORE), again=(0, 2)),
-    "rm": Operation(("rm", "it.skip-block-7", *STORE, "--yes"), again=(0, 2)),
+    "rm": Operation(("rm", "it.skip-layer-7", *STORE, "--yes"), again=(0, 2)),
     "variance": Operation(("variance", "it", *STORE, *OUT, "--target", "her", "--bootstrap", "9")),
     "report": Operation(("report", "{root}/results", *STORE)),
     "study run": Operation(STUDIED, before=(STUDIED,), spoil=another_target),

@@ -64,7 +64,7 @@ def synced(steps: Sequence[Step]) -> list[bool]:
 
 
 def committed(steps: Sequence[Step]) -> set[str]:
-    """Return the paths of what was linked to its name and synced: what a writer has told of."""
+    """Return the paths of what was linked to its name and synced: what a writer has reported."""
     made = {
         number: Path(step["path"]) for number, step in enumerate(steps) if step["name"] == "link"
     }

@@ -2,7 +2,7 @@
 
 One server imports everything once and forks a child for each order, so that a trial with the real
 model takes a moment. Orders are JSON lines on standard input, answers JSON lines on standard
-output; ``ground.py`` gives them.
+output; ``fixture.py`` gives them.
 """
 
 from __future__ import annotations

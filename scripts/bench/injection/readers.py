@@ -18,11 +18,11 @@ from actlas.scripts.bench.injection.state import (
     dataset_digest,
     digest_of,
     result_digest,
-    told,
+    run_here,
 )
 from actlas.store.errors import ActlasError
 
-RUNS = ("it", "it.skip-block-7", "packed")
+RUNS = ("it", "it.skip-layer-7", "packed")
 TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL)
 STUDY = ("{root}/study.toml", "--out", "{root}/study")
 VARIED = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d(\+\d\d:\d\d)?|in \d+\.\d+ s")  # times
@@ -102,14 +102,14 @@ def readers(kind: str) -> Iterator[tuple[str, Callable[[Path], Seen]]]:
 
 def _command(*words: str) -> Callable[[Path], Seen]:
     def read(root: Path) -> Seen:
-        status, _, errors = told(*(word.format(root=root) for word in words))
+        status, _, errors = run_here(*(word.format(root=root) for word in words))
         return Seen(status, errors, {})
 
     return read
 
 
 def _listed(root: Path) -> Seen:
-    status, output, errors = told("ls", "--json", "--store", f"{root}/store")
+    status, output, errors = run_here("ls", "--json", "--store", f"{root}/store")
     if status:
         return Seen(status, errors, {})
     record = json.loads(output)
@@ -120,7 +120,7 @@ def _listed(root: Path) -> Seen:
 
 def _shown(run: str) -> Callable[[Path], Seen]:
     def read(root: Path) -> Seen:
-        status, output, errors = told(
+        status, output, errors = run_here(
             "show", run.format(root=root), "--json", "--store", f"{root}/store"
         )
         record = json.loads(output) if not status else {}
@@ -162,7 +162,7 @@ def _result(stage: str, run: str, *options: str) -> Callable[[Path], Seen]:
             "--out",
             f"{root}/fresh",
         )
-        status, _, errors = told(*words)
+        status, _, errors = run_here(*words)
         return Seen(
             status,
             errors,
@@ -183,7 +183,7 @@ def _report(folder: str) -> Callable[[Path], Seen]:
     """
 
     def read(root: Path) -> Seen:
-        status, _, errors = told("report", f"{root}/{folder}", "--store", f"{root}/store")
+        status, _, errors = run_here("report", f"{root}/{folder}", "--store", f"{root}/store")
         if status:
             return Seen(status, errors, {})
         text = html.unescape(TAGS.sub(" ", (root / folder / "report.html").read_text())).replace(
@@ -198,7 +198,9 @@ def _report(folder: str) -> Callable[[Path], Seen]:
 def _checked(root: Path) -> Seen:
     """Look at the states of analyses: one whose file has other values is not "up to date"."""
     words = [word.format(root=root) for word in STUDY]
-    status, output, errors = told("study", "check", *words, "--json", "--store", f"{root}/store")
+    status, output, errors = run_here(
+        "study", "check", *words, "--json", "--store", f"{root}/store"
+    )
     values = {}
     if not status:
         for name, what in json.loads(output)["analyses"].items():
@@ -213,7 +215,7 @@ def _studied(root: Path) -> Seen:
     Then its results are those of the undamaged one, or it said why not.
     """
     words = [word.format(root=root) for word in STUDY]
-    status, _, errors = told("study", "run", *words, "--quiet", "--store", f"{root}/store")
+    status, _, errors = run_here("study", "run", *words, "--quiet", "--store", f"{root}/store")
     results = sorted((root / "study").glob("results/*/*.nc"))
     values = {path.parent.name: result_digest(path) for path in results} if not status else {}
     return Seen(status, errors, values)

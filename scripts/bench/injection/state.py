@@ -25,6 +25,7 @@ import xxhash
 
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, IncompleteRun, UsageError
+from actlas.store.reading.sources import sources_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,7 +46,7 @@ class State:
     whole: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)  # outside the store
-    leftovers: list[str] = field(default_factory=list)  # in the store, for `actlas gc`
+    garbage: list[str] = field(default_factory=list)  # in the store, for `actlas gc`
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -93,16 +94,16 @@ def _look_at_store(path: Path, found: State) -> None:
             found.whole[f"name {name}"] = run.id
         for thing, digest in _of_run(run):
             found.note(thing, digest)
-    status, said, errors = told("verify", "--store", str(path), "--json")
+    status, said, errors = run_here("verify", "--store", str(path), "--json")
     if status:
         problems = json.loads(said)["problems"] if said.startswith("{") else [errors]
         found.broken.update({f"verify: {problem}": problem for problem in problems})
-    status, said, errors = told("gc", "--dry-run", "--json", "--store", str(path))
-    found.leftovers = leftovers(json.loads(said)) if not status else [errors]
+    status, said, errors = run_here("gc", "--dry-run", "--json", "--store", str(path))
+    found.garbage = garbage(json.loads(said)) if not status else [errors]
 
 
-def leftovers(record: Mapping[str, Any]) -> list[str]:
-    """Return what a dry run of ``actlas gc`` would sweep."""
+def garbage(record: Mapping[str, Any]) -> list[str]:
+    """Return what a dry run of ``actlas gc`` would remove."""
     listed = [each for value in record.values() if isinstance(value, list) for each in value]
     return [RANDOM_PART.sub("#", str(each)) for each in listed]
 
@@ -113,7 +114,7 @@ def _of_run(run: Run) -> Iterator[tuple[str, Callable[[], str]]]:
         for site in sorted(run.held(unit.number)):
 
             def values(unit: Any = unit, site: str = site) -> str:
-                blocks = sum(source.blocks for source in run.sources(unit, site))
+                blocks = sum(source.blocks for source in sources_of(run.index, unit, site))
                 return digest_of(run.rows(unit, site, block, check=True) for block in range(blocks))
 
             yield f"unit {run.id}/{unit.number}/{site}", values
@@ -178,7 +179,7 @@ def export_digest(path: Path) -> str:
     """Return a digest of the values of an export; raises ActlasError where it does not verify."""
     from actlas.scripts.terminal.options import open_run
 
-    status, _, errors = told("verify", str(path))
+    status, _, errors = run_here("verify", str(path))
     if status:
         raise ActlasError(errors)
     return dataset_digest(open_run(str(path), path.parent).dataset(check=True).compute())
@@ -218,7 +219,7 @@ FILES: dict[str, Callable[[Path], str]] = {
 }
 
 
-def told(*arguments: str) -> tuple[int, str, str]:
+def run_here(*arguments: str) -> tuple[int, str, str]:
     """Run a command in this process; return its exit status, output and errors."""
     from actlas.scripts.cli import main
 

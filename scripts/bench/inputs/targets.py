@@ -25,7 +25,7 @@ import xxhash
 
 from actlas.scripts.bench.damage import make_base
 from actlas.scripts.bench.injection.operations import STORE, Words
-from actlas.scripts.bench.injection.state import told
+from actlas.scripts.bench.injection.state import run_here
 
 SECONDS, MEMORY, LONGEST_LINE = 10, 600 << 20, 2100
 TRAILER = 27  # bytes behind the record of an export
@@ -180,7 +180,7 @@ class Fuzzed:
         arguments = [
             word.replace("{root}", str(self.root)).replace("{text}", text) for word in words
         ]
-        return lawful(words[0], lambda: told(*arguments))
+        return lawful(words[0], lambda: run_here(*arguments))
 
     def _read(self) -> Violation | None:
         from actlas.scripts.terminal.options import open_run
@@ -281,4 +281,4 @@ def make_root(root: Path) -> None:
         "".join(json.dumps({"text": text, "n": 1}) + "\n" for text in texts)
     )
     (root / "fuzz.json").write_text(json.dumps([{"text": text, "kind": "c"} for text in texts]))
-    (root / "fuzz.edit").write_text("scale:block=2,factor=0.5|1.5;zero:site=z,layer=1,head=0-3")
+    (root / "fuzz.edit").write_text("scale:layer=2,factor=0.5|1.5;zero:site=z,layer=1,head=0-3")

@@ -67,7 +67,7 @@ TEXTS = (
 anything = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(TEXTS)
 
 
-def sound(files):
+def texts_of(files):
     """Check that both files are what they are called; return the texts of the SVG."""
     Image.open(io.BytesIO(files["png"])).load()
     root = ElementTree.fromstring(files["svg"])
@@ -88,14 +88,14 @@ def test_any_text_anywhere_in_a_figure(texts):
     panel.annotate(texts[5], (1, 3))
     panel.legend()
     figure.suptitle(texts[6])
-    sound(figure_files(figure))
+    texts_of(figure_files(figure))
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_went_wrong_once(text):
     figure = Figure()
     figure.subplots().set_title(text)
-    assert sound(figure_files(figure))[-1:] in (
+    assert texts_of(figure_files(figure))[-1:] in (
         [shown(text, 400)],
         [shown(text, 400).strip()],
         ["1.0"],
@@ -119,7 +119,7 @@ def test_a_text_is_shown_as_it_is_or_marked_and_cut(text):
 def test_a_word_with_dollars_is_not_set_as_mathematics():
     figure = Figure()
     figure.subplots().set_title("from $5 to $10")
-    assert "from $5 to $10" in sound(figure_files(figure))
+    assert "from $5 to $10" in texts_of(figure_files(figure))
 
 
 def test_powers_of_ten_are_written_without_mathematics():
@@ -127,7 +127,7 @@ def test_powers_of_ten_are_written_without_mathematics():
     panel = figure.subplots()
     panel.plot([1, 2, 3], [1e-9, 1, 1e5])
     panel.set_yscale("log")
-    texts = sound(figure_files(figure))
+    texts = texts_of(figure_files(figure))
     assert {"10⁻⁹", "10⁻⁵", "10³"} <= set(texts), texts
     assert not any("$" in text or "mathdefault" in text for text in texts)
 
@@ -150,7 +150,7 @@ def test_every_value_of_a_column_has_its_line_in_the_legend(values):
     figure = plots.norm_groups(norms(values), "resid")
     named = [text for legend in figure.legends for text in legend.get_texts()]
     assert len(named) == 1 + len(values)
-    texts = sound(figure_files(figure))
+    texts = texts_of(figure_files(figure))
     assert sum(text.endswith(" tokens)") for text in texts) == 1 + len(values)
 
 
@@ -162,4 +162,4 @@ def test_no_text_of_a_figure_can_be_forgotten():
 
 def test_control_characters_leave_a_mark():
     figure = plots.norm_groups(norms(["a\x1bb"]), "resid")
-    assert f"a{MARK}b (2 tokens)" in sound(figure_files(figure))
+    assert f"a{MARK}b (2 tokens)" in texts_of(figure_files(figure))

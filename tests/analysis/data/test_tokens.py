@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.data.sentences import texts_of
-from actlas.analysis.data.tokens import Target, select_tokens, surroundings
+from actlas.analysis.data.tokens import Target, context_window, select_tokens
 from actlas.analysis.data.words import TargetError
 from actlas.store.errors import UsageError
 from tests import strategies
@@ -178,10 +178,10 @@ def test_surroundings_are_the_tokens_near_any_match(dataset, context, word):
     target = Target(word)
     if not any(words):
         with pytest.raises(TargetError, match="occurs in none"):
-            surroundings(dataset, target, context)
+            context_window(dataset, target, context)
         return
-    np.testing.assert_array_equal(surroundings(dataset, target, context), np.flatnonzero(near))
-    whole = surroundings(dataset, target, None)
+    np.testing.assert_array_equal(context_window(dataset, target, context), np.flatnonzero(near))
+    whole = context_window(dataset, target, None)
     np.testing.assert_array_equal(whole, np.flatnonzero([bool(words[s]) for s in sentence]))
 
 
@@ -196,7 +196,7 @@ def test_among_the_tokens_around_a_word_the_same_pairs_are_found(dataset, contex
         wanted = select_tokens(dataset, target)
     except TargetError:
         return
-    kept = surroundings(dataset, target, context)
+    kept = context_window(dataset, target, context)
     got = select_tokens(dataset.isel(token=kept), target)
     for name in ("first_token", "last_token", "control_token"):
         np.testing.assert_array_equal(kept[getattr(got, name)], getattr(wanted, name))
@@ -207,7 +207,7 @@ def test_a_word_without_its_tokens_is_left_out_with_the_reason():
     dataset = strategies.labels(
         ["Mary in saw her there", "Mary a saw her there", "Mary saw her in a cup there"]
     )
-    kept = surroundings(dataset, Target("there"), 2)
+    kept = context_window(dataset, Target("there"), 2)
     part = dataset.isel(token=kept)
     selection = select_tokens(part, Target("her"))
     assert [(item.sentence, item.reason) for item in selection.left_out] == [

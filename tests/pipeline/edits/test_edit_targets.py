@@ -11,8 +11,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actlas.analysis.reconstruction.compute import Precision, broken, edited_blocks, reconstruction
-from actlas.analysis.scan.declaration import skipped_block
+from actlas.analysis.reconstruction.compute import Precision, broken, edited_layers, reconstruction
+from actlas.analysis.scan.declaration import skipped_layer
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import KINDS, edit_record, edit_text, in_order, parse_edit
 from actlas.pipeline.models.architecture import Architecture
@@ -30,18 +30,18 @@ D_MODEL = HEADS * D_HEAD
 MODEL = Architecture(FAMILY, Geometry(LAYERS, HEADS, D_MODEL, D_HEAD, D_MLP, POSITIONS, VOCABULARY))
 TOKENS = np.array([3, 1, 4, 1, 5])
 VALUES = {"skip": "", "scale": ",factor=-3.5", "zero": "", "noise": ",mean=2,std=3,seed=4"}
-UNITS = ("", ",units=::2", ",units=-2:", ",units=0+2")
+CHOICES = ("", "::2", "-2:", "0+2")
 
 
 def targets():
     """Every place an edit can name, in each of its spellings."""
-    yield from (f"{name}={block}" for name in ("block", "layer") for block in range(LAYERS))
+    yield from (f"layer={layer}" for layer in range(LAYERS))
     yield from (f"site=resid,depth={depth}" for depth in range(LAYERS + 1))
     for layer in range(LAYERS):
         yield from (f"site=blocks.{layer}.hook_resid_{side}" for side in ("pre", "post"))
         yield f"site=hook_resid_post,layer={layer}"
         for site in SITES.values():
-            if site.editable and site.dims[0] == "layer":
+            if site.editable and site.dims[0] == "layer" and site.name in FAMILY.rows:
                 names = (
                     f"site={site.name},layer={layer}",
                     f"site=blocks.{layer}.{site.aliases[0]}",
@@ -52,8 +52,8 @@ def targets():
 
 
 def is_output(target):
-    """Whether a target is all of a block's output, which alone can be skipped."""
-    return target.startswith(("block", "layer")) or "resid_post" in target or target in OUTPUTS
+    """Whether a target is all of a layer's output, which alone can be skipped."""
+    return target.startswith("layer") or "resid_post" in target or target in OUTPUTS
 
 
 OUTPUTS = [f"site=resid,depth={layer + 1}" for layer in range(LAYERS)]
@@ -64,7 +64,10 @@ def texts():
     for kind in KINDS:
         for target in targets():
             if kind != "skip":
-                yield from (f"{kind}:{target}{units}{VALUES[kind]}" for units in UNITS)
+                name = "neurons" if "mlp_p" in target or "mlp.hook_p" in target else "dims"
+                for choice in CHOICES:
+                    chosen = f",{name}={choice}" if choice else ""
+                    yield f"{kind}:{target}{chosen}{VALUES[kind]}"
             elif is_output(target):
                 yield f"skip:{target}"
 
@@ -119,7 +122,7 @@ def check(weights, clean, edits):
     error = np.abs(
         found["resid"][:-1] + found["attn_out"] + found["mlp_out"] - found["resid"][1:]
     ).max((1, 2))
-    assert np.flatnonzero(error > 1e-9).tolist() == edited_blocks(records), edits
+    assert np.flatnonzero(error > 1e-9).tolist() == edited_layers(records), edits
     return records, found
 
 
@@ -135,11 +138,11 @@ def test_one_edit_of_every_kind_at_every_target_with_every_selector(weights, cle
     suffixes = {variant_suffix(records) for records in checked.values()}
     assert len(suffixes) == len(checked)
     skipping = {
-        skipped_block(records) for text, records in checked.items() if text.startswith("skip:")
+        skipped_layer(records) for text, records in checked.items() if text.startswith("skip:")
     }
     assert skipping == set(range(LAYERS))
     assert all(
-        skipped_block(records) is None
+        skipped_layer(records) is None
         for text, records in checked.items()
         if not text.startswith("skip:")
     )
@@ -149,7 +152,7 @@ def test_one_edit_of_every_kind_at_every_target_with_every_selector(weights, cle
 @given(st.lists(st.sampled_from(list(texts())), min_size=1, max_size=4))
 def test_several_edits_in_one_pass(weights, clean, edits):
     records, found = check(weights, clean, edits)
-    assert skipped_block(records) is None or len(edits) == 1
+    assert skipped_layer(records) is None or len(edits) == 1
     result = reconstruction(as_dataset(found), Precision()).compute()
-    assert broken(result, edited_blocks(records)) == []
-    assert {layer for _, layer in broken(result)} == set(edited_blocks(records))
+    assert broken(result, edited_layers(records)) == []
+    assert {layer for _, layer in broken(result)} == set(edited_layers(records))

@@ -15,29 +15,29 @@ SMALL = Architecture(FAMILY, Geometry(3, 2, 8, 4, 32, 9, 50))
 @pytest.mark.parametrize(
     ("text", "edits"),
     [
-        ("skip:block=*", ["skip:block=0", "skip:block=1", "skip:block=2"]),
-        ("skip:block=1-2", ["skip:block=1", "skip:block=2"]),
-        ("skip:block=2|0", ["skip:block=2", "skip:block=0"]),
-        ("skip:block=0-1|1-2", ["skip:block=0", "skip:block=1", "skip:block=2"]),
-        ("scale:block=1,factor=0.5|1.5", ["scale:block=1,factor=0.5", "scale:block=1,factor=1.5"]),
-        ("skip:layer=0-1", ["skip:block=0", "skip:block=1"]),
+        ("skip:layer=*", ["skip:layer=0", "skip:layer=1", "skip:layer=2"]),
+        ("skip:layer=1-2", ["skip:layer=1", "skip:layer=2"]),
+        ("skip:layer=2|0", ["skip:layer=2", "skip:layer=0"]),
+        ("skip:layer=0-1|1-2", ["skip:layer=0", "skip:layer=1", "skip:layer=2"]),
+        ("scale:layer=1,factor=0.5|1.5", ["scale:layer=1,factor=0.5", "scale:layer=1,factor=1.5"]),
+        ("skip:layer=0-1", ["skip:layer=0", "skip:layer=1"]),
         (
             "zero:site=blocks.*.attn.hook_z,head=1",
             [f"zero:site=z,layer={layer},head=1" for layer in range(3)],
         ),
-        ("scale:block=1,factor=-2", ["scale:block=1,factor=-2"]),
+        ("scale:layer=1,factor=-2", ["scale:layer=1,factor=-2"]),
         (
             "scale:site=resid,depth=*,factor=2",
-            ["scale:site=resid,depth=0,factor=2", *(f"scale:block={b},factor=2" for b in range(3))],
+            ["scale:site=resid,depth=0,factor=2", *(f"scale:layer={b},factor=2" for b in range(3))],
         ),
         (
             "zero:site=k|z,layer=1,head=*",
             [f"zero:site={site},layer=1,head={head}" for site in "kz" for head in range(2)],
         ),
         (
-            "noise:site=mlp_post,layer=0,units=::2|1::2,seed=0-1",
+            "noise:site=mlp_post,layer=0,neurons=::2|1::2,seed=0-1",
             [
-                f"noise:site=mlp_post,layer=0,units={units},mean=0,std=1,seed={seed}"
+                f"noise:site=mlp_post,layer=0,neurons={units},mean=0,std=1,seed={seed}"
                 for units in ("::2", "1::2")
                 for seed in (0, 1)
             ],
@@ -49,23 +49,23 @@ def test_expansion(text, edits):
 
 
 def test_several_texts_are_joined_and_repetitions_left_out():
-    assert [edit_text(edit) for edit in expand(["skip:block=1", "skip:block=0-1"], SMALL)] == [
-        "skip:block=1",
-        "skip:block=0",
+    assert [edit_text(edit) for edit in expand(["skip:layer=1", "skip:layer=0-1"], SMALL)] == [
+        "skip:layer=1",
+        "skip:layer=0",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("skip:block=2-1", "block=2-1: expected the smaller number first"),
-        ("skip:block=0-3", "layer 3: the model has layers 0 to 2"),
-        ("skip:block=0-99999999", "10,000 at most"),
+        ("skip:layer=2-1", "layer=2-1: expected the smaller number first"),
+        ("skip:layer=0-3", "layer 3: the model has layers 0 to 2"),
+        ("skip:layer=0-99999999", "10,000 at most"),
         ("zero:site=k,layer=*,head=2", "head=2: the model has heads 0 to 1"),
         ("zero:site=*,layer=1", r"unknown site '\*'"),
-        ("scale:block=1,factor=*", r"factor='\*' is not a number"),
+        ("scale:layer=1,factor=*", r"factor='\*' is not a number"),
         ("noise:site=q,layer=*,head=*,seed=0-9998", "has 59,994 variants, expected 10,000 at most"),
-        ("skip:block=|", "an alternative is empty"),
+        ("skip:layer=|", "an alternative is empty"),
     ],
 )
 def test_bad_sweeps(text, message):

@@ -46,8 +46,8 @@ def test_a_site_added_later_is_computed_alone_and_old_files_stay(tmp_path, small
         for path in run.folder.rglob("*")
         if path.is_file()
     }
-    run, tally = extract_texts(tmp_path / "store", small_model, TEXTS, ("q", "mlp_post"))
-    assert tally.units == len(run.units)
+    run, stats = extract_texts(tmp_path / "store", small_model, TEXTS, ("q", "mlp_post"))
+    assert stats.units == len(run.units)
     assert run.sites == ("mlp_post", "q", "resid")
     added = [commit for commit in run.commits if "mlp_post" in commit.sites]
     assert all(set(commit.sites) == {"mlp_post"} for commit in added)

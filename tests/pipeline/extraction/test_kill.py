@@ -75,9 +75,9 @@ def test_killed_extractions_lose_nothing(tmp_path, small_model, corpus):
     assert extraction(corpus, small_model, tmp_path / "whole").wait() == 0
     units = [0]
     for number in range(ROUNDS):
-        leftovers, commits = list(store.glob(UNDER_WAY)), list(store.glob(COMMITTED))
+        garbage, commits = list(store.glob(UNDER_WAY)), list(store.glob(COMMITTED))
         process = extraction(corpus, small_model, store)
-        wait_for(process, store, UNDER_WAY, leftovers)  # before that there is nothing to lose
+        wait_for(process, store, UNDER_WAY, garbage)  # before that there is nothing to lose
         if number % 2:  # on a busy machine little gets done between two kills
             wait_for(process, store, COMMITTED, commits)
         time.sleep(generator.uniform(0, LONGEST))

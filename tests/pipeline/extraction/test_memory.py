@@ -63,7 +63,7 @@ class Copied:
 
 
 class Writer:
-    """Takes rows; fails where it is told to."""
+    """Takes rows; fails where it is to."""
 
     def __init__(self):
         self.rows, self.error = [], None

@@ -18,7 +18,7 @@ CASES = Path(__file__).parent / "cases"
 NAN = float("nan")
 FIRST, SECOND = "She drank her tea.", "He gave her tea."
 
-#: file → texts, columns, and what is told
+#: file → texts, columns, and what is reported
 READ = {
     "arr.json": ((FIRST,), {}, ""),
     "blank.jsonl": ((FIRST,), {}, ""),
@@ -50,15 +50,15 @@ def write(folder, name, content):
 
 @pytest.mark.parametrize("name", READ)
 def test_common_tables_are_read(name):
-    texts, columns, told = READ[name]
+    texts, columns, reported = READ[name]
     read = read_sentences(str(CASES / name))
     assert read.text == texts
     assert read.columns.keys() == columns.keys()
     for column, (dtype, values) in columns.items():
         assert read.columns[column].dtype == dtype
         np.testing.assert_array_equal(read.columns[column], np.array(values, dtype=dtype))
-    assert bool(read.notes) == bool(told)
-    assert all(told in note for note in read.notes)
+    assert bool(read.notes) == bool(reported)
+    assert all(reported in note for note in read.notes)
 
 
 values = st.one_of(

@@ -1,4 +1,4 @@
-"""Every family against its oracle: all sites, edits, starts in the middle; padding changes nothing."""
+"""Every family against its oracle: all sites, edits, starts in the middle, padding."""
 
 import json
 import warnings

@@ -12,19 +12,8 @@ from tests.answers import answer, endings
 
 
 def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
-    done = actlas(
-        "cosine",
-        "it",
-        "--store",
-        "store",
-        "--target",
-        "her",
-        "--out",
-        "out",
-        "--layers",
-        "0,2",
-        "--save-matrix",
-    )
+    asked = "cosine it --store store --target her --out out --layers 0,2 --save-matrix"
+    done = actlas(*asked.split())
     assert done.returncode == 0, done.stderr
     figures = {
         f"{kind}.{form}"
@@ -37,7 +26,7 @@ def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
         assert result["layer"].values.tolist() == [0, 2]
         assert result.attrs["runs"] == store.run("it").id
         assert (
-            f"{float(result['mean_abs'].sel(group='target', block='QQ', layer=2)):.3f}"
+            f"{float(result['mean_abs'].sel(group='target', projection_pair='QQ', layer=2)):.3f}"
             in done.stdout
         )
         counted = result["count"].sum("bin")
@@ -53,7 +42,9 @@ def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
         )
         between = block[:, matrix["other_projection"].values == "v"]
     np.testing.assert_allclose(
-        np.abs(between).mean(), mean_abs.sel(group="control", block="QV", layer=2), rtol=1e-5
+        np.abs(between).mean(),
+        mean_abs.sel(group="control", projection_pair="QV", layer=2),
+        rtol=1e-5,
     )
 
 
@@ -125,11 +116,11 @@ def test_wrong_layers(text):
 
 
 @pytest.mark.parametrize(("text", "layers"), [(None, [3, 7, 8]), ("7", [7]), ("3,7-8", [3, 7, 8])])
-def test_layers_of_an_excerpt_keep_their_numbers(text, layers):
+def test_layers_of_an_export_keep_their_numbers(text, layers):
     assert parse_layers(text, [3, 7, 8]) == layers
 
 
 @pytest.mark.parametrize("text", ["0", "3-7", "3-999999999"])
-def test_layers_that_an_excerpt_lacks(text):
+def test_layers_that_an_export_lacks(text):
     with pytest.raises(UsageError, match="is not within 3,7-8, the layers that are stored"):
         parse_layers(text, [3, 7, 8])

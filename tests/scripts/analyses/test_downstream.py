@@ -20,11 +20,11 @@ from tests.answers import answer, loaded
 
 ENGLISH = Path(__file__).parents[3] / "pipeline" / "texts" / "english.txt"
 EDITS = (
-    "skip:block=*",
-    "scale:block=2,factor=0.5|1.5",
-    "scale:block=5,factor=0.1|10",
+    "skip:layer=*",
+    "scale:layer=2,factor=0.5|1.5",
+    "scale:layer=5,factor=0.1|10",
     "zero:site=k|z,layer=4,head=2",
-    "noise:site=mlp_post,layer=3,units=::2,mean=10,std=1",
+    "noise:site=mlp_post,layer=3,neurons=::2,mean=10,std=1",
 )
 
 
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
     done = commands.run(folder, "sweep", "english.txt", "--store", "store", *edits, "--quiet")
     assert done.returncode == 0, done.stderr
     done = commands.run(
-        folder, "sweep", "other.txt", "--store", "store", "--edit", "skip:block=1", "--quiet"
+        folder, "sweep", "other.txt", "--store", "store", "--edit", "skip:layer=1", "--quiet"
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -66,7 +66,7 @@ def scanned(folder):
 
 
 def test_scaling_block_2_changes_nothing_upstream_and_most_at_the_end(result):
-    delta = result["delta"].sel(edits="scale:block=2,factor=0.5")
+    delta = result["delta"].sel(edits="scale:layer=2,factor=0.5")
     assert (delta.sel(depth=[0, 1, 2]) == 0).all()
     assert delta.sel(depth=3) > 1
     assert delta.sel(depth=8) > 1.05 * delta.sel(depth=3)
@@ -74,7 +74,7 @@ def test_scaling_block_2_changes_nothing_upstream_and_most_at_the_end(result):
 
 def test_a_skipped_block_steps_exactly_nowhere(result):
     for block in range(8):
-        step = result["step"].sel(edits=f"skip:block={block}")
+        step = result["step"].sel(edits=f"skip:layer={block}")
         assert step.sel(depth=block + 1) == 0.0
         np.testing.assert_array_equal(
             step.sel(depth=slice(1, block)), result["baseline_step"].sel(depth=slice(1, block))
@@ -96,17 +96,17 @@ def test_block_0_is_the_one_whose_removal_costs_most(scanned):
 def test_spread_collapses_and_explodes_where_a_block_is_scaled(result):
     std, clean = result["std"], result["baseline_std"]
     np.testing.assert_allclose(
-        std.sel(edits="scale:block=5,factor=0.1", depth=6), clean.sel(depth=6) / 10, rtol=1e-5
+        std.sel(edits="scale:layer=5,factor=0.1", depth=6), clean.sel(depth=6) / 10, rtol=1e-5
     )
     np.testing.assert_allclose(
-        std.sel(edits="scale:block=5,factor=10", depth=6), clean.sel(depth=6) * 10, rtol=1e-5
+        std.sel(edits="scale:layer=5,factor=10", depth=6), clean.sel(depth=6) * 10, rtol=1e-5
     )
-    assert std.sel(edits="scale:block=5,factor=0.1", depth=8) > 0.3 * clean.sel(depth=8)
+    assert std.sel(edits="scale:layer=5,factor=0.1", depth=8) > 0.3 * clean.sel(depth=8)
 
 
 def test_noise_far_outside_the_distribution_hurts_more_than_a_head(result):
     change = result["nll_change"]
-    assert change.sel(edits="noise:site=mlp_post,layer=3,units=::2,mean=10,std=1,seed=0") > 1
+    assert change.sel(edits="noise:site=mlp_post,layer=3,neurons=::2,mean=10,std=1,seed=0") > 1
     assert abs(change.sel(edits="zero:site=z,layer=4,head=2")) < 0.1
     assert result["delta"].sel(edits="zero:site=z,layer=4,head=2", depth=5) != result["delta"].sel(
         edits="zero:site=k,layer=4,head=2", depth=5
@@ -149,14 +149,14 @@ def test_a_first_token_counts_for_more_than_another_when_it_is_counted(folder, r
     done = commands.run(
         folder,
         "downstream",
-        "english-demo.scale-block-2-factor-0.5",
+        "english-demo.scale-layer-2-factor-0.5",
         "--store",
         "store",
         "--include-first-token",
         "--json",
     )
     (delta,) = json.loads(done.stdout)["delta"].values()
-    without = result["delta"].sel(edits="scale:block=2,factor=0.5", depth=3).item()
+    without = result["delta"].sel(edits="scale:layer=2,factor=0.5", depth=3).item()
     first, others = result.sizes["sentence"], 1665 - result.sizes["sentence"]
     assert (delta[3] ** 2 - without**2) / first > 1.5 * without**2 / others
 
@@ -175,13 +175,13 @@ def test_results_say_what_they_are_of(folder, result, scanned):
 
 
 def test_tables(folder):
-    done = commands.run(folder, "downstream", "english-demo.scale-block-2*", "--store", "store")
+    done = commands.run(folder, "downstream", "english-demo.scale-layer-2*", "--store", "store")
     found, (caption, header, first, *_) = (
         part.splitlines() for part in done.stdout.split("\n\n")[:2]
     )
     assert found[0].startswith("2 variants: at the last depth they differ")
     assert (caption, header.split("  ")[0]) == ("Distance to the run without edits", "edits")
-    assert first.startswith("scale:block=2,factor=0.5  ")
+    assert first.startswith("scale:layer=2,factor=0.5  ")
     done = commands.run(folder, "scan", "english-demo", "--store", "store", "--json")
     record = json.loads(done.stdout)
     assert record["layer"] == list(range(8))
@@ -195,12 +195,12 @@ def test_tables(folder):
         (["downstream"], "Missing argument 'VARIANT"),
         (["downstream", "english-demo"], "run english-demo has no edits"),
         (
-            ["downstream", "english-demo.skip-block-1", "other-demo.skip-block-1"],
+            ["downstream", "english-demo.skip-layer-1", "other-demo.skip-layer-1"],
             "have different baselines",
         ),
         (["downstream", "nothing*"], "no run has a name like 'nothing*'"),
         (["downstream", "english-demo.skip-blok-1"], "did you mean"),
-        (["scan", "english-demo.skip-block-1"], "has edits itself"),
+        (["scan", "english-demo.skip-layer-1"], "has edits itself"),
         (["scan", "nobody"], "unknown run 'nobody'"),
     ],
 )
@@ -218,7 +218,7 @@ def test_scan_without_a_sweep_says_how_to_make_one(folder):
     assert done.returncode == 0, done.stderr
     done = commands.run(folder, "scan", "other-demo", "--store", "fresh")
     assert done.returncode == 2
-    assert 'actlas sweep SENTENCES … --edit "skip:block=*"' in done.stderr
+    assert 'actlas sweep SENTENCES … --edit "skip:layer=*"' in done.stderr
 
 
 def test_a_variant_without_the_residual_says_how_to_add_it(folder):
@@ -235,7 +235,7 @@ def test_a_variant_without_the_residual_says_how_to_add_it(folder):
 def test_a_scan_of_single_tokens_is_refused(folder):
     (folder / "words.txt").write_text("A\nA\n")
     commands.run(
-        folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:block=1", "--quiet"
+        folder, "sweep", "words.txt", "--store", "words", "--edit", "skip:layer=1", "--quiet"
     )
     done = commands.run(folder, "scan", "words-demo", "--store", "words")
     assert done.returncode == 2

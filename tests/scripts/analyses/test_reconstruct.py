@@ -113,12 +113,12 @@ def edited_run(path, edits):
 
 def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
     monkeypatch.setitem(DIMS, "mlp_out", DIMS["attn_out"])
-    run = edited_run(tmp_path / "some", ["skip:block=1", "zero:site=k,layer=0,head=1"])
+    run = edited_run(tmp_path / "some", ["skip:layer=1", "zero:site=k,layer=0,head=1"])
     found = judged(run, tmp_path / "out")
     assert (found.holds, found.result.attrs["edited"]) == (False, [1])
     assert "DOES NOT HOLD at 2 of 3 layers" in found.findings[0]
     assert "(output edited, not judged: layer 1)" in found.findings[0]
-    run = edited_run(tmp_path / "all", [f"scale:block={block},factor=2" for block in range(3)])
+    run = edited_run(tmp_path / "all", [f"scale:layer={block},factor=2" for block in range(3)])
     found = judged(run, tmp_path / "out")
     assert found.findings[0].startswith("not judged: the output of every layer was edited")
     assert found.holds
@@ -128,13 +128,13 @@ def test_blocks_whose_output_was_edited_are_not_judged(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--pair", "0,2"], "0 and 2 are not consecutive: wanted such as 0,1"),
+        (["--pair", "0,2"], "0 and 2 are not consecutive: expected such as 0,1"),
         (["--pair", "2,1"], "2 and 1 are not consecutive"),
         (["--pair", "3,4"], "depth 4 is not within 0-3, the depths of this run"),
-        (["--pair", "1"], "'1' is no pair of depths"),
-        (["--quantile", "0"], "--quantile is 0, wanted above 0 and at most 1"),
+        (["--pair", "1"], "'1' is not a pair of depths"),
+        (["--quantile", "0"], "--quantile is 0, expected above 0 and at most 1"),
         (["--quantile", "1.2"], "--quantile is 1.2"),
-        (["--threshold", "-1"], "--threshold is -1, wanted above 0"),
+        (["--threshold", "-1"], "--threshold is -1, expected above 0"),
         (["--quantile", "0.5", "--threshold", "2"], "both of --quantile and --threshold"),
     ],
 )

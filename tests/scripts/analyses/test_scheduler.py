@@ -12,7 +12,7 @@ from tests.cluster import one_line, same_content, scheduler
 from tests.extraction import extract_texts
 from tests.small_model import TEXTS
 
-SWEEP = ("--edit", "skip:block=*", "--edit", "scale:block=1,factor=0.5|2", "--unit-tokens", 60)
+SWEEP = ("--edit", "skip:layer=*", "--edit", "scale:layer=1,factor=0.5|2", "--unit-tokens", 60)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def swept(small_model, tmp_path_factory):
     options = ["--model", small_model, "--store", "store", "--unit-tokens", 60]
     for arguments in (
         ["extract", "it.txt", "--name", "it"],
-        ["sweep", "it.txt", "--edit", "skip:block=*"],
+        ["sweep", "it.txt", "--edit", "skip:layer=*"],
     ):
         done = commands.run(folder, *arguments, *sites, *options)
         assert done.returncode == 0, done.stderr

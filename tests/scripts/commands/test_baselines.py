@@ -13,7 +13,7 @@ from actlas.store import Store
 from tests import disk
 from tests.store.making import flip
 
-EDITS = ("skip:block=1", "scale:block=2,factor=0.5")
+EDITS = ("skip:layer=1", "scale:layer=2,factor=0.5")
 #: a processor, or a number of threads, that rounds otherwise
 OTHERWISE = """
 from actlas.pipeline.extraction import forward
@@ -50,14 +50,14 @@ def damage(store):
     flip(run.path(commit), commit.sites["resid"].place(0))
 
 
-def told(output):
+def commands_in(output):
     """Return the commands that ``verify`` shows, in order."""
     return [
         shlex.split(line) for line in re.findall(r"^  (actlas extract .*)$", output, re.MULTILINE)
     ]
 
 
-def sound(store, actlas):
+def is_valid(store, actlas):
     done = actlas("verify", "--store", store.path)
     return done.returncode == 0 and done.stderr == "" and "not stored" not in done.stdout
 
@@ -76,13 +76,13 @@ def test_what_repair_tells_makes_all_whole_also_with_other_last_bits(
         "one",
         "two",
     }
-    commands = told(done.stdout)
+    commands = commands_in(done.stdout)
     assert [("--edit" in words) for words in commands] == [False, True, True]
     for words in commands:
         arguments = [sentence_file if word == "SENTENCES" else word for word in words[1:]]
         again = disk.actlas(None, "", *arguments, "--quiet", before=OTHERWISE)
         assert again.returncode == 0, again.stderr
-    assert sound(store, actlas)
+    assert is_valid(store, actlas)
     after = store.run("one").dataset(["resid"]).load()
     assert not after.identical(before)
     np.testing.assert_allclose(after["resid"], before["resid"], rtol=1e-4, atol=1e-4)
@@ -101,7 +101,7 @@ def test_a_variant_says_what_to_do_about_its_baseline_and_is_not_stranded(
 
 
 @pytest.mark.slow
-def test_a_baseline_that_was_made_again_with_other_bits_is_told_of_and_its_variants_repaired(
+def test_a_baseline_that_was_made_again_with_other_bits_is_reported_and_its_variants_repaired(
     store, sentence_file, actlas
 ):
     """As where its unit was lost with its commit, or a copy of the store was finished elsewhere."""
@@ -125,14 +125,14 @@ def test_a_baseline_that_was_made_again_with_other_bits_is_told_of_and_its_varia
     assert "`actlas verify one --repair`, then this command again" in again.stderr
     done = actlas("verify", "--repair", "--store", store.path)
     assert done.returncode == 0, done
-    for words in told(done.stdout):
+    for words in commands_in(done.stdout):
         assert (
             actlas(
                 *[sentence_file if word == "SENTENCES" else word for word in words[1:]], "--quiet"
             ).returncode
             == 0
         )
-    assert sound(store, actlas)
+    assert is_valid(store, actlas)
 
 
 def test_a_removed_baseline_is_made_again_by_the_command_of_its_variant(
@@ -147,4 +147,4 @@ def test_a_removed_baseline_is_made_again_by_the_command_of_its_variant(
     common = ("--model", model, "--store", store.path, "--unit-tokens", "40", "--quiet")
     done = actlas("extract", sentence_file, *common, "--edit", EDITS[0])
     assert done.returncode == 0, done
-    assert sound(store, actlas)
+    assert is_valid(store, actlas)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actlas.analysis.cosine.compute import cosine_blocks
+from actlas.analysis.cosine.compute import cosine_histograms
 from actlas.analysis.data.tokens import Target, select_tokens
 from actlas.store import Store
 from tests import commands
@@ -56,11 +56,11 @@ def test_target_grows_with_depth(variance):
 def test_target_features_move_together_first_and_apart_later(demo):
     run = Store(demo[0] / "store").run("her-demo")
     dataset = run.dataset(("q", "k", "v"))
-    result = cosine_blocks(dataset, select_tokens(dataset, Target("her"))).compute()
-    alike = result["mean_abs"].sel(group="target", block="QQ")
+    result = cosine_histograms(dataset, select_tokens(dataset, Target("her"))).compute()
+    alike = result["mean_abs"].sel(group="target", projection_pair="QQ")
     assert alike.sel(layer=0) > 0.9
     assert alike.sel(layer=7) < 0.6
-    assert (result["mean_abs"].sel(group="control", block="QQ", layer=0) < 0.5).all()
+    assert (result["mean_abs"].sel(group="control", projection_pair="QQ", layer=0) < 0.5).all()
 
 
 def test_control_is_diverse_from_the_start(variance):

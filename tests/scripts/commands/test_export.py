@@ -44,7 +44,7 @@ def test_export_and_verify(actlas, store, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["variance", "cosine"])
-def test_studies_of_an_excerpt_are_those_of_the_run(actlas, store, tmp_path, command):
+def test_studies_of_an_export_are_those_of_the_run(actlas, store, tmp_path, command):
     options = [
         "--site",
         "q",
@@ -117,7 +117,7 @@ def test_only_the_word_and_what_is_around_it(actlas, store, tmp_path):
         (["it"], 2, "Missing argument 'OUT.h5'"),
         (["its", "her.h5"], 2, "unknown run 'its'"),
         (["it", "her.txt"], 2, "does not end in .h5 or .nc"),
-        (["it", "none/her.h5"], 2, "none is no folder"),
+        (["it", "none/her.h5"], 2, "none is not a directory"),
         (["it", "her.h5", "--site", "mlp"], 2, "unknown site 'mlp': did you mean"),
         (["it", "her.h5", "--layers", "3"], 2, "3 is not within 0-2"),
         (["it", "her.h5", "--context", "3"], 2, "give --target WORD too"),

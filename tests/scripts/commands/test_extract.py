@@ -176,7 +176,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("nowhere", "hub cannot be reached"), ("./here", "is no folder"), (".", "no config.json")],
+    [
+        ("nowhere", "hub cannot be reached"),
+        ("./here", "is not a directory"),
+        (".", "no config.json"),
+    ],
 )
 def test_unknown_model(extract, tmp_path, model, message):
     done = extract(model=model, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
@@ -195,7 +199,7 @@ def test_pickled_model_is_refused(extract, tmp_path, small_model):
 
 def test_folder_that_is_no_store(extract, tmp_path):
     write(tmp_path / "store", b"a file")
-    assert "is no actlas store" in extract().stderr
+    assert "is not an actlas store" in extract().stderr
     (tmp_path / "store").unlink()
     (tmp_path / "store").mkdir()
     write(tmp_path / "store" / "thesis.tex", b"precious")

@@ -16,7 +16,7 @@ from actlas.store import Store
 from tests.small_model import TEXTS
 
 UID = "12345"
-LINE = "note: no home folder (HOME is not set), so weights are hashed anew: set XDG_CACHE_HOME"
+LINE = "note: no home folder (HOME is not set), so weights are hashed again: set XDG_CACHE_HOME"
 
 
 @pytest.fixture

@@ -94,16 +94,16 @@ def test_gc_lists_then_sweeps(actlas, store):
     stray.write_bytes(b"12345")
     listed = actlas("gc", "--store", "store", "--dry-run")
     assert listed.stdout == f"{stray}: shard without a commit, 5 B\n" + (
-        "1 leftovers, 5 B: nothing was removed\n"
+        "1 item, 5 B: nothing was removed\n"
     )
     assert stray.exists()
-    swept = json.loads(actlas("gc", "--store", "store", "--json").stdout)
-    assert (swept["bytes"], [item["kind"] for item in swept["leftovers"]]) == (
+    removed = json.loads(actlas("gc", "--store", "store", "--json").stdout)
+    assert (removed["bytes"], [item["kind"] for item in removed["garbage"]]) == (
         5,
         ["shard without a commit"],
     )
     assert not stray.exists()
-    assert actlas("gc", "--store", "store").stdout == "0 leftovers, 0 B removed\n"
+    assert actlas("gc", "--store", "store").stdout == "0 items, 0 B removed\n"
 
 
 def test_gc_says_what_damage_keeps(actlas, store):
@@ -124,7 +124,7 @@ def test_du(actlas, store):
         path.stat().st_size for path in run.folder.rglob("*") if path.is_file()
     )
     assert record["runs"][0]["sites"]["nll"] == 4 * run.tokens
-    assert record["leftovers"] == 0
+    assert record["garbage"] == 0
 
 
 def test_verify_repair_drops_and_its_command_restores(actlas, store, stored_once, tmp_path):
@@ -175,7 +175,7 @@ def test_pack(actlas, store, tmp_path):
     )
     done = actlas("pack", "it", "--store", "store")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"run it: {count} units joined, {count} files before, 1 now\n"
+    assert done.stdout == f"run it: {count} units packed, {count} files before, 1 now\n"
     assert actlas("verify", "--store", "store").stdout.startswith(f"it: {count} commits")
     after = actlas(
         "variance", "it", "--store", "store", "--target", "her", "--json", "--out", "before"

@@ -21,7 +21,7 @@ name = "demo"
 [runs.it]
 sentences = "rows.csv"
 sites = ["resid"]
-edits = ["skip:block=1"]
+edits = ["skip:layer=1"]
 [analyses.norms]
 by = "kind"
 [analyses.downstream]
@@ -76,11 +76,11 @@ def test_corrected_labels_make_the_groups(command, columns, changed, expected, f
     arguments = {
         "relabel": ("relabel", "it", "rows.csv"),
         "extract": ("extract", "rows.csv", "--site", "resid"),
-        "sweep": ("sweep", "rows.csv", "--edit", "skip:block=2", "--site", "resid"),
+        "sweep": ("sweep", "rows.csv", "--edit", "skip:layer=2", "--site", "resid"),
     }[command]
     asked = actlas(*arguments, "--store", "store", "--dry-run", "--json")
-    told = json.loads(asked.stdout)["changed" if command == "relabel" else "labels"]
-    assert (told["version"], told["changed"], told["added"]) == (
+    reported = json.loads(asked.stdout)["changed" if command == "relabel" else "labels"]
+    assert (reported["version"], reported["changed"], reported["added"]) == (
         2,
         changed,
         [name for name in columns if name not in FIRST],
@@ -154,7 +154,7 @@ def test_a_report_says_what_was_made_with_older_labels(folder, actlas):
 def test_relabelling_a_variant_relabels_its_baseline(folder, actlas):
     assert (
         actlas(
-            "sweep", "rows.csv", "--store", "store", "--edit", "skip:block=1", "--site", "resid"
+            "sweep", "rows.csv", "--store", "store", "--edit", "skip:layer=1", "--site", "resid"
         ).returncode
         == 0
     )
@@ -167,7 +167,7 @@ def test_relabelling_a_variant_relabels_its_baseline(folder, actlas):
 def test_a_new_variant_of_a_stored_baseline_brings_new_labels(folder, actlas):
     write(folder, CORRECTED)
     done = actlas(
-        "extract", "rows.csv", "--store", "store", "--site", "resid", "--edit", "skip:block=1"
+        "extract", "rows.csv", "--store", "store", "--site", "resid", "--edit", "skip:layer=1"
     )
     assert "labels are now version 2: 1 value of kind changed" in done.stdout
     assert groups(folder) == {"animal": 13, "plant": 5}

@@ -15,7 +15,7 @@ from actlas.store.maintenance.verify import verify
 from tests import commands
 from tests.store.making import shards
 
-SWEEP = ("--edit", "skip:block=*", "--edit", "scale:block=1,factor=0.5|2")
+SWEEP = ("--edit", "skip:layer=*", "--edit", "scale:layer=1,factor=0.5|2")
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def test_a_sweep_stores_its_baseline_and_every_variant_once(sweep, sentence_file
     assert [each["computed"] for each in record["variants"]] == [True] * 5
     edits = [each["edits"][0]["edit"] for each in record["variants"]]
     assert edits == [
-        *(f"skip:block={block}" for block in range(3)),
-        "scale:block=1,factor=0.5",
-        "scale:block=1,factor=2",
+        *(f"skip:layer={block}" for block in range(3)),
+        "scale:layer=1,factor=0.5",
+        "scale:layer=1,factor=2",
     ]
-    assert all(each["edits"][0]["fired"] == 5 for each in record["variants"])
+    assert all(each["edits"][0]["times_applied"] == 5 for each in record["variants"])
     assert all(each["upstream"]["max_difference"] == 0 for each in record["variants"])
     assert {run.sites for run in Store(tmp_path / "store").runs()} == {("nll", "resid")}
-    again = json.loads(sweep(*SWEEP, "--edit", "skip:block=0", "--json").stdout)
+    again = json.loads(sweep(*SWEEP, "--edit", "skip:layer=0", "--json").stdout)
     assert not again["baseline"]["computed"]
     assert [each["computed"] for each in again["variants"]] == [False] * 5
     assert [each["run"] for each in again["variants"]] == [
@@ -55,12 +55,12 @@ def test_a_sweep_stores_its_baseline_and_every_variant_once(sweep, sentence_file
 
 
 def test_a_sweep_says_what_it_did_in_text(sweep, sentence_file):
-    done = sweep("--edit", "skip:block=1-2")
+    done = sweep("--edit", "skip:layer=1-2")
     assert done.returncode == 0, done.stderr
     assert "2 variants: 2 computed" in done.stdout
-    assert "skip:block=1  computed    100 %" in done.stdout
+    assert "skip:layer=1  computed    100 %" in done.stdout
     assert "next: actlas scan her-model" in done.stdout
-    assert "0 computed" in sweep("--edit", "skip:block=1-2").stdout
+    assert "0 computed" in sweep("--edit", "skip:layer=1-2").stdout
 
 
 def test_dry_run_lists_and_changes_nothing(sweep, sentence_file, tmp_path):
@@ -72,8 +72,8 @@ def test_dry_run_lists_and_changes_nothing(sweep, sentence_file, tmp_path):
 
 
 def test_further_sites_are_added_to_baseline_and_variants(sweep, sentence_file, tmp_path):
-    sweep("--edit", "skip:block=1")
-    done = sweep("--edit", "skip:block=1", "--site", "q", "--site", "hook_resid_pre", "--json")
+    sweep("--edit", "skip:layer=1")
+    done = sweep("--edit", "skip:layer=1", "--site", "q", "--site", "hook_resid_pre", "--json")
     assert done.returncode == 0, done.stderr
     assert {run.sites for run in Store(tmp_path / "store").runs()} == {("nll", "q", "resid")}
     (variant,) = variants(tmp_path)
@@ -86,21 +86,21 @@ def test_further_sites_are_added_to_baseline_and_variants(sweep, sentence_file, 
 
 def test_extract_stores_several_edits_as_one_run(actlas, small_model, sentence_file, tmp_path):
     options = ["--model", small_model, "--store", "store", "--site", "z", "--name", "mine"]
-    edits = ["--edit", "zero:site=z,layer=2,head=1", "--edit", "skip:block=0"]
+    edits = ["--edit", "zero:site=z,layer=2,head=1", "--edit", "skip:layer=0"]
     done = actlas("extract", "her.txt", *options, *edits)
     assert done.returncode == 0, done.stderr
-    assert "edit       skip:block=0\n" in done.stdout
+    assert "edit       skip:layer=0\n" in done.stdout
     assert "changed 100 % of" in done.stdout
     assert "upstream   equals the baseline, her-model, exactly" in done.stdout
     run = Store(tmp_path / "store").run("mine")
-    assert [edit.text for edit in run.edits] == ["skip:block=0", "zero:site=z,layer=2,head=1"]
+    assert [edit.text for edit in run.edits] == ["skip:layer=0", "zero:site=z,layer=2,head=1"]
     assert float(abs(run.dataset()["z"][2, :, 1]).max()) == 0
     shown = actlas("show", "mine", "--store", "store").stdout
     assert "edit       zero:site=z,layer=2,head=1" in shown
     assert "layer 1-2, token, head 5, d_head 7" in shown
     swapped = actlas("extract", "her.txt", *options, *edits[2:], *edits[:2], "--json")
     assert json.loads(swapped.stdout)["units"]["computed"] == 0
-    assert json.loads(swapped.stdout)["edits"][0]["edit"] == "skip:block=0"
+    assert json.loads(swapped.stdout)["edits"][0]["edit"] == "skip:layer=0"
 
 
 def test_the_name_asked_for_is_the_variants_and_not_its_baselines(
@@ -114,14 +114,14 @@ def test_the_name_asked_for_is_the_variants_and_not_its_baselines(
         "--site",
         "nll",
         "--edit",
-        "skip:block=0",
+        "skip:layer=0",
         "--name",
         "her-model",
     ]
     done = actlas("extract", "her.txt", *options)
     assert done.returncode == 0, done.stderr
     run = Store(tmp_path / "store").run("her-model")
-    assert [edit.text for edit in run.edits] == ["skip:block=0"]
+    assert [edit.text for edit in run.edits] == ["skip:layer=0"]
     assert Store(tmp_path / "store").run("her-model-2").id == run.baseline.id
 
 
@@ -130,10 +130,10 @@ def test_a_long_name_of_the_baseline_leaves_room_for_the_edits(
 ):
     options = ["--model", small_model, "--store", "store", "--site", "resid", "--unit-tokens", 60]
     actlas("extract", "her.txt", *options, "--name", "x" * 100)
-    sweep("--edit", "skip:block=0-1")
+    sweep("--edit", "skip:layer=0-1")
     assert [run.name.lstrip("x") for run in variants(tmp_path)] == [
-        ".skip-block-0",
-        ".skip-block-1",
+        ".skip-layer-0",
+        ".skip-layer-1",
     ]
     assert all(len(run.name) <= 100 for run in variants(tmp_path))
 
@@ -147,10 +147,10 @@ def test_a_dry_run_of_a_variant_names_the_baseline(actlas, small_model, sentence
         "--site",
         "q",
         "--edit",
-        "skip:block=0",
+        "skip:layer=0",
         "--dry-run",
     )
-    assert "edits       skip:block=0" in done.stdout
+    assert "edits       skip:layer=0" in done.stdout
     assert "to be computed first, resid q" in done.stdout
 
 
@@ -158,11 +158,11 @@ def test_a_dry_run_of_a_variant_names_the_baseline(actlas, small_model, sentence
     ("arguments", "message"),
     [
         ([], "Missing option '--edit'"),
-        (["--edit", "skip:block=3"], "layer 3: the model has layers 0 to 2"),
+        (["--edit", "skip:layer=3"], "layer 3: the model has layers 0 to 2"),
         (["--edit", "skip:blocks=1"], "unknown field 'blocks': did you mean block"),
-        (["--edit", "scale:block=0,factor=inf"], "factor=inf is not finite"),
+        (["--edit", "scale:layer=0,factor=inf"], "factor=inf is not finite"),
         (["--edit", "zero:site=k,layer=0,head=*|5"], "head=5: the model has heads 0 to 4"),
-        (["--edit", "skip:block=1", "--site", "qq"], "unknown site 'qq'"),
+        (["--edit", "skip:layer=1", "--site", "qq"], "unknown site 'qq'"),
     ],
 )
 def test_bad_input_is_one_line_and_stores_nothing(
@@ -176,7 +176,7 @@ def test_bad_input_is_one_line_and_stores_nothing(
 
 
 def test_extract_says_that_many_edits_at_once_are_a_sweep(actlas, small_model, sentence_file):
-    done = actlas("extract", "her.txt", "--model", small_model, "--edit", "skip:block=*")
+    done = actlas("extract", "her.txt", "--model", small_model, "--edit", "skip:layer=*")
     assert done.returncode == 2
     assert "several at once: `actlas sweep`" in done.stderr
 
@@ -229,7 +229,7 @@ def test_an_interrupted_sweep_resumes(small_model, tmp_path):
 def test_verify_reports_a_variant_whose_baseline_was_altered(
     actlas, sweep, sentence_file, tmp_path
 ):
-    sweep("--edit", "skip:block=1")
+    sweep("--edit", "skip:layer=1")
     (variant,) = variants(tmp_path)
     shard = shards(variant.baseline)[0]
     content = bytearray(shard.read_bytes())

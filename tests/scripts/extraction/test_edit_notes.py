@@ -1,6 +1,6 @@
 """Edits from a user's side.
 
-One that changes nothing is told of, TransformerLens' names work, any name of a baseline does.
+One that changes nothing is reported, TransformerLens' names work, any name of a baseline does.
 """
 
 import json
@@ -28,17 +28,17 @@ def sweep(actlas, store, stored_once, small_model):
     return run
 
 
-def test_an_edit_that_changes_nothing_is_stored_and_told_of(sweep, actlas):
-    done = sweep("--edit", "scale:block=1,factor=1|2", "--quiet")
+def test_an_edit_that_changes_nothing_is_stored_and_reported(sweep, actlas):
+    done = sweep("--edit", "scale:layer=1,factor=1|2", "--quiet")
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
     assert notes == [
-        "note: scale:block=1,factor=1 changed nothing: run it.scale-block-1-factor-1 has the "
+        "note: scale:layer=1,factor=1 changed nothing: run it.scale-layer-1-factor-1 has the "
         "numbers of its baseline there"
     ]
-    shown = actlas("show", "it.scale-block-1-factor-1", "--store", "store").stdout
+    shown = actlas("show", "it.scale-layer-1-factor-1", "--store", "store").stdout
     assert "changed nothing" in shown
-    again = actlas("show", "it.scale-block-1-factor-2", "--store", "store").stdout
+    again = actlas("show", "it.scale-layer-1-factor-2", "--store", "store").stdout
     assert "changed nothing" not in again
 
 
@@ -47,7 +47,7 @@ def test_any_name_of_the_baseline_works_for_its_variants(sweep, actlas, store):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "next: actlas scan it"
     store.name(store.run("it"), "another")
-    for pattern in ("it.skip*", "another.skip*", "another.skip-block-1"):
+    for pattern in ("it.skip*", "another.skip*", "another.skip-layer-1"):
         shown = actlas(
             "downstream", pattern, "--store", "store", "--out", pattern.partition("*")[0], "--json"
         )
@@ -56,7 +56,7 @@ def test_any_name_of_the_baseline_works_for_its_variants(sweep, actlas, store):
         assert list(first_depths.values()) == ([1, 2] if "*" in pattern else [2])
     renamed = actlas("rename", "it", "third", "--store", "store")
     assert renamed.returncode == 0, renamed.stderr
-    assert Store(store.path).run("third.skip-block-0").edits[0].text == "skip:block=0"
+    assert Store(store.path).run("third.skip-layer-0").edits[0].text == "skip:layer=0"
 
 
 def test_transformerlens_names_with_a_layer_are_understood(
@@ -72,7 +72,7 @@ def test_transformerlens_names_with_a_layer_are_understood(
     assert done.returncode == 0, done.stderr
     edits = [each["edits"][0]["edit"] for each in json.loads(done.stdout)["variants"]]
     assert edits == [f"zero:site=z,layer={layer},head=1" for layer in range(3)]
-    refused = sweep("--edit", "skip:block=1", "--site", "blocks.3.attn.hook_q")
+    refused = sweep("--edit", "skip:layer=1", "--site", "blocks.3.attn.hook_q")
     assert (refused.returncode, refused.stderr) == (
         2,
         "Error: site 'blocks.3.attn.hook_q': the model has layers 0 to 2\n",
@@ -98,7 +98,7 @@ def test_units_of_a_block_are_an_output_edited(sweep, actlas, stored_once, small
         "--site",
         "mlp_out",
         "--edit",
-        "scale:block=2,units=::2,factor=0.5",
+        "scale:layer=2,dims=::2,factor=0.5",
         "--name",
         "half",
         "--quiet",

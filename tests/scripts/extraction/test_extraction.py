@@ -11,7 +11,9 @@ import pytest
 from actlas.pipeline.extraction import loop as extract
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.scripts.commands.sweep import carry_out_sweep, variant_plans
-from actlas.scripts.extraction.request import Interrupted, Request, carry_out, plan_request
+from actlas.scripts.extraction.extraction import carry_out
+from actlas.scripts.extraction.request import Request, plan_request
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.store import Run, Store
 from actlas.store.maintenance.verify import verify
 from actlas.store.writing.pack import pack
@@ -95,21 +97,21 @@ def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkey
         return real(model, plan, run, watch)
 
     monkeypatch.setattr(extract, "extract_with", counted)
-    carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=0-1"), quiet=True)
+    carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:layer=0-1"), quiet=True)
     assert computed == [
         ([], "nll"),
-        (["skip:block=0"], "resid", "nll"),
-        (["skip:block=1"], "resid", "nll"),
+        (["skip:layer=0"], "resid", "nll"),
+        (["skip:layer=1"], "resid", "nll"),
     ]
 
 
 def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(small_model, tmp_path):
-    _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:block=1")
+    _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:layer=1")
     request = Request(
         str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model)
     )
-    _, tally = carry_out(request, plan, quiet=True)
-    assert tally.seconds["load"] > 0
+    _, stats = carry_out(request, plan, quiet=True)
+    assert stats.seconds["load"] > 0
 
 
 @pytest.mark.parametrize("after", [0, 1], ids=["baseline", "first variant"])
@@ -119,15 +121,15 @@ def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(
     real, finished = extract.extract_with, []
 
     def interrupted_late(model, plan, run, watch):
-        tally = real(model, plan, run, watch)
+        stats = real(model, plan, run, watch)
         finished.append(run.id)
         if len(finished) == after + 1:
             os.kill(os.getpid(), signal.SIGINT)
-        return tally
+        return stats
 
     monkeypatch.setattr(extract, "extract_with", interrupted_late)
     with pytest.raises(Interrupted, match=f"{after} of 3 variants are stored"):
-        carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:block=*"), quiet=True)
+        carry_out_sweep(*sweep_of(small_model, tmp_path, "skip:layer=*"), quiet=True)
     assert len(finished) == after + 1
     assert sum(not run.missing(["resid"]) for run in Store(tmp_path / "store").runs()) == after + 1
 
@@ -135,7 +137,7 @@ def test_a_stop_that_comes_too_late_for_one_extraction_stops_the_next(
 def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_model, tmp_path):
     request, plan, _ = sweep_of(small_model, tmp_path, unit_tokens=1)
     baseline, _ = carry_out(request, plan, quiet=True)
-    _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:block=1", unit_tokens=1)
+    _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:layer=1", unit_tokens=1)
     store = Store(request.store)
     run = store.add(variant.specification, variant.description, baseline.units)
     assert len({commit.file for commit in run.baseline.commits}) == len(
@@ -148,7 +150,7 @@ def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_mo
 
 
 def test_a_sweep_is_planned_by_one_look_at_its_baseline(small_model, tmp_path, monkeypatch):
-    """Counted, not timed: each variant is looked up once, their baseline and the tokens not again."""
+    """Counted, not timed: each variant is looked up once, baseline and tokens not again."""
     request, plan, _ = sweep_of(small_model, tmp_path)
     carry_out(request, plan, quiet=True)
     planned, looked_up = plan_request(request).plan, []
@@ -160,7 +162,7 @@ def test_a_sweep_is_planned_by_one_look_at_its_baseline(small_model, tmp_path, m
 
     monkeypatch.setattr(Store, "find", counted)
     sites = ("resid", "nll")
-    for edits in (("skip:block=*",), ("skip:block=*", "zero:site=z,layer=*,head=*")):
+    for edits in (("skip:layer=*",), ("skip:layer=*", "zero:site=z,layer=*,head=*")):
         looked_up.clear()
         variants = variant_plans(planned, edits)
         assert looked_up == [each.run_id for each in variants]

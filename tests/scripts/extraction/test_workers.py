@@ -62,7 +62,7 @@ def wait_for_commits(process, folder, count):
         time.sleep(0.01)
 
 
-def sound(run):
+def is_valid(run):
     return [
         problem for checked in verify(run) for problem in checked.problems
     ] == [] and not run.missing(run.sites)
@@ -104,7 +104,7 @@ def test_a_killed_worker_loses_nothing(started, tmp_path):
     assert process.returncode == 0, said
     run = Store(tmp_path / "store").run("it")
     assert before < len(run.units) == len(run.commits)
-    assert sound(run)
+    assert is_valid(run)
     assert said == ""
 
 
@@ -143,4 +143,4 @@ def test_an_interrupt_stops_all_and_the_same_command_goes_on(started, tmp_path, 
     again = started()
     _, said = again.communicate(timeout=120)
     assert again.returncode == 0, said
-    assert sound(Store(tmp_path / "store").run("it"))
+    assert is_valid(Store(tmp_path / "store").run("it"))

@@ -171,7 +171,7 @@ def test_the_same_results_make_the_same_page(actlas, studied):
 @pytest.mark.parametrize(
     ("prepare", "arguments", "code", "message"),
     [
-        (None, ["none"], 2, "none is no folder of results"),
+        (None, ["none"], 2, "none is not a directory of results"),
         (lambda folder: (folder / "none").mkdir(), ["none"], 2, "none holds no result of actlas"),
         (
             lambda folder: (folder / "actlas-small/results/scan/scan.svg").write_text("<svg"),
@@ -230,16 +230,18 @@ def test_tables_and_histograms_are_the_results_numbers(studied_once):
         found = registry.find("cosine").slider(result)
         sizes = (
             len(found["groups"]),
-            len(found["blocks"]),
+            len(found["pairs"]),
             len(found["layers"]),
             result.sizes["bin"],
         )
-        assert sizes == tuple(result.sizes[dim] for dim in ("group", "block", "layer", "bin"))
+        assert sizes == tuple(
+            result.sizes[dim] for dim in ("group", "projection_pair", "layer", "bin")
+        )
         assert all(
             abs(sum(layer) - found["unit"]) < result.sizes["bin"]
             for group in found["shares"]
-            for block in group
-            for layer in block
+            for pair in group
+            for layer in pair
         )
 
 

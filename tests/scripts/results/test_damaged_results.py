@@ -53,9 +53,9 @@ def test_a_damaged_file_is_told_and_its_analysis_done_again(actlas, studied, dam
     before = path.read_bytes()
     damage(path)
     assert states(studied)["variance"] == "damaged, to do again"
-    told = actlas("verify", "actlas-small")
-    assert told.returncode == 1
-    assert str(path.relative_to(studied)) in told.stderr
+    done = actlas("verify", "actlas-small")
+    assert done.returncode == 1
+    assert str(path.relative_to(studied)) in done.stderr
     refused = actlas("report", "actlas-small")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
     assert file in refused.stderr
@@ -82,8 +82,8 @@ def test_results_of_two_analyses_swapped_are_told_and_done_again(actlas, studied
         "variance",
         "other",
     }
-    told = actlas("verify", "actlas-small")
-    assert (told.returncode, told.stderr.count("is not the result that study.json tells of")) == (
+    done = actlas("verify", "actlas-small")
+    assert (done.returncode, done.stderr.count("is not the result that study.json records")) == (
         1,
         2,
     )

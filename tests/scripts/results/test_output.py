@@ -14,7 +14,7 @@ import pytest
 from tests import commands
 
 COLUMNS = 80
-EDITS = ("skip:block=*", "scale:block=1,factor=0.5")
+EDITS = ("skip:layer=*", "scale:layer=1,factor=0.5")
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,13 @@ def folder(small_model, tmp_path_factory):
     [
         "ls",
         "show her-model",
-        "show her-model.skip-block-1",
+        "show her-model.skip-layer-1",
         "du",
         "gc",
         "verify her-model",
         "pack her-model",
         "extract her.txt --model model --dry-run",
-        "sweep her.txt --model model --edit skip:block=0",
+        "sweep her.txt --model model --edit skip:layer=0",
         "variance her-model --target her",
         "cosine her-model --target her",
         "reconstruct her-model",

@@ -66,7 +66,7 @@ def test_a_slug_is_safe_in_any_file_system(text):
         ("她", "u5979"),
         ("can't", "can-t"),
         ("../..", ""),
-        ("skip:block=3", "skip-block-3"),
+        ("skip:layer=3", "skip-layer-3"),
     ],
 )
 def test_slugs(text, wanted):
@@ -121,7 +121,7 @@ def test_the_two_results_of_two_downstreams_of_a_run_are_kept(actlas, studied, t
         )
     results = sorted(path.stem for path in (tmp_path / "out").glob("*.nc"))
     assert len(results) == 2
-    assert all(re.fullmatch(r"downstream-skip-block-\d-[0-9a-f]{8}", name) for name in results), (
+    assert all(re.fullmatch(r"downstream-skip-layer-\d-[0-9a-f]{8}", name) for name in results), (
         results
     )
 

@@ -53,7 +53,7 @@ def test_the_first_call_does_everything(studied_once):
         folder / "actlas-small/results/both/downstream.nc", engine="h5netcdf"
     ) as result:
         assert result["edits"].values.tolist() == [
-            "zero:site=z,layer=0,head=0 scale:block=1,factor=2"
+            "zero:site=z,layer=0,head=0 scale:layer=1,factor=2"
         ]
     for stage in ("variance", "cosine", "reconstruct", "norms", "scan"):
         with xr.open_dataset(
@@ -95,7 +95,7 @@ def test_a_second_call_computes_nothing_and_loads_no_torch(studied):
         ('edits = ["scale:*"]', 'edits = ["s*"]', {"both"}),
         ('edits = ["scale:*"]', 'edits = ["scale:*"]\ninclude_first_token = true', {"both"}),
         ("[analyses.both]", "[analyses.other]", {"other"}),
-        ('"skip:block=*", ', '"skip:block=*", "scale:block=0,factor=3", ', {"it", "both"}),
+        ('"skip:layer=*", ', '"skip:layer=*", "scale:layer=0,factor=3", ', {"it", "both"}),
     ],
 )
 def test_a_changed_option_redoes_just_what_depends_on_it(studied, old, new, expected):
@@ -147,7 +147,7 @@ def test_a_stage_that_was_interrupted_is_not_taken_for_done(studied):
 
 def test_a_damaged_store_is_an_error_of_the_run(studied):
     change(
-        studied, '"skip:block=*", ', '"skip:block=*", "scale:block=0,factor=3", '
+        studied, '"skip:layer=*", ', '"skip:layer=*", "scale:layer=0,factor=3", '
     )  # so that the run is verified again
     shard = max(
         (studied / "actlas-small/store").rglob("*.h5"), key=lambda path: path.stat().st_size
@@ -172,7 +172,7 @@ def test_the_template_is_a_study_that_can_be_run(actlas, tmp_path):
     assert actlas("study", "new", "mine.toml").returncode == 0
     done = actlas("study", "check", "mine.toml")
     assert done.returncode == 0, done.stderr
-    assert "the file is sound" in done.stdout
+    assert "the file is valid" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
     again = actlas("study", "new", "mine.toml")
     assert (again.returncode, again.stderr) == (
@@ -229,9 +229,9 @@ WRONG = [
     ("[runs.a]\nsentences='demo:she.txt'", "unknown shipped file 'demo:she.txt': did you mean "
                                            "demo:her.txt"),
     (HER + "sites=['kew']", "unknown site 'kew'"),
-    (HER + "edits=['skp:block=1']", "[runs.a]: edit 'skp:block=1': unknown kind of edit 'skp': "
+    (HER + "edits=['skp:layer=1']", "[runs.a]: edit 'skp:layer=1': unknown kind of edit 'skp': "
                                     "did you mean skip"),
-    (HER + "edits=['skip:block=99']", "[runs.a]: "),
+    (HER + "edits=['skip:layer=99']", "[runs.a]: "),
     (HER + "edits=[[]]", "empty list"),
     ("[model]\nnmae='x'\n" + HER, "[model]: unknown key 'nmae': did you mean name"),
     ("[model]\ndtype='int'\n" + HER, "unknown dtype 'int'"),
@@ -246,10 +246,10 @@ WRONG = [
     (HER + "[analyses.norms]\nby='mood'", "unknown column 'mood'"),
     (HER + "[analyses.norms]\nsites=['nll']", "unknown site of vectors 'nll'"),
     (HER + "[analyses.scan]", "[analyses.scan] compares variants: give [runs.a] edits"),
-    (HER + "edits=['scale:block=1,factor=2']\n[analyses.scan]", "skips no block"),
-    (HER + "edits=['skip:block=1']\n[analyses.downstream]\nedits=['skip:block=2']", "unknown edit"),
+    (HER + "edits=['scale:layer=1,factor=2']\n[analyses.scan]", "skips no layer"),
+    (HER + "edits=['skip:layer=1']\n[analyses.downstream]\nedits=['skip:layer=2']", "unknown edit"),
     (HER + "sites=['q']\n[analyses.reconstruct]", "needs resid attn_out mlp_out"),
-    (f"{HER}{HER.replace('.a', '.b')}[analyses.norms]", "lacks the key 'run': wanted one of a, b"),
+    (f"{HER}{HER.replace('.a', '.b')}[analyses.norms]", "the key 'run': expected one of a, b"),
     (HER + "[analyses.norms]\nrun='b'", "unknown run 'b'"),
 ]  # fmt: skip
 

@@ -75,5 +75,5 @@ def test_the_nearest_key_is_named_and_a_needed_one_asked_for():
         filled(Options, {"word": "a", "cuont": 1}, "here")
     with pytest.raises(UsageError, match=r"^here lacks the key 'word'$"):
         filled(Options, {}, "here")
-    with pytest.raises(UsageError, match=r"^here is 3, wanted a table$"):
+    with pytest.raises(UsageError, match=r"^here is 3, expected a table$"):
         filled(Options, 3, "here")

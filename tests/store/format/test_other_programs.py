@@ -52,7 +52,7 @@ def dims_of(path):
     return DIMS | (COLUMNS if path.name == "export.nc" else {})
 
 
-def told(*command):
+def output_of(*command):
     """Run a program; return what it says; it may neither fail nor complain."""
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr.strip()) == (0, "")
@@ -101,11 +101,11 @@ def test_netcdf_sees_each_variable_on_its_own_dimensions(file):
 @needs("ncks")
 def test_nco_lists_cuts_and_averages(file, tmp_path):
     path, tokens = file
-    listed = told("ncks", "-m", path)
+    listed = output_of("ncks", "-m", path)
     for name, dims in dims_of(path).items():
         assert f" {name}({','.join(dims)}) ;" in listed
-    told("ncks", "-O", "-d", "token,1,3", path, tmp_path / "cut.nc")
-    told("ncwa", "-O", "-a", "token", path, tmp_path / "mean.nc")
+    output_of("ncks", "-O", "-d", "token,1,3", path, tmp_path / "cut.nc")
+    output_of("ncwa", "-O", "-a", "token", path, tmp_path / "mean.nc")
     with netCDF4.Dataset(tmp_path / "cut.nc") as cut, netCDF4.Dataset(tmp_path / "mean.nc") as mean:
         first = cut["depth"][0]
         values = CONTENT.values["resid"][first:, tokens]
@@ -137,7 +137,7 @@ def test_r_reads_it(file):
     path, tokens = file
     if subprocess.run(["Rscript", "-e", "library(ncdf4)"], capture_output=True).returncode:
         pytest.skip("R's ncdf4 is not installed")
-    lines = [line.split() for line in told("Rscript", "-e", R, path).splitlines()]
+    lines = [line.split() for line in output_of("Rscript", "-e", R, path).splitlines()]
     found = {name: tuple(dims) for name, *dims in lines}
     mean = float(*found.pop("mean"))
     assert {
@@ -156,4 +156,4 @@ def test_columns_that_have_a_file_of_their_own_are_read_too(run):
         assert {name: variable.dimensions for name, variable in opened.variables.items()} == COLUMNS
         np.testing.assert_array_equal(opened["sentence_year"][:], CONTENT.labels.columns["year"])
     if shutil.which("ncks"):
-        assert " sentence_origin(sentence_origin_bytes) ;" in told("ncks", "-m", path)
+        assert " sentence_origin(sentence_origin_bytes) ;" in output_of("ncks", "-m", path)

@@ -97,9 +97,9 @@ def test_texts_without_letters_give_names_of_their_own():
 def test_the_edits_stand_whole_in_the_name_of_a_variant(baseline):
     name = variant_name(baseline, SCALED)
     assert is_run_name(name)
-    assert name.endswith(".scale-block-2-factor--0.5")
+    assert name.endswith(".scale-layer-2-factor--0.5")
     assert is_run_name(f"{name}-{10**9}")
-    assert variant_suffix([EditRecord("skip", "resid", 4)]) == "skip-block-3"
+    assert variant_suffix([EditRecord("skip", "resid", 4)]) == "skip-layer-3"
 
 
 def test_a_variant_is_found_by_any_name_of_its_baseline(tmp_path):
@@ -111,9 +111,9 @@ def test_a_variant_is_found_by_any_name_of_its_baseline(tmp_path):
         variant_name("first", [EditRecord("skip", "resid", 2)]),
     )
     store.name(baseline, "another")
-    for name in ("first.skip-block-1", "another.skip-block-1"):
+    for name in ("first.skip-layer-1", "another.skip-layer-1"):
         assert store.run(name).id == variant.id
     assert [run.id for run in store.variants_named("another.skip*")] == [variant.id]
     assert store.variants_named("another.scale*") == store.variants_named("other.skip*") == []
-    with pytest.raises(UsageError, match=r"unknown run 'another.skip-block-2'"):
-        store.run("another.skip-block-2")
+    with pytest.raises(UsageError, match=r"unknown run 'another.skip-layer-2'"):
+        store.run("another.skip-layer-2")

@@ -52,7 +52,7 @@ assert new and not export(run, place / "her.h5")[1]
 assert not [problem for item in verify_export(exported) for problem in item.problems]
 other = make_run(place / "store", Content(seed=1), "other", other=1)
 remove(store, other.id)
-assert collect(store).leftovers == () and store.damaged() == {}, collect(store, dry_run=True)
+assert collect(store).garbage == () and store.damaged() == {}, collect(store, dry_run=True)
 paths = (place / "store").rglob("*")
 assert not [path for path in paths if path.name == "owner" or "draft" in path.name]
 print("whole")
@@ -78,9 +78,9 @@ def library(tmp_path_factory):
     return disk.library(tmp_path_factory.getbasetemp())
 
 
-@pytest.mark.parametrize("lacking", LACKS)
-def test_a_store_works_where_a_file_system_lacks(lacking, library, tmp_path):
-    done = disk.python(library, LACKS[lacking], WORK, tmp_path)
+@pytest.mark.parametrize("missing", LACKS)
+def test_a_store_works_where_a_file_system_lacks(missing, library, tmp_path):
+    done = disk.python(library, LACKS[missing], WORK, tmp_path)
     assert done.stdout.strip() == "whole", done.stderr
 
 
@@ -135,10 +135,10 @@ print(won)
 """
 
 
-@pytest.mark.parametrize("lacking", ["", "renameat2=22"])
-def test_without_links_two_writers_never_overwrite_each_other(lacking, library, tmp_path):
+@pytest.mark.parametrize("missing", ["", "renameat2=22"])
+def test_without_links_two_writers_never_overwrite_each_other(missing, library, tmp_path):
     command = [sys.executable, "-c", TWO, str(tmp_path)]
-    variables = {**os.environ, "LD_PRELOAD": str(library), "DISK": f"{disk.UNLINKED} {lacking}"}
+    variables = {**os.environ, "LD_PRELOAD": str(library), "DISK": f"{disk.UNLINKED} {missing}"}
     for name in ("one", "two", "three"):
         (tmp_path / name).mkdir()
     writers = [

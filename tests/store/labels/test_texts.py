@@ -25,10 +25,10 @@ def large(monkeypatch):
     monkeypatch.setattr("actlas.store.labels.texts.CHUNK", 2)
 
 
-@pytest.fixture(params=["apart", "joined"])
+@pytest.fixture(params=["apart", "packed"])
 def run(tmp_path, request):
     made = make_run(tmp_path / "store", Content(seed=4))
-    if request.param == "joined":
+    if request.param == "packed":
         pack(made)
     return Run(made.folder)
 

@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 from actlas.store.format.digest import span_checksum
 from actlas.store.format.schema import checksum
 from actlas.store.maintenance.verify import verify
-from tests.store.making import flip, shards
-
-
-def problems(run) -> list[str]:
-    return [problem for checked in verify(run) for problem in checked.problems]
+from tests.store.making import flip, problems, shards
 
 
 def commits(run):

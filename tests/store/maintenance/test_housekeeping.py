@@ -1,58 +1,15 @@
 import signal
-import subprocess
-import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Store, StoreError, UsageError
-from actlas.store.format.schema import seal
 from actlas.store.io.workspace import workspace
 from actlas.store.maintenance.disk_usage import usage
 from actlas.store.maintenance.gc import REMOVED, collect, remove, rename, tree_bytes
 from actlas.store.maintenance.verify import verify
 from tests.store.killing import killed_stores
-from tests.store.making import SKIP, Content, begin_run, flip, make_run, write_unit
-
-SMALL = Content(units=((2, 1), (3,)), dtypes={"q": "float16", "nll": "float32"})
-HOLDER = """
-import sys
-from pathlib import Path
-from actlas.store.io.workspace import workspace
-with workspace(Path(sys.argv[1])) as work:
-    (work.folder / "draft.h5").write_bytes(b"half a unit")
-    print(flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    """A baseline "clean" with two variants, and a run "other"."""
-    path = tmp_path / "store"
-    make_run(path, SMALL, "clean", edits=[])
-    make_run(path, SMALL, "skipped", edits=[SKIP])
-    make_run(path, SMALL, "scaled", edits=["scale:block=1,factor=2"])
-    make_run(path, SMALL, "other", edits=[], other=1)
-    return Store(path)
-
-
-@pytest.fixture
-def writer(store, pytestconfig):
-    """A process at work in the run "clean"."""
-    command = [sys.executable, "-c", HOLDER, store.run("clean").folder]
-    with subprocess.Popen(
-        command, cwd=pytestconfig.rootpath, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        process.stdout.readline()
-        yield process
-        process.kill()
-
-
-def everything(store):
-    """Return every file with its content."""
-    return {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
+from tests.store.maintenance.small_stores import SMALL, everything
+from tests.store.making import begin_run, flip, make_run
 
 
 def test_a_name_is_replaced_and_the_others_stay(store):
@@ -176,12 +133,12 @@ def test_a_removal_killed_anywhere_leaves_a_whole_run_or_work_for_gc(store, tmp_
         if (path / "runs" / run.id).exists():
             whole += 1
             assert [item.problems for item in verify(killed.run("other"))] == [(), ()]
-            assert {item.path.parent.name for item in collect(killed).leftovers} <= {"tmp"}
+            assert {item.path.parent.name for item in collect(killed).garbage} <= {"tmp"}
             assert killed.run("other").missing(("q", "nll")) == []
             continue
         assert len(killed.runs()) == 3
         collect(killed)
-        assert collect(killed).leftovers == ()
+        assert collect(killed).garbage == ()
         assert set(killed.names()) == {"clean", "scaled", "skipped"}
         assert list((path / REMOVED).iterdir()) == []
         make_run(path, SMALL, "other", edits=[], other=1)
@@ -213,91 +170,6 @@ def test_links_are_not_followed_out_of_the_store(store, tmp_path):
     assert (precious / "chapter-1.h5").exists()
 
 
-def leave(store, kind, number):
-    """Leave something behind, as a kill would; return its path."""
-    run = store.run("other")
-    if kind == "folder":
-        path = run.folder / "tmp" / f"dead{number}"
-        path.mkdir()
-        (path / "draft.h5").write_bytes(b"12345")
-    elif kind == "shard":
-        path = run.folder / "shards" / f"0000000{number}-00000000-dead{number}.h5"
-        path.write_bytes(b"1234567")
-    elif kind == "unborn":
-        path = store.path / "runs" / f"{number:016x}"
-        (path / "tmp" / "dead").mkdir(parents=True)
-        (path / "shards").mkdir()
-    elif kind == "removed":
-        path = store.path / REMOVED / f"{number:016x}-dead"
-        (path / "shards").mkdir(parents=True)
-        (path / "shards" / "one.h5").write_bytes(b"123")
-    else:
-        path = store.path / "names" / f"lost{number}"
-        path.write_bytes(
-            seal(
-                {"format": "actlas-name", "version": 1, "name": path.name, "run": f"{number:016x}"}
-            )
-        )
-    return path
-
-
-@settings(max_examples=25)
-@given(
-    kinds=st.lists(st.sampled_from(["folder", "shard", "unborn", "removed", "name"]), max_size=6)
-)
-def test_leftovers_are_listed_then_removed_and_nothing_else_is(kinds, tmp_path_factory):
-    path = tmp_path_factory.mktemp("left") / "store"
-    run = make_run(path, SMALL, "other")
-    store = Store(path)
-    before, sizes = everything(store), usage(store)
-    left = {leave(store, kind, number) for number, kind in enumerate(kinds)}
-    listed = collect(store, dry_run=True)
-    assert (
-        {item.path for item in listed.leftovers} == left == {path for path in left if path.exists()}
-    )
-    assert {item.nbytes == tree_bytes(item.path) for item in listed.leftovers} <= {True}
-    assert usage(store).leftovers == sum(item.nbytes for item in listed.leftovers)
-    assert usage(store).runs[0].sites == sizes.runs[0].sites
-    assert usage(store).runs[0].records == sizes.runs[0].records
-    assert collect(store) == listed
-    assert everything(store) == before
-    assert collect(store).leftovers == ()
-    assert [item.problems for item in verify(run)] == [(), ()]
-
-
-def test_what_a_living_writer_has_is_no_leftover(store, writer):
-    before = everything(store)
-    assert collect(store).leftovers == ()
-    assert everything(store) == before
-    clean = next(run for run in usage(store).runs if run.run.name == "clean")
-    assert clean.writing == len("half a unit")
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    assert [item.kind for item in collect(store).leftovers] == ["folder of a writer that is gone"]
-
-
-def test_a_run_that_is_being_made_is_no_leftover(store):
-    folder = store.path / "runs" / ("0" * 16)
-    with workspace(folder):
-        assert collect(store).leftovers == ()
-        assert folder.exists()
-    assert [item.path for item in collect(store).leftovers] == [folder]
-
-
-def test_damage_is_told_and_left(store):
-    run, other = store.run("clean"), store.run("other")
-    (run.folder / "run.json").unlink()
-    flip(next((other.folder / "commits").iterdir()), 20)
-    stray = leave(store, "shard", 9)
-    found = collect(store)
-    assert len(found.problems) == 2
-    assert any(f"{run.folder / 'run.json'} is missing" in problem for problem in found.problems)
-    assert found.leftovers == ()  # a damaged run is there, and keeps its names
-    assert "clean" in store.names()
-    assert stray.exists()
-    assert len(list((run.folder / "shards").iterdir())) == 2
-
-
 def test_usage_adds_up_to_the_files(store):
     used = usage(store)
     for each in used.runs:
@@ -305,9 +177,3 @@ def test_usage_adds_up_to_the_files(store):
         assert each.sites == {"nll": 4 * 6, "q": 2 * 6 * 3 * 10}
     assert used.total == sum(each.total for each in used.runs)
     assert usage(Store.create(store.path.parent / "empty")).total == 0
-
-
-def test_a_unit_can_be_written_after_gc(store):
-    run = begin_run(store.path, SMALL, "late", late=1)
-    collect(store)
-    assert write_unit(run, SMALL, 0, ("q", "nll"))

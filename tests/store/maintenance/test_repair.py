@@ -64,7 +64,7 @@ DAMAGES = (damage_data, damage_labels, cut, lose)
 MENDABLE = (damage_commit, rename_commit, lose_commit, rename_shard, damage_copy, cut_copy)
 
 
-def sound(run):
+def is_valid(run):
     return not any(item.problems for item in verify(run))
 
 
@@ -79,7 +79,7 @@ def test_what_is_damaged_goes_and_extracting_again_brings_it_back(damage, number
     done = repair(copied, list(verify(Run(copied.folder))))
     assert {item.unit for item in done.dropped} == set(numbers)
     assert done.left == ()
-    assert sound(copied)
+    assert is_valid(copied)
     assert [path.read_bytes() for path in sorted((copied.folder / "shards").iterdir())] == list(
         kept.values()
     )
@@ -102,7 +102,7 @@ def test_what_is_still_known_is_written_again_and_nothing_dropped(damage, number
     assert sum(bool(item.problems) for item in found) >= len(numbers)
     done = repair(copied, found)
     assert (done.dropped, done.left, len(done.restored)) == ((), (), len(numbers))
-    assert sound(copied)
+    assert is_valid(copied)
     assert {path: path.read_bytes() for path in copied.folder.rglob("*.*")} == before
     assert {path.stat().st_mode & 0o777 for path in shards(copied)} == {0o444}
 
@@ -119,7 +119,7 @@ def test_a_copied_commit_goes_and_the_shard_of_the_true_one_stays(copied):
     done = repair(copied, list(verify(copied)))
     assert [item.commit for item in done.dropped] == ["00000001-ffffffff.json"]
     assert len(list((copied.folder / "shards").iterdir())) == 3
-    assert sound(copied)
+    assert is_valid(copied)
 
 
 def test_a_commit_of_a_later_actlas_is_left_alone(copied):
@@ -152,7 +152,7 @@ def test_a_folder_of_shards_that_is_away_loses_nothing(copied):
     done = repair(copied, list(verify(copied)))
     assert (done.dropped, len(done.left)) == ((), 3)
     (copied.folder / "elsewhere").rename(copied.folder / "shards")
-    assert sound(copied)
+    assert is_valid(copied)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_what_may_not_be_read_is_never_dropped(open_folder, copied):
     assert done.dropped == ()
     assert "cannot be read (Permission denied)" in done.left[0]
     shards(run)[0].chmod(0o444)
-    assert sound(run)
+    assert is_valid(run)
 
 
 def test_a_repair_killed_anywhere_leaves_damage_or_a_missing_unit(tmp_path):
@@ -196,9 +196,11 @@ def test_a_repair_killed_anywhere_leaves_damage_or_a_missing_unit(tmp_path):
     states = set()
     for path in killed_stores(tmp_path / "store", tmp_path / "killed", imports, action):
         killed = Store(path).run("it")
-        lacking = [unit.number for unit, _ in killed.missing(("q",))]
-        states.add((sound(killed), tuple(lacking), len(list((killed.folder / "shards").iterdir()))))
-        if not lacking:
+        missing = [unit.number for unit, _ in killed.missing(("q",))]
+        states.add(
+            (is_valid(killed), tuple(missing), len(list((killed.folder / "shards").iterdir())))
+        )
+        if not missing:
             continue
         assert write_unit(killed, content, 0, ("q",))
         killed.refresh()

@@ -15,7 +15,7 @@ from tests.store.making import Content, begin_run, make_run, make_variant, write
 
 
 def kinds_of_run(folder):
-    """Yield a run as extracted, one with some units in a joined file, and one with all."""
+    """Yield a run as extracted, one with some units in a packed file, and one with all."""
     content = Content(seed=3)
     run = make_run(folder / "apart", content)
     yield run
@@ -25,9 +25,9 @@ def kinds_of_run(folder):
     pack(Run(partly.folder))
     write_unit(partly, content, 2, tuple(content.dtypes))
     yield Run(partly.folder)
-    joined = make_run(folder / "joined", content)
-    pack(joined)
-    yield joined
+    packed = make_run(folder / "packed", content)
+    pack(packed)
+    yield packed
 
 
 @pytest.mark.parametrize("which", range(3))
@@ -44,7 +44,7 @@ def test_sources_of_a_site_are_those_of_its_units(which, tmp_path):
 
 
 def test_opening_does_not_look_up_every_unit(tmp_path, monkeypatch):
-    *_, joined = kinds_of_run(tmp_path)
+    *_, packed = kinds_of_run(tmp_path)
     asked = []
     stored = CommitRecord.site
     monkeypatch.setattr(
@@ -52,12 +52,12 @@ def test_opening_does_not_look_up_every_unit(tmp_path, monkeypatch):
         "site",
         lambda record, index, site: asked.append((index, site)) or stored(record, index, site),
     )
-    dataset = joined.dataset(("q",))
+    dataset = packed.dataset(("q",))
     assert {member for member, _ in asked} == {0}  # one unit of the file, for the shape
     asked.clear()
     last = dataset["q"].isel(layer=0, token=slice(-2, None)).values
-    assert {member for member, _ in asked} == {0, len(joined.units) - 1}
-    np.testing.assert_array_equal(last, joined.rows(joined.units[-1], "q", 0)[-2:])
+    assert {member for member, _ in asked} == {0, len(packed.units) - 1}
+    np.testing.assert_array_equal(last, packed.rows(packed.units[-1], "q", 0)[-2:])
 
 
 def test_a_variants_pieces_begin_with_its_baselines(tmp_path):

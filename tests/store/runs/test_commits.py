@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run
-from actlas.store.format.commit_record import FIELDS, Origin, stem
+from actlas.store.format.commit_record import FIELDS, stem
+from actlas.store.format.pools import Origin
 from actlas.store.format.schema import seal
 from actlas.store.io.workspace import workspace
 from actlas.store.runs.commits import publish, read_commit, read_commits, with_tail

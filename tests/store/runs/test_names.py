@@ -106,7 +106,7 @@ def test_a_name_that_points_to_no_run_is_damage(store):
     assert store.run("his").names == ("his",)
 
 
-def test_a_name_file_that_was_deleted_is_told_of_and_comes_back(store, actlas):
+def test_a_name_file_that_was_deleted_is_reported_and_comes_back(store, actlas):
     ids = store.names()
     (store.path / "names" / "her").unlink()
     done = actlas("verify", "--store", store.path)
@@ -118,7 +118,7 @@ def test_a_name_file_that_was_deleted_is_told_of_and_comes_back(store, actlas):
     assert store.names() == ids
 
 
-def test_a_damaged_second_record_is_told_of_and_written_again(store, actlas):
+def test_a_damaged_second_record_is_reported_and_written_again(store, actlas):
     own = store.run("her").folder / "names" / "her"
     before = own.read_bytes()
     overwrite(own, b"{}")
@@ -149,7 +149,7 @@ def test_renaming_and_removing_leave_no_record_behind(store):
     assert sorted(path.name for path in (her.folder / "names").iterdir()) == ["alias", "hers"]
     remove(store, his.id)
     assert store.damaged() == {}
-    assert collect(store).leftovers == ()
+    assert collect(store).garbage == ()
     assert store.name(begin_run(store.path, SMALL, third=1), "his").names == ("his",)
 
 
@@ -164,7 +164,7 @@ def test_naming_or_renaming_killed_anywhere_leaves_no_damage(action, store, tmp_
     ):
         killed = Store(path)
         assert killed.damaged() == {}
-        assert killed.mend_names() == []
+        assert killed.repair_names() == []
         names = {name for name, target in killed.names().items() if target == run_id}
         assert {"his"} <= names or names == {"two"}
         assert all(killed.run(name).id == run_id for name in names)

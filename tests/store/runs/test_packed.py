@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run
-from actlas.store.format.commit_record import CommitRecord, Origin, stem
+from actlas.store.format.commit_record import CommitRecord, stem
+from actlas.store.format.pools import Origin
 from actlas.store.format.schema import seal
 from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.repair import repair

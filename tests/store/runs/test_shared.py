@@ -38,7 +38,7 @@ def stored_bytes(run):
     return sum(site.layout.nbytes for commit in run.commits for site in commit.sites.values())
 
 
-def joined(before, after, site, first=FIRST):
+def whole_of(before, after, site, first=FIRST):
     values = after.values[site].copy()
     dim = {"resid": "depth", "q": "layer", "attn_out": "layer"}.get(site)
     if dim:
@@ -51,7 +51,7 @@ def test_a_variant_reads_its_baselines_blocks_and_then_its_own(pair, check):
     baseline, variant, before, after = pair
     dataset = variant.dataset(check=check)
     for site in after.dtypes:
-        np.testing.assert_array_equal(dataset[site].values, joined(before, after, site))
+        np.testing.assert_array_equal(dataset[site].values, whole_of(before, after, site))
     np.testing.assert_array_equal(dataset["depth"], np.arange(4))
     assert variant.sites == baseline.sites
     assert [checked.problems for checked in verify(variant)] == [()] * 3
@@ -61,7 +61,7 @@ def test_a_variant_reads_its_baselines_blocks_and_then_its_own(pair, check):
 @settings(max_examples=20)
 @given(first=st.fixed_dictionaries({"layer": st.integers(0, 3), "depth": st.integers(0, 4)}))
 def test_any_number_of_blocks_can_be_shared(first, tmp_path_factory):
-    """By shards of a unit and by joined files; the reader in the docs finds them too."""
+    """By shards of a unit and by packed files; the reader in the docs finds them too."""
     path = tmp_path_factory.mktemp("shared") / "store"
     before, after = Content(seed=1), Content(seed=2)
     baseline = make_run(path, before, edits=[])
@@ -72,7 +72,7 @@ def test_any_number_of_blocks_can_be_shared(first, tmp_path_factory):
         again, read = Store(path).run(variant.id), runpy.run_path(str(READER))["read_site"]
         assert [checked.problems for checked in verify(again)] == [()] * 3
         for site in after.dtypes:
-            expected = joined(before, after, site, first)
+            expected = whole_of(before, after, site, first)
             np.testing.assert_array_equal(again.dataset([site])[site].values, expected)
             np.testing.assert_array_equal(read(path, variant.id, site)[0], expected)
 
@@ -100,7 +100,7 @@ def test_a_baseline_that_is_gone_is_an_error_that_names_it(pair):
         match=f"labels of run .* are those of its baseline {baseline.id}, which is not there",
     ):
         again.dataset(["nll"])  # nothing of its numbers is shared
-    relabel(again, {"kind": np.arange(again.sentences)}, "given anew")
+    relabel(again, {"kind": np.arange(again.sentences)}, "given again")
     assert again.dataset(["nll"])["nll"].size
     assert all("which is not there" in checked.problems[0] for checked in verify(again))
 
@@ -198,15 +198,15 @@ def test_a_variant_is_packed_and_exported_like_any_run(pair, tmp_path):
     for run in (variant, exported):
         dataset = run.dataset()
         for site in after.dtypes:
-            np.testing.assert_array_equal(dataset[site].values, joined(before, after, site))
+            np.testing.assert_array_equal(dataset[site].values, whole_of(before, after, site))
     assert not [
         problem
         for checked in (*verify(variant), *verify_export(exported))
         for problem in checked.problems
     ]
     part, _ = export(variant, tmp_path / "part.h5", Selection(sites=("resid", "q"), layers=(0, 2)))
-    np.testing.assert_array_equal(part.dataset()["q"], joined(before, after, "q")[[0, 2]])
-    np.testing.assert_array_equal(part.dataset()["resid"], joined(before, after, "resid"))
+    np.testing.assert_array_equal(part.dataset()["q"], whole_of(before, after, "q")[[0, 2]])
+    np.testing.assert_array_equal(part.dataset()["resid"], whole_of(before, after, "resid"))
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -225,7 +225,7 @@ def test_repair_leaves_a_variant_whose_own_blocks_are_sound(pair, packed):
     assert [dropped.unit for dropped in repair(baseline, list(verify(baseline))).dropped] == [1]
     write_unit(baseline, before, 1, tuple(before.dtypes))
     variant.refresh()
-    np.testing.assert_array_equal(variant.dataset()["resid"], joined(before, after, "resid"))
+    np.testing.assert_array_equal(variant.dataset()["resid"], whole_of(before, after, "resid"))
     own = variant.commits[2]
     flip(variant.path(own), own.sites["resid"].offset)
     assert [dropped.sites for dropped in repair(variant, list(verify(variant))).dropped] == [

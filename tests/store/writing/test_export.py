@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import h5py
 import netCDF4
@@ -13,23 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, IncompleteRun, StoreError, UsageError
-from actlas.store.format.export_record import FORMAT_EXPORT
-from actlas.store.format.schema import canonical, checksum, seal
-from actlas.store.format.tail import tail_bytes
-from actlas.store.maintenance.verify_export import verify_export
+from actlas.store.format.schema import canonical, checksum
 from actlas.store.runs.exported import Exported
 from actlas.store.writing.export import export
 from actlas.store.writing.selection import SENTENCE_IN_RUN, Selection, narrowed
 from tests.store.making import Content, as_stored, begin_run, contents, flip, make_run, shards
-
-
-def problems(exported) -> list[str]:
-    return [problem for checked in verify_export(exported) for problem in checked.problems]
-
-
-@pytest.fixture
-def exported(stored, tmp_path) -> Exported:
-    return export(stored, tmp_path / "her.h5")[0]
+from tests.store.writing.exports import problems
 
 
 def test_a_whole_export_reads_as_the_run_does(stored, exported):
@@ -57,7 +42,7 @@ def test_a_whole_export_reads_as_the_run_does(stored, exported):
     content=contents(),
     dtype=st.sampled_from([None, "float32", "float16", "bfloat16"]),
 )
-def test_an_excerpt_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
+def test_an_export_is_what_xarray_selects(data, content, dtype, tmp_path_factory):
     folder = tmp_path_factory.mktemp("selection")
     run = make_run(folder / "store", content, "her")
     sites = tuple(
@@ -152,7 +137,7 @@ def test_what_stands_at_the_place_is_never_overwritten(stored, tmp_path):
     ("out", "selection", "message"),
     [
         ("her.txt", Selection(), "does not end in .h5 or .nc"),
-        ("none/her.h5", Selection(), "none is no folder"),
+        ("none/her.h5", Selection(), "none is not a directory"),
         ("her.h5", Selection(("qq",)), "has no such site"),
     ],
 )
@@ -270,316 +255,6 @@ def test_altered_data_is_an_error_on_reading(exported):
         file.write(b"x")
     with pytest.raises(DamagedStore, match="bytes, its commit says"):
         again.dataset()["q"].load()
-
-
-def replaced(path, change):
-    """Write the record anew, with a checksum that holds, after ``change``."""
-    content = path.read_bytes()
-    length = int(content[-27:-15])
-    record = json.loads(content[-27 - length : -27])
-    del record["checksum"]
-    change(record)
-    tail, fits = tail_bytes(seal(record), FORMAT_EXPORT), record.get("size") == len(content)
-    while fits and record["size"] != len(content) - 27 - length + len(tail):
-        record["size"] = len(content) - 27 - length + len(tail)
-        tail = tail_bytes(seal(record), FORMAT_EXPORT)
-    path.chmod(0o644)
-    path.write_bytes(content[: -27 - length] + tail)
-
-
-def at(*keys, value):
-    def change(record):
-        place = record
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-
-    return change
-
-
-HOSTILE = [
-    at("size", value=10),
-    at("run", value="0" * 16),
-    at("specification", value=[]),
-    at("description", value=None),
-    at("units", value=[]),
-    at("units", 0, value=[0, 0, 3, 10**18]),
-    at("units", 1, value=[1, 3, 1, 0]),
-    at("units", 1, 0, value=True),
-    at("sites", value={}),
-    at("sites", "q", "offset", value=-5),
-    at("sites", "q", "offset", value=10**15),
-    at("sites", "q", "offset", value=2**63),
-    at("sites", "q", "offset", value=4096.0),
-    at("sites", "q", "layout", "shape", value=[3, 16, 2**40, 2**40]),
-    at("sites", "q", "layout", "shape", value=[2**61, 16, 2, 5]),
-    at("sites", "q", "layout", "shape", value=[3, 15, 2, 5]),
-    at("sites", "q", "layout", "dims", value=["layer"]),
-    at("sites", "q", "layout", "dims", value=["layer", "token", "token", "d_head"]),
-    at("sites", "q", "layout", "dims", value=[]),
-    at("sites", "q", "layout", "dtype", value="object"),
-    at("sites", "q", "layout", "site", value="../q"),
-    at("sites", "q", "layout", "extra", value=1),
-    at("checksums", "q", value=""),
-    at("checksums", "q", value=[]),
-    at("sites", "text", value={}),
-    at("labels", "text", "offset", value=10**15),
-    at("labels", "text", "dtype", value="|O"),
-    at("labels", "text", "shape", value=[6, 2**61]),
-    at("label_checksums", "position", value="0" * 16),
-    at("label_checksums", "position", value="x" * 48),
-    at("labels_version", value="1"),
-    at("labels_digest", value="../x"),
-    at("columns", value=[]),
-    at("columns", "resid", value={}),
-    at("columns", "year", "dtype", value="<U9999999"),
-    at("columns", "year", "nbytes", value=10**15),
-    at("columns", "year", "offset", value=10**15),
-    at("columns", "year", "variable", value="sentence_origin"),
-    at("columns", "origin", "lengths", value=2**63),
-    at("columns", "year", "dim", value="token"),
-    at("labels", "position", "shape", value=[10**12]),
-    at("labels", value={}),
-    at("blocks", "layer", value=[2, 1, 0]),
-    at("blocks", "layer", value=[0, 1, 10**30]),
-    at("blocks", value={}),
-    at("metadata_checksum", value=5),
-    at("format", value="actlas-commit"),
-    at("version", value=2),
-]
-
-
-@pytest.mark.parametrize("change", HOSTILE)
-def test_a_record_that_lies_is_refused_with_one_line(change, exported):
-    replaced(exported.file, change)
-    with pytest.raises(DamagedStore, match=str(exported.file)) as found:
-        Exported(exported.file)
-    assert "\n" not in str(found.value)
-
-
-def test_overlapping_variables_are_refused(exported):
-    offset = exported.header["sites"]["attn_out"]["offset"]
-    replaced(exported.file, at("sites", "q", "offset", value=offset))
-    with pytest.raises(DamagedStore, match="overlap"):
-        Exported(exported.file)
-
-
-@pytest.mark.parametrize("record", [b"[" * 200_000, b"\xff" * 100, b"{}", b"null", b'{"a":' * 9000])
-def test_a_record_of_another_kind_is_refused(record, exported):
-    content = exported.file.read_bytes()
-    exported.file.chmod(0o644)
-    exported.file.write_bytes(
-        content[: exported.header["hdf5"]] + tail_bytes(record, FORMAT_EXPORT)
-    )
-    with pytest.raises(DamagedStore):
-        Exported(exported.file)
-
-
-@pytest.mark.parametrize(
-    "length", [b"999999999999", b"000000000000", b"-00000000001", b"000040000000"]
-)
-def test_the_length_of_the_record_is_not_believed(length, exported):
-    content = exported.file.read_bytes()
-    exported.file.chmod(0o644)
-    exported.file.write_bytes(content[:-27] + length + content[-15:])
-    with pytest.raises(DamagedStore):
-        Exported(exported.file)
-
-
-def test_a_folder_a_pipe_and_other_files_are_no_export(tmp_path):
-    os.mkfifo(tmp_path / "pipe.h5")
-    (tmp_path / "text.h5").write_text("thesis")
-    for name, message in [
-        ("pipe", "is not an HDF5 file"),
-        ("text", "is not an HDF5 file"),
-        ("none", "is not there"),
-    ]:
-        with pytest.raises(UsageError, match=message):
-            Exported(tmp_path / f"{name}.h5")
-    with h5py.File(tmp_path / "plain.h5", "w") as file:
-        file["x"] = [1]
-    with pytest.raises(DamagedStore, match="does not end as an export does"):
-        Exported(tmp_path / "plain.h5")
-
-
-def hostile_hdf5(path, kind):
-    """Return an HDF5 part with something in it that leads a reader elsewhere."""
-    with h5py.File(path, "w", libver="v108") as file:
-        if kind == "external link":
-            file["q"] = h5py.ExternalLink("/etc/passwd", "/q")
-        elif kind == "soft link":
-            file["q"] = h5py.SoftLink("/elsewhere")
-        elif kind == "external storage":
-            file.create_dataset("q", (4,), "u1", external=[("/etc/passwd", 0, 4)])
-        elif kind == "virtual":
-            layout = h5py.VirtualLayout((4,), "u1")
-            layout[:] = h5py.VirtualSource("other.h5", "q", (4,))
-            file.create_virtual_dataset("q", layout)
-        else:
-            file.create_group("q")
-    return path.read_bytes()
-
-
-@pytest.mark.parametrize(
-    "kind", ["external link", "soft link", "external storage", "virtual", "group"]
-)
-def test_verify_tells_of_hdf5_that_leads_elsewhere_and_reading_never_goes_there(
-    kind, exported, tmp_path, stored
-):
-    """Numbers are read by the record alone.
-
-    So behind another HDF5 part the same numbers are read.
-    """
-    part = hostile_hdf5(tmp_path / "part.h5", kind)
-    content = exported.file.read_bytes()
-    size, shift = exported.header["hdf5"], -(-len(part) // 4096) * 4096
-
-    def change(record):
-        record["size"] += shift
-        record["hdf5"] += shift
-        for place in (
-            *record["sites"].values(),
-            *record["labels"].values(),
-            *record["columns"].values(),
-        ):
-            place["offset"] += shift
-            if place.get("lengths"):
-                place["lengths"] += shift
-
-    exported.file.chmod(0o644)
-    exported.file.write_bytes(part.ljust(shift, b"\0") + content)
-    with pytest.raises(
-        DamagedStore, match=f"{size + shift} bytes before its record, expected {size}"
-    ):
-        Exported(exported.file)
-    replaced(exported.file, change)
-    hostile = Exported(exported.file)
-    xr.testing.assert_identical(
-        hostile.dataset(check=False).drop_attrs(), stored.dataset().drop_attrs()
-    )
-    xr.testing.assert_identical(hostile.dataset().drop_attrs(), stored.dataset().drop_attrs())
-    assert any(
-        ": 'q' is" in problem and "do not open it by other means" in problem
-        for problem in problems(hostile)
-    )
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from actlas.store import Store
-from actlas.store.writing.export import export
-store, out, stop = Store(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-seen = 0
-def progress(nbytes, total):
-    global seen
-    seen += 1
-    if seen == stop:
-        print(flush=True)
-        sys.stdin.read()
-export(store.run("her"), out, progress=progress)
-"""
-
-
-def exporting(stored, out, stop, root):
-    command = [sys.executable, "-c", WRITER, stored.folder.parents[1], out, str(stop)]
-    return subprocess.Popen(
-        command,
-        cwd=root,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_a_killed_export_leaves_no_file_and_the_next_one_sweeps(stored, tmp_path, pytestconfig):
-    out = tmp_path / "her.h5"
-    with exporting(stored, out, 7, pytestconfig.rootpath) as process:
-        process.stdout.readline()
-        assert not out.exists()
-        process.send_signal(signal.SIGKILL)
-    assert [path.name for path in tmp_path.iterdir()] == [".her.h5.draft"]
-    assert export(stored, out)[1]
-    assert [path.name for path in tmp_path.iterdir()] == ["her.h5"]
-
-
-def test_two_exports_at_once_agree(stored, tmp_path, pytestconfig):
-    out = tmp_path / "her.h5"
-    with exporting(stored, out, 7, pytestconfig.rootpath) as process:
-        process.stdout.readline()
-        assert export(stored, out)[1]
-        _, errors = process.communicate("", timeout=60)
-        assert (process.returncode, errors) == (0, "")
-    assert [path.name for path in tmp_path.iterdir()] == ["her.h5"]
-    assert problems(Exported(out)) == []
-
-
-FULL = """
-import resource, signal, sys
-from pathlib import Path
-from actlas.store import Store
-from actlas.store.errors import StoreError
-from actlas.store.writing.export import export
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-try:
-    export(Store(sys.argv[1]).run("her"), Path(sys.argv[2]))
-except StoreError as error:
-    print(error)
-"""
-
-
-@pytest.mark.parametrize("short", [1, 5000, 20_000])
-def test_a_full_disk_is_one_line_and_leaves_nothing(short, stored, tmp_path, pytestconfig):
-    size = export(stored, tmp_path / "whole.h5")[0].file.stat().st_size
-    command = [
-        sys.executable,
-        "-c",
-        FULL,
-        stored.folder.parents[1],
-        tmp_path / "her.h5",
-        str(size - short),
-    ]
-    done = subprocess.run(
-        command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True
-    )
-    assert len(done.stdout.splitlines()) == 1
-    assert "cannot" in done.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
-
-
-LARGE = """
-import resource, sys
-from pathlib import Path
-from actlas.store import Store
-from actlas.store.writing.export import export
-run, out = Store(sys.argv[1]).run("large"), Path(sys.argv[2])
-import xarray, dask.array, h5netcdf
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-export(run, out)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="maximal memory is counted in other units elsewhere"
-)
-def test_memory_is_a_block_and_not_the_run(tmp_path, pytestconfig):
-    content = Content(
-        units=tuple([(250,) * 4] * 6),
-        dtypes={"q": "float16"},
-        sizes={"layer": 6, "head": 20, "d_head": 50},
-    )
-    run = make_run(tmp_path / "store", content, "large")
-    command = [sys.executable, "-c", LARGE, run.folder.parents[1], tmp_path / "large.h5"]
-    done = subprocess.run(
-        command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True
-    )
-    nbytes = 6 * 6 * 1000 * 1000 * 2  # 72 MB
-    assert Exported(tmp_path / "large.h5").nbytes > nbytes
-    assert int(done.stdout) * 1024 < nbytes / 2
 
 
 def test_a_sealed_record_is_canonical(exported):

@@ -23,7 +23,7 @@ def files(run) -> set[str]:
     return {path.name for path in (run.folder / "shards").iterdir()}
 
 
-def sound(run) -> bool:
+def is_valid(run) -> bool:
     return not any(item.problems for item in verify(run))
 
 
@@ -37,7 +37,7 @@ def test_a_packed_run_reads_as_before_from_one_file(copied, content, tmp_path):
     again = Run(copied.folder)
     for run in (copied, again):
         xr.testing.assert_equal(run.dataset(check=True).load(), before)
-    assert sound(again)
+    assert is_valid(again)
     assert (
         sum(item.nbytes for item in verify(again))
         == again.nbytes
@@ -82,7 +82,7 @@ def test_packing_in_any_state_changes_no_value(data, content, tmp_path_factory):
     assert run.missing(sites) == []
     assert len(run.commits) == len(work)
     assert files(run) == {commit.file for commit in run.commits}
-    assert sound(run)
+    assert is_valid(run)
     for site, array in run.dataset(check=True).data_vars.items():
         np.testing.assert_array_equal(array.values, content.values[site])
 
@@ -106,7 +106,7 @@ def test_an_altered_shard_is_not_packed(copied):
     assert {path: path.read_bytes() for path in (copied.folder / "commits").iterdir()} == before
     assert len(files(copied)) == 3
     assert list((copied.folder / "tmp").iterdir()) == []
-    assert sound(copied)
+    assert is_valid(copied)
 
 
 def test_damage_in_a_packed_file_costs_the_unit_it_lies_in(copied, content):
@@ -117,7 +117,7 @@ def test_damage_in_a_packed_file_costs_the_unit_it_lies_in(copied, content):
     assert [len(problems) for problems in found] == [0, 1, 0]
     assert "q[layer 2] was altered" in found[1][0]
     assert [item.unit for item in repair(copied, list(verify(copied))).dropped] == [1]
-    assert sound(copied)
+    assert is_valid(copied)
     assert write_unit(copied, content, 1, tuple(content.dtypes))
     copied.refresh()
     assert pack(copied).after == 1
@@ -145,7 +145,7 @@ def test_a_verification_that_began_before_costs_nothing(copied):
     pack(copied)
     done = repair(copied, old)
     assert (done.dropped, done.left) == ((), ())
-    assert sound(copied)
+    assert is_valid(copied)
 
 
 def test_a_packing_killed_anywhere_leaves_every_unit_whole(tmp_path):
@@ -162,14 +162,14 @@ def test_a_packing_killed_anywhere_leaves_every_unit_whole(tmp_path):
     for path in stores:
         run = Store(path).run("it")
         counts.add(len({commit.file for commit in run.commits}))
-        assert sound(run)
+        assert is_valid(run)
         assert run.missing(("q", "nll")) == []
         for site, array in run.dataset(check=True).data_vars.items():
             np.testing.assert_array_equal(array.values, content.values[site])
         collect(run_store := Store(path))
         assert files(run_store.run("it")) == {commit.file for commit in run.commits}
         assert pack(run).after == 1
-        assert sound(run)
+        assert is_valid(run)
     assert counts == {1, 3}  # a file counts for all its units at once
     assert len(stores) > 20
 
@@ -196,7 +196,7 @@ def test_packers_at_once_leave_one_sound_run(tmp_path, pytestconfig):
         error for error in errors if error and "is missing" not in error
     ] == []  # one may find its source packed already
     run.refresh()
-    assert sound(run)
+    assert is_valid(run)
     np.testing.assert_array_equal(run.dataset(check=True)["q"], content.values["q"])
     assert pack(run).after == 1
 
@@ -218,7 +218,7 @@ def test_units_whose_sites_differ_in_shape_are_not_joined(tmp_path):
         write_unit(run, content, number, ("q",))
     run.refresh()
     assert pack(run) == Packed(3, 2, 2)
-    assert sound(run)
+    assert is_valid(run)
     with pytest.raises(DamagedStore, match="has q in another shape than"):
         export(run, tmp_path / "q.h5")
 
@@ -233,7 +233,7 @@ def test_a_byte_in_the_labels_of_a_unit_costs_that_unit_alone(copied, content):
     with pytest.raises(DamagedStore, match=r"labels were altered \(char_start of unit 1"):
         Run(copied.folder).dataset()
     assert [item.unit for item in repair(copied, list(verify(copied))).dropped] == [1]
-    assert sound(copied)
+    assert is_valid(copied)
     assert [unit.number for unit, _ in copied.missing(content.dtypes)] == [1]
 
 
@@ -250,7 +250,7 @@ def test_a_byte_in_hdf5s_records_costs_no_unit_and_the_file_is_written_anew(
     assert Run(copied.folder).dataset().load().identical(before)  # no number is read by them
     done = repair(copied, found)
     assert (done.dropped, done.left, len(done.mended)) == ((), (), 1)
-    assert sound(copied)
+    assert is_valid(copied)
     assert not path.exists()
     assert copied.missing(content.dtypes) == []
     assert Run(copied.folder).dataset().load().identical(before)
@@ -266,7 +266,7 @@ def test_a_file_with_both_kinds_of_damage_keeps_its_other_units(copied):
     flip(path, copied.commits[2].sites["q"].offset)
     done = repair(copied, list(verify(copied)))
     assert ([item.unit for item in done.dropped], len(done.mended)) == ([2], 1)
-    assert sound(copied)
+    assert is_valid(copied)
     assert [commit.unit.number for commit in copied.commits] == [0, 1]
 
 
@@ -284,5 +284,5 @@ def test_a_repair_of_hdf5s_records_killed_anywhere_loses_nothing(tmp_path):
         killed = Store(path).run("it")
         np.testing.assert_array_equal(killed.dataset()["q"], content.values["q"])
         repair(killed, list(verify(killed)))
-        assert sound(killed)
+        assert is_valid(killed)
         np.testing.assert_array_equal(killed.dataset()["q"], content.values["q"])

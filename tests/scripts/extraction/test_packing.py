@@ -1,4 +1,4 @@
-"""After an extraction the files of a run that has many small ones are joined.
+"""After an extraction the files of a run that has many small ones are packed.
 
 Whatever comes of it, the run is stored.
 """
@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from actlas.scripts.commands.extract import command as extract_command
 from actlas.scripts.commands.sweep import command as sweep_command
-from actlas.scripts.extraction.joining import pack_with_bar
+from actlas.scripts.extraction.packing import pack_with_bar
 from actlas.store import Store
 from actlas.store.maintenance.verify import verify
 from tests.small_model import TEXTS
@@ -46,7 +46,7 @@ def run_command(small_model, sentence_file, tmp_path):
     return run
 
 
-def sound(run):
+def is_valid(run):
     return run.sites and not [problem for checked in verify(run) for problem in checked.problems]
 
 
@@ -55,13 +55,13 @@ def files(run):
 
 
 @pytest.mark.usefixtures("many")
-def test_many_small_files_are_joined(run_command, tmp_path):
+def test_many_small_files_are_packed(run_command, tmp_path):
     done = run_command(*ALONE, "--name", "it")
-    assert f"{len(TEXTS)} files joined: 1 now" in done.output
+    assert f"{len(TEXTS)} files packed: 1 now" in done.output
     run = Store(tmp_path / "store").run("it")
     assert len(files(run)) == 1
     assert len(run.units) == len(TEXTS)
-    assert sound(run)
+    assert is_valid(run)
     again = run_command(*ALONE, "--json", "--site", "q", "--site", "z")
     found = json.loads(again.stdout)
     assert found["units"]["computed"] == len(TEXTS)
@@ -95,10 +95,10 @@ def test_large_files_are_left(run_command, monkeypatch):
 
 @pytest.mark.usefixtures("many")
 def test_a_sweep_joins_its_baseline_and_each_variant(run_command, tmp_path):
-    run_command(*ALONE, "--edit", "skip:block=1", command=sweep_command)
+    run_command(*ALONE, "--edit", "skip:layer=1", command=sweep_command)
     runs = Store(tmp_path / "store").runs()
     assert [len(files(run)) for run in runs] == [1, 1]
-    assert all(sound(run) for run in runs)
+    assert all(is_valid(run) for run in runs)
 
 
 @pytest.mark.usefixtures("many")
@@ -113,15 +113,15 @@ def test_without_room_the_run_is_stored_and_the_reason_told(run_command, tmp_pat
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.exit_code == 0
-    assert "is stored, but its files were not joined: cannot reserve" in done.stderr
+    assert "is stored, but its files were not packed: cannot reserve" in done.stderr
     run.refresh()
     assert "z" in run.sites
     assert len(files(run)) == 2 * len(TEXTS)
-    assert sound(run)
+    assert is_valid(run)
 
 
 @pytest.mark.usefixtures("many")
-def test_interrupted_while_joining(run_command, tmp_path, monkeypatch):
+def test_interrupted_while_packing(run_command, tmp_path, monkeypatch):
     """A real signal: the answer names the command that goes on, and the run is whole."""
     real = pack_with_bar
 
@@ -129,7 +129,7 @@ def test_interrupted_while_joining(run_command, tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         return real(run, **rest)
 
-    monkeypatch.setattr("actlas.scripts.extraction.joining.pack_with_bar", interrupted)
+    monkeypatch.setattr("actlas.scripts.extraction.packing.pack_with_bar", interrupted)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(
@@ -142,12 +142,12 @@ def test_interrupted_while_joining(run_command, tmp_path, monkeypatch):
     assert raised.value.exit_code == 130
     run = Store(tmp_path / "store").run("it")
     assert len(files(run)) == len(TEXTS)
-    assert sound(run)
+    assert is_valid(run)
     assert not list((run.folder / "tmp").iterdir())
 
 
 @pytest.mark.slow
-def test_a_sweep_of_workers_starts_from_a_joined_baseline(small_model, sentence_file, tmp_path):
+def test_a_sweep_of_workers_starts_from_a_packed_baseline(small_model, sentence_file, tmp_path):
     """In a process of its own, as the workers are."""
     code = (
         "import actlas.store.maintenance.disk_usage as usage; usage.MANY_FILES = 2; from "
@@ -163,7 +163,7 @@ def test_a_sweep_of_workers_starts_from_a_joined_baseline(small_model, sentence_
         "--workers",
         2,
         "--edit",
-        "skip:block=0-1",
+        "skip:layer=0-1",
     ]
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=200
@@ -171,4 +171,4 @@ def test_a_sweep_of_workers_starts_from_a_joined_baseline(small_model, sentence_
     assert done.returncode == 0, done.stderr
     runs = Store(tmp_path / "store").runs()
     assert [len(files(run)) for run in runs] == [1, 1, 1]
-    assert all(sound(run) for run in runs)
+    assert all(is_valid(run) for run in runs)

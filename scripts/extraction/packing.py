@@ -1,6 +1,6 @@
-"""Joining the files of a run as commands do it.
+"""Packing the files of a run as commands do it.
 
-They show a bar, and join at the end of an extraction where there are many small files.
+They show a bar, and pack at the end of an extraction where there are many small files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def pack_with_bar(
     with Bar(
         unit="B",
         unit_scale=True,
-        desc=f"{run.name}: joining files",
+        desc=f"{run.name}: packing files",
         disable=True if quiet else None,
     ) as bar:
 
@@ -43,7 +43,7 @@ def pack_with_bar(
         return pack(run, most_bytes, progress)
 
 
-def join_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> Packed | None:
+def pack_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> Packed | None:
     """Pack a run that was just extracted, if it lies in many small files.
 
     Returns None where it does not, or where there is no room.
@@ -57,6 +57,6 @@ def join_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> P
         return pack_with_bar(run, quiet=quiet, stopped=stopped)
     except StoreError as error:
         click.echo(
-            f"note: run {run.name} is stored, but its files were not joined: {error}", err=True
+            f"note: run {run.name} is stored, but its files were not packed: {error}", err=True
         )
         return None

@@ -6,7 +6,6 @@ Right, or refused in a line.
 import copy
 import pickle
 from contextlib import suppress
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,57 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store.errors import DamagedStore
-from actlas.store.reading.concat import concat_runs
 from actlas.store.reading.sentence_index import SentenceError, SentenceIndex
 from actlas.store.writing.export import export
 from actlas.store.writing.selection import Selection
-from tests.store.making import Content, make_run, make_variant
-
-SITES = {"resid": "float32", "q": "float32", "nll": "float32"}
-KINDS = ["x", "y", "x", "", "y", "a long kind of sentence"]
-
-
-def labelled(columns, **options) -> Content:
-    """Return content with ``columns`` of its own."""
-    content = Content(dtypes=SITES, **options)
-    content.__dict__["labels"] = replace(content.labels, columns=columns)
-    return content
-
-
-@pytest.fixture(scope="module")
-def content():
-    return labelled({"kind": np.array(KINDS), "index": np.arange(6) * 2})
-
-
-@pytest.fixture(scope="module")
-def run(content, tmp_path_factory):
-    return make_run(
-        tmp_path_factory.mktemp("view") / "store",
-        content,
-        "her",
-        edits=[],
-        tokens="sentences of her",
-    )
-
-
-@pytest.fixture(scope="module")
-def variant(run, content):
-    after = Content(dtypes=SITES, seed=5)
-    after.__dict__["labels"] = content.labels
-    return make_variant(run.folder.parents[1], run, after)
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory):
-    """Return a run of other sentences that have as many tokens."""
-    content = labelled({"kind": np.array(KINDS), "index": np.arange(6)}, seed=3)
-    return make_run(tmp_path_factory.mktemp("other") / "store", content, edits=[], tokens="others")
-
-
-@pytest.fixture
-def ds(run):
-    return run.dataset()
-
+from tests.store.making import Content, make_run
+from tests.store.reading.view.labelled import SITES, labelled
 
 NAMES = st.sampled_from(
     ["kind", "index", "instance", "sentence_kind", "run", "name", "row", "of_token"]
@@ -203,105 +156,6 @@ def test_the_line_of_the_readme(ds, content):
         ds["resid"].sel(depth=2, token=ds["position"] > 0), content.values["resid"][2][later]
     )
     assert isinstance(ds.sel(depth=2, token=ds["position"] > 0).xindexes["sentence"], SentenceIndex)
-
-
-def test_pairs_of_one_sentence_are_subtracted_and_others_refused(ds, content):
-    values = content.values["nll"]
-    first, second = ds["nll"].isel(token=[0, 4, 8]), ds["nll"].isel(token=[1, 5, 9])
-    np.testing.assert_array_equal(first - second, values[[0, 4, 8]] - values[[1, 5, 9]])
-    elsewhere = ds["nll"].isel(token=[4, 0, 8])
-    for refused in (
-        lambda: first - elsewhere,
-        lambda: first - second.isel(token=[0, 1]),
-        lambda: xr.align(first, elsewhere, join="outer"),
-        lambda: xr.align(first, elsewhere, join="left"),
-        lambda: first.reindex_like(elsewhere),
-    ):
-        with pytest.raises(
-            SentenceError,
-            match=r"^cannot align tokens of different sentences along 'token' \(3 tokens of",
-        ):
-            refused()
-    with pytest.raises(ValueError, match="cannot align objects with join='exact'"):
-        xr.apply_ufunc(np.add, first, elsewhere)
-    bare = [array.drop_vars("sentence") for array in (first, elsewhere)]
-    np.testing.assert_array_equal(bare[0] - bare[1], values[[0, 4, 8]] - values[[4, 0, 8]])
-
-
-def test_a_variant_goes_with_its_baseline_and_no_other_run_does(ds, variant, other):
-    theirs = variant.dataset()
-    np.testing.assert_array_equal(
-        theirs["resid"] - ds["resid"], theirs["resid"].values - ds["resid"].values
-    )
-    both = xr.concat([ds, theirs], xr.Variable("variant", ["clean", "skip"]))
-    np.testing.assert_array_equal(
-        both["nll"].sel(variant="skip", sentence=2), theirs["nll"].sel(sentence=2)
-    )
-    assert both["nll"].sel(sentence=2).sizes == {"variant": 2, "token": 4}
-    for refused in (
-        lambda: ds["nll"] - other.dataset()["nll"],
-        lambda: xr.align(ds, other.dataset(), join="outer"),
-    ):
-        with pytest.raises(
-            SentenceError,
-            match=r"cannot align tokens of different sentences .*those of runs .* differ",
-        ):
-            refused()
-
-
-@given(cuts=st.sets(st.integers(1, 15), max_size=3))
-def test_parts_of_a_run_make_the_whole(cuts, run):
-    whole = run.dataset()
-    edges = [0, *sorted(cuts), 16]
-    parts = [whole.isel(token=slice(*ends)) for ends in pairwise(edges)]
-    again = xr.concat(parts, "token")
-    xr.testing.assert_identical(again.compute(), whole.compute())
-    assert again.sel(sentence=2).sizes["token"] == 4
-
-
-def test_two_runs_are_joined_by_what_numbers_their_sentences_anew(ds, other, variant, content):
-    for second in (other.dataset(), variant.dataset()):
-        for one, two in ((ds, second), (ds["nll"], second["nll"])):
-            with pytest.raises(
-                SentenceError,
-                match=r"cannot concatenate tokens of 2 runs along 'token'.*concat_runs",
-            ):
-                xr.concat([one, two], "token")
-        both = concat_runs([ds, second])
-        means = [each["nll"].groupby("sentence").mean().values for each in (ds, second)]
-        np.testing.assert_array_equal(both["nll"].groupby("sentence").mean(), np.concatenate(means))
-        np.testing.assert_array_equal(
-            both.isel(token=both["run"] == second.attrs["run"])["nll"], second["nll"]
-        )
-        assert both.sel(sentence=8)["text"].values[0] == second.sel(sentence=2)["text"].values[0]
-        with pytest.raises(SentenceError, match="rename it first"):
-            concat_runs([both, second])
-    with pytest.raises(SentenceError, match="expected each run once"):
-        concat_runs([ds, ds])
-    with pytest.raises(SentenceError, match="expected views of runs"):
-        concat_runs([ds.drop_vars("sentence"), other.dataset()])
-    with pytest.raises(ValueError, match="kind"):
-        concat_runs([ds, other.dataset().drop_vars("kind")])
-
-
-def test_parts_of_other_sentences_that_are_numbered_anew_are_other_sentences(run, ds, tmp_path):
-    kept = {
-        name: np.array(tokens)
-        for name, tokens in {"a": [0, 1, 2, 4], "b": [3, 8], "c": [9, 10]}.items()
-    }
-    first, second, third = (
-        export(run, tmp_path / f"{name}.h5", Selection(tokens=tokens))[0].dataset()
-        for name, tokens in kept.items()
-    )
-    assert second["sentence_in_run"].values.tolist() == [1, 3]
-    assert second["sentence"].values.tolist() == [0, 1]
-    with pytest.raises(SentenceError, match="cannot concatenate"):
-        xr.concat([second, third], "token")
-    with pytest.raises(SentenceError, match="cannot align"):
-        second["nll"] - ds["nll"].isel(token=[0, 3])
-    whole = export(run, tmp_path / "whole.h5")[0].dataset()
-    np.testing.assert_array_equal(whole["nll"] - ds["nll"], np.zeros(16))
-    assert first["kind"].values.tolist() == ["x", "x", "x", "x"]
 
 
 def test_the_index_outlives_what_is_done_to_a_view(ds):

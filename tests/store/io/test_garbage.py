@@ -59,7 +59,7 @@ def test_what_a_living_writer_has_stays(writer, content):
     assert (
         len(names(run.folder / "tmp" / process.token)) == 2
     )  # its owner file and the unfinished shard
-    write_unit(run, content, 0, ["resid"])  # another writer sweeps as it begins
+    write_unit(run, content, 0, ["resid"])  # another writer removes garbage as it begins
     run.refresh()
     assert len(names(run.folder / "shards")) == 2
     assert run.held(0) == {"resid"}
@@ -72,9 +72,9 @@ def test_what_a_killed_writer_left_is_swept(writer, content):
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = {path.name: path.read_bytes() for path in shards(run)}
-    swept = collect_garbage(run.folder)
-    assert sorted(path.parent.name for path in swept) == ["shards", "tmp"]
-    assert all(process.token in path.name for path in swept)
+    removed = collect_garbage(run.folder)
+    assert sorted(path.parent.name for path in removed) == ["shards", "tmp"]
+    assert all(process.token in path.name for path in removed)
     assert names(run.folder / "tmp") == []
     assert {path.name: path.read_bytes() for path in (run.folder / "shards").iterdir()} == before
     for unit in content.plan:

@@ -1,0 +1,38 @@
+"""A new run: its folder with labels and record, made so that no reader sees half of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actlas.store.format.run_record import FILE, RunRecord, run_record_bytes
+from actlas.store.io.durable import make_folder, publish_bytes
+from actlas.store.io.safe_open import uncollected
+from actlas.store.io.workspace import workspace
+from actlas.store.labels.columns import Columns
+
+PARTS = ("commits", "shards")  # folders of a run, beside that of writers
+
+
+@uncollected()
+def create_run(folder: Path, record: RunRecord, columns: Columns | None) -> bool:
+    """Make the run of ``record`` in ``folder`` unless it is there; return whether it is new.
+
+    columns: its first labels, None for a variant that has those of its baseline.
+    """
+    new = False
+    if not (folder / FILE).exists():
+        content = run_record_bytes(record)
+        # a workspace before all else: gc removes a folder without run.json and without an owner
+        with workspace(folder) as work:
+            for part in PARTS:
+                make_folder(folder / part)
+            if columns is not None:  # before run.json: no run is without labels
+                from actlas.store.labels.relabel import publish_labels
+
+                sentences = sum(unit.sentences for unit in record.units)
+                source = str(record.description.get("source", ""))
+                publish_labels(folder, sentences, columns, source, work)
+            new = publish_bytes(content, folder / FILE, temporary=work.folder)
+    for part in PARTS:  # some copies leave empty folders out
+        make_folder(folder / part)
+    return new
