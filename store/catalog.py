@@ -30,7 +30,7 @@ from actlas.store.io.workspace import workspace
 from actlas.store.labels.columns import Columns
 from actlas.store.runs.commits import was_begun
 from actlas.store.runs.creating import create_run
-from actlas.store.runs.names import Names
+from actlas.store.runs.names import REMOVED, Names
 from actlas.store.runs.run import Run
 
 SHORTEST_PREFIX = 4
@@ -89,7 +89,7 @@ class Store:
                 temporary=folder,
             )
         # "removed" too: a full disk may have no room for a folder when a run is to be removed
-        for part in ("runs", "names", "removed"):
+        for part in ("runs", "names", REMOVED):
             make_folder(folder / part)
         return cls(folder)
 
@@ -121,7 +121,7 @@ class Store:
         lost |= {
             name: self._lost(name, run_id)
             for name, run_id in named.items()
-            if run_id not in attempts
+            if run_id not in attempts and not self._names.is_half_removed(run_id)
         }
         damaged = {
             run_id: error for run_id, error in attempts.items() if isinstance(error, DamagedStore)
@@ -147,6 +147,9 @@ class Store:
         target = self._names.target(reference)
         if self._is_run(target or reference):
             return target or reference
+        if target and self._names.is_half_removed(target):  # the name goes with it, in `gc`
+            left = [name for name, run_id in self.names().items() if run_id != target]
+            raise unknown("run", reference, left)
         if target:
             raise self._lost(reference, target)
         for variant in self.variants_named(reference):

@@ -29,9 +29,9 @@ from actlas.store.io.workspace import (
     writers,
 )
 from actlas.store.runs.commits import COMMITS, PACKED, was_begun
+from actlas.store.runs.names import REMOVED
 from actlas.store.runs.run import Run
 
-REMOVED = "removed"
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ class Names:
                 continue
         return found
 
+    def is_half_removed(self, run_id: str) -> bool:
+        """Whether the removal of a run was stopped between the run and its names."""
+        return bool(RUN_ID.fullmatch(run_id)) and any((self._store / REMOVED).glob(f"{run_id}-*"))
+
     def target(self, name: str) -> str | None:
         """Return the id of the run that ``name`` stands for, None where nothing has that name.
 

@@ -5,8 +5,9 @@ import pytest
 from actlas.store import DamagedStore, Store, StoreError, UsageError
 from actlas.store.io.workspace import workspace
 from actlas.store.maintenance.disk_usage import usage
-from actlas.store.maintenance.gc import REMOVED, collect, remove, rename, tree_bytes
+from actlas.store.maintenance.gc import collect, remove, rename, tree_bytes
 from actlas.store.maintenance.verify import verify
+from actlas.store.runs.names import REMOVED
 from tests.store.killing import killed_stores
 from tests.store.maintenance.small_stores import SMALL, everything
 from tests.store.making import begin_run, flip, make_run
@@ -137,6 +138,9 @@ def test_a_removal_killed_anywhere_leaves_a_whole_run_or_work_for_gc(store, tmp_
             assert killed.run("other").missing(("q", "nll")) == []
             continue
         assert len(killed.runs()) == 3
+        assert killed.damaged() == {}  # a name that is left is nobody's loss
+        with pytest.raises(UsageError, match="other"):
+            killed.run("other")
         collect(killed)
         assert collect(killed).garbage == ()
         assert set(killed.names()) == {"clean", "scaled", "skipped"}
