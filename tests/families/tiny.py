@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,15 @@ CLASSES = {
 # what wrote the file, where that is not what reads it
 WRITERS = {"bert-pretraining": "BertForPreTraining", "bert-model": "BertModel"}
 # names in the modules of some version → names in the file, by name in TINY or by type
+VISION = (r"^(model\.vision_tower)\.(?!vision_model\.)", r"\1.vision_model.")
 RENAMED = {
     "gpt_neox": (("^lm_head", "embed_out"),),
     "gemma3": (
+        VISION,
         (r"^model\.language_model\.", "language_model.model."),
         (r"^model\.(vision_tower|multi_modal_projector)\.", r"\1."),
     ),
-    "gemma3-saved": (),
+    "gemma3-saved": (VISION,),
     "bert-pretraining": (
         (r"LayerNorm\.weight", "LayerNorm.gamma"),
         (r"LayerNorm\.bias", "LayerNorm.beta"),
@@ -82,7 +85,8 @@ def starts(name: str) -> dict[str, np.ndarray]:
     config = TINY[name]
     kind = config["model_type"]
     model_class = getattr(transformers, WRITERS.get(name, CLASSES[kind]))
-    model = model_class(model_class.config_class.from_dict(config))
+    # from_dict writes into what it is given
+    model = model_class(model_class.config_class.from_dict(deepcopy(config)))
     found, kept = {}, set()
     for key, tensor in model.state_dict().items():
         if not (key in TIED and tensor.data_ptr() in kept):
