@@ -8,7 +8,6 @@ from tests.oracle import ACTIVATIONS
 
 GEMMAS = ("gemma", "gemma2", "gemma3_text")
 POST_NORMED = ("gemma2", "gemma3_text")
-TIED = (*GEMMAS, "gemma3")  # where config.json is silent
 TYPES = ("llama", "mistral", "qwen2", "qwen3", *GEMMAS, "phi3")
 
 
@@ -25,6 +24,8 @@ class Config:
         self.offset = 1.0 if self.type in GEMMAS else 0.0
         scalar = config.get("query_pre_attn_scalar") or self.d_head
         self.scale = (scalar if self.type in POST_NORMED else self.d_head) ** -0.5
+        # Gemma 3 has the field too, and no use for it
+        self.cap = config.get("attn_logit_softcapping") if self.type == "gemma2" else None
         self.activation = ACTIVATIONS[self._activation()]
 
     def _activation(self):
@@ -64,7 +65,7 @@ def gated(config, w, token_ids, note):
     for layer in range(c.layers):
         x = note("resid", layer + 1, block(c, w.at(f"layers.{layer}"), layer, x, note))
     final = note("final_norm", None, w.rms_norm("norm", x, c.epsilon, c.offset))
-    tied = config.get("tie_word_embeddings", c.type in TIED)
+    tied = config.get("tie_word_embeddings", c.type in GEMMAS)
     logits = final @ w["embed_tokens.weight" if tied else "lm_head.weight"].T
     cap = config.get("final_logit_softcapping")
     return note("logits", None, cap * np.tanh(logits / cap) if cap else logits)
@@ -101,8 +102,8 @@ def attention(c, w, layer, x, note):
             normed = w.rms_norm(f"{name}_norm", found[name], c.epsilon, c.offset)
             found[name] = note(f"{name}_normed", layer, normed)
         found[name] = note(f"{name}_rot", layer, rope.halves(found[name], theta, factor))
-    seen, cap = causal(len(x), c.window(layer)), c.raw.get("attn_logit_softcapping")
-    return attend(note, layer, *found.values(), seen, c.scale, cap)
+    seen = causal(len(x), c.window(layer))
+    return attend(note, layer, *found.values(), seen, c.scale, c.cap)
 
 
 def mlp(c, w, layer, x, note):

@@ -8,11 +8,15 @@ from collections import defaultdict
 
 import numpy as np
 
-from tests.families import gated, gpt, weights
+from tests.families import encoder, gated, gpt, weights
 from tests.oracle import softmax
 
 RUNS = {
+    "bert": encoder.encoder,
+    "roberta": encoder.encoder,
     "gpt_neox": gpt.gpt_neox,
+    "gpt_neo": gpt.gpt_neo,
+    "gptj": gpt.gptj,
     **dict.fromkeys(gated.TYPES, gated.gated),
 }
 

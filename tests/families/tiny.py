@@ -1,98 +1,59 @@
-"""Tiny models of every type, saved as users have theirs: folders as the hub has them.
-
-``TINY`` is the content of their config.json, in the spelling of transformers 4. All sizes of a
-model differ, and nothing that a type can set is left at its default.
-"""
+"""Tiny models of every type, saved as users have theirs: folders as the hub has them."""
 
 import json
 import re
 import zlib
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 
+from tests.families.configs import TINY
+from tests.families.spelling import spelled_5
 from tests.families.tokenizing import tokenizer_for
 
-IDS = {"bos_token_id": 0, "eos_token_id": 0}
-WORDS = {"vocab_size": 313, **IDS}  # more rows than the tokenizer has tokens, as in many files
-GATED = {
-    **WORDS,
-    "hidden_size": 45,
-    "intermediate_size": 31,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 15,
-    "num_key_value_heads": 5,
-    "head_dim": 8,  # 15 · 8 is not 45
-    "max_position_embeddings": 89,
-    "hidden_act": "silu",
-    "rms_norm_eps": 1e-3,
-    "rope_theta": 500.0,
-    "tie_word_embeddings": False,
-}
-LLAMA = {
-    "model_type": "llama",
-    **GATED,
-    "attention_bias": False,
-    "mlp_bias": False,
-    "rope_scaling": None,
-}
-NEOX = {
-    "model_type": "gpt_neox",
-    **WORDS,
-    "hidden_size": 45,
-    "intermediate_size": 31,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 5,
-    "max_position_embeddings": 89,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-3,
-    "rotary_pct": 0.5,  # 4 of 9 columns
-    "rotary_emb_base": 500,
-    "use_parallel_residual": True,
-    "tie_word_embeddings": False,
-}
-LLAMA_3_ROPE = {
-    "rope_type": "llama3",
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,  # one wave is kept, one between, two stretched
-}
-YARN = {  # of four waves one is kept, one between, two stretched
-    "max_position_embeddings": 88,
-    "rope_theta": 50.0,
-    "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 22},
-}
-TINY: dict[str, dict] = {
-    "gpt_neox": NEOX,
-    "gpt_neox-sequential": {**NEOX, "use_parallel_residual": False, "rotary_pct": 0.25},
-    "gpt_neox-no-bias": {**NEOX, "attention_bias": False, "hidden_act": "gelu_new"},
-    "llama": LLAMA,
-    "llama-biases": {**LLAMA, "attention_bias": True, "mlp_bias": True},
-    "llama-tied": {**LLAMA, "tie_word_embeddings": True},
-    "llama-linear-rope": {**LLAMA, "rope_scaling": {"type": "linear", "factor": 3.0}},
-    "llama-llama3-rope": {**LLAMA, "rope_scaling": LLAMA_3_ROPE},
-    "llama-yarn": {**LLAMA, **YARN},
-    "mistral": {"model_type": "mistral", **GATED, "sliding_window": 5},
-    "qwen3": {
-        "model_type": "qwen3",
-        **GATED,
-        "attention_bias": True,
-        "rope_scaling": None,
-        "use_sliding_window": True,
-        "sliding_window": 5,
-        "max_window_layers": 1,
-    },
-}
+__all__ = ["CLASSES", "TINY", "save_tiny", "spelled_5"]
+
 CLASSES = {
     "gpt_neox": "GPTNeoXForCausalLM",
+    "gpt_neo": "GPTNeoForCausalLM",
+    "gptj": "GPTJForCausalLM",
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "gemma": "GemmaForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM",
+    "gemma3": "Gemma3ForConditionalGeneration",
+    "bert": "BertForMaskedLM",
+    "roberta": "RobertaForMaskedLM",
 }
-# names in the modules of some version → names in files
-RENAMED = {"gpt_neox": (("^lm_head", "embed_out"),)}
-TIED = ("lm_head.weight", "embed_out.weight")
+# what wrote the file, where that is not what reads it
+WRITERS = {"bert-pretraining": "BertForPreTraining", "bert-model": "BertModel"}
+# names in the modules of some version → names in the file, by name in TINY or by type
+VISION = (r"^(model\.vision_tower)\.(?!vision_model\.)", r"\1.vision_model.")
+RENAMED = {
+    "gpt_neox": (("^lm_head", "embed_out"),),
+    "gemma3": (
+        VISION,
+        (r"^model\.language_model\.", "language_model.model."),
+        (r"^model\.(vision_tower|multi_modal_projector)\.", r"\1."),
+    ),
+    "gemma3-saved": (VISION,),
+    "bert-pretraining": (
+        (r"LayerNorm\.weight", "LayerNorm.gamma"),
+        (r"LayerNorm\.bias", "LayerNorm.beta"),
+    ),
+}
+TIED = (
+    "lm_head.weight",
+    "lm_head.decoder.weight",
+    "lm_head.decoder.bias",
+    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder.bias",
+)
 
 
 def save_tiny(folder: Path, name: str, seed: int = 0) -> Path:
@@ -105,29 +66,57 @@ def save_tiny(folder: Path, name: str, seed: int = 0) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     config = TINY[name]
-    drawn = {}
-    for key, start in starts(config).items():
+    kind = config["model_type"]
+    drawn = masks(config)
+    for key, start in starts(name).items():
         noise = np.random.default_rng([seed, zlib.crc32(key.encode())]).standard_normal(start.shape)
         drawn[key] = (start.mean().round() + 0.15 * noise).astype(np.float32)
     save_file(drawn, folder / "model.safetensors", metadata={"format": "pt"})
-    written = {"architectures": [CLASSES[config["model_type"]]], "torch_dtype": "float32", **config}
-    (folder / "config.json").write_text(json.dumps(written, indent=2) + "\n")
-    tokenizer_for(config["model_type"]).save(str(folder / "tokenizer.json"))
+    written = {"architectures": [WRITERS.get(name, CLASSES[kind])], "torch_dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps({**written, **config}, indent=2) + "\n")
+    tokenizer_for(name).save(str(folder / "tokenizer.json"))
     return folder
 
 
-def starts(config: dict) -> dict[str, np.ndarray]:
-    """Return the freshly made weights by their names in files, each once."""
+def starts(name: str) -> dict[str, np.ndarray]:
+    """Return the freshly made weights by their names in the file, each once."""
     import transformers
 
+    config = TINY[name]
     kind = config["model_type"]
-    model_class = getattr(transformers, CLASSES[kind])
-    model = model_class(model_class.config_class.from_dict(config))
+    model_class = getattr(transformers, WRITERS.get(name, CLASSES[kind]))
+    # from_dict writes into what it is given
+    model = model_class(model_class.config_class.from_dict(deepcopy(config)))
     found, kept = {}, set()
-    for name, tensor in model.state_dict().items():
-        for pattern, replacement in RENAMED.get(kind, ()):
-            name = re.sub(pattern, replacement, name)
-        if not (name in TIED and tensor.data_ptr() in kept):
-            found[name] = tensor.numpy()
+    for key, tensor in model.state_dict().items():
+        if not (key in TIED and tensor.data_ptr() in kept):
+            found[in_file(key, RENAMED.get(name, RENAMED.get(kind, ())))] = tensor.numpy()
         kept.add(tensor.data_ptr())
+    return found
+
+
+def in_file(key: str, renamed: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in renamed:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def masks(config: dict) -> dict[str, np.ndarray]:
+    """Return what files of these types hold beside the weights, and no model reads any more."""
+    kind = config["model_type"]
+    paths = {"gpt_neox": "gpt_neox.layers.{}.attention", "gptj": "transformer.h.{}.attn"}
+    paths["gpt_neo"] = "transformer.h.{}.attn.attention"
+    if kind not in paths:
+        return {}
+    layers = next(
+        config[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in config
+    )
+    positions = config.get("max_position_embeddings", config.get("n_positions"))
+    found = {}
+    for layer in range(layers):
+        path = paths[kind].format(layer)
+        found[f"{path}.bias"] = np.tri(positions, dtype=bool)[None, None]
+        found[f"{path}.masked_bias"] = np.float32([-1e9]).reshape(())
+        if kind == "gpt_neox":
+            found[f"{path}.rotary_emb.inv_freq"] = np.ones(2, np.float32)
     return found
