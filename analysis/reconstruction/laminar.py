@@ -68,7 +68,7 @@ class Mask:
         )
 
     def levels(self, size: Floats) -> npt.NDArray[np.int64]:
-        """Return the level of each size, which is no number below 0.
+        """Return the level of each size, which is never below 0.
 
         The first whose cut is above it.
         """

@@ -215,7 +215,7 @@ class _Dispatch:
             try:
                 stats = future.result()
             except Exception as error:
-                self.error = self.error or _told(error, task)
+                self.error = self.error or _with_task(error, task)
             else:
                 if stats is not None:
                     self._count(self.stats[index], stats)
@@ -231,7 +231,7 @@ class _Dispatch:
         whole.device = whole.device or f"{workers} workers, {part.device or 'none'}"
 
 
-def _told(error: Exception, task: Task) -> Exception:
+def _with_task(error: Exception, task: Task) -> Exception:
     """Return ``error``, or what there is to say of a unit that its workers did not survive."""
     from distributed.scheduler import KilledWorker
 

@@ -33,10 +33,12 @@ def check_owner(record: Mapping[str, Any], study: Study, out: Path, ids: Mapping
     owner = record.get("file")
     if owner in (None, study_place(study)) or record["beside"] == beside(study, out):
         return
-    gone = not owner.startswith(SHIPPED) and not Path(owner).exists()
-    if gone and _same(record, study, ids):
+    deleted = not owner.startswith(SHIPPED) and not Path(owner).exists()
+    if deleted and _same(record, study, ids):
         return
-    moved = f", or remove {out / RECORD} if it is that file, moved and edited since" if gone else ""
+    moved = (
+        f", or remove {out / RECORD} if it is that file, moved and edited since" if deleted else ""
+    )
     raise UsageError(
         f"{out} belongs to the study file {owner}: give {study.path} an --out of its own{moved}"
     )

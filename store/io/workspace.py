@@ -53,7 +53,7 @@ def workspace(run_folder: Path) -> Iterator[Workspace]:
     Units whose record is lost, and those that a writer was killed over just before it committed
     them, get their record.
     """
-    _, lost = _swept(run_folder)
+    _, lost = _collected(run_folder)
     folder, held = _claim(run_folder / "tmp")
     try:
         restored = restore_lost(run_folder, folder)[0] if lost else []
@@ -78,10 +78,10 @@ def collect_garbage(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
     Raises DamagedStore, with nothing removed, where a link would lead the removal out of the run,
     or a commit is unreadable.
     """
-    return _swept(run_folder, dry_run=dry_run)[0]
+    return _collected(run_folder, dry_run=dry_run)[0]
 
 
-def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list[Lost]]:
+def _collected(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list[Lost]]:
     """Do ``collect_garbage``, and return also the shards that stay because their record is lost."""
     check_own(*(run_folder / part for part in PARTS))
     doubled = superseded(run_folder) if dry_run else remove_superseded(run_folder)

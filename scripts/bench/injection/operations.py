@@ -20,7 +20,7 @@ SENTENCE = "On day {} of the rain Tom gave her the coat and walked home."
 STORE = ("--store", "{root}/store")
 MODEL = ("--model", "demo", "--device", "cpu", "--unit-tokens", str(UNIT_TOKENS), "--quiet")
 SITES = ("q", "k", "v", "resid", "nll")
-BLOCKS = "skip:layer=6|7"
+SKIPPED = "skip:layer=6|7"
 OUT = ("--out", "{root}/results")
 STUDY = """\
 title = "hurt"
@@ -117,7 +117,7 @@ OPERATIONS: dict[str, Operation] = {
         extraction("new.txt", "new", *SITES),
         constants={"actlas.pipeline.extraction.transfer.FLUSH_BYTES": 4096},
     ),
-    "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", BLOCKS)),
+    "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", SKIPPED)),
     "pack": Operation(("pack", "it", *STORE)),
     "export": Operation(
         ("export", "it", "{root}/it.h5", *STORE, "--target", "her", "--context", "2")

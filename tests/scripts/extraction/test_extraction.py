@@ -105,7 +105,9 @@ def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkey
     ]
 
 
-def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(small_model, tmp_path):
+def test_the_time_to_load_the_model_is_reported_with_the_run_that_was_asked_for(
+    small_model, tmp_path
+):
     _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:layer=1")
     request = Request(
         str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model)

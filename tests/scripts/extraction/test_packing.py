@@ -102,7 +102,7 @@ def test_a_sweep_joins_its_baseline_and_each_variant(run_command, tmp_path):
 
 
 @pytest.mark.usefixtures("many")
-def test_without_room_the_run_is_stored_and_the_reason_told(run_command, tmp_path):
+def test_without_room_the_run_is_stored_and_the_reason_reported(run_command, tmp_path):
     run_command(*ALONE, "--no-pack")
     (run,) = Store(tmp_path / "store").runs()
     largest = max(path.stat().st_size for path in files(run))

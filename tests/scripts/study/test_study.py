@@ -222,7 +222,7 @@ WRONG = [
     ("[run.a]\nsentences='a.txt'", "unknown table or key 'run': did you mean runs"),
     ("[runs.a]\nsentnces='a.txt'", "[runs.a]: unknown key 'sentnces': did you mean sentences"),
     ("[runs.a]", "[runs.a] lacks the key 'sentences'"),
-    ("[runs.a]\nsentences=3", "sentences is 3, wanted text"),
+    ("[runs.a]\nsentences=3", "sentences is 3, expected text"),
     ("[runs.a]\nsentences='-'", "a study reads files"),
     ("[runs.'../a']\nsentences='her.txt'", "wanted a name of letters"),
     ("[runs.a]\nsentences='none.txt'", "[runs.a]: sentence file none.txt does not exist"),

@@ -65,7 +65,7 @@ def test_what_a_living_writer_has_stays(writer, content):
     assert run.held(0) == {"resid"}
 
 
-def test_what_a_killed_writer_left_is_swept(writer, content):
+def test_what_a_killed_writer_left_is_removed(writer, content):
     run, process = writer
     write_unit(run, content, 2, ["resid"])
     run.refresh()
@@ -83,7 +83,7 @@ def test_what_a_killed_writer_left_is_swept(writer, content):
     assert run.sites == ("nll", "q")
 
 
-def test_committed_shards_are_never_swept(copied):
+def test_committed_shards_are_never_removed(copied):
     before = shards(copied)
     assert collect_garbage(copied.folder) == []
     assert names(copied.folder / "shards") == sorted(path.name for path in before)

@@ -94,7 +94,7 @@ def test_a_gap_in_the_versions_is_noticed(run):
     assert ["after version 1 comes 3" in problem for problem in problems(run)] == [True]
     done = repair(run, list(verify(run)))
     assert done.left == ()
-    assert done.mended == ("dropped version 1 of the labels, which a later one replaces",)
+    assert done.rewritten == ("dropped version 1 of the labels, which a later one replaces",)
     assert problems(run) == []
 
 

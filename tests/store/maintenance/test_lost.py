@@ -141,7 +141,7 @@ def test_a_shard_of_another_run_is_reported_and_left(copied, tmp_path):
     assert Path(stranger).exists()
 
 
-def test_a_second_copy_of_a_unit_is_swept(copied):
+def test_a_second_copy_of_a_unit_is_removed(copied):
     true = shards(copied)[0]
     second = shutil.copy(true, true.with_name(f"{true.stem[:-4]}ffff.h5"))
     assert problems(copied) == []
