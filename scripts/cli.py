@@ -103,9 +103,8 @@ class Root(click.Group):
         """
         extra["standalone_mode"] = False
         if threading.current_thread() is threading.main_thread():  # no other may say
-            signal.signal(
-                signal.SIGTERM, signal.default_int_handler
-            )  # a batch system's way to say Ctrl-C
+            # a batch system's way to say Ctrl-C
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         use_visible_streams()
         try:
             code = super().main(args, *rest, **extra)

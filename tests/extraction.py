@@ -14,9 +14,8 @@ from actlas.pipeline.models.folder import resolve
 from actlas.pipeline.models.sites import SITES
 from actlas.store import Run, Store
 
-ALL_SITES = tuple(
-    site for site in SITES if site != "pattern"
-)  # that every attention implementation has
+# that every attention implementation has
+ALL_SITES = tuple(site for site in SITES if site != "pattern")
 
 
 def plan_for(store: Path, model: Path, texts, sites=ALL_SITES, **options) -> Plan:

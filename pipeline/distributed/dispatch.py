@@ -182,9 +182,8 @@ class _Dispatch:
         most = IN_FLIGHT * max(1, self._workers())
         while not stopping and len(self.waiting) < most and (found := next(tasks, None)):
             index, task = found
-            future = self.client.submit(
-                compute_unit, task, pure=False
-            )  # a key of its own: what has an old one is not computed
+            # a key of its own: what has an old one is not computed
+            future = self.client.submit(compute_unit, task, pure=False)
             self.waiting[future] = (index, task)
         return bool(self.waiting)
 

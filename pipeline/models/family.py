@@ -51,9 +51,8 @@ class ConfigRules:
     ranges: Mapping[str, tuple[float, float]]  # of every field whose default is a float
     refused: tuple[str, ...]  # fields that must be empty
     dropouts: tuple[str, ...]  # names of the rates
-    finish: Callable[
-        [dict[str, Any], str], None
-    ]  # checks relations, brings equal models to one form
+    # checks relations, brings equal models to one form
+    finish: Callable[[dict[str, Any], str], None]
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,8 @@ class WeightRules:
     head: str
     embedding: str  # which a tied head is
     ignored: tuple[str, ...]  # endings of tensors that are no weights
-    computing: tuple[
-        str, ...
-    ]  # beginnings of tensors that take part; others belong to unused heads
+    # beginnings of tensors that take part; others belong to unused heads
+    computing: tuple[str, ...]
     block: str  # pattern of a tensor of a block, its number in a group
     layers: str  # field with the number of blocks
     always: tuple[str, ...]  # tensors by which another prefix is recognised
@@ -97,9 +95,8 @@ class Family:
         True  # a token never sees what follows it: no mask is needed, and there is a loss
     )
     begins_with_bos: bool = False  # its sentences do by default
-    changes: Callable[[Fields], Mapping[str, Any]] = field(
-        default=lambda _: {}
-    )  # replaced, by config
+    # replaced, by config
+    changes: Callable[[Fields], Mapping[str, Any]] = field(default=lambda _: {})
 
     def class_of_model(self) -> Any:
         """Return the class of transformers, imported now: never one of remote code."""

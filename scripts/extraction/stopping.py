@@ -40,6 +40,5 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(requests)
     finally:
         for number, old in before.items():
-            signal.signal(
-                number, signal.SIG_DFL if requests else old
-            )  # an impatient user gets no traceback from the way out
+            # an impatient user gets no traceback from the way out
+            signal.signal(number, signal.SIG_DFL if requests else old)

@@ -19,9 +19,10 @@ from actlas.store.io.safe_open import read_input
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
+# of matplotlib's
 ELEMENTS = frozenset(
     ("svg", "g", "defs", "path", "use", "rect", "text", "tspan", "image", "clipPath")
-)  # of matplotlib's
+)
 GEOMETRY = ("d", "x", "y", "width", "height", "viewBox", "transform", "clip-path")
 STYLES = re.compile(
     r"(?:fill|stroke|opacity|clip|font|text|stop|display|visibility|letter-spacing|image-rendering|mix-blend-mode|isolation)[a-z-]*"
@@ -61,9 +62,8 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
             f"{path} is not SVG (its root is {quoted(root.tag)}): run its command again"
         )
     drawn = _cleaned(root, prefix)
-    kind = (
-        "drawing" if drawn.find(".//image") is None else "drawing plate"
-    )  # lines over a picture stay dark on light
+    # lines over a picture stay dark on light
+    kind = "drawing" if drawn.find(".//image") is None else "drawing plate"
     size = drawn.attrib.pop("width", ""), drawn.attrib.pop("height", "")
     drawn.attrib |= {
         "role": "img",

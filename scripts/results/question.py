@@ -26,9 +26,8 @@ class Question:
     runs: Sequence[Run]
     options: Mapping[str, Any]
     words: str = ""  # for people, in the file's name: the target word, the edit
-    software: Mapping[str, str] = field(
-        default_factory=dict
-    )  # package that declares the stage → version
+    # package that declares the stage → version
+    software: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def record(self) -> Json:

@@ -81,9 +81,8 @@ class OwnStudy(Study[Options]):
                 f"{_kind(findings)}, expected a list of sentences"
             )
         computed = result.compute()
-        computed.drop_attrs(deep=False).to_netcdf(
-            engine="h5netcdf"
-        )  # what cannot be written fails here
+        # what cannot be written fails here
+        computed.drop_attrs(deep=False).to_netcdf(engine="h5netcdf")
         self._figure, self._findings = figure, findings
         return computed
 

@@ -75,9 +75,8 @@ def typed(value: object, hint: Any, where: str) -> Any:
         return entries(value, where)
     if hint is float and type(value) is int:
         return float(value)
-    if (
-        isinstance(hint, type) and type(value) is hint
-    ):  # a bool is an int to Python, not to a reader
+    # a bool is an int to Python, not to a reader
+    if isinstance(hint, type) and type(value) is hint:
         return value
     raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
 

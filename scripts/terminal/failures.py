@@ -16,10 +16,8 @@ from actlas.scripts.terminal.text import printable
 from actlas.store.errors import ActlasError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
-MOST_WORD, KEPT_WORD = (
-    250,
-    100,
-)  # characters of a word in a message: no path that a system takes easily is longer
+# characters of a word in a message: no path that a system takes easily is longer
+MOST_WORD, KEPT_WORD = (250, 100)
 MOST_MESSAGE = 2000
 MEMORY = "out of memory: ask for less at a time, or use a machine with more"
 THREADS = "the system starts no more threads: allow more of them (`ulimit -u`), or more memory"

@@ -20,16 +20,11 @@ from actlas.store.errors import StoreError
 
 READ_ONLY = 0o444
 UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-UNLINKED = (
-    *UNSUPPORTED,
-    errno.EPERM,
-    errno.EMLINK,
-)  # what systems say of links on exFAT, FAT and FUSE
+# what systems say of links on exFAT, FAT and FUSE
+UNLINKED = (*UNSUPPORTED, errno.EPERM, errno.EMLINK)
 UNSYNCED = (*UNSUPPORTED, errno.EINVAL)  # … of the sync of a folder
-UNLOCKED = (
-    *UNSUPPORTED,
-    errno.ENOLCK,
-)  # … of locks: Lustre without `flock`, NFS without its lock daemon
+# … of locks: Lustre without `flock`, NFS without its lock daemon
+UNLOCKED = (*UNSUPPORTED, errno.ENOLCK)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
 LIBC = ctypes.CDLL(None, use_errno=True)

@@ -106,9 +106,8 @@ def _locked_draft(folder: Path, name: str) -> tuple[int, Path]:
     while True:
         draft = folder / f".{name}.{secrets.token_hex(4)}.draft"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with contextlib.suppress(
-            OSError
-        ):  # a file system without locks: nobody removes files there either
+        # a file system without locks: nobody removes files there either
+        with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
             return descriptor, draft

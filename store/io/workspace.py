@@ -26,12 +26,8 @@ from actlas.store.runs.packed import DROPPED, forget_dropped, remove_superseded,
 
 OWNER = "owner"
 PARTS = ("tmp", "shards", COMMITS, PACKED, DROPPED)  # of a run, that removals go through
-UNTAKEN = (
-    errno.ENOENT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-)  # no lock is to be had: gone, or not ours to write to
+# no lock is to be had: gone, or not ours to write to
+UNTAKEN = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -92,9 +88,8 @@ def _collected(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], 
         uncommitted, lost = without_record(
             run_folder, [each for each in shards if token_of(each) not in living], doubled
         )
-        needed = {
-            token_of(each.path) for each in lost
-        }  # their folders say that a kill came before the commit
+        # their folders say that a kill came before the commit
+        needed = {token_of(each.path) for each in lost}
         abandoned = [folder for folder in abandoned if folder.name not in needed]
         if not dry_run:
             for shard in uncommitted:
@@ -234,9 +229,8 @@ def _lock(folder: Path, operation: int) -> int | None:
         return None
     try:
         lock(descriptor, operation, owner)
-        if os.path.samestat(
-            os.fstat(descriptor), owner.stat()
-        ):  # else it was removed while we waited
+        # else it was removed while we waited
+        if os.path.samestat(os.fstat(descriptor), owner.stat()):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass

@@ -205,9 +205,8 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
         if not any(str(path) in each for each in report.left):
             report.left.append(f"{path} was left alone: {reason}")
     elif path.exists():
-        if (
-            needless or check_path(run, path, {}, shared=False).problems
-        ):  # still: it may have been packed meanwhile
+        # still: it may have been packed meanwhile
+        if needless or check_path(run, path, {}, shared=False).problems:
             report.dropped.append(dropped(path))
             with _dropping(run, path):
                 path.unlink(missing_ok=True)

@@ -186,8 +186,7 @@ def _undamaged(kind: str, base: Path, scratch: Path) -> Undamaged:
     failed = [
         f"{name}: {each.traceback or each.errors}" for name, each in seen.items() if each.status
     ]
-    if [
-        line for line in failed if not line.startswith("verify study")
-    ]:  # a command that not every version has
+    # a command that not every version has
+    if [line for line in failed if not line.startswith("verify study")]:
         raise RuntimeError(f"at an undamaged folder: {failed}")
     return Undamaged(base, seen, found["whole"])

@@ -37,9 +37,8 @@ def damage(root: Path, kind: str, seed: str) -> Damage:
     generator = random.Random(seed)
     sorts = [files for patterns in SITES_OF_DAMAGE[kind] if (files := found(root, patterns))]
     files = generator.choice(sorts)
-    whole = (
-        kind == "exports"
-    )  # a file of the user's, under whatever name he likes: another whole one is no damage
+    # a file of the user's, under whatever name he likes: another whole one is no damage
+    whole = kind == "exports"
     path, name = (
         generator.choice(files),
         generator.choice([name for name in DAMAGES if not (whole and name in OF_TWO)]),

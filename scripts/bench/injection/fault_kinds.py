@@ -30,45 +30,14 @@ FILLING = (
     "symlink",
     *FLUSHES,
 )
-FEW_DESCRIPTORS = (
-    4,
-    5,
-    6,
-    8,
-    10,
-    12,
-    14,
-    16,
-    24,
-    32,
-)  # with 7 torch cannot ask what processor it has, and rounds otherwise
-FILE_SIZES = (
-    2000,
-    4096,
-    10_000,
-    20_000,
-    50_000,
-    100_000,
-    200_000,
-    400_000,
-)  # bytes; what is said must fit as well
-ROOM = (
-    0,
-    8 << 10,
-    32 << 10,
-    64 << 10,
-    128 << 10,
-    256 << 10,
-    512 << 10,
-    1 << 20,
-)  # bytes left on a small file system
-MEMORY = (
-    1 << 20,
-    4 << 20,
-    12 << 20,
-    32 << 20,
-    64 << 20,
-)  # bytes beyond what it has; with none the C library aborts
+# with 7 torch cannot ask what processor it has, and rounds otherwise
+FEW_DESCRIPTORS = (4, 5, 6, 8, 10, 12, 14, 16, 24, 32)
+# bytes; what is said must fit as well
+FILE_SIZES = (2000, 4096, 10_000, 20_000, 50_000, 100_000, 200_000, 400_000)
+# bytes left on a small file system
+ROOM = (0, 8 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20)
+# bytes beyond what it has; with none the C library aborts
+MEMORY = (1 << 20, 4 << 20, 12 << 20, 32 << 20, 64 << 20)
 
 
 def killed(fixture: Fixture, extent: Extent) -> list[Trial]:
@@ -181,9 +150,8 @@ def _on_small_disk(fixture: Fixture, room: int, session: TrialSession) -> Outcom
     session.private.wait()
     answer = fixture.run(session.private, root)
     enough = {"bytes": 64 << 20, "remount": True}
-    session.private.start(
-        mount=True, root=str(root), base=str(fixture.base), **enough
-    )  # somebody made room
+    # somebody made room
+    session.private.start(mount=True, root=str(root), base=str(fixture.base), **enough)
     session.private.wait()
     return fixture.judge(session.private, root, answer)
 

@@ -76,13 +76,11 @@ class Operation:
     killed_before: tuple[Words, int] | None = (
         None  # a command, and the step before which it is killed
     )
-    again: tuple[int, ...] = (
-        0,
-    )  # exit statuses of the same command given again, whatever of it was done
+    # exit statuses of the same command given again, whatever of it was done
+    again: tuple[int, ...] = (0,)
     many_lines: bool = False  # it reports each problem in a line
-    constants: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of modules, set in the hurt process
+    # of modules, set in the hurt process
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
 def another_target(root: Path) -> None:

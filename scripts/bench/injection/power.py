@@ -57,9 +57,8 @@ def synced(steps: Sequence[Step]) -> list[bool]:
         elif step["name"] in NAMES:
             safe[number] = str(Path(step["path"]).parent) in folders or step["path"] == "."
         if step["name"] in BIRTHS and step.get("new", True):
-            files.discard(
-                step["file"]
-            )  # syncs after this were of this file, not of an older one with its number
+            # syncs after this were of this file, not of an older one with its number
+            files.discard(step["file"])
     return safe
 
 

@@ -53,12 +53,10 @@ class Target:
     file: str  # a pattern; the first that it fits
     commands: tuple[Words, ...]
     sealed: bool = False  # a record: every second input gets the checksum that it claims to have
-    wrapped: Callable[[bytes, bytes], bytes] = lambda content, _: (
-        content
-    )  # an input and the original → a file
-    seed: Callable[[bytes], bytes] = lambda original: (
-        original
-    )  # the original → what of it inputs are like
+    # an input and the original → a file
+    wrapped: Callable[[bytes, bytes], bytes] = lambda content, _: content
+    # the original → what of it inputs are like
+    seed: Callable[[bytes], bytes] = lambda original: original
     dataset: str = ""  # a run that is read as well, by Python
 
 

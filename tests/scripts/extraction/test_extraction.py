@@ -142,9 +142,8 @@ def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_mo
     _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:layer=1", unit_tokens=1)
     store = Store(request.store)
     run = store.add(variant.specification, variant.description, baseline.units)
-    assert len({commit.file for commit in run.baseline.commits}) == len(
-        TEXTS
-    )  # looked up, and remembered
+    # looked up, and remembered
+    assert len({commit.file for commit in run.baseline.commits}) == len(TEXTS)
     pack(Run(baseline.folder))
     extract.extract_with(extract.load_for(variant), variant, run)
     assert not run.missing(("resid", "nll"))

@@ -146,9 +146,8 @@ def test_a_stage_that_was_interrupted_is_not_taken_for_done(studied):
 
 
 def test_a_damaged_store_is_an_error_of_the_run(studied):
-    change(
-        studied, '"skip:layer=*", ', '"skip:layer=*", "scale:layer=0,factor=3", '
-    )  # so that the run is verified again
+    # so that the run is verified again
+    change(studied, '"skip:layer=*", ', '"skip:layer=*", "scale:layer=0,factor=3", ')
     shard = max(
         (studied / "actlas-small/store").rglob("*.h5"), key=lambda path: path.stat().st_size
     )

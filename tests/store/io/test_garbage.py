@@ -56,9 +56,8 @@ def test_what_a_living_writer_has_stays(writer, content):
     run, process = writer
     assert collect_garbage(run.folder) == []
     assert names(run.folder / "tmp") == [process.token]
-    assert (
-        len(names(run.folder / "tmp" / process.token)) == 2
-    )  # its owner file and the unfinished shard
+    # its owner file and the unfinished shard
+    assert len(names(run.folder / "tmp" / process.token)) == 2
     write_unit(run, content, 0, ["resid"])  # another writer removes garbage as it begins
     run.refresh()
     assert len(names(run.folder / "shards")) == 2

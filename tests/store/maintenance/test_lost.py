@@ -113,9 +113,8 @@ def test_what_was_dropped_on_purpose_does_not_come_back(run, content):
     for path in (run.folder / "packed").glob("*.json"):
         path.unlink()
     found = list(verify(run))
-    if (
-        found[-1].problems
-    ):  # packed: of the file two units are restored, the third is the one that was made again
+    # packed: of the file two units are restored, the third is the one that was made again
+    if found[-1].problems:
         assert repair(run, found).restored == ("the record of unit 0", "the record of unit 2")
     check_values(run, content)
 

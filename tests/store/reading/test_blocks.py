@@ -149,9 +149,8 @@ def test_check_finds_any_flipped_bit_of_the_numbers(data, stored):
         with pytest.raises(DamagedStore, match=f"{commit.file}.*{site.layout.site}.*was altered"):
             view.compute()
     finally:
-        flip(
-            path, position, bit
-        )  # in place: other threads may still read the map, which must not shrink under them
+        # in place: other threads may still read the map, which must not shrink under them
+        flip(path, position, bit)
         path.chmod(0o444)
 
 
