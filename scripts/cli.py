@@ -112,12 +112,14 @@ class Root(click.Group):
             leave_output(error)
         except (Exception, KeyboardInterrupt) as error:
             reported = failure(error)
+            # a bug: the traceback is what helps
             if reported is None:
                 raise
             if isinstance(error, click.Abort | KeyboardInterrupt):
                 # Python keeps an interrupt inside the exec of an import, and would die by SIGINT
                 exec("")
             fail(*reported)
+        # a full disk behind a redirected output shows when the last buffer is written
         if full := flushed():
             fail(f"standard output: {full.strerror}", FAILURE)
         sys.exit(code if isinstance(code, int) else 0)

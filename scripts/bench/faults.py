@@ -96,6 +96,7 @@ def tried(
                 error.add_note(f"in {row.operation}, {row.fault}, trial {number}")
                 failures.append(error)
 
+    # a None for each thread: whoever takes one has no more work
     for _ in sessions:
         waiting.put(None)
     threads = [threading.Thread(target=toil, args=(session,)) for session in sessions]

@@ -100,6 +100,7 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
 def _repair(found: _Found, *, whole: bool) -> list[str]:
     """Repair the runs, and the variants that lose blocks by it; return what is left as it is."""
     store = Store(found.store)
+    # what a baseline will drop must be known before its variants are looked at
     baselines_first = sorted(found.runs, key=lambda run: run.baseline_id is not None)
     begun = {run.id: begin(run, found.checked[run.name]) for run in baselines_first}
     going = {run_id: condemned(each) for run_id, each in begun.items() if not each.run.baseline_id}
@@ -124,6 +125,7 @@ def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dic
     Killed at any time, what is there can be read. going: what each baseline is about to drop.
     """
     finished, needed = dict[str, Repair](), dict[str, set[int]]()
+    # variants first: a unit that they could not drop keeps its blocks in the baseline
     for run_id, each in reversed(begun.items()):
         baseline = each.run.baseline_id or ""
         losing = going.get(baseline, frozenset())

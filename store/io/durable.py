@@ -165,6 +165,7 @@ def publish_bytes(content: bytes, name: Path, temporary: Path) -> bool:
 
     False where ``name`` is taken.
     """
+    # drafts lie in the writer's own folder, which is removed with it
     draft = temporary / f"{name.name}.{secrets.token_hex(8)}"
     try:
         with naming(draft), draft.open("xb") as file:
@@ -201,6 +202,7 @@ def _can_reserve(descriptor: int) -> bool:
     """
     if not hasattr(os, "posix_fallocate") or not hasattr(LIBC, "fallocate64"):
         return hasattr(os, "posix_fallocate")
+    # mode 0 of one byte: supported or not is all that is asked, the file is longer anyway
     nothing, one = ctypes.c_int64(0), ctypes.c_int64(1)
     return (
         not LIBC.fallocate64(descriptor, 0, nothing, one) or ctypes.get_errno() not in UNSUPPORTED

@@ -44,6 +44,7 @@ class Replacement:
             self._drafts.append((descriptor, draft, name))
             for piece in pieces:
                 digest.update(piece)
+                # os.write may take less than it is given
                 view = memoryview(piece).cast("B")
                 while view:
                     view = view[os.write(descriptor, view) :]
@@ -116,6 +117,7 @@ def _locked_draft(folder: Path, name: str) -> tuple[int, Path]:
 
 def _sweep(folder: Path) -> None:
     """Remove the drafts of writers that were killed."""
+    # a draft whose lock is free has no living writer; one that is locked raises, and stays
     for entry in os.scandir(folder):
         if DRAFT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
             with contextlib.suppress(OSError):

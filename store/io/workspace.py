@@ -81,6 +81,8 @@ def _collected(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], 
     """Do ``collect_garbage``, and return also the shards that stay because their record is lost."""
     check_own(*(run_folder / part for part in PARTS))
     doubled = superseded(run_folder) if dry_run else remove_superseded(run_folder)
+    # order matters: shards, then owners, then commits. Whoever commits between two of these is
+    # seen as living or as committed, and keeps the shard either way
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         abandoned = [folder for folder, held in locks.items() if held is not None]
@@ -92,6 +94,7 @@ def _collected(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], 
         needed = {token_of(each.path) for each in lost}
         abandoned = [folder for folder in abandoned if folder.name not in needed]
         if not dry_run:
+            # under the locks of their owners, so that no new writer can hold one of these folders
             for shard in uncommitted:
                 shard.unlink(missing_ok=True)
             for folder in abandoned:
@@ -222,6 +225,7 @@ def _lock(folder: Path, operation: int) -> int | None:
     """
     owner = folder / OWNER
     try:
+        # a file in the folder and not the folder itself: NFS does not lock folders
         descriptor = os.open(owner, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         if error.errno not in UNTAKEN:

@@ -147,11 +147,13 @@ def all_tried(
     undamaged = {kind: _undamaged(kind, base, scratch) for kind in kinds}
     waiting, running = list(reversed(trials)), dict[int, tuple[Trial, Path]]()
     while waiting or running:
+        # a process each: a crash of HDF5 or a hang ends one trial, not the benchmark
         while waiting and len(running) < jobs:
             trial = waiting.pop()
             answer = scratch / f"answer-{trial.kind}-{trial.number}"
             work = partial(tried, trial, scratch, undamaged[trial.kind])
             running[in_child(work, answer)] = (trial, answer)
+        # os.wait gives whichever child ended first
         child, status = os.wait()
         trial, answer = running.pop(child)
         if status or not answer.exists():

@@ -105,6 +105,7 @@ def _overwrite(path: Path, other: Path, _: random.Random) -> str:
 def _splice(path: Path, other: Path, generator: random.Random) -> str:
     content, end = path.read_bytes(), other.read_bytes()
     place = generator.randrange(min(len(content), len(end)))
+    # as a copy does that was made while the file was replaced
     path.write_bytes(content[:place] + end[place:])
     return f", from byte {place}"
 
@@ -121,6 +122,7 @@ def _noise(path: Path, _: Path, generator: random.Random) -> str:
 def _zero(path: Path, _: Path, generator: random.Random) -> str:
     content = bytearray(path.read_bytes())
     start = generator.randrange(len(content))
+    # a page of zeros: what some file systems leave after a crash
     content[start : start + 4096] = bytes(len(content[start : start + 4096]))
     path.write_bytes(content)
     return f", from {start}"

@@ -62,6 +62,7 @@ def failing(fixture: Fixture, extent: Extent) -> list[Trial]:
     steps = [
         {"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(fixture)
     ]
+    # which thread syncs first differs from run to run, so number n alone is not one file's sync
     syncs = sum(step["name"] == "fdatasync" for step in fixture.steps)
     counted = extent.thin(fixture, list(range(syncs)))
     alone = [
@@ -145,6 +146,7 @@ def _on_small_disk(fixture: Fixture, room: int, session: TrialSession) -> Outcom
     if session.private is None:
         return Outcome(0)
     root = session.new()
+    # each file takes whole pages of a tmpfs, and its name another
     taken = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in fixture.base.rglob("*"))
     session.private.start(mount=True, root=str(root), base=str(fixture.base), bytes=taken + room)
     session.private.wait()
@@ -186,6 +188,7 @@ def killed_at_random(fixture: Fixture, extent: Extent) -> list[Trial]:
     """Kill -9 at random instants, of one folder again and again until the command is through."""
     generator = random.Random(SEED)
     count = max(2, (60 if fixture.name == "extract" else 4) // extent.every)
+    # three kills in a row: the second and third meet what the first left
     moments = [[generator.uniform(0, fixture.seconds) for _ in range(3)] for _ in range(count)]
     return [partial(_killed_again_and_again, fixture, each) for each in moments]
 

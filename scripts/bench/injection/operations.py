@@ -20,6 +20,7 @@ SENTENCE = "On day {} of the rain Tom gave her the coat and walked home."
 STORE = ("--store", "{root}/store")
 MODEL = ("--model", "demo", "--device", "cpu", "--unit-tokens", str(UNIT_TOKENS), "--quiet")
 SITES = ("q", "k", "v", "resid", "nll")
+# the last layers of the demo model: little is computed behind them
 SKIPPED = "skip:layer=6|7"
 OUT = ("--out", "{root}/results")
 STUDY = """\
