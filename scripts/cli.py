@@ -103,9 +103,8 @@ class Root(click.Group):
         """
         extra["standalone_mode"] = False
         if threading.current_thread() is threading.main_thread():  # no other may say
-            signal.signal(
-                signal.SIGTERM, signal.default_int_handler
-            )  # a batch system's way to say Ctrl-C
+            # a batch system's way to say Ctrl-C
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         use_visible_streams()
         try:
             code = super().main(args, *rest, **extra)
@@ -113,12 +112,14 @@ class Root(click.Group):
             leave_output(error)
         except (Exception, KeyboardInterrupt) as error:
             reported = failure(error)
+            # a bug: the traceback is what helps
             if reported is None:
                 raise
             if isinstance(error, click.Abort | KeyboardInterrupt):
                 # Python keeps an interrupt inside the exec of an import, and would die by SIGINT
                 exec("")
             fail(*reported)
+        # a full disk behind a redirected output shows when the last buffer is written
         if full := flushed():
             fail(f"standard output: {full.strerror}", FAILURE)
         sys.exit(code if isinstance(code, int) else 0)

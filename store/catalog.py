@@ -152,6 +152,7 @@ class Store:
             raise unknown("run", reference, left)
         if target:
             raise self._lost(reference, target)
+        # a variant answers to every name of its baseline: her.skip-layer-3, also.skip-layer-3
         for variant in self.variants_named(reference):
             return variant.id
         ids = self.ids()

@@ -44,9 +44,8 @@ def records(path: Path) -> list[dict]:
         return [record]
     found = []
     for line in content.split(b"\n")[-4:]:
-        starts = [match.start() for match in re.finditer(rb'\{"', line)][
-            :1000
-        ]  # behind bytes of HDF5 without a line end
+        # behind bytes of HDF5 without a line end
+        starts = [match.start() for match in re.finditer(rb'\{"', line)][:1000]
         found += [record for start in starts if (record := _record(line[start:]))][:1]
     return found
 

@@ -115,9 +115,8 @@ def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str,
     columns = {}
     for projection in PROJECTIONS:
         chosen = selection.take(dataset[projection], group)
-        stacked = chosen.stack(
-            {f"feature_{projection}": FEATURES}, create_index=False
-        )  # head · d_head
+        # head · d_head
+        stacked = chosen.stack({f"feature_{projection}": FEATURES}, create_index=False)
         columns[projection] = (
             stacked.chunk({"layer": LAYERS, "token": -1, f"feature_{projection}": -1})
             if chosen.chunks

@@ -16,11 +16,8 @@ from actlas.analysis.data.word_boundaries import WordPattern, words_of
 from actlas.store.errors import ActlasError, quoted
 
 LONGEST_HINTED = 100  # characters of a word to which nearest ones are looked for
-DROPPED = (
-    "M",
-    "Cf",
-    "Cc",
-)  # categories of characters that tokenizers may drop: accents, joiners, controls
+# categories of characters that tokenizers may drop: accents, joiners, controls
+DROPPED = ("M", "Cf", "Cc")
 
 
 class TargetError(ActlasError, ValueError):
@@ -31,9 +28,8 @@ class TargetError(ActlasError, ValueError):
 class Words:
     """Where a word is: indices along ``token`` of the run."""
 
-    found: Mapping[
-        int, list[Indices]
-    ]  # place among ``sentences`` → the tokens of each match that has all of them
+    # place among ``sentences`` → the tokens of each match that has all of them
+    found: Mapping[int, list[Indices]]
     clipped: frozenset[int]  # places of sentences with a match that has not
     starts: Indices  # first token of each sentence, and the number of all
     numbers: Indices  # of each sentence, in ``sentence``

@@ -119,9 +119,8 @@ def count_cosines(left: Directions, right: Directions | None, bins: int) -> Cosi
     other = right or left
     total = left.features * other.features if right else left.features * (left.features - 1) // 2
     pairs = left.defined * other.defined if right else left.defined * (left.defined - 1) // 2
-    scale = np.float32(
-        bins / 2
-    )  # values in bins: a pass over every tile less than scaling them there
+    # values in bins: a pass over every tile less than scaling them there
+    scale = np.float32(bins / 2)
     histogram, absolute, high = _Histogram(bins, other.defined), 0.0, 0
     ones = np.ones(other.defined, dtype=np.float32)
     for tile, masked in _tiles(left.rows * scale, other.columns, triangle=right is None):
@@ -173,16 +172,14 @@ class _Histogram:
         self._numbers = np.empty(
             TILE * columns, dtype=np.uint8 if bins < np.iinfo(np.uint8).max - 1 else np.uint32
         )
-        self._found = np.zeros(
-            bins + 2, dtype=np.int64
-        )  # what is below -1, the bins, what is 1 or above
+        # what is below -1, the bins, what is 1 or above
+        self._found = np.zeros(bins + 2, dtype=np.int64)
 
     def add(self, tile: Floats, masked: int) -> None:
         """Count a tile, ``masked`` of whose values are zeros that do not belong to it."""
         numbers = self._numbers[: tile.size]
-        np.add(
-            tile.ravel(), np.float32(self._bins / 2 + 1), out=numbers, casting="unsafe"
-        )  # bin b is number b + 1
+        # bin b is number b + 1
+        np.add(tile.ravel(), np.float32(self._bins / 2 + 1), out=numbers, casting="unsafe")
         self._found += np.bincount(numbers, minlength=self._bins + 2)
         self._found[int(np.float32(self._bins / 2 + 1))] -= masked
 

@@ -93,9 +93,8 @@ def _by_row(*blocks: npt.NDArray[Any], kernel: TokenKernel, size: int, tiled: bo
     found = np.empty((size, len(rows[0])))
     for part, tile in tiles(*rows) if tiled else [(slice(None), rows)]:
         found[:, part] = kernel(*tile)
-    return np.moveaxis(found, 0, -1).reshape(
-        *blocks[0].shape[:-1], size
-    )  # (layer, token, …, quantity)
+    # (layer, token, …, quantity)
+    return np.moveaxis(found, 0, -1).reshape(*blocks[0].shape[:-1], size)
 
 
 def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray) -> xr.DataArray:
@@ -134,9 +133,8 @@ def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray
 
 
 def _block(tokens: Indices, *blocks: npt.NDArray[Any], kernel: BlockKernel) -> Floats:
-    return kernel(tokens[0, :, 0], *(block[0] for block in blocks))[
-        np.newaxis, np.newaxis
-    ]  # (place, unit, quantity)
+    # (place, unit, quantity)
+    return kernel(tokens[0, :, 0], *(block[0] for block in blocks))[np.newaxis, np.newaxis]
 
 
 def _same(blocks: Floats, axis: object, keepdims: bool) -> Floats:

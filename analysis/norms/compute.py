@@ -157,9 +157,8 @@ def _stream_rows(after: Floats, before: Floats, *outs: Floats) -> Floats:
     """
     np.subtract(after, before, out=before)
     numbers = [*spread(after), np.vecdot(before, before)]
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # a stream that was scaled to 0 is nobody's: NaN
+    # a stream that was scaled to 0 is nobody's: NaN
+    with np.errstate(invalid="ignore", divide="ignore"):
         for out in outs:
             numbers += [*_norm(out), np.vecdot(out, after) / (numbers[0] * numbers[0])]
     return np.stack(numbers)
@@ -181,9 +180,8 @@ def _norm(rows: npt.NDArray[np.floating]) -> Floats:
         for start in range(0, rows.shape[1], PART):
             part = rows[:, start : start + PART]
             squares += np.vecdot(part, part)
-    unsure = ~(
-        (squares > SMALLEST) & (squares < LARGEST)
-    )  # the square of a value may lie outside float32
+    # the square of a value may lie outside float32
+    unsure = ~((squares > SMALLEST) & (squares < LARGEST))
     if unsure.any():
         wide = rows[unsure].astype(np.float64)
         squares[unsure] = np.vecdot(wide, wide)
@@ -240,9 +238,8 @@ def _stream_numbers(rows: Floats, width: int) -> Floats:
     """
     mean, square, step = (rows[..., quantity] for quantity in (1, 2, 3))
     away = mean - mean.mean(0)
-    std = np.sqrt(
-        square.mean(0) / width + (away * away).mean(0)
-    )  # within the tokens, and between their means
+    # within the tokens, and between their means
+    std = np.sqrt(square.mean(0) / width + (away * away).mean(0))
     numbers = [_statistics(rows), std[..., np.newaxis], np.sqrt(step.sum(0))[..., np.newaxis]]
     for writer in range(4, rows.shape[-1], 2):
         numbers += [_statistics(rows[..., writer:]), rows[..., writer + 1].mean(0)[..., np.newaxis]]

@@ -102,9 +102,8 @@ def _merged(parts: Floats, count: int) -> Floats:
 
 def _top(candidates: Floats, count: int) -> Floats:
     """Return the first ``count`` of (candidate, field), one for each dimension, largest first."""
-    order = np.lexsort(
-        (candidates[:, -1], -np.abs(candidates[:, 0]))
-    )  # by size, of equal ones the earlier token; NaN last
+    # by size, of equal ones the earlier token; NaN last
+    order = np.lexsort((candidates[:, -1], -np.abs(candidates[:, 0])))
     _, first = np.unique(candidates[order, 1], return_index=True)
     kept = candidates[order[np.sort(first)]]
     kept = kept[kept[:, 1] >= 0][:count]

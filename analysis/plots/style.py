@@ -28,14 +28,8 @@ from matplotlib.ticker import Formatter, NullFormatter
 from actlas.store.io.replacing import replacing
 
 GROUP_COLOURS = {"target": "#0072B2", "control": "#D55E00"}  # Okabe and Ito's blue and vermilion
-SERIES_COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)  # of the same two, black and yellow left out
+# of the same two, black and yellow left out
+SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 FORMATS = ("png", "svg")
 DPI = 150
@@ -59,9 +53,8 @@ def shown(text: str, longest: int = LONGEST) -> str:
         for character in text[: longest + 1]
     )
     plain = plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
-    return (
-        f" {plain}" if plain.startswith("_") else plain
-    )  # of which matplotlib's legends would say nothing
+    # of which matplotlib's legends would say nothing
+    return f" {plain}" if plain.startswith("_") else plain
 
 
 def group_label(group: str, word: str) -> str:

@@ -179,7 +179,7 @@ def _kernel(
                 relative * sum((np.abs(term) for term in terms), start=np.abs(whole)) + absolute
             )
             times = error / allowed
-            worst = int(np.argmax(times))  # the first that is no number, where there is one
+            worst = int(np.argmax(times))  # the first NaN, where there is one
             row, dimension = divmod(worst, whole.shape[1])
             squares = np.vecdot(error, error).sum(), np.vecdot(whole, whole).sum()
             measures = (*squares, error.max(), times.flat[worst], tokens[rows][row], dimension)

@@ -68,7 +68,7 @@ class Mask:
         )
 
     def levels(self, size: Floats) -> npt.NDArray[np.int64]:
-        """Return the level of each size, which is no number below 0.
+        """Return the level of each size, which is never below 0.
 
         The first whose cut is above it.
         """
@@ -144,9 +144,8 @@ def _kernel(
     """Return the moments of a block's entries by level: (field · level,)."""
     rows, levels = np.flatnonzero(takes_part[tokens]), len(mask.cuts)
     found = [np.zeros((len(FIELDS), levels))]
-    with np.errstate(
-        invalid="ignore"
-    ):  # what is infinite has no mean; its level has none, and the others do
+    # what is infinite has no mean; its level has none, and the others do
+    with np.errstate(invalid="ignore"):
         for _, (x, y) in tiles(below[rows], above[rows]):
             level = mask.levels(np.maximum(np.abs(x), np.abs(y)).ravel())
             found.append(moments(x.ravel(), y.ravel(), level, levels))

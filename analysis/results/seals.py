@@ -178,9 +178,8 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
     Raises DamagedResult where there is none or it cannot be read.
     """
     try:
-        descriptor = os.open(
-            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        )  # a pipe in its place must not hang us
+        # a pipe in its place must not hang us
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):

@@ -33,9 +33,8 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
         )
     whole = activations.astype("float64")
     if whole.chunks is not None:
-        whole = whole.chunk(
-            {"token": -1}
-        )  # the selected tokens are few: one two-pass variance per layer
+        # the selected tokens are few: one two-pass variance per layer
+        whole = whole.chunk({"token": -1})
     return xr.Dataset({"variance": whole.var("token", ddof=1), "mean": whole.mean("token")})
 
 
@@ -136,9 +135,8 @@ def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.
     size = weights.sum(1)  # tokens of each resample
     found = []
     for layer in rows.astype(np.float64):
-        centred = layer - layer.mean(
-            0
-        )  # (token, feature); keeps the difference of squares below exact
+        # (token, feature); keeps the difference of squares below exact
+        centred = layer - layer.mean(0)
         parts = []
         for start in range(0, len(weights), RESAMPLES_AT_ONCE):
             some = weights[start : start + RESAMPLES_AT_ONCE]

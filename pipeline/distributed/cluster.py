@@ -138,9 +138,8 @@ def connected(cluster: Cluster, local: Local) -> Iterator[Client]:
 def check_workers(client: Client, needs: Needs) -> None:
     """Raise ClusterError naming the first worker that does not have what it needs."""
     for address, problem in sorted(client.run(lacks, needs, on_error="return").items()):
-        if isinstance(
-            problem, ImportError | AttributeError
-        ):  # it knows no function of this version
+        # it knows no function of this version
+        if isinstance(problem, ImportError | AttributeError):
             raise ClusterError(
                 f"worker {address} has no actlas, or another version ({problem}): install the "
                 f"same everywhere"
@@ -232,9 +231,8 @@ def _client_of(scheduler: str) -> Client:
             if Path(scheduler).is_file()
             else scheduler
         )
-        asyncio.run(
-            asyncio.wait_for(_ask(address), CONNECT_SECONDS)
-        )  # a Client waits for ever for who listens and is silent
+        # a Client waits for ever for who listens and is silent
+        asyncio.run(asyncio.wait_for(_ask(address), CONNECT_SECONDS))
         client = Client(address, timeout=CONNECT_SECONDS)
     # no answer, no address at all, or whatever else listens there, which may answer anything
     except Exception as error:

@@ -182,9 +182,8 @@ class _Dispatch:
         most = IN_FLIGHT * max(1, self._workers())
         while not stopping and len(self.waiting) < most and (found := next(tasks, None)):
             index, task = found
-            future = self.client.submit(
-                compute_unit, task, pure=False
-            )  # a key of its own: what has an old one is not computed
+            # a key of its own: what has an old one is not computed
+            future = self.client.submit(compute_unit, task, pure=False)
             self.waiting[future] = (index, task)
         return bool(self.waiting)
 
@@ -215,7 +214,7 @@ class _Dispatch:
             try:
                 stats = future.result()
             except Exception as error:
-                self.error = self.error or _told(error, task)
+                self.error = self.error or _with_task(error, task)
             else:
                 if stats is not None:
                     self._count(self.stats[index], stats)
@@ -231,7 +230,7 @@ class _Dispatch:
         whole.device = whole.device or f"{workers} workers, {part.device or 'none'}"
 
 
-def _told(error: Exception, task: Task) -> Exception:
+def _with_task(error: Exception, task: Task) -> Exception:
     """Return ``error``, or what there is to say of a unit that its workers did not survive."""
     from distributed.scheduler import KilledWorker
 

@@ -73,9 +73,8 @@ class _State:
     """What this process keeps between tasks."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)  # of run_sessions
-    model_lock: threading.Lock = field(
-        default_factory=threading.Lock
-    )  # of the model: hooks are its own, so one unit at a time
+    # of the model: hooks are its own, so one unit at a time
+    model_lock: threading.Lock = field(default_factory=threading.Lock)
     run_sessions: OrderedDict[tuple[str, Path], _RunSession] = field(default_factory=OrderedDict)
     stopped: set[str] = field(default_factory=set)
     model: tuple[tuple[str, ...], Model] | None = None

@@ -129,9 +129,8 @@ class Intervention:
         drawn = np.zeros((*self._batch.token_ids.shape, width), np.float32)
         for row, length in enumerate(self._batch.lengths):
             random = generator(edit, self._batch.token_ids[row, :length].tolist())
-            with np.errstate(
-                over="ignore"
-            ):  # what overflows is refused, with the edit's name, when it is counted
+            # what overflows is refused, with the edit's name, when it is counted
+            with np.errstate(over="ignore"):
                 drawn[row, :length] = edit.mean + edit.std * random.standard_normal(
                     (length, width), np.float32
                 )

@@ -93,9 +93,8 @@ class Extractor:
         sentence is too much, KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
         if self._context.seed is not None:
-            self.parts = len(
-                labels.text
-            )  # a sentence at a time: what is drawn must not depend on how units were planned
+            # a sentence at a time: what is drawn must not depend on how units were planned
+            self.parts = len(labels.text)
         while not self._attempt(unit, labels, sites, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
@@ -171,9 +170,8 @@ def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
     """
     starts = np.concatenate([[0], np.cumsum(batch.row_size)[:-1]])
     positions = np.arange(int(batch.row_size.max()))
-    rows = starts[:, None] + np.minimum(
-        positions[None, :], batch.row_size[:, None] - 1
-    )  # (sentence, position)
+    # (sentence, position)
+    rows = starts[:, None] + np.minimum(positions[None, :], batch.row_size[:, None] - 1)
     token_ids: npt.NDArray[np.int64] = batch.token["token_id"][rows].astype(np.int64)
     return token_ids
 
@@ -202,9 +200,8 @@ def token_loss(
     ]
     result = torch.full(token_ids.shape, torch.nan, dtype=torch.float32, device=token_ids.device)
     columns = torch.arange(token_ids.shape[1], device=token_ids.device)
-    known = (columns > 0) & (
-        columns < torch.tensor(lengths, device=token_ids.device)[:, None]
-    )  # (sentence, position)
+    # (sentence, position)
+    known = (columns > 0) & (columns < torch.tensor(lengths, device=token_ids.device)[:, None])
     result[known] = torch.cat(losses)
     return result
 

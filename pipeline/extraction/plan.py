@@ -14,10 +14,10 @@ from actlas.pipeline.edits.spec import edit_record
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.transfer import QUEUE_BYTES
 from actlas.pipeline.inputs.tokens import Tokenized
+from actlas.pipeline.models.files.weights import is_tied
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.model_state import ExpectedModel, Origin
 from actlas.pipeline.models.sites import layout
-from actlas.pipeline.models.weights import is_tied
 from actlas.store.catalog import Store
 from actlas.store.format.edit_records import EditRecord
 from actlas.store.format.schema import Json, SiteLayout, Unit, identity

@@ -34,12 +34,10 @@ class Callbacks:
     """What the caller hears and says while an extraction runs."""
 
     committed: Callable[[Unit], None] = lambda _: None  # called for every unit that is done
-    stopped: Callable[[], bool] = lambda: (
-        False
-    )  # asked at every activation; True ends it with KeyboardInterrupt
-    model_lock: AbstractContextManager[object] = field(
-        default_factory=nullcontext
-    )  # held while the model computes
+    # asked at every activation; True ends it with KeyboardInterrupt
+    stopped: Callable[[], bool] = lambda: False
+    # held while the model computes
+    model_lock: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
 #: nobody hears, nobody stops

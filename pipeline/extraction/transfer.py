@@ -235,9 +235,8 @@ class CudaTransfer:
             host.copy_(rows, non_blocking=True)
             copied = torch.cuda.Event()
             copied.record(self._stream)
-        rows.record_stream(
-            self._stream
-        )  # its memory is not given to another tensor before the copy is done
+        # its memory is not given to another tensor before the copy is done
+        rows.record_stream(self._stream)
         return host, copied
 
 

@@ -166,9 +166,8 @@ class VariantPass:
         import torch
 
         try:
-            block = read_block(
-                self._source(self._unit, STREAM), depth, check=True
-            )  # (token, d_model)
+            # (token, d_model)
+            block = read_block(self._source(self._unit, STREAM), depth, check=True)
         except DamagedStore:
             # another process may have packed it meanwhile: then it lies elsewhere
             self._baseline.refresh()

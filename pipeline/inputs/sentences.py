@@ -52,9 +52,8 @@ class Sentences:
     source: str  # file name, or "-" for standard input
     text: tuple[str, ...]
     line: tuple[int, ...]
-    columns: Mapping[
-        str, npt.NDArray[Any]
-    ]  # on ``sentence``: int64, float64, uint8 (booleans) or text
+    # on ``sentence``: int64, float64, uint8 (booleans) or text
+    columns: Mapping[str, npt.NDArray[Any]]
     skipped: tuple[BadLine, ...] = ()
     notes: tuple[str, ...] = ()  # what the reader skipped on its own, to be reported
 

@@ -38,16 +38,10 @@ if TYPE_CHECKING:
 MEMORY = 4 << 30  # bytes
 LOAD_SECONDS = 30  # of processor time; the largest tokenizers take a quarter
 IDS = 1 << 24  # ids are below; the library works through all ids up to the largest
-TEXT_SECONDS, CHARACTER_SECONDS = (
-    10,
-    2e-5,
-)  # for texts, and for each of their characters; ten times what is usual
-ELSEWHERE = (
-    "torch",
-    "tensorflow",
-    "flax",
-    "jax",
-)  # what transformers would import and tokenizers do not need
+# for texts, and for each of their characters; ten times what is usual
+TEXT_SECONDS, CHARACTER_SECONDS = (10, 2e-5)
+# what transformers would import and tokenizers do not need
+ELSEWHERE = ("torch", "tensorflow", "flax", "jax")
 
 #: where a tokenizer alone could differ from transformers' class around it: a check, not a proof
 PROBES = (

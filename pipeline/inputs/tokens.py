@@ -155,9 +155,8 @@ def _rows(encoded: Encoded, kept: Sequence[int]) -> Encoded:
 
 
 def _labels(sentences: Sentences, kept: list[int], parts: list[Encoded]) -> Labels:
-    ids = np.concatenate([part.ids for part in parts]).astype(
-        np.int32
-    )  # checked: all below the vocabulary
+    # checked: all below the vocabulary
+    ids = np.concatenate([part.ids for part in parts]).astype(np.int32)
     spans = np.concatenate([part.spans for part in parts])
     row_size: IntArray = np.concatenate([part.row_size for part in parts]).astype(np.int32)
     starts = np.cumsum(row_size, dtype=np.int64) - row_size

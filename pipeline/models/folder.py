@@ -19,9 +19,9 @@ from actlas.pipeline.inputs.tokenizer_files import has_tokenizer
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.configuration import config_digest, effective, read_config, shown
 from actlas.pipeline.models.family import Family
+from actlas.pipeline.models.files.weights import weight_files, weights_digest
 from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.registry import FAMILIES, family_of
-from actlas.pipeline.models.weights import weight_files, weights_digest
 from actlas.store.errors import UsageError
 from actlas.store.io.safe_open import user_path
 

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from actlas.pipeline.models.configuration import config_digest
-from actlas.pipeline.models.digest_cache import remember
 from actlas.pipeline.models.family import Family, Fields
-from actlas.pipeline.models.model_state import Origin, remember_origin
-from actlas.pipeline.models.tensor_files import Entry, TensorFile, cut_short
-from actlas.pipeline.models.weights import (
+from actlas.pipeline.models.files.digest_cache import remember
+from actlas.pipeline.models.files.tensor_files import Entry, TensorFile, cut_short
+from actlas.pipeline.models.files.weights import (
     digest_of,
     is_tied,
     model_name,
     opened_weights,
     own_name,
 )
+from actlas.pipeline.models.model_state import Origin, remember_origin
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from weakref import WeakKeyDictionary
 import xxhash
 
 from actlas.pipeline.models.configuration import config_digest, effective
-from actlas.pipeline.models.tensor_files import Entry
-from actlas.pipeline.models.weights import digest_of, own_name
+from actlas.pipeline.models.files.tensor_files import Entry
+from actlas.pipeline.models.files.weights import digest_of, own_name
 from actlas.store.errors import UsageError, quoted
 
 if TYPE_CHECKING:

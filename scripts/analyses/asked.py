@@ -77,6 +77,7 @@ class Asked:
         """Compute, and write result and figures to ``out``."""
         study, subject = self.study, self.subject
         lazy = self._computed()
+        # compute may add attributes, such as which sentences were left out: they are kept
         known = {**subject.dataset.attrs, **self.recorded}
         found = {name: value for name, value in lazy.attrs.items() if name not in known}
         if self.variants:
@@ -109,6 +110,7 @@ class Asked:
             lazy = self.study.compute(subject, self.options)
             with threadpool_limits(1, user_api="blas"):  # as in ``Answer``
                 parts.append(lazy.compute())
+        # variables without the dim `variant` are the baseline's, equal in all parts
         return xr.concat(
             parts,
             dim="variant",

@@ -53,6 +53,7 @@ def command_of(study: Study[Any]) -> click.Command:
         analysis_workers,
     ]
     function: Callable[..., Any] = callback
+    # as if written above the function: the last of the list is applied first
     for decorator in reversed(decorators):
         function = decorator(function)
     return click.command(study.name, help=study.__doc__, short_help=study.help)(function)
@@ -107,6 +108,7 @@ def _type(spec: OptionSpec, hint: Any) -> Any:
     if spec.bounds:
         return click.IntRange(*spec.bounds)
     if get_origin(hint) in (Union, types.UnionType):
+        # `float | None`: click knows the default None by itself
         return next(each for each in get_args(hint) if each is not types.NoneType)
     return get_args(hint)[0] if get_origin(hint) is tuple else hint
 

@@ -91,6 +91,7 @@ def main(
     os.environ["XDG_CACHE_HOME"] = str(scratch / "cache")
     imported()
     base = scratch / "base"
+    # in a child: this process goes on to fork, and so may not have started threads
     _, status = os.waitpid(in_child(lambda: make_base(base), scratch / "made"), 0)
     if status:
         raise click.ClickException(Path(f"{scratch / 'made'}.err").read_text())

@@ -96,6 +96,7 @@ def tried(
                 error.add_note(f"in {row.operation}, {row.fault}, trial {number}")
                 failures.append(error)
 
+    # a None for each thread: whoever takes one has no more work
     for _ in sessions:
         waiting.put(None)
     threads = [threading.Thread(target=toil, args=(session,)) for session in sessions]
@@ -214,9 +215,8 @@ def main(
     Folders of trials in which something is amiss are kept and named.
     """
     start = time.perf_counter()
-    folder = folder or (
-        IN_MEMORY if IN_MEMORY.is_dir() else None
-    )  # processes are put to the test, not the disk
+    # processes are put to the test, not the disk
+    folder = folder or (IN_MEMORY if IN_MEMORY.is_dir() else None)
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix="actlas-faults-"))
     with ExitStack() as stack:
         sessions = open_sessions(scratch, jobs, stack.enter_context)

@@ -77,6 +77,7 @@ def main(
     guided = not at_random and importlib.util.find_spec("atheris") is not None
     if guided:
         atheris: Any = importlib.import_module("atheris")  # not among what CI installs
+        # what is imported in this block is instrumented for coverage, and nothing later
         with atheris.instrument_imports(include=["actlas"]):
             from actlas.scripts.bench.inputs import targets as fuzzing
     else:
@@ -147,6 +148,7 @@ def led_by_coverage(
     def change(content: bytes, most: int, seed: int) -> bytes:
         generator = random.Random(seed)
         own: Callable[[bytes, int], Any] = atheris.Mutate
+        # every other change is ours, which knows JSON; atheris' own only knows bytes
         return bytes(
             own(content, most)
             if seed % 2
@@ -154,6 +156,7 @@ def led_by_coverage(
         )
 
     limits = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=6000", "-max_len=200000"]
+    # a child, because Fuzz never returns: the parent counts the findings
     child = os.fork()
     if not child:  # it ends by itself, in C
         atheris.Setup(

@@ -62,6 +62,7 @@ def main(
         click.echo(json.dumps(measured(adapter, folder, sentences, tokens, threads)))
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as place:
+        # the same weights for all, random: speed does not depend on what they are
         scratch = Path(place)
         random_model(scratch / "model", *GEOMETRIES[geometry])
         found: dict[str, list[dict[str, float]]] = {name: [] for name in ADAPTERS}

@@ -88,6 +88,7 @@ def compare(run: Run, name: str, sites: tuple[str, ...], runs: int, threads: int
     Both run with one thread and with ``threads``.
     """
     nbytes = sum(commit.sites[site].layout.nbytes for commit in run.commits for site in sites)
+    # what the plain way computes, and all that `actlas norms` does
     readings = {
         "norms alone": lambda: norms_alone(run, sites).compute(),
         "profile": lambda: profile(run, sites).compute(),

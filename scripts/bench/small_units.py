@@ -32,7 +32,7 @@ from actlas.scripts.terminal.text import size
 from actlas.store import Run, Store
 
 SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out")
-BLOCKS, HEADS, D_MODEL = 4, 4, 64
+LAYERS, HEADS, D_MODEL = 4, 4, 64
 TOKENS = 10
 SAMPLE = 500  # units of the bare forward pass and the raw write
 
@@ -83,7 +83,7 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     from actlas.scripts.bench.extraction import random_model
     from actlas.scripts.bench.scaling import rare_labels
 
-    folder = random_model(scratch / "model", BLOCKS, HEADS, D_MODEL)
+    folder = random_model(scratch / "model", LAYERS, HEADS, D_MODEL)
     model: Any = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     labels = rare_labels(units, every)
     store = Store.create(scratch / "store")
@@ -102,7 +102,7 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     taken = (time.perf_counter() - start) / units
     raw = raw_write(scratch / "raw", run.nbytes // units)
     click.echo(
-        f"{units} units of {TOKENS} tokens, {BLOCKS} blocks of {D_MODEL}, "
+        f"{units} units of {TOKENS} tokens, {LAYERS} layers of {D_MODEL}, "
         f"{size(run.nbytes)}, a unit:"
     )
     click.echo(f"extraction           {taken * 1e3:.1f} ms")

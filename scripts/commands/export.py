@@ -99,6 +99,7 @@ def _selection(
         raise click.UsageError("--context and --case speak of a word: give --target WORD too")
     dataset = run.dataset(sites or None)
     held = layers_of(dataset)
+    # layers by number; of `resid` the depths before and behind each come along
     numbers = tuple(parse_layers(layers, held)) if layers is not None else None
     tokens = context_window(dataset, Target(word, case=case), context) if word is not None else None
     note = {"target": word, "case": case, "context": context}

@@ -81,6 +81,7 @@ def _columns_for(run: Run, file: str, reading: Mapping[str, Any]) -> Columns:
     sentences = read_sentences(file, **reading)
     for note in sentences.notes:
         click.echo(f"note: {printable(note)}", err=True)
+    # the digest of all texts is in the run's record, so equal files need no look at the shards
     if text_digest(sentences.text) == run.description.get("texts"):
         return sentences.columns
     kept = _known(run, sentences) if reading["skip_bad"] else range(len(sentences.text))
@@ -95,6 +96,7 @@ def _known(run: Run, sentences: Sentences) -> list[int]:
 
     Equal texts were all kept or skipped.
     """
+    # a text that occurs twice was kept twice, or skipped twice: order is compared afterwards
     stored = frozenset(run.labels.text)
     return [index for index, text in enumerate(sentences.text) if text in stored]
 

@@ -93,10 +93,11 @@ def command(
         lines = [_cost_text(plans), *label_lines(planned.plan)]
         echo_json(costs) if as_json else click.echo("\n".join(lines))
         return
+    # by what is stored now
     labels, changed = (
         label_lines(planned.plan, done=True),
         label_record(planned.plan),
-    )  # by what is stored now
+    )
     baseline, variants = carry_out_sweep(request, planned.plan, plans, quiet=quiet or as_json)
     for note in (note for each in variants for note in unchanged(each.run)):
         click.echo(note, err=True)
@@ -123,9 +124,8 @@ def carry_out_sweep(
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
     with extraction(request, [needed, *plans], quiet=quiet) as started:
         baseline = Stored(*started.carry_out(needed))
-        if (
-            request.cluster is not None
-        ):  # a variant has few units: workers take those of all variants
+        # a variant has few units: workers take those of all variants
+        if request.cluster is not None:
             return baseline, [Stored(*each) for each in started.carry_out_all(plans)]
         return baseline, _one_by_one(started, baseline, plans, quiet)
 

@@ -100,6 +100,7 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
 def _repair(found: _Found, *, whole: bool) -> list[str]:
     """Repair the runs, and the variants that lose blocks by it; return what is left as it is."""
     store = Store(found.store)
+    # what a baseline will drop must be known before its variants are looked at
     baselines_first = sorted(found.runs, key=lambda run: run.baseline_id is not None)
     begun = {run.id: begin(run, found.checked[run.name]) for run in baselines_first}
     going = {run_id: condemned(each) for run_id, each in begun.items() if not each.run.baseline_id}
@@ -124,6 +125,7 @@ def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dic
     Killed at any time, what is there can be read. going: what each baseline is about to drop.
     """
     finished, needed = dict[str, Repair](), dict[str, set[int]]()
+    # variants first: a unit that they could not drop keeps its blocks in the baseline
     for run_id, each in reversed(begun.items()):
         baseline = each.run.baseline_id or ""
         losing = going.get(baseline, frozenset())
@@ -137,7 +139,7 @@ def _echo(found: _Found) -> None:
     if not found.runs and not found.damaged:
         click.echo(f"{found.store} holds no run yet: nothing to check")
     missing = {
-        run.name: _lacking_units(run)
+        run.name: _missing_units(run)
         for run in found.runs
         if not any(i.problems for i in found.checked[run.name])
     }
@@ -184,7 +186,7 @@ def _check(run: Run) -> Iterator[Checked]:
     return verify_export(run) if isinstance(run, Exported) else verify(run)
 
 
-def _lacking_units(run: Run) -> str:
+def _missing_units(run: Run) -> str:
     """Return what a run without damage still lacks.
 
     Never extracted, or its commits were removed; the two look alike.
@@ -219,19 +221,19 @@ def _repairs(found: _Found) -> dict[str, Any]:
                 {"commit": item.commit, "unit": item.unit, "sites": item.sites}
                 for item in done.dropped
             ],
-            "mended": done.mended,
+            "rewritten": done.rewritten,
             "left": done.left,
-            "restore": extract_command(run, _lacking(run, done), found.store)
+            "restore": extract_command(run, _missing_sites(run, done), found.store)
             if done.dropped
             else None,
             "source": run.description.get("source"),
         }
         for run, done in found.repaired.values()
-        if done.dropped or done.left or done.mended or done.restored
+        if done.dropped or done.left or done.rewritten or done.restored
     }
 
 
-def _lacking(run: Run, done: Repair) -> list[str]:
+def _missing_sites(run: Run, done: Repair) -> list[str]:
     """Return the sites to extract again.
 
     Returns None, for the default sites, where a dropped commit does not say any more.
@@ -249,7 +251,7 @@ def _echo_repairs(repairs: dict[str, Any]) -> None:
         for item in done["dropped"]:
             sites = f" ({' '.join(item['sites'])})" if item["sites"] else ""
             click.echo(f"dropped unit {item['unit']}{sites} of {name}: {item['commit']}")
-        for what in done["mended"]:
+        for what in done["rewritten"]:
             click.echo(f"{name}: {what}")
         for reason in done["left"]:
             click.echo(f"  {reason}", err=True)

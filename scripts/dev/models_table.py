@@ -2,7 +2,7 @@
 
     python scripts/dev/models_table.py
 
-writes it anew between its two marks; a test holds that it is current.
+writes it again between its two marks; a test holds that it is current.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ def picture() -> str:
     """Return the picture as SVG."""
     boxes = {folder: lines_of(folder) for folder in FOLDERS}
     heights = {folder: len(lines) * LINE + 2 * MARGIN for folder, lines in boxes.items()}
+    # the second row begins below the higher box of the first
     tops = [0, max(heights["scripts"], heights["pipeline"]) + GAP]
     places = {f: (column * (WIDTH + GAP), tops[row]) for f, (column, row) in FOLDERS.items()}
     height = tops[1] + max(heights["analysis"], heights["store"])

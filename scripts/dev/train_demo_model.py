@@ -93,6 +93,7 @@ def token_rows(tokenizer: Tokenizer, seed: int, options: TrainingOptions) -> Ite
     def row(length: int) -> list[int]:
         ids: list[int] = []
         while len(ids) < length:
+            # 0 is END, also the BOS and EOS of the configuration
             ids += [*tokenizer.encode(next(source)).ids, 0]
         return ids[:length]
 
@@ -145,6 +146,7 @@ def train(model: GPT2LMHeadModel, tokenizer: Tokenizer, options: TrainingOptions
     for step in (progress := tqdm(range(options.steps), disable=None, unit="step")):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
+        # no sentence is seen twice, so the loss of the last steps is nearly a held-out one
         ids = next(rows)
         loss = next_token_loss(model, ids)
         optimiser.zero_grad()
@@ -167,6 +169,7 @@ def heldout_loss(model: GPT2LMHeadModel, tokenizer: Tokenizer, texts: Iterable[s
     with torch.inference_mode():
         for text in texts:
             ids = torch.tensor([tokenizer.encode(text).ids])  # (1, token)
+            # the first token of a sentence has nothing before it to be predicted from
             predicted = ids.shape[1] - 1
             total += next_token_loss(model, ids).item() * predicted
             count += predicted

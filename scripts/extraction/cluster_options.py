@@ -61,10 +61,8 @@ def analysis_workers(function: F) -> F:
     def command(*args: Any, cluster: Cluster | None, **options: Any) -> Any:
         if cluster is None:
             return function(*args, **options)
-        for (
-            name,
-            what,
-        ) in options.items():  # workers may be at work in another folder than this process
+        # workers may be at work in another folder than this process
+        for name, what in options.items():
             options[name] = _absolute(what) if name in ("run", "store_path") else what
         with computing_on(
             cluster, *map(_place, filter(None, (options.get("run"), options.get("store_path"))))
@@ -91,6 +89,7 @@ def computing_on(cluster: Cluster, *places: Path) -> Iterator[None]:
         restore_blas,
     )
 
+    # a task is one chunk; BLAS threads within it would take the cores of other tasks
     threads = core_share(cluster.workers) if cluster.workers else 1
     session = secrets.token_hex(6)
     with connected(cluster, Local(threads)) as client:

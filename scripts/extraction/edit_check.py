@@ -36,9 +36,8 @@ def edit_checks(run: Run) -> list[EditCheck]:
 
     Empty for a run without edits or without a unit.
     """
-    of_unit = {
-        commit.unit.number: commit.edits for commit in run.commits
-    }  # further sites of a unit prove the same again
+    # further sites of a unit prove the same again
+    of_unit = {commit.unit.number: commit.edits for commit in run.commits}
     return [
         EditCheck(
             records[0]["edit"],

@@ -96,6 +96,7 @@ class Extraction:
         Also return the plan by what is stored now.
         """
         _store_labels(plan)
+        # all is stored: nothing is made, so a read-only store will do
         if plan.run and not plan.missing and not (plan.baseline and plan.baseline.missing):
             return plan, self._named(Store(self._request.store), plan.run, plan)
         store = Store.create(self._request.store)
@@ -122,6 +123,7 @@ class Extraction:
         """
         if plan.baseline is None or not plan.baseline.missing:
             return plan.baseline
+        # variants of one sweep share their baseline: it is planned and computed once
         key = plan.baseline.run_id, plan.baseline.options.sites
         if key not in self._baselines:
             baseline = renewed(plan.baseline, store)
@@ -149,6 +151,7 @@ class Extraction:
                 all_stats = self._engine.extract(work, Callbacks(committed, self.stopped))
             except KeyboardInterrupt as error:
                 raise Interrupted(_progress(work)) from error
+        # the model was loaded for the baseline; its seconds are shown with the first run after it
         all_stats[0].seconds["load"] += self._loaded
         self._loaded = 0.0
         return all_stats

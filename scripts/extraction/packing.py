@@ -35,6 +35,7 @@ def pack_with_bar(
     ) as bar:
 
         def progress(nbytes: int, total: int) -> None:
+            # packing can stop between two blocks: its file is published as a whole or not at all
             if stopped():
                 raise KeyboardInterrupt
             bar.total = total

@@ -63,6 +63,7 @@ def label_lines(plan: Plan, *, done: bool = False) -> list[str]:
 
     done: say it as a thing that is done, before it is.
     """
+    # the run's labels are read only here: a plan must not need them
     if plan.labelled is None:
         return []
     change = plan.label_change

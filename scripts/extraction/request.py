@@ -14,7 +14,7 @@ from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.inputs.tokens import tokenize
-from actlas.pipeline.models.digest_cache import cache_folder
+from actlas.pipeline.models.files.digest_cache import cache_folder
 from actlas.pipeline.models.folder import resolve
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store

@@ -31,6 +31,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
     def handler(number: int, _frame: FrameType | None) -> None:
         if requests:
+            # os.write and os._exit are safe in a handler; print could wait for a lock that we hold
             os.write(2, b"\nError: interrupted at once: run the same command again to go on\n")
             os._exit(Interrupted.exit_code)
         requests.append(number)
@@ -40,6 +41,5 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(requests)
     finally:
         for number, old in before.items():
-            signal.signal(
-                number, signal.SIG_DFL if requests else old
-            )  # an impatient user gets no traceback from the way out
+            # an impatient user gets no traceback from the way out
+            signal.signal(number, signal.SIG_DFL if requests else old)

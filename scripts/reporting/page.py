@@ -107,10 +107,10 @@ def render(folder: Folder, store: Path | None) -> str:
 
 def _section(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
     with telling_of(result):
-        return _told(section, result, folder, outdated)
+        return _section_of(section, result, folder, outdated)
 
 
-def _told(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
+def _section_of(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
     study, figures = result.study, []
     for kind, path in result.figures:
         title, note = result.captions[kind].title, result.captions[kind].note

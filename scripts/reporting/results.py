@@ -125,6 +125,7 @@ def read_folder(path: Path) -> Folder:
         results = [_of_study(path, name, each) for name, each in record["analyses"].items()]
     else:
         seals = [check_result(file) for file in result_files(path)]
+        # a large array is a result of its own kind, and is shown with the one that it belongs to
         beside = {file for seal in seals for file, _ in seal.beside}
         results = [_read(seal, seal.name) for seal in seals if seal.path not in beside]
     if not results:
@@ -148,6 +149,7 @@ def files_below(path: Path) -> list[Path]:
     """Return the files in and below a folder, sorted; none of a store, and no drafts."""
     found: list[Path] = []
     for place, folders, names in os.walk(path):
+        # a store may lie in the folder; its shards end in .h5, its exports may end in .nc
         if STORE_FILE in names:
             folders.clear()
             continue
@@ -163,6 +165,7 @@ def of_stage(path: Path) -> bool:
 
 def _of_study(path: Path, name: str, done: dict[str, Any]) -> Result:
     seal = check_result(result_path(path, name, done["stage"]))
+    # a valid result of another analysis, put here, has a seal that the record does not know
     if seal.checksum != done["seal"] or seal.attributes["stage"] != done["stage"]:
         raise DamagedResult(f"{seal.path} is not the result that {RECORD} records: {REMEDY}")
     return _read(seal, name)

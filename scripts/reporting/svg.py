@@ -19,13 +19,15 @@ from actlas.store.io.safe_open import read_input
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
+# of matplotlib's
 ELEMENTS = frozenset(
     ("svg", "g", "defs", "path", "use", "rect", "text", "tspan", "image", "clipPath")
-)  # of matplotlib's
+)
 GEOMETRY = ("d", "x", "y", "width", "height", "viewBox", "transform", "clip-path")
 STYLES = re.compile(
     r"(?:fill|stroke|opacity|clip|font|text|stop|display|visibility|letter-spacing|image-rendering|mix-blend-mode|isolation)[a-z-]*"
 )
+# only data in the file itself: a page must not ask another host for anything
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 LOCAL = re.compile(r"url\(\s*#([\w.:-]+)\s*\)")
 #: what matplotlib draws on white becomes the page's: its ground, its ink, its grey, its two
@@ -46,7 +48,7 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
     """Return the figure at ``path`` as an element for a page.
 
     prefix: put before every id, so that figures on one page do not share them.
-    title, description: for readers who cannot see it. Raises ActlasError for what is not an SVG.
+    title, description: for readers who cannot see it. Raises ActlasError for what is not SVG.
     """
     content = read_input(path, LARGEST, ActlasError)
     try:
@@ -61,9 +63,8 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
             f"{path} is not SVG (its root is {quoted(root.tag)}): run its command again"
         )
     drawn = _cleaned(root, prefix)
-    kind = (
-        "drawing" if drawn.find(".//image") is None else "drawing plate"
-    )  # lines over a picture stay dark on light
+    # lines over a picture stay dark on light
+    kind = "drawing" if drawn.find(".//image") is None else "drawing plate"
     size = drawn.attrib.pop("width", ""), drawn.attrib.pop("height", "")
     drawn.attrib |= {
         "role": "img",
@@ -72,6 +73,7 @@ def inline_svg(path: Path, prefix: str, title: str, description: str) -> Markup:
     }
     width = re.fullmatch(r"([\d.]+)pt", size[0])
     if width:
+        # points to CSS pixels: 72 pt and 96 px an inch
         drawn.attrib["style"] = f"--natural:{float(width[1]) * 4 / 3:.0f}px"
     for place, (part, text) in enumerate((("title", title), ("desc", description))):
         element = ElementTree.Element(part, {"id": f"{prefix}-{part}"})
@@ -91,8 +93,9 @@ class _Bounds:
         self.elements = self.depth = 0
 
     def hold(self, content: bytes) -> None:
-        """Raise ValueError, or ExpatError for what is not an XML."""
+        """Raise ValueError, or ExpatError for what is not XML."""
         parser = ParserCreate("utf-8")
+        # expat calls back while it reads, so a bomb is refused before it has grown
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = self._doctype, self._define
         parser.Parse(content, True)
@@ -107,6 +110,7 @@ class _Bounds:
         self.depth -= 1
 
     def _doctype(self, _name: object, _system: object, _public: object, internal: int) -> None:
+        # matplotlib's files have a document type without an internal subset; entities need one
         if internal:
             self._define()
 
@@ -165,6 +169,7 @@ def _referring(value: str, prefix: str) -> str | None:
     None where one leads out of the figure.
     """
     led = LOCAL.sub(rf"url(#{prefix}-\1)", value)
+    # what remains when references within the figure are taken out may name nothing else
     outside = LOCAL.sub("", value).lower()
     return (
         None

@@ -121,6 +121,7 @@ class Answer:
         path, digest = out.of(self.question), self.question.digest
         named = {f"{path.stem}{ending}": content for ending, content in self._figures.items()}
         large = {f"{path.stem}{ending}": each for ending, each in self._large.items()}
+        # a name that the user gave may be any question's; one of ours belongs to one question
         older = _older(path, None if out.name else digest)
         try:
             with replacing(path.parent) as files:
@@ -130,6 +131,7 @@ class Answer:
                 }
                 beside |= {name: files.add(name, [content]) for name, content in named.items()}
                 add_result(files, path.name, self.result, digest, beside)
+            # figures that this version no longer draws would otherwise stay beside a newer result
             for name in older - set(beside):
                 path.with_name(name).unlink(missing_ok=True)
         except OSError as error:

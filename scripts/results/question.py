@@ -26,9 +26,8 @@ class Question:
     runs: Sequence[Run]
     options: Mapping[str, Any]
     words: str = ""  # for people, in the file's name: the target word, the edit
-    software: Mapping[str, str] = field(
-        default_factory=dict
-    )  # package that declares the stage → version
+    # package that declares the stage → version
+    software: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def record(self) -> Json:
@@ -42,6 +41,7 @@ class Question:
     @property
     def all_options(self) -> Json:
         """The options, and the limits of runs that are exports."""
+        # the limits of an export are part of the question: it may have some layers or tokens
         limits = {name: value for run in self.runs for name, value in run.limits.items()}
         return {**self.options, **limits}
 
@@ -67,6 +67,7 @@ def slug(text: str) -> str:
     """
     parts = [""]
     decomposed = unicodedata.normalize("NFKD", text)  # first: 𝓐 has no lower case of its own
+    # casefold can make composed characters again, hence the second normalisation
     for character in unicodedata.normalize("NFKD", decomposed.casefold()):
         if character.isascii() and character.isalnum():
             parts[-1] += character

@@ -67,6 +67,7 @@ class OwnStudy(Study[Options]):
         import xarray as xr
         from matplotlib.figure import Figure
 
+        # the user's code runs here, in this process: it may do whatever Python may
         returned = self._loaded()(dataset)
         result, figure = returned if isinstance(returned, tuple) else (returned, None)
         if not isinstance(result, xr.Dataset) or not isinstance(figure, Figure | None):
@@ -81,20 +82,21 @@ class OwnStudy(Study[Options]):
                 f"{_kind(findings)}, expected a list of sentences"
             )
         computed = result.compute()
-        computed.drop_attrs(deep=False).to_netcdf(
-            engine="h5netcdf"
-        )  # what cannot be written fails here
+        # what cannot be written fails here
+        computed.drop_attrs(deep=False).to_netcdf(engine="h5netcdf")
         self._figure, self._findings = figure, findings
         return computed
 
     def _loaded(self) -> Callable[[xr.Dataset], Any]:
         module = types.ModuleType(self.file.stem)
         module.__file__ = str(self.file)
+        # not imported: sys.modules would keep an older text of the file, and its name may be taken
         exec(compile(self.source, str(self.file), "exec"), vars(module))
         loaded: Callable[[xr.Dataset], Any] = vars(module)[self.function]
         return loaded
 
     def _where(self, error: Exception) -> str:
+        # the innermost frame of the user's own file, not of a library that it calls
         lines = [
             frame.lineno
             for frame in traceback.extract_tb(error.__traceback__)
@@ -138,6 +140,7 @@ def read_own(kind: str, folder: Path) -> OwnStudy:
         raise UsageError(f"{file}, line {error.lineno}: {error.msg}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"{file} is not Python: {_reason(error)}") from error
+    # the syntax tree is enough to know the names; nothing of the file has run yet
     functions = [each.name for each in module.body if isinstance(each, ast.FunctionDef)]
     if function not in functions:
         raise UsageError(f"{file}: {unknown('function', function, functions)}")

@@ -31,12 +31,16 @@ def check_owner(record: Mapping[str, Any], study: Study, out: Path, ids: Mapping
     runs.
     """
     owner = record.get("file")
+    # moved together, file and folder lie as they did to each other
     if owner in (None, study_place(study)) or record["beside"] == beside(study, out):
         return
-    gone = not owner.startswith(SHIPPED) and not Path(owner).exists()
-    if gone and _same(record, study, ids):
+    # moved alone, the file is no longer where it was; equal text and runs say that it is the same
+    deleted = not owner.startswith(SHIPPED) and not Path(owner).exists()
+    if deleted and _same(record, study, ids):
         return
-    moved = f", or remove {out / RECORD} if it is that file, moved and edited since" if gone else ""
+    moved = (
+        f", or remove {out / RECORD} if it is that file, moved and edited since" if deleted else ""
+    )
     raise UsageError(
         f"{out} belongs to the study file {owner}: give {study.path} an --out of its own{moved}"
     )

@@ -94,6 +94,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except LaterRecord as error:
         raise UsageError(f"{error}, or give another --out") from error
     except (DamagedStore, UsageError) as error:
+        # a damaged record is ours to replace, a stranger's file is not: its words say which it is
         own = (
             not content.strip()
             or content.startswith(BEGINNING)
@@ -117,6 +118,8 @@ def empty_record() -> dict[str, Any]:
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write the record, in place of an older one as a whole."""
     kept: Json = dict(record)
+    # such as {"analyses": [{"name": "profile", "stage": "variance", "run": "her", …}],
+    # "runs": [{"name": "her", "id": "0f…", "variants": {…}, …}], …}
     for part in ("runs", "analyses"):
         kept[part] = [{"name": name, **each} for name, each in record[part].items()]
     with replacing(path.parent) as files:

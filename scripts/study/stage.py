@@ -77,6 +77,7 @@ class Stage:
         """
         labels = plan.tokens.labels
 
+        # built on demand: most studies do not look at tokens before the run is stored
         def tokens() -> xr.Dataset:
             import xarray as xr
 
@@ -131,22 +132,19 @@ def is_current(stage: Stage, subject: Subject, attributes: Mapping[str, str]) ->
     try:
         asked = stage.asked(subject)
         options, software = (json.loads(attributes[name]) for name in ("options", "software"))
+        # through JSON, as the result's own options went: tuples are lists then
         wanted = json.loads(json.dumps(asked.recorded))
         versions = registry.software("") | registry.software(stage.title)
         return bool(
             attributes["stage"] == stage.title
             and attributes["runs"].split() == [run.id for run in asked.runs]
             and label_digests(attributes["labels"]) == [run.labels_digest for run in asked.runs]
+            # a result may record more than the options, such as sentences that were left out
             and {name: options[name] for name in wanted} == wanted
             and {name: software.get(name) for name in versions} == versions
         )
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):  # of an older actlas, or made up
+    # attributes of an older actlas, or made up
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return False
 
 

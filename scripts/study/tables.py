@@ -61,6 +61,7 @@ def typed(value: object, hint: Any, where: str) -> Any:
     Raises UsageError where it is none of that type.
     """
     if get_origin(hint) in (Union, types.UnionType):
+        # in the order of the annotation: `int | float` keeps 1 a whole number
         for choice in get_args(hint):
             try:
                 return typed(value, choice, where)
@@ -68,6 +69,7 @@ def typed(value: object, hint: Any, where: str) -> Any:
                 continue
         raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
     if get_origin(hint) is tuple and isinstance(value, list):
+        # tuple[T, ...] is the only form of tuple in these dataclasses
         each, rest = get_args(hint)
         assert rest is Ellipsis
         return tuple(typed(item, each, f"{where}[{number}]") for number, item in enumerate(value))
@@ -75,9 +77,8 @@ def typed(value: object, hint: Any, where: str) -> Any:
         return entries(value, where)
     if hint is float and type(value) is int:
         return float(value)
-    if (
-        isinstance(hint, type) and type(value) is hint
-    ):  # a bool is an int to Python, not to a reader
+    # a bool is an int to Python, not to a reader
+    if isinstance(hint, type) and type(value) is hint:
         return value
     raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
 

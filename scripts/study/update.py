@@ -97,6 +97,7 @@ def bring_up_to_date(
     ).as_posix()  # so that a folder that has moved knows its store
     record |= {"title": study.title, "study": study.path.name, "text": study.text, "store": store}
     record |= {"file": study_place(study), "beside": beside(study, place.out)}
+    # runs and analyses that are no longer in the study file leave the record; files stay
     record["runs"] = {name: record["runs"][name] for name in study.runs if name in record["runs"]}
     wanted = {analysis.name for analysis in study.analyses}
     record["analyses"] = {name: each for name, each in record["analyses"].items() if name in wanted}

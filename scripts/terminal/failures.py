@@ -16,10 +16,8 @@ from actlas.scripts.terminal.text import printable
 from actlas.store.errors import ActlasError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
-MOST_WORD, KEPT_WORD = (
-    250,
-    100,
-)  # characters of a word in a message: no path that a system takes easily is longer
+# characters of a word in a message: no path that a system takes easily is longer
+MOST_WORD, KEPT_WORD = (250, 100)
 MOST_MESSAGE = 2000
 MEMORY = "out of memory: ask for less at a time, or use a machine with more"
 THREADS = "the system starts no more threads: allow more of them (`ulimit -u`), or more memory"
@@ -49,6 +47,7 @@ def fail(message: str, code: int) -> NoReturn:
 def one_line(message: str) -> str:
     """Return a message on one line, printable, with nothing in it repeated at length."""
     text = printable(" ".join(message.split()))
+    # a word of a megabyte, given as a name, is not printed as such
     text = re.sub(rf"\S{{{MOST_WORD},}}", lambda word: f"{word[0][:KEPT_WORD]}…", text)
     return text if len(text) <= MOST_MESSAGE else f"{text[:MOST_MESSAGE]}…"
 
@@ -90,6 +89,7 @@ def _of_limit(error: BaseException) -> str | None:
     for words, message in LIMITS.items():
         if words in said and isinstance(error, RuntimeError | ImportError):
             return message
+    # h5py and matplotlib raise their own errors from the system's
     before = error.__cause__ or error.__context__
     if isinstance(before, OSError) and before.errno in FEW_FILES:
         return FILES

@@ -67,6 +67,7 @@ def reading_options(function: F) -> F:
             "--skip-bad", is_flag=True, help="Skip lines that cannot be used, and list them."
         ),
     )
+    # decorators apply from the last to the first, and click lists options in their order
     for option in reversed(options):
         function = option(function)
     return function

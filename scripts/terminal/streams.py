@@ -39,6 +39,7 @@ def use_visible_streams() -> None:
     """Put ``VisibleStream`` in the place of this process's own standard output and error."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
+        # a stream that somebody put there, such as pytest, stays theirs
         own = stream is not None and stream is getattr(sys, f"__{name}__")
         if own and isinstance(stream, io.TextIOWrapper) and not isinstance(stream, VisibleStream):
             made = VisibleStream(

@@ -48,6 +48,7 @@ def metadata_checksum_in(content: bytes | bytearray, data_spans: Iterable[tuple[
 
 
 def _between(size: int, data_spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    # spans of data a…b, c…d of a file of n bytes leave 0…a, b…c, d…n
     places = sorted(data_spans)
     starts, ends = [0, *(end for _, end in places)], [*(start for start, _ in places), size]
     return list(zip(starts, ends, strict=True))

@@ -76,12 +76,11 @@ class Netcdf:
             variable, "_Netcdf4Coordinates", np.array([self._ids[dim] for dim in dims], np.int32)
         )
         _attach(variable, "_Netcdf4Dimid", np.int32(self._ids[dims[0]]))
+        # NCO reads "coordinates" in the older type of text alone, which is ASCII
         for (
             key,
             value,
-        ) in (
-            attributes.items()
-        ):  # NCO reads "coordinates" in the older type of text alone, which is ASCII
+        ) in attributes.items():
             _attach(variable, key, np.bytes_(value) if value.isascii() else value)
         if values is not None:
             variable.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))

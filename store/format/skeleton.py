@@ -255,8 +255,7 @@ def hdf5_type(dtype: StoredDtype) -> Any:
     if dtype != "bfloat16":
         return np.dtype(dtype)
     bfloat16 = h5py.h5t.IEEE_F16LE.copy()
-    bfloat16.set_fields(
-        15, 7, 8, 0, 7
-    )  # sign at bit 15; exponent of 8 bits at 7; mantissa of 7 bits at 0
+    # sign at bit 15; exponent of 8 bits at 7; mantissa of 7 bits at 0
+    bfloat16.set_fields(15, 7, 8, 0, 7)
     bfloat16.set_ebias(127)
     return bfloat16

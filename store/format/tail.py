@@ -29,6 +29,7 @@ class Tail(NamedTuple):
 
 def tail_bytes(sealed: bytes, kind: str) -> bytes:
     """Return what stands behind the HDF5 part: the record, of format ``kind``, and its length."""
+    # …{"checksum": …}000000001234 actlas-commit, so that a reader finds the record from the end
     return sealed + b"%012d %s\n" % (len(sealed), kind.encode())
 
 

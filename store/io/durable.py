@@ -20,16 +20,11 @@ from actlas.store.errors import StoreError
 
 READ_ONLY = 0o444
 UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-UNLINKED = (
-    *UNSUPPORTED,
-    errno.EPERM,
-    errno.EMLINK,
-)  # what systems say of links on exFAT, FAT and FUSE
+# what systems say of links on exFAT, FAT and FUSE
+UNLINKED = (*UNSUPPORTED, errno.EPERM, errno.EMLINK)
 UNSYNCED = (*UNSUPPORTED, errno.EINVAL)  # … of the sync of a folder
-UNLOCKED = (
-    *UNSUPPORTED,
-    errno.ENOLCK,
-)  # … of locks: Lustre without `flock`, NFS without its lock daemon
+# … of locks: Lustre without `flock`, NFS without its lock daemon
+UNLOCKED = (*UNSUPPORTED, errno.ENOLCK)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -170,6 +165,7 @@ def publish_bytes(content: bytes, name: Path, temporary: Path) -> bool:
 
     False where ``name`` is taken.
     """
+    # drafts lie in the writer's own folder, which is removed with it
     draft = temporary / f"{name.name}.{secrets.token_hex(8)}"
     try:
         with naming(draft), draft.open("xb") as file:
@@ -206,6 +202,7 @@ def _can_reserve(descriptor: int) -> bool:
     """
     if not hasattr(os, "posix_fallocate") or not hasattr(LIBC, "fallocate64"):
         return hasattr(os, "posix_fallocate")
+    # mode 0 of one byte: supported or not is all that is asked, the file is longer anyway
     nothing, one = ctypes.c_int64(0), ctypes.c_int64(1)
     return (
         not LIBC.fallocate64(descriptor, 0, nothing, one) or ctypes.get_errno() not in UNSUPPORTED

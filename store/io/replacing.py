@@ -44,6 +44,7 @@ class Replacement:
             self._drafts.append((descriptor, draft, name))
             for piece in pieces:
                 digest.update(piece)
+                # os.write may take less than it is given
                 view = memoryview(piece).cast("B")
                 while view:
                     view = view[os.write(descriptor, view) :]
@@ -106,9 +107,8 @@ def _locked_draft(folder: Path, name: str) -> tuple[int, Path]:
     while True:
         draft = folder / f".{name}.{secrets.token_hex(4)}.draft"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with contextlib.suppress(
-            OSError
-        ):  # a file system without locks: nobody removes files there either
+        # a file system without locks: nobody removes files there either
+        with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
             return descriptor, draft
@@ -117,6 +117,7 @@ def _locked_draft(folder: Path, name: str) -> tuple[int, Path]:
 
 def _sweep(folder: Path) -> None:
     """Remove the drafts of writers that were killed."""
+    # a draft whose lock is free has no living writer; one that is locked raises, and stays
     for entry in os.scandir(folder):
         if DRAFT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
             with contextlib.suppress(OSError):

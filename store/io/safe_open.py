@@ -19,14 +19,11 @@ from actlas.store.errors import ActlasError, DamagedStore, UsageError
 from actlas.store.io.durable import naming
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
-LARGEST_PACKED = (
-    64 << 20
-)  # bytes of the record of a packed shard: some ten thousand units of many sites
+# bytes of the record of a packed shard: some ten thousand units of many sites
+LARGEST_PACKED = 64 << 20
 MOST_ENTRIES = 1 << 18  # files of a folder
-SPARSE_FROM, SPAREST = (
-    64 << 20,
-    1000,
-)  # a file larger than this has its bytes on the disk, or a thousandth of them compressed
+# a file larger than this has its bytes on the disk, or a thousandth of them compressed
+SPARSE_FROM, SPAREST = (64 << 20, 1000)
 
 
 def placed(path: str | Path) -> Path:

@@ -26,12 +26,8 @@ from actlas.store.runs.packed import DROPPED, forget_dropped, remove_superseded,
 
 OWNER = "owner"
 PARTS = ("tmp", "shards", COMMITS, PACKED, DROPPED)  # of a run, that removals go through
-UNTAKEN = (
-    errno.ENOENT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-)  # no lock is to be had: gone, or not ours to write to
+# no lock is to be had: gone, or not ours to write to
+UNTAKEN = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def workspace(run_folder: Path) -> Iterator[Workspace]:
     Units whose record is lost, and those that a writer was killed over just before it committed
     them, get their record.
     """
-    _, lost = _swept(run_folder)
+    _, lost = _collected(run_folder)
     folder, held = _claim(run_folder / "tmp")
     try:
         restored = restore_lost(run_folder, folder)[0] if lost else []
@@ -78,13 +74,15 @@ def collect_garbage(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
     Raises DamagedStore, with nothing removed, where a link would lead the removal out of the run,
     or a commit is unreadable.
     """
-    return _swept(run_folder, dry_run=dry_run)[0]
+    return _collected(run_folder, dry_run=dry_run)[0]
 
 
-def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list[Lost]]:
+def _collected(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list[Lost]]:
     """Do ``collect_garbage``, and return also the shards that stay because their record is lost."""
     check_own(*(run_folder / part for part in PARTS))
     doubled = superseded(run_folder) if dry_run else remove_superseded(run_folder)
+    # order matters: shards, then owners, then commits. Whoever commits between two of these is
+    # seen as living or as committed, and keeps the shard either way
     shards = listed(run_folder / "shards", ".h5")
     with _owners(run_folder) as locks:
         abandoned = [folder for folder, held in locks.items() if held is not None]
@@ -92,11 +90,11 @@ def _swept(run_folder: Path, *, dry_run: bool = False) -> tuple[list[Path], list
         uncommitted, lost = without_record(
             run_folder, [each for each in shards if token_of(each) not in living], doubled
         )
-        needed = {
-            token_of(each.path) for each in lost
-        }  # their folders say that a kill came before the commit
+        # their folders say that a kill came before the commit
+        needed = {token_of(each.path) for each in lost}
         abandoned = [folder for folder in abandoned if folder.name not in needed]
         if not dry_run:
+            # under the locks of their owners, so that no new writer can hold one of these folders
             for shard in uncommitted:
                 shard.unlink(missing_ok=True)
             for folder in abandoned:
@@ -227,6 +225,7 @@ def _lock(folder: Path, operation: int) -> int | None:
     """
     owner = folder / OWNER
     try:
+        # a file in the folder and not the folder itself: NFS does not lock folders
         descriptor = os.open(owner, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         if error.errno not in UNTAKEN:
@@ -234,9 +233,8 @@ def _lock(folder: Path, operation: int) -> int | None:
         return None
     try:
         lock(descriptor, operation, owner)
-        if os.path.samestat(
-            os.fstat(descriptor), owner.stat()
-        ):  # else it was removed while we waited
+        # else it was removed while we waited
+        if os.path.samestat(os.fstat(descriptor), owner.stat()):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass

@@ -30,10 +30,8 @@ SENTENCE = "sentence"  # the dim of all columns so far
 TEXT = "text"  # the dtype of texts in a record
 NUMBERS = ("<i8", "<f8", "|u1")
 LENGTHS = "<i8"
-BYTES_DIM, LENGTH = (
-    "_bytes",
-    "_length",
-)  # end the dim of a text's bytes, and the variable with the bytes of each sentence
+# end the dim of a text's bytes, and the variable with the bytes of each sentence
+BYTES_DIM, LENGTH = ("_bytes", "_length")
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 NUMBERED = re.compile(r"column_[0-9]+")
 

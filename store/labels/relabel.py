@@ -168,10 +168,8 @@ def _made(
     version: Version, previous: str, sentences: int, encoded: Mapping[str, Encoded], source: str
 ) -> tuple[LabelRecord, bytes]:
     """Return the record of a version, and its file: the values and the record behind them."""
-    from actlas.store.format.skeleton import (
-        columns_image,
-        offsets,
-    )  # HDF5 is imported where it writes
+    # HDF5 is imported where it writes
+    from actlas.store.format.skeleton import columns_image, offsets
 
     run = version.folder.parent.name
     names = variable_names(encoded)

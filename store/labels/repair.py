@@ -32,7 +32,7 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
 
     The second list is what is left: labels that are lost are never replaced by older ones.
     """
-    folder, mended = run.folder, list[str]()
+    folder, rewritten = run.folder, list[str]()
     check_own(folder / FOLDER)
     if later := _later(run):
         return [], [later]
@@ -47,14 +47,14 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
             return [], [f"labels of run {run.name} are lost: {REMEDY}"]
         with workspace(folder) as work:
             publish_labels(folder, run.sentences, values[1], values[0].source, work)
-        mended.append(f"stored version {found[-1].number} of the labels again")
+        rewritten.append(f"stored version {found[-1].number} of the labels again")
         found = versions(folder)
-    mended += _pruned(found, run)
+    rewritten += _pruned(found, run)
     run.refresh()
     left = [
         problem for _, _, problems in label_problems(folder, run.sentences) for problem in problems
     ]
-    return mended, left
+    return rewritten, left
 
 
 def _later(run: Run) -> str | None:

@@ -33,7 +33,6 @@ from actlas.store.runs.names import REMOVED
 from actlas.store.runs.run import Run
 
 
-
 @dataclass(frozen=True)
 class Garbage:
     """Something that nothing needs any more: where it is, what it is, its bytes."""

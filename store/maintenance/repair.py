@@ -44,7 +44,7 @@ class Repair:
     dropped: tuple[Dropped, ...]
     left: tuple[str, ...]
     restored: tuple[str, ...] = ()
-    mended: tuple[str, ...] = ()  # files and labels that were written again from what is whole
+    rewritten: tuple[str, ...] = ()  # files and labels that were written again from what is whole
 
 
 @dataclass(frozen=True)
@@ -162,38 +162,40 @@ def finish(begun: Begun, losing: Collection[Work] = (), needed: Collection[int] 
                 f"shards of what was dropped stay until `actlas gc` can remove them: {error}"
             )
     run.refresh()
-    mended = _mend(run, begun.checked, report.left)
-    return Repair(tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(mended))
+    rewritten = _repair_files(run, begun.checked, report.left)
+    return Repair(
+        tuple(report.dropped), tuple(report.left), tuple(report.restored), tuple(rewritten)
+    )
 
 
-def _mend(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
+def _repair_files(run: Run, checked: Collection[Checked], left: list[str]) -> list[str]:
     """Write again files whose HDF5 part is damaged, and labels; return what was done."""
-    mended = _rewrite(
+    rewritten = _rewrite(
         run, {item.commit for item in checked if item.problems and item.kind == "file"}, left
     )
     if any(item.problems and item.kind == "labels" for item in checked):
         written, lost = repair_labels(run)
-        mended += written
+        rewritten += written
         left += lost
         if not written and not lost:
             left += [
                 problem for item in checked if item.kind == "labels" for problem in item.problems
             ]
-    return mended
+    return rewritten
 
 
 def _rewrite(run: Run, files: set[str], left: list[str]) -> list[str]:
     """Write files again whose HDF5 part is damaged, from their units; return what was done."""
     from actlas.store.writing.pack import rewrite
 
-    mended = []
+    rewritten = []
     for file in sorted(files):
         try:
             if rewrite(run, file):
-                mended.append(f"wrote {file} again from its numbers and labels")
+                rewritten.append(f"wrote {file} again from its numbers and labels")
         except (StoreError, OSError) as error:
             left.append(f"{run.folder / 'shards' / file} was left alone: {error}")
-    return mended
+    return rewritten
 
 
 def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
@@ -203,9 +205,8 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
         if not any(str(path) in each for each in report.left):
             report.left.append(f"{path} was left alone: {reason}")
     elif path.exists():
-        if (
-            needless or check_path(run, path, {}, shared=False).problems
-        ):  # still: it may have been packed meanwhile
+        # still: it may have been packed meanwhile
+        if needless or check_path(run, path, {}, shared=False).problems:
             report.dropped.append(dropped(path))
             with _dropping(run, path):
                 path.unlink(missing_ok=True)

@@ -129,6 +129,7 @@ def read_block(source: BlockSource, block: int, check: bool = False) -> npt.NDAr
     layout = source.stored.layout
     stored = read_stored(source, block, check)
     if layout.dtype == "bfloat16":
+        # bfloat16 is the upper half of a float32
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)
 
@@ -173,6 +174,7 @@ def _map(source: BlockSource, block: int) -> npt.NDArray[Any]:
     except FileNotFoundError as error:
         raise DamagedStore(missing(source.path)) from error
     if source.stored.stride and hasattr(mmap, "MADV_WILLNEED"):
+        # madvise takes whole pages only
         start = offset - offset % mmap.PAGESIZE
         mapped.madvise(
             mmap.MADV_WILLNEED, start, min(offset + layout.block_bytes - start, READ_AHEAD)
@@ -182,6 +184,7 @@ def _map(source: BlockSource, block: int) -> npt.NDArray[Any]:
 
 def _mapped(path: Path, found: os.stat_result, scattered: bool) -> mmap.mmap | None:
     """Return the map of the whole file, None where too many others are in use."""
+    # a file that was replaced under its name has another key, and so another map
     key = (path, found.st_dev, found.st_ino, found.st_mtime_ns)
     mapped = _MAPS.get(key)
     if mapped is None and len(_MAPS) < MOST_MAPS:

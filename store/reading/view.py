@@ -24,9 +24,8 @@ from actlas.store.reading.index import RunIndex
 from actlas.store.reading.sentence_index import SentenceIndex
 from actlas.store.reading.sources import OwnSources, Sources
 
-AT_ONCE = (
-    1 << 20
-)  # tokens whose texts and columns are spread over them at once: 8 MB each, as references
+# tokens whose texts and columns are spread over them at once: 8 MB each, as references
+AT_ONCE = 1 << 20
 MEANINGS = {"row_size": "tokens of the sentence", "text": "the sentence"}
 
 
@@ -55,9 +54,8 @@ class _Spread(BackendArray):
         if wanted.ndim == 0:
             return self._values[int(wanted)]
         numbers, places = np.unique(wanted, return_inverse=True)
-        found = np.empty(
-            len(numbers), dtype=object
-        )  # a reference for each token, and each text once
+        # a reference for each token, and each text once
+        found = np.empty(len(numbers), dtype=object)
         found[:] = [self._values[number] for number in numbers.tolist()]
         return found[places]
 

@@ -32,6 +32,7 @@ def create_run(folder: Path, record: RunRecord, columns: Columns | None) -> bool
                 sentences = sum(unit.sentences for unit in record.units)
                 source = str(record.description.get("source", ""))
                 publish_labels(folder, sentences, columns, source, work)
+            # the run is there from this line on: ids and names lead to folders that have a run.json
             new = publish_bytes(content, folder / FILE, temporary=work.folder)
     for part in PARTS:  # some copies leave empty folders out
         make_folder(folder / part)

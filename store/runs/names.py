@@ -21,6 +21,7 @@ from actlas.store.io.safe_open import listed, read_record
 from actlas.store.io.workspace import workspace
 
 FOLDER = "names"
+REMOVED = "removed"  # folder of runs that are being removed, each as its id and a random ending
 FORMAT_NAME = "actlas-name"
 REMEDY = "`actlas verify --repair` writes it again if its run knows it"
 

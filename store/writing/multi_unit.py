@@ -51,6 +51,7 @@ def write_units(
     checksums = {}
     for layout in layouts:
         of_units: list[list[str]] = [[] for _ in units]
+        # block by block over all units: the bytes of the file from first to last, so no seek
         for block in range(layout.blocks):
             for index, unit in enumerate(units):
                 rows = np.ascontiguousarray(read(index, layout.site, block))

@@ -97,6 +97,7 @@ def _groups(commits: tuple[UnitLocation, ...], most_bytes: int) -> Iterator[list
     """Yield the units that go into one file each; those that lie so already are left out."""
     kinds: dict[frozenset[SiteLayout], list[UnitLocation]] = {}
     for commit in commits:
+        # narrow(0): units of other lengths have the same kind
         kind = frozenset(site.layout.narrow(0) for site in commit.record.sites.values())
         kinds.setdefault(kind, []).append(commit)
     for alike in kinds.values():
@@ -105,6 +106,7 @@ def _groups(commits: tuple[UnitLocation, ...], most_bytes: int) -> Iterator[list
         held = recorded = 0
         for commit in alike:
             nbytes, record = _nbytes(commit), _record_bytes(commit)
+            # the record is bounded too: readers refuse a larger one
             if group and (held + nbytes > most_bytes or recorded + record > LARGEST_PACKED):
                 yield from _unless_done(group, users)
                 group, held, recorded = [], 0, 0
@@ -115,6 +117,7 @@ def _groups(commits: tuple[UnitLocation, ...], most_bytes: int) -> Iterator[list
 
 def _unless_done(group: list[UnitLocation], users: Counter[str]) -> Iterator[list[UnitLocation]]:
     files = {commit.file for commit in group}
+    # a file that holds exactly this group is packed already
     alone = sum(users[file] for file in files) == len(group)
     if len(files) > 1 or (len(group) > 1 and not alone):
         yield group
@@ -188,6 +191,7 @@ def _publish(run: Run, made: tuple[Path, CommitRecord], work: Workspace) -> None
     From now on the record says where the sites of its units lie.
     """
     shard, record = made
+    # killed between these two, the shard has no record: the next writer removes it as garbage
     if not publish_file(shard, run.folder / "shards" / shard.name):
         raise taken(run.folder / "shards" / shard.name)
     publish_packed(run.folder, record, work.folder)

@@ -153,9 +153,8 @@ def _sources(run: Run, tokens: Indices | None) -> list[tuple[Unit, Indices]]:
 
 def _units(labels: Labels, sizes: list[int]) -> list[Unit]:
     """Return units of ``sizes`` tokens each, of whole sentences, that follow each other."""
-    ends = (
-        np.searchsorted(np.cumsum(labels.row_size), np.cumsum(sizes)) + 1
-    )  # sentences up to the end of each
+    # sentences up to the end of each
+    ends = np.searchsorted(np.cumsum(labels.row_size), np.cumsum(sizes)) + 1
     firsts = [0, *(int(end) for end in ends[:-1])]
     return [
         Unit(number, first, int(end) - first, size)

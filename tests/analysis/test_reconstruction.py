@@ -55,14 +55,12 @@ def test_agrees_with_numpy_for_any_split(resid, seed, data):
         norm = np.linalg.norm(output[layer])
         wanted = np.linalg.norm(output[layer] - total[layer]) / norm if norm else np.nan
         np.testing.assert_allclose(got["relative_error"][layer], wanted, rtol=1e-9)
-        if np.ptp(output[layer]) > 1e-3 * max(
-            np.abs(output[layer]).max(), 1e-9
-        ):  # more than is lost beside the parts
+        # more than is lost beside the parts
+        if np.ptp(output[layer]) > 1e-3 * max(np.abs(output[layer]).max(), 1e-9):
             r = np.corrcoef(output[layer].ravel(), total[layer].ravel())[0, 1]
             np.testing.assert_allclose(got["correlation"][layer], r, atol=1e-9)
-    assert (
-        broken(got.expand_dims("sum")) == []
-    )  # numbers that are rounded once are within the bound
+    # numbers that are rounded once are within the bound
+    assert broken(got.expand_dims("sum")) == []
 
 
 @given(strategies.residuals(), st.data())

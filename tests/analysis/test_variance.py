@@ -77,9 +77,8 @@ def test_profile_equals_the_plain_way(run):
     result = variance_profile(dataset, selection).compute()
     for group, tokens in selection.groups.items():
         for projection in ("q", "k", "v"):
-            chosen = (
-                dataset[projection].values[:, tokens].astype(np.float64)
-            )  # (layer, pair, head, d_head)
+            # (layer, pair, head, d_head)
+            chosen = dataset[projection].values[:, tokens].astype(np.float64)
             where = {"group": group, "projection": projection}
             np.testing.assert_allclose(
                 result["feature_variance"].sel(where), chosen.var(axis=1, ddof=1), rtol=1e-9
@@ -109,9 +108,8 @@ def test_bootstrap_equals_resampling(run):
         .values
     )
     drawn = np.random.default_rng(3).multinomial(4, np.full(4, 1 / 4), 40)
-    rows = (
-        dataset["k"].values[:, selection.control_token].astype(np.float64)
-    )  # (layer, pair, head, d_head)
+    # (layer, pair, head, d_head)
+    rows = dataset["k"].values[:, selection.control_token].astype(np.float64)
     members = [np.repeat(np.arange(5), weights[[0, 1, 1, 2, 3]]) for weights in drawn]
     variances = [rows[:, chosen].var(axis=1, ddof=1).mean((1, 2)) for chosen in members]
     np.testing.assert_allclose(got, np.percentile(variances, [2.5, 97.5], axis=0), rtol=1e-9)

@@ -174,9 +174,8 @@ def perform(line, folder):
         stdin, words = " ".join(words[1:at]) + "\n", words[at + 1 :]
     assert words[0] == "actlas", f"neither run nor marked as not run: {line}"
     done = commands.run(folder, *words[1:], stdin=stdin)
-    expected = (
-        1 if "reconstruct dropped" in line else 0
-    )  # with dropout a sum does not hold, which the page says
+    # with dropout a sum does not hold, which the page says
+    expected = 1 if "reconstruct dropped" in line else 0
     assert done.returncode == expected, f"{line}\n{done.stdout}{done.stderr}"
 
 

@@ -200,7 +200,7 @@ def test_what_is_not_synced_is_lost_when_power_fails(fixtures, session):
     assert session.server.look(root).whole == fixture.after.whole
 
 
-def test_a_hurt_command_ends_as_it_was_told(fixtures, session):
+def test_a_hurt_command_ends_as_it_was_reported(fixtures, session):
     fixture = fixtures["extract"]
     write = next(number for number, step in enumerate(fixture.steps) if step["name"] == "pwritev")
 
@@ -217,7 +217,7 @@ def test_a_hurt_command_ends_as_it_was_told(fixtures, session):
     assert "run the same command again to go on" in stopped.errors
 
 
-def test_an_allocation_fails_when_it_is_told_to():
+def test_an_allocation_fails_when_it_is_reported_to():
     code = (
         "import numpy as np; from actlas.scripts.bench.injection.allocation import "
         "fail_allocation as f; f(2)\n"

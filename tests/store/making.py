@@ -148,9 +148,8 @@ def fill(writer: ShardWriter, content: Content, unit: Unit, sites: Iterable[str]
     cuts = np.cumsum([0, *content.units[unit.number]])
     for layout in layouts(content, unit, sites):
         values = content.values[layout.site]
-        whole = (
-            values if layout.blocks > 1 or layout.dims[0] != "token" else values[np.newaxis]
-        )  # (block, token, …)
+        # (block, token, …)
+        whole = values if layout.blocks > 1 or layout.dims[0] != "token" else values[np.newaxis]
         for block in range(layout.blocks):
             stored = narrowed(whole[block, content.rows(unit)], layout.dtype)
             for first, last in pairwise(cuts):

@@ -174,9 +174,8 @@ def test_a_damaged_run_does_not_take_the_others_with_it(harm, store):
 def test_a_sound_store_has_no_damage(store):
     assert store.damaged() == {}
     assert len(store.runs()) == 2
-    (store.path / "runs" / ("f" * 16) / "commits").mkdir(
-        parents=True
-    )  # a run whose writer was killed before its run.json
+    # a run whose writer was killed before its run.json
+    (store.path / "runs" / ("f" * 16) / "commits").mkdir(parents=True)
     assert store.damaged() == {}
 
 

@@ -136,7 +136,7 @@ class StoreMachine(StoreAndModel):
 
     @precondition(lambda self: any(model.commits for model in self.runs.values()))
     @rule(data=st.data())
-    def damage_and_mend(self, data: st.DataObject) -> None:
+    def damage_and_undo(self, data: st.DataObject) -> None:
         """Flip a bit of a committed shard: verification finds it and reading refuses it.
 
         Flip it back.

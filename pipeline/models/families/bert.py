@@ -31,6 +31,24 @@ DEFAULTS: Mapping[str, object] = {
     "type_vocab_size": 2,
     "vocab_size": 30522,
 }
+ROWS: Mapping[str, Row] = {
+    "resid": Row("{block}", "in"),
+    "resid_mid": Row("{block}.attention.output.LayerNorm", "out"),
+    "q": Row(f"{SELF}.query", "out"),
+    "k": Row(f"{SELF}.key", "out"),
+    "v": Row(f"{SELF}.value", "out"),
+    "z": Row("{block}.attention.output.dense", "in"),
+    "attn_out": Row("{block}.attention.output.dense", "out"),
+    "mlp_pre": Row("{block}.intermediate.dense", "out"),
+    "mlp_post": Row("{block}.output.dense", "in"),
+    "mlp_out": Row("{block}.output.dense", "out"),
+    "pattern": Row(SELF, "attention", part="pattern"),
+}
+#: whose outputs are sites
+NORMS = {
+    "resid_mid": "{block}.attention.output.LayerNorm",
+    "resid": "{block}.output.LayerNorm",
+}
 REFUSED = ("quantization_config", "pruned_heads", "is_decoder", "add_cross_attention")
 
 
@@ -125,19 +143,7 @@ def encoder(model_type: str, classes: str, config: ConfigRules, title: str, **mo
         blocks="encoder.layer",
         last=Row("{block}", "out"),
         law="post",
-        rows={
-            "resid": Row("{block}", "in"),
-            "resid_mid": Row("{block}.attention.output.LayerNorm", "out"),
-            "q": Row(f"{SELF}.query", "out"),
-            "k": Row(f"{SELF}.key", "out"),
-            "v": Row(f"{SELF}.value", "out"),
-            "z": Row("{block}.attention.output.dense", "in"),
-            "attn_out": Row("{block}.attention.output.dense", "out"),
-            "mlp_pre": Row("{block}.intermediate.dense", "out"),
-            "mlp_post": Row("{block}.output.dense", "in"),
-            "mlp_out": Row("{block}.output.dense", "out"),
-            "pattern": Row(SELF, "attention", part="pattern"),
-        },
+        rows=ROWS,
         config=config,
         weights=WeightRules(
             title=title,
@@ -155,10 +161,7 @@ def encoder(model_type: str, classes: str, config: ConfigRules, title: str, **mo
         ),
         check_attention=any_attention,
         causal=False,
-        norms={
-            "resid_mid": "{block}.attention.output.LayerNorm",
-            "resid": "{block}.output.LayerNorm",
-        },
+        norms=NORMS,
         arguments={"add_pooling_layer": False},
         **more,
     )

@@ -21,7 +21,7 @@ from actlas.pipeline.models.rope import read_rope, write_rope
 from actlas.store.errors import UsageError
 
 EMBEDDING, HEAD = "embed_tokens.weight", "lm_head.weight"
-BLOCKS, NORM = "model.layers", "model.norm"
+LAYERS, NORM = "model.layers", "model.norm"
 LAST = Row(NORM, "in")
 FULL, SLIDING = "full_attention", "sliding_attention"
 LARGEST = 1 << 31
@@ -133,15 +133,11 @@ def optional(least: float, most: float) -> Callable[[Any], float | None]:
     return check
 
 
-def number(least: float, most: float) -> Callable[[Any], float]:
-    """Return what checks a number from above ``least`` to ``most``."""
-
-    def check(value: Any) -> float:
-        if type(value) in (int, float) and least < value <= most:
-            return float(value)
-        raise ValueError(f"a number above {least:g}, at most {most:g}")
-
-    return check
+def positive(value: Any) -> int:
+    """Return a whole number above 0, which some files write as 256.0."""
+    if type(value) in (int, float) and 0 < value <= LARGEST and int(value) == value:
+        return int(value)
+    raise ValueError(f"a whole number from 1 to {LARGEST}")
 
 
 def size_or_none(value: Any) -> int | None:
@@ -290,7 +286,7 @@ def decoder(
         model_type=model_type,
         model_class=f"{classes}ForCausalLM",
         base="model",
-        blocks=BLOCKS,
+        blocks=LAYERS,
         last=LAST,
         law="add",
         rows=rows,

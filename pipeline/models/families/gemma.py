@@ -18,10 +18,16 @@ from actlas.pipeline.models.family import Fields, Shapes
 
 
 def _read(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Return config.json with one activation function: its newer field overrides the older."""
+    """Return config.json with one activation function.
+
+    The newer field overrides the older. The first files say ``gelu`` in the older alone and mean
+    its tanh form, which the models were trained with.
+    """
     found = dict(reader()(config, where))
     if config.get("hidden_activation") is not None:
         found["hidden_act"] = config["hidden_activation"]
+    elif config.get("hidden_act") == "gelu":
+        found["hidden_act"] = "gelu_pytorch_tanh"
     return found
 
 

@@ -1,6 +1,7 @@
 """Gemma 3: the text model, and the text part of those that see images.
 
-Layers with a window turn queries and keys by other angles than those without.
+Layers with a window turn queries and keys by other angles than those without. No version of
+transformers follows its ``attn_logit_softcapping``, and no published file sets it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from actlas.pipeline.models.families import decoder as base
 from actlas.pipeline.models.families.decoder import ATTENTION, FULL, SLIDING, shapes
-from actlas.pipeline.models.families.gemma2 import CAP, KINDS, NORMS, OWN, POST_NORM_ROWS, capped
+from actlas.pipeline.models.families.gemma2 import CAP, KINDS, NORMS, OWN, POST_NORM_ROWS
 from actlas.pipeline.models.family import Fields, Row, Shapes
 from actlas.pipeline.models.rope import read_rope, write_rope
 from actlas.store.errors import UsageError
@@ -92,8 +93,7 @@ def _unwrapped(name: str) -> str:
 
 _CONFIG = base.config_rules(
     {
-        **OWN,
-        "attn_logit_softcapping": None,
+        **{name: value for name, value in OWN.items() if name != "attn_logit_softcapping"},
         "final_logit_softcapping": None,
         "max_position_embeddings": 131072,
         "rope_local": None,
@@ -119,7 +119,6 @@ GEMMA3_TEXT = base.decoder(
     },
     config_class="Gemma3TextConfig",
     cap=CAP,
-    changes=capped,
 )
 #: its text part is loaded as a text model: the same numbers, and the same run
 GEMMA3 = replace(

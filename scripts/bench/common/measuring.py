@@ -21,6 +21,7 @@ def seconds_of(work: Callable[[], object], repeats: int, enough: float = math.in
     Once is enough where that takes ``enough`` seconds. Garbage is collected before.
     """
     seconds: list[float] = []
+    # a thing that takes seconds is not repeated for a digit more
     while len(seconds) < repeats and not (seconds and seconds[0] > enough):
         gc.collect()
         start = time.perf_counter()
@@ -44,6 +45,7 @@ class Measured:
 
     def add(self, work: Callable[[], object], *, counted: bool = True) -> None:
         """Do ``work`` and note time and peak."""
+        # getrusage's ru_maxrss never falls, so each piece of work is sampled by itself
         rest, peak, done = memory(self._field), [0], threading.Event()
 
         def watch() -> None:

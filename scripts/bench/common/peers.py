@@ -107,6 +107,7 @@ def _transformer_lens(bridge: Any, blocks: int, token_ids: IntArray, out: Path) 
 
     names = {"resid": "hook_resid_pre", "q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_v"}
     names |= {"attn_out": "hook_attn_out", "mlp_out": "hook_mlp_out"}
+    # hook_resid_pre of layer l is depth l; the last depth is hook_resid_post of the last layer
     wanted = {
         f"blocks.{number}.{hook}": f"{site}.{number}"
         for site, hook in names.items()

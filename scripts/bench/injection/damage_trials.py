@@ -147,11 +147,13 @@ def all_tried(
     undamaged = {kind: _undamaged(kind, base, scratch) for kind in kinds}
     waiting, running = list(reversed(trials)), dict[int, tuple[Trial, Path]]()
     while waiting or running:
+        # a process each: a crash of HDF5 or a hang ends one trial, not the benchmark
         while waiting and len(running) < jobs:
             trial = waiting.pop()
             answer = scratch / f"answer-{trial.kind}-{trial.number}"
             work = partial(tried, trial, scratch, undamaged[trial.kind])
             running[in_child(work, answer)] = (trial, answer)
+        # os.wait gives whichever child ended first
         child, status = os.wait()
         trial, answer = running.pop(child)
         if status or not answer.exists():
@@ -186,8 +188,7 @@ def _undamaged(kind: str, base: Path, scratch: Path) -> Undamaged:
     failed = [
         f"{name}: {each.traceback or each.errors}" for name, each in seen.items() if each.status
     ]
-    if [
-        line for line in failed if not line.startswith("verify study")
-    ]:  # a command that not every version has
+    # a command that not every version has
+    if [line for line in failed if not line.startswith("verify study")]:
         raise RuntimeError(f"at an undamaged folder: {failed}")
     return Undamaged(base, seen, found["whole"])

@@ -37,9 +37,8 @@ def damage(root: Path, kind: str, seed: str) -> Damage:
     generator = random.Random(seed)
     sorts = [files for patterns in SITES_OF_DAMAGE[kind] if (files := found(root, patterns))]
     files = generator.choice(sorts)
-    whole = (
-        kind == "exports"
-    )  # a file of the user's, under whatever name he likes: another whole one is no damage
+    # a file of the user's, under whatever name he likes: another whole one is no damage
+    whole = kind == "exports"
     path, name = (
         generator.choice(files),
         generator.choice([name for name in DAMAGES if not (whole and name in OF_TWO)]),
@@ -106,6 +105,7 @@ def _overwrite(path: Path, other: Path, _: random.Random) -> str:
 def _splice(path: Path, other: Path, generator: random.Random) -> str:
     content, end = path.read_bytes(), other.read_bytes()
     place = generator.randrange(min(len(content), len(end)))
+    # as a copy does that was made while the file was replaced
     path.write_bytes(content[:place] + end[place:])
     return f", from byte {place}"
 
@@ -122,6 +122,7 @@ def _noise(path: Path, _: Path, generator: random.Random) -> str:
 def _zero(path: Path, _: Path, generator: random.Random) -> str:
     content = bytearray(path.read_bytes())
     start = generator.randrange(len(content))
+    # a page of zeros: what some file systems leave after a crash
     content[start : start + 4096] = bytes(len(content[start : start + 4096]))
     path.write_bytes(content)
     return f", from {start}"

@@ -30,45 +30,14 @@ FILLING = (
     "symlink",
     *FLUSHES,
 )
-FEW_DESCRIPTORS = (
-    4,
-    5,
-    6,
-    8,
-    10,
-    12,
-    14,
-    16,
-    24,
-    32,
-)  # with 7 torch cannot ask what processor it has, and rounds otherwise
-FILE_SIZES = (
-    2000,
-    4096,
-    10_000,
-    20_000,
-    50_000,
-    100_000,
-    200_000,
-    400_000,
-)  # bytes; what is said must fit as well
-ROOM = (
-    0,
-    8 << 10,
-    32 << 10,
-    64 << 10,
-    128 << 10,
-    256 << 10,
-    512 << 10,
-    1 << 20,
-)  # bytes left on a small file system
-MEMORY = (
-    1 << 20,
-    4 << 20,
-    12 << 20,
-    32 << 20,
-    64 << 20,
-)  # bytes beyond what it has; with none the C library aborts
+# with 7 torch cannot ask what processor it has, and rounds otherwise
+FEW_DESCRIPTORS = (4, 5, 6, 8, 10, 12, 14, 16, 24, 32)
+# bytes; what is said must fit as well
+FILE_SIZES = (2000, 4096, 10_000, 20_000, 50_000, 100_000, 200_000, 400_000)
+# bytes left on a small file system
+ROOM = (0, 8 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20)
+# bytes beyond what it has; with none the C library aborts
+MEMORY = (1 << 20, 4 << 20, 12 << 20, 32 << 20, 64 << 20)
 
 
 def killed(fixture: Fixture, extent: Extent) -> list[Trial]:
@@ -93,6 +62,7 @@ def failing(fixture: Fixture, extent: Extent) -> list[Trial]:
     steps = [
         {"harm": {"kind": "error", "at": at, "code": errno.EIO}} for at in extent.steps(fixture)
     ]
+    # which thread syncs first differs from run to run, so number n alone is not one file's sync
     syncs = sum(step["name"] == "fdatasync" for step in fixture.steps)
     counted = extent.thin(fixture, list(range(syncs)))
     alone = [
@@ -176,14 +146,14 @@ def _on_small_disk(fixture: Fixture, room: int, session: TrialSession) -> Outcom
     if session.private is None:
         return Outcome(0)
     root = session.new()
+    # each file takes whole pages of a tmpfs, and its name another
     taken = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in fixture.base.rglob("*"))
     session.private.start(mount=True, root=str(root), base=str(fixture.base), bytes=taken + room)
     session.private.wait()
     answer = fixture.run(session.private, root)
     enough = {"bytes": 64 << 20, "remount": True}
-    session.private.start(
-        mount=True, root=str(root), base=str(fixture.base), **enough
-    )  # somebody made room
+    # somebody made room
+    session.private.start(mount=True, root=str(root), base=str(fixture.base), **enough)
     session.private.wait()
     return fixture.judge(session.private, root, answer)
 
@@ -218,6 +188,7 @@ def killed_at_random(fixture: Fixture, extent: Extent) -> list[Trial]:
     """Kill -9 at random instants, of one folder again and again until the command is through."""
     generator = random.Random(SEED)
     count = max(2, (60 if fixture.name == "extract" else 4) // extent.every)
+    # three kills in a row: the second and third meet what the first left
     moments = [[generator.uniform(0, fixture.seconds) for _ in range(3)] for _ in range(count)]
     return [partial(_killed_again_and_again, fixture, each) for each in moments]
 

@@ -152,6 +152,7 @@ class Fixture:
         self.status, self.seconds = answer.status, answer.seconds
         self.after = server.look(done)
         shutil.rmtree(done)
+        # a second time, counting the calls that read: harm of the two kinds is numbered apart
         answer = self._finish(server, done, {"record": str(record), "reads": True})
         self.reads = len(record.read_text().splitlines())
         shutil.rmtree(done)
@@ -182,6 +183,7 @@ class Fixture:
             and json.loads(answer.struck)["name"] in MUST_BE_TOLD
         ):
             wrong.append(f"exit 0 although a step failed: {answer.struck}")
+        # whatever was left, the user's next step is the same command again
         again = self.run(server, root)
         if again.status not in {self.status, *self.operation.again}:
             complaints.append(
@@ -194,6 +196,7 @@ class Fixture:
             complaints.append(
                 f"gc ended with {collected.status}: {collected.errors.strip()[-300:]}"
             )
+        # what an unhurt command does not leave, nobody may leave
         strays = sorted({*final.files} - {*self.after.files}) + final.garbage
         complaints += [f"{path} was left behind" for path in strays]
         said = (*complaints, *lost, *wrong, *vanished, *differing)
@@ -228,6 +231,7 @@ class Fixture:
                 if final
                 else {self.before.whole.get(thing), self.after.whole.get(thing)}
             )
+            # a run may be incomplete after a fault, but not after the same command again
             if digest not in allowed and not (digest == "incomplete" and not final):
                 wrong.append(
                     f"wrong: {thing} is {digest}, expected {' or '.join(sorted(map(str, allowed)))}"

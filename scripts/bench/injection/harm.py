@@ -94,12 +94,14 @@ class Harm:
         if not self.reads:
             for name in BY_DESCRIPTOR:
                 setattr(os, name, self._wrapped(name, getattr(os, name), self.path_behind))
+            # flock changes no byte, but decides who may remove whose files: a step as well
             fcntl.flock = self._wrapped("flock", fcntl.flock, self.path_behind)
         os.open = self._wrapped("open", os.open, self._opens)
         io.open = builtins.open = self._open_file
 
     def _open_file(self, file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
         place = os.path.realpath(file) if isinstance(file, str | os.PathLike) else ""
+        # an opener makes its file by os.open, which is wrapped itself
         if not self._inside(place) or options.get("opener"):
             return self._opened(file, mode, *rest, **options)
         writes = any(letter in mode for letter in "wxa+")
@@ -107,6 +109,7 @@ class Harm:
             return self._opened(file, mode, *rest, **options)
         if self.reads:
             return self.step("file open", place, self._opened, (file, mode, *rest), options)
+        # a raw file of ours below Python's buffers: a step is a write that reaches the system
         raw = StepFile(place, mode.replace("b", "").replace("t", ""), self)
         if "b" in mode:
             return (
@@ -158,10 +161,12 @@ class Harm:
     ) -> Sequence[Any]:
         if self.kind == "short" and name in WRITES:
             return halved(name, arguments)
+        # handlers run in the main thread between two bytecodes: give it the time
         if self.kind == "signal" and number in (self.at, self.at + self.again):
             os.kill(os.getpid(), self.code)
             time.sleep(STEADY)
         if name == self._failing or (number == self.at and self.kind in ("error", "errors")):
+            # a full disk fails every later call of the kind as well, a bad sector this one alone
             self._failing = name if self.kind == "errors" else ""
             self._strike()
             named = name in (*BY_PATH, *READS, "open", "file open", "create")
@@ -192,6 +197,7 @@ class Harm:
         if isinstance(given, int):
             return self.path_behind(given)
         place, beside = Path(os.fsdecode(given)), options.get("dir_fd")
+        # only the folder is resolved: a link itself can be what is removed or renamed
         folder = (
             Path(self.path_behind(beside))
             if beside is not None
@@ -218,6 +224,7 @@ class Harm:
     def _moved(self, source: Any) -> dict[str, Any]:
         """Return what is to be known of a file or folder before it gets another name."""
         place, path = os.path.relpath(os.path.realpath(source), self.place), Path(source)
+        # the inode number stands for a file under all of its names, see power.synced
         return {"file": path.stat().st_ino, "source": place, "folder": path.is_dir()}
 
     def _details(self, name: str, arguments: Sequence[Any], result: Any) -> dict[str, Any]:
@@ -258,6 +265,7 @@ class StepFile(io.FileIO):
         offset, place = self.tell(), self._harm.path_behind(self.fileno())
         with self._harm.lock:
             written = int(self._harm.step("file write", place, super().write, (content,), {}))
+            # fewer bytes may have been taken than were given
             kept = bytes(memoryview(content).cast("B")[:written])
             self._harm.note(
                 file=os.fstat(self.fileno()).st_ino, offset=offset, content=encoded(kept)

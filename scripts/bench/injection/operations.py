@@ -20,7 +20,8 @@ SENTENCE = "On day {} of the rain Tom gave her the coat and walked home."
 STORE = ("--store", "{root}/store")
 MODEL = ("--model", "demo", "--device", "cpu", "--unit-tokens", str(UNIT_TOKENS), "--quiet")
 SITES = ("q", "k", "v", "resid", "nll")
-BLOCKS = "skip:layer=6|7"
+# the last layers of the demo model: little is computed behind them
+SKIPPED = "skip:layer=6|7"
 OUT = ("--out", "{root}/results")
 STUDY = """\
 title = "hurt"
@@ -76,13 +77,11 @@ class Operation:
     killed_before: tuple[Words, int] | None = (
         None  # a command, and the step before which it is killed
     )
-    again: tuple[int, ...] = (
-        0,
-    )  # exit statuses of the same command given again, whatever of it was done
+    # exit statuses of the same command given again, whatever of it was done
+    again: tuple[int, ...] = (0,)
     many_lines: bool = False  # it reports each problem in a line
-    constants: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of modules, set in the hurt process
+    # of modules, set in the hurt process
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
 def another_target(root: Path) -> None:
@@ -117,7 +116,7 @@ OPERATIONS: dict[str, Operation] = {
         extraction("new.txt", "new", *SITES),
         constants={"actlas.pipeline.extraction.transfer.FLUSH_BYTES": 4096},
     ),
-    "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", BLOCKS)),
+    "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", SKIPPED)),
     "pack": Operation(("pack", "it", *STORE)),
     "export": Operation(
         ("export", "it", "{root}/it.h5", *STORE, "--target", "her", "--context", "2")

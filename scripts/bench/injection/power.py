@@ -47,6 +47,7 @@ def recorded(steps: Sequence[Step]) -> bool:
 def synced(steps: Sequence[Step]) -> list[bool]:
     """Return of each step whether what it did is on the disk for certain after the last one."""
     safe, files, folders = [False] * len(steps), set(), set()
+    # backwards: a sync makes safe what was done to its file or folder before it
     for number in range(len(steps) - 1, -1, -1):
         step = steps[number]
         if step["name"] in SYNCS:
@@ -57,9 +58,8 @@ def synced(steps: Sequence[Step]) -> list[bool]:
         elif step["name"] in NAMES:
             safe[number] = str(Path(step["path"]).parent) in folders or step["path"] == "."
         if step["name"] in BIRTHS and step.get("new", True):
-            files.discard(
-                step["file"]
-            )  # syncs after this were of this file, not of an older one with its number
+            # syncs after this were of this file, not of an older one with its number
+            files.discard(step["file"])
     return safe
 
 
@@ -78,6 +78,7 @@ def after_power_loss(steps: Sequence[Step], survival: str, seed: int, place: Pat
     What may be found when the power fails after the last of ``steps``.
     """
     generator = random.Random(seed)
+    # what was not synced is drawn step by step, so names and contents can come apart
     kept = [
         safe or SURVIVAL[survival](step, generator)
         for step, safe in zip(steps, synced(steps), strict=True)
@@ -124,6 +125,7 @@ def _content(steps: Sequence[Step], kept: Sequence[bool], birth: int, old: bytes
         if step["name"] in CONTENT and step["file"] == file and survives:
             part = base64.b64decode(step.get("content", ""))
             end = step["size"] if step["name"] == "posix_fallocate" else step["offset"] + len(part)
+            # a hole that was never written reads as zeros
             content.extend(bytes(max(0, end - len(content))))
             if part:
                 content[step["offset"] : end] = part

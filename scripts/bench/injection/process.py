@@ -52,10 +52,12 @@ def obey(order: dict[str, Any]) -> None:
             os.open(f"{order['answer']}.{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
             number,
         )
+    # both streams go to files, so that what a killed command said is kept as well
     status = look(order["look"]) if "look" in order else hurt(order)
     try:
         sys.stdout.flush()
     except OSError:
+        # no handlers at exit: they belong to the server that was forked
         status = status or CRASHED
     os._exit(status)
 
@@ -76,6 +78,7 @@ def hurt(order: dict[str, Any]) -> int:
     for name, value in order.get("constants", {}).items():
         module, _, constant = name.rpartition(".")
         setattr(importlib.import_module(module), constant, value)
+    # before the limits: what prepares a trial must not meet its fault
     counted = fail_allocation(order.get("allocation", -1)) if "allocation" in order else None
     if order.get("powerless"):
         drop_capabilities()
@@ -101,6 +104,7 @@ def hurt(order: dict[str, Any]) -> int:
 
 def drop_capabilities() -> None:
     """Let permissions hold for root too, as they do for others."""
+    # capset with three empty sets (effective, permitted, inheritable), each of 64 bits
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
     if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):
         raise OSError(ctypes.get_errno(), "capset")
@@ -153,6 +157,7 @@ def serve() -> None:
             prepare(order)
             print(json.dumps({"status": 0, "seconds": 0}), flush=True)
             continue
+        # a fork of a process that has imported all: an import takes longer than most trials
         child = os.fork()
         if not child:
             obey(order)

@@ -27,14 +27,8 @@ TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL)
 STUDY = ("{root}/study.toml", "--out", "{root}/study")
 VARIED = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d(\+\d\d:\d\d)?|in \d+\.\d+ s")  # times
 NUMBER = re.compile(r"\d")
-SAYING = (
-    "id",
-    "specification",
-    "description",
-    "model",
-    "sentences",
-    "tokens",
-)  # of a run, whatever of it is stored
+# of a run, whatever of it is stored
+SAYING = ("id", "specification", "description", "model", "sentences", "tokens")
 
 
 @dataclass(frozen=True)
@@ -78,10 +72,8 @@ def readers(kind: str) -> Iterator[tuple[str, Callable[[Path], Seen]]]:
     if kind == "exports":
         for name in ("it.h5", "more.h5"):
             yield f"verify {name}", _command("verify", f"{{root}}/{name}")
-            yield (
-                f"show {name}",
-                _command("show", f"{{root}}/{name}", "--json"),
-            )  # of the record alone, which says what it is of
+            # of the record alone, which says what it is of
+            yield (f"show {name}", _command("show", f"{{root}}/{name}", "--json"))
             yield f"dataset {name}", _dataset(f"{{root}}/{name}")
         yield "variance it.h5", _variance("{root}/it.h5")
         return

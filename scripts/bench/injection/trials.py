@@ -58,6 +58,7 @@ class Extent:
         most = (
             max(1, self.most // part) if fixture.name != "extract" else max(1, len(numbers) // part)
         )
+        # -(-a // b) is a / b rounded up; the first of each stretch would always be the same step
         step = max(1, -(-len(numbers) // most)) * self.every
         return numbers[min(step // 2, len(numbers) - 1) :: step] if numbers else []
 

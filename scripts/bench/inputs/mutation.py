@@ -42,6 +42,7 @@ MOST = 1 << 20  # bytes of an input
 
 def mutated(content: bytes, generator: random.Random, other: bytes = b"") -> bytes:
     """Return ``content`` changed in one to four places; with ``other``, maybe spliced with it."""
+    # half of the inputs stay well-formed JSON, which gets past the parser to the checks behind it
     if generator.random() < 0.5:
         changed = changed_json(content, generator)
         if changed is not None:
@@ -75,6 +76,7 @@ def changed_json(content: bytes, generator: random.Random) -> bytes | None:
     else:
         parent[key] = generator.choice(ODD_VALUES)
     text = json.dumps(value).encode("utf-8", "surrogatepass")
+    # safetensors: the length of the header as 8 bytes in front
     return len(text).to_bytes(8, "little") + text if start else text
 
 
@@ -116,6 +118,7 @@ def _drop(content: bytes, generator: random.Random, _: bytes) -> bytes:
 
 
 def _double(content: bytes, generator: random.Random, _: bytes) -> bytes:
+    # a part many times over, such as a nesting that grows
     place = generator.randint(0, len(content))
     part = content[place : place + generator.randint(1, 200)]
     return content[:place] + part * generator.choice((2, 3, 50)) + content[place:]

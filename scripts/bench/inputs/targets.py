@@ -53,12 +53,10 @@ class Target:
     file: str  # a pattern; the first that it fits
     commands: tuple[Words, ...]
     sealed: bool = False  # a record: every second input gets the checksum that it claims to have
-    wrapped: Callable[[bytes, bytes], bytes] = lambda content, _: (
-        content
-    )  # an input and the original → a file
-    seed: Callable[[bytes], bytes] = lambda original: (
-        original
-    )  # the original → what of it inputs are like
+    # an input and the original → a file
+    wrapped: Callable[[bytes, bytes], bytes] = lambda content, _: content
+    # the original → what of it inputs are like
+    seed: Callable[[bytes], bytes] = lambda original: original
     dataset: str = ""  # a run that is read as well, by Python
 
 
@@ -72,6 +70,7 @@ def _record(file: str, *commands: Words, dataset: str = "it") -> Target:
     return Target(file, (*LOOKING, *commands), sealed=True, dataset=dataset)
 
 
+# safetensors: 8 bytes of length, the header as JSON, then the weights
 def _header(original: bytes) -> bytes:
     return original[: 8 + int.from_bytes(original[:8], "little")]
 
@@ -161,6 +160,8 @@ class Fuzzed:
 
     def violations(self, content: bytes) -> list[Violation]:
         """Give ``content`` to every command of the target; return what broke the law."""
+        # half of the inputs get a checksum that holds, and so reach the checks behind it;
+        # by the digest of the input, so that one which was kept does the same again
         if self.target.sealed and xxhash.xxh3_64_intdigest(content) % 2:
             content = resealed(content)
         self._write(self.target.wrapped(content, self.original))
@@ -172,6 +173,7 @@ class Fuzzed:
         return [each for each in broken if each]
 
     def _write(self, content: bytes) -> None:
+        # stored files are read-only, and may be mapped: a new file takes the name
         self.path.unlink(missing_ok=True)
         self.path.write_bytes(content)
 

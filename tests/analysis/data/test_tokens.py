@@ -165,7 +165,7 @@ def test_wrong_target(wrong):
     context=st.integers(0, 4),
     word=st.sampled_from(["her", "there", "Mary"]),
 )
-def test_surroundings_are_the_tokens_near_any_match(dataset, context, word):
+def test_context_window_are_the_tokens_near_any_match(dataset, context, word):
     position, sentence = dataset["position"].values, dataset["sentence"].values
     words = [
         [at for at, text in enumerate(text.split(" ")) if text.lower() == word.lower()]

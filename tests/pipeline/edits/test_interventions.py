@@ -120,9 +120,8 @@ def test_starting_from_the_baseline_equals_running_the_whole_model(
     begin = VariantPass.__init__
 
     def whole(self, *arguments, computed, stored):
-        begin(
-            self, *arguments, computed="float32", stored="float16"
-        )  # as if the baseline were stored narrowed
+        # as if the baseline were stored narrowed
+        begin(self, *arguments, computed="float32", stored="float16")
         self._stored = stored
 
     monkeypatch.setattr(VariantPass, "__init__", whole)

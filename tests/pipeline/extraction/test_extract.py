@@ -165,7 +165,7 @@ def test_blocks_that_are_not_needed_are_not_run(tmp_path, small_model, monkeypat
     assert reached == ["h.1.mlp"]
 
 
-def test_hooks_are_gone_after_a_failure(small_model):
+def test_hooks_are_missing_after_a_failure(small_model):
     from actlas.pipeline.extraction.hooks import captured
 
     folder = resolve(str(small_model))

@@ -210,6 +210,5 @@ def test_files_that_are_none(tmp_path, name, content):
     except UsageError as error:
         assert "the tokenizer cannot be used" in str(error)
     else:
-        assert tuple(ids) == expected(
-            reference(tmp_path), NASTY
-        )  # such as a tokenizer_config.json of {"version": …}
+        # such as a tokenizer_config.json of {"version": …}
+        assert tuple(ids) == expected(reference(tmp_path), NASTY)

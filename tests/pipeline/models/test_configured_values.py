@@ -21,9 +21,8 @@ from tests.small_model import SIZES, TEXTS, save_model
 
 TOLERANCE = 3e-5  # relative, float32
 SITES = ("resid", "z", "mlp_post", "final_norm", "nll")
-BEFORE_5 = importlib.metadata.version("transformers").startswith(
-    "4."
-)  # leaves the scales out under sdpa
+# leaves the scales out under sdpa
+BEFORE_5 = importlib.metadata.version("transformers").startswith("4.")
 SCALES = ("scale_attn_weights", "scale_attn_by_inverse_layer_idx")
 DEFAULTS = GPT2.config.defaults
 CASES = {

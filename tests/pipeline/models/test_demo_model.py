@@ -104,9 +104,8 @@ def test_heldout_loss_is_the_one_on_the_card(model, tokenizer, card):
     with torch.inference_mode():
         for text in islice(sentences(987_654_321), 400):
             ids = torch.tensor(tokenizer(text)["input_ids"])
-            log_p = (
-                model(ids[None], use_cache=False).logits[0, :-1].log_softmax(-1)
-            )  # (token, vocabulary)
+            # (token, vocabulary)
+            log_p = model(ids[None], use_cache=False).logits[0, :-1].log_softmax(-1)
             losses.append(-log_p[torch.arange(len(ids) - 1), ids[1:]])
     # 5,000 tokens of a spread of about 1.3 nats: one standard error is 0.02
     assert torch.cat(losses).mean().item() == pytest.approx(stated, abs=0.08)

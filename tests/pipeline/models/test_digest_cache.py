@@ -7,9 +7,9 @@ import subprocess
 import pytest
 from safetensors.torch import load_file, save_file
 
-from actlas.pipeline.models import digest_cache
+from actlas.pipeline.models.files import digest_cache
+from actlas.pipeline.models.files.tensor_files import TensorFile
 from actlas.pipeline.models.folder import resolve
-from actlas.pipeline.models.tensor_files import TensorFile
 
 
 @pytest.fixture

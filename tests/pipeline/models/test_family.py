@@ -39,7 +39,7 @@ EXCEPTED = {
 
 
 def code_of(path):
-    """Names and texts of a module; comments and docstrings may tell of examples."""
+    """Names and texts of a module; comments and docstrings may name examples."""
     for token in python_tokens.generate_tokens(io.StringIO(path.read_text()).readline):
         if token.type == python_tokens.NAME or (
             token.type == python_tokens.STRING and '"""' not in token.string

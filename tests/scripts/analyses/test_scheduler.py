@@ -23,8 +23,8 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def swept(small_model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("swept")
+def studied(small_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studied")
     sites = [
         word
         for site in ("resid", "nll", "q", "k", "v", "attn_out", "mlp_out")
@@ -77,11 +77,11 @@ def test_a_sweep_on_a_scheduler_stores_what_one_process_stores(
 @pytest.mark.parametrize(
     "command", ["variance", "cosine", "norms", "reconstruct", "downstream", "scan"]
 )
-def test_studies_on_a_scheduler_have_the_same_results(actlas, swept, address, tmp_path, command):
+def test_studies_on_a_scheduler_have_the_same_results(actlas, studied, address, tmp_path, command):
     word = ["--target", "her"] if command in ("variance", "cosine") else []
     reference = "it.skip*" if command == "downstream" else "it"
     for out, more in (("one", []), ("two", ["--scheduler", address])):
-        done = actlas(command, reference, *word, "--store", swept / "store", "--out", out, *more)
+        done = actlas(command, reference, *word, "--store", studied / "store", "--out", out, *more)
         assert done.returncode == 0, done.stderr
         assert not done.stderr
     paths = [next((tmp_path / out).glob(f"{command}*.nc")) for out in ("one", "two")]
@@ -91,8 +91,8 @@ def test_studies_on_a_scheduler_have_the_same_results(actlas, swept, address, tm
 
 
 @pytest.mark.slow
-def test_an_export_is_studied_on_workers(actlas, swept, address, tmp_path):
-    actlas("export", "it", tmp_path / "it.h5", "--store", swept / "store")
+def test_an_export_is_studied_on_workers(actlas, studied, address, tmp_path):
+    actlas("export", "it", tmp_path / "it.h5", "--store", studied / "store")
     done = actlas("variance", "./it.h5", "--target", "her", "--scheduler", address)
     assert done.returncode == 0, done.stderr
 
@@ -122,7 +122,7 @@ def test_the_error_of_a_unit_names_its_sentences(actlas, small_model, sentence_f
 
 
 @pytest.mark.slow
-def test_a_damaged_block_found_by_a_worker_is_one_line(actlas, swept, address, tmp_path, store):
+def test_a_damaged_block_found_by_a_worker_is_one_line(actlas, studied, address, tmp_path, store):
     run = store.run("it")
     shard = run.path(run.commits[0])
     content = bytearray(shard.read_bytes())

@@ -104,7 +104,7 @@ def test_a_miss_is_explained(extract, options, field):
 
 
 @pytest.mark.usefixtures("store")
-def test_cached_only_names_what_is_lacking(extract):
+def test_cached_only_names_what_is_missing(extract):
     missed = extract("--site", "q", "--site", "z", "--cached-only")
     assert missed.returncode == 1
     assert "run it lacks z in" in missed.stderr

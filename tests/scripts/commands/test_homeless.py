@@ -71,12 +71,12 @@ def opened():
     if closed is None:
         return []
     inside = closed / python.relative_to(closed).parts[0]
-    aside = tempfile.mkdtemp()
+    other = tempfile.mkdtemp()
     steps = [
-        f"mount --bind {inside} {aside}",
+        f"mount --bind {inside} {other}",
         f"mount -t tmpfs -o mode=755 none {closed}",
         f"mkdir {inside}",
-        f"mount --bind {aside} {inside}",
+        f"mount --bind {other} {inside}",
         'exec "$@"',
     ]
     return ["unshare", "-m", "sh", "-ec", "; ".join(steps), "sh"]

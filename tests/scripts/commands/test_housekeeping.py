@@ -68,7 +68,7 @@ def test_rm_asks_on_a_terminal(store):
     assert store.runs() == []
 
 
-def test_rm_does_not_ask_where_told_not_to_or_nobody_is_there(actlas, store, stored_once):
+def test_rm_does_not_ask_where_reported_not_to_or_nobody_is_there(actlas, store, stored_once):
     run_id = store.run("it").id
     assert answer(store, b"", "--yes") == 0
     assert store.runs() == []

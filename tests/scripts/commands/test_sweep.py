@@ -78,9 +78,8 @@ def test_further_sites_are_added_to_baseline_and_variants(sweep, sentence_file, 
     assert {run.sites for run in Store(tmp_path / "store").runs()} == {("nll", "q", "resid")}
     (variant,) = variants(tmp_path)
     dataset, clean = variant.dataset(["q"])["q"], variant.baseline.dataset(["q"])["q"]
-    xr.testing.assert_equal(
-        dataset[:2], clean[:2]
-    )  # of the skipped block too: nothing of it was computed
+    # of the skipped block too: nothing of it was computed
+    xr.testing.assert_equal(dataset[:2], clean[:2])
     assert not dataset[2].equals(clean[2])
 
 
@@ -206,9 +205,8 @@ def test_an_interrupted_sweep_resumes(small_model, tmp_path):
     ]
     command = ["sweep", "corpus.txt", "--model", small_model, "--store", "store", *options]
     process = commands.Command(tmp_path, *command)
-    while (
-        len(list(tmp_path.glob("store/runs/*/commits"))) < 4
-    ):  # the baseline is stored, and a variant or two
+    # the baseline is stored, and a variant or two
+    while len(list(tmp_path.glob("store/runs/*/commits"))) < 4:
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

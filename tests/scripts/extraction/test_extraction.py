@@ -105,7 +105,9 @@ def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkey
     ]
 
 
-def test_the_time_to_load_the_model_is_told_with_the_run_that_was_asked_for(small_model, tmp_path):
+def test_the_time_to_load_the_model_is_reported_with_the_run_that_was_asked_for(
+    small_model, tmp_path
+):
     _, _, (plan,) = sweep_of(small_model, tmp_path, "skip:layer=1")
     request = Request(
         str(tmp_path / "rows.csv"), tmp_path / "store", plan.options, model=str(small_model)
@@ -140,9 +142,8 @@ def test_a_baseline_that_is_packed_meanwhile_is_found_where_it_lies_now(small_mo
     _, _, (variant,) = sweep_of(small_model, tmp_path, "skip:layer=1", unit_tokens=1)
     store = Store(request.store)
     run = store.add(variant.specification, variant.description, baseline.units)
-    assert len({commit.file for commit in run.baseline.commits}) == len(
-        TEXTS
-    )  # looked up, and remembered
+    # looked up, and remembered
+    assert len({commit.file for commit in run.baseline.commits}) == len(TEXTS)
     pack(Run(baseline.folder))
     extract.extract_with(extract.load_for(variant), variant, run)
     assert not run.missing(("resid", "nll"))

@@ -65,10 +65,8 @@ def test_many_small_files_are_packed(run_command, tmp_path):
     again = run_command(*ALONE, "--json", "--site", "q", "--site", "z")
     found = json.loads(again.stdout)
     assert found["units"]["computed"] == len(TEXTS)
-    assert found["packed"] == {
-        "files": {"before": len(TEXTS) + 1, "after": 2},
-        "units": len(TEXTS),
-    }  # the file of before stays
+    # the file of before stays
+    assert found["packed"] == {"files": {"before": len(TEXTS) + 1, "after": 2}, "units": len(TEXTS)}
 
 
 @pytest.mark.usefixtures("many")
@@ -102,7 +100,7 @@ def test_a_sweep_joins_its_baseline_and_each_variant(run_command, tmp_path):
 
 
 @pytest.mark.usefixtures("many")
-def test_without_room_the_run_is_stored_and_the_reason_told(run_command, tmp_path):
+def test_without_room_the_run_is_stored_and_the_reason_reported(run_command, tmp_path):
     run_command(*ALONE, "--no-pack")
     (run,) = Store(tmp_path / "store").runs()
     largest = max(path.stat().st_size for path in files(run))

@@ -116,19 +116,19 @@ def test_it_fits_and_is_drawn(opened, tmp_path, name, width, dark):
     picture = tmp_path / f"{name}.png"
     opened.picture(picture)
     assert picture.stat().st_size > 100_000
-    ground, ink = opened.run(
+    background, ink = opened.run(
         "const style = getComputedStyle(document.body);"
         "return [style.backgroundColor, style.color].map(colour => "
         "colour.match(/\\d+/g).slice(0, 3).map(Number))"
     )
-    assert (sum(ground) < sum(ink)) == dark
+    assert (sum(background) < sum(ink)) == dark
     if kept := os.environ.get("ACTLAS_SCREENSHOTS"):  # a folder, to look at them
         Path(kept).mkdir(parents=True, exist_ok=True)
         shutil.copy(picture, kept)
 
 
 def test_figures_are_read_in_the_dark(opened):
-    """Lines and letters of a figure stand out from its ground in both schemes.
+    """Lines and letters of a figure stand out from its background in both schemes.
 
     Over a picture they stay dark on light.
     """

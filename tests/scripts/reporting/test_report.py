@@ -84,11 +84,10 @@ def test_every_figure_has_a_title_a_description_and_words(page):
     assert page.count("aria-sort=") > 10
 
 
-def test_runs_edits_and_sentences_are_told(page, small_model):
+def test_runs_edits_and_sentences_are_reported(page, small_model):
     assert "5 sentences" in page
-    assert (
-        page.count('<mark class="target"') == page.count('<mark class="control"') == 6
-    )  # five sentences and the legend
+    # five sentences and the legend
+    assert page.count('<mark class="target"') == page.count('<mark class="control"') == 6
     assert "zero:site=z,layer=0,head=0" in page
     assert page.count(">holds</span>") == 3
     assert "actlas study run small.toml --out actlas-small" in page

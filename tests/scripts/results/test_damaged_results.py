@@ -48,7 +48,7 @@ def foreign(path):
 
 @pytest.mark.parametrize("damage", [flip, cut, empty, foreign, lambda path: path.unlink()])
 @pytest.mark.parametrize("file", ["variance.nc", "variance.svg", "variance.png"])
-def test_a_damaged_file_is_told_and_its_analysis_done_again(actlas, studied, damage, file):
+def test_a_damaged_file_is_reported_and_its_analysis_done_again(actlas, studied, damage, file):
     path = studied / RESULTS / "variance" / file
     before = path.read_bytes()
     damage(path)
@@ -69,7 +69,7 @@ def test_a_damaged_file_is_told_and_its_analysis_done_again(actlas, studied, dam
     assert set(states(studied).values()) == {"up to date"}
 
 
-def test_results_of_two_analyses_swapped_are_told_and_done_again(actlas, studied):
+def test_results_of_two_analyses_swapped_are_reported_and_done_again(actlas, studied):
     text = (studied / "small.toml").read_text()
     (studied / "small.toml").write_text(
         f'{text}\n[analyses.other]\nstage = "variance"\ntarget = "the"\n'
@@ -139,7 +139,7 @@ def test_a_renamed_result_is_refused(actlas, store, tmp_path):
 @pytest.mark.parametrize(
     "damage", [flip, cut, empty, lambda path: path.write_bytes(path.read_bytes()[:100])]
 )
-def test_a_damaged_record_is_told_and_made_anew(actlas, studied, damage):
+def test_a_damaged_record_is_reported_and_made_again(actlas, studied, damage):
     path = studied / "actlas-small/study.json"
     damage(path)
     assert set(states(studied).values()) == {"to do"}

@@ -146,9 +146,8 @@ def test_a_stage_that_was_interrupted_is_not_taken_for_done(studied):
 
 
 def test_a_damaged_store_is_an_error_of_the_run(studied):
-    change(
-        studied, '"skip:layer=*", ', '"skip:layer=*", "scale:layer=0,factor=3", '
-    )  # so that the run is verified again
+    # so that the run is verified again
+    change(studied, '"skip:layer=*", ', '"skip:layer=*", "scale:layer=0,factor=3", ')
     shard = max(
         (studied / "actlas-small/store").rglob("*.h5"), key=lambda path: path.stat().st_size
     )
@@ -222,7 +221,7 @@ WRONG = [
     ("[run.a]\nsentences='a.txt'", "unknown table or key 'run': did you mean runs"),
     ("[runs.a]\nsentnces='a.txt'", "[runs.a]: unknown key 'sentnces': did you mean sentences"),
     ("[runs.a]", "[runs.a] lacks the key 'sentences'"),
-    ("[runs.a]\nsentences=3", "sentences is 3, wanted text"),
+    ("[runs.a]\nsentences=3", "sentences is 3, expected text"),
     ("[runs.a]\nsentences='-'", "a study reads files"),
     ("[runs.'../a']\nsentences='her.txt'", "wanted a name of letters"),
     ("[runs.a]\nsentences='none.txt'", "[runs.a]: sentence file none.txt does not exist"),

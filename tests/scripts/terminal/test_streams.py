@@ -77,7 +77,7 @@ def test_a_message_is_one_short_line_without_controls(text):
     assert len(line) <= 2001
 
 
-def test_what_is_told_of_each_failure():
+def test_what_is_reported_each_failure():
     assert failure(MemoryError()) == (
         "out of memory: ask for less at a time, or use a machine with more",
         1,
@@ -100,7 +100,7 @@ def test_what_is_told_of_each_failure():
 
 
 @pytest.mark.parametrize("cause", [MemoryError(), OSError(24, "Too many open files")])
-def test_what_a_library_makes_of_a_limit_is_told_as_that_limit(cause):
+def test_what_a_library_makes_of_a_limit_is_reported_as_that_limit(cause):
     def library():
         try:
             raise cause

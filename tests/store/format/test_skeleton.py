@@ -65,7 +65,7 @@ def test_a_skeleton_takes_no_memory_for_activations(content):
     assert sum(len(piece) for _, piece in image.pieces()) < 1 << 20
 
 
-def test_bulk_is_contiguous_unfiltered_early_and_aligned(stored, content):
+def test_data_are_contiguous_unfiltered_early_and_aligned(stored, content):
     for commit in stored.commits:
         path = stored.path(commit)
         with h5py.File(path) as file:

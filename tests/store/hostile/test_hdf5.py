@@ -120,6 +120,7 @@ def test_an_hdf5_part_that_leads_elsewhere_is_found_and_never_followed(change, c
     found = problems(copied)
     assert found
     assert all(problem.startswith(f"{shard}: to HDF5, ") for problem in found)
+    # read without HDF5
     np.testing.assert_array_equal(
         copied.dataset(["q"], check=True)["q"].values, content.values["q"]
-    )  # read without HDF5
+    )

@@ -95,9 +95,9 @@ def test_a_forged_commit_is_refused_in_one_line(key, value, copied):
 def test_variables_may_not_lie_on_each_other(copied):
     path = commit_paths(copied)[0]
     commit = read_commit(path)
-    for victim, place in (("nll", commit.sites["q"].offset), ("nll", commit.labels["text"].offset)):
+    for moved, place in (("nll", commit.sites["q"].offset), ("nll", commit.labels["text"].offset)):
         record = commit.to_json()
-        record["sites"][victim]["offset"] = place
+        record["sites"][moved]["offset"] = place
         reseal(path, record)
         with pytest.raises(DamagedStore, match="overlap"):
             read_commit(path)

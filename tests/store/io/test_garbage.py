@@ -56,16 +56,15 @@ def test_what_a_living_writer_has_stays(writer, content):
     run, process = writer
     assert collect_garbage(run.folder) == []
     assert names(run.folder / "tmp") == [process.token]
-    assert (
-        len(names(run.folder / "tmp" / process.token)) == 2
-    )  # its owner file and the unfinished shard
+    # its owner file and the unfinished shard
+    assert len(names(run.folder / "tmp" / process.token)) == 2
     write_unit(run, content, 0, ["resid"])  # another writer removes garbage as it begins
     run.refresh()
     assert len(names(run.folder / "shards")) == 2
     assert run.held(0) == {"resid"}
 
 
-def test_what_a_killed_writer_left_is_swept(writer, content):
+def test_what_a_killed_writer_left_is_removed(writer, content):
     run, process = writer
     write_unit(run, content, 2, ["resid"])
     run.refresh()
@@ -83,7 +82,7 @@ def test_what_a_killed_writer_left_is_swept(writer, content):
     assert run.sites == ("nll", "q")
 
 
-def test_committed_shards_are_never_swept(copied):
+def test_committed_shards_are_never_removed(copied):
     before = shards(copied)
     assert collect_garbage(copied.folder) == []
     assert names(copied.folder / "shards") == sorted(path.name for path in before)

@@ -64,7 +64,7 @@ def test_an_error_is_about_the_file_and_not_its_draft(tmp_path):
 
 
 @pytest.mark.parametrize("killed", [True, False])
-def test_a_killed_writers_draft_is_swept_and_a_living_ones_is_not(tmp_path, killed):
+def test_a_killed_writers_draft_is_removed_and_a_living_ones_is_not(tmp_path, killed):
     command = [sys.executable, "-c", HOLDING, tmp_path]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -49,9 +49,8 @@ def test_a_file_cut_anywhere_is_found_and_never_read(data, run):
     path = data.draw(st.sampled_from(files(run)))
     content = path.read_bytes()
     path.chmod(0o644)
-    os.truncate(
-        path, data.draw(st.integers(0, len(content) - 2))
-    )  # without its line feed it is whole
+    # without its line feed it is whole
+    os.truncate(path, data.draw(st.integers(0, len(content) - 2)))
     try:
         refused(run, path.stem)
     finally:
@@ -94,7 +93,7 @@ def test_a_gap_in_the_versions_is_noticed(run):
     assert ["after version 1 comes 3" in problem for problem in problems(run)] == [True]
     done = repair(run, list(verify(run)))
     assert done.left == ()
-    assert done.mended == ("dropped version 1 of the labels, which a later one replaces",)
+    assert done.rewritten == ("dropped version 1 of the labels, which a later one replaces",)
     assert problems(run) == []
 
 

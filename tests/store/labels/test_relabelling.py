@@ -162,7 +162,7 @@ def test_versions_follow_one_another_and_nothing_is_edited(tmp_path):
     assert [path.suffix for path in kept] == [".h5", ".json"] * 3
 
 
-def test_values_that_look_alike_are_told_apart(tmp_path):
+def test_values_that_look_alike_are_reported_apart(tmp_path):
     run = make_run(tmp_path / "store", SMALL)
     relabel(run, {"n": np.array([1, 2, 3])}, "integers")
     change = relabel(run, {"n": np.array([1.0, 2.0, np.nan])}, "floats")

@@ -85,7 +85,7 @@ def test_a_baseline_stays_while_variants_need_it(store):
     assert set(store.names()) == {"other", "skipped"}
 
 
-def test_a_removed_run_is_gone_and_the_others_are_as_they_were(store):
+def test_a_removed_run_is_missing_and_the_others_are_as_they_were(store):
     run = store.name(store.run("other"), "alias")
     rest = {
         path: content

@@ -113,9 +113,8 @@ def test_what_was_dropped_on_purpose_does_not_come_back(run, content):
     for path in (run.folder / "packed").glob("*.json"):
         path.unlink()
     found = list(verify(run))
-    if (
-        found[-1].problems
-    ):  # packed: of the file two units are restored, the third is the one that was made again
+    # packed: of the file two units are restored, the third is the one that was made again
+    if found[-1].problems:
         assert repair(run, found).restored == ("the record of unit 0", "the record of unit 2")
     check_values(run, content)
 
@@ -141,7 +140,7 @@ def test_a_shard_of_another_run_is_reported_and_left(copied, tmp_path):
     assert Path(stranger).exists()
 
 
-def test_a_second_copy_of_a_unit_is_swept(copied):
+def test_a_second_copy_of_a_unit_is_removed(copied):
     true = shards(copied)[0]
     second = shutil.copy(true, true.with_name(f"{true.stem[:-4]}ffff.h5"))
     assert problems(copied) == []

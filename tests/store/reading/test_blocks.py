@@ -100,7 +100,7 @@ def test_equal_views_share_their_work(stored):
     assert stored.dataset(check=False)["q"].data.name not in names
 
 
-def test_a_file_put_in_place_of_another_is_read_anew(copied):
+def test_a_file_put_in_place_of_another_is_read_again(copied):
     path, site = shards(copied)[0], copied.commits[0].sites["nll"]
     piece = blocks.BlockSource(path, copied.commits[0].size, site, 1)
     held = blocks.read_block(piece, 0)  # keeps the old file mapped
@@ -149,9 +149,8 @@ def test_check_finds_any_flipped_bit_of_the_numbers(data, stored):
         with pytest.raises(DamagedStore, match=f"{commit.file}.*{site.layout.site}.*was altered"):
             view.compute()
     finally:
-        flip(
-            path, position, bit
-        )  # in place: other threads may still read the map, which must not shrink under them
+        # in place: other threads may still read the map, which must not shrink under them
+        flip(path, position, bit)
         path.chmod(0o444)
 
 

@@ -117,9 +117,8 @@ def test_an_altered_run_is_an_error_that_names_it(field, copied):
     with pytest.raises(DamagedStore, match=r"run\.json was altered"):
         Run(copied.folder)
     record.pop("checksum")
-    path.write_bytes(
-        seal({**record, "specification": {"seed": 1}})
-    )  # a run of its own, in the wrong place
+    # a run of its own, in the wrong place
+    path.write_bytes(seal({**record, "specification": {"seed": 1}}))
     with pytest.raises(
         DamagedStore, match=rf"run\.json is of run [0-9a-f]{{16}}, not of {copied.id}"
     ):

@@ -1,6 +1,6 @@
 """Names: sealed, checked against their own file, known to their run as well.
 
-It is mended from there.
+It is repaired from there.
 """
 
 import time
@@ -44,7 +44,7 @@ def not_an_id(_):
 
 
 @pytest.mark.parametrize("content", [another, not_an_id, b"", b"\xff", b"0" * 16 + b"\n", b"{}"])
-def test_a_name_with_another_content_is_named_and_mended_and_the_others_work(
+def test_a_name_with_another_content_is_named_and_repaired_and_the_others_work(
     content, store, actlas
 ):
     ids = store.names()

@@ -71,7 +71,7 @@ def test_the_first_commit_wins_also_where_it_was_packed_away(packed, content):
     assert len(list((packed.folder / "shards").iterdir())) == 1
 
 
-def test_a_commit_that_a_record_stands_for_is_not_seen_and_is_swept(packed, content, monkeypatch):
+def test_a_commit_that_a_record_stands_for_is_not_seen_and_is_removed(packed, content, monkeypatch):
     """As where a writer published while the packer removed the commit it was to collide with."""
     monkeypatch.setattr("actlas.store.runs.commits.is_packed", lambda *_: False)
     other = Content(seed=5)

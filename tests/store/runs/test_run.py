@@ -41,9 +41,8 @@ def test_sites_added_later_leave_the_old_files_alone(tmp_path, content):
     before, old = files(run), run.dataset()
     for unit in content.plan:
         assert write_unit(run, content, unit.number, ("resid", "attn_out"))
-        assert not write_unit(
-            run, content, unit.number, ("attn_out", "resid")
-        )  # equal work is done already
+        # equal work is done already
+        assert not write_unit(run, content, unit.number, ("attn_out", "resid"))
     after = files(run)
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 2 * len(content.plan)

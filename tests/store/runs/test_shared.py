@@ -87,7 +87,7 @@ def test_a_variants_shard_says_which_blocks_it_has(pair):
         )
 
 
-def test_a_baseline_that_is_gone_is_an_error_that_names_it(pair):
+def test_a_baseline_that_is_missing_is_an_error_that_names_it(pair):
     baseline, variant, _, _ = pair
     shutil.rmtree(baseline.folder)
     again = Store(variant.folder.parent.parent).run(variant.id)
@@ -105,7 +105,7 @@ def test_a_baseline_that_is_gone_is_an_error_that_names_it(pair):
     assert all("which is not there" in checked.problems[0] for checked in verify(again))
 
 
-def test_a_baselines_shard_that_is_gone_is_an_error_that_names_it(pair):
+def test_a_baselines_shard_that_is_missing_is_an_error_that_names_it(pair):
     baseline, variant, _, _ = pair
     shard = shards(baseline)[1]
     shard.unlink()

@@ -127,7 +127,7 @@ def test_damage_in_a_packed_file_costs_the_unit_it_lies_in(copied, content):
     assert [len(item.problems) for item in verify(copied)] == [0, 0, 1]
 
 
-def test_who_has_the_run_open_is_told_to_open_it_again(copied, content):
+def test_who_has_the_run_open_is_reported_to_open_it_again(copied, content):
     reader = Run(copied.folder)
     dataset = reader.dataset(["q"])
     pack(copied)
@@ -238,7 +238,7 @@ def test_a_byte_in_the_labels_of_a_unit_costs_that_unit_alone(copied, content):
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_a_byte_in_hdf5s_records_costs_no_unit_and_the_file_is_written_anew(
+def test_a_byte_in_hdf5s_records_costs_no_unit_and_the_file_is_written_again(
     packing, copied, content
 ):
     if packing:
@@ -249,14 +249,14 @@ def test_a_byte_in_hdf5s_records_costs_no_unit_and_the_file_is_written_anew(
     assert [(item.kind, item.commit) for item in found if item.problems] == [("file", path.name)]
     assert Run(copied.folder).dataset().load().identical(before)  # no number is read by them
     done = repair(copied, found)
-    assert (done.dropped, done.left, len(done.mended)) == ((), (), 1)
+    assert (done.dropped, done.left, len(done.rewritten)) == ((), (), 1)
     assert is_valid(copied)
     assert not path.exists()
     assert copied.missing(content.dtypes) == []
     assert Run(copied.folder).dataset().load().identical(before)
     with h5py.File(shards(copied)[0]) as file:
         np.testing.assert_array_equal(file["nll"][:], content.values["nll"][: file["nll"].size])
-    assert repair(copied, list(verify(copied))).mended == ()
+    assert repair(copied, list(verify(copied))).rewritten == ()
 
 
 def test_a_file_with_both_kinds_of_damage_keeps_its_other_units(copied):
@@ -265,7 +265,7 @@ def test_a_file_with_both_kinds_of_damage_keeps_its_other_units(copied):
     flip(path, 9)
     flip(path, copied.commits[2].sites["q"].offset)
     done = repair(copied, list(verify(copied)))
-    assert ([item.unit for item in done.dropped], len(done.mended)) == ([2], 1)
+    assert ([item.unit for item in done.dropped], len(done.rewritten)) == ([2], 1)
     assert is_valid(copied)
     assert [commit.unit.number for commit in copied.commits] == [0, 1]
 

@@ -83,9 +83,8 @@ def test_netcdf4_reads_the_same_as_the_run(tmp_path):
     content = Content(
         units=((3, 1, 4),), dtypes={"resid": "float32", "q": "float32", "nll": "float32"}
     )
-    run = make_run(
-        tmp_path / "store", content
-    )  # float32 alone: netCDF4 1.7 crashes on half precision
+    # float32 alone: netCDF4 1.7 crashes on half precision
+    run = make_run(tmp_path / "store", content)
     ours = run.dataset()
     with netCDF4.Dataset(shards(run)[0]) as file:
         for name in (*run.sites, "sentence", "position", "token_id", "layer", "depth"):

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from actlas.pipeline.models.digest_cache import tensor_digests
 from actlas.pipeline.models.family import Family, Fields, WeightRules
-from actlas.pipeline.models.tensor_files import Entry, TensorFile, opened_tensors
+from actlas.pipeline.models.files.digest_cache import tensor_digests
+from actlas.pipeline.models.files.tensor_files import Entry, TensorFile, opened_tensors
 from actlas.store.errors import UsageError, quoted
 from actlas.store.io.safe_open import read_input
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import xxhash
 
-from actlas.pipeline.models.tensor_files import TensorFile
+from actlas.pipeline.models.files.tensor_files import TensorFile
 
 SETTLED_SECONDS = 10.0  # two changes within the steps of a clock show the same time
 SAMPLES, SAMPLE_BYTES = 64, 4096
@@ -145,9 +145,8 @@ def _mount(path: Path) -> tuple[str, bool]:
     for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         where, _, what = line.partition(" - ")
         point = Path(re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), where.split()[4]))
-        if len(point.parts) >= depth and path.is_relative_to(
-            point
-        ):  # a later mount hides an earlier
+        # a later mount hides an earlier
+        if len(point.parts) >= depth and path.is_relative_to(point):
             fields = what.split()
             found, depth = (fields[0], "ro" not in fields[-1].split(",")), len(point.parts)
     return found

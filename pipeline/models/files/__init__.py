@@ -1,0 +1,1 @@
+"""Weight files: their tensors as bytes, their digests, whether they fit."""
