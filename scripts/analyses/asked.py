@@ -97,7 +97,7 @@ class Asked:
     def _computed(self) -> xr.Dataset:
         """Return the result, lazy where one pass is enough.
 
-        dask's graph of a long sweep takes more memory than all it is of: a few variants at a time.
+        dask's graph of a long sweep takes more memory than its numbers: a few variants at a time.
         """
         import xarray as xr
         from threadpoolctl import threadpool_limits
