@@ -237,7 +237,8 @@ def _client_of(scheduler: str) -> Client:
     # no answer, no address at all, or whatever else listens there, which may answer anything
     except Exception as error:
         advice = (
-            "wanted the address of a dask scheduler, such as tcp://host:8786, or its scheduler file"
+            "expected the address of a dask scheduler, such as tcp://host:8786, or its scheduler "
+            "file"
         )
         raise UsageError(f"no scheduler answers at {scheduler}: {advice}") from error
     try:

@@ -24,9 +24,10 @@ from pathlib import Path
 import click
 
 from actlas.scripts.bench.injection.fault_kinds import FAULTS
-from actlas.scripts.bench.injection.fixture import CommandServer, Fixture, Outcome, make_base
+from actlas.scripts.bench.injection.fixture import Fixture, Outcome, make_base
 from actlas.scripts.bench.injection.meeting import MEETINGS
 from actlas.scripts.bench.injection.operations import OPERATIONS
+from actlas.scripts.bench.injection.server import CommandServer
 from actlas.scripts.bench.injection.trials import Extent, Trial, TrialSession
 
 IN_MEMORY = Path("/dev/shm")

@@ -184,7 +184,7 @@ def test_the_digest_is_of_the_files_that_are_loaded(small_model, copy):
     (copy / "model.safetensors").unlink()
     assert resolve(str(copy)).weight_files == [copy / "extra.safetensors"]
     (copy / "model.safetensors.index.json").unlink()
-    with pytest.raises(UsageError, match=r"wanted model.safetensors .*, found extra.safetensors"):
+    with pytest.raises(UsageError, match=r"expected model.safetensors .*, found extra.safetensors"):
         _ = resolve(str(copy)).weight_files
 
 
