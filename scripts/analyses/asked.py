@@ -90,7 +90,7 @@ class Asked:
             answer.draw(figure, kind, caption)
         for kind, array in study.large(subject, self.options).items():
             answer.take_large(kind, array)
-        answer.tell(findings)
+        answer.add_findings(findings)
         holds = all(check.holds for check in study.checks(described))
         return Finding(answer.write(out), described, subject, tuple(findings), holds)
 

@@ -87,7 +87,7 @@ def tried(
     report = progress(waiting.qsize())
     failures: list[BaseException] = []
 
-    def toil(session: TrialSession) -> None:
+    def work_through(session: TrialSession) -> None:
         while not failures and (item := waiting.get()) is not None:
             row, number, trial = item
             try:
@@ -100,7 +100,7 @@ def tried(
     # a None for each thread: whoever takes one has no more work
     for _ in sessions:
         waiting.put(None)
-    threads = [threading.Thread(target=toil, args=(session,)) for session in sessions]
+    threads = [threading.Thread(target=work_through, args=(session,)) for session in sessions]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -79,7 +79,7 @@ class Result:
 
 
 @contextmanager
-def telling_of(result: Result) -> Iterator[None]:
+def naming_result(result: Result) -> Iterator[None]:
     """Say of a result that is sealed, but not as its stage writes it, that it cannot be shown."""
     try:
         yield
