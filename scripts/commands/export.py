@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from actlas.analysis.declaring.layers import parse_layers
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.terminal.completion import complete_site
 from actlas.scripts.terminal.options import json_option, named_sites, run_argument
 from actlas.scripts.terminal.paths import UserPath
+from actlas.scripts.terminal.progress import Bar
 from actlas.scripts.terminal.text import echo_json, extent, size
 from actlas.store.format.schema import NUMPY_VIEW
 from actlas.store.runs.run import Run
@@ -67,7 +67,7 @@ def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
     from actlas.store.writing.export import export
 
     selection, summary = _selection(run, **chosen)
-    with tqdm(unit="B", unit_scale=True, desc=out.name, disable=True if as_json else None) as bar:
+    with Bar(unit="B", unit_scale=True, desc=out.name, disable=True if as_json else None) as bar:
 
         def progress(nbytes: int, total: int) -> None:
             bar.total = total

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from actlas.analysis.scan.declaration import skipped_layer
 from actlas.pipeline.edits.grid import expand
@@ -21,6 +20,7 @@ from actlas.scripts.extraction.request import Request, echo_skipped, plan_reques
 from actlas.scripts.extraction.stopping import Interrupted
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
+from actlas.scripts.terminal.progress import Bar
 from actlas.scripts.terminal.text import counted, echo_json, size, table
 from actlas.store.format.edit_records import edits_text
 
@@ -134,7 +134,7 @@ def _one_by_one(
     started: Extraction, baseline: Stored, plans: list[Plan], quiet: bool
 ) -> list[Stored]:
     variants: list[Stored] = []
-    for each in tqdm(
+    for each in Bar(
         plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None
     ):
         try:

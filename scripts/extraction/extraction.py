@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import renewed
 from actlas.scripts.extraction.engine import Engine, engine_of
 from actlas.scripts.extraction.stopping import Interrupted, stop_requests
+from actlas.scripts.terminal.progress import Bar
 from actlas.store.catalog import Store
 from actlas.store.format.run_names import cleaned, spelled, variant_name
 from actlas.store.labels.relabel import relabel
@@ -143,7 +142,7 @@ class Extraction:
         total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
         name = work[0][1].name if len(work) == 1 else f"{len(work)} runs"
-        with tqdm(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
+        with Bar(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
 
             def committed(unit: Unit) -> None:
                 bar.update(unit.tokens)

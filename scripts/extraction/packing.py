@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import click
-from tqdm import tqdm
 
+from actlas.scripts.terminal.progress import Bar
 from actlas.store.errors import StoreError
 from actlas.store.maintenance.disk_usage import has_many_files
 from actlas.store.runs.run import Run
@@ -27,7 +27,7 @@ def pack_with_bar(
 
     Raises KeyboardInterrupt at the next block after ``stopped`` says so.
     """
-    with tqdm(
+    with Bar(
         unit="B",
         unit_scale=True,
         desc=f"{run.name}: packing files",
