@@ -194,7 +194,7 @@ def test_the_digest_is_of_the_files_that_are_loaded(small_model, copy):
 def test_an_index_of_other_places_is_refused(copy, index):
     (copy / "model.safetensors").unlink()
     (copy / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(UsageError, match=r"no index of weights|no file beside it"):
+    with pytest.raises(UsageError, match=r"not an index of weights|not a file beside it"):
         _ = resolve(str(copy)).weight_files
 
 
