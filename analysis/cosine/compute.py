@@ -130,7 +130,7 @@ def _layers(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Count every layer of (layer, token, feature) arrays of Q, K and V.
 
-    Count, moments, pairs, (layer, projection_pair, …).
+    Returns counts, moments and numbers of pairs, each (layer, projection_pair, …).
     """
     found: list[list[CosineCounts]] = []
     for layer in range(len(columns[0])):
@@ -157,7 +157,7 @@ def cosine_matrix(
 ) -> xr.DataArray:
     """Return the whole matrix of cosines, lazily.
 
-    (group, layer, feature, other) float32, NaN where undefined.
+    It is (group, layer, feature, other) in float32, NaN where a cosine is undefined.
 
     dataset, center: as in ``cosine_histograms``. ``feature`` runs through Q, K and V side by side;
     ``projection``, ``head``, ``d_head`` label it, and ``other_projection``, … label ``other``. A

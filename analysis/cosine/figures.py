@@ -101,7 +101,7 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
                 color=colour,
                 marker="o",
                 markersize=3,
-                label=group_label(group, word),
+                label=group_label(group, word, result.attrs.get("control")),
             )
         panel.set_title(str(pair))
         panel.set_ylim(0, 1)
@@ -167,7 +167,8 @@ def _grid(
         (str(pair), group) for pair in result["projection_pair"].values for group in GROUP_COLOURS
     ]
     for panel, (pair, group) in zip(axes.flat, kinds, strict=True):
-        panel.set_title(f"{pair}  {group_label(group, word)}", fontsize=9)
+        label = group_label(group, word, result.attrs.get("control"))
+        panel.set_title(f"{pair}  {label}", fontsize=9)
     for panel in axes[1]:
         panel.set_xlabel("cosine")
         panel.set_xticks([-1, 0, 1])

@@ -72,7 +72,7 @@ class LeftOut:
 class Selection:
     """Pairs of a target word and its control.
 
-    Indices along ``token`` of the run, equally long, in order.
+    They are indices along ``token`` of the run, equally long and in order.
     """
 
     target: Target
@@ -193,7 +193,7 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
 def context_window(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
     """Return the tokens at most ``context`` away from any of a word, in their sentence.
 
-    Ascending; the whole sentence where ``context`` is None.
+    They ascend. Without ``context`` the whole sentence is returned.
 
     labels, and what is raised where the word occurs nowhere: as in ``select_tokens``.
     """

@@ -77,7 +77,7 @@ class WordPattern:
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return start and end of the word wherever ``text`` has it whole.
 
-        In order, without overlap.
+        The spans are in order and do not overlap.
         """
         key = key_of(text, self._case)
         at = key.find(self._key)

@@ -89,7 +89,7 @@ class _Places:
     def covered(self, first: int, last: int, text: str, start: int, end: int) -> Indices | None:
         """Return the tokens in first … last that share characters with start … end of their text.
 
-        Returns None where one is not there.
+        None if one of them is missing.
 
         A token may begin with the space before the word, or leave it out; several may share a
         character, as those of its bytes do. Tokens without characters, such as BOS, are part of no

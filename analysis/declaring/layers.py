@@ -21,7 +21,7 @@ def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
         if not match:
             raise UsageError(
                 f"--layers {text!r}: {part!r} is neither a layer nor a range, "
-                "wanted such as 0,12,40-47"
+                "expected such as 0,12,40-47"
             )
         named = range(int(match[1]), int(match[2] or match[1]) + 1)
         if not named or not {named[0], named[-1]} <= set(held) or not set(named) <= set(held):

@@ -30,9 +30,9 @@ class Variant:
 def downstream(
     baseline: xr.Dataset, variants: Sequence[Variant], *, include_first: bool = False
 ) -> xr.Dataset:
-    """Δ(d) = ‖h[d] − h′[d]‖_F of every variant, with steps and spread of the stream.
+    """Δ(d) = ‖h[d] − h′[d]‖_F of every variant, with steps and spread of the stream; lazy.
 
-    The change in loss too; lazy.
+    The change of the loss is returned too.
 
     baseline, variants: ``resid`` (depth, token, d_model), ``nll`` (token) where it is stored, the
     labels of tokens. include_first: the first token of a sentence, an order of magnitude larger

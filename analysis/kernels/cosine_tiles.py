@@ -31,7 +31,7 @@ CONSTANT = float(np.finfo(np.float32).eps)
 class Directions:
     """The directions of the features of one projection.
 
-    Unit vectors over tokens, those that have none left out.
+    They are unit vectors over tokens. Features without a direction are left out.
     """
 
     features: int  # of the projection
@@ -84,7 +84,7 @@ class CosineCounts:
 def unit_columns(columns: npt.NDArray[np.floating], *, center: bool) -> Floats:
     """Return the columns of (token, feature) over their Euclidean norms, as rows.
 
-    (feature, token) float32.
+    The result is (feature, token) in float32.
 
     With ``center`` each column's mean is taken off first. A column without a direction (norm zero,
     constant when centred, or not finite) has no cosine: its row is NaN.
@@ -160,8 +160,8 @@ def _tiles(rows: Floats, columns: Floats, *, triangle: bool) -> Iterator[tuple[F
 class _Histogram:
     """Counts of equal bins.
 
-    Values, scaled to bins from the middle, become bin numbers in the smallest integers that hold
-    them.
+    Values come scaled to bins and counted from the middle; cut to the smallest integers that hold
+    them, they are bin numbers, which ``np.bincount`` counts.
 
     A fifth of ``np.histogram``'s time, and holding Python's lock for less of it than fast-histogram
     does, so that threads gain.

@@ -88,7 +88,7 @@ def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
 def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
     """STATISTICS of the Euclidean norms of ``activations`` (…, token, …, vector).
 
-    (group, …, statistic) float64, lazy.
+    The result is (group, …, statistic) in float64, lazy.
     """
     norms = by_token(_norm, 1, activations, tiled=False)
     return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
@@ -97,9 +97,9 @@ def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
 def _stream_and_writers(
     resid: xr.DataArray, outs: Sequence[xr.DataArray], groups: Groups
 ) -> dict[str, xr.DataArray]:
-    """Return what ``_stream`` does, of an export too.
+    """Return what ``_stream`` does, also for an export.
 
-    Its depths may be consecutive where it has no layer between them.
+    An export may have consecutive depths without the layer between them.
     """
     lower, whole = stored_layers(resid)
     layers = outs[0]["layer"].values if outs and "layer" in outs[0].coords else whole
@@ -153,7 +153,7 @@ def _stream(
 def _stream_rows(after: Floats, before: Floats, *outs: Floats) -> Floats:
     """Return of every row norm, mean, centred square and step of the stream.
 
-    Norm and share of each of ``outs``.
+    Norm and share of each of ``outs`` follow.
     """
     np.subtract(after, before, out=before)
     numbers = [*spread(after), np.vecdot(before, before)]
@@ -191,7 +191,7 @@ def _norm(rows: npt.NDArray[np.floating]) -> Floats:
 def _in_groups(reduce: Reduce, count: int, rows: xr.DataArray, groups: Groups) -> xr.DataArray:
     """Return the ``count`` numbers of each group's tokens of ``rows`` (…, token, …, quantity).
 
-    (group, …, number).
+    The result is (group, …, number).
     """
     axis, tokens = rows.dims.index("token"), list(groups.values())
     if rows.chunks:
@@ -234,7 +234,7 @@ def _statistics(norms: Floats) -> Floats:
 def _stream_numbers(rows: Floats, width: int) -> Floats:
     """Return statistics of the norm, std and step.
 
-    Then, of what each writer writes, statistics of the norm and the share.
+    For each writer, statistics of the norm of what it writes and its share follow.
     """
     mean, square, step = (rows[..., quantity] for quantity in (1, 2, 3))
     away = mean - mean.mean(0)

@@ -83,7 +83,7 @@ def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
 def spread(rows: Floats) -> Floats:
     """Return Euclidean norm, mean and centred sum of squares of each of ``rows`` (row, vector).
 
-    (3, row).
+    The result is (3, row).
     """
     whole, mean = np.vecdot(rows, rows), rows.mean(1)
     square = whole - rows.shape[1] * mean * mean

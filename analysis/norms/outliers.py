@@ -24,7 +24,7 @@ PLACES = ("dimension", "depth", "token", "sentence", "position")
 def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     """The ``count`` dimensions with the largest |values|, each at its largest.
 
-    First tokens of sentences and later ones apart.
+    First tokens of sentences are ranked apart from later ones.
 
     resid: (depth, token, d_model) with ``sentence`` and ``position`` on ``token``. Returns, lazily,
     ``outlier_value`` and the places ``outlier_dimension``, ``_depth``, ``_token`` (of the run),
@@ -75,7 +75,7 @@ def _candidates(
 ) -> Floats:
     """Return the largest dimensions of a block (token, d_model), each at its largest.
 
-    (group · rank · field,).
+    The result is flat: (group · rank · field,).
     """
     found = np.full((2, count, len(FIELDS)), (np.nan, -1, -1))
     for group, members in enumerate(apart):
@@ -115,7 +115,7 @@ def _top(candidates: Floats, count: int) -> Floats:
 def _ranked(found: Floats, count: int, depths: Indices) -> Floats:
     """Return (group, rank, field) of all ``depths`` (depth, quantity).
 
-    Value, dimension, depth, token.
+    The fields are value, dimension, depth and token.
     """
     candidates = found.reshape(len(found), 2, count, len(FIELDS))
     depth = np.broadcast_to(depths[:, None, None, None], (*candidates.shape[:-1], 1))

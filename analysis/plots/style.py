@@ -43,6 +43,10 @@ POWER = re.compile(r"\$\\mathdefault\{(.*?)\^\{(-?[0-9]+)\}\}\$")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+#: how controls are chosen → what a legend says of it
+CONTROLS = {"previous": "token before", "random": "earlier token", "matched": "same position"}
+
+
 def shown(text: str, longest: int = LONGEST) -> str:
     """Return ``text`` from the data as a figure shows it.
 
@@ -57,9 +61,15 @@ def shown(text: str, longest: int = LONGEST) -> str:
     return f" {plain}" if plain.startswith("_") else plain
 
 
-def group_label(group: str, word: str) -> str:
-    """Return how a legend calls a group."""
-    return f"target “{shown(word)}”" if group == "target" else "control"
+def group_label(group: str, word: str, control: object = None) -> str:
+    """Return how a legend calls a group.
+
+    control: the option of that name, where the result has it.
+    """
+    if group == "target":
+        return f"target “{shown(word)}”"
+    kind = CONTROLS.get(str(control))
+    return f"control: {kind}" if kind else "control"
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:

@@ -39,7 +39,7 @@ MEASURES = ("error", "output", "max_abs_error", "rounding", "error_token", "erro
 class Precision:
     """What rounding may do to the sum.
 
-    The dtype that was computed in, and the one that is stored.
+    It follows from the dtype of the computation and the dtype of the store.
     """
 
     computed: str = "float32"
@@ -190,7 +190,7 @@ def _kernel(
 def _merge(found: Floats) -> Floats:
     """Merge (block, measures and moments).
 
-    Sums, the largest error, the largest multiple of rounding with its place.
+    Sums add up; the largest error and the largest multiple of rounding keep their places.
     """
     measures, together = found[:, : len(MEASURES)], found[:, len(MEASURES) :]
     worst = measures[np.argmax(measures[:, MEASURES.index("rounding")])]

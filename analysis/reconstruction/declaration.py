@@ -93,7 +93,7 @@ def parse_pair(text: str | None, deepest: int | None = None) -> int | None:
     if upper != lower + 1:
         raise UsageError(
             f"--pair {text!r}: {lower} and {upper} are not consecutive: "
-            f"wanted such as {lower},{lower + 1}"
+            f"expected such as {lower},{lower + 1}"
         )
     return lower
 

@@ -36,7 +36,7 @@ LOWEST, HIGHEST = (
 class Mask:
     """Which entries are left out.
 
-    Above a quantile or a threshold of |value|, and those of first tokens or not.
+    Those above a quantile or a threshold of |value|, and first tokens unless they are asked for.
     """
 
     quantile: float | None = 0.99  # share of the entries kept, at least; 1 keeps all
@@ -70,7 +70,7 @@ class Mask:
     def levels(self, size: Floats) -> npt.NDArray[np.int64]:
         """Return the level of each size, which is never below 0.
 
-        The first whose cut is above it.
+        It is the first level whose cut is above the size.
         """
         if self.threshold is not None:
             return (size >= self.threshold).astype(np.int64)

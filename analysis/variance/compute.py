@@ -41,7 +41,7 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
 def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     """Variance and mean of target and control tokens.
 
-    Per feature and averaged over the features of a projection.
+    Both are given per feature and averaged over the features of a projection.
 
     dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head). Returns, lazily and in float64,
     ``variance`` and ``mean`` (group, projection, layer), ``feature_variance`` and ``feature_mean``
@@ -90,7 +90,7 @@ def variance_bootstrap(
 ) -> xr.DataArray:
     """95 % bounds of ``variance`` from ``resamples`` bootstraps over sentences.
 
-    (bound, group, projection, layer), lazy.
+    The result is (bound, group, projection, layer), lazy.
 
     Sentences are drawn with replacement, the same for all groups, projections and layers; each
     brings all its pairs. Source: percentile bootstrap, Efron 1979. Raises UsageError for fewer than

@@ -29,7 +29,7 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
             low, high = quartiles.sel(where).values
             mean = result["variance"].sel(where).values
             panel.fill_between(result["layer"], low, high, color=colour, alpha=0.18, linewidth=0)
-            label = group_label(group, word)
+            label = group_label(group, word, result.attrs.get("control"))
             panel.plot(result["layer"], mean, color=colour, marker="o", markersize=3, label=label)
             if "variance_bootstrap" in result:
                 bounds = result["variance_bootstrap"].sel(where).transpose("bound", "layer").values

@@ -70,7 +70,7 @@ class Local:
 class Needs:
     """What a worker must have.
 
-    The same software, and paths that are there, each with what it is.
+    That is the same software, and paths that it sees, each with what it is.
     """
 
     software: Mapping[str, str]
@@ -170,7 +170,7 @@ def lacks(needs: Needs) -> str | None:
 def installed(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """Return the versions of Python and of the packages ``names`` in this process.
 
-    "none" of one that is not there.
+    A package that is missing has the version "none".
     """
     versions = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in names:
@@ -237,7 +237,8 @@ def _client_of(scheduler: str) -> Client:
     # no answer, no address at all, or whatever else listens there, which may answer anything
     except Exception as error:
         advice = (
-            "wanted the address of a dask scheduler, such as tcp://host:8786, or its scheduler file"
+            "expected the address of a dask scheduler, such as tcp://host:8786, or its scheduler "
+            "file"
         )
         raise UsageError(f"no scheduler answers at {scheduler}: {advice}") from error
     try:

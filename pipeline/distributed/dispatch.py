@@ -94,7 +94,7 @@ class Workers:
     ) -> list[ExtractionStats]:
         """Compute what the plans lack and commit it to their runs.
 
-        Return what that took, by plan, in seconds of workers.
+        Returns what that took, by plan, in seconds of workers.
 
         Raises the first error of a unit, which names its sentences, once no worker is busy;
         KeyboardInterrupt when stopped.

@@ -90,14 +90,14 @@ class Asked:
             answer.draw(figure, kind, caption)
         for kind, array in study.large(subject, self.options).items():
             answer.take_large(kind, array)
-        answer.tell(findings)
+        answer.add_findings(findings)
         holds = all(check.holds for check in study.checks(described))
         return Finding(answer.write(out), described, subject, tuple(findings), holds)
 
     def _computed(self) -> xr.Dataset:
         """Return the result, lazy where one pass is enough.
 
-        dask's graph of a long sweep takes more memory than all it is of: a few variants at a time.
+        dask's graph of a long sweep takes more memory than its numbers: a few variants at a time.
         """
         import xarray as xr
         from threadpoolctl import threadpool_limits

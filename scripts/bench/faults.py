@@ -24,9 +24,10 @@ from pathlib import Path
 import click
 
 from actlas.scripts.bench.injection.fault_kinds import FAULTS
-from actlas.scripts.bench.injection.fixture import CommandServer, Fixture, Outcome, make_base
+from actlas.scripts.bench.injection.fixture import Fixture, Outcome, make_base
 from actlas.scripts.bench.injection.meeting import MEETINGS
 from actlas.scripts.bench.injection.operations import OPERATIONS
+from actlas.scripts.bench.injection.server import CommandServer
 from actlas.scripts.bench.injection.trials import Extent, Trial, TrialSession
 
 IN_MEMORY = Path("/dev/shm")
@@ -86,7 +87,7 @@ def tried(
     report = progress(waiting.qsize())
     failures: list[BaseException] = []
 
-    def toil(session: TrialSession) -> None:
+    def work_through(session: TrialSession) -> None:
         while not failures and (item := waiting.get()) is not None:
             row, number, trial = item
             try:
@@ -99,7 +100,7 @@ def tried(
     # a None for each thread: whoever takes one has no more work
     for _ in sessions:
         waiting.put(None)
-    threads = [threading.Thread(target=toil, args=(session,)) for session in sessions]
+    threads = [threading.Thread(target=work_through, args=(session,)) for session in sessions]
     for thread in threads:
         thread.start()
     for thread in threads:

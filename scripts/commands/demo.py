@@ -10,7 +10,7 @@ import click
 from actlas.scripts.commands.study import carry_out
 from actlas.scripts.study.file import read_study
 from actlas.scripts.study.ownership import STUDIES
-from actlas.scripts.study.update import REPORT, Place
+from actlas.scripts.study.update import REPORT, StudyPaths
 from actlas.scripts.terminal.paths import UserPath
 
 STUDY = STUDIES / "demo.toml"
@@ -26,7 +26,7 @@ def command(out: Path, quiet: bool) -> None:
     computes nothing.
     """
     store = out / "store"
-    place = Place(out, store)
+    place = StudyPaths(out, store)
     holds = carry_out(read_study(STUDY), place, quiet=quiet)
     click.echo(
         "\nWhere to look next\n"

@@ -11,7 +11,7 @@ from actlas.scripts.extraction.planned import label_lines, label_record, missing
 from actlas.scripts.study.file import Study, read_study
 from actlas.scripts.study.plan import Planned, plan_study
 from actlas.scripts.study.template import template
-from actlas.scripts.study.update import Place, bring_up_to_date, states
+from actlas.scripts.study.update import StudyPaths, bring_up_to_date, states
 from actlas.scripts.terminal.options import json_option
 from actlas.scripts.terminal.paths import UserPath
 from actlas.scripts.terminal.text import NAME_WIDTH, echo_json, size, table, wrapped
@@ -77,7 +77,7 @@ def check(file: Path, out: Path | None, store_path: Path | None, as_json: bool) 
     Changes nothing.
     """
     study = read_study(file)
-    place = find_place(study, out, store_path)
+    place = find_paths(study, out, store_path)
     planned = plan_study(study, place.store)
     todo = states(study, place, planned)
     if as_json:
@@ -111,11 +111,13 @@ def run(file: Path, out: Path | None, store_path: Path | None, quiet: bool, as_j
     does not hold.
     """
     study = read_study(file)
-    holds = carry_out(study, find_place(study, out, store_path), quiet=quiet, as_json=as_json)
+    holds = carry_out(study, find_paths(study, out, store_path), quiet=quiet, as_json=as_json)
     sys.exit(0 if holds else 1)
 
 
-def carry_out(study: Study, place: Place, *, quiet: bool = False, as_json: bool = False) -> bool:
+def carry_out(
+    study: Study, place: StudyPaths, *, quiet: bool = False, as_json: bool = False
+) -> bool:
     """Bring ``study`` up to date and say what was done; return whether all that it checks holds."""
     lines: list[dict[str, str]] = []
 
@@ -146,13 +148,13 @@ def carry_out(study: Study, place: Place, *, quiet: bool = False, as_json: bool 
     return holds
 
 
-def find_place(study: Study, out: Path | None, store: Path | None) -> Place:
+def find_paths(study: Study, out: Path | None, store: Path | None) -> StudyPaths:
     """Return where the files of a study go.
 
     Results to ``out``, activations where the option or the file says, or below.
     """
     folder = out or Path(f"actlas-{study.path.stem}")
-    return Place(folder, store or study.store or folder / "store")
+    return StudyPaths(folder, store or study.store or folder / "store")
 
 
 def _cost(planned: Planned) -> tuple[object, ...]:

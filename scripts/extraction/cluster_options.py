@@ -51,10 +51,7 @@ def cluster_options(function: F) -> F:
 
 
 def analysis_workers(function: F) -> F:
-    """Let an analysis of ``run``, or of the store at ``store_path``.
-
-    Compute all that is lazy on workers.
-    """
+    """Let an analysis of ``run``, or of the store at ``store_path``, compute on workers."""
 
     @cluster_options
     @wraps(function)

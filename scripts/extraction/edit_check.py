@@ -5,11 +5,14 @@ What each did, and that what lies before is the baseline's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actlas.scripts.terminal.text import counted
 from actlas.store.catalog import Store
+from actlas.store.errors import DamagedStore
+from actlas.store.format.schema import Json
 from actlas.store.runs.run import Run
 
 PERCENT = 100
@@ -36,18 +39,26 @@ def edit_checks(run: Run) -> list[EditCheck]:
 
     Empty for a run without edits or without a unit.
     """
-    # further sites of a unit prove the same again
+    # further sites of a unit have the same check again
     of_unit = {commit.unit.number: commit.edits for commit in run.commits}
-    return [
-        EditCheck(
-            records[0]["edit"],
-            sum(record["times_applied"] for record in records),
-            sum(record["values"] for record in records),
-            sum(record["changed"] for record in records),
-            max(record["max_change"] for record in records),
-        )
-        for records in zip(*of_unit.values(), strict=True)
-    ]
+    try:
+        return [_over_units(records) for records in zip(*of_unit.values(), strict=True)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedStore(
+            f"commits of run {run.name} have no check of its edits as this actlas writes it "
+            f"({error}): remove the run and extract it again"
+        ) from error
+
+
+def _over_units(records: Sequence[Json]) -> EditCheck:
+    """Return the check of one edit over all units, from those of each."""
+    return EditCheck(
+        records[0]["edit"],
+        sum(record["times_applied"] for record in records),
+        sum(record["values"] for record in records),
+        sum(record["changed"] for record in records),
+        max(record["max_change"] for record in records),
+    )
 
 
 def edit_check_lines(run: Run) -> list[str]:

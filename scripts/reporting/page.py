@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from actlas.analysis.declaring import Table
-from actlas.scripts.reporting.results import Folder, Result, read_folder, telling_of
+from actlas.scripts.reporting.results import Folder, Result, naming_result, read_folder
 from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import words_in_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating, verdicts
@@ -106,7 +106,7 @@ def render(folder: Folder, store: Path | None) -> str:
 
 
 def _section(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
-    with telling_of(result):
+    with naming_result(result):
         return _section_of(section, result, folder, outdated)
 
 

@@ -79,7 +79,7 @@ class Result:
 
 
 @contextmanager
-def telling_of(result: Result) -> Iterator[None]:
+def naming_result(result: Result) -> Iterator[None]:
     """Say of a result that is sealed, but not as its stage writes it, that it cannot be shown."""
     try:
         yield
@@ -100,7 +100,7 @@ def telling_of(result: Result) -> Iterator[None]:
 class Folder:
     """A folder of results: what is in it, and the record of the study that made it.
 
-    The record is empty where none did.
+    The record is empty if no study made it.
     """
 
     path: Path

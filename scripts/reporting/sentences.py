@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actlas.scripts.reporting.results import Result, telling_of
+from actlas.scripts.reporting.results import Result, naming_result
 from actlas.store.runs.run import Run
 
 MOST = 500  # sentences on a page
@@ -36,7 +36,7 @@ def words_in_sentences(results: tuple[Result, ...], runs: dict[str, Run]) -> lis
     """
     found: dict[tuple[object, ...], WordInSentences] = {}
     for result in results:
-        with telling_of(result):
+        with naming_result(result):
             run = runs.get(result.runs[0])
             if result.word is None or run is None:
                 continue

@@ -13,7 +13,7 @@ from typing import Any
 from actlas.analysis.declaring import Table, cell
 from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record
 from actlas.scripts.extraction.restoring import extract_command
-from actlas.scripts.reporting.results import Folder, Result, telling_of
+from actlas.scripts.reporting.results import Folder, Result, naming_result
 from actlas.scripts.terminal.text import counted, size
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
@@ -153,7 +153,7 @@ def find_subjects(folder: Folder, store: Path | None) -> tuple[list[Subject], st
     """Return the runs that the results are of, and why they could not be opened, if so."""
     wanted: dict[str, dict[str, None]] = {}
     for result in folder.results:
-        with telling_of(result):
+        with naming_result(result):
             first, *others = result.runs
             wanted.setdefault(first, {}).update(dict.fromkeys(others))
     for each in folder.record["runs"].values():
@@ -202,7 +202,7 @@ def _checks(folder: Folder) -> Iterator[Verdict]:
     """Yield what the studies check: of each result what it bears out or not."""
     for result in folder.results:
         study = result.study
-        with telling_of(result):
+        with naming_result(result):
             for check in study.checks(result.described) if study else []:
                 yield Verdict(check.claim, HOLDS if check.holds else FAILS, check.why)
 

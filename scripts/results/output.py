@@ -80,7 +80,7 @@ class Answer:
         self._figures: dict[str, bytes] = {}  # what follows the name → the file
         self._large: dict[str, tuple[xr.Dataset, str]] = {}
 
-    def tell(self, findings: Sequence[str]) -> None:
+    def add_findings(self, findings: Sequence[str]) -> None:
         """Let the result say what was found, and what its figures show."""
         notes = {"findings": list(findings), "captions": self._captions}
         self.result = self.result.assign_attrs(

@@ -50,7 +50,7 @@ Say = Callable[[str, str], None]  # what it is about, and what was done
 
 
 @dataclass(frozen=True)
-class Place:
+class StudyPaths:
     """Where a study's files lie."""
 
     out: Path
@@ -76,7 +76,7 @@ def result_path(out: Path, analysis: str, stage: str) -> Path:
 
 
 def bring_up_to_date(
-    study: Study, place: Place, say: Say, *, quiet: bool = False
+    study: Study, place: StudyPaths, say: Say, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Compute what is missing, verify what is new, redo the stages whose inputs changed.
 
@@ -180,7 +180,7 @@ def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> 
 
 
 def _analyse(
-    analysis: Analysis, subject: Subject, place: Place, record: dict[str, Any], say: Say
+    analysis: Analysis, subject: Subject, place: StudyPaths, record: dict[str, Any], say: Say
 ) -> None:
     done = record["analyses"].get(analysis.name)
     try:
@@ -205,7 +205,7 @@ def _analyse(
     say(analysis.name, f"done in {took:.1f} s: {'; '.join(finding.findings)}")
 
 
-def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str, Any]) -> bool:
+def _is_done(analysis: Analysis, subject: Subject, place: StudyPaths, done: dict[str, Any]) -> bool:
     """Whether nothing is to be done.
 
     Raises DamagedResult where a byte of its files is not as it was written.
@@ -218,7 +218,7 @@ def _is_done(analysis: Analysis, subject: Subject, place: Place, done: dict[str,
     return is_current(analysis.stage, subject, found.attributes)
 
 
-def states(study: Study, place: Place, planned: dict[str, Planned]) -> dict[str, str]:
+def states(study: Study, place: StudyPaths, planned: dict[str, Planned]) -> dict[str, str]:
     """Return analysis → what ``bring_up_to_date`` would do about it."""
     record, found = _own_record(study, place, planned, lambda problem: None)["analyses"], {}
     for analysis in study.analyses:
@@ -243,7 +243,7 @@ def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dic
 
 
 def _own_record(
-    study: Study, place: Place, planned: dict[str, Planned], damaged: Callable[[str], None]
+    study: Study, place: StudyPaths, planned: dict[str, Planned], damaged: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return the record of the folder, an empty one in place of a damaged one.
 

@@ -36,7 +36,7 @@ def tail_bytes(sealed: bytes, kind: str) -> bytes:
 def read_tail(descriptor: int, size: int, largest: int) -> Tail | None:
     """Return the tail of an open file of ``size`` bytes.
 
-    None where it has none, or one of more than ``largest`` bytes.
+    None if it has none, or one of more than ``largest`` bytes.
     """
     end = END.fullmatch(os.pread(descriptor, END_BYTES, max(0, size - END_BYTES)))
     if not end:

@@ -34,7 +34,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 def naming(place: Path) -> Iterator[None]:
     """Add ``place`` to an OSError that does not say what it is about.
 
-    Of a descriptor the system knows no name.
+    The system knows no name of a descriptor.
     """
     try:
         yield
@@ -109,7 +109,7 @@ def set_mode(path: Path, mode: int) -> None:
 def publish_file(temporary: Path, name: Path, *, keep: bool = False) -> bool:
     """Move the synced file ``temporary`` to ``name``.
 
-    Return False where ``name`` is taken, with ``temporary`` removed unless ``keep``.
+    Returns False if ``name`` is taken; ``temporary`` is removed then, unless ``keep``.
 
     Link and unlink, because a plain rename would overwrite silently; without hard links, see
     ``_move``.
@@ -137,7 +137,7 @@ def publish_file(temporary: Path, name: Path, *, keep: bool = False) -> bool:
 def _move(temporary: Path, name: Path) -> None:
     """Rename without overwriting.
 
-    By the system, or, where it cannot, while others who publish there are locked out.
+    The system does it, or, where it cannot, we do while others who publish there are locked out.
 
     Raises FileExistsError where ``name`` is taken, StoreError where the file system has no locks
     either.
@@ -163,7 +163,7 @@ def _move(temporary: Path, name: Path) -> None:
 def publish_bytes(content: bytes, name: Path, temporary: Path) -> bool:
     """Write ``content`` in the folder ``temporary``, sync it and publish it as ``name``.
 
-    False where ``name`` is taken.
+    Returns False if ``name`` is taken.
     """
     # drafts lie in the writer's own folder, which is removed with it
     draft = temporary / f"{name.name}.{secrets.token_hex(8)}"

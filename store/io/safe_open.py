@@ -29,7 +29,7 @@ SPARSE_FROM, SPAREST = (64 << 20, 1000)
 def placed(path: str | Path) -> Path:
     """Return ``path`` as it stays right wherever the process goes.
 
-    Absolute, ``~`` replaced by the home folder.
+    It is absolute, with ``~`` replaced by the home folder.
 
     Raises UsageError where the user has no home folder.
     """
@@ -85,7 +85,7 @@ def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
 def read_input(path: Path, largest: int, error: type[ActlasError] = UsageError) -> bytes:
     """Return the content of a file that the user named or that lies beside one.
 
-    Never a pipe, a device or a giant.
+    Pipes, devices and giants are refused.
 
     Links are followed, as a model cache is made of them. Raises FileNotFoundError and
     PermissionError as ``open`` does, and ``error`` for what is not a regular file or has more than

@@ -63,9 +63,9 @@ def workspace(run_folder: Path) -> Iterator[Workspace]:
 
 
 def collect_garbage(run_folder: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove the folders and uncommitted shards of writers that are gone.
+    """Remove the folders and uncommitted shards of writers that have ended.
 
-    Records for which another stands go too.
+    Records that another one replaces are removed too.
 
     Returns what was removed (or, with ``dry_run``, would be).
 
@@ -124,9 +124,9 @@ def lost_shards(run_folder: Path) -> tuple[list[Lost], set[str]]:
 def restore_lost(
     run_folder: Path, temporary: Path
 ) -> tuple[list[int], list[tuple[Lost, list[str]]]]:
-    """Publish what records are lost.
+    """Publish records that are lost.
 
-    Return the units that are there again, and what could not be and why.
+    Returns the units that are there again, and what could not be restored, with the reason.
     """
     from actlas.store.runs.run import Run
 
@@ -179,7 +179,7 @@ def _remove_empty(folder: Path) -> None:
 def _owners(run_folder: Path) -> Iterator[dict[Path, int | None]]:
     """Hold the locks of all writers' folders that are free.
 
-    None stands for one that its writer holds.
+    A folder whose writer holds its lock has None.
     """
     folders = [
         folder
@@ -218,7 +218,7 @@ def _claim(parent: Path) -> tuple[Path, int]:
 def _lock(folder: Path, operation: int) -> int | None:
     """Return a descriptor that holds the folder's lock.
 
-    None where another process holds it or the folder is gone.
+    None if another process holds it, or the folder is no longer there.
 
     The system frees the lock of a process however that ended. A folder of another user counts as
     held.

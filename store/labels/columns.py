@@ -116,7 +116,7 @@ def columns_digest(encoded: Mapping[str, Encoded]) -> str:
 def variable_names(encoded: Mapping[str, Encoded], taken: Collection[str] = ()) -> dict[str, str]:
     """Return column → its variable.
 
-    `sentence_<column>` where netCDF libraries take that and it is free.
+    That is `sentence_<column>` where netCDF libraries take it and it is free.
 
     The name says that it is of sentences, and not of tokens. taken: names of the other variables
     and dims of the file.

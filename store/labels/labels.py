@@ -88,7 +88,7 @@ class Labels:
 def join_labels(parts: Sequence[Labels], text: Sequence[str] | None = None) -> Labels:
     """Return the labels of sentences that follow each other.
 
-    Their texts too, unless they are given.
+    Their texts are included, unless they are given.
     """
     return Labels(
         token={name: np.concatenate([part.token[name] for part in parts]) for name in TOKEN_LABELS},

@@ -60,7 +60,7 @@ def repair_labels(run: Run) -> tuple[list[str], list[str]]:
 def _later(run: Run) -> str | None:
     """Return what a record of a later version of actlas says, which nobody here may replace.
 
-    None where there is none.
+    None if there is none.
     """
     for version in versions(run.folder):
         for read, path in ((read_record, version.json), (sealed_behind, version.file)):

@@ -25,7 +25,7 @@ CHUNK = 4096  # texts that are read at a time, and kept until others are
 class TextPlace:
     """Where the texts of consecutive sentences lie.
 
-    The file, its committed size, the place in it.
+    That is a file, its committed size, and the place in it.
     """
 
     path: Path

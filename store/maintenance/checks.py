@@ -86,7 +86,7 @@ def check_unit(
 ) -> tuple[int, list[str]]:
     """Read what belongs to a unit in the file ``shard``.
 
-    Return its bytes, and what is not as it says, each with ``remedy``.
+    Returns its bytes, and each thing that is not as recorded, with ``remedy``.
 
     What lies outside sites and labels is read, and counted, once for all units of a file;
     ``files`` gets what is wrong there.
@@ -143,7 +143,7 @@ def _hdf5_problems(descriptor: int, shard: Path, record: CommitRecord) -> Iterat
 def copy_problem(shard: Path, record: CommitRecord) -> str | None:
     """Return what is wrong with a file's own copy of its record, behind the HDF5 part.
 
-    None where it is as it should be.
+    None if nothing is.
     """
     expected = checksum(copy_bytes(record))
     try:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Lost:
     """A shard without a record.
 
-    Its path, its own copy of that, and which of its units no other file holds.
+    It has a path, its own copy of the record, and the units that no other file holds.
     """
 
     path: Path
@@ -55,7 +55,7 @@ def without_record(
 ) -> tuple[list[Path], list[Lost]]:
     """Return those of ``shards`` that no record speaks of.
 
-    What is not needed, and what has lost its record.
+    First those that are not needed, then those that have lost their record.
 
     but: records that do not count. Raises DamagedStore where one is unreadable: nothing is known to
     be unneeded then.
@@ -104,7 +104,7 @@ def read_copy(shard: Path) -> CommitRecord | None:
 def restore(run: Run, lost: Lost, temporary: Path) -> tuple[list[int], list[str]]:
     """Publish the record of a shard again, for its units that are valid.
 
-    Return their numbers, and what is wrong with others.
+    Returns their numbers, and what is wrong with the others.
 
     A file that somebody renamed gets its name again.
     """

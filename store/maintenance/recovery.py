@@ -31,7 +31,7 @@ COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
 class Dropped:
     """A commit that was removed.
 
-    Its unit and its sites, None and empty where it did not say any more.
+    Its unit is None and its sites are empty if it could no longer be read.
     """
 
     commit: str
@@ -147,7 +147,7 @@ def _remove_unreadable(run: Run, bad: Collection[str], report: Report) -> list[D
 def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) -> None:
     """Drop a shard without a record that is damaged.
 
-    Unless units of it were restored or it cannot be read.
+    It stays if units of it were restored, or if it cannot be read.
     """
     reason = problems[0] if lost.record.run != run.id else unread(lost.path)
     if reason:
@@ -160,9 +160,9 @@ def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) ->
 
 
 def must_stay(run: Run, path: Path) -> str | None:
-    """Return why a commit, or the record of a packed shard, with problems is not to be dropped.
+    """Return why a commit, or the record of a packed shard, with problems must not be dropped.
 
-    None where it is.
+    None if it may be dropped.
     """
     try:
         content = path.read_bytes()

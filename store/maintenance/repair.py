@@ -64,7 +64,7 @@ class Begun:
 def repair(run: Run, checked: Iterable[Checked]) -> Repair:
     """Write again what can be, then drop the commits that still have problems.
 
-    Those of a variant that are stranded go too.
+    Stranded units of a variant are dropped too.
 
     checked: what ``verify`` found. Written again are lost records, and files' own copies of them,
     files of which HDF5's own part is damaged, and labels that can be read. Stranded are units that
@@ -123,7 +123,7 @@ def _condemned_members(run: Run, record: CommitRecord, bad: Collection[str]) -> 
 def stranded_units(run: Run, losing: Collection[Work] = ()) -> frozenset[Work]:
     """Return the units whose baseline no longer has what they share, or is ``losing`` it.
 
-    None where records are unreadable.
+    Nothing is returned where records are unreadable.
     """
     try:
         return frozenset(stranded(run.index, losing))
@@ -217,7 +217,7 @@ def _drop_commit(run: Run, path: Path, needless: bool, report: Report) -> None:
 def _dropping(run: Run, path: Path) -> contextlib.AbstractContextManager[None]:
     """Let the shard of a commit go with it.
 
-    Left without, its own copy would bring the unit back.
+    If it stayed, its own copy of the record would bring the unit back.
     """
     with contextlib.suppress(DamagedStore, FileNotFoundError):
         record = read_commit(path)
@@ -258,7 +258,7 @@ def _lost_members(
 ) -> list[UnitLocation]:
     """Return the units that are damaged themselves or stranded.
 
-    Report those whose baseline is damaged.
+    Units whose baseline is damaged are reported and stay.
     """
     files: Files = {}
     planned, lost = frozenset(run.units), []

@@ -53,7 +53,7 @@ def _each(
 ) -> Iterator[tuple[Path, Checked | None]]:
     """Yield what is not ``done``, each with the path of its record.
 
-    None for one that is gone since it was listed.
+    The path is None if the record was removed since it was listed.
     """
     for path in packed_paths(run.folder):
         yield from ((path, checked) for checked in _units_of(run, path, files, planned, done))

@@ -37,7 +37,7 @@ READ_AHEAD = 1 << 20  # bytes of a block in a file of many units that are asked 
 class BlockSource:
     """Blocks of one site of one unit.
 
-    The file, its committed size, where the site lies in it, how many blocks count.
+    It says the file, its committed size, where the site lies in it, and how many blocks count.
     """
 
     path: Path
@@ -121,7 +121,7 @@ def _read(blocks: SiteBlocks, key: tuple[slice, ...], *_: Any) -> npt.NDArray[np
 def read_block(source: BlockSource, block: int, check: bool = False) -> npt.NDArray[np.float32]:
     """Return one block as float32, (token, …).
 
-    Mapped from the file where float32 is stored, widened otherwise.
+    It is mapped from the file where float32 is stored, and widened otherwise.
 
     Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``,
     was altered.

@@ -112,7 +112,7 @@ class RunIndex:
     def digest(self) -> str:
         """What the lazy arrays of this run are named after.
 
-        All files and checksums that they read.
+        It is a digest of all files and checksums that they read.
         """
         parts = []
         for each in self.records:

@@ -29,7 +29,7 @@ Sources = tuple[BlockSource, ...]
 class OwnSources(Sequence[Sources]):
     """One site of units that share nothing.
 
-    What each lies in, made when it is asked for, as a run may have 10⁵ units.
+    Where each lies is worked out when it is asked for, as a run may have 10⁵ units.
     """
 
     site: str
@@ -57,7 +57,7 @@ class OwnSources(Sequence[Sources]):
     def kinds(self) -> list[Sources]:
         """Sources of one unit of each file.
 
-        Since units of one file differ in their tokens alone.
+        One is enough, because units of one file differ in their tokens alone.
         """
         _, first = np.unique(self.record, return_index=True)
         return [self[int(index)] for index in first]
@@ -85,7 +85,7 @@ def site_sources(run: RunIndex, site: str) -> Sequence[Sources]:
 def sources_of(run: RunIndex, unit: Unit, site: str) -> Sources:
     """Return where a site of a unit lies.
 
-    What a variant shares with its baseline, then what is its own.
+    What a variant shares with its baseline comes first, then what is its own.
 
     Raises DamagedStore where the baseline no longer has the blocks that are shared.
     """

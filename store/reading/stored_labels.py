@@ -25,7 +25,7 @@ def label_places(
 ) -> Iterator[tuple[CommitRecord, Mapping[str, StoredLabel]]]:
     """Yield where the labels of units lie, in order.
 
-    Of units that follow each other in a file at once.
+    Units that follow each other in a file are yielded at once.
     """
     start = 0
     for number, (record, member) in enumerate(locations):
@@ -57,7 +57,7 @@ def read_labels(
 def check_labels(records: Iterable[tuple[Path, CommitRecord]]) -> None:
     """Raise DamagedStore, naming label and unit, where labels of ``records`` were altered.
 
-    Each comes with its file.
+    Each record comes with the path of its file.
     """
     found = {id(record): (path, record) for path, record in records}  # units may lie in one file
     for path, record in found.values():

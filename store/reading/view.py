@@ -32,7 +32,7 @@ MEANINGS = {"row_size": "tokens of the sentence", "text": "the sentence"}
 class _Spread(BackendArray):
     """What is known of each sentence, on the tokens.
 
-    Read and repeated when it is asked for, as variables of a file are.
+    It is read and repeated when it is asked for, as variables of a file are.
     """
 
     def __init__(

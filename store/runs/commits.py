@@ -63,7 +63,7 @@ def publish(run_folder: Path, writer: ShardWriter, commit: CommitRecord) -> bool
 def publish_packed(run_folder: Path, record: CommitRecord, temporary: Path) -> Path:
     """Publish a record under the next number: it counts for its units from then on.
 
-    The caller holds the lock.
+    The caller must hold the lock.
     """
     content = seal(record.to_json())
     if len(content) > LARGEST_PACKED:

@@ -75,9 +75,9 @@ class Exported(Run):
 
     @property
     def sentences_id(self) -> str:
-        """That of the run, unless sentences were left out before others.
+        """The id of the run's sentences, unless some were left out before others.
 
-        These have other numbers here.
+        Sentences then have other numbers here than in the run.
         """
         numbers = self.labels.columns.get(SENTENCE_IN_RUN)
         of_run = super().sentences_id

@@ -66,7 +66,7 @@ class Names:
     def owner(self, name: str) -> str | None:
         """Return the run that has ``name``, by its own record where that of the store is damaged.
 
-        None where none has.
+        None if no run has it.
         """
         try:
             return self.target(name)

@@ -51,7 +51,7 @@ def replace_packed(run_folder: Path, old: Path, new: CommitRecord, temporary: Pa
 def superseded(run_folder: Path) -> list[Path]:
     """Return the records all of whose units another has.
 
-    What a packing that was killed has not yet removed.
+    A packing that was killed did not remove them.
     """
     records = [record for record in read_packed(run_folder) if is_whole(run_folder, record)]
     if not records:

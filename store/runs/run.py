@@ -70,9 +70,9 @@ class Run:
 
     @property
     def limits(self) -> Json:
-        """What sets its values apart from those of the whole run, for results to say.
+        """What sets its values apart from those of the whole run, for results to record.
 
-        Nothing, but in an export.
+        It is empty except in an export.
         """
         return {}
 
@@ -167,7 +167,7 @@ class Run:
     def label_home(self) -> Path:
         """The folder that has the label columns.
 
-        A variant's is its baseline, so that they agree.
+        A variant uses that of its baseline, so that they agree.
         """
         folder = self.folder.parent / (self.baseline_id or self.id)
         return folder if (folder / FILE).is_file() else self.folder
@@ -205,7 +205,7 @@ class Run:
     def sentences_id(self) -> str:
         """What its numbers of sentences mean.
 
-        Equal in runs of the same token ids, such as a run and its variants.
+        Runs of the same token ids, such as a run and its variants, have the same id.
         """
         return str(self.specification.get("tokens", self.id))
 

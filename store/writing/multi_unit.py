@@ -42,9 +42,9 @@ class MultiUnitShard:
 def write_units(
     writer: ShardWriter, layouts: Sequence[SiteLayout], units: Sequence[Unit], read: Read
 ) -> MultiUnitShard:
-    """Fill ``writer``, opened for ``layouts`` over the tokens of all ``units``.
+    """Fill ``writer``, opened for ``layouts`` over the tokens of all ``units``, and finish it.
 
-    From first to last byte, and finish it.
+    The file is written from its first byte to its last.
 
     Holds one block of one unit at a time.
     """

@@ -54,7 +54,7 @@ def pack(
 ) -> Packed:
     """Pack the shards of consecutive units with the same sites.
 
-    Up to ``most_bytes`` of sites a file.
+    A packed file has at most ``most_bytes`` of sites.
 
     progress: called with the bytes of each block as it is written, and those of all. Identity,
     units and values stay.
@@ -130,7 +130,7 @@ def _nbytes(commit: UnitLocation) -> int:
 def _record_bytes(commit: UnitLocation) -> int:
     """Return the bytes of the record that the unit would have alone.
 
-    More than its part of that of many.
+    That is more than its part of the record of many units.
     """
     record = commit.record
     pools, members = pool([commit])

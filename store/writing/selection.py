@@ -89,9 +89,9 @@ class ExportPlan:
         return [Origin({"device": ", ".join(sorted(devices))})] * len(self.units)
 
     def read(self, index: int, site: str, block: int) -> npt.NDArray[Any]:
-        """Return the rows of one block of a unit of the file.
+        """Return the rows of one block of a unit of the file, as they are to be stored.
 
-        Checked and as they are to be stored.
+        They are checked.
         """
         unit, rows = self.sources[index]
         layout = next(layout for layout in self.layouts if layout.site == site)

@@ -78,7 +78,7 @@ PHRASES = {
     r"\bwritten aside\b": "written to a temporary file",
     r"\bat (?:one|its|the) spot\b": "at its target",
     r"\bis no (?:folder|directory|actlas store|file|number|edit)\b": "is not a …",
-    r"[,:] wanted (?:[{\d]|an? |at |above |one |some |such |the )": "expected",
+    r"[,:\x22\x27] ?wanted (?:[{\d]|an? |at |above |one |some |such |the )": "expected",
     r"\b(?:skip|scale|zero|noise):block=": "layer=",
     r"\bunits=(?:::|[0-9])": "neurons=, dims=",
 }

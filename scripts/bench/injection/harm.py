@@ -48,7 +48,7 @@ READS = ("scandir", "listdir", "stat", "readlink")
 WRITES = ("pwritev", "pwrite", "write", "file write")
 #: calls whose failure leaves the content of a file in doubt: a command that meets one has not done
 #: its work
-MUST_BE_TOLD = (*WRITES, "fdatasync", "fsync", "posix_fallocate", "rename", "replace")
+MUST_BE_REPORTED = (*WRITES, "fdatasync", "fsync", "posix_fallocate", "rename", "replace")
 STEADY = 0.02  # seconds for a signal to be noticed
 
 Call = Callable[..., Any]

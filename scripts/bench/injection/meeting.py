@@ -12,8 +12,9 @@ from collections.abc import Callable
 from functools import partial
 
 from actlas.scripts.bench.injection.fault_kinds import SEED
-from actlas.scripts.bench.injection.fixture import CommandServer, Fixture, Outcome, ending
+from actlas.scripts.bench.injection.fixture import Fixture, Outcome, ending
 from actlas.scripts.bench.injection.operations import SITES, extraction
+from actlas.scripts.bench.injection.server import CommandServer
 from actlas.scripts.bench.injection.state import run_here
 from actlas.scripts.bench.injection.trials import Extent, Trial, TrialSession
 from actlas.store.catalog import Store

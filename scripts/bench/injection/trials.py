@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actlas.scripts.bench.injection.fixture import CommandServer, Fixture, Outcome
+from actlas.scripts.bench.injection.fixture import Fixture, Outcome
+from actlas.scripts.bench.injection.server import CommandServer
 
 Order = dict[str, Any]
 

@@ -159,7 +159,8 @@ import sys
 from pathlib import Path
 from actlas.pipeline.extraction import transfer
 from tests.store.making import Content, begin_run, open_shard, narrowed
-from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.commit_record import stem
+from actlas.store.format.pools import Origin
 from actlas.store.runs.commits import publish
 from actlas.store.io.workspace import workspace
 import numpy as np, os

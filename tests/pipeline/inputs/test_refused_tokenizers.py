@@ -76,7 +76,7 @@ def test_python_only_class_is_refused_with_a_remedy(tmp_path):
     write(tmp_path, "vocab.json", {"<unk>": 0, "her</w>": 1, "h": 2, "e": 3, "r</w>": 4})
     write(tmp_path, "merges.txt", "#version: 0.2\nh e\nhe r</w>\n")
     message = refused(tmp_path)
-    assert "no fast tokenizer" in message
+    assert "not a fast tokenizer" in message
     assert "save_pretrained" in message
 
 

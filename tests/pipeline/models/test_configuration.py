@@ -65,7 +65,7 @@ def test_other_names_and_a_written_out_default_are_the_same_model():
         ({"activation_function": ["relu"]}, "expected one of gelu, "),
         ({"activation_function": "\x1b[31mrelu"}, r"is '\\x1b\[31mrelu', expected one of"),
         ({"activation_function": "prelu"}, "expected one of"),
-        ({"n_embd": 10, "n_head": 3}, "no multiple of n_head 3"),
+        ({"n_embd": 10, "n_head": 3}, "not a multiple of n_head 3"),
         (
             {"n_head": 12, "num_attention_heads": 6},
             "n_head is 12, but num_attention_heads, its other name, 6",

@@ -184,7 +184,7 @@ def test_the_digest_is_of_the_files_that_are_loaded(small_model, copy):
     (copy / "model.safetensors").unlink()
     assert resolve(str(copy)).weight_files == [copy / "extra.safetensors"]
     (copy / "model.safetensors.index.json").unlink()
-    with pytest.raises(UsageError, match=r"wanted model.safetensors .*, found extra.safetensors"):
+    with pytest.raises(UsageError, match=r"expected model.safetensors .*, found extra.safetensors"):
         _ = resolve(str(copy)).weight_files
 
 
@@ -194,7 +194,7 @@ def test_the_digest_is_of_the_files_that_are_loaded(small_model, copy):
 def test_an_index_of_other_places_is_refused(copy, index):
     (copy / "model.safetensors").unlink()
     (copy / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(UsageError, match=r"no index of weights|no file beside it"):
+    with pytest.raises(UsageError, match=r"not an index of weights|not a file beside it"):
         _ = resolve(str(copy)).weight_files
 
 

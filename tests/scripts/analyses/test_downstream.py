@@ -166,7 +166,7 @@ def test_results_say_what_they_are_of(folder, result, scanned):
     assert json.loads(result.attrs["options"])["include_first_token"] is False
     assert result["delta"].attrs["long_name"]
     assert result["nll_change"].attrs["units"] == "nat"
-    assert scanned["layer"].attrs["long_name"] == "block that is skipped"
+    assert scanned["layer"].attrs["long_name"] == "layer that is skipped"
     for stage, kinds in {"downstream": ("", "_step", "_std"), "scan": ("",)}.items():
         path = answer(folder / "all", stage)
         for kind in kinds:

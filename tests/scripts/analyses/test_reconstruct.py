@@ -45,7 +45,7 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
         actlas("reconstruct", "it", "--store", "store", "--unchecked", "--json").stdout
     )
     assert record["holds"]
-    assert (len(record["relative_error"]["block"]), len(record["laminar_correlation"])) == (3, 3)
+    assert (len(record["relative_error"]["layer"]), len(record["laminar_correlation"])) == (3, 3)
 
 
 def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store):

@@ -158,7 +158,7 @@ def test_a_dry_run_of_a_variant_names_the_baseline(actlas, small_model, sentence
     [
         ([], "Missing option '--edit'"),
         (["--edit", "skip:layer=3"], "layer 3: the model has layers 0 to 2"),
-        (["--edit", "skip:blocks=1"], "unknown field 'blocks': did you mean block"),
+        (["--edit", "skip:layers=1"], "unknown field 'layers': did you mean layer"),
         (["--edit", "scale:layer=0,factor=inf"], "factor=inf is not finite"),
         (["--edit", "zero:site=k,layer=0,head=*|5"], "head=5: the model has heads 0 to 4"),
         (["--edit", "skip:layer=1", "--site", "qq"], "unknown site 'qq'"),

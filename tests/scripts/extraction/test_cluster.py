@@ -110,7 +110,7 @@ def test_an_unknown_scheduler_is_one_line(
             )
         assert time.monotonic() - start < 60  # a few seconds, on a machine that may be busy
     one_line(
-        done, 2, f"no scheduler answers at {address}", "wanted the address of a dask scheduler"
+        done, 2, f"no scheduler answers at {address}", "expected the address of a dask scheduler"
     )
     assert not (tmp_path / "new").exists()
 
@@ -124,7 +124,7 @@ def answer(server):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--workers", 2, "--scheduler", "tcp://x:1"], 2, "wanted one of them"),
+        (["--workers", 2, "--scheduler", "tcp://x:1"], 2, "expected one of them"),
         (["--workers", 0], 2, "--workers"),
         (["--workers", 2, "--device", "cuda:1"], 2, "--device cuda:1 is one GPU"),
     ],

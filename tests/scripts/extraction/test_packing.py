@@ -72,7 +72,7 @@ def test_many_small_files_are_packed(run_command, tmp_path):
 @pytest.mark.usefixtures("many")
 def test_they_are_left_where_that_is_wanted(run_command, tmp_path):
     done = run_command(*ALONE, "--name", "it", "--no-pack")
-    assert "`actlas pack it` joins them into few" in done.output
+    assert "`actlas pack it` packs them into few" in done.output
     run = Store(tmp_path / "store").run("it")
     assert len(files(run)) == len(TEXTS)
     assert "all stored already" in (again := run_command(*ALONE).output)
@@ -92,7 +92,7 @@ def test_large_files_are_left(run_command, monkeypatch):
 
 
 @pytest.mark.usefixtures("many")
-def test_a_sweep_joins_its_baseline_and_each_variant(run_command, tmp_path):
+def test_a_sweep_packs_its_baseline_and_each_variant(run_command, tmp_path):
     run_command(*ALONE, "--edit", "skip:layer=1", command=sweep_command)
     runs = Store(tmp_path / "store").runs()
     assert [len(files(run)) for run in runs] == [1, 1]
@@ -131,7 +131,7 @@ def test_interrupted_while_packing(run_command, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(
-            Exception, match="is stored, `actlas pack it` joins its files"
+            Exception, match="is stored, `actlas pack it` packs its files"
         ) as raised:
             run_command(*ALONE, "--name", "it")
     finally:

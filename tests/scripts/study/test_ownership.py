@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from actlas.scripts.commands.study import find_place
+from actlas.scripts.commands.study import find_paths
 from actlas.scripts.study.file import read_study
-from actlas.scripts.study.update import Place, bring_up_to_date
+from actlas.scripts.study.update import StudyPaths, bring_up_to_date
 
 STUDY = (
     '[model]\nname = "MODEL"\n[runs.it]\nsentences = "her.txt"\n'
@@ -38,7 +38,7 @@ def run(name, out=None):
     study = read_study(read_path(name))
     bring_up_to_date(
         study,
-        find_place(study, out, None),
+        find_paths(study, out, None),
         lambda of, what: said.append(f"{of}: {what}"),
         quiet=True,
     )
@@ -55,7 +55,7 @@ def refused(name, *words):
     from actlas.store.errors import UsageError
 
     kept = (
-        Place(read_path("."), read_path(".")),
+        StudyPaths(read_path("."), read_path(".")),
         (read_path(".").parent / "actlas-s/study.json").read_bytes(),
     )
     with pytest.raises(UsageError) as caught:

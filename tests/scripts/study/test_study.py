@@ -223,7 +223,7 @@ WRONG = [
     ("[runs.a]", "[runs.a] lacks the key 'sentences'"),
     ("[runs.a]\nsentences=3", "sentences is 3, expected text"),
     ("[runs.a]\nsentences='-'", "a study reads files"),
-    ("[runs.'../a']\nsentences='her.txt'", "wanted a name of letters"),
+    ("[runs.'../a']\nsentences='her.txt'", "expected a name of letters"),
     ("[runs.a]\nsentences='none.txt'", "[runs.a]: sentence file none.txt does not exist"),
     ("[runs.a]\nsentences='demo:she.txt'", "unknown shipped file 'demo:she.txt': did you mean "
                                            "demo:her.txt"),
@@ -241,7 +241,7 @@ WRONG = [
     (HER + "[analyses.cosine]\ntarget='her'\nbins=0", "bins is 0, expected 1 to 2,000"),
     (HER + "[analyses.cosine]\ntarget='her'\nlayers='5-99'", "5-99 is not within 0-7"),
     (HER + "[analyses.reconstruct]\npair='6,8'", "not consecutive"),
-    (HER + "[analyses.reconstruct]\nquantile=2.0", "wanted above 0 and at most 1"),
+    (HER + "[analyses.reconstruct]\nquantile=2.0", "expected above 0 and at most 1"),
     (HER + "[analyses.norms]\nby='mood'", "unknown column 'mood'"),
     (HER + "[analyses.norms]\nsites=['nll']", "unknown site of vectors 'nll'"),
     (HER + "[analyses.scan]", "[analyses.scan] compares variants: give [runs.a] edits"),

@@ -56,7 +56,7 @@ wrong = {
 
 @given(tables, st.sampled_from(sorted(wrong)), st.data())
 def test_a_value_of_another_type_is_refused_by_name(table, key, data):
-    with pytest.raises(UsageError, match=rf"^here {key}.* wanted "):
+    with pytest.raises(UsageError, match=rf"^here {key}.* expected "):
         filled(Options, {**table, key: data.draw(wrong[key])}, "here")
 
 

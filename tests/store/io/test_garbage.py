@@ -13,7 +13,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from actlas.store import Run
-from actlas.store.format.commit_record import Origin, stem
+from actlas.store.format.commit_record import stem
+from actlas.store.format.pools import Origin
 from actlas.store.runs.commits import publish
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace
