@@ -8,7 +8,7 @@ import click
 
 from actlas.scripts.extraction.edit_check import proof_lines, proof_record
 from actlas.scripts.terminal.options import json_option, run_argument
-from actlas.scripts.terminal.text import counted, echo_json, printable, size, table
+from actlas.scripts.terminal.text import counted, echo_json, heads_text, printable, size, table
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import SiteLayout
 from actlas.store.runs.run import Run
@@ -68,7 +68,7 @@ def _describe(run: Run) -> None:
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
     click.echo(
         printable(
-            f"model      {model['name']}: {model['layer']} blocks, {model['head']} heads, "
+            f"model      {model['name']}: {model['layer']} blocks, {heads_text(model)}, "
             f"d_model {model['d_model']}"
         )
     )
