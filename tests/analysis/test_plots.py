@@ -173,7 +173,7 @@ def test_norms_are_drawn(norms):
     assert any(np.array_equal(line.get_ydata(), share) for line in stream.axes[3].lines)
     assert [panel.get_title() for panel in sites.axes] == [
         "resid",
-        "q, mean over heads",
+        "q, mean over 2 heads",
         "attn_out",
         "mlp_out",
     ]
