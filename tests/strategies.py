@@ -26,7 +26,7 @@ def activations(draw):
 def projections(draw):
     """Return ``q``, ``k``, ``v`` (layer, token, head, d_head) of odd sizes.
 
-    Some columns zero or constant; 4 tokens or more.
+    Some columns zero or constant; 4 tokens or more; keys and values may have fewer heads.
     """
     sizes = [
         draw(st.integers(1, 2)),
@@ -38,11 +38,22 @@ def projections(draw):
     values[np.abs(values) < 1e-30] = 0  # squares of denormals are another matter
     if draw(st.booleans()):
         values[draw(st.integers(0, 2)), :, :, 0, 0] = draw(st.sampled_from([0.0, 1.0, 3.3]))
-    dims = ("layer", "token", "head", "d_head")
-    coords = {"layer": np.arange(sizes[0])}
-    return xr.Dataset(
-        {name: (dims, part) for name, part in zip("qkv", values, strict=True)}, coords=coords
-    )
+    return grouped(values, draw(st.integers(1, sizes[2])))
+
+
+def grouped(values, kv_heads):
+    """Return ``q``, ``k``, ``v`` of (projection, layer, token, head, d_head).
+
+    Only the first ``kv_heads`` heads of the latter two, on ``kv_head`` where these are fewer.
+    """
+    dims, heads = {"q": "head"}, {"q": values.shape[3]}
+    for name in "kv":
+        dims[name] = "head" if kv_heads == heads["q"] else "kv_head"
+        heads[name] = kv_heads
+    variables = {}
+    for name, part in zip("qkv", values, strict=True):
+        variables[name] = (("layer", "token", dims[name], "d_head"), part[:, :, : heads[name]])
+    return xr.Dataset(variables, coords={"layer": np.arange(values.shape[1])})
 
 
 WORDS = ("Mary", "saw", "her", "Her", "there", "cup", "herself", "hers", "a", "the", "in")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.sites import feature_dims, heads_of
 from actlas.analysis.data.tokens import Selection
 from actlas.analysis.kernels.cosine_tiles import (
     CosineCounts,
@@ -20,7 +21,7 @@ from actlas.analysis.kernels.cosine_tiles import (
     directions,
     unit_columns,
 )
-from actlas.analysis.variance.compute import FEATURES, PROJECTIONS
+from actlas.analysis.variance.compute import PROJECTIONS
 from actlas.store.errors import UsageError
 
 #: name → the two projections whose features are compared; within one, every pair once and none
@@ -52,7 +53,8 @@ def cosine_histograms(
 
     Per group, pair of projections and layer.
 
-    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head); choose layers with ``.sel(layer=…)``.
+    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head), keys and values on ``kv_head`` where
+    the model has fewer of them; choose layers with ``.sel(layer=…)``.
     Every feature's column over the n tokens is divided by its Euclidean norm (with ``center`` after
     its mean is taken off). Returns, lazily, ``count`` (group, projection_pair, layer, bin) int64
     with ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9``
@@ -115,8 +117,8 @@ def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str,
     columns = {}
     for projection in PROJECTIONS:
         chosen = selection.take(dataset[projection], group)
-        # head · d_head
-        stacked = chosen.stack({f"feature_{projection}": FEATURES}, create_index=False)
+        dims = feature_dims(chosen)
+        stacked = chosen.stack({f"feature_{projection}": dims}, create_index=False)  # head · d_head
         columns[projection] = (
             stacked.chunk({"layer": LAYERS, "token": -1, f"feature_{projection}": -1})
             if chosen.chunks
@@ -160,7 +162,8 @@ def cosine_matrix(
     It is (group, layer, feature, other) in float32, NaN where a cosine is undefined.
 
     dataset, center: as in ``cosine_histograms``. ``feature`` runs through Q, K and V side by side;
-    ``projection``, ``head``, ``d_head`` label it, and ``other_projection``, … label ``other``. A
+    ``projection``, ``head``, ``d_head`` label it, and ``other_projection``, … label ``other``; a
+    head of K or V is counted among those of its own. A
     (group, layer) is one chunk: 92 MB at GPT-2 XL's size.
     """
     groups = []
@@ -202,11 +205,15 @@ def _matrices(features: npt.NDArray[Any], *, center: bool) -> npt.NDArray[np.flo
 
 
 def _feature_labels(dataset: xr.Dataset) -> dict[str, npt.NDArray[Any]]:
-    heads, d_head = dataset.sizes["head"], dataset.sizes["d_head"]
+    heads = heads_of(dataset, PROJECTIONS)
+    widths = {projection: dataset[projection].sizes["d_head"] for projection in PROJECTIONS}
+    sizes = [heads[projection] * widths[projection] for projection in PROJECTIONS]
+    numbers = [np.repeat(np.arange(heads[each]), widths[each]) for each in PROJECTIONS]
+    columns = [np.tile(np.arange(widths[each]), heads[each]) for each in PROJECTIONS]
     return {
-        "projection": np.repeat(list(PROJECTIONS), heads * d_head),
-        "head": np.tile(np.repeat(np.arange(heads), d_head), len(PROJECTIONS)),
-        "d_head": np.tile(np.arange(d_head), heads * len(PROJECTIONS)),
+        "projection": np.repeat(list(PROJECTIONS), sizes),
+        "head": np.concatenate(numbers),
+        "d_head": np.concatenate(columns),
     }
 
 

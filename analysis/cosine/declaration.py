@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell, option
 from actlas.analysis.declaring.layers import parse_layers
 from actlas.analysis.declaring.study import Figures
-from actlas.analysis.declaring.target import TargetOptions, TargetStudy, with_selection
+from actlas.analysis.declaring.target import (
+    TargetOptions,
+    TargetStudy,
+    heads_note,
+    with_selection,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,7 +98,7 @@ class Cosine(TargetStudy[CosineOptions]):
         dataset = _chosen(subject, options)
         selection = select_tokens(dataset, options.word)
         result = cosine_histograms(dataset, selection, bins=options.bins, center=options.center)
-        return with_selection(result, selection)
+        return with_selection(result, selection, subject)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return mean |cosine| and the share near ±1, a row a pair of projections and layer."""
@@ -110,7 +115,9 @@ class Cosine(TargetStudy[CosineOptions]):
             *(f"mean |cos|, {group}" for group in groups),
             *(f"above 0.9, {group}" for group in groups),
         )
-        caption = "Mean |cosine|, and the share of pairs with |cosine| above 0.9"
+        caption = "Mean |cosine|, and the share of pairs with |cosine| above 0.9" + heads_note(
+            result
+        )
         return [Table.of(caption, header, rows)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
@@ -141,7 +148,7 @@ class Cosine(TargetStudy[CosineOptions]):
         )
         target, control = (means.sel(group=group).values for group in ("target", "control"))
         found = [
-            str(result.attrs["selection"]),
+            *self.compared(result, subject),
             "mean |cosine| of the six pairs of projections from layer "
             f"{layers[0]} to {layers[-1]}: target {target[0]:.3f} to {target[1]:.3f}, "
             f"control {control[0]:.3f} to {control[1]:.3f}",

@@ -5,7 +5,7 @@ Ridgelines, heat maps, profiles, and the matrix itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -16,11 +16,15 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
+from actlas.analysis.data.sites import heads_in_words
 from actlas.analysis.plots.style import GROUP_COLOURS, group_label
 
 OVERLAP = 3.0  # height of the highest ridge, in distances between ridges
 FEW_LAYERS = 12
 LEAST_SHARE = 1e-4  # of pairs in a bin that a heat map tells from none
+# of a block's name in points, by the share of the matrix that the block has
+LETTERS, SMALLEST_LETTERS, LARGEST_LETTERS = 70, 5, 11
+NARROW = 0.06  # share of the matrix whose ends are too near to each other for two numbers
 LARGEST_PICTURE = 960  # features a side of the matrix picture; more are averaged
 
 
@@ -125,27 +129,29 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
 def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
     """The matrix of one layer, target beside control, with the six pairs of projections outlined.
 
-    matrix: (group, feature, other), of ``cosine.compute.cosine_matrix`` at one layer. Undefined
-    cosines are grey. Computed group by group; with more than LARGEST_PICTURE features squares of
-    them are averaged.
+    matrix: (group, feature, other), of ``cosine.compute.cosine_matrix`` at one layer, labels of its
+    features included. Undefined cosines are grey. Computed group by group; with more than
+    LARGEST_PICTURE features squares of them are averaged.
     """
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     panels = figure.subplots(1, matrix.sizes["group"])
-    size, image = matrix.sizes["feature"], None
+    edges, heads, image = _edges(matrix), heads_in_words(_heads(matrix)), None
     for panel, group in zip(panels, matrix["group"].values, strict=True):
-        picture = _averaged(matrix.sel(group=group).transpose("feature", "other").values)
+        values = matrix.sel(group=group).transpose("feature", "other").values
+        step = -(-len(values) // LARGEST_PICTURE)
+        picture = _averaged(values, step)
         panel.set_facecolor("0.6")
         image = panel.imshow(
             picture,
             cmap="RdBu_r",
             vmin=-1,
             vmax=1,
-            extent=(0, size, size, 0),
+            extent=(0, len(picture) * step, len(picture) * step, 0),
             interpolation="nearest",
         )
-        _outline_pairs(panel, size)
+        _outline_pairs(panel, edges)
         panel.set_title(f"{group_label(str(group), word)}, layer {int(matrix['layer'])}")
-        panel.set_xlabel("feature (heads side by side)")
+        panel.set_xlabel(f"feature (heads side by side{heads and ': '}{heads})")
     panels[0].set_ylabel("feature")
     if image is not None:
         figure.colorbar(image, ax=panels, shrink=0.8, pad=0.01).set_label("cosine over contexts")
@@ -197,9 +203,9 @@ def _layer_ticks(panel: Axes, result: xr.Dataset) -> None:
 
 
 def _averaged(
-    values: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+    values: np.ndarray[tuple[int, int], np.dtype[np.float32]], step: int
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    step = -(-len(values) // LARGEST_PICTURE)
+    """Return the means of squares of ``step`` features a side; what is left over is cut off."""
     if step == 1:
         return values
     cut = len(values) // step * step
@@ -208,29 +214,46 @@ def _averaged(
     return averaged
 
 
-def _outline_pairs(panel: Axes, size: int) -> None:
-    """Draw what each pair of projections covers: a triangle within one, a square between two."""
-    third = size / 3
+def _edges(matrix: xr.DataArray) -> list[int]:
+    """Return where the features of Q, K and V begin, and where the last of them end."""
+    projection = matrix["projection"].values
+    counts = [int((projection == name).sum()) for name in "qkv"]
+    return [0, *np.cumsum(counts).tolist()]
+
+
+def _heads(matrix: xr.DataArray) -> dict[str, int]:
+    """Return how many heads each projection has."""
+    projection, head = matrix["projection"].values, matrix["head"].values
+    return {name: len(np.unique(head[projection == name])) for name in "qkv"}
+
+
+def _outline_pairs(panel: Axes, edges: Sequence[int]) -> None:
+    """Draw what each block covers: a triangle within a projection, a rectangle between two.
+
+    edges: where the features of Q, K and V begin, and where the last of them end.
+    """
     for row, one in enumerate("QKV"):
+        top, bottom = edges[row : row + 2]
         for column in range(row, 3):
-            left, top = column * third, row * third
-            corners = [
-                (left, top),
-                (left + third, top),
-                (left + third, top + third),
-                (left, top + third),
-            ]
+            left, right = edges[column : column + 2]
+            corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
             within = row == column
-            panel.add_patch(
-                Polygon(
-                    corners[:3] if within else corners, fill=False, edgecolor="black", linewidth=1.2
+            shape = corners[:3] if within else corners
+            panel.add_patch(Polygon(shape, fill=False, edgecolor="black", linewidth=1.2))
+            # grouped-query attention has narrow blocks of keys and values
+            size = LETTERS * min(right - left, bottom - top) / edges[-1]
+            if size >= SMALLEST_LETTERS:
+                x, y = (0.72, 0.28) if within else (0.5, 0.5)
+                panel.text(
+                    left + (right - left) * x,
+                    top + (bottom - top) * y,
+                    f"{one}{'QKV'[column]}",
+                    ha="center",
+                    va="center",
+                    fontsize=min(size, LARGEST_LETTERS),
+                    bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1.5},
                 )
-            )
-            x, y = left + third * (0.72 if within else 0.5), top + third * (0.28 if within else 0.5)
-            box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0}
-            panel.text(
-                x, y, f"{one}{'QKV'[column]}", ha="center", va="center", fontsize=11, bbox=box
-            )
-    ticks = [0, third, 2 * third, size]
-    panel.set_xticks(ticks, [f"{round(tick)}" for tick in ticks])
-    panel.set_yticks(ticks, [f"{round(tick)}" for tick in ticks])
+    narrow = edges[2] - edges[1] < NARROW * edges[-1]
+    ticks = [edge for edge in edges if not narrow or edge != edges[2]]
+    panel.set_xticks(ticks, [str(edge) for edge in ticks], rotation=90 if narrow else 0)
+    panel.set_yticks(ticks, [str(edge) for edge in ticks])

@@ -30,7 +30,8 @@ class Subject:
 
     dataset: lazy, with the sites that the study reads and the labels of the tokens. numerics:
     ``dtype``, ``stored_dtype``, ``mode`` of the run. law: of the residual stream of its model,
-    ``add``, ``parallel`` or ``post``; empty where its record does not say.
+    ``add``, ``parallel`` or ``post`` (``laws``); empty where its record does not say. causal:
+    whether a token of its model sees none that follow it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Subject:
     numerics: Mapping[str, Any] = field(default_factory=dict)
     variants: tuple[Subject, ...] = ()
     law: str = ""
+    causal: bool = True
 
     def token_text(self, token: int) -> str:
         """Return the characters of a token, counted along ``token``."""
@@ -51,13 +53,16 @@ class Subject:
 class PlannedRun:
     """What is known of a run before anything is computed: enough to refuse options.
 
-    tokens: returns the labels of its tokens. edits: of each variant that is planned.
+    tokens: returns the labels of its tokens. edits: of each variant that is planned. law, causal:
+    as in ``Subject``.
     """
 
     layers: int
     columns: tuple[str, ...]
     edits: tuple[Edits, ...]
     tokens: Callable[[], xr.Dataset]
+    law: str = ""
+    causal: bool = True
 
 
 class Study(ABC, Generic[O]):
@@ -91,7 +96,10 @@ class Study(ABC, Generic[O]):
         return None
 
     def recorded(self, options: O, sites: tuple[str, ...]) -> dict[str, Any]:
-        """Return what the result says of the options: other values make it out of date."""
+        """Return what the result says of the options: other values make it out of date.
+
+        Law and causality of the run's model are recorded beside them.
+        """
         return asdict(options)
 
     def words(self, options: O) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from actlas.analysis.declaring.options import Options, option
-from actlas.analysis.declaring.study import PlannedRun, Study
+from actlas.analysis.declaring.study import PlannedRun, Study, Subject
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,33 @@ class TargetStudy(Study[T]):
         """Return the word."""
         return options.target
 
+    def compared(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Say which tokens are compared, and what of the model is to be kept in mind."""
+        from actlas.analysis.data.sites import heads_in_words
 
-def with_selection(result: xr.Dataset, selection: Selection) -> xr.Dataset:
-    """Return ``result`` with the summary of the selection in its attributes."""
-    return result.assign_attrs(selection=selection.summary(), **selection.record())
+        found, heads = [str(result.attrs["selection"])], heads_in_words(result.attrs["heads"])
+        if heads:
+            found.append(f"{heads}: each is measured over the features of its own heads")
+        if not subject.causal:
+            found.append("the model is not causal: context is what stands before and after a token")
+        return found
+
+
+def heads_note(result: xr.Dataset) -> str:
+    """Return what ends a caption where projections differ in their heads."""
+    from actlas.analysis.data.sites import heads_in_words
+
+    words = heads_in_words(result.attrs.get("heads", {}))
+    return f"; {words}" if words else ""
+
+
+def with_selection(result: xr.Dataset, selection: Selection, subject: Subject) -> xr.Dataset:
+    """Return ``result`` with what is to be said of the selection in its attributes.
+
+    The heads of each projection of ``subject`` are said too.
+    """
+    from actlas.analysis.data.sites import heads_of
+
+    heads = heads_of(subject.dataset, TargetStudy.needs)
+    record = selection.record()
+    return result.assign_attrs(selection=selection.summary(), heads=heads, **record)

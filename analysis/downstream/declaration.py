@@ -38,12 +38,14 @@ class DownstreamOptions(Options):
     """Which tokens count."""
 
     include_first_token: bool = option(
-        False, help="Count first tokens, which dwarf all others in GPT-2."
+        False, help="Count first tokens, which dwarf all others in many causal models."
     )
 
 
 class Downstream(Study[DownstreamOptions]):
     """Compare each VARIANT with its run without edits: distance, steps, spread, change of loss.
+
+    The loss is left out where `nll` is not stored; masked models have none.
 
     VARIANT is a run of `actlas sweep` or `actlas extract --edit`; names may be patterns, such as
     'her-demo.scale*'.
@@ -78,24 +80,27 @@ class Downstream(Study[DownstreamOptions]):
             raise UsageError(str(error)) from error
 
     def tables(self, result: xr.Dataset) -> list[Table]:
-        """Return a row a variant: distance where its edit begins and at the end, change of loss."""
-        last, rows = result.sizes["depth"] - 1, []
+        """Return a row a variant: distance where its edit begins and at the end, change of loss.
+
+        Runs without a stored loss, such as those of masked models, have no column of it.
+        """
+        last, rows, has_loss = result.sizes["depth"] - 1, [], "nll_change" in result
         for place in range(result.sizes["variant"]):
             variant = result.isel(variant=place)
             first, delta = int(variant["first_depth"]), variant["delta"].values
-            loss = float(variant["nll_change"]) if "nll_change" in variant else math.nan
+            loss = (cell(variant["nll_change"], "+.4f"),) if has_loss else ()
             row = (
                 cell(str(variant["edits"].values)),
                 cell(first, "d"),
                 cell(delta[first] if first <= last else math.nan),
                 cell(delta[last]),
                 cell(variant["relative_delta"].values[last], ".3g"),
-                cell(loss, "+.4f"),
+                *loss,
             )
             rows.append(row)
         header = (
             *("edits", "first depth", "Δ there", f"Δ at depth {last}", "relative"),
-            "Δ loss (nats)",
+            *(("Δ loss (nats)",) if has_loss else ()),
         )
         return [Table.of("Distance to the run without edits", header, rows)]
 

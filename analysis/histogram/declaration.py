@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actlas.analysis.data.sites import DEEP_SITES
 from actlas.analysis.declaring import (
     Caption,
     Options,
@@ -23,10 +24,6 @@ from actlas.store.errors import unknown
 if TYPE_CHECKING:
     import xarray as xr
 
-SITES = (
-    *("resid", "resid_mid", "q", "k", "v", "z"),
-    *("attn_out", "mlp_pre", "mlp_post", "mlp_out"),
-)
 MEASURES = ("mean", "std", "skew", "share_zero", "outside", "distance")
 SHOWN = 4  # layers in a terminal
 
@@ -35,7 +32,7 @@ SHOWN = 4  # layers in a terminal
 class HistogramOptions(Options):
     """Which values are counted, for which groups of tokens, on how many bins."""
 
-    site: str = option("resid", help="Count the values of this site.", choices=SITES)
+    site: str = option("resid", help="Count the values of this site.", choices=DEEP_SITES)
     by: str | None = option(
         None,
         help="Count the sentences of each value of this column of the input apart.",

@@ -14,14 +14,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.groups import Groups
+from actlas.analysis.data.sites import VECTOR_SITES
 from actlas.analysis.kernels.streaming import Floats, by_token
 from actlas.analysis.norms.depths import span, spread, stored_layers
 
-#: sites that are vectors of one token: of each head for q, k, v, z
-VECTOR_SITES = (
-    *("resid", "resid_mid", "q", "k", "v", "z"),
-    *("attn_out", "mlp_pre", "mlp_post", "mlp_out", "final_norm"),
-)
 STATISTICS = ("mean", "lower quartile", "median", "upper quartile", "largest")
 QUANTILES = (0.25, 0.5, 0.75, 1)
 PART = 256  # squares that are summed as they are stored, before float64 takes over
@@ -38,21 +34,21 @@ MEANINGS = {
 Reduce = Callable[[Floats], Floats]
 
 
-def norm_profile(dataset: xr.Dataset, groups: Groups) -> xr.Dataset:
+def norm_profile(dataset: xr.Dataset, groups: Groups, *, sums: bool) -> xr.Dataset:
     """Sizes of every vector site of ``dataset``, per group of tokens; lazy, float64.
 
     dataset: sites of VECTOR_SITES, others are left out. Returns ``norm_<site>`` (group, layer or
-    depth, [head,] statistic): Euclidean norms over the tokens of a group, of each head for q, k, v
-    and z; ``tokens`` (group). With ``resid``: ``step`` (group, depth) ‖h[d] − h[d−1]‖_F and ``std``
-    (group, depth) over tokens and dimensions. With ``resid`` and what a writer writes: ``share``
-    (group, writer, layer), the mean over tokens of ⟨out, h[l+1]⟩ / ‖h[l+1]‖²; the shares of
-    attention, MLP and of h[l] itself add up to 1, because h[l+1] is their sum. Memory: one block,
-    and the norms of the run's tokens at one layer. Source: study 2. A group without tokens has NaN.
+    depth, [head or kv_head,] statistic): Euclidean norms over the tokens of a group, of each head
+    for q, k, v and z; ``tokens`` (group). With ``resid``: ``step`` (group, depth) ‖h[d] − h[d−1]‖_F
+    and ``std`` (group, depth) over tokens and dimensions. With ``resid`` and what a writer writes:
+    ``share`` (group, writer, layer), the mean over tokens of ⟨out, h[l+1]⟩ / ‖h[l+1]‖²; the shares
+    of attention, MLP and of h[l] itself add up to 1, because h[l+1] is their sum. sums: whether it
+    is; where a LayerNorm follows, nothing has a share. Memory: one block, and the norms of the
+    run's tokens at one layer. Source: study 2. A group without tokens has NaN.
     """
     sites = [site for site in VECTOR_SITES if site in dataset]
-    writers = {
-        writer: site for writer, site in WRITERS.items() if "resid" in sites and site in sites
-    }
+    writers = WRITERS if sums and "resid" in sites else {}
+    writers = {writer: site for writer, site in writers.items() if site in sites}
     variables = (
         _stream_and_writers(dataset["resid"], [dataset[site] for site in writers.values()], groups)
         if "resid" in sites

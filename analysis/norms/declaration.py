@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from actlas.analysis.data.sites import VECTOR_SITES
 from actlas.analysis.declaring import Caption, Options, PlannedRun, Study, Subject, Table
 from actlas.analysis.declaring import option as option
+from actlas.analysis.declaring.laws import ADD, PARALLEL, POST, SUMS, no_sum
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import xarray as xr
 
+#: what a step of the stream is, by law
+STEPS = {
+    ADD: "A step is what attention adds, and then the MLP, which reads the sum. ",
+    PARALLEL: "A step is what attention and MLP add, which read the same input. ",
+    POST: "A step is all that a block changes, the LayerNorms behind its two sums included; "
+    "nothing therefore has a share of the stream. ",
+}
 CAPTIONS = {
     "": Caption(
         "The residual stream: norms, what is written into it, steps and shares",
@@ -61,8 +70,6 @@ class NormOptions(Options):
         """Raise UsageError for a site that is no vector of a token too."""
         super().__post_init__()
         if self.sites:
-            from actlas.analysis.norms.compute import VECTOR_SITES
-
             for site in self.sites:
                 if site not in VECTOR_SITES:
                     raise unknown("site of vectors", site, VECTOR_SITES)
@@ -80,8 +87,8 @@ class Norms(Study[NormOptions]):
     help = "How large activations are, layer by layer, and who writes the residual stream."
     heading = "How large activations are"
     question = (
-        "Sizes decide what a layer can move. The first token of a sentence is shown apart, because "
-        "it is often much larger."
+        "Sizes decide what a layer can move. The first token of a sentence is shown apart: in "
+        "causal models it is often much larger."
     )
     options = NormOptions
     numbers = ("tokens", "norm_resid", "step", "std", "share")
@@ -93,8 +100,6 @@ class Norms(Study[NormOptions]):
 
     def sites(self, options: NormOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the sites that are chosen, all of vectors that are stored where none is."""
-        from actlas.analysis.norms.compute import VECTOR_SITES
-
         sites = options.sites or tuple(site for site in VECTOR_SITES if site in stored)
         if not sites:
             raise UsageError(
@@ -127,7 +132,7 @@ class Norms(Study[NormOptions]):
         if options.target is not None:
             selection = select_tokens(dataset, Target(options.target))
         groups = token_groups(dataset, by=options.by, selection=selection)
-        result = norm_profile(dataset, groups)
+        result = norm_profile(dataset, groups, sums=subject.law in SUMS)
         if options.outliers:
             result = result.merge(outliers(dataset["resid"], options.outliers))
         return result
@@ -154,12 +159,13 @@ class Norms(Study[NormOptions]):
         deep = [str(site) for site, array in subject.dataset.items() if array.dims[0] != "token"]
         drawn = {}
         if "norm_resid" in result:
-            drawn[""] = plots.norm_stream(result)
+            drawn[""] = plots.norm_stream(result, subject.law)
         if deep:
             drawn["sites"] = plots.norm_sites(result)
         if deep and (options.by or options.target):
             drawn["groups"] = plots.norm_groups(result, deep[0])
-        return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+        captions = CAPTIONS | {"": _stream_caption(subject.law)}
+        return {kind: (figure, captions[kind]) for kind, figure in drawn.items()}
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the residual stream grows, and how far first tokens are from the others."""
@@ -176,4 +182,15 @@ class Norms(Study[NormOptions]):
                 f"{float(later[-1]):.3g} at depth {depth[-1]}; of first tokens up to "
                 f"{float(times.max()):.3g} times that of later ones"
             )
+        why_not = no_sum(subject.law)
+        if "norm_resid" in result and why_not:
+            found.append(f"no shares of what attention and MLP write: {why_not}")
         return found
+
+
+def _stream_caption(law: str) -> Caption:
+    caption = CAPTIONS[""]
+    if law not in SUMS:
+        title = "The residual stream: norms, what attention and MLP write, steps"
+        return Caption(title, STEPS.get(law, "") + "Look where a step or a norm leaves the others.")
+    return Caption(caption.title, STEPS.get(law, "") + caption.note)

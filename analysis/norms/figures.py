@@ -13,22 +13,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator, NullFormatter
 
 from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.data.sites import head_dim
+from actlas.analysis.declaring.laws import ADD, no_sum
 from actlas.analysis.norms.compute import WRITERS
 from actlas.analysis.plots.style import SERIES_COLOURS, shown
 
 COLOURS = {LATER: SERIES_COLOURS[0], FIRST: SERIES_COLOURS[1]}
 WRITER_COLOURS = dict(zip(WRITERS, SERIES_COLOURS[2:], strict=False))
+NOT_STORED = "attn_out and mlp_out are not stored"
 COLUMNS = 4
 WIDE = 30  # times the lowest value of a scale that powers of ten are enough for
 
 
-def norm_stream(result: xr.Dataset) -> Figure:
+def norm_stream(result: xr.Dataset, law: str = ADD) -> Figure:
     """The residual stream over depths.
 
     Norms of its tokens, what is written into it, its steps and spread, the shares.
 
     result: of ``actlas.analysis.norms.compute.norm_profile``, with ``resid``; without what writers
-    write their panels say so.
+    write their panels say so, and where by the ``law`` of the model nothing has a share.
     """
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     norms, written, steps, shares = figure.subplots(2, 2).ravel()
@@ -46,17 +49,14 @@ def norm_stream(result: xr.Dataset) -> Figure:
         )
     steps.set_title("step h[d] − h[d−1], root mean square over tokens; std over all")
     steps.set_xlabel("depth")
-    _shares(shares, result)
+    _shares(shares, result, no_sum(law))
     for panel in (norms, written, steps):
         _logarithmic(panel)
     for panel in (norms, written, steps, shares):
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         if panel.get_legend_handles_labels()[0]:
             panel.legend(frameon=False, fontsize=8)
-    figure.suptitle(
-        "The residual stream: the first token of a sentence apart, because it is often much larger",
-        fontsize=11,
-    )
+    figure.suptitle("The residual stream, the first token of a sentence apart", fontsize=11)
     return figure
 
 
@@ -74,12 +74,10 @@ def norm_sites(result: xr.Dataset) -> Figure:
     for panel in panels.flat[len(sites) :]:
         panel.set_axis_off()
     for panel, name in zip(panels.flat, sites, strict=False):
-        norms = result[name].mean("head") if "head" in result[name].dims else result[name]
-        _distribution(panel, norms)
-        panel.set_title(
-            name.removeprefix("norm_")
-            + (", mean over heads" if "head" in result[name].dims else "")
-        )
+        heads = head_dim(result[name])
+        _distribution(panel, result[name].mean(heads) if heads else result[name])
+        of_heads = f", mean over {result.sizes[heads]} heads" if heads else ""
+        panel.set_title(name.removeprefix("norm_") + of_heads)
         _logarithmic(panel)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(
@@ -100,7 +98,8 @@ def norm_groups(result: xr.Dataset, site: str) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     panel: Axes = figure.subplots()
     norms = result[f"norm_{site}"]
-    norms = norms.mean("head") if "head" in norms.dims else norms
+    heads = head_dim(norms)
+    norms = norms.mean(heads) if heads else norms
     groups = [str(group) for group in result["group"].values if group != FIRST]
     for number, group in enumerate(groups):
         colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
@@ -159,10 +158,10 @@ def _written(panel: Axes, result: xr.Dataset) -> None:
                 )
     panel.set_title("norm of what a layer writes (median)")
     panel.set_xlabel("layer")
-    _say_if_empty(panel)
+    _say_if_empty(panel, NOT_STORED)
 
 
-def _shares(panel: Axes, result: xr.Dataset) -> None:
+def _shares(panel: Axes, result: xr.Dataset, why_not: str) -> None:
     if "share" in result:
         for writer in result["share"]["writer"].values:
             for group, style in ((LATER, "-"), (FIRST, "--")):
@@ -176,19 +175,14 @@ def _shares(panel: Axes, result: xr.Dataset) -> None:
         panel.axhline(0, color="0.6", linewidth=0.8)
     panel.set_title("share of a layer's output that it has just written")
     panel.set_xlabel("layer")
-    _say_if_empty(panel)
+    _say_if_empty(panel, f"none: {why_not}" if why_not else NOT_STORED)
 
 
-def _say_if_empty(panel: Axes) -> None:
+def _say_if_empty(panel: Axes, why: str) -> None:
     if not panel.lines:
-        panel.text(
-            0.5,
-            0.5,
-            "attn_out and mlp_out are not stored",
-            ha="center",
-            va="center",
-            transform=panel.transAxes,
-        )
+        where: dict[str, Any] = {"ha": "center", "va": "center", "transform": panel.transAxes}
+        panel.text(0.5, 0.5, why, **where)
+        panel.set_axis_off()
 
 
 def _logarithmic(panel: Axes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import xarray as xr
 
 from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.data.sites import head_dim
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.shown import Cell, Table, cell
 
@@ -16,8 +17,8 @@ PLACES = ("dimension", "depth", "sentence", "position")
 
 def site_table(result: xr.Dataset, name: str) -> Table:
     """Return the norms of one site, a row a layer or depth and group of tokens."""
-    heads = "head" in result[name].dims
-    norms = result[name].mean("head") if heads else result[name]
+    heads = head_dim(result[name])
+    norms = result[name].mean(heads) if heads else result[name]
     axis = next((dim for dim in ("layer", "depth") if dim in norms.dims), None)
     rows = []
     for place in range(norms.sizes[axis] if axis else 1):
@@ -27,7 +28,8 @@ def site_table(result: xr.Dataset, name: str) -> Table:
             numbers = map(cell, here.sel(group=group).values)
             rows.append((*where, cell(str(group)), *numbers))
     header = (*((axis,) if axis else ()), "tokens", *map(str, norms["statistic"].values))
-    caption = f"Norm of {name.removeprefix('norm_')}{', mean over heads' if heads else ''}"
+    of_heads = f", mean over {result.sizes[heads]} heads" if heads else ""
+    caption = f"Norm of {name.removeprefix('norm_')}{of_heads}"
     return Table.of(caption, header, rows)
 
 
@@ -51,7 +53,7 @@ def stream_table(result: xr.Dataset) -> Table:
     header = ("depth", "first", "median", "largest", "step", "std")
     caption = (
         "Residual stream: norm of first tokens (median);\n"
-        "norm, step ‖h[d] − h[d−1]‖, std and shares of later tokens"
+        f"norm, step ‖h[d] − h[d−1]‖{', std and shares' if writers else ' and std'} of later tokens"
     )
     return Table.of(caption, (*header, *(f"{name} share" for name in writers)), rows)
 

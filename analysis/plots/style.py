@@ -12,7 +12,7 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,17 @@ def shown(text: str, longest: int = LONGEST) -> str:
     plain = plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
     # of which matplotlib's legends would say nothing
     return f" {plain}" if plain.startswith("_") else plain
+
+
+def projection_label(projection: str, heads: Mapping[str, int]) -> str:
+    """Return how a panel calls ``q``, ``k`` or ``v``.
+
+    heads: of each projection; said where they differ, as of grouped-query attention.
+    """
+    name, count = PROJECTION_NAMES[projection], heads[projection]
+    if len(set(heads.values())) == 1:
+        return name
+    return f"{name} ({count} head{'s' if count > 1 else ''})"
 
 
 def group_label(group: str, word: str, control: object = None) -> str:

@@ -75,13 +75,14 @@ class Precision:
         )
 
 
-def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
+def reconstruction(dataset: xr.Dataset, precision: Precision, *, halves: bool = True) -> xr.Dataset:
     """How far each layer's output is from the sum of its parts; lazy, float64.
 
     The parts are its input and what its attention and MLP write.
 
     dataset: ``resid`` (depth, token, d_model), ``attn_out``, ``mlp_out`` (layer, token, d_model);
-    with ``resid_mid`` the sums of both halves too. Returns (sum, layer): ``max_abs_error``;
+    with ``resid_mid`` the sums of both halves too, unless ``halves`` is False, as where attention
+    and MLP read the same input. Returns (sum, layer): ``max_abs_error``;
     ``relative_error``, Frobenius, of the output; ``correlation``, Pearson's r of output and sum;
     ``rounding``, the largest error of a number as a multiple of what ``precision`` may round at
     that place, so that the sum holds where it is at most 1; and where that is, ``error_token`` (of
@@ -99,7 +100,7 @@ def reconstruction(dataset: xr.Dataset, precision: Precision) -> xr.Dataset:
         _blocks(dataset[site].isel(layer=span(where))) for site in ("attn_out", "mlp_out")
     )
     sums: dict[str, tuple[xr.DataArray, ...]] = {WHOLE: (after, before, attention, mlp)}
-    if "resid_mid" in dataset:
+    if halves and "resid_mid" in dataset:
         middle = _blocks(dataset["resid_mid"].isel(layer=span(where)))
         sums |= {ATTENTION: (middle, before, attention), MLP: (after, middle, mlp)}
     parts = [_measures(arrays, precision) for arrays in sums.values()]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from actlas.analysis.declaring import Caption, Check, Options, PlannedRun, Study, Subject, Table
 from actlas.analysis.declaring import option as option
+from actlas.analysis.declaring.laws import ADD, check_sum
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError
 
@@ -17,14 +19,16 @@ if TYPE_CHECKING:
 
     from actlas.analysis.reconstruction.laminar import Mask
 
-#: laws of the residual stream under which a layer adds its parts to its input
-SUMS = ("add", "parallel")
 CAPTIONS = {
     "": Caption(
         "Errors of the sums, and correlation of consecutive depths",
         "Left: the error of every layer should lie at the rounding of the stored precision, with "
         "none apart. Right: the nearer to 1, the less a layer changes the stream; look where the "
         "curve dips.",
+    ),
+    "depths": Caption(
+        "Correlation of consecutive depths",
+        "The nearer to 1, the less a layer changes the stream; look where the curve dips.",
     ),
     "pair": Caption(
         "Two consecutive depths against each other",
@@ -51,6 +55,11 @@ class ReconstructOptions(Options):
     )
     exclude_first_token: bool = option(
         False, help="Leave the first token of each sentence out of the correlation."
+    )
+    depths_only: bool = option(
+        False,
+        help="Leave the sums out: correlate consecutive depths alone, which is possible whatever a "
+        "layer does.",
     )
     unchecked: bool = option(
         False,
@@ -101,7 +110,9 @@ def parse_pair(text: str | None, deepest: int | None = None) -> int | None:
 class Reconstruct(Study[ReconstructOptions]):
     """Check that each layer of RUN is a sum: h[l+1] = h[l] + attn_out[l] + mlp_out[l].
 
-    With `resid_mid` both halves are checked too. The verdict is by the rounding of the dtypes that
+    The sum is the same where attention and MLP read one input, as in GPT-NeoX. Where a LayerNorm
+    follows each sum, as in BERT, there is none to check: --depths-only does the rest. With
+    `resid_mid` both halves are checked too. The verdict is by the rounding of the dtypes that
     RUN was computed and stored in; exit code 1 where a layer is not its sum. Beside it, Pearson's r
     between consecutive depths, with the largest values masked.
     """
@@ -122,8 +133,16 @@ class Reconstruct(Study[ReconstructOptions]):
     )
 
     def check(self, options: ReconstructOptions, planned: PlannedRun) -> None:
-        """Raise UsageError for a pair of depths that the model does not have."""
+        """Raise UsageError for a pair of depths, or a sum, that the model does not have."""
         parse_pair(options.pair, planned.layers)
+        if not options.depths_only:
+            check_sum("the model", planned.law)
+
+    def sites(
+        self, options: ReconstructOptions, stored: Sequence[str], run: str
+    ) -> tuple[str, ...]:
+        """Return the parts of the sums too, unless they are left out."""
+        return ("resid",) if options.depths_only else super().sites(options, stored, run)
 
     def checked(self, options: ReconstructOptions) -> bool:
         """Whether checksums are compared while reading."""
@@ -135,9 +154,10 @@ class Reconstruct(Study[ReconstructOptions]):
         return {**asdict(options.mask), "pair": pair, "sites": sites, "checked": checked}
 
     def words(self, options: ReconstructOptions) -> str:
-        """Return the pair."""
+        """Return the pair, and whether the sums are left out."""
         pair = parse_pair(options.pair)
-        return "" if pair is None else f"pair {pair} {pair + 1}"
+        words = "depths only" if options.depths_only else ""
+        return words if pair is None else f"{words} pair {pair} {pair + 1}".strip()
 
     def compute(self, subject: Subject, options: ReconstructOptions) -> xr.Dataset:
         """Return errors of the sums by layer, and correlations by pair of depths."""
@@ -145,11 +165,8 @@ class Reconstruct(Study[ReconstructOptions]):
         from actlas.analysis.reconstruction.compute import edited_layers, reconstruction
         from actlas.analysis.reconstruction.laminar import laminar_correlation
 
-        if subject.law not in SUMS:
-            raise UsageError(
-                f"run {subject.name}: its residual stream has the law {subject.law!r}, expected "
-                f"one of {', '.join(SUMS)}: there is no sum to check"
-            )
+        if not options.depths_only:
+            check_sum(f"run {subject.name}: its model", subject.law)
         resid = subject.dataset["resid"]
         deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1
         pair, known = parse_pair(options.pair, deepest), stored_layers(resid)[1].tolist()
@@ -158,21 +175,24 @@ class Reconstruct(Study[ReconstructOptions]):
                 f"--pair {pair},{pair + 1}: run {subject.name} has not both; "
                 f"the lower may be {', '.join(map(str, known))}"
             )
-        sums = reconstruction(subject.dataset, precision(subject))
-        result = sums.merge(laminar_correlation(resid, options.mask), join="exact")
+        result = laminar_correlation(resid, options.mask)
+        if not options.depths_only:
+            halves = subject.law == ADD
+            sums = reconstruction(subject.dataset, precision(subject), halves=halves)
+            result = sums.merge(result, join="exact")
         return result.assign_attrs(edited=edited_layers(subject.edits))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the errors of every sum, and the correlation of each pair of depths."""
         from actlas.analysis.reconstruction.tables import pair_table, sum_table
 
-        return [sum_table(result), pair_table(result)]
+        return [*([sum_table(result)] if "sum" in result.dims else []), pair_table(result)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return a row a layer: its error, what is to be said of it, and the correlation."""
-        from actlas.analysis.reconstruction.tables import layer_table
+        from actlas.analysis.reconstruction.tables import layer_table, pair_table
 
-        return [layer_table(result)]
+        return [layer_table(result) if "sum" in result.dims else pair_table(result)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: ReconstructOptions) -> Figures:
         """Return errors beside correlations, and the pair of depths."""
@@ -184,14 +204,15 @@ class Reconstruct(Study[ReconstructOptions]):
         if pair is not None:
             lower, upper, note = pair_entries(subject.dataset["resid"], pair, options.mask)
             drawn["pair"] = plots.depth_pair(lower, upper, result.sel(pair=pair), note)
-        return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+        captions = CAPTIONS if "sum" in result.dims else CAPTIONS | {"": CAPTIONS["depths"]}
+        return {kind: (figure, captions[kind]) for kind, figure in drawn.items()}
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say whether every layer is its sum, if not where, and where the stream changes most."""
         from actlas.analysis.reconstruction.verdict import verdict_line
 
         r = result["laminar_correlation"]
-        found = [verdict_line(result, subject)[1]]
+        found = [verdict_line(result, subject)[1]] if "sum" in result.dims else []
         if r.size and bool(r.notnull().any()):
             least = r.isel(pair=int(r.fillna(2).values.argmin()))
             pair = int(least["pair"])
@@ -203,6 +224,8 @@ class Reconstruct(Study[ReconstructOptions]):
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Judge the sums: rounding above 1 at a layer whose output was not edited is a fault."""
+        if "sum" not in result.dims:
+            return []
         edited = [int(layer) for layer in result.attrs.get("edited", [])]
         rounding = result["rounding"].where(~result["layer"].isin(edited), drop=True)
         most = float(rounding.max(skipna=False)) if rounding.size else 0.0

@@ -20,42 +20,47 @@ HEXAGONS = 60  # across a panel
 def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Figure:
     """Relative error of each layer's sum beside the correlation of consecutive depths.
 
-    The correlation is drawn with and without the mask.
+    The correlation is drawn with and without the mask; alone where there are no sums.
 
     result: of ``reconstruction`` and ``laminar_correlation``. edited: layers whose output was
     edited.
     """
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    errors, laminar = figure.subplots(1, 2)
-    for name, colour in zip(result["sum"].values, SERIES_COLOURS, strict=False):
-        of_sum = np.maximum(result["relative_error"].sel(sum=name), LEAST)
-        errors.plot(
-            result["layer"], of_sum, color=colour, marker="o", markersize=3, label=str(name)
-        )
-    _mark(errors, edited)
-    errors.set_yscale("log")
-    low, high = errors.get_ylim()
-    errors.set_ylim(low / 10, high * 10)  # errors that differ by a little look it
-    errors.set_xlabel("layer")
-    errors.set_title("‖output − sum of its parts‖ / ‖output‖")
-    for name, label, style in (
-        ("laminar_correlation", "masked", "-"),
-        ("unmasked_correlation", "not masked", "--"),
-    ):
-        colour = SERIES_COLOURS[0] if name == "laminar_correlation" else SERIES_COLOURS[1]
-        laminar.plot(
-            result["pair"], result[name], style, color=colour, marker="o", markersize=3, label=label
-        )
-    laminar.set_xlabel("depth d")
-    laminar.set_ylim(top=1.02)
-    laminar.set_title(
-        f"Pearson's r of depth d and d + 1; masked: {float(result['excluded_share'].mean()):.1%} "
-        f"left out"
-    )
-    for panel in (errors, laminar):
+    sums = "sum" in result.dims
+    figure = Figure(figsize=(11 if sums else 6.5, 4.4), layout="constrained")
+    panels: list[Axes] = figure.subplots(1, 1 + sums, squeeze=False).ravel().tolist()
+    if sums:
+        _errors(panels[0], result, edited)
+    _correlations(panels[-1], result)
+    for panel in panels:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _errors(panel: Axes, result: xr.Dataset, edited: Sequence[int]) -> None:
+    for name, colour in zip(result["sum"].values, SERIES_COLOURS, strict=False):
+        of_sum = np.maximum(result["relative_error"].sel(sum=name), LEAST)
+        panel.plot(result["layer"], of_sum, color=colour, marker="o", markersize=3, label=str(name))
+    _mark(panel, edited)
+    panel.set_yscale("log")
+    low, high = panel.get_ylim()
+    panel.set_ylim(low / 10, high * 10)  # errors that differ by a little look it
+    panel.set_xlabel("layer")
+    panel.set_title("‖output − sum of its parts‖ / ‖output‖")
+
+
+def _correlations(panel: Axes, result: xr.Dataset) -> None:
+    for name, label, style, colour in (
+        ("laminar_correlation", "masked", "-", SERIES_COLOURS[0]),
+        ("unmasked_correlation", "not masked", "--", SERIES_COLOURS[1]),
+    ):
+        panel.plot(
+            result["pair"], result[name], style, color=colour, marker="o", markersize=3, label=label
+        )
+    panel.set_xlabel("depth d")
+    panel.set_ylim(top=1.02)
+    left_out = float(result["excluded_share"].mean())
+    panel.set_title(f"Pearson's r of depth d and d + 1; masked: {left_out:.1%} left out")
 
 
 def depth_pair(

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.sites import feature_dims
 from actlas.analysis.data.tokens import FEWEST, Selection
 from actlas.store.errors import UsageError
 
 PROJECTIONS = ("q", "k", "v")
-FEATURES = ("head", "d_head")
+MEANINGS = {"variance": "variance over tokens (ddof=1)", "mean": "mean over tokens"}
 MOST_WEIGHTS = 1 << 27  # resamples times tokens: 1 GB
 RESAMPLES_AT_ONCE = 1 << 12  # whose sums over all features are held
 
@@ -43,31 +44,27 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
 
     Both are given per feature and averaged over the features of a projection.
 
-    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head). Returns, lazily and in float64,
-    ``variance`` and ``mean`` (group, projection, layer), ``feature_variance`` and ``feature_mean``
-    (group, projection, layer, head, d_head), in the units of the activations, squared for
-    variances; and the pairs themselves. Raises ValueError with fewer than two tokens.
+    dataset: ``q``, ``k``, ``v`` (layer, token, head, d_head); of a model with fewer key heads,
+    ``k`` and ``v`` have ``kv_head`` in place of ``head``. Returns, lazily and in float64,
+    ``variance`` and ``mean`` (group, projection, layer), each averaged over the features of its
+    projection; ``feature_variance_q``, ``feature_mean_q`` (group, layer, head, d_head) and the same
+    of ``k`` and ``v``, on their own heads; in the units of the activations, squared for variances; and the pairs
+    themselves. Raises ValueError with fewer than two tokens.
     """
-    groups = []
-    for name in selection.groups:
-        moments = [
-            token_variance(selection.take(dataset[projection], name)) for projection in PROJECTIONS
-        ]
-        groups.append(xr.concat(moments, "projection").expand_dims(group=[name]))
-    features = xr.concat(groups, "group").assign_coords(projection=list(PROJECTIONS))
-    result = xr.Dataset(
-        {
-            "variance": features["variance"].mean(FEATURES),
-            "mean": features["mean"].mean(FEATURES),
-            "feature_variance": features["variance"],
-            "feature_mean": features["mean"],
-        }
-    )
-    result["variance"].attrs["long_name"] = "variance over tokens (ddof=1), averaged over features"
-    result["mean"].attrs["long_name"] = "mean over tokens, averaged over features"
-    result["feature_variance"].attrs["long_name"] = "variance over tokens (ddof=1)"
-    result["feature_mean"].attrs["long_name"] = "mean over tokens"
-    return result.merge(selection.coordinates())
+    variables, averaged = {}, []
+    for projection in PROJECTIONS:
+        activations = dataset[projection]
+        moments = [token_variance(selection.take(activations, name)) for name in selection.groups]
+        features = xr.concat(moments, xr.Variable("group", list(selection.groups)))
+        averaged.append(features.mean(feature_dims(activations)))
+        for name, meaning in MEANINGS.items():
+            array = features[name].assign_attrs(long_name=f"{projection}: {meaning}")
+            variables[f"feature_{name}_{projection}"] = array
+    means = xr.concat(averaged, xr.Variable("projection", list(PROJECTIONS)))
+    for name, meaning in MEANINGS.items():
+        variables[name] = means[name].transpose("group", "projection", "layer")
+        variables[name].attrs["long_name"] = f"{meaning}, averaged over features"
+    return xr.Dataset(variables).merge(selection.coordinates())
 
 
 def _lazy_bounds(rows: xr.DataArray, weights: npt.NDArray[np.float64]) -> xr.DataArray:
@@ -113,10 +110,11 @@ def variance_bootstrap(
     weights = draws[:, member].astype(np.float64)  # (resample, token)
     groups = []
     for group in selection.groups:
-        rows = [
-            selection.take(dataset[projection], group).stack(feature=FEATURES, create_index=False)
-            for projection in PROJECTIONS
-        ]
+        rows = []
+        for projection in PROJECTIONS:
+            chosen, dims = dataset[projection], feature_dims(dataset[projection])
+            taken = selection.take(chosen, group)
+            rows.append(taken.stack(feature=dims, create_index=False))  # (layer, token, feature)
         bounds = [_lazy_bounds(row, weights) for row in rows]
         groups.append(xr.concat(bounds, xr.Variable("projection", list(PROJECTIONS))))
     result: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from actlas.analysis.declaring import Caption, Subject, Table, cell, option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
-from actlas.analysis.declaring.target import TargetOptions, TargetStudy, with_selection
+from actlas.analysis.declaring.target import (
+    TargetOptions,
+    TargetStudy,
+    heads_note,
+    with_selection,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +58,7 @@ class Variance(TargetStudy[VarianceOptions]):
             result["variance_bootstrap"] = variance_bootstrap(
                 subject.dataset, selection, resamples=options.bootstrap, seed=options.seed
             )
-        return with_selection(result, selection)
+        return with_selection(result, selection, subject)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the variances, a row a layer."""
@@ -67,7 +72,8 @@ class Variance(TargetStudy[VarianceOptions]):
             (cell(layer, "d"), *map(cell, numbers.ravel()))
             for layer, numbers in zip(variance["layer"].values, variance.values, strict=True)
         ]
-        return [Table.of("Variance over tokens, mean over features", ("layer", *header), rows)]
+        caption = "Variance over tokens, mean over features" + heads_note(result)
+        return [Table.of(caption, ("layer", *header), rows)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the layers."""
@@ -86,7 +92,7 @@ class Variance(TargetStudy[VarianceOptions]):
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the variances of each projection go from the first layer to the last."""
-        found, layers = [str(result.attrs["selection"])], result["layer"].values
+        found, layers = self.compared(result, subject), result["layer"].values
         for projection in result["projection"].values:
             ends = result["variance"].sel(projection=projection).isel(layer=[0, -1])
             target, control = (ends.sel(group=group).values for group in ("target", "control"))

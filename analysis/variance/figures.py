@@ -9,7 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES, group_label, shown
+from actlas.analysis.data.sites import feature_dims
+from actlas.analysis.plots.style import (
+    GROUP_COLOURS,
+    group_label,
+    projection_label,
+    shown,
+)
 
 
 def variance_profile(result: xr.Dataset, word: str) -> Figure:
@@ -21,25 +27,20 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
     bounds stand as bars.
     """
     figure = Figure(figsize=(10, 4.0), layout="constrained")
-    panels: Sequence[Axes] = figure.subplots(1, result.sizes["projection"])
-    quartiles = result["feature_variance"].quantile([0.25, 0.75], dim=("head", "d_head"))
-    for panel, projection in zip(panels, result["projection"].values, strict=True):
+    projections = [str(name) for name in result["projection"].values]
+    panels: Sequence[Axes] = figure.subplots(1, len(projections))
+    heads = {name: _features(result, name)[0] for name in projections}
+    for panel, projection in zip(panels, projections, strict=True):
         for group, colour in GROUP_COLOURS.items():
-            where = {"group": group, "projection": projection}
-            low, high = quartiles.sel(where).values
-            mean = result["variance"].sel(where).values
-            panel.fill_between(result["layer"], low, high, color=colour, alpha=0.18, linewidth=0)
-            label = group_label(group, word, result.attrs.get("control"))
-            panel.plot(result["layer"], mean, color=colour, marker="o", markersize=3, label=label)
-            if "variance_bootstrap" in result:
-                bounds = result["variance_bootstrap"].sel(where).transpose("bound", "layer").values
-                # the mean lies outside its own bootstrap bounds now and then; a bar has no negative
-                # length
-                bars = [(mean - bounds[0]).clip(0), (bounds[1] - mean).clip(0)]
-                panel.errorbar(
-                    result["layer"], mean, bars, color=colour, fmt="none", capsize=2, linewidth=1
-                )
-        panel.set_title(PROJECTION_NAMES[str(projection)])
+            _group(
+                panel,
+                result,
+                projection,
+                group,
+                colour,
+                group_label(group, word, result.attrs.get("control")),
+            )
+        panel.set_title(projection_label(projection, heads))
         panel.set_xlabel("layer")
         panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -54,3 +55,26 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
         fontsize=11,
     )
     return figure
+
+
+def _features(result: xr.Dataset, projection: str) -> tuple[int, xr.DataArray]:
+    """Return how many heads a projection has, and its features (group, layer, feature)."""
+    features = result[f"feature_variance_{projection}"]
+    dims = feature_dims(features)
+    return features.sizes[dims[0]], features.stack(feature=dims, create_index=False)
+
+
+def _group(
+    panel: Axes, result: xr.Dataset, projection: str, group: str, colour: str, label: str
+) -> None:
+    features = _features(result, projection)[1].sel(group=group)
+    low, high = features.quantile([0.25, 0.75], dim="feature").values
+    where = {"group": group, "projection": projection}
+    layers, mean = result["layer"], result["variance"].sel(where).values
+    panel.fill_between(layers, low, high, color=colour, alpha=0.18, linewidth=0)
+    panel.plot(layers, mean, color=colour, marker="o", markersize=3, label=label)
+    if "variance_bootstrap" in result:
+        bounds = result["variance_bootstrap"].sel(where).transpose("bound", "layer").values
+        # the mean lies outside its own bounds now and then; a bar has no negative length
+        bars = [(mean - bounds[0]).clip(0), (bounds[1] - mean).clip(0)]
+        panel.errorbar(layers, mean, bars, color=colour, fmt="none", capsize=2, linewidth=1)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from actlas.analysis import registry
 from actlas.analysis.declaring import Options, Study, Subject
+from actlas.analysis.declaring.laws import check_sites
 from actlas.scripts.results.output import Answer, Destination, Output
 from actlas.scripts.results.question import Question
+from actlas.store.errors import DamagedStore, quoted
 from actlas.store.format.edit_records import edits_text
 from actlas.store.runs.run import Run
 
@@ -48,12 +50,15 @@ class Asked:
         """The sites that are read; raises UsageError where there is nothing to study."""
         others = [set(run.sites) for run in self.variants]
         stored = [site for site in self.run.sites if all(site in other for other in others)]
-        return self.study.sites(self.options, stored, self.run.name)
+        sites = self.study.sites(self.options, stored, self.run.name)
+        lacking = [site for site in sites if site not in self.run.sites]
+        check_sites(f"run {self.run.name}", lacking, **model_of(self.run))
+        return sites
 
     @cached_property
     def recorded(self) -> dict[str, Any]:
-        """What the result says of the options."""
-        return self.study.recorded(self.options, self.sites)
+        """What the result says of the options, and of the model: it decides what is computed."""
+        return {**model_of(self.run), **self.study.recorded(self.options, self.sites)}
 
     @cached_property
     def question(self) -> Question:
@@ -132,6 +137,22 @@ def _passes(subject: Subject, together: int) -> Iterator[Subject]:
 def _seen(
     run: Run, sites: Sequence[str], variants: tuple[Subject, ...] = (), *, check: bool
 ) -> Subject:
-    numerics = run.specification["numerics"]
-    law = run.description["model"].get("law", "")
-    return Subject(run.name, run.dataset(sites, check=check), run.edits, numerics, variants, law)
+    numerics, dataset = run.specification["numerics"], run.dataset(sites, check=check)
+    return Subject(run.name, dataset, run.edits, numerics, variants, **model_of(run))
+
+
+def model_of(run: Run) -> dict[str, Any]:
+    """Return ``law`` and ``causal`` of the model of ``run``, as ``Subject`` has them.
+
+    A record that does not say is of a causal model. Raises DamagedStore for one that is unreadable.
+    """
+    record = run.description.get("model", {})
+    model = record if isinstance(record, dict) else {"law": record}
+    found = {"law": model.get("law", ""), "causal": model.get("causal", True)}
+    for (name, value), kind in zip(found.items(), (str, bool), strict=True):
+        if not isinstance(value, kind):
+            raise DamagedStore(
+                f"run {run.name}: {name} of its model is {quoted(value)}, expected a "
+                f"{kind.__name__}: restore run.json from a copy"
+            )
+    return found

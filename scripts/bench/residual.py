@@ -129,7 +129,7 @@ def norms_alone(run: Run, sites: tuple[str, ...]) -> xr.Dataset:
 def profile(run: Run, sites: tuple[str, ...]) -> xr.Dataset:
     """Return what ``actlas norms`` computes."""
     dataset = run.dataset(sites)
-    return norm_profile(dataset, token_groups(dataset))
+    return norm_profile(dataset, token_groups(dataset), sums=True)
 
 
 def plain_norms(

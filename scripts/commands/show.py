@@ -8,7 +8,7 @@ import click
 
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record
 from actlas.scripts.terminal.options import json_option, run_argument
-from actlas.scripts.terminal.text import counted, echo_json, printable, size, table
+from actlas.scripts.terminal.text import counted, echo_json, heads_text, printable, size, table
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import SiteLayout
 from actlas.store.runs.run import Run
@@ -70,7 +70,7 @@ def _describe(run: Run) -> None:
     click.echo(f"run        {run.id}  {' '.join(run.names)}")
     click.echo(
         printable(
-            f"model      {model['name']}: {model['layer']} layers, {model['head']} heads, "
+            f"model      {model['name']}: {model['layer']} layers, {heads_text(model)}, "
             f"d_model {model['d_model']}"
         )
     )

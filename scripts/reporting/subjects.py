@@ -14,7 +14,7 @@ from actlas.analysis.declaring import Table, cell
 from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record
 from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.reporting.results import Folder, Result, naming_result
-from actlas.scripts.terminal.text import counted, size
+from actlas.scripts.terminal.text import counted, heads_text, size
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
 from actlas.store.runs.run import Run
@@ -64,7 +64,7 @@ class Subject:
             ("run", f"{run.id} ({', '.join(run.names) or 'without a name'})"),
             (
                 "model",
-                f"{model['name']}{revision}: {model['layer']} layers, {model['head']} heads, "
+                f"{model['name']}{revision}: {model['layer']} layers, {heads_text(model)}, "
                 f"d_model {model['d_model']}",
             ),
             ("weights", str(run.specification["model"]["weights"])),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actlas.analysis import registry
 from actlas.analysis.declaring import Options, PlannedRun, Study
+from actlas.analysis.declaring.laws import check_sites
 from actlas.scripts.analyses.asked import Asked, Finding
 from actlas.scripts.analyses.variants import variants_of
 from actlas.scripts.results.output import Destination
@@ -85,10 +86,11 @@ class Stage:
 
             return xr.Dataset(coords=token_coordinates(labels))
 
-        layers = plan.model.geometry.n_layer
-        self.study.check(
-            self.options, PlannedRun(layers, tuple(labels.columns), tuple(edits), tokens)
-        )
+        layers, family = plan.model.geometry.n_layer, plan.model.architecture.family
+        columns, model = tuple(labels.columns), (family.law, family.causal)
+        check_sites(f"model {plan.model.name}", self.needs, *model)
+        planned = PlannedRun(layers, columns, tuple(edits), tokens, *model)
+        self.study.check(self.options, planned)
         if self.study.variants == "named":
             for pattern in self.keys.edits:
                 if not any(_matches(each, pattern) for each in edits):

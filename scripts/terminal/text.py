@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,6 +70,13 @@ def counted(number: int, noun: str) -> str:
 def extent(run: Run) -> str:
     """Return how much text a run is of."""
     return f"{counted(run.sentences, 'sentence')}, {counted(run.tokens, 'token')}"
+
+
+def heads_text(model: Mapping[str, Any]) -> str:
+    """Return the heads that a run's record gives its model, those of keys where they are fewer."""
+    keys = model.get("kv_head", model["head"])
+    grouped = f" ({keys} of keys and values)" if keys != model["head"] else ""
+    return f"{model['head']} heads{grouped}"
 
 
 def printable(text: str) -> str:

@@ -60,11 +60,10 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     model, numerics = _part(description, "model"), _part(specification, "numerics")
     yield "id", f"<code>{escape(run.run)}</code>"
-    size = ", ".join(
-        f"{model[key]} {what}"
-        for key, what in (("layer", "blocks"), ("head", "heads"))
-        if key in model
-    )
+    sizes = [("layer", "blocks"), ("head", "heads")]
+    if model.get("kv_head") != model.get("head"):
+        sizes.append(("kv_head", "of keys and values"))
+    size = ", ".join(f"{model[key]} {what}" for key, what in sizes if key in model)
     yield "model", escape(f"{model.get('name', '?')}{': ' if size else ''}{size}")
     sentences = sum(unit.sentences for unit in run.units)
     tokens = sum(unit.tokens for unit in run.units)

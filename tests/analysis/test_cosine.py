@@ -42,7 +42,7 @@ def plain(dataset, tokens, layer, center):
         .reshape(len(tokens), -1)
         for name in "qkv"
     ]
-    size = rows[0].shape[1]
+    sizes = [row.shape[1] for row in rows]
     features = np.concatenate(rows, axis=1)
     norms = np.linalg.norm(features, axis=0)
     if center:
@@ -53,7 +53,8 @@ def plain(dataset, tokens, layer, center):
             centred > (np.finfo(np.float32).eps * norms if center else 0), centred, 0
         )
         matrix = features.T @ features
-    part = {name: np.arange(3 * size) // size == index for index, name in enumerate("qkv")}
+    numbers = np.repeat(np.arange(3), sizes)
+    part = {name: numbers == index for index, name in enumerate("qkv")}
     upper = np.triu(np.ones_like(matrix, dtype=bool), 1)
     return matrix, {
         pair: np.outer(part[a], part[b]) & (upper if a == b else True)
@@ -105,19 +106,16 @@ def assert_moments(got, values):
     assert low - 1e-12 <= float(got["share_above_0.9"]) <= top + 1e-12
 
 
-def normal(layers=2, tokens=12, heads=5, d_head=31, seed=0):
+def normal(layers=2, tokens=12, heads=5, d_head=31, seed=0, kv_heads=None):
     generator = np.random.default_rng(seed)
-    dims = ("layer", "token", "head", "d_head")
-    shape = (layers, tokens, heads, d_head)
-    coords = {"layer": np.arange(layers)}
-    return xr.Dataset(
-        {name: (dims, generator.standard_normal(shape, dtype=np.float32)) for name in "qkv"},
-        coords=coords,
-    )
+    shape = (3, layers, tokens, heads, d_head)
+    values = generator.standard_normal(shape, dtype=np.float32)
+    return strategies.grouped(values, kv_heads or heads)
 
 
-def test_more_features_than_a_tile_has_rows():
-    dataset = normal()
+@pytest.mark.parametrize("kv_heads", [5, 2])
+def test_more_features_than_a_tile_has_rows(kv_heads):
+    dataset = normal(heads=7, kv_heads=kv_heads)
     selection = selection_of(12)
     result = cosine_histograms(dataset, selection, bins=50)
     for pair, mask in plain(dataset, selection.target_token, 1, False)[1].items():
@@ -127,8 +125,9 @@ def test_more_features_than_a_tile_has_rows():
         assert_moments(got, values)
 
 
-def test_lazy_in_units_equals_eager():
-    dataset = normal()
+@pytest.mark.parametrize("kv_heads", [5, 2])
+def test_lazy_in_units_equals_eager(kv_heads):
+    dataset = normal(kv_heads=kv_heads)
     lazy = dataset.chunk({"layer": 1, "token": 5})
     xr.testing.assert_allclose(
         cosine_histograms(lazy, selection_of(12)).compute(),
@@ -178,8 +177,10 @@ def test_identical_sentences_are_all_alike_and_centred_have_no_cosine(tokens, se
     np.testing.assert_array_equal(centred["undefined"], centred["pairs"])
 
 
-def test_matrix_and_masks_are_the_plain_ones():
-    dataset, selection = normal().chunk({"layer": 1, "token": 4}), selection_of(12)
+@pytest.mark.parametrize("kv_heads", [5, 2])
+def test_matrix_and_masks_are_the_plain_ones(kv_heads):
+    dataset = normal(kv_heads=kv_heads).chunk({"layer": 1, "token": 4})
+    selection = selection_of(12)
     matrix = cosine_matrix(dataset, selection)
     masks = pair_masks(matrix)
     assert matrix.chunks is not None
@@ -188,18 +189,18 @@ def test_matrix_and_masks_are_the_plain_ones():
     np.testing.assert_allclose(matrix.sel(group="control", layer=1), expected, atol=ROUNDING)
     for pair, mask in plain_masks.items():
         np.testing.assert_array_equal(masks.sel(projection_pair=pair), mask)
-    chosen = matrix.isel(feature=5 * 31 + 40)
-    assert (str(chosen["projection"].values), int(chosen["head"]), int(chosen["d_head"])) == (
-        "k",
-        1,
-        9,
-    )
+    for feature, labels in {40: "q 1 9", 5 * 31 + 40: "k 1 9", -1: f"v {kv_heads - 1} 30"}.items():
+        chosen = matrix.isel(feature=feature)
+        assert (
+            " ".join(str(chosen[each].values) for each in ("projection", "head", "d_head"))
+            == labels
+        )
     np.testing.assert_array_equal(matrix["other_projection"], matrix["projection"])
 
 
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing():
-    dataset = normal().chunk({"layer": 1, "token": 4})
+    dataset = normal(kv_heads=2).chunk({"layer": 1, "token": 4})
     assert cosine_histograms(dataset, selection_of(12))["count"].chunks is not None
     pair_masks(cosine_matrix(dataset, selection_of(12), center=True))
 

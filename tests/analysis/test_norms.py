@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from actlas.analysis.data.groups import FIRST, LATER, token_groups
+from actlas.analysis.data.sites import VECTOR_SITES
 from actlas.analysis.data.tokens import Target, select_tokens
-from actlas.analysis.norms.compute import STATISTICS, VECTOR_SITES, norm_profile, norm_statistics
+from actlas.analysis.norms.compute import STATISTICS, norm_profile, norm_statistics
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError
 from tests import strategies
@@ -36,7 +37,7 @@ def test_agrees_with_numpy_for_any_split(resid, data):
     units = data.draw(strategies.splits(tokens))
     wide = resid.values.astype(np.float64)
     for given_resid in (resid, resid.chunk({"depth": 1, "token": units})):
-        got = norm_profile(xr.Dataset({"resid": given_resid}), groups)
+        got = norm_profile(xr.Dataset({"resid": given_resid}), groups, sums=True)
         for group in ("all", "some"):
             part = wide[:, groups[group]]
             of_group = got.sel(group=group)
@@ -92,7 +93,7 @@ def run(small_model, tmp_path_factory):
 def test_every_site_of_a_run_equals_the_plain_way(run):
     dataset = run.dataset()
     groups = token_groups(dataset)
-    result = norm_profile(dataset, groups).compute()
+    result = norm_profile(dataset, groups, sums=True).compute()
     assert {name for name in result if name.startswith("norm_")} == {
         f"norm_{site}" for site in run.sites if site != "nll"
     }
@@ -112,7 +113,7 @@ def test_every_site_of_a_run_equals_the_plain_way(run):
 def test_shares_of_the_sum_add_up_to_one(run):
     dataset = run.dataset()
     groups = token_groups(dataset)
-    share = norm_profile(dataset, groups)["share"]
+    share = norm_profile(dataset, groups, sums=True)["share"]
     resid = dataset["resid"].values.astype(np.float64)
     kept = (resid[:-1] * resid[1:]).sum(-1) / (resid[1:] ** 2).sum(-1)  # (layer, token)
     for group, tokens in groups.items():
@@ -180,7 +181,7 @@ def test_a_column_of_measurements_is_no_label():
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing(run):
     dataset = run.dataset()
-    result = norm_profile(dataset, token_groups(dataset))
+    result = norm_profile(dataset, token_groups(dataset), sums=True)
     assert all(
         result[name].chunks is not None for name in ("norm_resid", "norm_q", "step", "std", "share")
     )

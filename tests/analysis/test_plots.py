@@ -9,28 +9,30 @@ from actlas.analysis.cosine.compute import PROJECTION_PAIRS
 from actlas.analysis.cosine.figures import OVERLAP
 from actlas.analysis.data.groups import FIRST, LATER
 from actlas.analysis.norms.compute import STATISTICS, WRITERS
-from actlas.analysis.plots.style import GROUP_COLOURS
+from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES
 
 
-@pytest.fixture
-def result():
+@pytest.fixture(params=["head", "kv_head"])
+def result(request):
     generator = np.random.default_rng(0)
-    features = generator.random((2, 3, 4, 2, 5))
-    dims = ("group", "projection", "layer", "head", "d_head")
-    coords = {"group": ["target", "control"], "projection": ["q", "k", "v"], "layer": np.arange(4)}
-    variance = xr.DataArray(features, dims=dims, coords=coords)
-    return xr.Dataset(
-        {
-            "feature_variance": variance,
-            "variance": variance.mean(("head", "d_head")),
-            "x": ("pair", [1, 2, 3]),
-        }
-    )
+    coords = {"group": ["target", "control"], "layer": np.arange(4)}
+    features, means = {}, []
+    for projection, dim in {"q": "head", "k": request.param, "v": request.param}.items():
+        values = generator.random((2, 4, 2 if dim == "head" else 1, 5))
+        array = xr.DataArray(values, coords, ("group", "layer", dim, "d_head"))
+        features[f"feature_variance_{projection}"] = array
+        means.append(array.mean((dim, "d_head")))
+    variance = xr.concat(means, xr.Variable("projection", ["q", "k", "v"]))
+    return xr.Dataset({**features, "variance": variance, "x": ("pair", [1, 2, 3])})
 
 
 def test_variance_profile_shows_the_numbers(result):
     figure = plots.variance_profile(result, "her")
-    assert [panel.get_title() for panel in figure.axes] == ["Query Q", "Key K", "Value V"]
+    told = ("", "", "")
+    if "kv_head" in result.dims:
+        told = (" (2 heads)", " (1 head)", " (1 head)")
+    titles = [f"{name}{heads}" for name, heads in zip(PROJECTION_NAMES.values(), told, strict=True)]
+    assert [panel.get_title() for panel in figure.axes] == titles
     for panel, projection in zip(figure.axes, "qkv", strict=True):
         lines = {line.get_color(): line.get_ydata() for line in panel.lines}
         for group, colour in GROUP_COLOURS.items():
@@ -97,11 +99,24 @@ def test_histograms_show_the_shares(cosines):
 
 def test_matrix_picture_outlines_the_pairs_of_projections():
     values = np.random.default_rng(0).uniform(-1, 1, (2, 1200, 1200)).astype(np.float32)
+    heads = {"q": 8, "k": 2, "v": 2}  # of 100 features each
     coords = {"group": ["target", "control"], "layer": 7}
+    coords["projection"] = ("feature", np.repeat(list(heads), [800, 200, 200]))
+    coords["head"] = (
+        "feature",
+        np.concatenate([np.arange(100 * n) // 100 for n in heads.values()]),
+    )
     figure = plots.cosine_matrix(
         xr.DataArray(values, dims=("group", "feature", "other"), coords=coords), "her"
     )
     panel = figure.axes[0]
+    corners = {
+        text.get_text(): patch for text, patch in zip(panel.texts, panel.patches, strict=True)
+    }
+    assert corners["QK"].get_xy()[:4].tolist() == [[800, 0], [1000, 0], [1000, 800], [800, 800]]
+    assert corners["VV"].get_xy()[:3].tolist() == [[1000, 1000], [1200, 1000], [1200, 1200]]
+    assert panel.get_xticks().tolist() == [0, 800, 1000, 1200]
+    assert "Q has 8 heads, K and V have 2" in panel.get_xlabel()
     assert {text.get_text() for text in panel.texts} == set(PROJECTION_PAIRS)
     assert panel.images[0].get_array().shape == (600, 600)
     np.testing.assert_allclose(
@@ -159,7 +174,7 @@ def test_norms_are_drawn(norms):
     assert any(np.array_equal(line.get_ydata(), share) for line in stream.axes[3].lines)
     assert [panel.get_title() for panel in sites.axes] == [
         "resid",
-        "q, mean over heads",
+        "q, mean over 2 heads",
         "attn_out",
         "mlp_out",
     ]

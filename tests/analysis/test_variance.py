@@ -81,7 +81,9 @@ def test_profile_equals_the_plain_way(run):
             chosen = dataset[projection].values[:, tokens].astype(np.float64)
             where = {"group": group, "projection": projection}
             np.testing.assert_allclose(
-                result["feature_variance"].sel(where), chosen.var(axis=1, ddof=1), rtol=1e-9
+                result[f"feature_variance_{projection}"].sel(group=group),
+                chosen.var(axis=1, ddof=1),
+                rtol=1e-9,
             )
             np.testing.assert_allclose(
                 result["variance"].sel(where), chosen.var(axis=1, ddof=1).mean((1, 2)), rtol=1e-9
@@ -90,7 +92,7 @@ def test_profile_equals_the_plain_way(run):
                 result["mean"].sel(where), chosen.mean((1, 2, 3)), rtol=1e-6, atol=1e-9
             )
     assert result["variance"].dims == ("group", "projection", "layer")
-    assert result["feature_mean"].dims == ("group", "projection", "layer", "head", "d_head")
+    assert result["feature_mean_q"].dims == ("group", "layer", "head", "d_head")
 
 
 def test_bootstrap_equals_resampling(run):

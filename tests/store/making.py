@@ -23,10 +23,14 @@ from actlas.store.reading.sources import sources_of
 from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardRecord, ShardWriter
 
-SIZES = {"depth": 4, "layer": 3, "head": 2, "d_head": 5, "d_model": 7}
+SIZES = {"depth": 4, "layer": 3, "head": 2, "kv_head": 2, "d_head": 5, "d_model": 7}
 DIMS = {
     "resid": ("depth", "token", "d_model"),
     "q": ("layer", "token", "head", "d_head"),
+    "k": ("layer", "token", "kv_head", "d_head"),
+    "v": ("layer", "token", "kv_head", "d_head"),
+    "z": ("layer", "token", "head", "d_head"),
+    "resid_mid": ("layer", "token", "d_model"),
     "attn_out": ("layer", "token", "d_model"),
     "mlp_out": ("layer", "token", "d_model"),
     "final_norm": ("token", "d_model"),
@@ -52,6 +56,16 @@ class Content:
     dtypes: Mapping[str, str] = None
     sizes: Mapping[str, int] = None
     seed: int = 0
+
+    @property
+    def description(self) -> dict:
+        """What the run's record says beside when it was created."""
+        return {}
+
+    def dims(self, site: str) -> tuple[str, ...]:
+        """Dims of a site: keys and values have their own heads where these are fewer."""
+        shared = self.sizes["kv_head"] == self.sizes["head"]
+        return tuple("head" if shared and dim == "kv_head" else dim for dim in DIMS[site])
 
     def __post_init__(self):
         object.__setattr__(self, "dtypes", dict(self.dtypes or DTYPES))
@@ -126,8 +140,8 @@ def layouts(content: Content, unit: Unit, sites: Iterable[str]) -> list[SiteLayo
     return [
         SiteLayout(
             site,
-            DIMS[site],
-            tuple(sizes[dim] for dim in DIMS[site]),
+            content.dims(site),
+            tuple(sizes[dim] for dim in content.dims(site)),
             content.dtypes[site],
             f"the {site}",
         )
@@ -178,7 +192,7 @@ def begin_run(path, content: Content, name: str | None = None, **specification) 
     store = Store.create(path)
     run = store.add(
         {"seed": 0, **specification},
-        {"created": "2026-01-01"},
+        {"created": "2026-01-01", **content.description},
         content.plan,
         content.labels.columns,
     )
@@ -200,7 +214,9 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
     """Return a run with the blocks of ``baseline`` before ``first`` and those of ``after`` then."""
     store = Store(path)
     run = store.add(
-        {**baseline.specification, "edits": [SKIP]}, {"created": "2026-01-02"}, after.plan
+        {**baseline.specification, "edits": [SKIP]},
+        {"created": "2026-01-02", **after.description},
+        after.plan,
     )
     for unit in after.plan:
         own, shared = [], {}

@@ -38,6 +38,7 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
         assert result.attrs["runs"] == store.run("it").id
         options = {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
         made_of = {"sites": ["resid", "attn_out", "mlp_out"], "checked": True, "edited": []}
+        made_of |= {"law": "add", "causal": True}
         assert json.loads(result.attrs["options"]) == {**options, **made_of}
         assert float(result["relative_error"].max()) < 1e-5
         assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout
@@ -102,9 +103,13 @@ def edited_run(path, edits):
     """A run of random numbers, no block of which is a sum, with ``edits``."""
     numerics = {"dtype": "float32", "stored_dtype": "float32", "mode": "eval"}
     sites = dict.fromkeys(("resid", "attn_out", "mlp_out"), "float32")
+
+    class Written(Content):
+        description = {"model": {"law": "add"}}  # noqa: RUF012
+
     return make_run(
         path,
-        Content(dtypes=sites),
+        Written(dtypes=sites),
         "edited",
         numerics=numerics,
         edits=[edit_record(parse_edit(text)).to_json() for text in edits],

@@ -1,5 +1,6 @@
 """The helper that runs commands under a pseudo-terminal sees what a terminal sees."""
 
+from actlas.scripts.terminal.text import heads_text
 from tests.terminal import escapes, run_on_terminal
 
 
@@ -38,3 +39,8 @@ def test_keys_are_typed(tmp_path, actlas, sentence_file, small_model):
 
 def test_escapes_are_found():
     assert escapes(b"\x1b[2Ja\x1b]0;x\x07b\x1b[1;31mc") == [b"[2J", b"]0;x", b"[1;31m"]
+
+
+def test_heads_of_keys_are_told_where_they_are_fewer():
+    assert heads_text({"head": 8, "kv_head": 2}) == "8 heads (2 of keys and values)"
+    assert heads_text({"head": 8, "kv_head": 8}) == heads_text({"head": 8}) == "8 heads"

@@ -64,3 +64,11 @@ def test_a_run_without_anything_yet(tmp_path, monkeypatch):
     (run,) = Store(GOLDEN / "version-1-float32").runs()
     monkeypatch.setattr(Run, "records", ())
     assert run.id in shown(run).texts
+
+
+def test_heads_of_keys_are_shown_where_they_are_fewer():
+    (run,) = Store(GOLDEN / "version-1-float32").runs()
+    sizes = {"name": "it", "layer": 4, "head": 8}
+    for kv_head, text in ((8, "8 heads"), (2, "8 heads, 2 of keys and values")):
+        run.description = {"model": {**sizes, "kv_head": kv_head}}
+        assert f"it: 4 blocks, {text}" in shown(run).texts
