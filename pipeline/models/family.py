@@ -96,7 +96,6 @@ class Family:
     causal: bool = (
         True  # a token never sees what follows it: no mask is needed, and there is a loss
     )
-    begins_with_bos: bool = False  # its sentences do by default
     changes: Callable[[Fields], Mapping[str, Any]] = field(
         default=lambda _: {}
     )  # replaced, by config

@@ -75,14 +75,14 @@ class Stage:
 
         Model, sentences and edits of the run are known by then.
         """
-        labels = plan.tokens.labels
+        labels, special = plan.tokens.labels, plan.tokens.special
 
         def tokens() -> xr.Dataset:
             import xarray as xr
 
             from actlas.store.reading.view import token_coordinates
 
-            return xr.Dataset(coords=token_coordinates(labels))
+            return xr.Dataset(coords=token_coordinates(labels, special))
 
         layers = plan.model.geometry.n_layer
         self.study.check(

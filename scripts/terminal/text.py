@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actlas.scripts.terminal.streams import STEERING
+from actlas.store.labels.special import special_of
 
 if TYPE_CHECKING:
+    from actlas.store.format.schema import Json
     from actlas.store.runs.run import Run
 
 KILO = 1000
@@ -70,6 +72,12 @@ def counted(number: int, noun: str) -> str:
 def extent(run: Run) -> str:
     """Return how much text a run is of."""
     return f"{counted(run.sentences, 'sentence')}, {counted(run.tokens, 'token')}"
+
+
+def special_text(description: Json) -> str:
+    """Return, to end a line of sentences, which special tokens stand around each, if any."""
+    special = special_of(description)
+    return f", {special}" if len(special) else ""
 
 
 def printable(text: str) -> str:

@@ -22,6 +22,7 @@ import xxhash
 from actlas.store.errors import DamagedStore, InputError, quoted
 from actlas.store.format.schema import BLOCK_DIMS, Json, canonical
 from actlas.store.labels.labels import INSTANCE, OF_SENTENCE, TOKEN_LABELS
+from actlas.store.labels.special import SPECIAL
 
 if TYPE_CHECKING:
     from actlas.store.format.netcdf import Netcdf
@@ -44,7 +45,7 @@ DIGEST = re.compile(r"[0-9a-f]{16}")
 MOST_BYTES = 1 << 62
 
 #: names that the labels of tokens and the dims of a view have
-STRUCTURAL = frozenset({*TOKEN_LABELS, "row_size", "text", "token", *BLOCK_DIMS})
+STRUCTURAL = frozenset({*TOKEN_LABELS, SPECIAL, "row_size", "text", "token", *BLOCK_DIMS})
 
 
 @dataclass(frozen=True)

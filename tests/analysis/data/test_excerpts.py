@@ -12,7 +12,7 @@ from actlas.analysis.norms.outliers import outliers
 from actlas.analysis.reconstruction.compute import Precision, reconstruction
 from actlas.analysis.reconstruction.laminar import Mask, laminar_correlation
 from actlas.store.writing.export import export
-from actlas.store.writing.selection import Excerpt
+from actlas.store.writing.selection import Selection
 from tests.store.making import Content, make_run
 
 SITES = ("resid", "attn_out", "mlp_out", "q")
@@ -31,7 +31,7 @@ def layers(request):
 
 @pytest.fixture
 def part(run, layers, tmp_path):
-    return export(run, tmp_path / "part.h5", Excerpt(layers=layers))[0].dataset()
+    return export(run, tmp_path / "part.h5", Selection(layers=layers))[0].dataset()
 
 
 def test_norms(run, part, layers):
