@@ -131,7 +131,7 @@ def _with_its_bos(tokenizer: ModelTokenizer, model: ModelFolder) -> SpecialToken
     bos, special = tokenizer.bos, tokenizer.special
     if bos is None:
         raise UsageError(f"{model.name}: its tokenizer has no BOS token: leave --bos out")
-    if bos in special.before:
+    if bos.id in [each.id for each in special.before]:
         raise UsageError(
             f"{model.name}: its tokenizer puts its BOS token {quoted(bos.token)} in front of each "
             "sentence by itself: leave --bos out"
