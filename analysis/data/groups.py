@@ -12,14 +12,15 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from actlas.analysis.data.tokens import FIRST_POSITION, Selection
+from actlas.analysis.data.apart import first_tokens, later_tokens, special_tokens
+from actlas.analysis.data.tokens import Selection
 from actlas.store.errors import UsageError, unknown
 from actlas.store.labels.labels import TOKEN_LABELS
 
 Groups = Mapping[str, npt.NDArray[np.int64]]
 
-FIRST, LATER = "first token", "later tokens"
-OWN_LABELS = (*TOKEN_LABELS, "text")  # that every run has; not the user's
+FIRST, LATER, SPECIAL = "first token", "later tokens", "special tokens"
+OWN_LABELS = (*TOKEN_LABELS, "special", "text")  # that every run has; not the user's
 MOST_VALUES = 24  # of a column, to be distinguished in a figure
 
 
@@ -31,18 +32,22 @@ def token_groups(
     labels: Dataset with ``position`` and columns on ``token``. by: a column, a group for each of
     its values. selection: a target word and its controls. The first token of a sentence, whose
     activations are an order of magnitude larger, is a group of its own and in no other but the
-    target's. Raises UsageError for an unknown column, or one with too many values to be labels.
+    target's; so are the special tokens behind it, where there are any. Raises UsageError for an
+    unknown column, or one with too many values to be labels.
     """
-    position = labels["position"].values
-    groups = {
-        FIRST: np.flatnonzero(position == FIRST_POSITION),
-        LATER: np.flatnonzero(position != FIRST_POSITION),
-    }
+    groups = {name: np.flatnonzero(mask) for name, mask in tokens_apart(labels).items()}
     if selection is not None:
         groups |= {"target": selection.target_token, "control": selection.control_token}
     if by is not None:
         groups |= _by_column(labels, by, groups[LATER])
     return groups
+
+
+def tokens_apart(labels: xr.Dataset | xr.DataArray) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which tokens are first, later and, where there are any, special ones: (token,)."""
+    apart = {FIRST: first_tokens(labels), LATER: later_tokens(labels)}
+    special = special_tokens(labels)
+    return {**apart, SPECIAL: special} if special.any() else apart
 
 
 def _by_column(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.apart import later_tokens
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.words import TargetError, Words, find_words, nowhere
 from actlas.store.errors import UsageError
@@ -27,8 +28,6 @@ CONTROL_NAMES = {
     "matched": "a token at its position in another sentence",
 }
 
-# never a control: the first token of a sequence carries activations an order of magnitude larger
-FIRST_POSITION = 0
 ABSENT, IMPOSSIBLE = "without the word", "without a possible control"
 CLIPPED = "without the tokens of the word"
 FEWEST = 2  # tokens a variance can be taken over
@@ -164,12 +163,12 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` and ``text`` on
     ``token``. Some tokens of a sentence may be left out, as in an export: a word without all of its
     tokens is then none. A match without a possible control is left out of both groups, so that they
-    stay pairs. Position 0 is never a control. Raises TargetError if the word occurs nowhere
-    (nearest words named) or fewer than two pairs are found. Source: study 1, target and non-target
-    tokens.
+    stay pairs. Position 0 and special tokens are never a control (``later_tokens``). Raises
+    TargetError if the word occurs nowhere (nearest words named) or fewer than two pairs are found.
+    Source: study 1, target and non-target tokens.
     """
     words = find_words(labels, target.word, target.case)
-    controls = _Controls(target, words, labels["position"].values)
+    controls = _Controls(target, words, labels["position"].values, later_tokens(labels))
     pairs, left_out = [], []
     for sentence, number in enumerate(words.numbers.tolist()):
         found = words.found.get(sentence, [])
@@ -222,6 +221,7 @@ class _Controls:
     target: Target
     words: Words
     position: npt.NDArray[np.int32]
+    later: npt.NDArray[np.bool_]
 
     @cached_property
     def _generator(self) -> np.random.Generator:
@@ -229,7 +229,7 @@ class _Controls:
 
     @cached_property
     def _at(self) -> dict[int, Indices]:
-        """Position → tokens at it that are part of no match, in order.
+        """Position → tokens at it that can be a control and are part of no match, in order.
 
         Filled as they are asked for.
         """
@@ -257,16 +257,15 @@ class _Controls:
         first, end = self.words.starts[sentence : sentence + 2]
         here, start = self.position[first:end], self.position[word[0]]
         near = here == start - 1 if self.target.control == "previous" else here < start
-        earlier: Indices = first + np.flatnonzero(near & (here > FIRST_POSITION))
+        earlier: Indices = first + np.flatnonzero(near & self.later[first:end])
         return earlier[self._plain[earlier]] if self.target.control == "random" else earlier
 
     def _matched(self, sentence: int, word: Indices) -> Indices:
         """Return the tokens of other sentences at the word's position."""
         position = int(self.position[word[0] if self.target.pool == "first" else word[-1]])
-        if position <= FIRST_POSITION:
-            return np.array([], dtype=np.int64)
         if position not in self._at:
-            self._at[position] = np.flatnonzero((self.position == position) & self._plain)
+            here = (self.position == position) & self.later
+            self._at[position] = np.flatnonzero(here & self._plain)
         at, (first, end) = self._at[position], self.words.starts[sentence : sentence + 2]
         return np.concatenate([at[: np.searchsorted(at, first)], at[np.searchsorted(at, end) :]])
 
@@ -285,7 +284,8 @@ def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Targ
         )
     raise TargetError(
         f"{found} of {target.word!r} and a control in {sentences} sentences ({impossible} without "
-        f"a possible control: position {FIRST_POSITION} is never one), expected at least {FEWEST}"
+        "a possible control: first and special tokens are never one), expected at least "
+        f"{FEWEST}"
     )
 
 

@@ -38,7 +38,7 @@ class TargetOptions(Options):
     control: str = option(
         "previous",
         help="Compare with the token just before the word, a random earlier one, or one at the "
-        "same position in another sentence; never with the first of a sentence.",
+        "same position in another sentence; never with the first of a sentence or a special token.",
         choices=("previous", "random", "matched"),
     )
     seed: int = option(0, help="Seed of all that is drawn.", bounds=SEEDS)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.apart import later_tokens
 from actlas.analysis.data.sentences import sentences_of
 from actlas.analysis.kernels.streaming import Floats, by_token
 from actlas.analysis.norms.depths import std_by_depth, step_norms
@@ -36,8 +37,8 @@ def downstream(
 
     baseline, variants: ``resid`` (depth, token, d_model), ``nll`` (token) where it is stored, the
     labels of tokens. include_first: the first token of a sentence, an order of magnitude larger
-    than any other, is left out otherwise. Returns, float64, ``delta``, ``relative_delta`` (of
-    ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth); ``baseline_step``,
+    than any other, is left out otherwise, and so are special tokens. Returns, float64, ``delta``,
+    ``relative_delta`` (of ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth); ``baseline_step``,
     ``baseline_std`` (depth); ``nll_change`` in nats a token (variant); deltas and loss also by
     sentence. Source: studies 3, 4 and 5. Raises ValueError where a variant has other tokens than
     the baseline.
@@ -164,14 +165,12 @@ def _distances(one: Floats, other: Floats) -> Floats:
 def _kept(dataset: xr.Dataset, include_first: bool) -> npt.NDArray[np.bool_]:
     """Return which tokens count, (token,); raises ValueError where there are only first ones."""
     kept: npt.NDArray[np.bool_] = (
-        np.ones(dataset.sizes["token"], np.bool_)
-        if include_first
-        else dataset["position"].values > 0
+        np.ones(dataset.sizes["token"], np.bool_) if include_first else later_tokens(dataset)
     )
     if not kept.any():
         raise ValueError(
-            "every sentence has one token alone, which is left out: use longer ones, or include "
-            "first tokens"
+            "every sentence has one token alone, special ones aside, and first tokens are left "
+            "out: use longer ones, or include first tokens"
         )
     return kept
 

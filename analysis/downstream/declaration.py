@@ -38,7 +38,7 @@ class DownstreamOptions(Options):
     """Which tokens count."""
 
     include_first_token: bool = option(
-        False, help="Count first tokens, which dwarf all others in many causal models."
+        False, help="Count first and special tokens: the first dwarf all others in many models."
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.apart import later_tokens
 from actlas.analysis.data.groups import LATER, Groups
 from actlas.analysis.kernels.streaming import Floats, Indices, by_place, tiles
 
@@ -37,7 +38,7 @@ def length_groups(labels: xr.Dataset) -> Groups:
     edges = zip(labels["char_start"].values, labels["char_end"].values, strict=True)
     texts = zip(labels["text"].values, edges, strict=True)
     sizes = np.array([len(text[start:end].strip()) for text, (start, end) in texts])
-    sizes[labels["position"].values == 0] = 0
+    sizes[~later_tokens(labels)] = 0
     found = {}
     for name, (least, most) in LENGTHS.items():
         tokens = np.flatnonzero((sizes >= least) & (sizes <= most))

@@ -5,6 +5,8 @@ Also the tokens they lie on.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.data.groups import FIRST, LATER
-from actlas.analysis.data.tokens import FIRST_POSITION
+from actlas.analysis.data.groups import tokens_apart
 from actlas.analysis.kernels.streaming import Floats, Indices, by_place
 from actlas.store.errors import UsageError
 
@@ -24,7 +25,7 @@ PLACES = ("dimension", "depth", "token", "sentence", "position")
 def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     """The ``count`` dimensions with the largest |values|, each at its largest.
 
-    First tokens of sentences are ranked apart from later ones.
+    First tokens of sentences, later ones and, where there are any, special ones are ranked apart.
 
     resid: (depth, token, d_model) with ``sentence`` and ``position`` on ``token``. Returns, lazily,
     ``outlier_value`` and the places ``outlier_dimension``, ``_depth``, ``_token`` (of the run),
@@ -35,18 +36,19 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
         raise UsageError(f"{count} outliers, expected 1 or more")
     count = min(count, resid.sizes["d_model"])
     labels = {name: resid[name].values for name in ("sentence", "position")}
-    apart = (labels["position"] == FIRST_POSITION, labels["position"] != FIRST_POSITION)
-    kernel, merge = partial(_candidates, apart=apart, count=count), partial(_merged, count=count)
-    found = by_place(kernel, merge, 2 * count * len(FIELDS), resid)
+    apart = tokens_apart(resid)
+    shape = (len(apart), count, len(FIELDS))
+    kernel = partial(_candidates, apart=tuple(apart.values()), count=count)
+    found = by_place(kernel, partial(_merged, shape=shape), math.prod(shape), resid)
     depths = resid["depth"].values if "depth" in resid.coords else np.arange(len(resid))
     ranked = xr.apply_ufunc(
-        partial(_ranked, count=count, depths=depths),
+        partial(_ranked, shape=shape, depths=depths),
         found.chunk({"depth": -1}),
         input_core_dims=[["depth", "quantity"]],
         output_core_dims=[["part", "rank", "field"]],
         dask="parallelized",
         output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"part": 2, "rank": count, "field": 4}},
+        dask_gufunc_kwargs={"output_sizes": {"part": len(apart), "rank": count, "field": 4}},
     )
     value, *numbers = (ranked.isel(field=number) for number in range(4))
     places = {}
@@ -60,7 +62,7 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
             output_dtypes=[np.int64],
         )
     variables = {"outlier_value": value, **{f"outlier_{name}": places[name] for name in PLACES}}
-    result = xr.Dataset(variables, {"part": [FIRST, LATER]})
+    result = xr.Dataset(variables, {"part": list(apart)})
     result["outlier_value"].attrs["long_name"] = (
         "largest value, by size, of the dimension in the residual stream"
     )
@@ -70,14 +72,14 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
 def _candidates(
     tokens: Indices,
     block: npt.NDArray[Any],
-    apart: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+    apart: Sequence[npt.NDArray[np.bool_]],
     count: int,
 ) -> Floats:
     """Return the largest dimensions of a block (token, d_model), each at its largest.
 
     The result is flat: (group · rank · field,).
     """
-    found = np.full((2, count, len(FIELDS)), (np.nan, -1, -1))
+    found = np.full((len(apart), count, len(FIELDS)), (np.nan, -1, -1))
     for group, members in enumerate(apart):
         rows = np.flatnonzero(members[tokens])
         if len(rows):
@@ -89,14 +91,15 @@ def _candidates(
     return found.ravel()
 
 
-def _merged(parts: Floats, count: int) -> Floats:
+def _merged(parts: Floats, shape: tuple[int, int, int]) -> Floats:
     """Keep, of several blocks' candidates, the largest of each dimension.
 
     Of those the largest ``count`` are kept.
     """
-    candidates = parts.reshape(len(parts), 2, count, len(FIELDS))
+    groups, count, fields = shape
+    candidates = parts.reshape(len(parts), *shape)
     return np.stack(
-        [_top(candidates[:, group].reshape(-1, len(FIELDS)), count) for group in range(2)]
+        [_top(candidates[:, group].reshape(-1, fields), count) for group in range(groups)]
     ).ravel()
 
 
@@ -112,16 +115,17 @@ def _top(candidates: Floats, count: int) -> Floats:
     )
 
 
-def _ranked(found: Floats, count: int, depths: Indices) -> Floats:
+def _ranked(found: Floats, shape: tuple[int, int, int], depths: Indices) -> Floats:
     """Return (group, rank, field) of all ``depths`` (depth, quantity).
 
     The fields are value, dimension, depth and token.
     """
-    candidates = found.reshape(len(found), 2, count, len(FIELDS))
+    groups, count, fields = shape
+    candidates = found.reshape(len(found), *shape)
     depth = np.broadcast_to(depths[:, None, None, None], (*candidates.shape[:-1], 1))
     with_depth = np.concatenate([candidates[..., :2], depth, candidates[..., 2:]], axis=-1)
     return np.stack(
-        [_top(with_depth[:, group].reshape(-1, len(FIELDS) + 1), count) for group in range(2)]
+        [_top(with_depth[:, group].reshape(-1, fields + 1), count) for group in range(groups)]
     )
 
 

@@ -54,7 +54,8 @@ class ReconstructOptions(Options):
         None, help="Keep entries with a smaller |value| than this, instead of a quantile."
     )
     exclude_first_token: bool = option(
-        False, help="Leave the first token of each sentence out of the correlation."
+        False,
+        help="Leave the first token of each sentence, and special ones, out of the correlation.",
     )
     depths_only: bool = option(
         False,

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.data.tokens import FIRST_POSITION
+from actlas.analysis.data.apart import later_tokens
 from actlas.analysis.kernels.moments import FIELDS, correlation, merged, moments
 from actlas.analysis.kernels.streaming import MERGED, Floats, Indices, by_place, tiles
 from actlas.analysis.norms.depths import span, stored_layers
@@ -99,9 +99,7 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     is the least that does, to a sixteenth of itself. Source: study 2.
     """
     takes_part = (
-        np.ones(resid.sizes["token"], dtype=bool)
-        if mask.first_token
-        else resid["position"].values != FIRST_POSITION
+        np.ones(resid.sizes["token"], dtype=bool) if mask.first_token else later_tokens(resid)
     )
     plain, (lower, pairs) = (
         resid.drop_vars(list(resid.coords)).rename(depth="pair"),
@@ -183,7 +181,7 @@ def pair_entries(resid: xr.DataArray, pair: int, mask: Mask) -> tuple[Floats, Fl
     """
     tokens = np.arange(resid.sizes["token"])
     if not mask.first_token:
-        tokens = np.flatnonzero(resid["position"].values != FIRST_POSITION)
+        tokens = np.flatnonzero(later_tokens(resid))
     step = max(1, -(-len(tokens) * resid.sizes["d_model"] // MOST_ENTRIES))
     drawn = resid.sel(depth=[pair, pair + 1]).isel(token=tokens[::step]).values.astype(np.float64)
     note = "every entry (token, dimension)" if step == 1 else f"entries of every {step}th token"

@@ -48,8 +48,8 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     ``k`` and ``v`` have ``kv_head`` in place of ``head``. Returns, lazily and in float64,
     ``variance`` and ``mean`` (group, projection, layer), each averaged over the features of its
     projection; ``feature_variance_q``, ``feature_mean_q`` (group, layer, head, d_head) and the same
-    of ``k`` and ``v``, on their own heads; in the units of the activations, squared for variances; and the pairs
-    themselves. Raises ValueError with fewer than two tokens.
+    of ``k`` and ``v``, on their own heads; in the units of the activations, squared for variances;
+    and the pairs themselves. Raises ValueError with fewer than two tokens.
     """
     variables, averaged = {}, []
     for projection in PROJECTIONS:

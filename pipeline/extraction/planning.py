@@ -230,7 +230,7 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
         "source": source,
         "sentences": len(tokens.labels.text),
         "tokens": tokens.labels.tokens,
-        "bos": tokens.bos,
+        "special": tokens.special.to_json(),
         "tokenizer": tokens.tokenizer,
         "texts": tokens.text_digest,
         "actlas": importlib.metadata.version("actlas"),

@@ -25,6 +25,7 @@ from actlas.store.errors import InputError, UsageError, quoted, unknown
 from actlas.store.io.safe_open import user_path
 from actlas.store.labels.columns import bad_name
 from actlas.store.labels.labels import SENTENCE_IN_RUN, TOKEN_LABELS
+from actlas.store.labels.special import SPECIAL
 
 __all__ = ["RESERVED", "BadLine", "Sentences", "named", "place_in", "read_sentences"]
 
@@ -36,6 +37,7 @@ STDIN = "-"
 RESERVED = frozenset(
     {
         *TOKEN_LABELS,
+        SPECIAL,
         *SITES,
         *(dim for site in SITES.values() for dim in site.dims),
         "row_size",

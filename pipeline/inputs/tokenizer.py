@@ -21,34 +21,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.inputs.tokenizer_files import files_digest, tokenizer_files
 from actlas.store.errors import UsageError
+from actlas.store.labels.special import SpecialToken, SpecialTokens
 
 PROGRAM = Path(__file__).with_name("tokenizer_process.py")
 LIBRARIES = ("tokenizers", "transformers")
+REMEMBERED = 2  # form of what is in the cache
 REMEDY = (
     "load it with AutoTokenizer.from_pretrained, save it with save_pretrained, and use that folder"
 )
 
 
-class Special(NamedTuple):
-    """A special token and its id."""
-
-    token: str
-    id: int
-
-
 @dataclass(frozen=True)
 class Encoded:
-    """The tokens of some texts, one after the other; special tokens are not added."""
+    """The tokens of some texts, one after the other."""
 
     ids: npt.NDArray[np.uint32]
-    spans: npt.NDArray[np.int32]  # (token, 2): start and end in characters of the text
+    spans: npt.NDArray[np.int32]  # (token, 2): start and end in characters; 0, 0 of special ones
     row_size: npt.NDArray[np.int32]  # tokens of each text
 
 
@@ -64,7 +59,7 @@ class ModelTokenizer:
         self._process = process
         place = _place(name)
         versions = [f"{library} {importlib.metadata.version(library)}" for library in LIBRARIES]
-        key = json.dumps([self.digest, place, *versions])
+        key = json.dumps([REMEMBERED, self.digest, place, *versions])
         answer = json.loads(self._ask({"entry": _entry(key), "key": key}))
         if "unknown" in answer:
             with tempfile.TemporaryDirectory(prefix="actlas-tokenizer-") as scratch:
@@ -75,14 +70,19 @@ class ModelTokenizer:
                 answer = json.loads(self._ask({"folder": place, "scratch": scratch}))
         if "refused" in answer:
             raise self._refused(f"cannot be used ({answer['refused']})")
-        self.bos: Special | None = Special(*answer["bos"]) if answer["bos"] else None
+        self.bos = SpecialToken(*answer["bos"]) if answer["bos"] else None
+        before, after = (
+            tuple(SpecialToken(*token) for token in answer["special"][side])
+            for side in ("before", "after")
+        )
+        self.special = SpecialTokens(before, after)  # what it adds to each text by itself
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return ids and offsets of ``texts``, without special tokens.
+    def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
+        """Return ids and offsets of ``texts``, with the special tokens that it adds or without.
 
         Raises UsageError where the tokenizer fails, or takes far too much time or memory.
         """
-        answer = self._ask(list(texts))
+        answer = self._ask({"texts": list(texts), "special": special})
         if answer[:1] != b"0":
             raise self._refused(f"fails on a sentence ({answer[1:].decode()})")
         row_size = np.frombuffer(answer, np.int32, len(texts), 1)
@@ -91,7 +91,7 @@ class ModelTokenizer:
         spans = np.frombuffer(answer, np.int32, 2 * total, 1 + row_size.nbytes + ids.nbytes)
         return Encoded(ids, spans.reshape(-1, 2), row_size)
 
-    def _ask(self, question: dict[str, Any] | list[str]) -> bytes:
+    def _ask(self, question: dict[str, Any]) -> bytes:
         frame = json.dumps(question).encode()
         questions, answers = (
             cast("IO[bytes]", self._process.stdin),
@@ -126,9 +126,8 @@ def open_tokenizer(folder: Path, name: str) -> Iterator[ModelTokenizer]:
     """Yield the tokenizer of ``folder``, which the user calls ``name``.
 
     Its ids and offsets are those of ``AutoTokenizer.from_pretrained(folder)``, whatever files
-    decide them; padding, truncation and special tokens that it would add are left out. Raises
-    UsageError where there is none, it is not a fast one, or transformers cannot load it without
-    remote code.
+    decide them; padding and truncation are left out. Raises UsageError where there is none, it is
+    not a fast one, or transformers cannot load it without remote code.
     """
     files = tokenizer_files(folder)
     command = [sys.executable, "-P", str(PROGRAM)]

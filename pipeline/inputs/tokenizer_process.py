@@ -12,8 +12,9 @@ Frames go both ways, 8 bytes of length (little-endian) before each:
 1. in: JSON ``{"entry": FILE of the cache or null, "key": KEY}``; out: JSON, see ``_first``
 2. where the cache had nothing, in: JSON ``{"folder": FOLDER, "scratch": WHERE IT IS}``; out: the
 same
-3. in: a JSON list of texts; out: ``1`` and a reason, or ``0`` and three arrays: number of tokens of
-   each text (int32), ids (uint32), start and end of each token in characters (int32); and so on
+3. in: JSON ``{"texts": TEXTS, "special": WHETHER SPECIAL TOKENS ARE ADDED}``; out: ``1`` and a
+   reason, or ``0`` and three arrays: number of tokens of each text (int32), ids (uint32), start and
+   end of each token in characters (int32); and so on
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 MEMORY = 4 << 30  # bytes
 LOAD_SECONDS = 30  # of processor time; the largest tokenizers take a quarter
@@ -42,6 +43,8 @@ IDS = 1 << 24  # ids are below; the library works through all ids up to the larg
 TEXT_SECONDS, CHARACTER_SECONDS = (10, 2e-5)
 # what transformers would import and tokenizers do not need
 ELSEWHERE = ("torch", "tensorflow", "flax", "jax")
+DESCRIBED = ("bos", "special")  # of a tokenizer that can be used
+NONE: dict[str, Any] = {"before": [], "after": []}
 
 #: where a tokenizer alone could differ from transformers' class around it: a check, not a proof
 PROBES = (
@@ -68,10 +71,12 @@ def main() -> None:
     questions = sys.stdin.buffer
     tokenizer = None
     entry: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     while (frame := _read(questions)) is not None:
         question = json.loads(frame)
-        if isinstance(question, list):
-            _write(answers, _encoded(tokenizer, question))
+        if "texts" in question:
+            special = answer.get("special") if question["special"] else None
+            _write(answers, _encoded(tokenizer, question["texts"], special))
             continue
         entry |= question
         answer, tokenizer = _first(entry)
@@ -81,8 +86,9 @@ def main() -> None:
 def _first(question: dict[str, Any]) -> tuple[dict[str, Any], Tokenizer | None]:
     """Return the description of a tokenizer, and the tokenizer.
 
-    Told are ``{"bos": [TOKEN, ID] or null}``, ``{"refused": WHY}``, or ``{"unknown": true}`` where
-    the cache has nothing and no folder is named yet.
+    Told are ``{"bos": [TOKEN, ID] or null, "special": {"before": [[TOKEN, ID], …], "after": …}}``,
+    ``{"refused": WHY}``, or ``{"unknown": true}`` where the cache has nothing and no folder is
+    named yet.
     """
     _allow(LOAD_SECONDS)
     entry = question["entry"] and Path(question["entry"])
@@ -91,13 +97,13 @@ def _first(question: dict[str, Any]) -> tuple[dict[str, Any], Tokenizer | None]:
             found = _remembered(entry, question["key"])
             if found is None:
                 return {"unknown": True}, None
-            return {"bos": found["bos"]}, _backend(found)
+            return {name: found[name] for name in DESCRIBED}, _backend(found)
         os.chdir(question["scratch"])
         found = _from_transformers(question["folder"])
         os.chdir("/")
         tokenizer = _backend(found)
         _remember(entry, question["key"], found)
-        return {"bos": found["bos"]}, tokenizer
+        return {name: found[name] for name in DESCRIBED}, tokenizer
     except BaseException as error:  # a panic in Rust is no Exception
         return {"refused": _reason(error)}, None
 
@@ -122,24 +128,52 @@ def _from_transformers(folder: str) -> dict[str, Any]:
     if getattr(loaded.backend_tokenizer.model, "dropout", None):
         raise Refused("it has BPE dropout, which draws token ids at random: set it to null")
     # the class takes the settings of tokenizer.json for its own calls back, and only there
-    wanted = loaded(_probes(loaded), add_special_tokens=False, return_offsets_mapping=True)
+    probes = _probes(loaded)
+    default = loaded(probes, return_offsets_mapping=True)
+    plain = loaded(probes, return_offsets_mapping=True, add_special_tokens=False)
     backend = loaded.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
+    bos = loaded.bos_token_id
     found = {
         "backend": backend.to_str(),
         "split_special": bool(getattr(loaded, "split_special_tokens", False)),
-        "bos": None
-        if loaded.bos_token_id is None
-        else [str(loaded.bos_token), loaded.bos_token_id],
+        "bos": None if bos is None else [str(loaded.bos_token), bos],
     }
-    again = _backend(found).encode_batch(_probes(loaded), add_special_tokens=False)
-    for ids, spans, encoding in zip(
-        wanted["input_ids"], wanted["offset_mapping"], again, strict=True
-    ):
-        if ids != encoding.ids or [tuple(span) for span in spans] != encoding.offsets:
+    tokenizer = _backend(found)
+    for special, wanted in ((True, default), (False, plain)):
+        again = tokenizer.encode_batch(probes, add_special_tokens=special)
+        spans = [[tuple(span) for span in each] for each in wanted["offset_mapping"]]
+        if wanted["input_ids"] != [each.ids for each in again] or spans != [
+            each.offsets for each in again
+        ]:
             raise Refused(f"{kind} changes texts or ids in Python, which is not supported")
+    return found | {"special": _special(tokenizer.encode_batch(probes))}
+
+
+def _special(encodings: list[Encoding]) -> dict[str, list[tuple[str, int]]]:
+    """Return the special tokens before and after each of ``encodings``."""
+    of_texts = (each for each in encodings if 0 in each.special_tokens_mask)
+    one = next(of_texts, encodings[0])
+    mask = one.special_tokens_mask
+    first = mask.index(0) if 0 in mask else len(mask)
+    last = len(mask) - (mask[::-1].index(0) if 0 in mask else 0)
+    tokens = list(zip(one.tokens, one.ids, strict=True))
+    found = {"before": tokens[:first], "after": tokens[last:]}
+    for each in encodings:
+        _check_special(each, each.ids, found)
     return found
+
+
+def _check_special(encoding: Encoding, ids: list[int], special: dict[str, Any]) -> None:
+    """Raise Refused unless ``special`` stand around ``encoding``, without characters, alone."""
+    before, after = ([number for _, number in special[side]] for side in ("before", "after"))
+    mask, last = encoding.special_tokens_mask, len(ids) - len(after)
+    if ids[: len(before)] != before or ids[last:] != after:
+        raise Refused("its special tokens are not the same before and after every text")
+    around = mask[: len(before)] + mask[last:]
+    if sum(mask) != sum(around) or sum(around) != len(around):
+        raise Refused("it adds special tokens within a text, which is not supported")
 
 
 def _check_within(folder: str) -> None:
@@ -211,17 +245,21 @@ def _backend(found: dict[str, Any]) -> Tokenizer:
     return tokenizer
 
 
-def _encoded(tokenizer: Tokenizer | None, texts: list[str]) -> bytes:
-    """Return the third frame for ``texts``."""
+def _encoded(
+    tokenizer: Tokenizer | None, texts: list[str], special: dict[str, Any] | None
+) -> bytes:
+    """Return the third frame for ``texts``, with ``special`` around each."""
     _allow(TEXT_SECONDS + CHARACTER_SECONDS * sum(map(len, texts)))
     try:
         if tokenizer is None:
             raise Refused("there is no tokenizer")
-        encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
+        encodings = tokenizer.encode_batch(texts, add_special_tokens=special is not None)
         counts, ids, spans = array.array("i"), array.array("I"), array.array("i")
         for encoding in encodings:
-            counts.append(len(encoding))
-            ids.extend(encoding.ids)
+            numbers = encoding.ids
+            _check_special(encoding, numbers, special or NONE)
+            counts.append(len(numbers))
+            ids.extend(numbers)
             for span in encoding.offsets:
                 spans.extend(span)
         return b"0" + counts.tobytes() + ids.tobytes() + spans.tobytes()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from actlas.pipeline.models.folder import ModelFolder
 from actlas.store.errors import InputError, UsageError, quoted
 from actlas.store.labels.columns import columns_digest, encode
 from actlas.store.labels.labels import IntArray, Labels, text_digest
+from actlas.store.labels.special import SpecialChoice, SpecialTokens
 
 #: sentences and characters whose encodings, some hundred bytes a token, exist at a time
 BATCH, CHARACTERS = 4096, 1 << 22
@@ -30,7 +31,7 @@ class Tokenized:
 
     labels: Labels
     skipped: tuple[BadLine, ...]
-    bos: bool
+    special: SpecialTokens  # around each sentence
     tokenizer: str  # digest of all files that decide the ids
 
     @cached_property
@@ -55,26 +56,32 @@ class Tokenized:
 
 
 def tokenize(
-    sentences: Sentences, model: ModelFolder, *, bos: bool = False, skip_bad: bool = False
+    sentences: Sentences,
+    model: ModelFolder,
+    *,
+    special: SpecialChoice = "default",
+    skip_bad: bool = False,
 ) -> Tokenized:
     """Return the tokens of all sentences, without padding.
 
-    The tokenizer's BOS token in front only with ``bos``.
-
-    Raises InputError naming the line of a sentence that has more tokens than the model has
-    positions or none at all, unless ``skip_bad``; UsageError for a model without a fast tokenizer,
-    ids beyond its vocabulary or, with ``bos``, no BOS token.
+    special: the special tokens around each, by default those that the tokenizer adds by itself.
+    Raises InputError naming the line of a sentence that has more tokens, special ones counted, than
+    the model has positions, or none of its own, unless ``skip_bad``; UsageError for a model without
+    a fast tokenizer, ids beyond its vocabulary or, with "bos", a tokenizer that has no BOS token or
+    adds it by itself.
     """
     bad: list[BadLine] = []
     kept: list[int] = []
     parts: list[Encoded] = []
     _ = model.geometry  # an impossible config.json is named before transformers reads it
     with open_tokenizer(model.folder, model.name) as tokenizer:
-        prefix = _bos(tokenizer, model) if bos else None
+        around = _special(tokenizer, model, special)
         for first, texts in _batches(sentences.text):
-            encoded = tokenizer.encode(texts)
+            encoded = tokenizer.encode(texts, special=special != "none")
+            if special == "bos":
+                encoded = _with_bos(encoded, around.before[0].id)
             _check_ids(encoded.ids, model)
-            problems = _problems(encoded, prefix, model)
+            problems = _problems(encoded, around, model)
             bad += [
                 BadLine(sentences.line[first + index], reason) for index, reason in problems.items()
             ]
@@ -83,14 +90,13 @@ def tokenize(
                 raise InputError(f"{place}: {bad[0].reason} (--skip-bad leaves such lines out)")
             good = [index for index in range(len(texts)) if index not in problems]
             kept += [first + index for index in good]
-            part = _rows(encoded, good) if problems else encoded
-            parts.append(part if prefix is None else _with_bos(part, prefix))
+            parts.append(_rows(encoded, good) if problems else encoded)
     if not kept:
         raise InputError(
             f"{named(sentences.source)} holds no sentence that {model.name} can take: "
             f"{bad[0].reason}"
         )
-    return Tokenized(_labels(sentences, kept, parts), tuple(bad), bos, tokenizer.digest)
+    return Tokenized(_labels(sentences, kept, parts), tuple(bad), around, tokenizer.digest)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
@@ -103,17 +109,34 @@ def _batches(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
             first, characters = number + 1, 0
 
 
-def _bos(tokenizer: ModelTokenizer, model: ModelFolder) -> int:
-    if tokenizer.bos is None:
+def _special(tokenizer: ModelTokenizer, model: ModelFolder, choice: SpecialChoice) -> SpecialTokens:
+    """Return what stands around each sentence; raises UsageError for what cannot."""
+    if choice == "none":
+        return SpecialTokens(choice=choice)
+    special, option = tokenizer.special, "give --no-special"
+    if choice == "bos":
+        special, option = _with_its_bos(tokenizer, model), "leave --bos out"
+    for token, number in (*special.before, *special.after):
+        if number >= model.geometry.vocabulary:
+            raise UsageError(
+                f"{model.name}: its tokenizer's special token {quoted(token)} has id {number}, "
+                f"expected one below {model.geometry.vocabulary}, the size of its vocabulary: "
+                f"{option}"
+            )
+    return special
+
+
+def _with_its_bos(tokenizer: ModelTokenizer, model: ModelFolder) -> SpecialTokens:
+    """Return what the tokenizer adds, with its BOS token in front."""
+    bos, special = tokenizer.bos, tokenizer.special
+    if bos is None:
         raise UsageError(f"{model.name}: its tokenizer has no BOS token: leave --bos out")
-    token, number = tokenizer.bos
-    if number >= model.geometry.vocabulary:
+    if bos.id in [each.id for each in special.before]:
         raise UsageError(
-            f"{model.name}: its tokenizer's BOS token {quoted(token)} has id {number}, expected "
-            f"one below "
-            f"{model.geometry.vocabulary}, the size of its vocabulary: leave --bos out"
+            f"{model.name}: its tokenizer puts its BOS token {quoted(bos.token)} in front of each "
+            "sentence by itself: leave --bos out"
         )
-    return number
+    return replace(special, before=(bos, *special.before), choice="bos")
 
 
 def _check_ids(ids: npt.NDArray[np.uint32], model: ModelFolder) -> None:
@@ -127,15 +150,16 @@ def _check_ids(ids: npt.NDArray[np.uint32], model: ModelFolder) -> None:
         )
 
 
-def _problems(encoded: Encoded, prefix: int | None, model: ModelFolder) -> dict[int, str]:
+def _problems(encoded: Encoded, special: SpecialTokens, model: ModelFolder) -> dict[int, str]:
     """Return index → reason for the texts that the model cannot take."""
-    positions = model.geometry.positions
-    counts = encoded.row_size + (prefix is not None)
+    counts, positions = encoded.row_size, model.geometry.positions
+    among = f", {len(special)} of them special" if len(special) else ""
     problems = {
-        int(index): f"{counts[index]} tokens, but {model.name} has {positions} positions"
+        int(index): f"{counts[index]} tokens{among}, but {model.name} has {positions} positions"
         for index in np.flatnonzero(counts > positions)
     }
-    problems |= {int(index): "gives no token" for index in np.flatnonzero(encoded.row_size == 0)}
+    empty = np.flatnonzero(counts == len(special))
+    problems |= {int(index): "gives no token" for index in empty}
     return dict(sorted(problems.items()))
 
 

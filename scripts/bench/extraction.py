@@ -30,6 +30,7 @@ from actlas.scripts.bench.common.measuring import HEADER, Measured
 from actlas.scripts.bench.common.synthetic import labels_of
 from actlas.scripts.terminal.text import size, table
 from actlas.store.catalog import Store
+from actlas.store.labels.special import SpecialTokens
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +108,7 @@ def alternate(
     import torch
 
     forward, extraction = Measured(), Measured()
-    tokens = Tokenized(labels, (), False, "")
+    tokens = Tokenized(labels, (), SpecialTokens(), "")
     options = ExtractOptions(DEFAULT_SITES, unit_tokens=token_ids.numel())
 
     def bare() -> None:

@@ -80,7 +80,7 @@ def packed_run(store: Path, units: int, sentences: int = 1) -> Path:
     """
     tokens = sentences * TOKENS
     plan = [Unit(number, number * sentences, sentences, tokens) for number in range(units)]
-    description = {"created": "", "model": {}, "source": "random", "bos": False, "actlas": ""}
+    description = {"created": "", "model": {}, "source": "random", "actlas": ""}
     run = Store.create(store).add({"random": GEOMETRY.sizes, "units": units}, description, plan)
     layouts = [layout(site, GEOMETRY, units * tokens, "float32") for site in SITES]
     rows = np.random.default_rng(0).standard_normal(

@@ -82,13 +82,14 @@ def extracted(units: int, every: int, scratch: Path) -> Run:
     from actlas.pipeline.models.folder import load
     from actlas.scripts.bench.extraction import random_model
     from actlas.scripts.bench.scaling import rare_labels
+    from actlas.store.labels.special import SpecialTokens
 
     folder = random_model(scratch / "model", LAYERS, HEADS, D_MODEL)
     model: Any = load(folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     labels = rare_labels(units, every)
     store = Store.create(scratch / "store")
     options = ExtractOptions(SITES, unit_tokens=TOKENS)
-    plan = make_plan(store, folder, Tokenized(labels, (), False, ""), "random", options)
+    plan = make_plan(store, folder, Tokenized(labels, (), SpecialTokens(), ""), "random", options)
     run = store.name(store.add(plan.specification, plan.description, plan.units), "it")
     ids = torch.from_numpy(labels.token["token_id"].reshape(units, TOKENS)).long()
     with torch.inference_mode():

@@ -31,6 +31,7 @@ from actlas.scripts.bench.extraction import GEOMETRIES, random_model
 from actlas.scripts.commands.sweep import SWEEP_SITES
 from actlas.scripts.terminal.text import size, table
 from actlas.store.catalog import Store
+from actlas.store.labels.special import SpecialTokens
 
 if TYPE_CHECKING:
     from actlas.pipeline.models.family import Model
@@ -61,7 +62,7 @@ def main(
             model_folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa"
         )
         labels = Tokenized(
-            labels_of(sentences, tokens, model_folder.geometry.vocabulary), (), False, ""
+            labels_of(sentences, tokens, model_folder.geometry.vocabulary), (), SpecialTokens(), ""
         )
         rounds = [
             sweep(model, model_folder, labels, options, Path(scratch)) for _ in range(runs + 1)

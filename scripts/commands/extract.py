@@ -27,6 +27,7 @@ from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, extent, size
 from actlas.store.errors import IncompleteRun, UsageError
+from actlas.store.labels.special import special_of
 from actlas.store.maintenance.disk_usage import has_many_files
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def _record(run: Run, stats: ExtractionStats | None, plan: Plan) -> dict[str, An
         "name": run.name,
         "sentences": run.sentences,
         "tokens": run.tokens,
+        "special": special_of(run.description).to_json(),
         "sites": list(plan.options.sites),
         "units": {
             "total": len(plan.units),

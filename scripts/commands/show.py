@@ -8,7 +8,15 @@ import click
 
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record
 from actlas.scripts.terminal.options import json_option, run_argument
-from actlas.scripts.terminal.text import counted, echo_json, heads_text, printable, size, table
+from actlas.scripts.terminal.text import (
+    counted,
+    echo_json,
+    heads_text,
+    printable,
+    size,
+    special_text,
+    table,
+)
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import SiteLayout
 from actlas.store.runs.run import Run
@@ -79,7 +87,7 @@ def _describe(run: Run) -> None:
     click.echo(
         printable(
             f"sentences  {run.sentences:,} of {run.description['source']}, "
-            f"{tokens}{', BOS' * run.description['bos']}"
+            f"{tokens}{special_text(run.description)}"
         )
     )
     click.echo(printable(f"labels     {_labels(run)}"))

@@ -39,6 +39,7 @@ def plan_text(plan: Plan) -> str:
         f"run         {plan.run.name if plan.run else plan.run_id}: {state}",
         f"sentences   {len(plan.tokens.labels.text):,}, {tokens} in "
         f"{counted(len(plan.units), 'unit')}",
+        f"special     {printable(str(plan.tokens.special))}",
         f"sites       {' '.join(plan.options.sites)}",
         f"stored      {len(plan.units) - len(plan.missing):,} of "
         f"{counted(len(plan.units), 'unit')}",
@@ -96,6 +97,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "run": plan.run_id,
         "sentences": len(plan.tokens.labels.text),
         "tokens": plan.tokens.labels.tokens,
+        "special": plan.tokens.special.to_json(),
         "sites": list(plan.options.sites),
         "units": len(plan.units),
         "missing": {

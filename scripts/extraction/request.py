@@ -18,9 +18,10 @@ from actlas.pipeline.models.files.digest_cache import cache_folder
 from actlas.pipeline.models.folder import resolve
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
-from actlas.store.errors import ActlasError
+from actlas.store.errors import ActlasError, UsageError
 from actlas.store.format.run_names import check_run_name
 from actlas.store.labels.columns import check_columns
+from actlas.store.labels.special import SpecialChoice
 
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
@@ -39,7 +40,7 @@ class Request:
     revision: str | None = None
     name: str | None = None
     text_column: str = "text"
-    bos: bool = False
+    special: SpecialChoice = "default"  # the special tokens around each sentence
     skip_bad: bool = False
     rename: tuple[str, ...] = ()  # columns, each OLD=NEW
     drop: tuple[str, ...] = ()  # columns
@@ -54,6 +55,13 @@ class Planned:
     plan: Plan
     skipped: tuple[BadLine, ...]
     notes: tuple[str, ...] = ()  # of the reader
+
+
+def special_choice(*, bos: bool, no_special: bool) -> SpecialChoice:
+    """Return what ``--bos`` and ``--no-special`` ask for; raises UsageError for both at once."""
+    if bos and no_special:
+        raise UsageError("--bos adds a special token, --no-special leaves all out: give one")
+    return "bos" if bos else "none" if no_special else "default"
 
 
 def require_model_extra() -> None:
@@ -83,7 +91,7 @@ def plan_request(request: Request) -> Planned:
             "XDG_CACHE_HOME",
             err=True,
         )
-    tokens = tokenize(sentences, model, bos=request.bos, skip_bad=request.skip_bad)
+    tokens = tokenize(sentences, model, special=request.special, skip_bad=request.skip_bad)
     store = Store(request.store) if Store.is_at(request.store) else None
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actlas.store.format.schema import Json
+from actlas.store.labels.special import SpecialChoice, special_of
 from actlas.store.runs.run import Run
+
+SPECIAL_OPTIONS: Mapping[SpecialChoice, list[str]] = {
+    "default": [],
+    "bos": ["--bos"],
+    "none": ["--no-special"],
+}
 
 
 def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
@@ -35,7 +42,7 @@ def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
         if run.description["model"]["revision"]
         else []
     )
-    words += ["--bos"] if run.description["bos"] else []
+    words += SPECIAL_OPTIONS[special_of(run.description).choice]
     words += ["--dtype", numerics["dtype"]] if numerics["dtype"] != "float32" else []
     words += (
         ["--stored-dtype", numerics["stored_dtype"]]

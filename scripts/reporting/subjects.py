@@ -14,7 +14,7 @@ from actlas.analysis.declaring import Table, cell
 from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record
 from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.reporting.results import Folder, Result, naming_result
-from actlas.scripts.terminal.text import counted, heads_text, size
+from actlas.scripts.terminal.text import counted, heads_text, size, special_text
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
 from actlas.store.runs.run import Run
@@ -72,7 +72,7 @@ class Subject:
             (
                 "sentences",
                 f"{run.sentences:,} of {description['source']}, "
-                f"{tokens}{', BOS' * description['bos']}",
+                f"{tokens}{special_text(description)}",
             ),
             ("labels", labels_fact(run)),
             ("sites", " ".join(run.sites)),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from actlas.pipeline.models.hook_names import site_names
 from actlas.scripts.analyses.bounds import check_bounds
+from actlas.scripts.extraction.request import special_choice
 from actlas.scripts.study.analysis_table import read_stage
 from actlas.scripts.study.record import NAME
 from actlas.scripts.study.stage import Stage
@@ -59,9 +60,14 @@ class Input:
     ] = ()  # each a sweep; a list within the list acts together in one pass
     text_column: str = "text"
     bos: bool = False
+    no_special: bool = False
     skip_bad: bool = False
     rename: tuple[str, ...] = ()  # columns, each "OLD=NEW"
     drop: tuple[str, ...] = ()  # columns
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for special tokens that are asked for and left out."""
+        special_choice(bos=self.bos, no_special=self.no_special)
 
 
 @dataclass(frozen=True)

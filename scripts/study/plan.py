@@ -19,7 +19,7 @@ from actlas.pipeline.models.folder import DEMO
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.commands.sweep import SWEEP_SITES
-from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
+from actlas.scripts.extraction.request import Request, echo_skipped, plan_request, special_choice
 from actlas.scripts.study.file import Input, Study, sentence_file
 from actlas.scripts.study.stage import Edits, Subject
 from actlas.store.catalog import Store
@@ -98,7 +98,7 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         model=_model_name(study),
         revision=model.revision,
         text_column=given.text_column,
-        bos=given.bos,
+        special=special_choice(bos=given.bos, no_special=given.no_special),
         skip_bad=given.skip_bad,
         rename=given.rename,
         drop=given.drop,

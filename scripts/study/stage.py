@@ -76,7 +76,7 @@ class Stage:
 
         Model, sentences and edits of the run are known by then.
         """
-        labels = plan.tokens.labels
+        labels, special = plan.tokens.labels, plan.tokens.special
 
         # built on demand: most studies do not look at tokens before the run is stored
         def tokens() -> xr.Dataset:
@@ -84,7 +84,7 @@ class Stage:
 
             from actlas.store.reading.view import token_coordinates
 
-            return xr.Dataset(coords=token_coordinates(labels))
+            return xr.Dataset(coords=token_coordinates(labels, special))
 
         layers, family = plan.model.geometry.n_layer, plan.model.architecture.family
         columns, model = tuple(labels.columns), (family.law, family.causal)

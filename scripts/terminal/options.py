@@ -94,7 +94,15 @@ def extraction_options(function: F) -> F:
     @store_option
     @reading_options
     @click.option(
-        "--bos", is_flag=True, help="Put the tokenizer's BOS token in front of each sentence."
+        "--bos",
+        is_flag=True,
+        help="Put the tokenizer's BOS token in front of each sentence, where it does not by itself "
+        "(GPT-2).",
+    )
+    @click.option(
+        "--no-special",
+        is_flag=True,
+        help="Leave out the special tokens that the tokenizer adds, such as [CLS] and [SEP].",
     )
     @click.option(
         "--unit-tokens",
@@ -144,20 +152,20 @@ def extraction_options(function: F) -> F:
     ) -> Any:
         from actlas.pipeline.extraction.options import ExtractOptions
         from actlas.pipeline.models.sites import DEFAULT_SITES
-        from actlas.scripts.extraction.request import Request
+        from actlas.scripts.extraction.request import Request, special_choice
 
         numerics = {
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
         }
-        reading = {
-            name: options.pop(name) for name in ("model", "revision", "bos", "pack", *READING)
-        }
+        reading = {name: options.pop(name) for name in ("model", "revision", "pack", *READING)}
+        special = special_choice(bos=options.pop("bos"), no_special=options.pop("no_special"))
         request = Request(
             sentences,
             store_path,
             ExtractOptions(DEFAULT_SITES, **numerics),
             **reading,
+            special=special,
             cluster=cluster,
         )
         return function(*args, request=request, **options)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actlas.scripts.terminal.streams import STEERING
+from actlas.store.labels.special import special_of
 
 if TYPE_CHECKING:
+    from actlas.store.format.schema import Json
     from actlas.store.runs.run import Run
 
 KILO = 1000
@@ -77,6 +79,12 @@ def heads_text(model: Mapping[str, Any]) -> str:
     keys = model.get("kv_head", model["head"])
     grouped = f" ({keys} of keys and values)" if keys != model["head"] else ""
     return f"{model['head']} heads{grouped}"
+
+
+def special_text(description: Json) -> str:
+    """Return, to end a line of sentences, which special tokens stand around each, if any."""
+    special = special_of(description)
+    return f", {special}" if len(special) else ""
 
 
 def printable(text: str) -> str:

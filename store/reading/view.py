@@ -18,6 +18,7 @@ from xarray.core import indexing
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import BLOCK_DIMS
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
+from actlas.store.labels.special import MEANING, SPECIAL, SpecialTokens
 from actlas.store.labels.texts import StoredTexts
 from actlas.store.reading.blocks import lazy_site
 from actlas.store.reading.index import RunIndex
@@ -65,6 +66,7 @@ def lazy_view(
     sources: Mapping[str, Sequence[Sources]],
     labels: Labels,
     sentences: str,
+    special: SpecialTokens,
     *,
     check: bool,
 ) -> xr.Dataset:
@@ -73,6 +75,7 @@ def lazy_view(
     Raises DamagedStore where units do not fit together.
 
     sources: site → where its units lie. sentences: what the numbers of sentences mean.
+    special: those around each.
     """
     tokens = tuple(unit.tokens for unit in run.units)
     folder, variables = str(run.folder.resolve()), {}
@@ -86,14 +89,14 @@ def lazy_view(
         variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
     _check_names(run, labels, variables)
     index = SentenceIndex.of_tokens(labels.token["sentence"], run.run, sentences)
-    coordinates = token_coordinates(labels)
+    coordinates = token_coordinates(labels, special)
     indexed = index.create_variables({"sentence": coordinates.pop("sentence")})
     attributes = {"run": run.run, "name": run.name}
     whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), attributes)
     return whole.assign_coords({**coordinates, **_block_numbers(run, variables)})
 
 
-def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
+def token_coordinates(labels: Labels, special: SpecialTokens) -> dict[str, xr.Variable]:
     """Return all labels on ``token``: texts and columns as those of the token's sentence.
 
     Lazy where there are many tokens.
@@ -102,6 +105,7 @@ def token_coordinates(labels: Labels) -> dict[str, xr.Variable]:
         name: xr.Variable("token", labels.token[name], {"long_name": meaning})
         for name, meaning in TOKEN_LABELS.items()
     }
+    found[SPECIAL] = xr.Variable("token", special.among(labels.token), {"long_name": MEANING})
     sentence = labels.token["sentence"]
     for name, values in {"text": _objects(labels.text), **labels.columns}.items():
         spread = _Spread(_objects(values), sentence)
@@ -153,7 +157,7 @@ def _objects(values: Any) -> Any:
 def _check_names(run: RunIndex, labels: Labels, variables: Mapping[str, xr.Variable]) -> None:
     """Raise DamagedStore for a column with the name of something else; extraction takes none."""
     dims = {dim for variable in variables.values() for dim in variable.dims}
-    taken = {*variables, *TOKEN_LABELS, "text", *dims}
+    taken = {*variables, *TOKEN_LABELS, SPECIAL, "text", *dims}
     clash = sorted(name for name in labels.columns if name in taken)
     if clash:
         raise DamagedStore(

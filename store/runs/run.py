@@ -20,6 +20,7 @@ from actlas.store.io.safe_open import refuse_links, uncollected
 from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import Labels
 from actlas.store.labels.record import REMEDY, LabelRecord, newest_record, read_values, versions
+from actlas.store.labels.special import special_of
 from actlas.store.labels.texts import labels_at
 from actlas.store.reading.index import RunIndex, names_of
 from actlas.store.reading.stored_labels import check_labels, label_places
@@ -227,7 +228,8 @@ class Run:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
         All labels lie on ``token``: ``sentence``, ``position``, ``token_id``, ``char_start``,
-        ``char_end``, int32; ``text`` and the input's columns, those of the token's sentence.
+        ``char_end``, int32; ``special``, bool: whether it was added around the text, such as BOS;
+        ``text`` and the input's columns, those of the token's sentence.
         ``sentence`` has an index: ``ds.sel(sentence=2)``.
         sites: names of sites, or one; all complete ones by default. check: compare the labels, now,
         and every block that is read, then, with their checksums; without it only the rows that are
@@ -244,7 +246,8 @@ class Run:
             records = (self.index.any_location(unit).record for unit in self.units)
             check_labels((self.path(record), record) for record in records)
         sources = {site: site_sources(self.index, site) for site in wanted}
-        return lazy_view(self.index, sources, self.labels, self.sentences_id, check=check)
+        special = special_of(self.description)
+        return lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
 
     def rows(
         self, unit: Unit, site: str, block: int, *, check: bool = False

@@ -141,6 +141,7 @@ def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> No
     from actlas.pipeline.inputs.tokens import Tokenized
     from actlas.scripts.bench.common.synthetic import labels_of
     from actlas.store.catalog import Store
+    from actlas.store.labels.special import SpecialTokens
 
     labels = labels_of(*token_ids.shape)
     labels = replace(
@@ -148,7 +149,9 @@ def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> No
     )
     store = Store.create(out)
     options = ExtractOptions(SITES, unit_tokens=token_ids.size)
-    plan = make_plan(store, model_folder, Tokenized(labels, (), False, ""), "random", options)
+    plan = make_plan(
+        store, model_folder, Tokenized(labels, (), SpecialTokens(), ""), "random", options
+    )
     run = store.add(plan.specification, plan.description, plan.units)
     extract_with(model, plan, store.name(run, "it"))
 

@@ -59,7 +59,7 @@ def random_run(
         for number, (first, part) in enumerate(zip(firsts, parts, strict=True))
     ]
     sizes: dict[str, object] = {"name": "random", "law": "add", **geometry.sizes}
-    description = {"created": "", "model": sizes, "source": "random", "bos": False, "actlas": ""}
+    description = {"created": "", "model": sizes, "source": "random", "actlas": ""}
     description["texts"] = text_digest(labels.text)
     run = Store.create(folder).add(
         {"random": geometry.sizes, "tokens": labels.tokens, "units": len(units)}, description, units

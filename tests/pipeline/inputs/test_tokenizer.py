@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from actlas.pipeline.inputs.tokenizer import PROGRAM, open_tokenizer
 from actlas.store.errors import UsageError
+from tests.pipeline.inputs.special_folders import SPECIAL_FOLDERS
 from tests.pipeline.inputs.tokenizer_folders import FOLDERS, added_tokens, plain
 from tests.pipeline.inputs.trained_tokenizers import CORPUS, SPECIAL, write
+
+ALL_FOLDERS = FOLDERS | SPECIAL_FOLDERS
 
 NASTY = (
     *CORPUS,
@@ -44,6 +47,8 @@ NASTY = (
         "Ġher",
         "<s>a</s><unk>",
         "[CLS] her [MASK]",
+        "a <mask>. [MASK][MASK]</s>",
+        "<|begin_of_text|>her<|end_of_text|>",
         "Mary [X] Maryland",
         "\x00\x01\x7f",
     ),
@@ -64,7 +69,7 @@ NASTY = (
 def made(tmp_path_factory):
     """Each folder, and both tokenizers of it, by name."""
     root = tmp_path_factory.mktemp("tokenizers")
-    for name, make in FOLDERS.items():
+    for name, make in ALL_FOLDERS.items():
         make(root / name)
     return root
 
@@ -75,17 +80,17 @@ def reference(folder):
     return AutoTokenizer.from_pretrained(folder)
 
 
-def expected(tokenizer, texts):
-    """Ids and offsets by transformers, as nested lists."""
-    result = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+def expected(tokenizer, texts, **options):
+    """Ids and offsets by transformers, as nested lists; by default as it gives them by default."""
+    result = tokenizer(list(texts), return_offsets_mapping=True, **options)
     return result["input_ids"], [
         [list(span) for span in spans] for spans in result["offset_mapping"]
     ]
 
 
-def got(tokenizer, texts):
+def got(tokenizer, texts, **options):
     """Ids and offsets by actlas, as nested lists."""
-    encoded = tokenizer.encode(texts)
+    encoded = tokenizer.encode(texts, **options)
     ends = np.cumsum(encoded.row_size)[:-1]
     return [
         [part.tolist() for part in np.split(values, ends)]
@@ -93,21 +98,28 @@ def got(tokenizer, texts):
     ]
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", ALL_FOLDERS)
 def test_ids_and_offsets_are_those_of_auto_tokenizer(made, cache, name):
     wanted = reference(made / name)
     for _ in ("asked of transformers", "remembered"):
         with open_tokenizer(made / name, str(made / name)) as tokenizer:
             ids, spans = got(tokenizer, NASTY)
+            plain_ids, plain_spans = got(tokenizer, NASTY, special=False)
         assert ids == expected(wanted, NASTY)[0]
         assert spans == expected(wanted, NASTY)[1]
+        assert plain_ids == expected(wanted, NASTY, add_special_tokens=False)[0]
+        assert plain_spans == expected(wanted, NASTY, add_special_tokens=False)[1]
         bos = tokenizer.bos
         assert (bos.id if bos else None) == wanted.bos_token_id
     assert list(cache.iterdir())
 
 
 @pytest.mark.parametrize(
-    "name", ["added_tokens_decoder", "word_piece", "unigram", "llama", "compatibility_forms"]
+    "name",
+    [
+        *("added_tokens_decoder", "word_piece", "unigram", "llama", "compatibility_forms"),
+        *("bert", "roberta", "llama_3", "gemma", "two_in_front"),
+    ],
 )
 def test_any_text_at_all(made, name):
     wanted = reference(made / name)
@@ -125,10 +137,10 @@ def test_any_text_at_all(made, name):
 def test_folders_differ(made):
     """Else the tests above would show nothing of what the files say."""
     ids = {}
-    for name in FOLDERS:
+    for name in ALL_FOLDERS:
         with open_tokenizer(made / name, str(made / name)) as tokenizer:
             ids[name] = json.dumps([got(tokenizer, NASTY), tokenizer.bos])
-    assert len(set(ids.values())) >= 14
+    assert len(set(ids.values())) >= 21
 
 
 def test_every_file_that_decides_ids_is_in_the_digest(tmp_path):

@@ -36,7 +36,9 @@ def test_offsets_point_to_the_text(small_model):
 
 def test_bos_stands_in_front_and_covers_no_character(small_model):
     model = resolve(str(small_model))
-    plain, with_bos = tokenize(sentences(TEXTS), model), tokenize(sentences(TEXTS), model, bos=True)
+    plain, with_bos = (
+        tokenize(sentences(TEXTS), model, special=choice) for choice in ("default", "bos")
+    )
     first = with_bos.labels.token["position"] == 0
     assert set(with_bos.labels.token["token_id"][first]) == {0}
     assert not with_bos.labels.token["char_end"][first].any()
@@ -87,14 +89,14 @@ def copy(small_model, tmp_path):
 
 def test_bos_is_the_tokenizers_not_that_of_config(copy):
     write(copy / "config.json", bos_token_id=40)
-    labels = tokenize(sentences(TEXTS), resolve(str(copy)), bos=True).labels
+    labels = tokenize(sentences(TEXTS), resolve(str(copy)), special="bos").labels
     assert set(labels.token["token_id"][labels.token["position"] == 0]) == {0}
 
 
 def test_no_bos_in_the_tokenizer(copy):
     write(copy / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     with pytest.raises(UsageError, match="its tokenizer has no BOS token: leave --bos out"):
-        tokenize(sentences(TEXTS), resolve(str(copy)), bos=True)
+        tokenize(sentences(TEXTS), resolve(str(copy)), special="bos")
 
 
 def test_bos_beyond_the_vocabulary(copy):
@@ -106,9 +108,9 @@ def test_bos_beyond_the_vocabulary(copy):
     model = resolve(str(copy))
     size = model.geometry.vocabulary
     with pytest.raises(
-        UsageError, match=rf"BOS token '<begin>' has id {size}, expected one below {size}"
+        UsageError, match=rf"special token '<begin>' has id {size}, expected one below {size}"
     ):
-        tokenize(sentences(TEXTS), model, bos=True)
+        tokenize(sentences(TEXTS), model, special="bos")
     assert tokenize(sentences(TEXTS), model).labels.tokens
 
 

@@ -23,7 +23,7 @@ def test_a_run_says_what_it_holds(stored, content):
 
 
 def test_all_labels_lie_on_token(stored):
-    own = ("sentence", "position", "token_id", "char_start", "char_end", "text")
+    own = ("sentence", "position", "token_id", "char_start", "char_end", "special", "text")
     labels = dict.fromkeys((*own, "year", "score", "origin"), ("token",))
     found = {name: coordinate.dims for name, coordinate in stored.dataset().coords.items()}
     assert found == {**labels, "layer": ("layer",), "depth": ("depth",)}
