@@ -38,10 +38,10 @@ def downstream(
     baseline, variants: ``resid`` (depth, token, d_model), ``nll`` (token) where it is stored, the
     labels of tokens. include_first: the first token of a sentence, an order of magnitude larger
     than any other, is left out otherwise, and so are special tokens. Returns, float64, ``delta``,
-    ``relative_delta`` (of ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth); ``baseline_step``,
-    ``baseline_std`` (depth); ``nll_change`` in nats a token (variant); deltas and loss also by
-    sentence. Source: studies 3, 4 and 5. Raises ValueError where a variant has other tokens than
-    the baseline.
+    ``relative_delta`` (of ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth);
+    ``baseline_step``, ``baseline_std`` (depth); ``nll_change`` in nats a token (variant); deltas
+    and loss also by sentence. Source: studies 3, 4 and 5. Raises ValueError where a variant has
+    other tokens than the baseline.
     """
     kept = _kept(baseline, include_first)
     clean = _profile(baseline, kept).rename(step="baseline_step", std="baseline_std")

@@ -22,6 +22,7 @@ from __future__ import annotations
 import array
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import resource
@@ -29,16 +30,28 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
+
+def _beside(name: str) -> ModuleType:
+    """Return the module in a file beside this one, which is no package's where it runs."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CHECKS = _beside("tokenizer_checks")
+Refused: type[Exception] = CHECKS.Refused
+
 MEMORY = 4 << 30  # bytes
 LOAD_SECONDS = 30  # of processor time; the largest tokenizers take a quarter
-IDS = 1 << 24  # ids are below; the library works through all ids up to the largest
 # for texts, and for each of their characters; ten times what is usual
 TEXT_SECONDS, CHARACTER_SECONDS = (10, 2e-5)
 # what transformers would import and tokenizers do not need
@@ -55,10 +68,6 @@ PROBES = (
     *("1234567890 3.14 1,000", "<s> </s> <unk> [CLS] [SEP] [MASK] <|endoftext|>"),
     *("▁▁ under_score Ġ", "a\x00b\x7f", "A" * 300),
 )
-
-
-class Refused(Exception):
-    """These files give no tokenizer that can be used; the message says why."""
 
 
 def main() -> None:
@@ -86,7 +95,7 @@ def main() -> None:
 def _first(question: dict[str, Any]) -> tuple[dict[str, Any], Tokenizer | None]:
     """Return the description of a tokenizer, and the tokenizer.
 
-    Told are ``{"bos": [TOKEN, ID] or null, "special": {"before": [[TOKEN, ID], …], "after": …}}``,
+    It is ``{"bos": [TOKEN, ID] or null, "special": {"before": [[TOKEN, ID], …], "after": …}}``,
     ``{"refused": WHY}``, or ``{"unknown": true}`` where the cache has nothing and no folder is
     named yet.
     """
@@ -114,8 +123,8 @@ def _from_transformers(folder: str) -> dict[str, Any]:
     Raises Refused for one without offsets, one that draws at random, and one whose class does more
     than hand texts to the library below it.
     """
-    _check_within(folder)
-    _check_ids(folder)
+    CHECKS.check_within(folder)
+    CHECKS.check_ids(folder)
     os.environ["HF_HUB_OFFLINE"] = "1"
     for name in ELSEWHERE:
         sys.modules[name] = None  # type: ignore[assignment]  # "not installed"
@@ -174,62 +183,6 @@ def _check_special(encoding: Encoding, ids: list[int], special: dict[str, Any]) 
     around = mask[: len(before)] + mask[last:]
     if sum(mask) != sum(around) or sum(around) != len(around):
         raise Refused("it adds special tokens within a text, which is not supported")
-
-
-def _check_within(folder: str) -> None:
-    """Raise Refused where the settings name a file elsewhere.
-
-    Some versions of transformers would read it.
-    """
-    path = Path(folder, "tokenizer_config.json")
-    settings = json.loads(path.read_bytes()) if path.is_file() else {}
-    if not isinstance(settings, dict):
-        raise Refused("tokenizer_config.json is not a JSON object")
-    named = {
-        key: value
-        for key, value in settings.items()
-        if key.endswith("_file") and key != "special_tokens_map_file"
-    }
-    for number, value in enumerate(settings.get("fast_tokenizer_files") or []):
-        named[f"fast_tokenizer_files[{number}]"] = value
-    for key, value in named.items():
-        if isinstance(value, str) and os.sep in value and Path(folder, value).exists():
-            raise Refused(
-                f"tokenizer_config.json names a file outside the folder ({key}): remove that"
-            )
-
-
-def _check_ids(folder: str) -> None:
-    """Raise Refused where a JSON file gives a token an id that none has."""
-    for path in Path(folder).glob("*.json"):
-        content = json.loads(path.read_bytes())
-        ids = (
-            [value for value in _ids(path.name, content) if isinstance(value, int)]
-            if isinstance(content, dict)
-            else []
-        )
-        if (largest := max(ids, default=0)) >= IDS:
-            raise Refused(
-                f"{path.name} has a token id {str(largest)[:40]}, expected ids below {IDS}"
-            )
-
-
-def _ids(name: str, content: dict[str, Any]) -> Iterator[Any]:
-    """Yield what stands for ids in a file of that name, whatever it is."""
-    if name.startswith(("vocab", "added_tokens")):
-        yield from content.values()
-        return
-    yield from (
-        int(number) for number in content.get("added_tokens_decoder") or () if number.isdecimal()
-    )
-    model, added = content.get("model"), content.get("added_tokens")
-    vocabulary = model.get("vocab") if isinstance(model, dict) else None
-    yield from vocabulary.values() if isinstance(vocabulary, dict) else ()
-    yield from (
-        (token.get("id") for token in added if isinstance(token, dict))
-        if isinstance(added, list)
-        else ()
-    )
 
 
 def _probes(loaded: Any) -> list[str]:

@@ -51,8 +51,8 @@ class Asked:
         others = [set(run.sites) for run in self.variants]
         stored = [site for site in self.run.sites if all(site in other for other in others)]
         sites = self.study.sites(self.options, stored, self.run.name)
-        lacking = [site for site in sites if site not in self.run.sites]
-        check_sites(f"run {self.run.name}", lacking, **model_of(self.run))
+        missing = [site for site in sites if site not in self.run.sites]
+        check_sites(f"run {self.run.name}", missing, **model_of(self.run))
         return sites
 
     @cached_property

@@ -71,10 +71,7 @@ class Run:
 
     @property
     def limits(self) -> Json:
-        """What sets its values apart from those of the whole run, for results to record.
-
-        It is empty except in an export.
-        """
+        """What results record of an export beside its run; empty for a whole run."""
         return {}
 
     @property
@@ -293,9 +290,7 @@ class Run:
 
     @cached_property
     def baseline(self) -> Run | None:
-        """Of a variant: the run without its edits.
-
-        None where that is not in the store, and for a run without edits.
+        """Of a variant: the run without its edits; None where that is not in the store.
 
         Raises DamagedStore if it is there and cannot be read.
         """

@@ -28,10 +28,12 @@ def result(request):
 
 def test_variance_profile_shows_the_numbers(result):
     figure = plots.variance_profile(result, "her")
-    told = ("", "", "")
+    counts = ("", "", "")
     if "kv_head" in result.dims:
-        told = (" (2 heads)", " (1 head)", " (1 head)")
-    titles = [f"{name}{heads}" for name, heads in zip(PROJECTION_NAMES.values(), told, strict=True)]
+        counts = (" (2 heads)", " (1 head)", " (1 head)")
+    titles = [
+        f"{name}{heads}" for name, heads in zip(PROJECTION_NAMES.values(), counts, strict=True)
+    ]
     assert [panel.get_title() for panel in figure.axes] == titles
     for panel, projection in zip(figure.axes, "qkv", strict=True):
         lines = {line.get_color(): line.get_ydata() for line in panel.lines}

@@ -41,6 +41,6 @@ def test_escapes_are_found():
     assert escapes(b"\x1b[2Ja\x1b]0;x\x07b\x1b[1;31mc") == [b"[2J", b"]0;x", b"[1;31m"]
 
 
-def test_heads_of_keys_are_told_where_they_are_fewer():
+def test_heads_of_keys_are_said_where_they_are_fewer():
     assert heads_text({"head": 8, "kv_head": 2}) == "8 heads (2 of keys and values)"
     assert heads_text({"head": 8, "kv_head": 8}) == heads_text({"head": 8}) == "8 heads"
