@@ -75,6 +75,10 @@ def save_tiny(folder: Path, name: str, seed: int = 0) -> Path:
     written = {"architectures": [WRITERS.get(name, CLASSES[kind])], "torch_dtype": "float32"}
     (folder / "config.json").write_text(json.dumps({**written, **config}, indent=2) + "\n")
     tokenizer_for(name).save(str(folder / "tokenizer.json"))
+    if kind not in ("bert", "roberta"):
+        # the classes of some families want tokens of their own in the vocabulary
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return folder
 
 

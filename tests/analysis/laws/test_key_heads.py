@@ -54,7 +54,7 @@ class TestFewerKeyHeads:
             got = bounds.sel(group="target", projection=projection, layer=1)
             np.testing.assert_allclose(got, np.percentile(variances, [2.5, 97.5]), rtol=1e-9)
 
-    def test_heads_are_told_in_findings_tables_and_figures(self, run):
+    def test_heads_are_said_in_findings_tables_and_figures(self, run):
         for name in ("variance", "cosine"):
             done = found(run, name, target="her")
             assert any("Q has 8 heads, K and V have 2" in line for line in done.findings)

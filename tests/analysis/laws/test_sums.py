@@ -93,7 +93,7 @@ class TestReconstruct:
 
 
 class TestNorms:
-    """Steps are those of the stream; shares are told where blocks are sums."""
+    """Steps are those of the stream; shares are given where blocks are sums."""
 
     def test_steps_are_those_of_the_stream(self, run, content):
         result = found(run, "norms").result
