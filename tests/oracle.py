@@ -152,6 +152,8 @@ def activations(weights, token_ids, heads, config=None, change=unchanged, drop=u
         z = changed("z", z)
         attn_out = changed("attn_out", linear(z.reshape(tokens, d_model), "attn.c_proj"))
         mid = x + drop("attn_out", layer, attn_out)
+        if (other := changed("resid_mid", mid)) is not mid:
+            mid, attn_out = other, other - x  # the stream is changed through what attention adds
         mlp_pre = changed("mlp_pre", linear(norm(mid, "ln_2"), "mlp.c_fc"))
         mlp_post = changed("mlp_post", activation(mlp_pre))
         mlp_out = changed("mlp_out", linear(mlp_post, "mlp.c_proj"))

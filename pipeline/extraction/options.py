@@ -27,6 +27,8 @@ class ExtractOptions:
     device: str = "auto"  # auto: a GPU where there is one
     dropout_seed: int | None = None  # dropout on, drawn from this seed; off where None
     edits: tuple[Edit, ...] = ()  # of a variant
+    #: of ``sites``, those that nobody asked for: left out where the model's family lacks them
+    by_default: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside what is possible."""

@@ -19,7 +19,7 @@ from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.installed import version
-from actlas.pipeline.models.sites import DEFAULT_SITES, SITES, SITES_VERSION
+from actlas.pipeline.models.sites import SITES, SITES_VERSION
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.edit_records import STREAM
@@ -72,13 +72,12 @@ def renewed(plan: Plan, store: Store | None, baseline: Plan | None = None) -> Pl
 def settled(options: ExtractOptions, architecture: Architecture) -> ExtractOptions:
     """Return ``options`` with nothing left open that the model decides.
 
-    The default sites are those of them that its family has. Raises UsageError for sites that it
+    Raises UsageError for sites that it
     lacks, or that its attention does not give.
     """
     family, attention = architecture.family, options.attention
-    sites = options.sites
-    if sites == DEFAULT_SITES:
-        sites = tuple(name for name in sites if name in family.rows)
+    chosen = options.by_default
+    sites = tuple(name for name in options.sites if name in family.rows or name not in chosen)
     architecture.check_sites(sites)
     if attention == "auto":
         wanted: Attention = "sdpa" if family.attention == "any" else family.attention
@@ -96,7 +95,7 @@ def settled(options: ExtractOptions, architecture: Architecture) -> ExtractOptio
                 f"transformers {version()}: "
                 + ("use --attention eager" if name == "pattern" else "install version 5")
             )
-    return replace(options, sites=sites, attention=attention)
+    return replace(options, sites=sites, attention=attention, by_default=())
 
 
 @uncollected()

@@ -96,6 +96,7 @@ def command(
     options = replace(
         request.options,
         sites=site_names(sites or DEFAULT_SITES),
+        by_default=() if sites else DEFAULT_SITES,
         edits=in_order(parse_edit(text) for text in edits),
         dropout_seed=(seed or 0) if train_mode else None,
     )

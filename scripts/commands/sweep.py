@@ -81,9 +81,9 @@ def command(
     The model is loaded once. What is stored is not computed again, and layers before an edit are
     the baseline's.
     """
-    request = replace(
-        request, options=replace(request.options, sites=site_names(sites or SWEEP_SITES))
-    )
+    kept, by_default = site_names(sites or SWEEP_SITES), () if sites else SWEEP_SITES
+    options = replace(request.options, sites=kept, by_default=by_default)
+    request = replace(request, options=options)
     planned = plan_request(request)
     check_layers(sites, planned.plan.model.geometry.n_layer)
     echo_skipped(planned)

@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 
 import actlas
-from actlas.pipeline.models.families.gpt2 import GPT2
 from actlas.pipeline.models.family import Family
 from actlas.pipeline.models.registry import FAMILIES
 from actlas.pipeline.models.sites import SITES
@@ -20,6 +19,7 @@ from actlas.pipeline.models.sites import SITES
 PAGE = Path(actlas.__file__).resolve().parents[1] / "docs/models.md"
 START, END = "<!-- families: python scripts/dev/models_table.py -->\n", "<!-- end of families -->\n"
 HEAD = ("`model_type`", "for instance", "law", "sites that it lacks", "sites that GPT-2 lacks")
+FIRST = FAMILIES["gpt2"]
 EXAMPLES = {
     "gpt2": "GPT-2 small to XL, DistilGPT-2",
     "gpt_neo": "TinyStories, GPT-Neo",
@@ -53,8 +53,8 @@ def written(page: str) -> str:
 
 
 def _row(family: Family) -> tuple[str, ...]:
-    lacks = [site for site in GPT2.rows if site not in family.rows]
-    more = [site for site in SITES if site in family.rows and site not in GPT2.rows]
+    lacks = [site for site in FIRST.rows if site not in family.rows]
+    more = [site for site in SITES if site in family.rows and site not in FIRST.rows]
     return (
         f"`{family.model_type}`",
         EXAMPLES[family.model_type],

@@ -83,8 +83,10 @@ def _naming(where: str) -> Iterator[None]:
 
 def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
     model = study.model
+    sites, by_default = _sites(study, name)
     options = ExtractOptions(
-        _sites(study, name),
+        sites,
+        by_default=by_default,
         dtype=model.dtype,  # type: ignore[arg-type]  # checked by ExtractOptions
         stored_dtype=model.stored_dtype,  # type: ignore[arg-type]
         attention=model.attention,  # type: ignore[arg-type]
@@ -119,10 +121,13 @@ def _model_name(study: Study) -> str:
     )
 
 
-def _sites(study: Study, run: str) -> tuple[str, ...]:
+def _sites(study: Study, run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the sites of a run, and those of them that are there by default alone."""
     needed = {site for analysis in study.of(run) for site in analysis.stage.needs}
-    given = site_names(study.runs[run].sites)
-    return given or tuple(site for site in SITES if site in needed.union(DEFAULT_SITES))
+    if given := site_names(study.runs[run].sites):
+        return given, ()
+    sites = tuple(site for site in SITES if site in needed.union(DEFAULT_SITES))
+    return sites, tuple(site for site in sites if site not in needed)
 
 
 def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> list[Plan]:
@@ -136,7 +141,8 @@ def variant_plans(plan: Plan, edits: Sequence[str | tuple[str, ...]]) -> list[Pl
             passes += [(edit,) for edit in expand((each,), plan.model.architecture)]
         else:
             passes.append(_together(each))
-    return plan_variants(plan, passes, SWEEP_SITES)
+    kept = tuple(site for site in SWEEP_SITES if site in plan.model.family.rows)
+    return plan_variants(plan, passes, kept)
 
 
 def _together(texts: tuple[str, ...]) -> tuple[Edit, ...]:

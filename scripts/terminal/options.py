@@ -163,7 +163,7 @@ def extraction_options(function: F) -> F:
         request = Request(
             sentences,
             store_path,
-            ExtractOptions(DEFAULT_SITES, **numerics),
+            ExtractOptions(DEFAULT_SITES, by_default=DEFAULT_SITES, **numerics),
             **reading,
             special=special,
             cluster=cluster,

@@ -46,7 +46,7 @@ def test_zero_keys_attend_uniformly_over_the_past(small_model):
     handle = model.transformer.h[1].attn.register_forward_hook(
         lambda _module, _given, output: weights.append(output[1])
     )
-    with torch.inference_mode(), edited(model, architecture, [intervention]):
+    with torch.inference_mode(), edited(model, [intervention]):
         model(token_ids, use_cache=False)
     handle.remove()
     pattern = weights[0][0].numpy()  # (head, query, key)

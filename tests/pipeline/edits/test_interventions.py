@@ -166,7 +166,7 @@ def test_a_model_that_computes_otherwise_than_the_baselines_is_found_out(
     from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
     forward = GPT2MLP.forward
-    monkeypatch.setattr(GPT2MLP, "forward", lambda self, hidden: forward(self, hidden) * 1.1)
+    monkeypatch.setattr(GPT2MLP, "forward", lambda self, hidden: forward(self, hidden * 1.1))
     with pytest.raises(
         StoreError, match=r"upstream of the edits, resid\[2\] differs from the baseline by"
     ):

@@ -28,12 +28,15 @@ GEOMETRY = Geometry(3, H, 17, D, 23, 9, 50, n_kv_head=K)
 #: words of one architecture: module paths, fields of its configuration, classes of transformers
 NAMES = re.compile(
     r"\b(GPT2\w*|transformer\.h\b|c_attn|c_proj|c_fc|ln_[12f]\b|wte|wpe|lm_head"
+    r"|[qkvo]_proj|(gate|up|down|qkv)_proj|query_key_value|dense_\w+|embed_(in|out|tokens)"
+    r"|model\.layers|gpt_neox\.\w+|rms_norm_eps|rope_\w+|rotary_\w+|(Llama|Bert|Gemma)\w+"
     r"|n_embd|n_inner|n_positions|n_ctx|\w+_pdrop|layer_norm_epsilon|scale_attn\w*|model\.transformer)"
 )
 #: each says why it may
 EXCEPTED = {
     "pipeline/models/": "where families are",
     "scripts/dev/train_demo_model.py": "makes a GPT-2",
+    "scripts/dev/demo_card.py": "is the card of that GPT-2",
     "scripts/bench/": "compares with hooks and other libraries, written for GPT-2 by hand",
 }
 
@@ -61,7 +64,8 @@ def test_nothing_outside_the_folder_of_models_names_an_architecture():
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_a_family_has_rows_of_sites_alone(family):
     assert set(family.rows) <= set(SITES)
-    assert {"resid", "final_norm"} <= set(family.rows)
+    assert ("nll" in family.rows) == ("final_norm" in family.rows) == family.causal
+    assert set(family.norms) == ({"resid", "resid_mid"} if family.law == "post" else set())
     assert ("resid_mid" in family.rows) == (family.law != "parallel")
 
 

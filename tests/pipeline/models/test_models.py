@@ -84,8 +84,8 @@ def test_missing_tensor_is_an_error_not_a_random_one(copy):
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),
         (
-            lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'),
-            "of type 'llama'",
+            lambda folder: (folder / "config.json").write_text('{"model_type": "mamba"}'),
+            "of type 'mamba'",
         ),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
     ],

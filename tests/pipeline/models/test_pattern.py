@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.models.sites import DEFAULT_SITES
-from actlas.store import UsageError
 from actlas.store.maintenance.verify import verify
 from tests import oracle
 from tests.extraction import extract_texts
@@ -69,10 +67,16 @@ def test_added_later_it_keeps_the_runs_longest_sentence(small_model, tmp_path):
     np.testing.assert_allclose(sums, 1, rtol=2e-3)
 
 
-def test_it_is_not_asked_for_by_default_and_needs_eager_attention():
+def test_it_is_not_asked_for_by_default():
     assert "pattern" not in DEFAULT_SITES
-    with pytest.raises(
-        UsageError,
-        match="site pattern needs --attention eager: sdpa attention never has the weights",
-    ):
-        ExtractOptions(("resid", "pattern"))
+
+
+def test_sdpa_has_the_weights_that_it_takes_means_with(small_model, tmp_path, pattern):
+    """Beside sdpa they are computed from the queries and keys that it is given."""
+    sites = ("pattern", "v", "z", "resid")
+    run, _ = extract_texts(tmp_path / "store", small_model, TEXTS, sites, attention="sdpa")
+    found = run.dataset(check=True)
+    np.testing.assert_allclose(found["pattern"].values, pattern.values, rtol=1e-4, atol=1e-6)
+    plain, _ = extract_texts(tmp_path / "plain", small_model, TEXTS, sites[1:], attention="sdpa")
+    for site in sites[1:]:  # what sdpa computes is the same with the weights beside it
+        np.testing.assert_array_equal(found[site].values, plain.dataset()[site].values)

@@ -11,4 +11,3 @@ def test_a_bar_starts_no_thread():
     with Bar(total=3, file=io.StringIO()) as bar:
         bar.update()
         assert threading.active_count() == before
-    assert Bar.monitor is None
