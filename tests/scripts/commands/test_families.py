@@ -57,13 +57,13 @@ def test_extract_and_studies(folder, name):
 def test_a_sweep_and_its_impact(folder, name):
     root = folder(name)
     run(
-        *(root, "sweep", "sentences.txt", "--model", "model", "--store", "swept"),
+        *(root, "sweep", "sentences.txt", "--model", "model", "--store", "variants"),
         *("--edit", "skip:layer=*", "--edit", "zero:site=v,layer=1,head=0"),
     )
-    listed = json.loads(run(root, "ls", "--store", "swept", "--json").stdout)
+    listed = json.loads(run(root, "ls", "--store", "variants", "--json").stdout)
     assert len(listed["runs"]) == 5
-    run(root, "downstream", "sentences-model.*", "--store", "swept", "--out", "results")
-    assert "ok" in run(root, "verify", "--store", "swept").stdout
+    run(root, "downstream", "sentences-model.*", "--store", "variants", "--out", "results")
+    assert "ok" in run(root, "verify", "--store", "variants").stdout
 
 
 @pytest.mark.parametrize(
