@@ -103,7 +103,8 @@ class Family:
     config: ConfigRules
     weights: WeightRules
     sizes: Callable[[Fields], Geometry]
-    check_attention: Callable[[Fields, str, torch.dtype], None]  # raises UsageError
+    #: raises UsageError where the installed transformers does not follow the fields
+    check_attention: Callable[[Fields, str, torch.dtype], None] = lambda *_: None
     attention: Literal["any", "eager", "sdpa"] = "any"
     #: a token never sees what follows it: no mask is needed, and there is a loss
     causal: bool = True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from actlas.store.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,11 @@ class Geometry:
             "d_model": self.d_model,
             "d_mlp": self.d_mlp,
         }
+
+
+def check_heads(fields: Mapping[str, Any], width: str, heads: str, where: str) -> None:
+    """Raise UsageError unless the field ``width`` is a multiple of the field ``heads``."""
+    if fields[width] % fields[heads]:
+        raise UsageError(
+            f"{where}: {width} {fields[width]} is no multiple of {heads} {fields[heads]}"
+        )

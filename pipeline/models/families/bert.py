@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families.decoder import any_attention, count
+from actlas.pipeline.models.families.decoder import count
 from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
-from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.store.errors import UsageError
 
 WORDS = "embeddings.word_embeddings.weight"
@@ -65,11 +65,7 @@ def read(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 def finish(fields: dict[str, Any], where: str) -> None:
     """Raise UsageError for heads that do not fit."""
-    width, heads = fields["hidden_size"], fields["num_attention_heads"]
-    if width % heads:
-        raise UsageError(
-            f"{where}: hidden_size {width} is no multiple of num_attention_heads {heads}"
-        )
+    check_heads(fields, "hidden_size", "num_attention_heads", where)
 
 
 def config_rules(own: Mapping[str, object]) -> ConfigRules:
@@ -159,7 +155,6 @@ def encoder(model_type: str, classes: str, config: ConfigRules, title: str, **mo
             renamed=_renamed,
             in_model=str,
         ),
-        check_attention=any_attention,
         causal=False,
         norms=NORMS,
         arguments={"add_pooling_layer": False},

@@ -16,7 +16,7 @@ from actlas.pipeline.models.family import (
     Shapes,
     WeightRules,
 )
-from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.pipeline.models.rope import read_rope, write_rope
 from actlas.store.errors import UsageError
 
@@ -84,10 +84,7 @@ def finish(fields: dict[str, Any], where: str) -> None:
     """Fill in heads and their size; raises UsageError for those that do not fit."""
     heads, width = fields["num_attention_heads"], fields["hidden_size"]
     if fields.get("head_dim") is None:
-        if width % heads:
-            raise UsageError(
-                f"{where}: hidden_size {width} is no multiple of num_attention_heads {heads}"
-            )
+        check_heads(fields, "hidden_size", "num_attention_heads", where)
         fields["head_dim"] = width // heads
     keys = fields["num_key_value_heads"] = fields["num_key_value_heads"] or heads
     if heads % keys:
@@ -216,10 +213,6 @@ ATTENTION = tuple(f"self_attn.{name}_proj" for name in "qkvo")
 MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 
-def any_attention(_fields: Fields, _attention: str, _dtype: object) -> None:
-    """Accept every implementation of attention."""
-
-
 def config_rules(
     own: Mapping[str, object],
     *,
@@ -292,6 +285,5 @@ def decoder(
         rows=rows,
         config=config,
         weights=weights,
-        check_attention=any_attention,
         **named,
     )

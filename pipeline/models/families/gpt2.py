@@ -12,7 +12,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
-from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.pipeline.models.picks import fused
 from actlas.store.errors import UsageError
 
@@ -40,10 +40,8 @@ def _geometry(fields: Fields) -> Geometry:
 
 
 def _finish(fields: dict[str, Any], where: str) -> None:
-    width, heads = fields["n_embd"], fields["n_head"]
-    if width % heads:
-        raise UsageError(f"{where}: n_embd {width} is not a multiple of n_head {heads}")
-    if fields["n_inner"] == 4 * width:
+    check_heads(fields, "n_embd", "n_head", where)
+    if fields["n_inner"] == 4 * fields["n_embd"]:
         fields["n_inner"] = None  # written out or not, it is the same model
 
 

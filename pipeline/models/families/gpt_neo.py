@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families.decoder import REFUSED, any_attention
+from actlas.pipeline.models.families.decoder import REFUSED
 from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
-from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.store.errors import UsageError
 
 EMBEDDING, HEAD = "wte.weight", "lm_head.weight"
@@ -49,9 +49,8 @@ def _write(fields: Fields, _modern: bool) -> Mapping[str, Any]:
 
 
 def _finish(fields: dict[str, Any], where: str) -> None:
-    width, heads, layers = fields["hidden_size"], fields["num_heads"], fields["num_layers"]
-    if width % heads:
-        raise UsageError(f"{where}: hidden_size {width} is no multiple of num_heads {heads}")
+    width, layers = fields["hidden_size"], fields["num_layers"]
+    check_heads(fields, "hidden_size", "num_heads", where)
     if len(fields["attention_layers"]) != layers:
         raise UsageError(
             f"{where}: attention_types gives {len(fields['attention_layers'])} layers, "
@@ -161,6 +160,5 @@ GPT_NEO = Family(
         shapes=_shapes,
     ),
     sizes=_geometry,
-    check_attention=any_attention,
     attention="eager",
 )

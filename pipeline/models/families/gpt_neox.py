@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families.decoder import REFUSED, any_attention
+from actlas.pipeline.models.families.decoder import REFUSED
 from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
-from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.pipeline.models.picks import grouped
 from actlas.pipeline.models.rope import read_rope, write_rope
-from actlas.store.errors import UsageError
 
 EMBEDDING, HEAD = "embed_in.weight", "embed_out.weight"
 DROPOUTS = ("attention_dropout", "hidden_dropout")
@@ -48,11 +47,7 @@ def _write(fields: Fields, modern: bool) -> Mapping[str, Any]:
 
 
 def _finish(fields: dict[str, Any], where: str) -> None:
-    width, heads = fields["hidden_size"], fields["num_attention_heads"]
-    if width % heads:
-        raise UsageError(
-            f"{where}: hidden_size {width} is no multiple of num_attention_heads {heads}"
-        )
+    check_heads(fields, "hidden_size", "num_attention_heads", where)
 
 
 def _changes(fields: Fields) -> Mapping[str, Any]:
@@ -159,6 +154,5 @@ GPT_NEOX = Family(
         in_model=_in_model,
     ),
     sizes=_geometry,
-    check_attention=any_attention,
     changes=_changes,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from actlas.pipeline.models.families.decoder import REFUSED, any_attention, size_or_none
+from actlas.pipeline.models.families.decoder import REFUSED, size_or_none
 from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
-from actlas.pipeline.models.geometry import Geometry
+from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.store.errors import UsageError
 
 EMBEDDING, HEAD = "wte.weight", "lm_head.weight"
@@ -15,8 +15,7 @@ DROPOUTS = ("attn_pdrop", "embd_pdrop", "resid_pdrop")
 
 def _finish(fields: dict[str, Any], where: str) -> None:
     width, heads = fields["n_embd"], fields["n_head"]
-    if width % heads:
-        raise UsageError(f"{where}: n_embd {width} is no multiple of n_head {heads}")
+    check_heads(fields, "n_embd", "n_head", where)
     size, turned = width // heads, fields["rotary_dim"]
     fields["rotary_dim"] = turned = size if turned is None else turned
     if turned > size or turned % 2:
@@ -125,6 +124,5 @@ GPTJ = Family(
         shapes=_shapes,
     ),
     sizes=_geometry,
-    check_attention=any_attention,
     attention="eager",
 )
