@@ -47,5 +47,5 @@ def check_heads(fields: Mapping[str, Any], width: str, heads: str, where: str) -
     """Raise UsageError unless the field ``width`` is a multiple of the field ``heads``."""
     if fields[width] % fields[heads]:
         raise UsageError(
-            f"{where}: {width} {fields[width]} is no multiple of {heads} {fields[heads]}"
+            f"{where}: {width} {fields[width]} is not a multiple of {heads} {fields[heads]}"
         )

@@ -89,7 +89,7 @@ def finish(fields: dict[str, Any], where: str) -> None:
     keys = fields["num_key_value_heads"] = fields["num_key_value_heads"] or heads
     if heads % keys:
         raise UsageError(
-            f"{where}: num_attention_heads {heads} is no multiple of num_key_value_heads {keys}"
+            f"{where}: num_attention_heads {heads} is not a multiple of num_key_value_heads {keys}"
         )
 
 
