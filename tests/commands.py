@@ -2,9 +2,9 @@
 
 They run as users run them, without waiting each time for torch to be imported.
 
-A server imports what commands import and nothing of actlas, and never computes; every command runs
-in a fork of it: own folder, environment, output, exit code, memory, and whatever signal comes. What
-must start from nothing (imports, limits of memory) starts Python itself.
+A server imports what commands import and never computes; every command runs in a fork of it: own
+folder, environment, output, exit code, memory, and whatever signal comes. What must start from
+nothing (imports, limits of memory) starts Python itself.
 
 ``python tests/commands.py``, the server, takes requests as lines of JSON and answers each with a
 number.
@@ -21,27 +21,13 @@ import time
 from pathlib import Path
 
 PRELOADED = (
-    *(
-        "click",
-        "numpy",
-        "h5py",
-        "h5netcdf",
-        "xarray",
-        "dask.array",
-        "xxhash",
-        "tqdm",
-        "jinja2",
-        "matplotlib.figure",
-    ),
-    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "matplotlib.ticker"),
-    *(
-        "torch",
-        "transformers",
-        "transformers.models.gpt2.modeling_gpt2",
-        "safetensors.torch",
-        "tokenizers",
-    ),
+    *("click", "numpy", "h5py", "h5netcdf", "xarray", "dask.array", "xxhash", "tqdm", "jinja2"),
+    *("matplotlib.figure", "matplotlib.ticker", "PIL.PngImagePlugin", "torch", "transformers"),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "tokenizers"),
+    *("transformers.models.gpt2.modeling_gpt2", "safetensors.torch"),
 )
+OURS = ("actlas.analysis", "actlas.pipeline", "actlas.scripts", "actlas.store")
+NOT_COMMANDS = ("actlas.scripts.bench", "actlas.scripts.dev", "actlas.scripts.__main__")
 SECONDS = 200  # that a command may take
 
 
@@ -74,7 +60,9 @@ SERVER = Server()
 class Command:
     """``actlas`` with ``arguments`` in ``folder``, running; much as a ``subprocess.Popen``."""
 
-    def __init__(self, folder, *arguments, stdin="", environment=None, own_group=False):
+    def __init__(
+        self, folder, *arguments, stdin="", environment=None, own_group=False, file_size=None
+    ):
         self.arguments = [str(argument) for argument in arguments]
         self.returncode = self.said = None
         self._scratch = tempfile.TemporaryDirectory()
@@ -87,6 +75,7 @@ class Command:
             environment={**os.environ, **(environment or {})},
             streams=[*map(str, self._streams)],
             own_group=own_group,
+            file_size=file_size,
         )
 
     def poll(self):
@@ -123,12 +112,12 @@ class Command:
         return self.said
 
 
-def run(folder, *arguments, stdin="", **environment):
-    """Run ``actlas`` with ``arguments`` in ``folder``.
+def run(folder, *arguments, stdin="", file_size=None, **environment):
+    """Run ``actlas`` with ``arguments`` in ``folder``; its files may have ``file_size`` bytes.
 
     Return the finished process, its output as text.
     """
-    command = Command(folder, *arguments, stdin=stdin, environment=environment)
+    command = Command(folder, *arguments, stdin=stdin, environment=environment, file_size=file_size)
     output, errors = command.communicate()
     return subprocess.CompletedProcess(
         ["actlas", *command.arguments], command.returncode, output, errors
@@ -140,13 +129,40 @@ def serve():
     import gc
     import importlib
 
-    for name in PRELOADED:
+    for name in [*PRELOADED, *ours()]:
         importlib.import_module(name)
+    warm()
     gc.freeze()  # or each child would copy all of it at its first collection
     answers = {"start": start, "poll": poll}
     for line in sys.stdin:
         values = json.loads(line)
         print(json.dumps(answers[values.pop("request")](**values)), flush=True)
+
+
+def ours():
+    """Return the names of our modules that commands may import: none acts when it is imported."""
+    import importlib
+    import pkgutil
+
+    for root in OURS:
+        paths = importlib.import_module(root).__path__
+        for module in pkgutil.walk_packages(paths, f"{root}."):
+            if not module.name.startswith(NOT_COMMANDS):
+                yield module.name
+
+
+def warm():
+    """Let libraries make the tables that they keep for the life of a process."""
+    from importlib.util import find_spec
+
+    from xarray.backends.plugins import list_engines
+
+    list_engines()
+    # transformers 5 compiles 1,000 patterns for the names of weights
+    if find_spec("transformers.conversion_mapping"):
+        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+        get_checkpoint_conversion_mapping("gpt2")
 
 
 def start(**values):
@@ -163,16 +179,36 @@ def poll(child):
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def become(arguments, folder, environment, streams, own_group):
+def relayed(paths):
+    """Go on in a child; return its ends of pipes to ``paths``, to which no limit of it applies."""
+    pipes = [os.pipe() for _ in paths]
+    child = os.fork()
+    if not child:
+        return [write for _, write in pipes]
+    for (read, write), path in zip(pipes, paths, strict=True):
+        os.close(write)
+        with open(read, "rb") as source, open(path, "wb") as copy:  # noqa: PTH123 - descriptors
+            copy.write(source.read())
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def become(arguments, folder, environment, streams, own_group, file_size):
     """Be the command; end as Python does.
 
     It saves the second it takes to forget all that was imported.
     """
     import atexit
+    import resource
     import traceback
 
+    if file_size is not None:
+        streams = [streams[0], *relayed(streams[1:])]
+        # the one that was inherited believes that it can seek
+        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     for number, path in enumerate(streams):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY, 0o600), number)
+        flags = os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY
+        os.dup2(path if isinstance(path, int) else os.open(path, flags, 0o600), number)
     if own_group:
         os.setsid()
     os.chdir(folder)

@@ -98,10 +98,15 @@ def test_drafts_of_a_killed_writer_go_with_the_next_write(name, fixtures, sessio
         assert fixture.judge(session.server, root, answer).complaints == ()
 
 
+def _syncs(fixture):
+    return sum(step["name"] == "fdatasync" for step in fixture.steps)
+
+
 @pytest.mark.slow
 def test_no_error_of_a_sync_is_swallowed(fixtures, session):
     fixture = fixtures["extract, many flushes"]
-    assert sum(step["name"] == "fdatasync" for step in fixture.steps) > 4
+    # how many flushes begin depends on how soon each ends: at least one does
+    assert _syncs(fixture) > _syncs(fixtures["extract"])
     for trial in [
         trial for trial in failing(fixture, Extent(most=8)) if trial.args[0]["harm"].get("only")
     ]:

@@ -4,14 +4,13 @@ The command says one line that names a file; older files stay whole.
 """
 
 import contextlib
-import resource
 import subprocess
-import sys
 
 import pytest
 
 from actlas.analysis.results.seals import check_result
 from actlas.scripts.reporting.seal import check_report
+from tests import commands
 
 COMMANDS = {
     "variance": ["variance", "it", "--target", "her", "--out"],
@@ -22,26 +21,7 @@ COMMANDS = {
 
 def call(folder, *arguments, limit=None):
     """Run the command in a process of its own, whose files may have ``limit`` bytes."""
-
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    command = [
-        sys.executable,
-        "-c",
-        "from actlas.scripts.cli import main; main()",
-        *map(str, arguments),
-        "--store",
-        "store",
-    ]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        preexec_fn=limited if limit else None,
-    )
+    return commands.run(folder, *arguments, "--store", "store", file_size=limit)
 
 
 def whole(out):
@@ -64,7 +44,11 @@ def failed(done, out):
     assert "No space left" in done.stderr or "File too large" in done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+#: a matrix takes its time, five times over
+MATRIX = pytest.param("cosine", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("command", ["variance", "report", MATRIX])
 @pytest.mark.parametrize("old", [False, True])
 def test_a_limit_on_files(store, tmp_path, command, old):
     assert store.run("it")
@@ -91,7 +75,7 @@ def tmpfs(place, kilobytes):
         subprocess.run(["umount", str(place)], check=True)
 
 
-@pytest.mark.parametrize("command", ["cosine", "report"])
+@pytest.mark.parametrize("command", [MATRIX, "report"])
 def test_a_full_disk(store, tmp_path, command):
     assert store.run("it")
     out = tmp_path / "small"
