@@ -5,7 +5,7 @@ import pytest
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.edits.spec import edit_text
 from actlas.pipeline.models.architecture import Architecture
-from actlas.pipeline.models.families.gpt2 import GPT2 as FAMILY
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2 as FAMILY
 from actlas.pipeline.models.geometry import Geometry
 from actlas.store import UsageError
 

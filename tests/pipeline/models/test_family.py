@@ -14,7 +14,7 @@ import torch
 
 from actlas.pipeline.extraction.hooks import Start, blocks_return_tuples, captured, run_captured
 from actlas.pipeline.models.architecture import Architecture
-from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.folder import load, resolve
 from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.picks import WHOLE, as_index, fused, grouped, half
