@@ -81,9 +81,14 @@ class EditTarget:
             if self.site == STREAM:
                 layer, last = layer - 1, last - 1
             raise UsageError(f"edit of layer {layer}: the model has layers 0 to {last}")
-        if points[index].row.edit == "no":
-            kind = architecture.family.model_type
+        kind, way = architecture.family.model_type, points[index].row.edit
+        if way == "no":
             raise UsageError(f"{self.site} of {kind} cannot be edited")
+        if way == "whole" and (self.head is not None or self.elements is not None):
+            raise UsageError(
+                f"{self.site} of {kind} goes through a norm over all heads, so an edit of one "
+                f"would change all: expected site={self.site}_normed"
+            )
         self.columns(architecture)
         return points[index]
 
