@@ -13,6 +13,7 @@ from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.families.gpt.gpt_neo import GPT_NEO
 from actlas.pipeline.models.families.gpt.gpt_neox import GPT_NEOX
 from actlas.pipeline.models.families.gpt.gptj import GPTJ
+from actlas.pipeline.models.families.gpt.phi import PHI
 from actlas.pipeline.models.families.llama.llama import LLAMA
 from actlas.pipeline.models.families.llama.mistral import MISTRAL
 from actlas.pipeline.models.families.llama.phi3 import PHI3
@@ -21,7 +22,7 @@ from actlas.pipeline.models.families.llama.qwen3 import QWEN3
 from actlas.pipeline.models.family import Family
 
 _ALL = (
-    *(GPT2, GPT_NEO, GPT_NEOX, GPTJ),
+    *(GPT2, GPT_NEO, GPT_NEOX, GPTJ, PHI),
     *(LLAMA, MISTRAL, QWEN2, QWEN3, PHI3),
     *(GEMMA, GEMMA2, GEMMA3_TEXT, GEMMA3),
     *(BERT, ROBERTA),

@@ -25,6 +25,7 @@ EXAMPLES = {
     "gpt_neo": "TinyStories, GPT-Neo",
     "gpt_neox": "Pythia, GPT-NeoX-20B",
     "gptj": "GPT-J-6B",
+    "phi": "Phi-1, Phi-1.5, Phi-2",
     "llama": "Llama 1 to 3, TinyLlama, SmolLM",
     "mistral": "Mistral 7B, Nemo",
     "qwen2": "Qwen 2 and 2.5",
