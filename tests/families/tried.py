@@ -62,9 +62,18 @@ class Tried:
         return tuple(site for site in SITES if site in has)
 
     def edits_in(self, texts):
-        """Return those of ``texts`` that the model has a place for."""
-        rows = self.architecture.family.rows
-        return [text for text in texts if parse_edit(text).target.site in rows]
+        """Return those of ``texts`` that the model has a place for.
+
+        Heads are edited behind a norm over all of them.
+        """
+        rows, found = self.architecture.family.rows, []
+        for text in texts:
+            target = parse_edit(text).target
+            if target.site not in rows:
+                continue
+            behind = rows[target.site].edit == "whole" and target.head is not None
+            found.append(text.replace(",", "_normed,", 1) if behind else text)
+        return found
 
     @property
     def tokens(self):

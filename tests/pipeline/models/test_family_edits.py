@@ -73,10 +73,11 @@ def test_an_edit_that_changes_nothing_is_the_baseline_exactly(tried, name):
 @pytest.mark.parametrize("name", TYPES)
 def test_a_variant_from_the_stored_residual_is_the_whole_pass(tried, name, edits):
     model = tried(name)
-    run = model.variant(edits)
+    texts = model.edits_in(edits)
+    run = model.variant(texts)
     assert run.commits[0].upstream["start"].startswith("resid[")
     dataset = run.dataset()
-    for (site, index), whole in model.whole_pass(edits).items():
+    for (site, index), whole in model.whole_pass(texts).items():
         stored = dataset[site].values if site == "final_norm" else dataset[site].values[index]
         np.testing.assert_array_equal(stored.reshape(whole.shape), whole, err_msg=site)
 
