@@ -16,6 +16,7 @@ from actlas.pipeline.models.families.gpt.gptj import GPTJ
 from actlas.pipeline.models.families.gpt.phi import PHI
 from actlas.pipeline.models.families.llama.llama import LLAMA
 from actlas.pipeline.models.families.llama.mistral import MISTRAL
+from actlas.pipeline.models.families.llama.olmo2 import OLMO2
 from actlas.pipeline.models.families.llama.phi3 import PHI3
 from actlas.pipeline.models.families.llama.qwen2 import QWEN2
 from actlas.pipeline.models.families.llama.qwen3 import QWEN3
@@ -23,7 +24,7 @@ from actlas.pipeline.models.family import Family
 
 _ALL = (
     *(GPT2, GPT_NEO, GPT_NEOX, GPTJ, PHI),
-    *(LLAMA, MISTRAL, QWEN2, QWEN3, PHI3),
+    *(LLAMA, MISTRAL, QWEN2, QWEN3, PHI3, OLMO2),
     *(GEMMA, GEMMA2, GEMMA3_TEXT, GEMMA3),
     *(BERT, ROBERTA),
 )

@@ -31,6 +31,7 @@ EXAMPLES = {
     "qwen2": "Qwen 2 and 2.5",
     "qwen3": "Qwen 3 (dense)",
     "phi3": "Phi-3 mini 4k, Phi-4",
+    "olmo2": "OLMo 2",
     "gemma": "Gemma 1",
     "gemma2": "Gemma 2",
     "gemma3_text": "Gemma 3 1B",
