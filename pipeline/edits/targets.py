@@ -103,8 +103,10 @@ class EditTarget:
         grid = architecture.columns(self.site)  # (head, column)
         heads, size = grid.shape
         if self.head is not None and self.head >= heads:
-            whose = f"{self.site} has" if heads != architecture.geometry.n_head else "the model has"
-            raise UsageError(f"head={self.head}: {whose} heads 0 to {heads - 1}")
+            queries = architecture.geometry.n_head
+            whose = f"{self.site} has" if heads != queries else "the model has"
+            shared = f", each for {queries // heads} of the queries" if heads != queries else ""
+            raise UsageError(f"head={self.head}: {whose} heads 0 to {heads - 1}{shared}")
         rows = grid if self.head is None else grid[self.head : self.head + 1]
         return rows[:, self._chosen(size)].reshape(-1)
 

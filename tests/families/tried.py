@@ -112,10 +112,15 @@ class Tried:
         edits = tuple(parse_edit(text) for text in texts)
         return self.extracted(plan_variants(self.plan(), [edits])[0])
 
+    def everything(self):
+        """Return all units with their labels, whatever is stored."""
+        plan = self.plan()
+        missing = tuple((unit, plan.options.sites) for unit in plan.units)
+        return replace(plan, missing=missing).work_items()
+
     def whole_pass(self, texts=()):
         """Return (site, index) → rows (token, …) of a pass from the embeddings, edits in it."""
-        plan, found = replace(self.plan(), missing=()), {}
-        plan = replace(plan, missing=tuple((unit, plan.options.sites) for unit in plan.units))
+        plan, found = self.plan(), {}
         points = self.architecture.hook_points(
             site for site in plan.options.sites if site not in ("nll", "pattern")
         )
@@ -124,7 +129,7 @@ class Tried:
             for edit in in_order(parse_edit(text) for text in texts)
         ]
         model = self.loaded(plan)
-        for item in plan.work_items():
+        for item in self.everything():
             batch = Batch(padded_ids(item.labels), tuple(item.labels.row_size.tolist()))
             real = torch.from_numpy(batch.real)
             for each in edits:

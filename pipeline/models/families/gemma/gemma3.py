@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from actlas.pipeline.models.families.fields import FULL, SLIDING, check_layers
+from actlas.pipeline.models.families.fields import FULL, REFUSED, SLIDING, check_layers
 from actlas.pipeline.models.families.gemma.gemma2 import CAP, KINDS, NORMS, OWN, POST_NORM_ROWS
 from actlas.pipeline.models.families.llama import decoder as base
 from actlas.pipeline.models.families.llama.decoder import ATTENTION, shapes
@@ -49,7 +49,8 @@ def _read_text_part(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     text = config.get("text_config", config)
     if not isinstance(text, dict):
         raise UsageError(f"{where}: text_config is no object")
-    return _read(text, where)
+    whole = {name: config[name] for name in REFUSED if name in config}
+    return _read({**text, **whole}, where)
 
 
 def _finish(fields: dict[str, Any], where: str) -> None:

@@ -74,6 +74,8 @@ GPTJ = Family(
         "q": Row("{block}.attn.q_proj", "out"),
         "k": Row("{block}.attn.k_proj", "out"),
         "v": Row("{block}.attn.v_proj", "out"),
+        "q_rot": Row("{block}.attn", "attention", form="heads first", part="query"),
+        "k_rot": Row("{block}.attn", "attention", form="heads first", part="key"),
         "z": Row("{block}.attn.out_proj", "in"),
         "attn_out": Row("{block}.attn.out_proj", "out"),
         "mlp_pre": Row("{block}.mlp.fc_in", "out"),
