@@ -10,7 +10,7 @@ from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.extraction.progress import ExtractionStats
 from actlas.pipeline.inputs.sentences import Sentences
 from actlas.pipeline.inputs.tokens import tokenize
-from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.folder import resolve
 from actlas.pipeline.models.sites import SITES
 from actlas.store import Run, Store

@@ -79,7 +79,7 @@ class Intervention:
         import torch
 
         columns = torch.from_numpy(self._columns).to(value.device)
-        before = value[..., columns]
+        before = added = value[..., columns]
         source = None if self._source is None else self._source[..., columns]
         if self.source is not None and source is None:
             raise RuntimeError(
@@ -91,7 +91,10 @@ class Intervention:
         after = self._edited(before, source)
         self._count(before, after)
         result = value.clone()
-        result[..., columns] = after - source if self._in_sum and source is not None else after
+        if self._in_sum and source is not None:
+            # (a + b) − b is not a: what an edit leaves alone stays to the bit
+            after = torch.where(after == before, added, after - source)
+        result[..., columns] = after
         return result
 
     def check(self) -> Json:

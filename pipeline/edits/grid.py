@@ -8,9 +8,11 @@ from itertools import product
 
 from actlas.pipeline.edits.spec import NUMBER, Edit, edit_of, split_edit
 from actlas.pipeline.models.architecture import Architecture
+from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError, quoted
 
 COUNTED = ("layer", "depth", "head", "seed")  # fields that take ranges such as 0-5
+OF_KEYS = {name for name, site in SITES.items() if "kv_head" in site.dims}
 EVERY_LAYER = "blocks.*."  # begins TransformerLens' name of a site, in every layer
 MOST = 10_000  # variants of one sweep: more are a slip of the keyboard
 
@@ -60,7 +62,7 @@ def _counts(values: Mapping[str, str], architecture: Architecture) -> dict[str, 
     geometry = architecture.geometry
     heads = geometry.n_head
     short = values.get("site", "").rpartition(".")[2].removeprefix("hook_")
-    if {"k", "v"}.issuperset(short.split("|")):
+    if OF_KEYS.issuperset(short.split("|")):
         heads = geometry.n_kv_head
     layers = geometry.n_layer
     return {"layer": layers, "depth": layers + 1, "head": heads}

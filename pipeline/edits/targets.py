@@ -81,9 +81,14 @@ class EditTarget:
             if self.site == STREAM:
                 layer, last = layer - 1, last - 1
             raise UsageError(f"edit of layer {layer}: the model has layers 0 to {last}")
-        if points[index].row.edit == "no":
-            kind = architecture.family.model_type
+        kind, way = architecture.family.model_type, points[index].row.edit
+        if way == "no":
             raise UsageError(f"{self.site} of {kind} cannot be edited")
+        if way == "whole" and (self.head is not None or self.elements is not None):
+            raise UsageError(
+                f"{self.site} of {kind} goes through a norm over all heads, so an edit of one "
+                f"would change all: expected site={self.site}_normed"
+            )
         self.columns(architecture)
         return points[index]
 
@@ -98,8 +103,10 @@ class EditTarget:
         grid = architecture.columns(self.site)  # (head, column)
         heads, size = grid.shape
         if self.head is not None and self.head >= heads:
-            whose = f"{self.site} has" if heads != architecture.geometry.n_head else "the model has"
-            raise UsageError(f"head={self.head}: {whose} heads 0 to {heads - 1}")
+            queries = architecture.geometry.n_head
+            whose = f"{self.site} has" if heads != queries else "the model has"
+            shared = f", each for {queries // heads} of the queries" if heads != queries else ""
+            raise UsageError(f"head={self.head}: {whose} heads 0 to {heads - 1}{shared}")
         rows = grid if self.head is None else grid[self.head : self.head + 1]
         return rows[:, self._chosen(size)].reshape(-1)
 

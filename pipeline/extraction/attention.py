@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -40,14 +41,42 @@ def tapped(model: Model, taps: Sequence[tuple[nn.Module, str, Receiver]]) -> Ite
     _register()
     for module, part, receiver in taps:
         _TAPS.setdefault(module, {})[part] = receiver
+    methods = [module for module in {module for module, _, _ in taps} if hasattr(module, "_attn")]
     before = model.config._attn_implementation
     try:
-        model.config._attn_implementation = NAME.format(before)
+        for module in methods:
+            method = cast("Callable[..., Any]", module._attn)
+            vars(module)["_attn"] = partial(_through_method, module, method)
+        if not methods:
+            model.config._attn_implementation = NAME.format(before)
         yield
     finally:
         model.config._attn_implementation = before
+        for module in methods:
+            vars(module).pop("_attn", None)
         for module, _, _ in taps:
             _TAPS.pop(module, None)
+
+
+def _through_method(
+    module: nn.Module,
+    method: Callable[..., Any],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    *more: Any,
+    **named: Any,
+) -> Any:
+    """Attend as GPT-J does where transformers does not call its attention by name."""
+    _hand_over(module, query, key)
+    return method(query, key, *more, **named)
+
+
+def _hand_over(module: nn.Module, query: torch.Tensor, key: torch.Tensor) -> None:
+    """Give queries and keys, (batch, head, position, column), to those who want them."""
+    taps = _TAPS.get(module, {})
+    for part, tensor in (("query", query), ("key", key)):
+        if part in taps:
+            taps[part](tensor.transpose(1, 2))
 
 
 def _register() -> None:
@@ -79,10 +108,8 @@ def _implementation(kind: str) -> Callable[..., Any]:
         else:
             inner = sys.modules[type(module).__module__].eager_attention_forward
         result = inner(module, query, key, value, attention_mask, **more)
+        _hand_over(module, query, key)
         taps = _TAPS.get(module, {})
-        for part, tensor in (("query", query), ("key", key)):
-            if part in taps:
-                taps[part](tensor.transpose(1, 2))
         if "pattern" in taps:
             weights = result[1]
             if kind == "sdpa":

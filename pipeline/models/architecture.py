@@ -7,11 +7,23 @@ from dataclasses import dataclass, field, replace
 
 from actlas.pipeline.models.family import Family, Fields, Row
 from actlas.pipeline.models.geometry import Geometry
-from actlas.pipeline.models.installed import calls_attention_by_name
+from actlas.pipeline.models.installed import hands_attention_over
 from actlas.pipeline.models.picks import IntArray, as_index
 from actlas.pipeline.models.sites import SITES, Site
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import STREAM
+
+#: why a family may lack a site; all have the others
+REASONS = {
+    "resid_mid": "attention and MLP read the same input, with nothing between them",
+    "q_normed": "its queries have no norm",
+    "k_normed": "its keys have no norm",
+    "q_rot": "its positions are not rotary",
+    "k_rot": "its positions are not rotary",
+    "mlp_up": "its MLP has no gate",
+    "final_norm": "each block ends in a LayerNorm, and none follows the last",
+    "nll": "it sees both sides of a token, so there is no next-token loss",
+}
 
 
 @dataclass(frozen=True)
@@ -43,12 +55,13 @@ class Architecture:
         return cls(replace(family, **family.changes(fields)), family.sizes(fields))
 
     def check_sites(self, names: Iterable[str]) -> None:
-        """Raise UsageError for a site that the family does not have, naming those it has."""
+        """Raise UsageError for a site that the family does not have, with the reason."""
         for name in names:
             if name not in self.family.rows:
                 has = ", ".join(site for site in SITES if site in self.family.rows)
                 raise UsageError(
-                    f"{self.family.model_type} has no site {name}, expected one of {has}"
+                    f"{self.family.model_type} has no site {name}: {REASONS[name]}; expected one "
+                    f"of {has}"
                 )
 
     def hook_points(self, names: Iterable[str]) -> list[HookPoint]:
@@ -71,7 +84,7 @@ class Architecture:
         row = self.family.rows[name]
         if row.side != "attention" or (row.part == "pattern" and attention == "eager"):
             return True
-        return calls_attention_by_name(self.family.loaded_type)
+        return hands_attention_over(self.family.loaded_type)
 
     def norm_path(self, name: str, layer: int) -> str:
         """Return the path of the norm behind a sum, of law ``post``."""

@@ -43,8 +43,9 @@ class Row:
     #: before the position
     form: Literal["flat", "heads", "heads first"] = "flat"
     part: Literal["", "query", "key", "pattern"] = ""  # of what attention is given, or makes
-    #: how an edit reaches all who read the site: here; nowhere; or through what attention adds
-    edit: Literal["here", "no", "attn_out"] = "here"
+    #: how an edit reaches all who read the site: here; here, but no single head, because a norm
+    #: over all of them follows; nowhere; or through what attention adds
+    edit: Literal["here", "whole", "no", "attn_out"] = "here"
     copy: bool = False  # the model changes the tensor in place afterwards
 
 

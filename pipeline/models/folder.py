@@ -7,6 +7,7 @@ Everything up to ``load`` works without torch, because a stored run must be reco
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from actlas.pipeline.inputs.tokenizer_files import has_tokenizer
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.configuration import config_digest, effective, read_config, shown
 from actlas.pipeline.models.family import Family
-from actlas.pipeline.models.files.weights import weight_files, weights_digest
+from actlas.pipeline.models.files.weights import check_whole, weight_files, weights_digest
 from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.registry import FAMILIES, family_of
 from actlas.store.errors import UsageError
@@ -38,6 +39,8 @@ HUB_FILES = (
     "model.safetensors.index.json",
     *TOKENIZER_FILES,
 )
+LONGEST_TYPE = 40  # characters that are compared with the names of families
+OWN_CODE = " with code of its own, which is never run"
 HUB_CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
 
 
@@ -129,11 +132,15 @@ def _opened(name: str, folder: Path, revision: str | None) -> ModelFolder:
     try:
         config = read_config(path)
     except FileNotFoundError as error:
+        check_whole(folder)
         raise UsageError(f"model folder {folder} has no config.json") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if family_of(kind) is None:
+        near = difflib.get_close_matches(str(kind)[:LONGEST_TYPE], FAMILIES)
+        own_code = "" if not isinstance(config, dict) or "auto_map" not in config else OWN_CODE
         raise UsageError(
-            f"model {name} is of type {shown(kind)}, expected one of {', '.join(FAMILIES)}"
+            f"model {name} is of type {shown(kind)}{own_code}, expected one of "
+            f"{', '.join(FAMILIES)}" + (f" (nearest: {', '.join(near)})" if near else "")
         )
     return ModelFolder(name, folder, revision, config)
 

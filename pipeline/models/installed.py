@@ -7,7 +7,8 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-INTERFACE = "ALL_ATTENTION_FUNCTIONS"  # by which a model's code calls attention by its name
+#: a model's code calls attention by its name, or it has a method that gets queries and keys
+WAYS_IN = ("ALL_ATTENTION_FUNCTIONS", "def _attn(")
 
 
 def version() -> str:
@@ -16,8 +17,8 @@ def version() -> str:
 
 
 @cache
-def calls_attention_by_name(model_type: str) -> bool:
-    """Whether the code of a family lets others put their implementation of attention in.
+def hands_attention_over(model_type: str) -> bool:
+    """Whether the code of a family lets others see what goes into attention.
 
     Some families came to it late, and some never: what a version does counts, not its number.
     """
@@ -26,4 +27,5 @@ def calls_attention_by_name(model_type: str) -> bool:
         return False
     name = "gemma3" if model_type == "gemma3_text" else model_type
     code = Path(found.origin).parent / "models" / name / f"modeling_{name}.py"
-    return code.is_file() and INTERFACE in code.read_text(encoding="utf-8")
+    text = code.read_text(encoding="utf-8") if code.is_file() else ""
+    return any(way in text for way in WAYS_IN)

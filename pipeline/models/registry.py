@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from actlas.pipeline.models.families.bert import BERT
-from actlas.pipeline.models.families.gemma import GEMMA
-from actlas.pipeline.models.families.gemma2 import GEMMA2
-from actlas.pipeline.models.families.gemma3 import GEMMA3, GEMMA3_TEXT
-from actlas.pipeline.models.families.gpt2 import GPT2
-from actlas.pipeline.models.families.gpt_neo import GPT_NEO
-from actlas.pipeline.models.families.gpt_neox import GPT_NEOX
-from actlas.pipeline.models.families.gptj import GPTJ
-from actlas.pipeline.models.families.llama import LLAMA
-from actlas.pipeline.models.families.mistral import MISTRAL
-from actlas.pipeline.models.families.phi3 import PHI3
-from actlas.pipeline.models.families.qwen2 import QWEN2
-from actlas.pipeline.models.families.qwen3 import QWEN3
-from actlas.pipeline.models.families.roberta import ROBERTA
+from actlas.pipeline.models.families.encoders.bert import BERT
+from actlas.pipeline.models.families.encoders.roberta import ROBERTA
+from actlas.pipeline.models.families.gemma.gemma import GEMMA
+from actlas.pipeline.models.families.gemma.gemma2 import GEMMA2
+from actlas.pipeline.models.families.gemma.gemma3 import GEMMA3, GEMMA3_TEXT
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt_neo import GPT_NEO
+from actlas.pipeline.models.families.gpt.gpt_neox import GPT_NEOX
+from actlas.pipeline.models.families.gpt.gptj import GPTJ
+from actlas.pipeline.models.families.gpt.phi import PHI
+from actlas.pipeline.models.families.llama.llama import LLAMA
+from actlas.pipeline.models.families.llama.mistral import MISTRAL
+from actlas.pipeline.models.families.llama.olmo2 import OLMO2
+from actlas.pipeline.models.families.llama.phi3 import PHI3
+from actlas.pipeline.models.families.llama.qwen2 import QWEN2
+from actlas.pipeline.models.families.llama.qwen3 import QWEN3
 from actlas.pipeline.models.family import Family
 
 _ALL = (
-    *(GPT2, GPT_NEO, GPT_NEOX, GPTJ),
-    *(LLAMA, MISTRAL, QWEN2, QWEN3, PHI3),
+    *(GPT2, GPT_NEO, GPT_NEOX, GPTJ, PHI),
+    *(LLAMA, MISTRAL, QWEN2, QWEN3, PHI3, OLMO2),
     *(GEMMA, GEMMA2, GEMMA3_TEXT, GEMMA3),
     *(BERT, ROBERTA),
 )

@@ -98,6 +98,15 @@ PHI3 = {
     "rope_scaling": None,
     "sliding_window": 5,
 }
+PHI = {
+    "model_type": "phi",
+    **DIVIDED,
+    **UNTIED,
+    "hidden_act": "gelu_new",
+    "layer_norm_eps": 1e-3,
+    "partial_rotary_factor": 0.7,  # 4 of 6 columns
+}
+OLMO2 = {"model_type": "olmo2", **GATED, **UNTIED, "hidden_act": "silu", "attention_bias": False}
 LONGROPE = {  # short factors up to 7 tokens, long ones beyond
     "max_position_embeddings": 84,
     "original_max_position_embeddings": 7,
@@ -115,6 +124,8 @@ DESCENDANTS = {
     "qwen2-sliding": {**QWEN2, **SLIDING, "tie_word_embeddings": True},
     "qwen3": QWEN3,
     "qwen3-sliding": {**QWEN3, **SLIDING, "attention_bias": True, "tie_word_embeddings": False},
+    "phi": PHI,
+    "olmo2": OLMO2,
     "phi3": PHI3,
     "phi3-full": {**PHI3, "sliding_window": None, "partial_rotary_factor": 1.0},
     "phi3-longrope": {**PHI3, **LONGROPE},

@@ -7,8 +7,9 @@ from tests.families.attention import attend, causal
 from tests.oracle import ACTIVATIONS
 
 GEMMAS = ("gemma", "gemma2", "gemma3_text")
-POST_NORMED = ("gemma2", "gemma3_text")
-TYPES = ("llama", "mistral", "qwen2", "qwen3", *GEMMAS, "phi3")
+LATER_GEMMAS = ("gemma2", "gemma3_text")
+POST_NORMED = (*LATER_GEMMAS, "olmo2")
+TYPES = ("llama", "mistral", "qwen2", "qwen3", *GEMMAS, "phi3", "olmo2")
 
 
 class Config:
@@ -23,13 +24,13 @@ class Config:
         self.epsilon = config.get("rms_norm_eps", 1e-5 if self.type == "phi3" else 1e-6)
         self.offset = 1.0 if self.type in GEMMAS else 0.0
         scalar = config.get("query_pre_attn_scalar") or self.d_head
-        self.scale = (scalar if self.type in POST_NORMED else self.d_head) ** -0.5
+        self.scale = (scalar if self.type in LATER_GEMMAS else self.d_head) ** -0.5
         # Gemma 3 has the field too, and no use for it
         self.cap = config.get("attn_logit_softcapping") if self.type == "gemma2" else None
         self.activation = ACTIVATIONS[self._activation()]
 
     def _activation(self):
-        if self.type in POST_NORMED:
+        if self.type in LATER_GEMMAS:
             return self.raw.get("hidden_activation", "gelu_pytorch_tanh")
         if self.type != "gemma":
             return self.raw.get("hidden_act", "silu")
@@ -75,13 +76,14 @@ def block(c, w, layer, x, note):
     def norm(name, x):
         return w.rms_norm(name, x, c.epsilon, c.offset)
 
-    post = c.type in POST_NORMED
-    z = attention(c, w.at("self_attn"), layer, norm("input_layernorm", x), note)
+    pre, post = c.type != "olmo2", c.type in POST_NORMED
+    given = norm("input_layernorm", x) if pre else x
+    z = attention(c, w.at("self_attn"), layer, given, note)
     attn_out = w.linear("self_attn.o_proj", z.reshape(len(x), -1))
     attn_out = norm("post_attention_layernorm", attn_out) if post else attn_out
     mid = note("resid_mid", layer, x + note("attn_out", layer, attn_out))
     before = "pre_feedforward_layernorm" if post else "post_attention_layernorm"
-    mlp_out = mlp(c, w.at("mlp"), layer, norm(before, mid), note)
+    mlp_out = mlp(c, w.at("mlp"), layer, norm(before, mid) if pre else mid, note)
     mlp_out = norm("post_feedforward_layernorm", mlp_out) if post else mlp_out
     return mid + note("mlp_out", layer, mlp_out)
 
@@ -99,8 +101,10 @@ def attention(c, w, layer, x, note):
     theta, factor = rope.angles(c.raw, c.d_head, len(x), c.layer_type(layer))
     for name in "qk":
         if f"{name}_norm.weight" in w:
-            normed = w.rms_norm(f"{name}_norm", found[name], c.epsilon, c.offset)
-            found[name] = note(f"{name}_normed", layer, normed)
+            heads = found[name]
+            given = heads.reshape(len(x), -1) if c.type == "olmo2" else heads  # over all heads
+            normed = w.rms_norm(f"{name}_norm", given, c.epsilon, c.offset)
+            found[name] = note(f"{name}_normed", layer, normed.reshape(heads.shape))
         found[name] = note(f"{name}_rot", layer, rope.halves(found[name], theta, factor))
     seen = causal(len(x), c.window(layer))
     return attend(note, layer, *found.values(), seen, c.scale, c.cap)

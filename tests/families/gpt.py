@@ -1,4 +1,4 @@
-"""GPT-NeoX, GPT-Neo and GPT-J: LayerNorms and plain MLPs, each with attention of its own."""
+"""GPT-NeoX, GPT-Neo, GPT-J and Phi: LayerNorms and plain MLPs, each with attention of its own."""
 
 import numpy as np
 
@@ -93,6 +93,33 @@ def _gptj_block(config, w, layer, x, note):
     attn_out = note("attn_out", layer, w.linear("attn.out_proj", z.reshape(tokens, -1)))
     activation = ACTIVATIONS[config.get("activation_function", "gelu_new")]
     names = ("mlp.fc_in", "mlp.fc_out")
+    return x + attn_out + plain_mlp(w, names, activation, layer, normed, note)
+
+
+def phi(config, w, token_ids, note):
+    """Li et al. 2023 (phi-1.5); return the logits (token, vocabulary)."""
+    x = note("resid", 0, w["embed_tokens.weight"][token_ids])
+    for layer in range(config["num_hidden_layers"]):
+        x = note("resid", layer + 1, _phi_block(config, w.at(f"layers.{layer}"), layer, x, note))
+    final = w.layer_norm("final_layernorm", x, config.get("layer_norm_eps", 1e-5))
+    return note("logits", None, w.linear("lm_head", note("final_norm", None, final)))
+
+
+def _phi_block(config, w, layer, x, note):
+    normed = w.layer_norm("input_layernorm", x, config.get("layer_norm_eps", 1e-5))
+    heads, tokens = config["num_attention_heads"], len(x)
+    counts = (heads, *[config.get("num_key_value_heads") or heads] * 2)
+    q, k, v = (
+        note(name, layer, w.linear(f"self_attn.{name}_proj", normed).reshape(tokens, count, -1))
+        for name, count in zip("qkv", counts, strict=True)
+    )
+    theta, factor = rope.angles(config, q.shape[-1], tokens)
+    q = note("q_rot", layer, rope.halves(q, theta, factor))
+    k = note("k_rot", layer, rope.halves(k, theta, factor))
+    z = attend(note, layer, q, k, v, causal(tokens), q.shape[-1] ** -0.5)
+    attn_out = note("attn_out", layer, w.linear("self_attn.dense", z.reshape(tokens, -1)))
+    activation = ACTIVATIONS[config.get("hidden_act", "gelu_new")]
+    names = ("mlp.fc1", "mlp.fc2")
     return x + attn_out + plain_mlp(w, names, activation, layer, normed, note)
 
 

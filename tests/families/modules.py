@@ -38,7 +38,7 @@ def places(config):
 def gated(config):
     kind, heads = config["model_type"], config["num_attention_heads"]
     d_head = config.get("head_dim") or config["hidden_size"] // heads
-    after = kind in ("gemma2", "gemma3_text")
+    after = kind in ("gemma2", "gemma3_text", "olmo2")
     found = {
         "z": Place("self_attn.o_proj", "in", None, d_head),
         "attn_out": Place("post_attention_layernorm" if after else "self_attn.o_proj"),
@@ -50,7 +50,9 @@ def gated(config):
     }
     for name in "qkv":
         found[name] = Place(f"self_attn.{name}_proj", "out", None, d_head)
-    if kind in ("qwen3", "gemma3_text"):
+    if kind == "olmo2":
+        found["resid_mid"] = Place("mlp.gate_proj", "in")  # which no norm precedes
+    if kind in ("qwen3", "gemma3_text", "olmo2"):
         for name in "qk":
             path = f"self_attn.{name}_norm"
             found[f"{name}_normed"] = Place(path, "out", None, d_head, kind == "gemma3_text")
@@ -98,6 +100,14 @@ def gptj(config):
     return "transformer.h", found
 
 
+def phi(config):
+    d_head = config["hidden_size"] // config["num_attention_heads"]
+    found = plain("self_attn.dense", ("mlp.fc1", "mlp.fc2"), d_head)
+    for name in "qkv":
+        found[name] = Place(f"self_attn.{name}_proj", "out", None, d_head)
+    return "model.layers", found
+
+
 def encoder(config):
     d_head = config["hidden_size"] // config["num_attention_heads"]
     found = plain("attention.output.dense", ("intermediate.dense", "output.dense"), d_head)
@@ -122,6 +132,7 @@ TABLES = {
     "gpt_neox": gpt_neox,
     "gpt_neo": gpt_neo,
     "gptj": gptj,
+    "phi": phi,
     "bert": encoder,
     "roberta": encoder,
 }

@@ -17,6 +17,7 @@ RUNS = {
     "gpt_neox": gpt.gpt_neox,
     "gpt_neo": gpt.gpt_neo,
     "gptj": gpt.gptj,
+    "phi": gpt.phi,
     **dict.fromkeys(gated.TYPES, gated.gated),
 }
 

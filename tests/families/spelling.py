@@ -8,7 +8,10 @@ ROPE_FIELDS = (
     "rotary_pct",
     "rotary_emb_base",
 )
-ROTARY = ("gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3")
+ROTARY = (
+    *("gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2"),
+    *("phi", "phi3", "olmo2"),
+)
 
 
 def spelled_5(config: dict) -> dict:

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from tests.families.modules import places
 from tests.families.oracle import activations
-from tests.families.tiny import CLASSES, TINY, save_tiny, spelled_5
+from tests.families.tiny import TINY, class_of, save_tiny, spelled_5
 
 # transformers rounds norms, rotary positions and the softmax to float32 whatever the weights are
 TOLERANCE = 1e-5
@@ -34,7 +34,7 @@ class Tiny:
     def __init__(self, folder):
         self.config = json.loads((folder / "config.json").read_text())
         self.weights = load_file(folder / "model.safetensors")
-        model_class = getattr(transformers, CLASSES[self.config["model_type"]])
+        model_class = getattr(transformers, class_of(self.config["model_type"]))
         options = {"dtype": torch.float64, "attn_implementation": "eager"}
         self.model = model_class.from_pretrained(folder, **options).eval()
         self.text = self.config.get("text_config", self.config)

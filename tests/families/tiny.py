@@ -12,24 +12,8 @@ from tests.families.configs import TINY
 from tests.families.spelling import spelled_5
 from tests.families.tokenizing import tokenizer_for
 
-__all__ = ["CLASSES", "TINY", "save_tiny", "spelled_5"]
+__all__ = ["TINY", "class_of", "save_tiny", "spelled_5"]
 
-CLASSES = {
-    "gpt_neox": "GPTNeoXForCausalLM",
-    "gpt_neo": "GPTNeoForCausalLM",
-    "gptj": "GPTJForCausalLM",
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "phi3": "Phi3ForCausalLM",
-    "gemma": "GemmaForCausalLM",
-    "gemma2": "Gemma2ForCausalLM",
-    "gemma3_text": "Gemma3ForCausalLM",
-    "gemma3": "Gemma3ForConditionalGeneration",
-    "bert": "BertForMaskedLM",
-    "roberta": "RobertaForMaskedLM",
-}
 # what wrote the file, where that is not what reads it
 WRITERS = {"bert-pretraining": "BertForPreTraining", "bert-model": "BertModel"}
 # names in the modules of some version → names in the file, by name in TINY or by type
@@ -56,6 +40,15 @@ TIED = (
 )
 
 
+def class_of(kind: str) -> str:
+    """Return the class of transformers that reads a model of this type, with its head."""
+    from transformers.models.auto import modeling_auto
+
+    causal = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return (masked if kind in ("bert", "roberta") else causal)[kind]
+
+
 def save_tiny(folder: Path, name: str, seed: int = 0) -> Path:
     """Save model ``name`` of TINY and a tokenizer in ``folder``, float32.
 
@@ -72,7 +65,7 @@ def save_tiny(folder: Path, name: str, seed: int = 0) -> Path:
         noise = np.random.default_rng([seed, zlib.crc32(key.encode())]).standard_normal(start.shape)
         drawn[key] = (start.mean().round() + 0.15 * noise).astype(np.float32)
     save_file(drawn, folder / "model.safetensors", metadata={"format": "pt"})
-    written = {"architectures": [WRITERS.get(name, CLASSES[kind])], "torch_dtype": "float32"}
+    written = {"architectures": [WRITERS.get(name, class_of(kind))], "torch_dtype": "float32"}
     (folder / "config.json").write_text(json.dumps({**written, **config}, indent=2) + "\n")
     tokenizer_for(name).save(str(folder / "tokenizer.json"))
     if kind not in ("bert", "roberta"):
@@ -88,7 +81,7 @@ def starts(name: str) -> dict[str, np.ndarray]:
 
     config = TINY[name]
     kind = config["model_type"]
-    model_class = getattr(transformers, WRITERS.get(name, CLASSES[kind]))
+    model_class = getattr(transformers, WRITERS.get(name, class_of(kind)))
     # from_dict writes into what it is given
     model = model_class(model_class.config_class.from_dict(deepcopy(config)))
     found, kept = {}, set()

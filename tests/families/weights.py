@@ -51,7 +51,12 @@ class Weights:
 
 
 def read(weights):
-    """Return the weights of a file, names without what stands before the base model's."""
+    """Return the weights of a file, names without what stands before the base model's.
+
+    Those that were read already stay as they are.
+    """
+    if isinstance(weights, Weights):
+        return weights
     arrays = {}
     for name, value in weights.items():
         base = next((base for base in BASES if name.startswith(base)), "")

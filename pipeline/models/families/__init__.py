@@ -1,1 +1,1 @@
-"""The families of models: one file each."""
+"""The families of models, a file each, and the checks of fields that several have."""

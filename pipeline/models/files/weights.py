@@ -36,8 +36,7 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises UsageError where weights are missing or only pickled.
     """
-    if (folder / "adapter_config.json").is_file():
-        raise UsageError(f"{folder} is an adapter: merge it into its model and save that")
+    check_whole(folder)
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     for path in (single, index):
         if path.exists() and not path.is_file():
@@ -57,6 +56,12 @@ def weight_files(folder: Path) -> list[Path]:
         f"{folder} has no weights: expected model.safetensors or "
         f"model.safetensors.index.json{others}"
     )
+
+
+def check_whole(folder: Path) -> None:
+    """Raise UsageError for a folder that holds changes of another model."""
+    if (folder / "adapter_config.json").is_file():
+        raise UsageError(f"{folder} is an adapter: merge it into its model and save that")
 
 
 def _indexed(index: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from actlas.analysis.scan.declaration import skipped_layer
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import KINDS, edit_record, edit_text, in_order, parse_edit
 from actlas.pipeline.models.architecture import Architecture
-from actlas.pipeline.models.families.gpt2 import GPT2 as FAMILY
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2 as FAMILY
 from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.sites import SITES
 from actlas.store.format.edit_records import branch_of, read_edits

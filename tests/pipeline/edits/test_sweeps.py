@@ -1,11 +1,14 @@
 """Expansion of one text into many edits."""
 
+from dataclasses import replace
+
 import pytest
 
 from actlas.pipeline.edits.grid import expand
 from actlas.pipeline.edits.spec import edit_text
 from actlas.pipeline.models.architecture import Architecture
-from actlas.pipeline.models.families.gpt2 import GPT2 as FAMILY
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2 as FAMILY
+from actlas.pipeline.models.families.llama.qwen3 import QWEN3
 from actlas.pipeline.models.geometry import Geometry
 from actlas.store import UsageError
 
@@ -71,3 +74,21 @@ def test_several_texts_are_joined_and_repetitions_left_out():
 def test_bad_sweeps(text, message):
     with pytest.raises(UsageError, match=message):
         expand([text], SMALL)
+
+
+def test_heads_of_keys_are_counted_as_keys_have_them():
+    architecture = Architecture(QWEN3, Geometry(2, 6, 48, 8, 20, 9, 50, n_kv_head=3))
+    for site, heads in (("q", 6), ("k", 3), ("v", 3), ("k|v", 3), ("k_normed", 3), ("q_normed", 6)):
+        edits = expand([f"zero:site={site},layer=1,head=*"], architecture)
+        assert len(edits) == heads * (1 + site.count("|"))
+
+
+def test_a_head_before_a_norm_over_all_heads_is_refused():
+    rows = {**QWEN3.rows, "q": replace(QWEN3.rows["q"], edit="whole")}
+    architecture = Architecture(
+        replace(QWEN3, rows=rows), Geometry(2, 6, 48, 8, 20, 9, 50, n_kv_head=3)
+    )
+    assert len(expand(["zero:site=q,layer=1"], architecture)) == 1
+    for part in ("head=2", "dims=0"):
+        with pytest.raises(UsageError, match=r"a norm over all heads.*expected site=q_normed"):
+            expand([f"zero:site=q,layer=1,{part}"], architecture)

@@ -15,7 +15,7 @@ import torch
 from actlas.pipeline.extraction import transfer
 from actlas.pipeline.extraction.transfer import HostTransfer, WriteQueue
 from actlas.pipeline.models.architecture import Architecture
-from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.geometry import Geometry
 from actlas.store import Store, StoreError
 from actlas.store.writing.shard import ShardWriter

@@ -12,7 +12,7 @@ import torch
 from actlas.pipeline.extraction.forward import out_of_memory
 from actlas.pipeline.extraction.transfer import CudaTransfer, WriteQueue
 from actlas.pipeline.models.architecture import Architecture
-from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.geometry import Geometry
 
 MESSAGES = (

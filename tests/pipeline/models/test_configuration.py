@@ -7,7 +7,7 @@ import pytest
 
 from actlas.pipeline.models.configuration import config_digest
 from actlas.pipeline.models.configuration import effective as effective_by
-from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.store.errors import UsageError
 
 RULES = GPT2.config

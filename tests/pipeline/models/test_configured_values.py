@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from transformers.activations import ACT2FN
 
 from actlas.pipeline.models.configuration import ACTIVATIONS
-from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.store import UsageError
 from tests import oracle
 from tests.extraction import extract_texts

@@ -14,7 +14,7 @@ import torch
 
 from actlas.pipeline.extraction.hooks import Start, blocks_return_tuples, captured, run_captured
 from actlas.pipeline.models.architecture import Architecture
-from actlas.pipeline.models.families.gpt2 import GPT2
+from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.folder import load, resolve
 from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.picks import WHOLE, as_index, fused, grouped, half
@@ -108,7 +108,10 @@ def test_a_site_that_a_family_lacks_is_refused_with_those_it_has():
     parallel = Architecture.of(
         _replaced(GPT2, changes=lambda _: {"law": "parallel", "rows": rows}), GPT2.config.defaults
     )
-    with pytest.raises(UsageError, match=r"gpt2 has no site resid_mid, expected one of resid, q, "):
+    with pytest.raises(
+        UsageError,
+        match=r"gpt2 has no site resid_mid: attention and .*; expected one of resid, q, ",
+    ):
         parallel.hook_points(["resid_mid"])
 
 

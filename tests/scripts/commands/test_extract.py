@@ -261,7 +261,10 @@ def test_train_mode_is_a_run_of_its_own(extract, store, actlas):
     [
         (["--seed", "3"], "--seed is of the dropout of --train-mode: give both, or neither"),
         (["--train-mode", "--seed", "-3"], "-3 is not in the range"),
-        (["--site", "attn.hook_rot_q"], "gpt2 has no site q_rot, expected one of resid, "),
+        (
+            ["--site", "attn.hook_rot_q"],
+            "gpt2 has no site q_rot: its positions are not rotary; expected one of resid, ",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_one_line(extract, tmp_path, options, message):

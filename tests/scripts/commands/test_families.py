@@ -69,10 +69,13 @@ def test_a_sweep_and_its_impact(folder, name):
 @pytest.mark.parametrize(
     ("name", "site", "message"),
     [
-        ("gpt_neox", "resid_mid", "gpt_neox has no site resid_mid, expected one of resid, q, "),
-        ("bert", "nll", "bert has no site nll, expected one of resid, resid_mid, "),
-        ("gptj", "q_rot", "gptj has no site q_rot"),
-        ("gpt_neo", "mlp_up", "gpt_neo has no site mlp_up"),
+        (
+            "gpt_neox",
+            "resid_mid",
+            "gpt_neox has no site resid_mid: attention and MLP read the same",
+        ),
+        ("bert", "nll", "bert has no site nll: it sees both sides of a token"),
+        ("gpt_neo", "mlp_up", "gpt_neo has no site mlp_up: its MLP has no gate; expected one of "),
     ],
 )
 def test_a_site_that_a_family_lacks_is_one_line(folder, name, site, message):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from actlas.pipeline.models.families import decoder as base
-from actlas.pipeline.models.families.decoder import ATTENTION, PRE_NORMS, ROWS, shapes
-from actlas.pipeline.models.families.qwen2 import WINDOWS, finish, read
+from actlas.pipeline.models.families.fields import count
+from actlas.pipeline.models.families.llama import decoder as base
+from actlas.pipeline.models.families.llama.decoder import ATTENTION, PRE_NORMS, ROWS, shapes
+from actlas.pipeline.models.families.llama.qwen2 import WINDOWS, finish, read
 from actlas.pipeline.models.family import Fields, Row, Shapes
 
 
@@ -24,7 +25,7 @@ _CONFIG = base.config_rules(
     },
     finish=finish,
     read=read,
-    kinds={"max_window_layers": base.count},
+    kinds={"max_window_layers": count},
 )
 
 QWEN3 = base.decoder(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families.decoder import (
+from actlas.pipeline.models.families.llama.decoder import (
     ATTENTION,
     PRE_NORMS,
     config_rules,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families import decoder as base
-from actlas.pipeline.models.families.decoder import ATTENTION, ROWS, shapes
+from actlas.pipeline.models.families.fields import check_layers, optional, positive
+from actlas.pipeline.models.families.llama import decoder as base
+from actlas.pipeline.models.families.llama.decoder import ATTENTION, ROWS, shapes
 from actlas.pipeline.models.family import Fields, Row, Shapes
 
 NORMS = (
@@ -40,9 +41,9 @@ OWN: Mapping[str, object] = {
     "vocab_size": 256000,
 }
 KINDS = {
-    "attn_logit_softcapping": base.optional(0.0, 1e6),
-    "final_logit_softcapping": base.optional(0.0, 1e6),
-    "query_pre_attn_scalar": base.positive,
+    "attn_logit_softcapping": optional(0.0, 1e6),
+    "final_logit_softcapping": optional(0.0, 1e6),
+    "query_pre_attn_scalar": positive,
 }
 CAP = "final_logit_softcapping"
 
@@ -50,7 +51,7 @@ CAP = "final_logit_softcapping"
 def finish(fields: dict[str, Any], where: str) -> None:
     """Fill in sizes and which layers have a window: every other, the first among them."""
     base.finish(fields, where)
-    base.check_layers(fields, where, lambda layer: layer % 2 == 0)
+    check_layers(fields, where, lambda layer: layer % 2 == 0)
 
 
 def shapes_of(fields: Fields) -> Shapes:

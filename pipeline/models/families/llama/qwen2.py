@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families import decoder as base
-from actlas.pipeline.models.families.decoder import ATTENTION, PRE_NORMS, reader, shapes
+from actlas.pipeline.models.families.fields import check_layers, count
+from actlas.pipeline.models.families.llama import decoder as base
+from actlas.pipeline.models.families.llama.decoder import ATTENTION, PRE_NORMS, reader, shapes
 
 #: of qwen2 and qwen3 alike
 WINDOWS: Mapping[str, object] = {
@@ -28,7 +29,7 @@ def finish(fields: dict[str, Any], where: str) -> None:
     """Fill in sizes and which layers have a window: those from ``max_window_layers`` on."""
     base.finish(fields, where)
     first = fields.pop("max_window_layers")
-    base.check_layers(fields, where, lambda layer: layer >= first)
+    check_layers(fields, where, lambda layer: layer >= first)
 
 
 _CONFIG = base.config_rules(
@@ -42,7 +43,7 @@ _CONFIG = base.config_rules(
     without=("attention_bias", "head_dim"),
     finish=finish,
     read=read,
-    kinds={"max_window_layers": base.count},
+    kinds={"max_window_layers": count},
 )
 
 QWEN2 = base.decoder(

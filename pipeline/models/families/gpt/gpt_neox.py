@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families.decoder import REFUSED
+from actlas.pipeline.models.families.fields import REFUSED
 from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
 from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.pipeline.models.picks import grouped

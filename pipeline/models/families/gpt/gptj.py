@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actlas.pipeline.models.families.decoder import REFUSED, size_or_none
+from actlas.pipeline.models.families.fields import REFUSED, size_or_none
 from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
 from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.store.errors import UsageError
@@ -74,6 +74,8 @@ GPTJ = Family(
         "q": Row("{block}.attn.q_proj", "out"),
         "k": Row("{block}.attn.k_proj", "out"),
         "v": Row("{block}.attn.v_proj", "out"),
+        "q_rot": Row("{block}.attn", "attention", form="heads first", part="query"),
+        "k_rot": Row("{block}.attn", "attention", form="heads first", part="key"),
         "z": Row("{block}.attn.out_proj", "in"),
         "attn_out": Row("{block}.attn.out_proj", "out"),
         "mlp_pre": Row("{block}.mlp.fc_in", "out"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actlas.pipeline.models.families.bert import config_rules, encoder, geometry
+from actlas.pipeline.models.families.encoders.bert import config_rules, encoder, geometry
 from actlas.pipeline.models.family import Fields
 from actlas.pipeline.models.geometry import Geometry
 

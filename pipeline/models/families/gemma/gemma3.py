@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from actlas.pipeline.models.families import decoder as base
-from actlas.pipeline.models.families.decoder import ATTENTION, FULL, SLIDING, shapes
-from actlas.pipeline.models.families.gemma2 import CAP, KINDS, NORMS, OWN, POST_NORM_ROWS
+from actlas.pipeline.models.families.fields import FULL, REFUSED, SLIDING, check_layers
+from actlas.pipeline.models.families.gemma.gemma2 import CAP, KINDS, NORMS, OWN, POST_NORM_ROWS
+from actlas.pipeline.models.families.llama import decoder as base
+from actlas.pipeline.models.families.llama.decoder import ATTENTION, shapes
 from actlas.pipeline.models.family import Fields, Row, Shapes
 from actlas.pipeline.models.rope import read_rope, write_rope
 from actlas.store.errors import UsageError
@@ -48,13 +49,14 @@ def _read_text_part(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     text = config.get("text_config", config)
     if not isinstance(text, dict):
         raise UsageError(f"{where}: text_config is no object")
-    return _read(text, where)
+    whole = {name: config[name] for name in REFUSED if name in config}
+    return _read({**text, **whole}, where)
 
 
 def _finish(fields: dict[str, Any], where: str) -> None:
     base.finish(fields, where)
     every = fields.pop("sliding_window_pattern")
-    base.check_layers(fields, where, lambda layer: (layer + 1) % every != 0)
+    check_layers(fields, where, lambda layer: (layer + 1) % every != 0)
 
 
 def _write(fields: Fields, modern: bool) -> Mapping[str, Any]:

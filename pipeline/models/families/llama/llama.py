@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actlas.pipeline.models.families.decoder import (
+from actlas.pipeline.models.families.llama.decoder import (
     ATTENTION,
     MLP,
     PRE_NORMS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actlas.pipeline.models.families import decoder as base
-from actlas.pipeline.models.families.decoder import EMBEDDING, HEAD, PRE_NORMS, RANGES, ROWS
+from actlas.pipeline.models.families.llama import decoder as base
+from actlas.pipeline.models.families.llama.decoder import EMBEDDING, HEAD, PRE_NORMS, RANGES, ROWS
 from actlas.pipeline.models.family import Fields, Row, Shapes
 from actlas.pipeline.models.picks import fused, half
 from actlas.pipeline.models.rope import write_rope

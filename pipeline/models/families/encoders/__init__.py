@@ -1,0 +1,1 @@
+"""BERT and RoBERTa: every token sees all others."""

@@ -1,0 +1,1 @@
+"""GPT-2, Neo, NeoX and J: LayerNorms and plain MLPs."""

@@ -1,0 +1,1 @@
+"""Llama and what descends from it: RMSNorms, rotary positions, gated MLPs."""
