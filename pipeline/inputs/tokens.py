@@ -52,7 +52,7 @@ class Tokenized:
     @cached_property
     def columns_digest(self) -> str:
         """Digest of the columns, as label records have it."""
-        return columns_digest(encode(self.labels.columns))
+        return columns_digest(encode(self.labels.columns, self.labels.token_columns))
 
 
 def tokenize(

@@ -100,7 +100,9 @@ def test_hdf5_that_leads_elsewhere_is_reported_and_never_followed(run):
         file["stolen"] = h5py.ExternalLink("/etc/passwd", "/n")
     size = values.stat().st_size
     with values.open("rb") as file:
-        rest = metadata_checksum_of(file.fileno(), size, column_spans(record.columns, 3))
+        rest = metadata_checksum_of(
+            file.fileno(), size, column_spans(record.columns, record.counts)
+        )
     values.write_bytes(values.read_bytes() + content[record.size :])
     forge(run, lambda record: record.update(size=size, metadata_checksum=rest))
     assert Run(run.folder).sentence_labels()["n"].values.tolist() == [0, 1, 2]
