@@ -233,9 +233,13 @@ def _columns(source: str, lines: Sequence[Line], chosen: Columns) -> dict[str, n
     return arrays
 
 
+def column_name_problem(name: str) -> str | None:
+    """Return why a column of labels cannot have a name, None where it can."""
+    return "actlas gives this name a meaning of its own" if name in RESERVED else bad_name(name)
+
+
 def _check_name(source: str, name: str, old: str) -> None:
-    problem = "actlas gives this name a meaning of its own" if name in RESERVED else bad_name(name)
-    if problem:
+    if problem := column_name_problem(name):
         remedy = f"--rename {quoted(f'{old}=NEW')[1:-1]} gives another, --drop skips the column"
         raise InputError(
             f"{named(source)}: a column cannot be called {quoted(name)} ({problem}): {remedy}"

@@ -57,6 +57,8 @@ FORGED = [
     at("columns", "kind", "lengths", value=0),
     at("columns", "kind", "variable", value="../x"),
     at("columns", "kind", "checksum", value="0" * 16),
+    at("tokens", value=1),
+    at("tokens", value=-1),
     at("surprise", value=1),
 ]
 

@@ -24,7 +24,6 @@ from actlas.store.maintenance.verify import verify
 from actlas.store.maintenance.verify_export import verify_export
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from actlas.store.writing.selection import Selection
 from tests.store.killing import killed_stores
 from tests.store.making import Content, begin_run, make_run, make_variant, write_unit
 
@@ -175,30 +174,6 @@ def test_versions_follow_one_another_and_nothing_is_edited(tmp_path):
     assert problems(verify(run)) == []
     kept = [path for path in sorted((run.folder / "labels").iterdir()) if path.name != "lock"]
     assert [path.suffix for path in kept] == [".h5", ".json"] * 3
-
-
-def test_labels_of_sentences_and_of_tokens_are_replaced_apart(tmp_path):
-    run = make_run(tmp_path / "store", SMALL)
-    before, tokens = dict(run.columns), np.arange(SMALL.labels.tokens)
-    assert relabel(run, None, "tokens", {"pos": tokens}).summary == "pos added"
-    same(run.columns, before)
-    assert relabel(run, {"kind": np.arange(3)}, "sentences").added == ("kind",)
-    same(run.token_columns, {"pos": tokens})
-    assert relabel(run, None, "again", {"pos": tokens}) is None
-    assert relabel(run, None, "nothing given") is None
-    with pytest.raises(InputError, match="'kind' is of sentences and of tokens: rename one"):
-        relabel(run, None, "clash", {"kind": tokens})
-    change = relabel(run, {}, "moved", {"kind": tokens})
-    assert (change.added, change.removed) == (("kind",), ("kind", "pos"))
-    assert label_change(run, None, {}).removed == ("kind",)
-
-
-def test_an_export_of_some_tokens_has_the_labels_of_those(tmp_path):
-    run = make_run(tmp_path / "store", SMALL)
-    relabel(run, None, "tokens", {"pos": np.arange(SMALL.labels.tokens)})
-    chosen = np.array([0, 2, 3])
-    exported, _ = export(run, tmp_path / "out.h5", Selection(tokens=chosen))
-    assert exported.dataset()["pos"].values.tolist() == chosen.tolist()
 
 
 def test_values_that_look_alike_are_reported_apart(tmp_path):
