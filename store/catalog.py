@@ -209,18 +209,19 @@ class Store:
         description: Json,
         units: Sequence[Unit],
         columns: Columns | None = None,
+        token_columns: Columns | None = None,
     ) -> Run:
         """Return the run of ``specification``, made first where it is new.
 
         An older one keeps its units.
 
-        columns: version 1 of the labels of a new run, which a variant has from its baseline.
+        columns, token_columns: first labels of a new run; a variant has those of its baseline.
         """
         record = RunRecord(specification, description, tuple(units))
         edits = specification.get("edits")
         shares_labels = edits and self._holds(identity({**specification, "edits": []}))
         labels = None if shares_labels else columns or {}
-        new = create_run(self.path / "runs" / record.id, record, labels)
+        new = create_run(self.path / "runs" / record.id, record, labels, token_columns or {})
         return self._open(record.id, named={} if new else None)
 
     def check_name(self, name: str, run_id: str) -> None:

@@ -21,6 +21,7 @@ from actlas.pipeline.models.sites import layout
 from actlas.store.catalog import Store
 from actlas.store.format.edit_records import EditRecord
 from actlas.store.format.schema import Json, SiteLayout, Unit, identity
+from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import Labels
 from actlas.store.labels.relabel import LabelChange, label_change
 from actlas.store.runs.run import Run
@@ -122,7 +123,7 @@ class Plan:
 
     def work_items(self) -> Iterator[WorkItem]:
         """Return what is missing, unit by unit."""
-        labels = replace(self.tokens.labels, columns={})
+        labels = replace(self.tokens.labels, columns={}, token_columns={})
         return (
             WorkItem(unit, sites, labels.sentences(unit.first, unit.sentences))
             for unit, sites in self.missing
@@ -161,14 +162,19 @@ class Plan:
     def label_change(self) -> LabelChange | None:
         """What the columns of this input change in the labels of the run or its baseline.
 
-        An input without columns, such as a .txt, leaves labels as they are.
+        An input without columns, such as a .txt, leaves labels as they are; so does one without
+        labels of tokens theirs.
         """
-        columns = self.tokens.labels.columns
-        return (
-            label_change(self.labelled, columns, self.tokens.columns_digest)
-            if self.labelled and columns
-            else None
-        )
+        given = self.given_labels
+        if self.labelled is None or given == (None, None):
+            return None
+        return label_change(self.labelled, *given, self.tokens.columns_digest)
+
+    @property
+    def given_labels(self) -> tuple[Columns | None, Columns | None]:
+        """Label columns of sentences and of tokens that this input has; None where it has none."""
+        labels = self.tokens.labels
+        return labels.columns or None, labels.token_columns or None
 
     @property
     def labelled(self) -> Run | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from actlas.pipeline.edits.branch import Branch
@@ -232,5 +232,6 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
         "special": tokens.special.to_json(),
         "tokenizer": tokens.tokenizer,
         "texts": tokens.text_digest,
+        **({"windows": asdict(tokens.windows)} if tokens.windows else {}),
         "actlas": importlib.metadata.version("actlas"),
     }

@@ -7,25 +7,24 @@ missing (a blank field, null, an absent key) is None.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from actlas.pipeline.inputs.lines import (
     BadLine,
     Line,
-    Scalar,
     Wanted,
     decode,
-    kept_columns,
+    object_line,
 )
+from actlas.pipeline.inputs.parquet import read_parquet
 from actlas.pipeline.inputs.tables import read_table
-from actlas.store.errors import InputError, UsageError, quoted
+from actlas.store.errors import InputError, quoted
 from actlas.store.io.safe_open import read_input
 
 MOST_BYTES = 4 << 30  # of a file that is read as a whole
-PANDAS_INDEX = "__index_level_"  # begins the name that pandas gives its index in Parquet
 
 
 def read_plain(lines: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLine]:
@@ -58,32 +57,8 @@ def read_json(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
         )
     for number, item in enumerate(items, 1):
         yield (
-            Line(number, item, {}) if isinstance(item, str) else _object_line(number, item, wanted)
+            Line(number, item, {}) if isinstance(item, str) else object_line(number, item, wanted)
         )
-
-
-def read_parquet(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
-    """Read the columns of a Parquet file through pyarrow; ``number`` counts rows."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError("reading Parquet needs pyarrow: pip install 'actlas[parquet]'") from error
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"not Parquet ({str(error)[:100]})") from error
-    header = list(table.column_names)
-    index = [name for name in header if name.startswith(PANDAS_INDEX)]
-    wanted.notes.extend(
-        f"column {quoted(name)}, the index that pandas wrote, is skipped" for name in index
-    )
-    kept = kept_columns(header, Wanted(wanted.text_column, (*wanted.drop, *index), wanted.notes))
-    columns = {name: table.column(number).to_pylist() for number, name in kept}
-    texts = columns.pop(wanted.text_column)
-    for row, text in enumerate(texts):
-        values = {name: column[row] for name, column in columns.items()}
-        yield _object_line(row + 1, {wanted.text_column: text, **values}, wanted)
 
 
 Reader = Callable[[Iterable[bytes], Wanted], Iterator[Line | BadLine]]
@@ -93,7 +68,7 @@ WholeReader = Callable[[Path, Wanted], Iterator[Line | BadLine]]
 LINE_READERS: Mapping[str, Reader] = {
     ".txt": read_plain,
     ".csv": read_table,
-    ".tsv": read_table,
+    ".tsv": partial(read_table, usual="\t"),
     ".jsonl": read_json_lines,
 }
 WHOLE_READERS: Mapping[str, WholeReader] = {".json": read_json, ".parquet": read_parquet}
@@ -129,7 +104,7 @@ def _json_line(number: int, raw: str, wanted: Wanted) -> Line | BadLine:
         record = _parsed(raw)
     except (ValueError, RecursionError) as error:
         return BadLine(number, f"not JSON ({str(error)[:100]})")
-    return _object_line(number, record, wanted)
+    return object_line(number, record, wanted)
 
 
 def _parsed(text: str | bytes) -> Any:
@@ -146,27 +121,3 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
         raise ValueError(f"the key {quoted(twice)} stands twice")
     return record
-
-
-def _object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
-    """Return the line of one object: its text, and its other values, of which None is missing."""
-    if not isinstance(record, dict) or not isinstance(record.get(wanted.text_column), str):
-        column = quoted(wanted.text_column)
-        return BadLine(
-            number, f"expected an object with the text in {column} (--text-column names another)"
-        )
-    values = {name: value for name, value in record.items() if name not in wanted.drop}
-    text = values.pop(wanted.text_column, record[wanted.text_column])
-    for name, value in values.items():
-        if value is not None and not isinstance(value, Scalar):
-            kind = type(value).__name__
-            return BadLine(
-                number,
-                f"column {quoted(name)} is a {kind}, expected text, a number or a boolean (or "
-                f"--drop it)",
-            )
-        if isinstance(value, float) and math.isinf(value):
-            return BadLine(
-                number, f"column {quoted(name)} is infinite, expected a number that a float64 holds"
-            )
-    return Line(number, text, values)

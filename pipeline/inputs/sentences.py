@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ class Columns:
             old, equals, new = each.partition("=")
             if not (old and equals and new):
                 raise UsageError(f"--rename {quoted(each)}: expected OLD=NEW")
+            if old in self.drop:
+                raise UsageError(f"column {quoted(old)} is renamed and dropped: give one of both")
+        if len(self.renamed) < len(self.rename):
+            raise UsageError("--rename has a column twice: give each one new name")
         if self.text in self.drop or self.text in self.renamed:
             raise UsageError(
                 f"column {quoted(self.text)} has the sentences: it is neither dropped nor renamed"
@@ -121,6 +125,7 @@ def read_sentences(
         raise InputError(
             f"{named(source)} holds no sentence: expected one a line, a row or an object"
         )
+    _check_chosen(source, chosen, wanted.found)
     columns = _columns(source, good, chosen)
     texts, numbers = tuple(line.text for line in good), tuple(line.number for line in good)
     return Sentences(source, texts, numbers, columns, tuple(bad), tuple(wanted.notes))
@@ -202,16 +207,21 @@ def _unusable(line: Line) -> BadLine | None:
     return None
 
 
+def _check_chosen(source: str, chosen: Columns, found: Set[str]) -> None:
+    """Raise UsageError for a column to rename or drop that is not there."""
+    for option, names in (("--rename", chosen.renamed), ("--drop", chosen.drop)):
+        for name in names:
+            if name not in found:
+                others = found - {chosen.text}
+                raise UsageError(f"{named(source)}: {option}: {unknown('column', name, others)}")
+
+
 def _columns(source: str, lines: Sequence[Line], chosen: Columns) -> dict[str, npt.NDArray[Any]]:
     """Return the columns of all lines under their names.
 
     A key that a line lacks is missing there.
     """
     names = list(dict.fromkeys(name for line in lines for name in line.columns))
-    known = {*names, *chosen.drop}
-    for name in chosen.renamed:
-        if name not in known:
-            raise UsageError(f"{named(source)}: --rename: {unknown('column', name, names)}")
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name in names:
         new = chosen.renamed.get(name, name)
@@ -223,9 +233,13 @@ def _columns(source: str, lines: Sequence[Line], chosen: Columns) -> dict[str, n
     return arrays
 
 
+def column_name_problem(name: str) -> str | None:
+    """Return why a column of labels cannot have a name, None where it can."""
+    return "actlas gives this name a meaning of its own" if name in RESERVED else bad_name(name)
+
+
 def _check_name(source: str, name: str, old: str) -> None:
-    problem = "actlas gives this name a meaning of its own" if name in RESERVED else bad_name(name)
-    if problem:
+    if problem := column_name_problem(name):
         remedy = f"--rename {quoted(f'{old}=NEW')[1:-1]} gives another, --drop skips the column"
         raise InputError(
             f"{named(source)}: a column cannot be called {quoted(name)} ({problem}): {remedy}"

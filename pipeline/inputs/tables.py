@@ -9,15 +9,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from actlas.pipeline.inputs.lines import BadLine, Line, Value, Wanted, decode, kept_columns
+from actlas.pipeline.inputs.lines import (
+    BadLine,
+    Line,
+    Value,
+    Wanted,
+    decode,
+    kept_columns,
+    no_text_column,
+)
 from actlas.store.errors import InputError, quoted
 
-SEPARATORS = (",", ";", "\t", "|")  # the first whose header has the text column is the file's
-SHOWN_NAMES = 20  # names of a header that an error lists
+#: what may stand between the columns → how messages call it
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def read_table(raw: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLine]:
-    """Read a table with a header, separated by commas, semicolons, tabs or bars."""
+def read_table(raw: Iterable[bytes], wanted: Wanted, usual: str = ",") -> Iterator[Line | BadLine]:
+    """Read a table with a header, separated by commas, semicolons, tabs or bars.
+
+    usual: the separator that is not worth a note.
+    """
     lines: list[str] = []
     bad: dict[int, BadLine] = {}
     for number, line in enumerate(raw, 1):
@@ -25,8 +36,10 @@ def read_table(raw: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLine]
         lines.append(text)
         if problem:
             bad[number] = problem
-    with _fields_of_any_length():
-        separator = _separator(lines, wanted.text_column)
+    with fields_of_any_length():
+        separator = separator_of(lines, wanted.text_column) or ","
+        if separator != usual and separator in next(filter(str.strip, lines), ""):
+            wanted.notes.append(f"columns are separated by {SEPARATORS[separator]}")
         rows = csv.reader(
             io.StringIO("\n".join(lines), newline=""), delimiter=separator, strict=True
         )
@@ -34,7 +47,7 @@ def read_table(raw: Iterable[bytes], wanted: Wanted) -> Iterator[Line | BadLine]
 
 
 @contextmanager
-def _fields_of_any_length() -> Iterator[None]:
+def fields_of_any_length() -> Iterator[None]:
     """Let the csv module read fields of more than 131,072 characters.
 
     Its limit is the process's.
@@ -46,19 +59,28 @@ def _fields_of_any_length() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _separator(lines: Sequence[str], text_column: str) -> str:
-    """Return the first separator by which the header has the text column.
+def separator_of(lines: Sequence[str], column: str) -> str | None:
+    """Return the separator by which the header, the first line, has a column among others.
 
-    A comma where none does.
+    None where no separator is needed or none gives it. Raises InputError where two do: the file
+    could mean either.
     """
     header = next((line for line in lines if line.strip()), "")
+    found = []
     for separator in SEPARATORS:
         try:
-            if text_column in next(csv.reader([header], delimiter=separator)):
-                return separator
+            names = next(csv.reader([header], delimiter=separator), [])
         except csv.Error:
             continue
-    return ","
+        if column in names and len(names) > 1:
+            found.append(separator)
+    if len(found) > 1:
+        either = " and ".join(SEPARATORS[separator] for separator in found)
+        raise InputError(
+            f"the header has {quoted(column)} between {either}: expected one separator, put a name "
+            "that contains the other in double quotes"
+        )
+    return found[0] if found else None
 
 
 def _rows(rows: Any, wanted: Wanted, bad: Mapping[int, BadLine]) -> Iterator[Line | BadLine]:
@@ -101,9 +123,5 @@ def _header(header: Sequence[str], wanted: Wanted) -> list[tuple[int, str]]:
     Raises InputError for a header without the text column.
     """
     if wanted.text_column not in header:
-        shown = ", ".join(map(quoted, header[:SHOWN_NAMES])) or "no column"
-        raise InputError(
-            f"no column {quoted(wanted.text_column)} in the header, which has {shown}: see "
-            f"--text-column"
-        )
+        raise no_text_column(header, wanted)
     return kept_columns(header, wanted)

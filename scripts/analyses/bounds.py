@@ -10,7 +10,9 @@ from actlas.analysis.declaring import options
 BOUNDS = {
     "context": (0, 1_000_000),
     "seed": (0, 2**63 - 1),
+    "stride": (1, 1_000_000),
     "unit_tokens": (1, 100_000_000),
+    "window": (1, 1_000_000),
     "workers": (1, 1_000),
 }
 

@@ -58,6 +58,7 @@ def _record(run: Run) -> dict[str, object]:
         "version": run.labels_version,
         "digest": run.labels_digest,
         "columns": list(run.columns),
+        "token_columns": list(run.token_columns),
     }
     return {
         "id": run.id,
@@ -106,7 +107,8 @@ def _describe(run: Run) -> None:
 
 def _labels(run: Run) -> str:
     try:
-        return f"version {run.labels_version}: {' '.join(run.columns) or 'no columns'}"
+        of_tokens = f", of tokens {' '.join(run.token_columns)}" if run.token_columns else ""
+        return f"version {run.labels_version}: {' '.join(run.columns) or 'no columns'}{of_tokens}"
     except DamagedStore as error:
         return str(error)
 

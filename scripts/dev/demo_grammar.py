@@ -139,7 +139,7 @@ JOINTS = (
 ONCE = ("{time}", "{weather}", "{s.where}", "{s.place}", "{o.where}", "{o.place}")
 
 
-def _slots(rng: random.Random, a: Person, b: Person, c: Person | str) -> dict[str, object]:
+def slots(rng: random.Random, a: Person, b: Person, c: Person | str) -> dict[str, object]:
     """One consistent choice for every slot.
 
     All parts of a sentence then speak of the same persons and scene.
@@ -199,10 +199,10 @@ def _draft(rng: random.Random) -> str:
         template = f"{rng.choice(_compatible(OPENERS, template))} {template}"
     if rng.random() < 0.5:
         template = f"{template}{rng.choice(_compatible(TAILS, template))}"
-    text = template.format_map(_slots(rng, a, b, c))
+    text = template.format_map(slots(rng, a, b, c))
     if rng.random() < 0.25:
         joint = rng.choice(JOINTS)
-        text = f"{text}{joint} {_clause(rng).format_map(_slots(rng, b, a, c))}"
+        text = f"{text}{joint} {_clause(rng).format_map(slots(rng, b, a, c))}"
     return f"{text[0].upper()}{text[1:]}."
 
 

@@ -101,14 +101,15 @@ class Extraction:
             return plan, self._named(Store(self._request.store), plan.run, plan)
         store = Store.create(self._request.store)
         baseline = self._baseline(plan, store, quiet)
-        columns = plan.tokens.labels.columns
+        labels = plan.tokens.labels
         run = self._named(
             store,
             store.add(
                 plan.specification,
                 plan.description,
                 baseline.units if baseline else plan.units,
-                columns,
+                labels.columns,
+                labels.token_columns,
             ),
             plan,
         )
@@ -188,7 +189,8 @@ class Extraction:
 def _store_labels(plan: Plan) -> None:
     """Store the columns of the input as the labels of its run and baseline, if they differ."""
     if plan.labelled and plan.label_change:
-        relabel(plan.labelled, plan.tokens.labels.columns, plan.description["source"])
+        columns, token_columns = plan.given_labels
+        relabel(plan.labelled, columns, plan.description["source"], token_columns)
         if plan.run:
             plan.run.refresh()
 

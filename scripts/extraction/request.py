@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,12 @@ from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.sentences import BadLine, Sentences, read_sentences
-from actlas.pipeline.inputs.tokens import tokenize
+from actlas.pipeline.inputs.tokens import Tokenized, tokenize
+from actlas.pipeline.inputs.windows import Windows
 from actlas.pipeline.models.files.digest_cache import cache_folder
 from actlas.pipeline.models.folder import resolve
+from actlas.pipeline.token_labels.join import token_labels
+from actlas.pipeline.token_labels.spans import Spans, read_spans
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, UsageError
@@ -44,6 +47,8 @@ class Request:
     skip_bad: bool = False
     rename: tuple[str, ...] = ()  # columns, each OLD=NEW
     drop: tuple[str, ...] = ()  # columns
+    windows: Windows | None = None  # that texts are cut into
+    labels: str | None = None  # file of labels of tokens
     cluster: Cluster | None = None  # who computes; this process where None
     pack: bool = True  # pack the files of a run that has many small ones
 
@@ -54,7 +59,7 @@ class Planned:
 
     plan: Plan
     skipped: tuple[BadLine, ...]
-    notes: tuple[str, ...] = ()  # of the reader
+    notes: tuple[str, ...] = ()  # of the reader, on windows and on labels
 
 
 def special_choice(*, bos: bool, no_special: bool) -> SpecialChoice:
@@ -84,6 +89,7 @@ def plan_request(request: Request) -> Planned:
         drop=request.drop,
     )
     check_columns(sentences.columns)
+    spans = None if request.labels is None else read_spans(request.labels)
     model = resolve(request.model, request.revision)
     if cache_folder() is None:
         click.echo(
@@ -91,14 +97,30 @@ def plan_request(request: Request) -> Planned:
             "XDG_CACHE_HOME",
             err=True,
         )
-    tokens = tokenize(sentences, model, special=request.special, skip_bad=request.skip_bad)
+    tokens = tokenize(
+        sentences,
+        model,
+        special=request.special,
+        skip_bad=request.skip_bad,
+        windows=request.windows,
+    )
+    tokens = tokens if spans is None else _labelled(tokens, spans)
     store = Store(request.store) if Store.is_at(request.store) else None
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
         check_run_name(request.name)
         if store:
             store.check_name(request.name, plan.run_id)
-    return Planned(plan, (*sentences.skipped, *tokens.skipped), sentences.notes)
+    skipped = (*sentences.skipped, *tokens.skipped)
+    return Planned(plan, skipped, (*sentences.notes, *tokens.notes))
+
+
+def _labelled(tokens: Tokenized, spans: Spans) -> Tokenized:
+    """Return the tokens with the labels that ``spans`` give them."""
+    found = token_labels(tokens.labels, spans, windowed=tokens.windows is not None)
+    check_columns(tokens.labels.columns, found.columns)
+    labels = replace(tokens.labels, token_columns=found.columns)
+    return replace(tokens, labels=labels, notes=(*tokens.notes, *found.notes))
 
 
 def echo_skipped(planned: Planned) -> None:

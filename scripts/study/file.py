@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actlas.pipeline.inputs.windows import Windows, chosen_windows
 from actlas.pipeline.models.hook_names import site_names
 from actlas.scripts.analyses.bounds import check_bounds
 from actlas.scripts.extraction.request import special_choice
@@ -64,10 +65,21 @@ class Input:
     skip_bad: bool = False
     rename: tuple[str, ...] = ()  # columns, each "OLD=NEW"
     drop: tuple[str, ...] = ()  # columns
+    window: int | None = None  # tokens of a window
+    stride: int | None = None  # tokens from one window to the next
+    labels: str | None = None  # a file of labels of tokens, beside the study file
 
     def __post_init__(self) -> None:
-        """Raise UsageError for special tokens that are asked for and left out."""
+        """Raise UsageError for special tokens asked for and left out, and for no windows."""
         special_choice(bos=self.bos, no_special=self.no_special)
+        given = {"window": self.window, "stride": self.stride}
+        check_bounds(**{name: value for name, value in given.items() if value is not None})
+        _ = self.windows
+
+    @property
+    def windows(self) -> Windows | None:
+        """The windows that texts are cut into."""
+        return chosen_windows(self.window, self.stride)
 
 
 @dataclass(frozen=True)
@@ -199,7 +211,7 @@ def sentence_file(study: Study, given: str) -> str:
     if not given.startswith(SHIPPED):
         return str(_beside(study.path, given))
     texts = Path(sys.modules["actlas.pipeline"].__path__[0]) / "texts"
-    shipped = sorted(file.name for file in texts.glob("*.txt"))
+    shipped = sorted(file.name for file in texts.iterdir() if file.suffix in (".txt", ".csv"))
     if given.removeprefix(SHIPPED) not in shipped:
         raise UsageError(
             f"{study.path}: {unknown('shipped file', given, [SHIPPED + name for name in shipped])}"

@@ -104,6 +104,8 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         skip_bad=given.skip_bad,
         rename=given.rename,
         drop=given.drop,
+        windows=given.windows,
+        labels=None if given.labels is None else sentence_file(study, given.labels),
     )
     found = plan_request(request)
     check_layers(given.sites, found.plan.model.geometry.n_layer)

@@ -87,7 +87,8 @@ class Stage:
             return xr.Dataset(coords=token_coordinates(labels, special))
 
         layers, family = plan.model.geometry.n_layer, plan.model.architecture.family
-        columns, model = tuple(labels.columns), (family.law, family.causal)
+        columns = (*labels.columns, *labels.token_columns)
+        model = (family.law, family.causal)
         check_sites(f"model {plan.model.name}", self.needs, *model)
         planned = PlannedRun(layers, columns, tuple(edits), tokens, *model)
         self.study.check(self.options, planned)

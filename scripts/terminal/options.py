@@ -12,6 +12,7 @@ import click
 
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.cluster_options import cluster_options
+from actlas.scripts.extraction.text_options import text_options
 from actlas.scripts.results.output import Destination
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.paths import UserPath
@@ -144,6 +145,7 @@ def extraction_options(function: F) -> F:
         help="At the end, pack the files of a run that has more than 1000 small ones; see `actlas "
         "pack`.",
     )
+    @text_options
     @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
     @wraps(function)
@@ -158,7 +160,8 @@ def extraction_options(function: F) -> F:
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
         }
-        reading = {name: options.pop(name) for name in ("model", "revision", "pack", *READING)}
+        others = ("model", "revision", "pack", "windows", "labels")
+        reading = {name: options.pop(name) for name in (*others, *READING)}
         special = special_choice(bos=options.pop("bos"), no_special=options.pop("no_special"))
         request = Request(
             sentences,

@@ -28,6 +28,7 @@ from actlas.store.format.validation import (
 )
 from actlas.store.io.durable import naming
 from actlas.store.io.safe_open import LARGEST_PACKED
+from actlas.store.labels.columns import SENTENCE, TOKEN
 from actlas.store.labels.stored_columns import StoredColumn, column_spans, stored_columns
 
 FORMAT_EXPORT = "actlas-export"
@@ -102,10 +103,10 @@ def _parsed(header: Json, path: Path) -> ExportRecord:
     check_record(commit)
     check_units(commit.units)
     expect(not commit.dropped and not commit.sharing and bool(commit.sites), "units or sites")
-    sentences = commit.first_sentences[-1]
-    columns = stored_columns(header["columns"], sentences, commit.hdf5)
+    counts = {SENTENCE: commit.first_sentences[-1], TOKEN: commit.first_tokens[-1]}
+    columns = stored_columns(header["columns"], counts, commit.hdf5)
     expect(not commit.sites.keys() & columns.keys(), "a site with the name of a column")
-    spans = sorted([*data_spans_of(commit.sites, commit.labels), *column_spans(columns, sentences)])
+    spans = sorted([*data_spans_of(commit.sites, commit.labels), *column_spans(columns, counts)])
     apart = all(one[1] <= other[0] for one, other in pairwise(spans))
     expect(apart and spans[0][0] >= len(HDF5), "variables that overlap")
     versioned = is_whole(header["labels_version"]) and DIGEST.fullmatch(header["labels_digest"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -21,11 +22,12 @@ from actlas.store.format.digest import rows_checksum
 from actlas.store.format.netcdf import Netcdf
 from actlas.store.format.schema import BLOCK_DIMS, SiteLayout, StoredDtype, StoredLabel, Unit
 from actlas.store.labels.columns import (
-    Columns,
+    SENTENCE,
+    TOKEN,
+    Counts,
     Encoded,
     all_variables,
     column_sizes,
-    encode,
     variable_names,
     write_columns,
 )
@@ -43,6 +45,7 @@ from actlas.store.labels.stored_columns import StoredColumn, located
 LIBVER = ("v108", "v108")  # checksummed metadata, readable by every HDF5 since 1.8
 ALIGNMENT = 4096  # a page, so that a memory map of a site begins on one
 PAGE = 1 << 16  # bytes that an image keeps together
+NO_COLUMNS: Mapping[str, Encoded] = MappingProxyType({})
 
 
 class Image(io.RawIOBase):
@@ -120,15 +123,14 @@ def write_skeleton(
     labels: Labels,
     attributes: dict[str, str],
     blocks: Mapping[str, Sequence[int]] | None = None,
-    columns: Columns | None = None,
+    encoded: Mapping[str, Encoded] = NO_COLUMNS,
 ) -> None:
     """Write all dimensions, structural labels and attributes, and leave room for every site.
 
     blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
-    columns: those of an export; in a shard the user's columns have no place.
+    encoded: the columns of an export; in a shard the user's columns have no place.
     """
     sizes = _dimensions(layouts, labels)
-    encoded = encode(columns or {})
     names = variable_names(encoded, _taken(layouts, labels))
     sizes.update(column_sizes(encoded, names))
     firsts = {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}
@@ -160,11 +162,13 @@ def write_skeleton(
 def columns_image(
     encoded: Mapping[str, Encoded],
     names: Mapping[str, str],
-    sentences: int,
+    counts: Counts,
     attributes: Mapping[str, str],
 ) -> Image:
-    """Return a netCDF-4 file of columns alone."""
-    image, sizes = Image(), {INSTANCE: sentences, **column_sizes(encoded, names)}
+    """Return a netCDF-4 file of columns alone, of so many sentences and tokens."""
+    image, sizes = Image(), {INSTANCE: counts[SENTENCE], **column_sizes(encoded, names)}
+    if counts[TOKEN]:
+        sizes[TOKEN] = counts[TOKEN]
     with h5py.File(image, "w", libver=LIBVER, track_order=False) as file:
         netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
         for name in sizes:
@@ -174,10 +178,9 @@ def columns_image(
 
 
 def column_records(
-    image: Image, layouts: Sequence[SiteLayout], labels: Labels, columns: Columns
+    image: Image, layouts: Sequence[SiteLayout], labels: Labels, encoded: Mapping[str, Encoded]
 ) -> dict[str, StoredColumn]:
     """Return where the columns lie in a skeleton that was written with them."""
-    encoded = encode(columns)
     names = variable_names(encoded, _taken(layouts, labels))
     return located(encoded, names, offsets(image, all_variables(encoded, names)))
 

@@ -1,15 +1,15 @@
 """The labels of tokens and sentences: what is known of them beside their activations.
 
 On ``token``: sentence, position, token_id, char_start, char_end. On ``sentence``: row_size, text.
-These are structural: they follow from texts and tokenizer, and lie in the shards. The input's own
-columns may change, and have records of their own.
+These are structural: they follow from texts and tokenizer, and lie in the shards. The user's own
+columns, of sentences and of tokens, may change, and have records of their own.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,7 @@ SENTENCE_IN_RUN = "sentence_in_run"  # column of an export that leaves sentences
 INSTANCE = "instance"  # what netCDF files call the dimension with one entry a sentence
 #: begins the names of the variables there, which are then no names of labels of tokens
 OF_SENTENCE = "sentence_"
+OF_TOKEN = "label_"  # begins the names of the user's labels of tokens
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Labels:
     row_size: IntArray
     text: Sequence[str]
     columns: Mapping[str, npt.NDArray[Any]]
+    # the user's own labels of tokens, as ``columns`` are of sentences
+    token_columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that token labels and row sizes speak of the same tokens."""
@@ -48,7 +51,8 @@ class Labels:
             raise ValueError(
                 f"token labels are {sorted(self.token)}, expected {sorted(TOKEN_LABELS)}"
             )
-        if any(array.shape != (self.tokens,) for array in self.token.values()):
+        every = (*self.token.values(), *self.token_columns.values())
+        if any(array.shape != (self.tokens,) for array in every):
             raise ValueError(f"token labels do not all have {self.tokens} tokens")
         if any(len(column) != len(self.text) for column in (self.row_size, *self.columns.values())):
             raise ValueError(f"sentence labels do not all have {len(self.text)} sentences")
@@ -57,6 +61,11 @@ class Labels:
     def tokens(self) -> int:
         """Number of tokens."""
         return int(self.row_size.sum())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of sentences and tokens, by the name of the dim."""
+        return {"sentence": len(self.text), "token": self.tokens}
 
     def token_text(self, token: int) -> str:
         """Return the characters of a token, counted along these sentences."""
@@ -82,6 +91,7 @@ class Labels:
             row_size=self.row_size[part],
             text=self.text[part],
             columns={name: column[part] for name, column in self.columns.items()},
+            token_columns={name: column[rows] for name, column in self.token_columns.items()},
         )
 
 
@@ -97,6 +107,10 @@ def join_labels(parts: Sequence[Labels], text: Sequence[str] | None = None) -> L
         columns={
             name: np.concatenate([part.columns[name] for part in parts])
             for name in parts[0].columns
+        },
+        token_columns={
+            name: np.concatenate([part.token_columns[name] for part in parts])
+            for name in parts[0].token_columns
         },
     )
 

@@ -17,12 +17,13 @@ from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import FORMAT_VERSION, Json, seal, unseal
 from actlas.store.format.tail import read_tail, tail_bytes
 from actlas.store.io.safe_open import LARGEST_RECORD, listed, opened, read_record
-from actlas.store.labels.columns import Columns
+from actlas.store.labels.columns import SENTENCE, TOKEN, Columns, Counts
 from actlas.store.labels.stored_columns import DIGEST, StoredColumn, read_columns, stored_columns
 
 FOLDER = "labels"
 FORMAT_LABELS = "actlas-labels"
 NAME = re.compile(r"([0-9]{8})-([0-9a-f]{16})\.(json|h5)")
+NO_TOKENS = ("tokens", 0)  # is left out of records
 REMEDY = "`actlas relabel` with the sentences' file stores them again"
 
 
@@ -40,6 +41,12 @@ class LabelRecord:
     metadata_checksum: str  # XXH3-64 of its bytes outside the columns
     source: str  # name of the input
     created: str
+    tokens: int = 0  # where a column lies on them
+
+    @property
+    def counts(self) -> Counts:
+        """Sentences and tokens that the columns are of."""
+        return {SENTENCE: self.sentences, TOKEN: self.tokens}
 
     @property
     def stem(self) -> str:
@@ -52,17 +59,14 @@ class LabelRecord:
         return f"{self.number}:{self.digest}"
 
     def to_json(self) -> Json:
-        """Return the JSON form, checksum left out; ``lengths`` is said of texts alone."""
+        """Return the JSON form, checksum left out; without ``lengths`` and ``tokens`` of 0."""
         columns = {name: asdict(column) for name, column in self.columns.items()}
         for column in columns.values():
             if not column["lengths"]:
                 del column["lengths"]
-        return {
-            "format": FORMAT_LABELS,
-            "version": FORMAT_VERSION,
-            **vars(self),
-            "columns": columns,
-        }
+        form = {"format": FORMAT_LABELS, "version": FORMAT_VERSION}
+        fields = {name: value for name, value in vars(self).items() if (name, value) != NO_TOKENS}
+        return {**form, **fields, "columns": columns}
 
     @classmethod
     def from_json(cls, record: Json) -> LabelRecord:
@@ -71,8 +75,9 @@ class LabelRecord:
         Raises ValueError, KeyError, TypeError, … for a wrong one.
         """
         fields = {key: value for key, value in record.items() if key not in ("format", "version")}
-        count, size = fields["sentences"], fields["size"]
-        if any(type(number) is not int or number < 0 for number in (count, size, fields["number"])):
+        counts = {SENTENCE: fields["sentences"], TOKEN: fields.get("tokens", 0)}
+        numbers = (*counts.values(), fields["size"], fields["number"])
+        if any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError("a count that is none")
         digests = [
             fields["digest"],
@@ -84,7 +89,9 @@ class LabelRecord:
             DIGEST.fullmatch(str(each)) for each in digests
         ):
             raise ValueError("a digest or a name that is none")
-        return cls(**{**fields, "columns": stored_columns(fields["columns"], count, size)})
+        return cls(
+            **{**fields, "columns": stored_columns(fields["columns"], counts, fields["size"])}
+        )
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def versions(run_folder: Path) -> list[Version]:
     ]
 
 
-def newest_record(run_folder: Path, sentences: int) -> LabelRecord:
+def newest_record(run_folder: Path, counts: Counts) -> LabelRecord:
     """Return the record that counts, never an older one; raises DamagedStore if altered or lost."""
     found = versions(run_folder)
     if not found:
@@ -128,22 +135,22 @@ def newest_record(run_folder: Path, sentences: int) -> LabelRecord:
         raise DamagedStore(
             f"{run_folder / FOLDER} has two label records of version {newest.number}: {REMEDY}"
         )
-    return read_version(newest, run_folder.name, sentences)
+    return read_version(newest, run_folder.name, counts)
 
 
-def read_version(version: Version, run: str, sentences: int) -> LabelRecord:
+def read_version(version: Version, run: str, counts: Counts) -> LabelRecord:
     """Return the record of a version, by its copy where the JSON is missing; raises DamagedStore.
 
-    run, sentences: id and number of sentences that it must be of.
+    run, counts: id, and numbers of sentences and tokens, of the run that it must be of.
     """
     try:
         content = read_record(version.json)
     except FileNotFoundError:
         content = sealed_behind(version.file)
-    return parsed(content, version, run, sentences)
+    return parsed(content, version, run, counts)
 
 
-def parsed(content: bytes, version: Version, run: str, sentences: int) -> LabelRecord:
+def parsed(content: bytes, version: Version, run: str, counts: Counts) -> LabelRecord:
     """Return the record of ``content``; raises DamagedStore if altered or of something else."""
     path = version.json
     record = unseal(content, str(path), FORMAT_LABELS)
@@ -157,10 +164,14 @@ def parsed(content: bytes, version: Version, run: str, sentences: int) -> LabelR
         raise DamagedStore(
             f"{path} was renamed: it is of version {found.number}-{found.digest}: {REMEDY}"
         )
-    if found.run != run or found.sentences != sentences:
+    of_tokens = any(column.dim == TOKEN for column in found.columns.values())
+    wanted = (run, counts[SENTENCE], counts[TOKEN] if of_tokens else 0)
+    if (found.run, found.sentences, found.tokens) != wanted:
         found_of = f"{str(found.run)[:16]!r} with {found.sentences} sentences"
+        tokens = f" and {found.tokens} tokens" if found.tokens != wanted[2] else ""
         raise DamagedStore(
-            f"{path} has the labels of run {found_of}, expected {run} with {sentences}: {REMEDY}"
+            f"{path} has the labels of run {found_of}{tokens}, expected {run} with "
+            f"{counts[SENTENCE]}{f' and {wanted[2]}' if tokens else ''}: {REMEDY}"
         )
     return found
 
@@ -206,6 +217,6 @@ def read_values(run_folder: Path, record: LabelRecord, sites: Collection[str] = 
                 raise DamagedStore(
                     f"{path} has {found.st_size} bytes, its record says {wanted}: {REMEDY}"
                 )
-            return read_columns(path, file, record.columns, record.sentences)
+            return read_columns(path, file, record.columns, record.counts)
     except FileNotFoundError as error:
         raise DamagedStore(f"{path} is missing: restore it from a copy, or {REMEDY}") from error

@@ -22,7 +22,10 @@ from actlas.store.io.locks import folder_lock
 from actlas.store.io.safe_open import LARGEST_RECORD
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.labels.columns import (
+    SENTENCE,
+    TOKEN,
     Columns,
+    Counts,
     Encoded,
     all_variables,
     check_columns,
@@ -30,7 +33,7 @@ from actlas.store.labels.columns import (
     encode,
     variable_names,
 )
-from actlas.store.labels.record import FOLDER, LabelRecord, Version, newest_record, tailed, versions
+from actlas.store.labels.record import FOLDER, LabelRecord, Version, tailed, versions
 from actlas.store.labels.stored_columns import column_spans, located
 
 if TYPE_CHECKING:
@@ -78,32 +81,51 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(shown) + more
 
 
-def label_change(run: Run, columns: Columns, digest: str | None = None) -> LabelChange | None:
-    """Return what storing ``columns`` would change; None where the run has these very labels.
+def label_change(
+    run: Run,
+    columns: Columns | None,
+    token_columns: Columns | None = None,
+    digest: str | None = None,
+) -> LabelChange | None:
+    """Return what storing labels would change; None where the run has these very ones.
 
-    digest: of ``columns``, where it is known. Raises InputError for columns that cannot be stored.
+    columns, token_columns: labels of sentences and of tokens; None leaves those that the run has.
+    digest: of both, where it is known. Raises InputError for columns that cannot be stored.
     """
-    check_columns(columns)
-    digest = digest or columns_digest(encode(columns))
-    before: Columns = {}
-    lost = None
+    return _change(run, columns, token_columns, digest)[0]
+
+
+def _change(
+    run: Run, columns: Columns | None, token_columns: Columns | None, digest: str | None
+) -> tuple[LabelChange | None, Columns, Columns]:
+    """Return what changes, and all columns of the next version."""
+    before: tuple[Columns, Columns] = ({}, {})
+    present = lost = None
+    run.refresh_labels()
     try:
-        if newest_record(run.label_home, run.sentences).digest == digest:
-            _ = run.columns  # that they can be read
-            return None
-        before = run.columns
+        before = run.columns, run.token_columns
+        present = run.labels_digest
     except DamagedStore as error:
         lost = str(error)
-    common = [name for name in columns if name in before]
-    differing = {name: _differing(before[name], columns[name]) for name in common}
-    return LabelChange(
-        _next_number(run.label_home),
-        digest,
-        tuple(name for name in columns if name not in before),
-        tuple(name for name in before if name not in columns),
-        {name: count for name, count in differing.items() if count is not None},
-        lost,
-    )
+    given = columns, token_columns
+    columns = before[0] if columns is None else columns
+    kept = any(old for old, new in zip(before, given, strict=True) if new is None)
+    token_columns = before[1] if token_columns is None else token_columns
+    check_columns(columns, token_columns)
+    if kept or digest is None:
+        digest = columns_digest(encode(columns, token_columns))
+    if present == digest:
+        return None, columns, token_columns
+    added, removed, changed = list[str](), list[str](), dict[str, int]()
+    for old, new in zip(before, (columns, token_columns), strict=True):
+        added += [name for name in new if name not in old]
+        removed += [name for name in old if name not in new]
+        for name in (name for name in new if name in old):
+            count = _differing(old[name], new[name])
+            changed |= {} if count is None else {name: count}
+    number = _next_number(run.label_home)
+    change = LabelChange(number, digest, tuple(added), tuple(removed), changed, lost)
+    return change, columns, token_columns
 
 
 def _differing(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> int | None:
@@ -114,38 +136,51 @@ def _differing(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> int | None:
     return None if same else count
 
 
-def relabel(run: Run, columns: Columns, source: str) -> LabelChange | None:
-    """Store ``columns`` as labels of ``run``, its baseline and all variants; return what changed.
+def relabel(
+    run: Run, columns: Columns | None, source: str, token_columns: Columns | None = None
+) -> LabelChange | None:
+    """Store labels of ``run``, its baseline and all variants; return what changed.
 
-    columns: name → values of all sentences, numbers or text. source: name of the input. Returns
-    None where the run has these labels already.
+    columns: name → values of all sentences, numbers or text. token_columns: of all tokens. None
+    leaves those that the run has. source: name of the input. Returns None where the run has these
+    labels already.
     Raises InputError for columns that cannot be stored, OSError where the disk cannot take them.
     """
-    change = label_change(run, columns)
+    change, *both = _change(run, columns, token_columns, None)
     if change is not None:
         with workspace(run.label_home) as work:
-            publish_labels(run.label_home, run.sentences, columns, source, work)
+            publish_labels(run.label_home, run.counts, *both, source=source, work=work)
         run.refresh()
     return change
 
 
 def publish_labels(
-    run_folder: Path, sentences: int, columns: Columns, source: str, work: Workspace
+    run_folder: Path,
+    counts: Counts,
+    columns: Columns,
+    token_columns: Columns,
+    *,
+    source: str,
+    work: Workspace,
 ) -> None:
-    """Publish ``columns`` as a run's next version, unless the newest is equal and can be read."""
-    check_columns(columns)
-    if any(len(column) != sentences for column in columns.values()):
-        raise ValueError(f"label columns do not all have {sentences} sentences")
-    encoded = encode(columns)
+    """Publish labels as a run's next version, unless the newest is equal and can be read.
+
+    counts: sentences and tokens of the run.
+    """
+    check_columns(columns, token_columns)
+    for dim, given in ((SENTENCE, columns), (TOKEN, token_columns)):
+        if any(len(column) != counts[dim] for column in given.values()):
+            raise ValueError(f"label columns do not all have {counts[dim]} entries of {dim}")
+    encoded = encode(columns, token_columns)
     make_folder(run_folder / FOLDER)
     with folder_lock(run_folder / FOLDER):
         known = versions(run_folder)
         digest = columns_digest(encoded)
-        if known and known[-1].digest == digest and _is_readable(run_folder, sentences):
+        if known and known[-1].digest == digest and _is_readable(run_folder, counts):
             return
         number, previous = _next_number(run_folder), known[-1].digest if known else ""
         version = Version(run_folder / FOLDER, number, digest)
-        record, content = _made(version, previous, sentences, encoded, source)
+        record, content = _made(version, previous, counts, encoded, source)
         if not publish_bytes(content, version.file, temporary=work.folder):
             raise DamagedStore(
                 f"{version.file} exists although its number is new: the store was written by "
@@ -158,14 +193,14 @@ def _next_number(run_folder: Path) -> int:
     return max((version.number for version in versions(run_folder)), default=0) + 1
 
 
-def _is_readable(run_folder: Path, sentences: int) -> bool:
+def _is_readable(run_folder: Path, counts: Counts) -> bool:
     from actlas.store.labels.verify import version_problems
 
-    return not version_problems(versions(run_folder)[-1], run_folder.name, sentences)
+    return not version_problems(versions(run_folder)[-1], run_folder.name, counts)
 
 
 def _made(
-    version: Version, previous: str, sentences: int, encoded: Mapping[str, Encoded], source: str
+    version: Version, previous: str, counts: Counts, encoded: Mapping[str, Encoded], source: str
 ) -> tuple[LabelRecord, bytes]:
     """Return the record of a version, and its file: the values and the record behind them."""
     # HDF5 is imported where it writes
@@ -173,15 +208,18 @@ def _made(
 
     run = version.folder.parent.name
     names = variable_names(encoded)
+    of_tokens = any(each.dim == TOKEN for each in encoded.values())
+    counts = {SENTENCE: counts[SENTENCE], TOKEN: counts[TOKEN] if of_tokens else 0}
     attributes = {"actlas_run": run, "actlas_labels": str(version.number)}
-    image = columns_image(encoded, names, sentences, attributes)
+    image = columns_image(encoded, names, counts, attributes)
     columns = located(encoded, names, offsets(image, all_variables(encoded, names)))
     content = bytearray(image.size)
     for offset, piece in image.pieces():
         content[offset : offset + len(piece)] = piece
-    metadata = metadata_checksum_in(content, column_spans(columns, sentences))
+    metadata = metadata_checksum_in(content, column_spans(columns, counts))
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    places = (columns, image.size, metadata, source, created)
+    places = (columns, image.size, metadata, source, created, counts[TOKEN])
+    sentences = counts[SENTENCE]
     record = LabelRecord(run, version.number, version.digest, previous, sentences, *places)
     if len(seal(record.to_json())) > LARGEST_RECORD:
         names_of = f"the names of {len(columns):,} label columns"

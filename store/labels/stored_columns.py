@@ -24,7 +24,9 @@ from actlas.store.labels.columns import (
     PLAIN,
     SENTENCE,
     TEXT,
+    TOKEN,
     Columns,
+    Counts,
     Encoded,
     bad_name,
 )
@@ -58,17 +60,22 @@ def places_of_columns(columns: Mapping[str, StoredColumn]) -> dict[str, int]:
     }
 
 
+def of_dim(values: Columns, columns: Mapping[str, StoredColumn], dim: str) -> dict[str, Any]:
+    """Return the columns that lie on ``dim``."""
+    return {name: column for name, column in values.items() if columns[name].dim == dim}
+
+
 def read_columns(
-    path: Path, file: io.BufferedReader, columns: Mapping[str, StoredColumn], count: int
+    path: Path, file: io.BufferedReader, columns: Mapping[str, StoredColumn], counts: Counts
 ) -> Columns:
-    """Read columns of ``count`` sentences, each against its checksum; texts as objects.
+    """Read columns of so many sentences and tokens, each against its checksum; texts as objects.
 
     Raises DamagedStore, naming ``path`` and the column.
     """
     found = {}
     for name, column in columns.items():
         try:
-            found[name] = _read(file, column, count)
+            found[name] = _read(file, column, counts[column.dim])
         except ValueError as error:  # UnicodeDecodeError is one
             raise DamagedStore(
                 f"{path}: label column {quoted(name)} was altered ({error}): see `actlas verify`"
@@ -102,12 +109,14 @@ def _texts(content: bytes, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.obj
     if lengths.min(initial=0) < 0 or ends[-1] != len(content):
         raise ValueError("lengths do not add up")
     texts = np.empty(len(lengths), dtype=object)
-    texts[:] = [content[start:end].decode() for start, end in pairwise(ends)]
+    known: dict[bytes, str] = {}  # labels are few, and each text takes more room than a reference
+    pieces = (content[start:end] for start, end in pairwise(ends))
+    texts[:] = [known.get(piece) or known.setdefault(piece, piece.decode()) for piece in pieces]
     return texts
 
 
-def stored_columns(records: Json, count: int, size: int) -> dict[str, StoredColumn]:
-    """Return the columns of a record of ``count`` sentences, in a file of ``size`` bytes.
+def stored_columns(records: Json, counts: Counts, size: int) -> dict[str, StoredColumn]:
+    """Return the columns of a record of so many sentences and tokens, in a file of ``size`` bytes.
 
     Raises ValueError, KeyError, TypeError for what cannot be.
     """
@@ -115,11 +124,11 @@ def stored_columns(records: Json, count: int, size: int) -> dict[str, StoredColu
         raise ValueError(f"{len(records)} columns, expected at most {MOST_COLUMNS}")
     columns = {name: StoredColumn(**record) for name, record in records.items()}
     for name, column in columns.items():
-        if problem := bad_name(name) or _wrong(column, count):
+        if problem := bad_name(name) or _wrong(column, counts):
             raise ValueError(f"label column {quoted(name)}: {problem}")
     if len({column.variable for column in columns.values()}) < len(columns):
         raise ValueError("two columns in one variable")
-    places = sorted(place for column in columns.values() for place in _spans(column, count))
+    places = sorted(place for column in columns.values() for place in _spans(column, counts))
     if any(start < 0 or end > size for start, end in places) or any(
         one[1] > other[0] for one, other in pairwise(places)
     ):
@@ -127,28 +136,29 @@ def stored_columns(records: Json, count: int, size: int) -> dict[str, StoredColu
     return columns
 
 
-def _wrong(column: StoredColumn, count: int) -> str | None:
+def _wrong(column: StoredColumn, counts: Counts) -> str | None:
     numbers = (column.offset, column.nbytes, column.lengths)
     if not all(type(number) is int and 0 <= number < MOST_BYTES for number in numbers):
         return "a place that is none"
-    if column.dim != SENTENCE or column.dtype not in (*NUMBERS, TEXT):
+    if column.dim not in (SENTENCE, TOKEN) or column.dtype not in (*NUMBERS, TEXT):
         return "unknown dim or dtype"
     if not PLAIN.fullmatch(str(column.variable)) or not DIGEST.fullmatch(str(column.checksum)):
         return "variable or checksum"
+    count = counts[column.dim]
     if column.dtype != TEXT and column.nbytes != count * np.dtype(column.dtype).itemsize:
-        return f"{column.nbytes} bytes for {count} sentences"
+        return f"{column.nbytes} bytes for {count} of {column.dim}"
     return None
 
 
-def _spans(column: StoredColumn, count: int) -> Iterator[tuple[int, int]]:
+def _spans(column: StoredColumn, counts: Counts) -> Iterator[tuple[int, int]]:
     yield column.offset, column.offset + column.nbytes
     if column.dtype == TEXT:
-        yield column.lengths, column.lengths + count * np.dtype(LENGTHS).itemsize
+        yield column.lengths, column.lengths + counts[column.dim] * np.dtype(LENGTHS).itemsize
 
 
-def column_spans(columns: Mapping[str, StoredColumn], count: int) -> list[tuple[int, int]]:
+def column_spans(columns: Mapping[str, StoredColumn], counts: Counts) -> list[tuple[int, int]]:
     """Return start and end of all that the columns' checksums are of."""
-    return [span for column in columns.values() for span in _spans(column, count)]
+    return [span for column in columns.values() for span in _spans(column, counts)]
 
 
 def located(
@@ -162,5 +172,5 @@ def located(
             digest.update(part)
         lengths = 0 if each.lengths is None else offsets[variable + LENGTH]
         place = (offsets[variable], each.nbytes, digest.hexdigest(), lengths)
-        found[name] = StoredColumn(SENTENCE, each.dtype, variable, *place)
+        found[name] = StoredColumn(each.dim, each.dtype, variable, *place)
     return found

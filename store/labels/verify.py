@@ -9,6 +9,7 @@ from actlas.store.errors import DamagedStore
 from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.schema import seal
 from actlas.store.io.safe_open import opened, read_record
+from actlas.store.labels.columns import Counts
 from actlas.store.labels.record import (
     FOLDER,
     REMEDY,
@@ -24,7 +25,7 @@ from actlas.store.labels.stored_columns import column_spans, places_of_columns
 MOST_VARIABLES = 8000  # of columns: a text has two variables and a dim
 
 
-def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+def label_problems(run_folder: Path, counts: Counts) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     """Yield of each version its name, 0 (bytes are not counted), and what is wrong with it."""
     try:
         found = versions(run_folder)
@@ -35,7 +36,7 @@ def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int,
         yield FOLDER, 0, (f"{run_folder / FOLDER} has no label record: {REMEDY}",)
     before: Version | None = None
     for version in found:
-        problems = version_problems(version, run_folder.name, sentences)
+        problems = version_problems(version, run_folder.name, counts)
         if before and version.number != before.number + 1:
             lost = f"after version {before.number} comes {version.number}"
             problems.insert(
@@ -47,15 +48,15 @@ def label_problems(run_folder: Path, sentences: int) -> Iterator[tuple[str, int,
         yield version.json.name, 0, tuple(problems)
 
 
-def version_problems(version: Version, run: str, sentences: int) -> list[str]:
+def version_problems(version: Version, run: str, counts: Counts) -> list[str]:
     """Return what is wrong with one version: its record, the copy of it, or the values."""
     try:
-        record = parsed(sealed_behind(version.file), version, run, sentences)
+        record = parsed(sealed_behind(version.file), version, run, counts)
         # without its first copy a version counts by the one behind its values: so a relabelling
         # that was killed between the two has come to its end
         if version.json.exists() or version.json.is_symlink():
             content = read_record(version.json)
-            parsed(content, version, run, sentences)
+            parsed(content, version, run, counts)
             if content != seal(record.to_json()):
                 return [f"{version.json} is not the record behind {version.file.name}: {REMEDY}"]
         read_values(version.folder.parent, record)
@@ -73,7 +74,7 @@ def _file_problems(path: Path, record: LabelRecord) -> list[str]:
     with opened(path) as (descriptor, _):
         if (
             metadata_checksum_of(
-                descriptor, record.size, column_spans(record.columns, record.sentences)
+                descriptor, record.size, column_spans(record.columns, record.counts)
             )
             != record.metadata_checksum
         ):

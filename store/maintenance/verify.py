@@ -105,7 +105,7 @@ def _lost(run: Run) -> Iterator[Checked]:
 def check_label_records(run: Run) -> Iterator[Checked]:
     """Yield the damaged versions of a run's label columns; a variant's are its baseline's."""
     if run.label_home == run.folder:
-        found = [Checked(*each, "labels") for each in label_problems(run.folder, run.sentences)]
+        found = [Checked(*each, "labels") for each in label_problems(run.folder, run.counts)]
         if not any(item.problems for item in found) and (problem := _as_read(run)):
             found = [Checked("labels", 0, (problem,), "labels")]
         yield from (item for item in found if item.problems)

@@ -28,14 +28,14 @@ def verify_export(exported: Exported) -> Iterator[Checked]:
     problems = []
     for what in plain_problems(path, places, MOST_VARIABLES):
         problems.append(f"{path}: {what}: {WARNING}")
-    spans = [*commit.data_spans, *column_spans(columns, exported.sentences)]
+    spans = [*commit.data_spans, *column_spans(columns, exported.counts)]
     nbytes = 0
     try:
         with opened_shard(path, commit.size) as descriptor:
             nbytes = commit.size - sum(end - start for start, end in spans)
             if metadata_checksum_of(descriptor, commit.size, spans) != commit.metadata_checksum:
                 problems.append(f"{path}: HDF5 records were altered: export it again")
-        _ = exported.columns
+        _ = exported.own_labels
     except DamagedStore as error:
         problems.append(f"{error}: export it again")
     yield Checked(path.name, nbytes, tuple(problems), "file")

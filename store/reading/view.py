@@ -114,6 +114,8 @@ def token_coordinates(labels: Labels, special: SpecialTokens) -> dict[str, xr.Va
         found[name] = xr.Variable("token", indexing.LazilyIndexedArray(spread), described)
         if not lazy:
             found[name].load()
+    for name, values in labels.token_columns.items():
+        found[name] = xr.Variable("token", values, {"long_name": "label of the token"})
     return found
 
 
@@ -158,7 +160,8 @@ def _check_names(run: RunIndex, labels: Labels, variables: Mapping[str, xr.Varia
     """Raise DamagedStore for a column with the name of something else; extraction takes none."""
     dims = {dim for variable in variables.values() for dim in variable.dims}
     taken = {*variables, *TOKEN_LABELS, SPECIAL, "text", *dims}
-    clash = sorted(name for name in labels.columns if name in taken)
+    own = (*labels.columns, *labels.token_columns)
+    clash = sorted(name for name in own if name in taken)
     if clash:
         raise DamagedStore(
             f"run {run.name} has a label column {clash[0]!r}, the name of a site, dim or label: "

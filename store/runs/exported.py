@@ -7,7 +7,7 @@ datasets in it lead nowhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from actlas.store.format.schema import Json, checksum
 from actlas.store.io.safe_open import placed
 from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import SENTENCE_IN_RUN
-from actlas.store.labels.stored_columns import read_columns
+from actlas.store.labels.stored_columns import StoredColumn, read_columns
 from actlas.store.reading.index import RunIndex, names_of
 from actlas.store.reading.stored_labels import opened_shard
 from actlas.store.runs.run import Run
@@ -49,14 +49,19 @@ class Exported(Run):
         blocks = self.export_record.blocks
         return RunIndex(self.id, self.name, self.folder, self.units, self.records, blocks=blocks)
 
+    @property
+    def stored_columns(self) -> Mapping[str, StoredColumn]:
+        """Where the label columns lie in the file."""
+        return self.export_record.columns
+
     @cached_property
-    def columns(self) -> Columns:
+    def own_labels(self) -> Columns:
         """The label columns that it was exported with; raises DamagedStore."""
         with (
             opened_shard(self.file, self.records[0].size) as descriptor,
             os.fdopen(descriptor, "rb", closefd=False) as file,
         ):
-            return read_columns(self.file, file, self.export_record.columns, self.sentences)
+            return read_columns(self.file, file, self.stored_columns, self.counts)
 
     @property
     def labels_version(self) -> int:

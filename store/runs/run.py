@@ -15,26 +15,25 @@ from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.edit_records import EditRecord, read_edits
 from actlas.store.format.run_record import FILE, read_run_record
-from actlas.store.format.schema import Json, Unit, identity
+from actlas.store.format.schema import Json, Unit
 from actlas.store.io.safe_open import refuse_links, uncollected
-from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import Labels
-from actlas.store.labels.record import REMEDY, LabelRecord, newest_record, read_values, versions
 from actlas.store.labels.special import special_of
 from actlas.store.labels.texts import labels_at
 from actlas.store.reading.index import RunIndex, names_of
 from actlas.store.reading.stored_labels import check_labels, label_places
 from actlas.store.runs.commits import COMMITS, PACKED, read_commits
+from actlas.store.runs.labelled import CACHED_LABELS, Labelled
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 #: what an open run keeps of its folder until it is refreshed
-CACHED = ("records", "commits", "index", "labels", "label_record", "columns", "baseline")
+CACHED = ("records", "commits", "index", "baseline", *CACHED_LABELS)
 
 
-class Run:
+class Run(Labelled):
     """One run of a store, as its commits say when it is opened; ``refresh`` looks again."""
 
     def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:
@@ -65,24 +64,9 @@ class Run:
         return run_html(self.index, self.specification, self.description, labels, self.baseline_id)
 
     @property
-    def name(self) -> str:
-        """The first of its names, or its id."""
-        return self.names[0] if self.names else self.id
-
-    @property
     def limits(self) -> Json:
         """What results record of an export beside its run; empty for a whole run."""
         return {}
-
-    @property
-    def sentences(self) -> int:
-        """Number of sentences."""
-        return sum(unit.sentences for unit in self.units)
-
-    @property
-    def tokens(self) -> int:
-        """Number of tokens."""
-        return sum(unit.tokens for unit in self.units)
 
     @cached_property
     @uncollected()
@@ -122,6 +106,11 @@ class Run:
         for cached in CACHED:
             self.__dict__.pop(cached, None)
 
+    def known_sites(self) -> frozenset[str]:
+        """Return the names of all sites that some unit has."""
+        records = self.records
+        return frozenset(site for each in records for site in (*each.sites, *each.sharing))
+
     @property
     def sites(self) -> tuple[str, ...]:
         """Sites that every unit has."""
@@ -159,45 +148,8 @@ class Run:
         index, places = self.index, []
         for record, labels in label_places([index.any_location(unit) for unit in self.units]):
             places.append((index.path(record), record.size, labels))
-        return replace(labels_at(places, self.sentences), columns=self.columns)
-
-    @property
-    def label_home(self) -> Path:
-        """The folder that has the label columns.
-
-        A variant uses that of its baseline, so that they agree.
-        """
-        folder = self.folder.parent / (self.baseline_id or self.id)
-        return folder if (folder / FILE).is_file() else self.folder
-
-    @cached_property
-    def label_record(self) -> LabelRecord:
-        """The newest version of the label columns when first asked for; raises DamagedStore."""
-        home = self.label_home
-        refuse_links(home)
-        if self.baseline_id and home == self.folder and not versions(home):
-            has = f"the labels of run {self.name} are those of its baseline {self.baseline_id}"
-            raise DamagedStore(f"{has}, which is not there: {REMEDY}")
-        return newest_record(home, self.sentences)
-
-    @cached_property
-    def columns(self) -> Columns:
-        """The input's own columns, (sentence,): int64, float64, uint8 or str.
-
-        Raises DamagedStore.
-        """
-        sites = {site for record in self.records for site in (*record.sites, *record.sharing)}
-        return read_values(self.label_home, self.label_record, sites)
-
-    @property
-    def labels_version(self) -> int:
-        """Version of its label columns, from 1 on; ``actlas relabel`` makes the next."""
-        return self.label_record.number
-
-    @property
-    def labels_digest(self) -> str:
-        """Digest of the label columns, 16 hex digits, of names, dtypes and values."""
-        return self.label_record.digest
+        structural = labels_at(places, self.sentences)
+        return replace(structural, columns=self.columns, token_columns=self.token_columns)
 
     @property
     def sentences_id(self) -> str:
@@ -226,7 +178,7 @@ class Run:
 
         All labels lie on ``token``: ``sentence``, ``position``, ``token_id``, ``char_start``,
         ``char_end``, int32; ``special``, bool: whether it was added around the text, such as BOS;
-        ``text`` and the input's columns, those of the token's sentence.
+        ``text`` and the input's columns, those of the token's sentence; the labels of tokens.
         ``sentence`` has an index: ``ds.sel(sentence=2)``.
         sites: names of sites, or one; all complete ones by default. check: compare the labels, now,
         and every block that is read, then, with their checksums; without it only the rows that are
@@ -280,13 +232,6 @@ class Run:
     def edits(self) -> tuple[EditRecord, ...]:
         """The edits of a variant, in the order of the forward pass; none of a baseline."""
         return read_edits(self.specification)
-
-    @property
-    def baseline_id(self) -> str | None:
-        """Of a variant: the id of the run without its edits; None for a run without edits."""
-        if not self.specification.get("edits"):
-            return None
-        return identity({**self.specification, "edits": []})
 
     @cached_property
     def baseline(self) -> Run | None:

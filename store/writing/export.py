@@ -23,6 +23,7 @@ from actlas.store.format.export_record import export_tail
 from actlas.store.format.schema import EXPORT_SUFFIXES
 from actlas.store.io.durable import publish_file
 from actlas.store.io.workspace import workspace
+from actlas.store.labels.columns import encode
 from actlas.store.runs.commits import with_tail
 from actlas.store.runs.exported import Exported
 from actlas.store.runs.run import Run
@@ -103,14 +104,13 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
         progress(rows.nbytes, total)
         return rows
 
-    writer = ShardWriter(
-        draft, plan.layouts, plan.labels, attributes, plan.blocks, plan.labels.columns
-    )
+    columns = encode(plan.labels.columns, plan.labels.token_columns)
+    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks, columns)
     try:
         made = write_units(writer, plan.layouts, plan.units, read)
         commit = made.commit(plan.run.id, "", plan.origins)
-        columns = made.shard.columns
-        writer.close(with_tail(commit, lambda each: export_tail(plan.header, each, columns))[1])
+        places = made.shard.columns
+        writer.close(with_tail(commit, lambda each: export_tail(plan.header, each, places))[1])
     except BaseException:
         writer.drop()
         raise

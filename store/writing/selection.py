@@ -173,7 +173,11 @@ def _labels_of(labels: Labels, tokens: Indices) -> Labels:
     columns = {name: column[numbers] for name, column in labels.columns.items()}
     columns.setdefault(SENTENCE_IN_RUN, numbers.astype(np.int64))
     return Labels(
-        token, sizes.astype(np.int32), tuple(labels.text[number] for number in numbers), columns
+        token,
+        sizes.astype(np.int32),
+        tuple(labels.text[number] for number in numbers),
+        columns,
+        {name: column[tokens] for name, column in labels.token_columns.items()},
     )
 
 

@@ -24,6 +24,7 @@ from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.pools import Origin, pool
 from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans_of
 from actlas.store.format.skeleton import (
+    NO_COLUMNS,
     Image,
     column_records,
     label_records,
@@ -32,7 +33,7 @@ from actlas.store.format.skeleton import (
     write_skeleton,
 )
 from actlas.store.io.durable import naming, reserve
-from actlas.store.labels.columns import Columns
+from actlas.store.labels.columns import Encoded
 from actlas.store.labels.labels import Labels
 from actlas.store.labels.stored_columns import StoredColumn, column_spans
 
@@ -110,8 +111,8 @@ class ShardWriter:
         attributes: dict[str, str],
         blocks: Mapping[str, Sequence[int]]
         | None = None,  # numbers of layers, depths; from 0 on where not given
-        columns: Columns
-        | None = None,  # the user's labels, which an export carries and a shard does not
+        # the user's labels, which an export carries and a shard does not
+        columns: Mapping[str, Encoded] = NO_COLUMNS,
     ) -> None:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
@@ -121,7 +122,7 @@ class ShardWriter:
         self._offsets = offsets(image, list(self._layouts))
         self._given = labels
         self._labels = label_records(image, labels)
-        self._columns = column_records(image, layouts, labels, columns or {})
+        self._columns = column_records(image, layouts, labels, columns)
         self._descriptor = -1
         self._error: OSError | None = None
         try:
@@ -208,7 +209,7 @@ class ShardWriter:
             }
             spans = [
                 *data_spans_of(sites, self._labels),
-                *column_spans(self._columns, len(self._given.text)),
+                *column_spans(self._columns, self._given.counts),
             ]
             checksum = metadata_checksum_of(self._descriptor, self.size, spans)
         return ShardRecord(self.size, sites, self._labels, checksum, self._columns)

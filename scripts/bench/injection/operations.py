@@ -23,6 +23,7 @@ SITES = ("q", "k", "v", "resid", "nll")
 # the last layers of the demo model: little is computed behind them
 SKIPPED = "skip:layer=6|7"
 OUT = ("--out", "{root}/results")
+LABELS = ("--labels", "{root}/spans.csv")
 STUDY = """\
 title = "hurt"
 store = "store"
@@ -55,6 +56,9 @@ def inputs(root: Path) -> None:
     (root / "it.txt").write_text("\n".join(lines[:SENTENCES]) + "\n")
     (root / "new.txt").write_text("\n".join(lines[SENTENCES:]) + "\n")
     (root / "study.csv").write_text("text,kind\n" + LABELLED.format("one", "one", "two", "two"))
+    her = SENTENCE.format(0).index("her")
+    spans = [f"{number},{her},{her + 3},pronoun" for number in range(SENTENCES)]
+    (root / "spans.csv").write_text("\n".join(["sentence,char_start,char_end,pos", *spans, ""]))
     (root / "study.toml").write_text(STUDY.format(first="norms", options="outliers = 1"))
 
 
@@ -110,7 +114,7 @@ def correct_a_label(root: Path) -> None:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "extract": Operation(extraction("new.txt", "new", *SITES)),
+    "extract": Operation((*extraction("new.txt", "new", *SITES), *LABELS)),
     "extract another site": Operation(extraction("it.txt", "it", *SITES, "mlp_out")),
     "extract, many flushes": Operation(
         extraction("new.txt", "new", *SITES),
@@ -134,7 +138,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 if "relabel" in COMMANDS:
     OPERATIONS["relabel"] = Operation(
-        ("relabel", "labelled", "{root}/study.csv", *STORE),
+        ("relabel", "labelled", "{root}/study.csv", *STORE, *LABELS),
         before=(extraction("study.csv", "labelled", "resid"),),
         spoil=correct_a_label,
     )

@@ -36,7 +36,7 @@ READ = {
         "",
     ),
     "null.jsonl": ((FIRST, SECOND), {"age": (np.float64, [3.0, NAN])}, ""),
-    "semi.csv": ((FIRST, SECOND), {"kind": (object, ["a", "b"])}, ""),
+    "semi.csv": ((FIRST, SECOND), {"kind": (object, ["a", "b"])}, "separated by semicolons"),
     "spacecol.csv": ((FIRST, SECOND), {"word type": (object, ["a", "b"])}, ""),
     "tab.tsv": ((FIRST,), {"kind": (object, ["a"])}, ""),
 }
@@ -134,9 +134,7 @@ def test_columns_are_renamed_and_dropped(tmp_path):
         InputError, match=r"a\.csv: a column cannot be called 'layer' .*--rename layer=NEW"
     ):
         read_sentences(source)
-    read = read_sentences(
-        source, rename=["layer=tree layer", "token=word"], drop=["id", "not there"]
-    )
+    read = read_sentences(source, rename=["layer=tree layer", "token=word"], drop=["id"])
     assert {name: column.tolist() for name, column in read.columns.items()} == {
         "tree layer": [1, 2],
         "word": ["a", "b"],
@@ -145,12 +143,38 @@ def test_columns_are_renamed_and_dropped(tmp_path):
         ({"rename": ["layer"]}, "expected OLD=NEW"),
         ({"rename": ["layr=a"]}, "unknown column 'layr'.*did you mean layer"),
         ({"rename": ["text=a"]}, "has the sentences"),
+        ({"rename": ["id=a", "id=b"]}, "a column twice"),
+        ({"rename": ["id=a"], "drop": ["id"]}, "renamed and dropped"),
+        ({"drop": ["tokn"]}, r"a\.csv: --drop: unknown column 'tokn': did you mean token"),
         ({"drop": ["text"]}, "has the sentences"),
     ):
         with pytest.raises(UsageError, match=message):
             read_sentences(source, **wrong)
     with pytest.raises(InputError, match="two columns are called 'id'"):
         read_sentences(source, rename=["layer=id"], drop=["token"])
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "reported"),
+    [
+        ("a.csv", "text;a", "semicolons"),
+        ("a.csv", "text\ta", "tabs"),
+        ("a.tsv", "text,a", "commas"),
+        ("a.tsv", "text\ta", None),
+        ("a.csv", 'text,"a;text"', None),
+        ("a.tsv", "text", None),
+    ],
+)
+def test_the_header_decides_what_separates_columns(name, header, reported, tmp_path):
+    row = "one" if header == "text" else header.replace("text", "one", 1)
+    read = read_sentences(write(tmp_path, name, f"{header}\n{row}\n"))
+    assert read.text == ("one",)
+    assert read.notes == ((f"columns are separated by {reported}",) if reported else ())
+
+
+def test_a_header_of_two_meanings_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"has 'text' between commas and semicolons: expected one"):
+        read_sentences(write(tmp_path, "a.csv", "text,a;text\none,b;two\n"))
 
 
 def test_a_field_of_any_length_is_read_and_a_bad_one_named_by_its_own_line(tmp_path):
@@ -177,30 +201,6 @@ def test_items_of_an_array_are_named(tmp_path):
     ):
         read_sentences(write(tmp_path, "a.json", '{"text": {"0": "one"}}'))
     assert read_sentences(write(tmp_path, "a.json", '["one", "two"]')).text == ("one", "two")
-
-
-def test_parquet_is_read_or_says_what_it_needs(tmp_path):
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        with pytest.raises(UsageError, match=r"pip install 'actlas\[parquet\]'"):
-            read_sentences(write(tmp_path, "a.parquet", b"PAR1"))
-        return
-    columns = {
-        "text": ["one", "two"],
-        "n": [1, None],
-        "kind": ["a", None],
-        "__index_level_0__": [0, 1],
-    }
-    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
-    read = read_sentences(str(tmp_path / "a.parquet"))
-    assert read.text == ("one", "two")
-    np.testing.assert_array_equal(read.columns["n"], [1, NAN])
-    assert read.columns["kind"].tolist() == ["a", ""]
-    assert len(read.notes) == 1
-    with pytest.raises(InputError, match="not Parquet"):
-        read_sentences(write(tmp_path, "b.parquet", b"PAR1"))
 
 
 def test_a_pipe_is_refused_at_once(tmp_path):

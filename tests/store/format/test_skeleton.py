@@ -15,6 +15,7 @@ from actlas.store.format.skeleton import (
     offsets,
     write_skeleton,
 )
+from actlas.store.labels.columns import encode
 from tests.store.making import Content, layouts
 
 places = st.integers(0, 3 * PAGE)
@@ -100,11 +101,15 @@ def test_a_column_may_be_called_like_anything_else_in_the_file(name, content):
         layouts(content, unit, ["q", "resid"]),
     )
     image, columns = Image(), {name: column, "text_too": np.array(["", "é", "x"])}
-    write_skeleton(image, sites, labels, {}, columns=columns)
-    found = column_records(image, sites, labels, columns)
+    of_tokens = {f"{name} too": np.arange(labels.tokens)}
+    encoded = encode(columns, of_tokens)
+    write_skeleton(image, sites, labels, {}, encoded=encoded)
+    found = column_records(image, sites, labels, encoded)
     with h5py.File(image) as file:
         variable = file[found[name].variable]
         np.testing.assert_array_equal(variable[:], column)
+        of_token = file[found[f"{name} too"].variable]
+        np.testing.assert_array_equal(of_token[:], of_tokens[f"{name} too"])
         described = variable.attrs["long_name"]
         assert (described if isinstance(described, str) else described.decode()) == name
         assert variable.id.get_offset() == found[name].offset

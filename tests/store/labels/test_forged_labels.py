@@ -57,6 +57,8 @@ FORGED = [
     at("columns", "kind", "lengths", value=0),
     at("columns", "kind", "variable", value="../x"),
     at("columns", "kind", "checksum", value="0" * 16),
+    at("tokens", value=1),
+    at("tokens", value=-1),
     at("surprise", value=1),
 ]
 
@@ -100,7 +102,9 @@ def test_hdf5_that_leads_elsewhere_is_reported_and_never_followed(run):
         file["stolen"] = h5py.ExternalLink("/etc/passwd", "/n")
     size = values.stat().st_size
     with values.open("rb") as file:
-        rest = metadata_checksum_of(file.fileno(), size, column_spans(record.columns, 3))
+        rest = metadata_checksum_of(
+            file.fileno(), size, column_spans(record.columns, record.counts)
+        )
     values.write_bytes(values.read_bytes() + content[record.size :])
     forge(run, lambda record: record.update(size=size, metadata_checksum=rest))
     assert Run(run.folder).sentence_labels()["n"].values.tolist() == [0, 1, 2]

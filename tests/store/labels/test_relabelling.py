@@ -49,18 +49,24 @@ names = (st.sampled_from(ODD) | st.text(min_size=1, max_size=12)).filter(
     lambda name: bad_name(name) is None and name != "nll"
 )
 int64 = st.integers(-(2**63), 2**63 - 1)
-values = (
-    st.lists(texts, min_size=SENTENCES, max_size=SENTENCES).map(
-        lambda each: np.array(each, dtype=object)
+KINDS = ((texts, object), (int64, np.int64), (st.floats(), np.float64), (st.booleans(), np.uint8))
+
+
+def values(count):
+    """Return columns of so many entries, of every dtype."""
+    return st.one_of(
+        st.lists(each, min_size=count, max_size=count).map(
+            lambda found, dtype=dtype: np.array(found, dtype=dtype)
+        )
+        for each, dtype in KINDS
     )
-    | st.lists(int64, min_size=SENTENCES, max_size=SENTENCES).map(
-        lambda each: np.array(each, dtype=np.int64)
-    )
-    | st.lists(st.floats(), min_size=SENTENCES, max_size=SENTENCES).map(np.array)
-    | st.lists(st.booleans(), min_size=SENTENCES, max_size=SENTENCES).map(
-        lambda each: np.array(each, dtype=np.uint8)
-    )
-)
+
+
+def own_labels():
+    """Return columns of sentences and of tokens, under different names."""
+    of_each = st.dictionaries(names, values(SENTENCES), max_size=5)
+    of_token = st.dictionaries(names, values(SMALL.labels.tokens), max_size=3)
+    return st.tuples(of_each, of_token).filter(lambda both: not both[0].keys() & both[1].keys())
 
 
 def problems(checked) -> list[str]:
@@ -75,24 +81,32 @@ def same(found, wanted):
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(columns=st.dictionaries(names, values, max_size=6))
-def test_what_is_accepted_is_read_back_verified_packed_and_exported(columns, tmp_path_factory):
+@given(both=own_labels())
+def test_what_is_accepted_is_read_back_verified_packed_and_exported(both, tmp_path_factory):
+    columns, of_tokens = both
     folder = tmp_path_factory.mktemp("any")
     run = make_run(folder / "store", SMALL)
-    relabel(run, columns, "any")
+    relabel(run, columns, "any", of_tokens)
     same(run.labels.columns, columns)
+    same(run.labels.token_columns, of_tokens)
     assert problems(verify(run)) == []
     pack(run)
     same(Run(run.folder).labels.columns, columns)
+    same(Run(run.folder).labels.token_columns, of_tokens)
     exported, _ = export(run, folder / "out.h5")
     same(exported.labels.columns, columns)
+    same(exported.labels.token_columns, of_tokens)
     assert problems(verify_export(exported)) == []
+    for name, column in of_tokens.items():
+        np.testing.assert_array_equal(exported.dataset()[name].values, column)
     for name, column in columns.items():
         np.testing.assert_array_equal(exported.sentence_labels()[name].values, column)
     with xr.open_dataset(
         next((run.folder / "labels").glob("*2-*.h5"), folder / "out.h5"), engine="h5netcdf"
     ) as plain:
-        assert set(columns) <= {each.attrs.get("long_name") for each in plain.variables.values()}
+        assert {*columns, *of_tokens} <= {
+            each.attrs.get("long_name") for each in plain.variables.values()
+        }
 
 
 def test_as_many_columns_as_are_accepted_are_verified_and_exported(tmp_path):
