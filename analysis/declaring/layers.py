@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from actlas.store.errors import UsageError
+from actlas.store.format.parts import ranges
 
 
 def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
@@ -31,17 +32,6 @@ def parse_layers(text: str | None, held: Sequence[int]) -> list[int]:
             )
         layers.update(named)
     return sorted(layers)
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Return numbers as ``parse_layers`` reads them."""
-    runs: list[list[int]] = []
-    for layer in sorted(numbers):
-        if runs and runs[-1][-1] == layer - 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def spread_out(count: int, most: int) -> list[int]:

@@ -31,7 +31,8 @@ class Subject:
     dataset: lazy, with the sites that the study reads and the labels of the tokens. numerics:
     ``dtype``, ``stored_dtype``, ``mode`` of the run. law: of the residual stream of its model,
     ``add``, ``parallel`` or ``post`` (``laws``); empty where its record does not say. causal:
-    whether a token of its model sees none that follow it.
+    whether a token of its model sees none that follow it. layers: of its model, of which the
+    dataset may have fewer; None where its record does not say.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Subject:
     variants: tuple[Subject, ...] = ()
     law: str = ""
     causal: bool = True
+    layers: int | None = None
 
     def token_text(self, token: int) -> str:
         """Return the characters of a token, counted along ``token``."""

@@ -178,16 +178,19 @@ def _kept(dataset: xr.Dataset, include_first: bool) -> npt.NDArray[np.bool_]:
 def _profile(dataset: xr.Dataset, kept: npt.NDArray[np.bool_]) -> xr.Dataset:
     """Return ``step`` and ``std`` over the ``kept`` tokens, (depth,)."""
     resid = _plain(dataset["resid"]).isel(token=kept)
-    depth = np.arange(resid.sizes["depth"])
-    return xr.Dataset(
-        {"step": step_norms(resid).reindex(depth=depth), "std": std_by_depth(resid)},
-        coords={"depth": depth},
-    )
+    depth = resid["depth"].values if "depth" in resid.coords else np.arange(resid.sizes["depth"])
+    resid = resid.assign_coords(depth=depth)
+    step = xr.full_like(resid["depth"], np.nan, dtype=np.float64)
+    if len(depth) > 1:
+        # from one layer's input to its output; what lies further apart is no step
+        steps = step_norms(resid).where(np.diff(depth) == 1)
+        step = steps.reindex(depth=depth)
+    return xr.Dataset({"step": step, "std": std_by_depth(resid)}, coords={"depth": depth})
 
 
 def _plain(array: xr.DataArray) -> xr.DataArray:
-    """Return ``array`` without labels, which need not be compared or carried along."""
-    return array.drop_vars(list(array.coords))
+    """Return ``array`` without the labels of tokens, which need not be compared or carried."""
+    return array.drop_vars([name for name in array.coords if name != "depth"])
 
 
 def _check_alike(baseline: xr.Dataset, variant: Variant) -> None:

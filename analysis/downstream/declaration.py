@@ -84,17 +84,17 @@ class Downstream(Study[DownstreamOptions]):
 
         Runs without a stored loss, such as those of masked models, have no column of it.
         """
-        last, rows, has_loss = result.sizes["depth"] - 1, [], "nll_change" in result
+        last, rows, has_loss = int(result["depth"][-1]), [], "nll_change" in result
         for place in range(result.sizes["variant"]):
             variant = result.isel(variant=place)
-            first, delta = int(variant["first_depth"]), variant["delta"].values
+            first, delta = int(variant["first_depth"]), variant["delta"]
             loss = (cell(variant["nll_change"], "+.4f"),) if has_loss else ()
             row = (
                 cell(str(variant["edits"].values)),
                 cell(first, "d"),
-                cell(delta[first] if first <= last else math.nan),
-                cell(delta[last]),
-                cell(variant["relative_delta"].values[last], ".3g"),
+                cell(delta.sel(depth=first) if first in delta["depth"] else math.nan),
+                cell(delta[-1]),
+                cell(variant["relative_delta"][-1], ".3g"),
                 *loss,
             )
             rows.append(row)
@@ -118,8 +118,8 @@ class Downstream(Study[DownstreamOptions]):
         ends = result["relative_delta"].isel(depth=-1).values
         end = f"{ends.min():.3g}" + (f" to {ends.max():.3g}" if count > 1 else "")
         found = [
-            f"{count} variant{'s' if count > 1 else ''}: at the last depth they differ from the "
-            f"run without edits by {end} of its norm"
+            f"{count} variant{'s' if count > 1 else ''}: at depth {int(result['depth'][-1])} they "
+            f"differ from the run without edits by {end} of its norm"
         ]
         if "nll_change" in result:
             changes = result["nll_change"].values
@@ -132,5 +132,6 @@ def _variant(subject: Subject) -> Variant:
     from actlas.analysis.downstream.compute import Variant
 
     # before its first depth a variant's numbers are the baseline's own
-    _, first_depth = branch_of(subject.edits, subject.dataset.sizes["depth"] - 1)
+    layers = subject.layers or int(subject.dataset["depth"][-1])
+    _, first_depth = branch_of(subject.edits, layers)
     return Variant(subject.name, edits_text(subject.edits), first_depth, subject.dataset)

@@ -127,7 +127,7 @@ def _lines(panel: Axes, result: xr.Dataset, name: str) -> None:
             label=_label(of_variant),
         )
         first = int(of_variant["first_depth"])
-        if first < result.sizes["depth"]:
+        if first in values["depth"]:
             panel.plot(
                 first,
                 values.sel(depth=first),

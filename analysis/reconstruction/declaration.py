@@ -13,6 +13,7 @@ from actlas.analysis.declaring import option as option
 from actlas.analysis.declaring.laws import ADD, check_sum
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError
+from actlas.store.format.parts import ranges
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -171,6 +172,15 @@ class Reconstruct(Study[ReconstructOptions]):
         resid = subject.dataset["resid"]
         deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1
         pair, known = parse_pair(options.pair, deepest), stored_layers(resid)[1].tolist()
+        judged = set(known)
+        if "layer" in subject.dataset.coords:
+            judged &= set(subject.dataset["layer"].values.tolist())
+        if not judged:
+            raise UsageError(
+                f"run {subject.name} has no layer with input, output and all that is added: depths "
+                f"{ranges(resid['depth'].values.tolist())} are stored; "
+                "`actlas extract … --site resid --depths` with both depths of a layer adds them"
+            )
         if pair is not None and pair not in known:
             raise UsageError(
                 f"--pair {pair},{pair + 1}: run {subject.name} has not both; "

@@ -55,6 +55,13 @@ class Scan(Study[Options]):
                 f"no variant of run {subject.name} skips a layer: the sentences and options it was "
                 'made with, in `actlas sweep SENTENCES … --edit "skip:layer=*"`, make them'
             )
+        last = int(subject.dataset["depth"][-1])
+        if subject.layers is not None and last != subject.layers:
+            raise UsageError(
+                f"run {subject.name} and its variants have resid up to depth {last} in common, and "
+                f"what skipping changes is measured at depth {subject.layers}: the same commands "
+                f"with --depths {subject.layers} add it"
+            )
         skipped = {}
         for variant in subject.variants:
             skipped[int(str(skipped_layer(variant.edits)))] = variant.dataset

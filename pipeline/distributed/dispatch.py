@@ -218,7 +218,8 @@ class _Dispatch:
             else:
                 if stats is not None:
                     self._count(self.stats[index], stats)
-                    self.callbacks.committed(task.item.unit)
+                    if not task.item.further:
+                        self.callbacks.committed(task.item.unit)
 
     def _count(self, whole: ExtractionStats, part: ExtractionStats) -> None:
         for name in ("units", "tokens", "nbytes", "lost_races"):

@@ -133,7 +133,7 @@ def _compute(task: Task) -> ExtractionStats | None:
     if callbacks.stopped():
         return None
     with _run_session(task) as opened:
-        commit = task.folder / "commits" / f"{stem(task.item.unit.number, task.item.sites)}{SUFFIX}"
+        commit = task.folder / "commits" / f"{stem(task.item.unit.number, task.item.parts)}{SUFFIX}"
         if commit.exists():
             return ExtractionStats(lost_races=1)
         with _HERE.model_lock:

@@ -6,7 +6,7 @@ What comes before is the baseline's, what comes after is computed. Needs no torc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from actlas.pipeline.edits.spec import Edit, edit_record, in_order
 from actlas.pipeline.models.architecture import Architecture, HookPoint
@@ -63,11 +63,9 @@ class Branch:
 
         Sites that are wholly the baseline's are left out.
         """
-        firsts = [(layout, self.first(layout.site)) for layout in layouts]
-        return [
-            layout
-            if not first
-            else replace(layout, first=first, shape=(layout.shape[0] - first, *layout.shape[1:]))
-            for layout, first in firsts
-            if not first or first < layout.shape[0]
-        ]
+        found = []
+        for layout in layouts:
+            own = [number for number in layout.numbers if number >= self.first(layout.site)]
+            if own:
+                found.append(layout.take(own))
+        return found

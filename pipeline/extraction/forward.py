@@ -21,12 +21,14 @@ from actlas.pipeline.extraction.plan import LOSS_CHUNK
 from actlas.pipeline.extraction.transfer import Transfer, narrowed, real_rows
 from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.errors import StoreError
+from actlas.store.format.parts import SitePart
 from actlas.store.format.schema import StoredDtype, Unit
 from actlas.store.labels.labels import Labels
 
 if TYPE_CHECKING:
     import torch
 
+    from actlas.pipeline.extraction.stored_stream import StoredStream
     from actlas.pipeline.extraction.transfer import WriteQueue
     from actlas.pipeline.extraction.variant_pass import VariantPass
     from actlas.pipeline.models.family import Model
@@ -50,6 +52,8 @@ class RunContext:
     keys: int  # tokens of the longest sentence
     seed: int | None = None  # of dropout; None where it is off
     variant_pass: VariantPass | None = None  # of a variant
+    #: of a run without edits: where a pass can begin that adds layers to stored ones
+    stored_stream: StoredStream | None = None
 
 
 class Extractor:
@@ -81,11 +85,11 @@ class Extractor:
         self,
         unit: Unit,
         labels: Labels,
-        sites: Sequence[str],
+        parts: Sequence[SitePart],
         writer: ShardWriter,
         writes: WriteQueue,
     ) -> None:
-        """Compute ``sites`` of ``unit``, whose labels are ``labels``.
+        """Compute ``parts`` of ``unit``, whose labels are ``labels``.
 
         Every row is queued for ``writer``.
 
@@ -95,7 +99,7 @@ class Extractor:
         if self._context.seed is not None:
             # a sentence at a time: what is drawn must not depend on how units were planned
             self.parts = len(labels.text)
-        while not self._attempt(unit, labels, sites, writer):
+        while not self._attempt(unit, labels, parts, writer):
             if self.parts >= len(labels.text):
                 raise StoreError(
                     "out of memory with one sentence at a time: use a shorter one, a smaller "
@@ -107,25 +111,21 @@ class Extractor:
             writer.restart()
 
     def _attempt(
-        self, unit: Unit, labels: Labels, sites: Sequence[str], writer: ShardWriter
+        self, unit: Unit, labels: Labels, parts: Sequence[SitePart], writer: ShardWriter
     ) -> bool:
         """Return whether it went through.
 
         On False nothing of the failed pass is referred to any more.
         """
-        wanted = self._architecture.hook_points(sites)
+        wanted = self._architecture.points_of(parts)
         first = 0
         if self._context.variant_pass:
             self._context.variant_pass.begin(unit)
         try:
             for part in _batches(labels, self.parts):
                 with dropout_drawn(self._model, self._context.seed, int(part.token["sentence"][0])):
-                    self._forward(
-                        Batch(padded_ids(part), tuple(part.row_size.tolist())),
-                        first,
-                        wanted,
-                        writer,
-                    )
+                    batch = Batch(padded_ids(part), tuple(part.row_size.tolist()))
+                    self._forward(unit, batch, first, wanted, writer)
                 first += part.tokens
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -134,7 +134,12 @@ class Extractor:
         return True
 
     def _forward(
-        self, batch: Batch, first: int, wanted: Sequence[HookPoint], writer: ShardWriter
+        self,
+        unit: Unit,
+        batch: Batch,
+        first: int,
+        wanted: Sequence[HookPoint],
+        writer: ShardWriter,
     ) -> None:
         import torch
 
@@ -159,7 +164,9 @@ class Extractor:
                 self._context.variant_pass.forward(self._model, batch, first, wanted, sink)
             else:
                 real = None if family.causal else torch.from_numpy(batch.real).to(token_ids.device)
-                run_captured(self._model, self._architecture, token_ids, wanted, sink, real=real)
+                stream, model = self._context.stored_stream, self._model
+                start = stream.start(model, unit, batch, first, wanted) if stream else None
+                run_captured(model, self._architecture, token_ids, wanted, sink, start, real)
 
 
 def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:

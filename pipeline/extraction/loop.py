@@ -17,14 +17,16 @@ from actlas.pipeline.extraction.forward import Extractor, RunContext, out_of_mem
 from actlas.pipeline.extraction.plan import Job, Plan, WorkItem
 from actlas.pipeline.extraction.progress import SILENT, Callbacks, ExtractionStats
 from actlas.pipeline.extraction.self_check import check_layout
+from actlas.pipeline.extraction.stored_stream import StoredStream
 from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
 from actlas.pipeline.extraction.variant_pass import VariantPass
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
 from actlas.store.errors import StoreError
 from actlas.store.format.commit_record import stem
+from actlas.store.format.parts import without
 from actlas.store.format.pools import Origin
-from actlas.store.format.schema import Json, SharedSite, Unit
+from actlas.store.format.schema import Json, SharedSite
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardWriter
@@ -98,7 +100,7 @@ def extract_with(
         if work.restored:  # since the plan was made
             run.refresh()
             work_items = (
-                each for each in work_items if not run.held(each.unit.number).issuperset(each.sites)
+                each for each in work_items if without(each.parts, run.index.held(each.unit))
             )
         stats = compute(model, plan.job, work_items, Destination(run, work), callbacks)
     run.refresh()
@@ -159,8 +161,12 @@ def _loop(
         CudaTransfer(writes, device) if device.type == "cuda" else HostTransfer(writes)
     )
     model.train(job.options.mode == "train")
-    variant_pass = _variant_pass(job, destination.run)
-    context = RunContext(job.longest, job.options.dropout_seed, variant_pass)
+    options, variant_pass = job.options, _variant_pass(job, destination.run)
+    stream = None
+    # dropout draws in every block, so that none can be left out
+    if options.mode == "eval" and options.stored in (options.dtype, "float32"):
+        stream = StoredStream(destination.run, job.model.architecture)
+    context = RunContext(job.longest, options.dropout_seed, variant_pass, stream)
     extractor = Extractor(
         model, job.model.architecture, transfer, job.options.stored, callbacks.stopped, context
     )
@@ -214,16 +220,16 @@ class _Loop:
 
     def compute(self, item: WorkItem) -> None:
         """Run a unit through the model and queue its commit behind its last row."""
-        unit, sites = item.unit, item.sites
+        unit, parts = item.unit, item.parts
         start = time.perf_counter()
         writer = self._writer(item)
         opened = time.perf_counter()
         try:
-            self.extractor.run(unit, item.labels, sites, writer, self.writes)
+            self.extractor.run(unit, item.labels, parts, writer, self.writes)
             edits, upstream = self.variant_pass.edit_check() if self.variant_pass else ([], {})
-            shared = self.variant_pass.shared(unit, sites) if self.variant_pass else {}
+            shared = self.variant_pass.shared(unit, parts) if self.variant_pass else {}
             proven = _Proven(edits, upstream, shared)
-            self.writes.submit(0, lambda: self._commit(unit, writer, proven))
+            self.writes.submit(0, lambda: self._commit(item, writer, proven))
         except BaseException:
             self.writes.settle()
             writer.drop()
@@ -232,31 +238,33 @@ class _Loop:
         self.stats.seconds["forward"] += time.perf_counter() - opened
 
     def _writer(self, item: WorkItem) -> ShardWriter:
-        unit, sites, work = item.unit, item.sites, self.destination.work
-        path = work.folder / f"{stem(unit.number, sites)}-{work.token}.h5"
+        unit, parts, work = item.unit, item.parts, self.destination.work
+        path = work.folder / f"{stem(unit.number, parts)}-{work.token}.h5"
         names = {"actlas_run": self.destination.run.id, "actlas_unit": str(unit.number)}
-        return ShardWriter(path, self.job.layouts(unit, sites), item.labels, names)
+        return ShardWriter(path, self.job.layouts(unit, parts), item.labels, names)
 
-    def _commit(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
+    def _commit(self, item: WorkItem, writer: ShardWriter, proven: _Proven) -> None:
         """Sync, publish, count; where that fails, nothing is left of the unit.
 
         Runs in the writer thread.
         """
         try:
             self.writes.flushed()
-            self._publish(unit, writer, proven)
+            self._publish(item, writer, proven)
         except BaseException:
             writer.drop()
             raise
-        self.callbacks.committed(unit)
+        if not item.further:
+            self.callbacks.committed(item.unit)
 
-    def _publish(self, unit: Unit, writer: ShardWriter, proven: _Proven) -> None:
+    def _publish(self, item: WorkItem, writer: ShardWriter, proven: _Proven) -> None:
         record = writer.finish()
         origin = Origin(self._provenance(), proven.edits, proven.upstream, proven.shared)
-        commit = record.commit(self.destination.run.id, unit, writer.path.name, origin)
+        commit = record.commit(self.destination.run.id, item.unit, writer.path.name, origin)
         if publish(self.destination.run.folder, writer, commit):
-            self.stats.units += 1
-            self.stats.tokens += unit.tokens
+            if not item.further:
+                self.stats.units += 1
+                self.stats.tokens += item.unit.tokens
             self.stats.nbytes += record.size
         else:
             self.stats.lost_races += 1

@@ -16,10 +16,13 @@ Attention = Literal["auto", "sdpa", "eager"]
 class ExtractOptions:
     """What to compute and how.
 
-    All but ``sites``, ``unit_tokens`` and ``device`` is part of the run's identity.
+    All but ``sites``, ``layers``, ``depths``, ``unit_tokens`` and ``device`` is part of the run's
+    identity.
     """
 
     sites: tuple[str, ...]
+    layers: tuple[int, ...] | None = None  # of sites that have layers, ascending; all where None
+    depths: tuple[int, ...] | None = None  # of ``resid``
     dtype: StoredDtype = "float32"  # of the computation
     stored_dtype: StoredDtype | None = None  # as computed where None
     attention: Attention = "auto"  # auto: the family's own, else sdpa
@@ -43,6 +46,9 @@ class ExtractOptions:
             raise UsageError(f"--unit-tokens is {self.unit_tokens}, expected 1 or more")
         if not self.sites:
             raise UsageError("no site was asked for: expected one --site at least")
+        for name, numbers in (("layers", self.layers), ("depths", self.depths)):
+            if numbers is not None and (not numbers or list(numbers) != sorted(set(numbers))):
+                raise UsageError(f"--{name} is {numbers}, expected one at least, ascending")
         if self.dropout_seed is not None and self.dropout_seed < 0:
             raise UsageError(f"--seed is {self.dropout_seed}, expected 0 or more")
         if self.dropout_seed is not None and self.edits:

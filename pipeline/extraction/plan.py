@@ -5,7 +5,7 @@ Which run it is, what of it is stored, what is missing, what that costs. Needs n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,9 +17,10 @@ from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.files.weights import is_tied
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.model_state import ExpectedModel, Origin
-from actlas.pipeline.models.sites import layout
+from actlas.pipeline.models.sites import SITES, layout, site_parts
 from actlas.store.catalog import Store
 from actlas.store.format.edit_records import EditRecord
+from actlas.store.format.parts import SitePart
 from actlas.store.format.schema import Json, SiteLayout, Unit, identity
 from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import Labels
@@ -56,25 +57,44 @@ class Job:
             is_tied(self.model.effective),
         )
 
-    def layouts(self, unit: Unit, sites: Sequence[str]) -> list[SiteLayout]:
-        """Return how the shard of ``sites`` of ``unit`` is laid out."""
-        whole = [
-            layout(site, self.model.geometry, unit.tokens, self.options.stored, self.longest)
-            for site in sites
-        ]
+    def layouts(self, unit: Unit, parts: Iterable[SitePart]) -> list[SiteLayout]:
+        """Return how the shard of ``parts`` of ``unit`` is laid out."""
+        geometry, stored, whole = self.model.geometry, self.options.stored, []
+        for site, numbers in parts:
+            every = layout(site, geometry, unit.tokens, stored, self.longest)
+            whole.append(every.take(numbers))
         return self.branch.own(whole) if self.branch else whole
 
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A unit that is to be computed and the structural labels of its sentences.
+    """A shard of a unit that is to be computed, and the structural labels of its sentences.
 
     Small in any plan.
     """
 
     unit: Unit
-    sites: tuple[str, ...]
+    parts: tuple[SitePart, ...]
     labels: Labels
+    further: bool = False  # a shard of a unit that has another before it
+
+
+def in_shards(parts: Iterable[SitePart]) -> list[tuple[SitePart, ...]]:
+    """Return ``parts`` by the shards that they go into.
+
+    All sites of one have the same layers and the same depths, as its variables share these dims.
+    """
+    shards: list[tuple[dict[str, tuple[int, ...]], list[SitePart]]] = []
+    for part in parts:
+        dim = SITES[part.site].dims[0]
+        for numbers, members in shards:
+            if numbers.get(dim, part.numbers) == part.numbers:
+                numbers[dim] = part.numbers
+                members.append(part)
+                break
+        else:
+            shards.append(({dim: part.numbers}, [part]))
+    return [tuple(members) for _, members in shards]
 
 
 @dataclass(frozen=True)
@@ -89,7 +109,7 @@ class Plan:
     specification: Json
     description: Json
     units: tuple[Unit, ...]
-    missing: tuple[tuple[Unit, tuple[str, ...]], ...]
+    missing: tuple[tuple[Unit, tuple[SitePart, ...]], ...]
     model: ModelFolder
     tokens: Tokenized
     options: ExtractOptions
@@ -124,16 +144,22 @@ class Plan:
     def work_items(self) -> Iterator[WorkItem]:
         """Return what is missing, unit by unit."""
         labels = replace(self.tokens.labels, columns={}, token_columns={})
-        return (
-            WorkItem(unit, sites, labels.sentences(unit.first, unit.sentences))
-            for unit, sites in self.missing
-        )
+        for unit, parts in self.missing:
+            of_unit = labels.sentences(unit.first, unit.sentences)
+            for number, shard in enumerate(in_shards(parts)):
+                yield WorkItem(unit, shard, of_unit, number > 0)
+
+    @property
+    def parts(self) -> tuple[SitePart, ...]:
+        """What is kept of each unit."""
+        options = self.options
+        return site_parts(options.sites, self.model.geometry, options.layers, options.depths)
 
     @property
     def missing_bytes(self) -> int:
         """Bytes of activations still to be written."""
         return sum(
-            each.nbytes for unit, sites in self.missing for each in self.job.layouts(unit, sites)
+            each.nbytes for unit, parts in self.missing for each in self.job.layouts(unit, parts)
         )
 
     @property

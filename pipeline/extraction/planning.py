@@ -19,10 +19,11 @@ from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.installed import version
-from actlas.pipeline.models.sites import SITES, SITES_VERSION
+from actlas.pipeline.models.sites import SITES, SITES_VERSION, site_parts
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.edit_records import STREAM
+from actlas.store.format.parts import ranges
 from actlas.store.format.schema import FORMAT_VERSION, Json, identity
 from actlas.store.io.safe_open import uncollected
 from actlas.store.runs.run import Run
@@ -76,6 +77,7 @@ def settled(options: ExtractOptions, architecture: Architecture) -> ExtractOptio
     lacks, or that its attention does not give.
     """
     family, attention = architecture.family, options.attention
+    _check_numbers(options, architecture.geometry.n_layer)
     chosen = options.by_default
     sites = tuple(name for name in options.sites if name in family.rows or name not in chosen)
     architecture.check_sites(sites)
@@ -98,6 +100,17 @@ def settled(options: ExtractOptions, architecture: Architecture) -> ExtractOptio
     return replace(options, sites=sites, attention=attention, by_default=())
 
 
+def _check_numbers(options: ExtractOptions, layers: int) -> None:
+    """Raise UsageError for layers or depths that a model of so many ``layers`` does not have."""
+    for name, numbers, last in (
+        ("layers", options.layers, layers - 1),
+        ("depths", options.depths, layers),
+    ):
+        beyond = [number for number in numbers or () if not 0 <= number <= last]
+        if beyond:
+            raise UsageError(f"--{name} has {ranges(beyond)}, expected {name} 0 to {last}")
+
+
 @uncollected()
 def _plan_baseline(
     store: Store | None, model: ModelFolder, tokens: Tokenized, source: str, options: ExtractOptions
@@ -112,12 +125,13 @@ def _plan_baseline(
         )
     specification = _specification(model, tokens, options)
     run = store.find(identity(specification)) if store else None
+    parts = site_parts(options.sites, model.geometry, options.layers, options.depths)
     if run:
         _check_texts(run, tokens)
-        units, missing = run.units, run.missing(options.sites)
+        units, missing = run.units, run.index.missing_parts(parts)
     else:
         units = tuple(plan_units(tokens.labels.row_size.tolist(), options.unit_tokens))
-        missing = [(unit, options.sites) for unit in units]
+        missing = [(unit, parts) for unit in units]
     return Plan(
         store,
         run,
@@ -139,7 +153,9 @@ def _plan_variant(baseline: Plan, options: ExtractOptions) -> Plan:
     specification = {**baseline.specification, "edits": edits}
     run = baseline.store.find(identity(specification)) if baseline.store else None
     units = run.units if run else baseline.units
-    missing = run.missing(options.sites) if run else [(unit, options.sites) for unit in units]
+    geometry = baseline.model.geometry
+    parts = site_parts(options.sites, geometry, options.layers, options.depths)
+    missing = run.index.missing_parts(parts) if run else [(unit, parts) for unit in units]
     if run:
         if missing and units != baseline.units:
             raise UsageError(
@@ -176,11 +192,10 @@ def _check_stranded(run: Run) -> None:
 def _of_baseline(options: ExtractOptions) -> ExtractOptions:
     """Return the options of the run without edits.
 
-    A variant shares its sites and starts from its residual.
+    A variant shares its sites and starts from its residual, at whatever depth its edits begin.
     """
-    return replace(
-        options, edits=(), sites=tuple(site for site in SITES if site in (STREAM, *options.sites))
-    )
+    sites = tuple(site for site in SITES if site in (STREAM, *options.sites))
+    return replace(options, edits=(), sites=sites, depths=None)
 
 
 def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOptions) -> Json:

@@ -5,21 +5,20 @@ It starts from its baseline's residual, applies its edits, and compares what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
 
 from actlas.pipeline.edits.apply import Batch, Intervention
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import edit_text
 from actlas.pipeline.extraction.hooks import Start, blocks_return_tuples, edited, run_captured
+from actlas.pipeline.extraction.stored_stream import StoredStream
 from actlas.pipeline.models.architecture import Architecture, HookPoint
-from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.errors import StoreError
 from actlas.store.format.edit_records import STREAM
+from actlas.store.format.parts import SitePart
 from actlas.store.format.schema import Json, SharedSite, StoredDtype, Unit
-from actlas.store.reading.blocks import BlockSource, read_block
+from actlas.store.reading.blocks import find_source
 from actlas.store.reading.sources import sources_of
 from actlas.store.runs.run import Run
 
@@ -52,6 +51,7 @@ class VariantPass:
     ) -> None:
         self.branch = branch
         self._baseline = baseline
+        self._stored_stream = StoredStream(baseline, architecture)
         self._stored = stored
         self._exact = stored in (computed, "float32")
         self._interventions = [Intervention(edit, architecture) for edit in branch.edits]
@@ -71,18 +71,16 @@ class VariantPass:
         for each in self._interventions:
             each.begin_unit()
 
-    def shared(self, unit: Unit, sites: Sequence[str]) -> dict[str, SharedSite]:
-        """Return what the commit of ``sites`` of ``unit`` refers to instead of storing it."""
-        counts = {site: self.branch.first(site) for site in sites}
-        checksums = {
-            site: self._source(unit, site).stored.checksums
-            for site, count in counts.items()
-            if count
-        }
-        return {
-            site: SharedSite(self._baseline.id, found[: counts[site]])
-            for site, found in checksums.items()
-        }
+    def shared(self, unit: Unit, parts: Iterable[SitePart]) -> dict[str, SharedSite]:
+        """Return what the commit of ``parts`` of ``unit`` refers to instead of storing it."""
+        found = {}
+        for site, numbers in parts:
+            before = tuple(number for number in numbers if number < self.branch.first(site))
+            if before:
+                sources = sources_of(self._baseline.index, unit, site)
+                checksums = [find_source(sources, number).checksum(number) for number in before]
+                found[site] = SharedSite(self._baseline.id, before, tuple(checksums))
+        return found
 
     def forward(
         self,
@@ -159,24 +157,7 @@ class VariantPass:
         )
 
     def _stream(self, model: Model, batch: Batch, first: int, depth: int) -> torch.Tensor:
-        """Return the baseline's residual at ``depth``, (sentence, position, d_model).
-
-        Padding has each sentence's last row.
-        """
-        import torch
-
-        try:
-            # (token, d_model)
-            block = read_block(self._source(self._unit, STREAM), depth, check=True)
-        except DamagedStore:
-            # another process may have packed it meanwhile: then it lies elsewhere
-            self._baseline.refresh()
-            block = read_block(self._source(self._unit, STREAM), depth, check=True)
-        padded = torch.from_numpy(block[first + _rows(batch)])
-        return padded.to(device=model.device, dtype=model.dtype)
-
-    def _source(self, unit: Unit, site: str) -> BlockSource:
-        return sources_of(self._baseline.index, unit, site)[0]
+        return self._stored_stream.at(model, self._unit, batch, first, depth)
 
     def _compare(self, value: torch.Tensor, expected: torch.Tensor, batch: Batch) -> None:
         """Count the values upstream and their largest difference.
@@ -199,16 +180,3 @@ class VariantPass:
             )
         self._compared += ours.numel()
         self._difference = max(self._difference, difference)
-
-
-def _rows(batch: Batch) -> npt.NDArray[np.int64]:
-    """Return the token of every position, counted from the batch's first, (sentence, position).
-
-    Padding has the last one.
-    """
-    starts = np.concatenate([[0], np.cumsum(batch.lengths)[:-1]])
-    positions = np.arange(batch.token_ids.shape[1])
-    rows: npt.NDArray[np.int64] = starts[:, None] + np.minimum(
-        positions, np.array(batch.lengths)[:, None] - 1
-    )
-    return rows

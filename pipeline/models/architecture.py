@@ -12,6 +12,7 @@ from actlas.pipeline.models.picks import IntArray, as_index
 from actlas.pipeline.models.sites import SITES, Site
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import STREAM
+from actlas.store.format.parts import SitePart
 
 #: why a family may lack a site; all have the others
 REASONS = {
@@ -70,6 +71,10 @@ class Architecture:
         Raises UsageError for a site it does not have.
         """
         return [point for name in names for point in self._points(name)]
+
+    def points_of(self, parts: Iterable[SitePart]) -> list[HookPoint]:
+        """Return the hook points of some layers and depths of sites."""
+        return [self.hook_point(name, number) for name, numbers in parts for number in numbers]
 
     def hook_point(self, name: str, index: int) -> HookPoint:
         """Return the hook point of a site in a layer, or at a depth."""

@@ -5,10 +5,11 @@ The file of a family says, in rows, where it has them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actlas.pipeline.models.geometry import Geometry
+from actlas.store.format.parts import SitePart
 from actlas.store.format.schema import SiteLayout, StoredDtype
 
 #: changes when the meaning of a site changes; part of every run's identity
@@ -135,6 +136,26 @@ _TABLE = (
 )
 SITES: Mapping[str, Site] = {site.name: site for site in _TABLE}
 DEFAULT_SITES = ("resid", "q", "k", "v", "attn_out", "mlp_out", "final_norm", "nll")
+
+
+def site_parts(
+    names: Iterable[str],
+    geometry: Geometry,
+    layers: Sequence[int] | None = None,
+    depths: Sequence[int] | None = None,
+) -> tuple[SitePart, ...]:
+    """Return the sites ``names`` at some layers and depths, or at all of a model's.
+
+    Sites that have neither come as they are.
+    """
+    every = {"layer": range(geometry.n_layer), "depth": range(geometry.n_layer + 1)}
+    chosen = {"layer": layers, "depth": depths}
+    found = []
+    for name in names:
+        dim = SITES[name].dims[0]
+        numbers = chosen.get(dim)
+        found.append(SitePart(name, tuple(every.get(dim, (0,)) if numbers is None else numbers)))
+    return tuple(found)
 
 
 def layout(

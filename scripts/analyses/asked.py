@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from actlas.analysis import registry
 from actlas.analysis.declaring import Options, Study, Subject
 from actlas.analysis.declaring.laws import check_sites
+from actlas.scripts.extraction.kept import layers_of_model
 from actlas.scripts.results.output import Answer, Destination, Output
 from actlas.scripts.results.question import Question
-from actlas.store.errors import DamagedStore, quoted
+from actlas.store.errors import DamagedStore, UsageError, quoted
 from actlas.store.format.edit_records import edits_text
+from actlas.store.format.parts import ranges
+from actlas.store.format.schema import BLOCK_DIMS
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -58,7 +61,15 @@ class Asked:
     @cached_property
     def recorded(self) -> dict[str, Any]:
         """What the result says of the options, and of the model: it decides what is computed."""
-        return {**model_of(self.run), **self.study.recorded(self.options, self.sites)}
+        numbers = {site: ranges(self._numbers(site)) for site in self.sites}
+        stated = {**model_of(self.run), "numbers": numbers}
+        return {**stated, **self.study.recorded(self.options, self.sites)}
+
+    def _numbers(self, site: str) -> frozenset[int]:
+        """Return the layers or depths of a site that all runs have."""
+        return frozenset.intersection(
+            *(frozenset(run.index.numbers.get(site, ())) for run in self.runs)
+        )
 
     @cached_property
     def question(self) -> Question:
@@ -75,8 +86,10 @@ class Asked:
     def subject(self) -> Subject:
         """The runs as the study sees them."""
         check = self.study.checked(self.options)
-        variants = tuple(_seen(run, self.sites, check=check) for run in self.variants)
-        return _seen(self.run, self.sites, variants, check=check)
+        datasets = [run.dataset(self.sites, check=check) for run in self.runs]
+        seen = _aligned(datasets, [run.name for run in self.runs])
+        variants = tuple(map(_seen, self.variants, seen[1:]))
+        return replace(_seen(self.run, seen[0]), variants=variants)
 
     def carry_out(self, out: Destination) -> Finding:
         """Compute, and write result and figures to ``out``."""
@@ -90,7 +103,7 @@ class Asked:
         answer = Answer(self.question, lazy, found)
         result = answer.result
         described = result.assign_attrs(known | found)
-        findings = study.findings(described, subject)
+        findings = [*study.findings(described, subject), *_kept_in_part(subject, self.run)]
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
             answer.draw(figure, kind, caption)
         for kind, array in study.large(subject, self.options).items():
@@ -134,11 +147,44 @@ def _passes(subject: Subject, together: int) -> Iterator[Subject]:
         yield replace(subject, variants=chosen)
 
 
-def _seen(
-    run: Run, sites: Sequence[str], variants: tuple[Subject, ...] = (), *, check: bool
-) -> Subject:
-    numerics, dataset = run.specification["numerics"], run.dataset(sites, check=check)
-    return Subject(run.name, dataset, run.edits, numerics, variants, **model_of(run))
+def _seen(run: Run, dataset: xr.Dataset) -> Subject:
+    numerics = run.specification["numerics"]
+    layers = layers_of_model(run)
+    return Subject(run.name, dataset, run.edits, numerics, **model_of(run), layers=layers)
+
+
+def _aligned(datasets: Sequence[xr.Dataset], names: Sequence[str]) -> list[xr.Dataset]:
+    """Return the runs at the layers and depths that all of them have.
+
+    Raises UsageError where there is none.
+    """
+    aligned = list(datasets)
+    for dim in BLOCK_DIMS:
+        held = [set(each[dim].values.tolist()) for each in datasets if dim in each.coords]
+        if not held or all(each == held[0] for each in held):
+            continue
+        common = sorted(set.intersection(*held))
+        if not common:
+            of_runs = ", ".join(
+                f"{name} has {ranges(each)}" for name, each in zip(names, held, strict=True)
+            )
+            raise UsageError(
+                f"no {dim} is stored of all runs ({of_runs}): add what is missing "
+                f"(`actlas extract … --{dim}s`)"
+            )
+        aligned = [each.sel({dim: common}) for each in aligned]
+    return aligned
+
+
+def _kept_in_part(subject: Subject, run: Run) -> list[str]:
+    """Say which layers and depths were read, where the model has more."""
+    count, parts = layers_of_model(run), []
+    for dim, more in (("layer", 0), ("depth", 1)):
+        if count is not None and dim in subject.dataset.coords:
+            numbers = subject.dataset[dim].values.tolist()
+            if len(numbers) < count + more:
+                parts.append(f"{dim} {ranges(numbers)} of 0 to {count + more - 1}")
+    return [f"read at {' and '.join(parts)}: no others are stored"] if parts else []
 
 
 def model_of(run: Run) -> dict[str, Any]:

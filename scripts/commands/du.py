@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import echo_json, size, table
 from actlas.store.catalog import Store
@@ -31,7 +32,9 @@ def command(store_path: Path, as_json: bool) -> None:
 
 
 def _rows(run: Usage) -> list[list[str]]:
-    parts = {**run.sites, "(records, labels)": run.records, "(being written)": run.writing}
+    kept = kept_parts(run.run, run.run.index.known)
+    sites = {f"{site} {kept[site]}" if site in kept else site: n for site, n in run.sites.items()}
+    parts = {**sites, "(records, labels)": run.records, "(being written)": run.writing}
     rows = [[size(nbytes), name, ""] for name, nbytes in parts.items() if nbytes]
     return [[size(run.total - run.garbage), "", run.run.name], *rows]
 

@@ -14,10 +14,11 @@ from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, unchanged
 from actlas.scripts.extraction.extraction import carry_out
+from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.extraction.planned import (
     label_lines,
     label_record,
-    missing_sites,
+    missing_text,
     nearest_text,
     plan_record,
     plan_text,
@@ -88,8 +89,8 @@ def command(
     """Run SENTENCES through a model once and keep the activations of every layer.
 
     SENTENCES is a .txt file (a sentence a line), a table or records (.csv, .tsv, .jsonl, .json,
-    .parquet), or - for lines on standard input. What is stored already is not computed again: the same command resumes, and further sites
-    are added to the same run.
+    .parquet), or - for lines on standard input. What is stored already is not computed again: the
+    same command resumes, and further sites, layers and depths are added to the same run.
     """
     if seed is not None and not train_mode:
         raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
@@ -122,14 +123,15 @@ def _miss(plan: Plan) -> str:
     missing = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
     if plan.run:
         return (
-            f"run {plan.run.name} lacks {' '.join(missing_sites(plan))} in {missing}: leave "
+            f"run {plan.run.name} lacks {missing_text(plan)} in {missing}: leave "
             "--cached-only out to compute them"
         )
     return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {missing}"
 
 
 def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
-    head = f"run {run.name} ({run.id}): {extent(run)}, sites {' '.join(plan.options.sites)}"
+    sites = parts_text(plan.parts, plan.model.geometry.n_layer)
+    head = f"run {run.name} ({run.id}): {extent(run)}, sites {sites}"
     if stats is None:
         return "\n".join([head, "all stored already: nothing computed", *edit_check_lines(run)])
     seconds = ", ".join(f"{part} {value:.1f} s" for part, value in stats.seconds.items())
@@ -161,6 +163,7 @@ def _record(run: Run, stats: ExtractionStats | None, plan: Plan) -> dict[str, An
         "tokens": run.tokens,
         "special": special_of(run.description).to_json(),
         "sites": list(plan.options.sites),
+        "numbers": dict(plan.parts),
         "units": {
             "total": len(plan.units),
             "cached": len(plan.units) - len(plan.missing),

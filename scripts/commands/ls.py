@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import echo_json, printable, size, table
 from actlas.store.catalog import Store
@@ -41,7 +42,7 @@ def command(store_path: Path, as_json: bool) -> None:
             *(record[key] for key in COLUMNS),
             *(
                 size(record["bytes"]),
-                len(record["sites"]),
+                f"{len(record['sites'])}{' (parts)' if record['parts'] else ''}",
                 _labels(record["labels"]),
                 (*record["names"], "")[0],
             ),
@@ -69,6 +70,7 @@ def _record(run: Run) -> dict[str, Any]:
         "sentences": run.sentences,
         "tokens": run.tokens,
         "sites": run.sites,
+        "parts": kept_parts(run, run.index.numbers),
         "bytes": run.nbytes,
         "labels": {"version": run.labels_version, "columns": list(run.label_record.columns)},
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record
+from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, run_argument
 from actlas.scripts.terminal.text import (
     counted,
@@ -18,7 +19,8 @@ from actlas.scripts.terminal.text import (
     table,
 )
 from actlas.store.errors import DamagedStore
-from actlas.store.format.schema import SiteLayout
+from actlas.store.format.parts import ranges
+from actlas.store.format.schema import BLOCK_DIMS, SiteLayout
 from actlas.store.runs.run import Run
 
 
@@ -27,7 +29,7 @@ from actlas.store.runs.run import Run
 @json_option
 def command(run: Run, as_json: bool) -> None:
     """Show what RUN is, what it holds and what it lacks."""
-    held = sorted({site for commit in run.commits for site in commit.holds})
+    held = sorted(run.index.known)
     missing = run.missing(held)
     if as_json:
         echo_json(_record(run))
@@ -52,7 +54,7 @@ def command(run: Run, as_json: bool) -> None:
 
 def _record(run: Run) -> dict[str, object]:
     """Return the JSON of ``--json``."""
-    held = sorted({site for commit in run.commits for site in commit.holds})
+    held = sorted(run.index.known)
     missing = [{"unit": unit.number, "sites": sites} for unit, sites in run.missing(held)]
     labels = {
         "version": run.labels_version,
@@ -66,6 +68,7 @@ def _record(run: Run) -> dict[str, object]:
         "specification": run.specification,
         "description": run.description,
         "sites": run.sites,
+        "numbers": run.index.numbers,
         "units": len(run.units),
         "missing": missing,
         "bytes": run.nbytes,
@@ -124,16 +127,22 @@ def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
     if not layouts:
         return site, "all of it is the baseline's", units, size(0)
     sizes = " ".join(
-        f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts[0])
+        f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts)
     )
+    part = kept_parts(run, {site: run.index.known[site]}).get(site)
+    if part:
+        sizes = f"{part}, {sizes.partition(', ')[2]}"
     return site, sizes.rstrip(","), units, size(sum(layout.nbytes for layout in layouts))
 
 
-def _sizes(layout: SiteLayout) -> Iterator[tuple[str, str]]:
+def _sizes(layouts: Sequence[SiteLayout]) -> Iterator[tuple[str, str]]:
     """Yield dims with their sizes.
 
     A variant has only layers or depths of its own; the others are the baseline's.
     """
-    for dim, count in zip(layout.dims, layout.shape, strict=True):
-        own = layout.first and dim == layout.dims[0]
-        yield dim, f"{layout.first}-{layout.first + count - 1}" if own else str(count)
+    own = sorted({number for layout in layouts for number in layout.numbers})
+    for dim, count in zip(layouts[0].dims, layouts[0].shape, strict=True):
+        if dim in BLOCK_DIMS:
+            yield dim, str(len(own)) if own == list(range(len(own))) else ranges(own)
+        else:
+            yield dim, str(count)

@@ -23,6 +23,7 @@ from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.commit_record import Work
+from actlas.store.format.parts import SitePart, parts_of, together
 from actlas.store.maintenance.checks import Checked
 from actlas.store.maintenance.repair import Begun, Repair, begin, condemned, finish, stranded_units
 from actlas.store.maintenance.verify import verify
@@ -191,7 +192,7 @@ def _missing_units(run: Run) -> str:
 
     Never extracted, or its commits were removed; the two look alike.
     """
-    held = sorted({site for commit in run.commits for site in commit.holds})
+    held = sorted(run.index.known)
     missing = run.missing(held)
     units = len(missing) if held else len(run.units)
     return (
@@ -223,7 +224,7 @@ def _repairs(found: _Found) -> dict[str, Any]:
             ],
             "rewritten": done.rewritten,
             "left": done.left,
-            "restore": extract_command(run, _missing_sites(run, done), found.store)
+            "restore": extract_command(run, _missing_parts(run, done), found.store)
             if done.dropped
             else None,
             "source": run.description.get("source"),
@@ -233,15 +234,12 @@ def _repairs(found: _Found) -> dict[str, Any]:
     }
 
 
-def _missing_sites(run: Run, done: Repair) -> list[str]:
-    """Return the sites to extract again.
-
-    Returns None, for the default sites, where a dropped commit does not say any more.
-    """
-    if not all(item.sites for item in done.dropped):
-        held = {site for unit in run.units for site in run.held(unit.number)}
-        return sorted(held | {site for item in done.dropped for site in item.sites})
-    return sorted({site for item in done.dropped for site in item.sites})
+def _missing_parts(run: Run, done: Repair) -> list[SitePart]:
+    """Return what to extract again: all that the run has where a commit does not say any more."""
+    parts = [part for item in done.dropped for part in item.parts]
+    if not all(item.parts for item in done.dropped):
+        parts += run.index.whole(run.index.known)
+    return parts_of(together(parts))
 
 
 def _echo_repairs(repairs: dict[str, Any]) -> None:

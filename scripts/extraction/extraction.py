@@ -14,6 +14,7 @@ from actlas.scripts.extraction.engine import Engine, engine_of
 from actlas.scripts.extraction.stopping import Interrupted, stop_requests
 from actlas.scripts.terminal.progress import Bar
 from actlas.store.catalog import Store
+from actlas.store.format.parts import SitePart
 from actlas.store.format.run_names import cleaned, spelled, variant_name
 from actlas.store.labels.relabel import relabel
 from actlas.store.runs.run import Run
@@ -64,7 +65,9 @@ class Extraction:
         self._engine = engine
         # seconds in which the model was loaded for a baseline, and so for its variant
         self._loaded = 0.0
-        self._baselines: dict[tuple[str, tuple[str, ...]], Plan] = {}  # those that are whole by now
+        self._baselines: dict[
+            tuple[str, tuple[SitePart, ...]], Plan
+        ] = {}  # those that are whole by now
         self._quiet = quiet
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, ExtractionStats | None]:
@@ -125,7 +128,7 @@ class Extraction:
         if plan.baseline is None or not plan.baseline.missing:
             return plan.baseline
         # variants of one sweep share their baseline: it is planned and computed once
-        key = plan.baseline.run_id, plan.baseline.options.sites
+        key = plan.baseline.run_id, plan.baseline.parts
         if key not in self._baselines:
             baseline = renewed(plan.baseline, store)
             if baseline.missing:
@@ -200,7 +203,7 @@ def _progress(work: Sequence[tuple[Plan, Run]]) -> str:
     for _, run in work:
         run.refresh()
     units = sum(len(run.units) for _, run in work)
-    done = units - sum(len(run.missing(plan.options.sites)) for plan, run in work)
+    done = units - sum(len(run.index.missing_parts(plan.parts)) for plan, run in work)
     of_runs = f" of {len(work)} runs" if len(work) > 1 else ""
     return (
         f"interrupted: {done} of {units} units{of_runs} are stored, run the same command "

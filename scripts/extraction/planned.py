@@ -9,9 +9,11 @@ from typing import Any
 
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.models.sites import SITES
+from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.terminal.text import counted, printable, size
 from actlas.store.errors import DamagedStore, LaterRecord
 from actlas.store.format.edit_records import edits_text
+from actlas.store.format.parts import SitePart, sites_of, together
 
 MOST_NAMES = 60  # characters of column names in a line
 
@@ -28,7 +30,16 @@ def nearest_text(plan: Plan) -> str:
 
 def missing_sites(plan: Plan) -> list[str]:
     """Return the sites that some unit lacks, in table order."""
-    return [site for site in SITES if any(site in sites for _, sites in plan.missing)]
+    missing = frozenset().union(*(sites_of(parts) for _, parts in plan.missing))
+    return [site for site in SITES if site in missing]
+
+
+def missing_text(plan: Plan) -> str:
+    """Say what is to be computed: sites, with their layers or depths where it is not all."""
+    missing = together(part for _, parts in plan.missing for part in parts)
+    ordered = {site: missing[site] for site in SITES if site in missing}
+    parts = [SitePart(site, tuple(sorted(numbers))) for site, numbers in ordered.items()]
+    return parts_text(parts, plan.model.geometry.n_layer)
 
 
 def plan_text(plan: Plan) -> str:
@@ -40,14 +51,12 @@ def plan_text(plan: Plan) -> str:
         f"sentences   {len(plan.tokens.labels.text):,}, {tokens} in "
         f"{counted(len(plan.units), 'unit')}",
         f"special     {printable(str(plan.tokens.special))}",
-        f"sites       {' '.join(plan.options.sites)}",
+        f"sites       {parts_text(plan.parts, plan.model.geometry.n_layer)}",
         f"stored      {len(plan.units) - len(plan.missing):,} of "
         f"{counted(len(plan.units), 'unit')}",
     ]
     if plan.missing:
-        lines.append(
-            f"to compute  {' '.join(missing_sites(plan))} in {counted(len(plan.missing), 'unit')}"
-        )
+        lines.append(f"to compute  {missing_text(plan)} in {counted(len(plan.missing), 'unit')}")
         lines.append(f"to write    {size(plan.missing_bytes)}")
         lines.append(f"memory      about {size(plan.memory_bytes)}")
     if plan.baseline:
@@ -99,6 +108,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "tokens": plan.tokens.labels.tokens,
         "special": plan.tokens.special.to_json(),
         "sites": list(plan.options.sites),
+        "numbers": dict(plan.parts),
         "units": len(plan.units),
         "missing": {
             "units": len(plan.missing),
@@ -117,6 +127,4 @@ def _baseline_text(plan: Plan) -> str:
     if plan.run and not plan.missing:
         return f"{plan.run.name}: stored"
     name = plan.run.name if plan.run else plan.run_id
-    return (
-        f"{name}: to be computed first, {' '.join(missing_sites(plan))}, {size(plan.missing_bytes)}"
-    )
+    return f"{name}: to be computed first, {missing_text(plan)}, {size(plan.missing_bytes)}"

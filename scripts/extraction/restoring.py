@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from actlas.pipeline.models.sites import SITES
+from actlas.scripts.extraction.kept import layers_of_model
+from actlas.store.format.parts import SitePart, ranges
 from actlas.store.format.schema import Json
 from actlas.store.labels.special import SpecialChoice, special_of
 from actlas.store.runs.run import Run
@@ -17,8 +20,8 @@ SPECIAL_OPTIONS: Mapping[SpecialChoice, list[str]] = {
 }
 
 
-def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
-    """Return the ``actlas extract`` command for ``sites`` of ``run``.
+def extract_command(run: Run, parts: Sequence[SitePart], store: Path) -> str:
+    """Return the ``actlas extract`` command for ``parts`` of ``run``, or more of its sites.
 
     SENTENCES stands for its input, whose name a run keeps.
 
@@ -35,7 +38,8 @@ def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
         "--store",
         str(store),
     ]
-    words += [word for site in sites for word in ("--site", site)]
+    words += [word for part in parts for word in ("--site", part.site)]
+    words += _kept_options(run, parts)
     words += ["--name", run.names[0]] if run.names else []
     words += (
         ["--revision", run.description["model"]["revision"]]
@@ -55,3 +59,18 @@ def extract_command(run: Run, sites: Sequence[str], store: Path) -> str:
         ["--train-mode", "--seed", str(numerics["seed"])] if numerics["mode"] == "train" else []
     )
     return shlex.join(words)
+
+
+def _kept_options(run: Run, parts: Sequence[SitePart]) -> list[str]:
+    """Return ``--layers`` and ``--depths`` where not all of the model's are wanted."""
+    count, found = layers_of_model(run), dict[str, set[int]]()
+    for site, numbers in parts:
+        if site in SITES:
+            found.setdefault(SITES[site].dims[0], set()).update(numbers)
+    words: list[str] = []
+    every = {"layer": count, "depth": None if count is None else count + 1}
+    for dim in ("layer", "depth"):
+        # where layers are given, depths are theirs unless they are given too
+        if dim in found and (words or len(found[dim]) != every[dim]):
+            words += [f"--{dim}s", ranges(found[dim])]
+    return words

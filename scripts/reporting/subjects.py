@@ -17,6 +17,7 @@ from actlas.scripts.reporting.results import Folder, Result, naming_result
 from actlas.scripts.terminal.text import counted, heads_text, size, special_text
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
+from actlas.store.format.parts import parts_of
 from actlas.store.runs.run import Run
 
 HOLDS, FAILS, OPEN = "holds", "fails", "not checked"
@@ -238,7 +239,8 @@ def repeating(folder: Folder, subjects: list[Subject], store: Path | None) -> li
         elsewhere = "" if store is None or store == folder.path / "store" else f" --store {store}"
         return [f"actlas study run {folder.record['study']} --out {folder.path}{elsewhere}"]
     runs = [subject.run for subject in subjects if subject.run]
-    return [extract_command(run, run.sites, store or Path("STORE")) for run in runs]
+    place = store or Path("STORE")
+    return [extract_command(run, parts_of(run.index.numbers), place) for run in runs]
 
 
 def _day(time: str) -> str:

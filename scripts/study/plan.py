@@ -19,6 +19,7 @@ from actlas.pipeline.models.folder import DEMO
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.commands.sweep import SWEEP_SITES
+from actlas.scripts.extraction.kept import kept_numbers
 from actlas.scripts.extraction.request import Request, echo_skipped, plan_request, special_choice
 from actlas.scripts.study.file import Input, Study, sentence_file
 from actlas.scripts.study.stage import Edits, Subject
@@ -84,8 +85,11 @@ def _naming(where: str) -> Iterator[None]:
 def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
     model = study.model
     sites, by_default = _sites(study, name)
+    layers, depths = kept_numbers(given.layers, given.depths)
     options = ExtractOptions(
         sites,
+        layers,
+        depths,
         by_default=by_default,
         dtype=model.dtype,  # type: ignore[arg-type]  # checked by ExtractOptions
         stored_dtype=model.stored_dtype,  # type: ignore[arg-type]

@@ -126,6 +126,17 @@ def extraction_options(function: F) -> F:
         help="Precision of the computation.",
     )
     @click.option(
+        "--layers",
+        metavar="LIST",
+        help="Layers to keep, such as 0,6,11 or 0-5; further ones can be added later.  "
+        "[default: all]",
+    )
+    @click.option(
+        "--depths",
+        metavar="LIST",
+        help="Depths of `resid` to keep.  [default: input and output of each of --layers]",
+    )
+    @click.option(
         "--stored-dtype",
         type=click.Choice(DTYPES),
         help="Precision of the store.  [default: as computed]",
@@ -154,8 +165,10 @@ def extraction_options(function: F) -> F:
     ) -> Any:
         from actlas.pipeline.extraction.options import ExtractOptions
         from actlas.pipeline.models.sites import DEFAULT_SITES
+        from actlas.scripts.extraction.kept import kept_numbers
         from actlas.scripts.extraction.request import Request, special_choice
 
+        layers, depths = kept_numbers(options.pop("layers"), options.pop("depths"))
         numerics = {
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
@@ -166,7 +179,7 @@ def extraction_options(function: F) -> F:
         request = Request(
             sentences,
             store_path,
-            ExtractOptions(DEFAULT_SITES, by_default=DEFAULT_SITES, **numerics),
+            ExtractOptions(DEFAULT_SITES, layers, depths, by_default=DEFAULT_SITES, **numerics),
             **reading,
             special=special,
             cluster=cluster,

@@ -23,6 +23,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from actlas.store.format.parts import Parts, SitePart, parts_of, together
 from actlas.store.format.schema import (
     FORMAT_VERSION,
     SUFFIX,
@@ -42,15 +43,12 @@ FORMAT_COMMIT = "actlas-commit"
 DIGITS = 16  # of a checksum
 DERIVED = ("format", "version")
 
-Work = tuple[int, frozenset[str]]  # number of a unit, and its sites
+Work = tuple[int, Parts]  # number of a unit, and what of its sites
 
 
 @dataclass(frozen=True)
 class CommitRecord:
-    """The units of one file, in the order of their rows.
-
-    Some may no longer be part of the run.
-    """
+    """The units of one file, in order of their rows; some may be no longer part of the run."""
 
     run: str
     units: tuple[Unit, ...]
@@ -69,10 +67,7 @@ class CommitRecord:
 
     @cached_property
     def data_spans(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of all sites and labels, and of the copy of the record.
-
-        All that is not HDF5's.
-        """
+        """Start and end of what is not HDF5's: sites, labels, the copy of the record."""
         return (*data_spans_of(self.sites, self.labels), (self.hdf5, self.size))
 
     @cached_property
@@ -92,7 +87,7 @@ class CommitRecord:
 
     @cached_property
     def covers(self) -> frozenset[Work]:
-        """Unit and sites of all that it makes part of the run."""
+        """Unit and parts of sites of all that it makes part of the run."""
         return frozenset(self.work(index) for index in self.present)
 
     @property
@@ -106,16 +101,20 @@ class CommitRecord:
         return frozenset(site for shared in self.pools["shared"] for site in shared)
 
     def work(self, index: int) -> Work:
-        """Return the number of a unit and its sites."""
+        """Return the number of a unit and the parts of sites that it has."""
         return self.units[index].number, self.holds(index)
 
-    def holds(self, index: int) -> frozenset[str]:
-        """Return the sites that a unit has by this record, shared ones among them."""
+    def holds(self, index: int) -> Parts:
+        """Return what of sites a unit has by this record, shared blocks among them."""
         return self._holds[self.members["shared"][index]]
 
     @cached_property
-    def _holds(self) -> list[frozenset[str]]:
-        return [frozenset(self.sites) | frozenset(shared) for shared in self.pools["shared"]]
+    def _holds(self) -> list[Parts]:
+        own, found = [site.layout.part for site in self.sites.values()], []
+        for pool in self.pools["shared"]:
+            shared = [SitePart(name, blocks.numbers) for name, blocks in pool.items()]
+            found.append(frozenset(parts_of(together([*shared, *own]))))
+        return found
 
     def pooled(self, name: str, index: int) -> Any:
         """Return the value of a unit of what units may have in common."""
@@ -186,14 +185,18 @@ class CommitRecord:
         sites = {}
         for site, given in fields["sites"].items():
             layout = {key: _tuple(value) for key, value in given["layout"].items()}
+            if not layout["numbers"]:  # else as many would be made as the shape says
+                raise ValueError(f"{site} without layers or depths")
             sites[site] = StoredSite(SiteLayout(**layout), given["offset"], ())
         labels = {}
         for label, given in fields["labels"].items():
             labels[label] = StoredLabel(**{key: _tuple(value) for key, value in given.items()})
         shared = []
         for each in fields["pools"]["shared"]:
-            blocks = {key: (at["run"], tuple(at["checksums"])) for key, at in each.items()}
-            shared.append({key: SharedSite(*of_site) for key, of_site in blocks.items()})
+            blocks = {}
+            for key, at in each.items():
+                blocks[key] = SharedSite(at["run"], tuple(at["numbers"]), tuple(at["checksums"]))
+            shared.append(blocks)
         fields |= {
             "units": tuple(Unit(*unit) for unit in fields["units"]),
             "dropped": frozenset(fields["dropped"]),
@@ -234,8 +237,8 @@ class UnitLocation(NamedTuple):
         return self.record.size
 
     @property
-    def holds(self) -> frozenset[str]:
-        """Sites of the unit, its own and those shared to the last block."""
+    def holds(self) -> Parts:
+        """Parts of sites of the unit, its own blocks and shared ones."""
         return self.record.holds(self.member)
 
     @property
@@ -279,17 +282,15 @@ class UnitLocation(NamedTuple):
         return dict(self.record.pooled("upstream", self.member))
 
 
-def stem(unit: int, sites: Iterable[str]) -> str:
-    """Return the name of the record of ``sites`` of a unit: equal work has equal names."""
-    digest = hashlib.sha256(canonical({"sites": sorted(sites)})).hexdigest()[:8]
+def stem(unit: int, parts: Iterable[SitePart]) -> str:
+    """Return the name of the record of ``parts`` of a unit: equal work has equal names."""
+    sites = {part.site: list(part.numbers) for part in parts}
+    digest = hashlib.sha256(canonical({"sites": sites})).hexdigest()[:8]
     return f"{unit:08d}-{digest}"
 
 
 def copy_bytes(record: CommitRecord) -> bytes:
-    """Return what stands behind the HDF5 part of the file of a record.
-
-    From which no unit is dropped.
-    """
+    """Return what stands behind the HDF5 part of a record's file: no unit is dropped there."""
     return tail_bytes(seal(replace(record, dropped=frozenset()).to_json()), FORMAT_COMMIT)
 
 

@@ -12,11 +12,10 @@ import stat
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.commit_record import FIELDS, CommitRecord
-from actlas.store.format.schema import BLOCK_DIMS, Json, data_spans_of, identity, seal, unseal
+from actlas.store.format.schema import Json, data_spans_of, identity, seal, unseal
 from actlas.store.format.tail import read_tail, tail_bytes
 from actlas.store.format.validation import (
     DIGEST,
@@ -41,7 +40,6 @@ class ExportRecord:
 
     header: Json  # the whole record as JSON
     commit: CommitRecord  # of all its units
-    blocks: dict[str, list[int]]  # dim → numbers of its layers or depths
     columns: dict[str, StoredColumn]
 
 
@@ -112,19 +110,4 @@ def _parsed(header: Json, path: Path) -> ExportRecord:
     versioned = is_whole(header["labels_version"]) and DIGEST.fullmatch(header["labels_digest"])
     expect(bool(versioned), "version of labels")
     expect(isinstance(header["selection"], dict), "selection")
-    return ExportRecord(header, commit, _blocks(header["blocks"], commit), columns)
-
-
-def _blocks(record: Any, commit: CommitRecord) -> dict[str, list[int]]:
-    """Return the numbers of the layers and depths that were exported.
-
-    There are as many as the sites have blocks.
-    """
-    blocks = {dim: list(numbers) for dim, numbers in record.items()}
-    for site in commit.sites.values():
-        dim = site.layout.dims[0]
-        if dim in BLOCK_DIMS:
-            ascending = blocks[dim] == sorted(set(blocks[dim]))
-            counted = all(map(is_whole, blocks[dim])) and len(blocks[dim]) == site.layout.blocks
-            expect(ascending and counted, f"the numbers of {dim}")
-    return blocks
+    return ExportRecord(header, commit, columns)

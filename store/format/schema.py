@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import numpy as np
 import xxhash
 
 from actlas.store.errors import DamagedStore, LaterRecord, quoted
+from actlas.store.format.parts import SitePart
 
 FORMAT = "actlas-store"
 FORMAT_VERSION = 1
@@ -47,20 +48,37 @@ class SiteLayout:
     shape: tuple[int, ...]
     dtype: StoredDtype
     description: str
-    # layer or depth of the first block; a variant's shard begins where it leaves its baseline
-    first: int = 0
+    #: layer or depth of each block, ascending; from 0 on where not given, 0 without such a dim
+    numbers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Number the blocks where that is not done."""
+        if not self.numbers:
+            count = self.shape[0] if self.dims[0] in BLOCK_DIMS else 1
+            object.__setattr__(self, "numbers", tuple(range(count)))
 
     @property
     def blocks(self) -> int:
         """Number of (site, layer) blocks: the unit of checksums and of lazy reading."""
-        return self.shape[0] if self.dims[0] in BLOCK_DIMS else 1
+        return len(self.numbers)
+
+    @property
+    def part(self) -> SitePart:
+        """The site at its layers or depths."""
+        return SitePart(self.site, self.numbers)
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Layer or depth → which of the blocks it is."""
+        return {number: block for block, number in enumerate(self.numbers)}
 
     @property
     def form(self) -> tuple[object, ...]:
-        """What all units of a run have in common: everything but the number of tokens."""
-        sizes = [
-            (dim, size) for dim, size in zip(self.dims, self.shape, strict=True) if dim != "token"
-        ]
+        """What all shards of a run have in common: everything but tokens, layers and depths."""
+        sizes = []
+        for dim, size in zip(self.dims, self.shape, strict=True):
+            if dim != "token" and dim not in BLOCK_DIMS:
+                sizes.append((dim, size))
         return self.dims, self.dtype, tuple(sizes)
 
     @cached_property
@@ -93,6 +111,13 @@ class SiteLayout:
         axis = self.token_axis
         return replace(self, shape=(*self.shape[:axis], tokens, *self.shape[axis + 1 :]))
 
+    def take(self, numbers: Iterable[int]) -> SiteLayout:
+        """Return the layout of some layers or depths; as it is where the site has neither."""
+        if self.dims[0] not in BLOCK_DIMS:
+            return self
+        numbers = tuple(numbers)
+        return replace(self, shape=(len(numbers), *self.shape[1:]), numbers=numbers)
+
 
 @dataclass(frozen=True)
 class StoredSite:
@@ -113,16 +138,17 @@ class StoredSite:
 
 @dataclass(frozen=True)
 class SharedSite:
-    """The first blocks of a site of a variant.
+    """Blocks of a site of a variant that come before its first edit.
 
-    Those of the same unit of its baseline, whatever file they lie in.
+    Those of the same unit of its baseline, whatever files they lie in.
 
     By content, not by file: a baseline may be packed, or damaged and extracted again, as long as
     the numbers are the same.
     """
 
     run: str
-    checksums: tuple[str, ...]
+    numbers: tuple[int, ...]  # layers or depths, ascending
+    checksums: tuple[str, ...]  # of each
 
 
 @dataclass(frozen=True)

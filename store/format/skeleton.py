@@ -122,29 +122,22 @@ def write_skeleton(
     layouts: Sequence[SiteLayout],
     labels: Labels,
     attributes: dict[str, str],
-    blocks: Mapping[str, Sequence[int]] | None = None,
     encoded: Mapping[str, Encoded] = NO_COLUMNS,
 ) -> None:
     """Write all dimensions, structural labels and attributes, and leave room for every site.
 
-    blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
     encoded: the columns of an export; in a shard the user's columns have no place.
     """
     sizes = _dimensions(layouts, labels)
     names = variable_names(encoded, _taken(layouts, labels))
     sizes.update(column_sizes(encoded, names))
-    firsts = {layout.dims[0]: layout.first for layout in layouts if layout.dims[0] in BLOCK_DIMS}
+    blocked = [layout for layout in layouts if layout.dims[0] in BLOCK_DIMS]
+    numbers = {layout.dims[0]: np.array(layout.numbers, dtype=np.int32) for layout in blocked}
     aligned = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
     with h5py.File(image, "w", libver=LIBVER, track_order=False, **aligned) as file:
         netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
         for name in sizes:
-            first = firsts.get(name)
-            numbers = (
-                (blocks or {}).get(name, range(first, first + sizes[name]))
-                if first is not None
-                else None
-            )
-            netcdf.dimension(name, None if numbers is None else np.array(numbers, dtype=np.int32))
+            netcdf.dimension(name, numbers.get(name))
         for name, (dims, array) in _label_arrays(labels).items():
             netcdf.variable(
                 file_name(name), file_dims(dims), array.dtype, _label_attributes(name, array), array

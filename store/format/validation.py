@@ -16,7 +16,14 @@ from typing import Any
 from actlas.store.errors import DamagedStore
 from actlas.store.format.commit_record import DIGITS, FORMAT_COMMIT, CommitRecord
 from actlas.store.format.pools import POOLED
-from actlas.store.format.schema import NUMPY_VIEW, SharedSite, StoredLabel, Unit, unseal
+from actlas.store.format.schema import (
+    BLOCK_DIMS,
+    NUMPY_VIEW,
+    SharedSite,
+    StoredLabel,
+    Unit,
+    unseal,
+)
 from actlas.store.labels.labels import TEXT_DIM, TOKEN_LABELS
 
 FILE = re.compile(r"[A-Za-z0-9-]+\.h5")  # a shard's name, never a path
@@ -90,15 +97,18 @@ def _check_shared(record: CommitRecord, shared: Mapping[str, SharedSite]) -> Non
     for name, blocks in shared.items():
         named = bool(SITE.fullmatch(name)) and _is_digest(blocks.run) and bool(blocks.checksums)
         expect(named and all(map(_is_digest, blocks.checksums)), f"shared {name!r}")
-    for name, site in record.sites.items():
-        before = len(shared[name].checksums) if name in shared else 0
-        follows = site.layout.first == before
-        expect(follows, f"{name} from {site.layout.first!r} on, behind {before} blocks shared,")
+        _check_numbers(name, blocks.numbers, len(blocks.checksums))
+        own = record.sites[name].layout.numbers if name in record.sites else ()
+        follows = not own or blocks.numbers[-1] < own[0]
+        expect(
+            follows, f"{name} from {own[0] if own else 0} on, behind {blocks.numbers[-1]} shared,"
+        )
 
 
 def _site_spans(record: CommitRecord) -> Iterator[Span]:
     tokens = record.first_tokens[-1]
     sizes: dict[str, int] = {}
+    numbered: dict[str, tuple[int, ...]] = {}
     expect(record.checksums.keys() == record.sites.keys(), "checksums")
     for name, site in record.sites.items():
         layout = site.layout
@@ -113,6 +123,11 @@ def _site_spans(record: CommitRecord) -> Iterator[Span]:
         expect(isinstance(layout.description, str), f"description of {name}")
         for dim, size in zip(layout.dims, layout.shape, strict=True):
             expect(sizes.setdefault(dim, size) == size, f"{dim} of {size} and {sizes[dim]}")
+        first = layout.dims[0]
+        _check_numbers(name, layout.numbers, layout.shape[0] if first in BLOCK_DIMS else 1)
+        # a file has one variable ``layer``: its sites have the same layers
+        same = numbered.setdefault(first, layout.numbers) == layout.numbers
+        expect(same or first not in BLOCK_DIMS, f"numbers of {first}")
         _check_digests(name, record.checksums[name], layout.blocks * len(record.units))
         expect(is_whole(site.offset), f"offset of {name}")
         yield site.offset, site.offset + layout.nbytes
@@ -146,6 +161,11 @@ def _check_shape(name: str, dims: Sequence[Any], shape: Sequence[Any]) -> None:
     named = all(isinstance(dim, str) and DIM.fullmatch(dim) for dim in dims)
     sized = 0 < len(dims) == len(shape) <= MOST_DIMS and all(map(is_whole, shape))
     expect(named and sized and 0 < math.prod(shape) < MOST_VALUES, f"shape of {name!r}")
+
+
+def _check_numbers(name: str, numbers: Sequence[Any], count: int) -> None:
+    whole = all(map(is_whole, numbers)) and list(numbers) == sorted(set(numbers))
+    expect(whole and len(numbers) == count, f"layers or depths of {name!r}")
 
 
 def _check_digests(name: str, text: Any, count: int) -> None:

@@ -124,7 +124,7 @@ def _altered(descriptor: int, location: UnitLocation) -> Iterator[str]:
         for block, expected in enumerate(site.checksums):
             start = site.place(block)
             if span_checksum(descriptor, (start, start + layout.block_bytes)) != expected:
-                numbered = f"[{layout.dims[0]} {layout.first + block}]"
+                numbered = f"[{layout.dims[0]} {layout.numbers[block]}]"
                 yield f"{name}{numbered if layout.dims[0] in BLOCK_DIMS else ''} was"
     for name, label in location.labels.items():
         if span_checksum(descriptor, (label.offset, label.offset + label.nbytes)) != label.checksum:
@@ -179,15 +179,15 @@ def missed_of(run: Run, location: UnitLocation) -> Iterator[str]:
 def _missed(run: Run, unit: Unit, site: str, shared: SharedSite) -> tuple[str | None, bool]:
     """Return what is wrong with the blocks of the baseline, and whether their file is not there."""
     from actlas.store.reading.blocks import read_block
-    from actlas.store.reading.sources import shared_source  # it brings xarray and dask
+    from actlas.store.reading.sources import shared_sources  # it brings xarray and dask
 
     moved = False
     try:
         baseline = run.baseline.index if run.baseline else None
-        source = shared_source(run.name, baseline, unit, site, shared)
-        moved = not source.path.exists()
-        for block in range(source.blocks):
-            read_block(source, block, check=True)
+        for source in shared_sources(run.name, baseline, unit, site, shared):
+            moved = not source.path.exists()
+            for number in source.numbers:
+                read_block(source, number, check=True)
     except DamagedStore as error:
         return str(error), moved
     return None, False

@@ -16,6 +16,7 @@ from pathlib import Path
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.format.commit_record import CommitRecord, copy_bytes
 from actlas.store.format.digest import READ_BYTES
+from actlas.store.format.parts import Parts, SitePart, sites_of
 from actlas.store.format.schema import canonical, checksum
 from actlas.store.io.durable import READ_ONLY, naming, set_mode, sync_folder
 from actlas.store.io.workspace import lost_shards, restore_lost, workspace
@@ -31,12 +32,17 @@ COMMIT = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
 class Dropped:
     """A commit that was removed.
 
-    Its unit is None and its sites are empty if it could no longer be read.
+    Its unit is None and its parts are empty if it could no longer be read.
     """
 
     commit: str
     unit: int | None
-    sites: tuple[str, ...]
+    parts: Parts
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Names of its sites."""
+        return tuple(sorted(sites_of(self.parts)))
 
 
 @dataclass
@@ -153,8 +159,8 @@ def _drop_lost(run: Run, lost: Lost, problems: Sequence[str], report: Report) ->
     if reason:
         report.left.append(f"{lost.path} was left alone: {reason}")
     elif lost.path.exists() and lost_shards(run.folder)[0]:
-        sites = tuple(sorted({site for work in lost.record.covers for site in work[1]}))
-        report.dropped += [Dropped(lost.path.name, unit, sites) for unit in lost.units]
+        parts = frozenset[SitePart]().union(*(parts for _, parts in lost.record.covers))
+        report.dropped += [Dropped(lost.path.name, unit, parts) for unit in lost.units]
         lost.path.unlink()
         sync_folder(lost.path.parent)
 
@@ -203,7 +209,7 @@ def dropped(path: Path) -> Dropped:
     """Return what a commit that is to go says of itself."""
     unit = COMMIT.fullmatch(path.name)
     try:
-        sites = tuple(sorted(read_commit(path).holds(0)))
+        parts = read_commit(path).holds(0)
     except (DamagedStore, FileNotFoundError):
-        sites = ()
-    return Dropped(path.name, int(unit[1]) if unit else None, sites)
+        parts = frozenset()
+    return Dropped(path.name, int(unit[1]) if unit else None, parts)

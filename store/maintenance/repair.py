@@ -239,8 +239,7 @@ def _drop_members(
             continue
         lost = _lost_members(run, path, suspects, needless, report)
         for location in lost:
-            sites = tuple(sorted(location.holds))
-            report.dropped.append(Dropped(location.name, location.unit.number, sites))
+            report.dropped.append(Dropped(location.name, location.unit.number, location.holds))
         if lost:
             dropped = record.dropped.union(location.member for location in lost)
             left = replace(record, dropped=dropped)

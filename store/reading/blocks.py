@@ -37,25 +37,31 @@ READ_AHEAD = 1 << 20  # bytes of a block in a file of many units that are asked 
 class BlockSource:
     """Blocks of one site of one unit.
 
-    It says the file, its committed size, where the site lies in it, and how many blocks count.
+    It says the file, its committed size, where the site lies in it, and which blocks count.
     """
 
     path: Path
     size: int
     stored: StoredSite
-    # the first ones of ``stored``: a variant shares those with its baseline, and its own follow
-    blocks: int
+    # layers or depths among those of ``stored``: a variant shares some of its baseline's
+    numbers: tuple[int, ...]
+
+    def checksum(self, number: int) -> str:
+        """Return the XXH3-64 of the block of a layer or depth."""
+        return self.stored.checksums[self.stored.layout.places[number]]
 
 
 @dataclass(frozen=True)
 class SiteBlocks:
     """One site of a whole run: for each unit, in order, the sources its blocks lie in.
 
-    ``check`` compares each block with its checksum when it is read.
+    numbers: layers or depths, which all units have. ``check`` compares each block with its
+    checksum when it is read.
     """
 
     units: Sequence[tuple[BlockSource, ...]]
     tokens: tuple[int, ...]  # of each unit
+    numbers: tuple[int, ...]
     check: bool
 
     @property
@@ -70,7 +76,7 @@ class SiteBlocks:
     def shape(self) -> tuple[int, ...]:
         """Shape over the whole run."""
         shape = (sum(self.tokens), *self.layout.block_shape[1:])
-        return (sum(source.blocks for source in self.units[0]), *shape) if self._blocked else shape
+        return (len(self.numbers), *shape) if self._blocked else shape
 
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
@@ -109,17 +115,17 @@ class SiteBlocks:
         sources = self.units[
             int(np.searchsorted(self._ends, key[int(self._blocked)].start, side="right"))
         ]
-        if not self._blocked:
-            return read_block(sources[0], 0, self.check)
-        return read_block(*find_block(sources, key[0].start), self.check)[np.newaxis]
+        number = self.numbers[key[0].start if self._blocked else 0]
+        rows = read_block(find_source(sources, number), number, self.check)
+        return rows[np.newaxis] if self._blocked else rows
 
 
 def _read(blocks: SiteBlocks, key: tuple[slice, ...], *_: Any) -> npt.NDArray[np.float32]:
     return blocks[key]
 
 
-def read_block(source: BlockSource, block: int, check: bool = False) -> npt.NDArray[np.float32]:
-    """Return one block as float32, (token, …).
+def read_block(source: BlockSource, number: int, check: bool = False) -> npt.NDArray[np.float32]:
+    """Return one block, of the layer or depth ``number``, as float32, (token, …).
 
     It is mapped from the file where float32 is stored, and widened otherwise.
 
@@ -127,31 +133,31 @@ def read_block(source: BlockSource, block: int, check: bool = False) -> npt.NDAr
     was altered.
     """
     layout = source.stored.layout
-    stored = read_stored(source, block, check)
+    stored = read_stored(source, number, check)
     if layout.dtype == "bfloat16":
         # bfloat16 is the upper half of a float32
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)
 
 
-def read_stored(source: BlockSource, block: int, check: bool = False) -> npt.NDArray[Any]:
+def read_stored(source: BlockSource, number: int, check: bool = False) -> npt.NDArray[Any]:
     """Return one block as it is stored, bfloat16 as uint16; raises as ``read_block`` does."""
+    block = source.stored.layout.places[number]
     stored = _map(source, block)
     if check and xxhash.xxh3_64_hexdigest(stored.data) != source.stored.checksums[block]:
-        place = f"{source.stored.layout.site}[{source.stored.layout.first + block}]"
+        place = f"{source.stored.layout.site}[{number}]"
         raise DamagedStore(
             f"{source.path}: {place} was altered (checksum differs): see `actlas verify`"
         )
     return stored
 
 
-def find_block(sources: Sequence[BlockSource], block: int) -> tuple[BlockSource, int]:
-    """Return the source that a block of a unit's site lies in, and its number there."""
+def find_source(sources: Sequence[BlockSource], number: int) -> BlockSource:
+    """Return the source that the layer or depth ``number`` of a unit's site lies in."""
     for source in sources:
-        if block < source.blocks:
-            return source, block
-        block -= source.blocks
-    raise IndexError(f"no block {block} behind the last of {len(sources)} sources")
+        if number in source.numbers:
+            return source
+    raise IndexError(f"none of {len(sources)} sources has {number}")
 
 
 def _map(source: BlockSource, block: int) -> npt.NDArray[Any]:
@@ -195,11 +201,6 @@ def _mapped(path: Path, found: os.stat_result, scattered: bool) -> mmap.mmap | N
     return mapped
 
 
-def lazy_site(
-    name: str, units: Sequence[tuple[BlockSource, ...]], tokens: tuple[int, ...], check: bool
-) -> da.Array:
-    """Return one site of a run, of units of so many ``tokens``.
-
-    It is a dask array named ``name``: equal views are one.
-    """
-    return SiteBlocks(units, tokens, check).lazy(name)
+def lazy_site(name: str, blocks: SiteBlocks) -> da.Array:
+    """Return one site of a run as a dask array named ``name``: equal views are one."""
+    return blocks.lazy(name)

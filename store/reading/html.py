@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from actlas.store.format.edit_records import read_edits
+from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS, Json
 from actlas.store.reading.index import RunIndex
 
@@ -95,10 +96,8 @@ def _sites(run: RunIndex) -> Iterator[tuple[str, str, str, int, int]]:
             yield site, "the baseline's", "", 0, units
             continue
         first = layouts[0]
-        dims = [
-            dim
-            if dim == "token"
-            else f"{dim} {count + first.first if dim in BLOCK_DIMS else count}"
-            for dim, count in zip(first.dims, first.shape, strict=True)
-        ]
+        dims = []
+        for dim, count in zip(first.dims, first.shape, strict=True):
+            numbers = ranges(run.known[site]) if dim in BLOCK_DIMS else count
+            dims.append(dim if dim == "token" else f"{dim} {numbers}")
         yield site, ", ".join(dims), first.dtype, sum(layout.nbytes for layout in layouts), units

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from actlas.store.errors import IncompleteRun
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
+from actlas.store.format.parts import Parts, SitePart, together, without
 from actlas.store.format.schema import Unit, checksum
 from actlas.store.io.safe_open import uncollected
 
@@ -29,7 +27,7 @@ class _Paths(dict[str, Path]):
 class RunIndex:
     """The units of one run, the records that say where they lie, and the index of its baseline.
 
-    folder: of the shards. blocks: dim → numbers of its layers or depths, from 0 on where not given.
+    folder: of the shards.
     """
 
     def __init__(
@@ -40,12 +38,12 @@ class RunIndex:
         units: tuple[Unit, ...],
         records: Sequence[CommitRecord],
         baseline: Callable[[], RunIndex | None] = lambda: None,
-        blocks: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.run, self.name, self.folder = run, name, folder
         self.units, self.records = units, tuple(records)
-        self._baseline, self._blocks = baseline, blocks or {}
+        self._baseline = baseline
         self._paths = _Paths(folder)
+        self._unions: dict[tuple[Parts, ...], Mapping[str, frozenset[int]]] = {}
 
     @cached_property
     def baseline(self) -> RunIndex | None:
@@ -75,38 +73,60 @@ class RunIndex:
             )
         return found[0]
 
-    def location(self, unit: Unit, site: str) -> UnitLocation:
-        """Return which has ``site`` of a unit that has it."""
-        found = self._locations[unit.number]
-        return found[0] if len(found) == 1 else next(each for each in found if site in each.holds)
-
     def own_locations(self, unit: Unit, site: str) -> Iterator[UnitLocation]:
         """Yield which have own blocks of ``site`` of a unit."""
         return (each for each in self.locations(unit) if site in each.record.sites)
 
-    def held(self, unit: Unit) -> frozenset[str]:
-        """Return the sites that a unit has."""
-        return frozenset().union(*(each.holds for each in self.locations(unit)))
+    def held(self, unit: Unit) -> Mapping[str, frozenset[int]]:
+        """Return site → layers or depths of it that a unit has, 0 where the site has neither."""
+        kinds = tuple(each.holds for each in self.locations(unit))
+        if kinds not in self._unions:  # most units of a run have the same
+            self._unions[kinds] = together(part for parts in kinds for part in parts)
+        return self._unions[kinds]
 
     @cached_property
-    def known(self) -> frozenset[str]:
-        """Sites that some unit has."""
-        return frozenset().union(*(work[1] for each in self.records for work in each.covers))
+    def known(self) -> Mapping[str, frozenset[int]]:
+        """Site → layers or depths of it that some unit has."""
+        works = frozenset().union(*(each.covers for each in self.records))
+        return together(part for parts in {work[1] for work in works} for part in parts)
 
     @cached_property
     @uncollected()
+    def numbers(self) -> Mapping[str, tuple[int, ...]]:
+        """Site → layers or depths of it that every unit has; 0 where the site has neither."""
+        held = list({id(each): each for each in map(self.held, self.units)}.values())
+        found: dict[str, tuple[int, ...]] = {}
+        for site in held[0] if held else ():
+            numbers = frozenset.intersection(*(each.get(site, frozenset()) for each in held))
+            if numbers:
+                found[site] = tuple(sorted(numbers))
+        return found
+
+    @property
     def sites(self) -> tuple[str, ...]:
-        """Sites that every unit has."""
-        held = {self.held(unit) for unit in self.units}
-        return tuple(sorted(frozenset.intersection(*held))) if held else ()
+        """Sites that every unit has, at some layer or depth that is the same in all."""
+        return tuple(sorted(self.numbers))
+
+    def whole(self, sites: Iterable[str]) -> list[SitePart]:
+        """Return ``sites`` with all layers or depths that some unit has."""
+        return [SitePart(site, tuple(sorted(self.known.get(site, (0,))))) for site in sites]
+
+    @uncollected()
+    def missing_parts(self, parts: Iterable[SitePart]) -> list[tuple[Unit, tuple[SitePart, ...]]]:
+        """Return the units that lack some of ``parts``, each with what it lacks."""
+        wanted, found = tuple(parts), []
+        of_held: dict[int, tuple[SitePart, ...]] = {}  # most units have the same
+        for unit in self.units:
+            held = self.held(unit)
+            if id(held) not in of_held:
+                of_held[id(held)] = without(wanted, held)
+            if of_held[id(held)]:
+                found.append((unit, of_held[id(held)]))
+        return found
 
     def path(self, where: CommitRecord | UnitLocation) -> Path:
         """Return the path of a shard."""
         return self._paths[where.file]
-
-    def block_numbers(self, dim: str, blocks: int) -> npt.NDArray[np.int64]:
-        """Return the layers, or depths, of a site's ``blocks``."""
-        return np.array(self._blocks.get(dim, range(blocks)))
 
     @cached_property
     def digest(self) -> str:

@@ -5,7 +5,7 @@ In its own shards, or in those of the baseline that a variant shares.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from actlas.store.errors import DamagedStore
 from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work
-from actlas.store.format.schema import BLOCK_DIMS, SharedSite, SiteLayout, Unit
-from actlas.store.reading.blocks import BlockSource, find_block, read_block
+from actlas.store.format.schema import SharedSite, SiteLayout, Unit
+from actlas.store.reading.blocks import BlockSource, find_source, read_block
 from actlas.store.reading.index import RunIndex
 
 REMEDY = "`actlas verify --repair` drops what needs them, and says how to make it again"
@@ -68,56 +68,74 @@ def site_sources(run: RunIndex, site: str) -> Sequence[Sources]:
 
     Raises DamagedStore as ``sources_of`` does.
     """
-    locations = [run.location(unit, site) for unit in run.units]
+    numbers, locations = frozenset(run.numbers[site]), []
+    for unit in run.units:
+        location = next(_with_all(run.locations(unit), site, numbers), None)
+        if location is None or site in location.record.sharing:
+            return tuple(sources_of(run, unit, site) for unit in run.units)
+        locations.append(location)
     records = {id(each.record): each.record for each in locations}
-    if any(site not in each.sites or site in each.sharing for each in records.values()):
-        return tuple(sources_of(run, unit, site) for unit in run.units)
-    numbers = {key: number for number, key in enumerate(records)}
+    order = {key: number for number, key in enumerate(records)}
     return OwnSources(
         site,
         tuple(records.values()),
         tuple(run.path(record) for record in records.values()),
-        np.array([numbers[id(each.record)] for each in locations]),
+        np.array([order[id(each.record)] for each in locations]),
         np.array([each.member for each in locations]),
     )
 
 
+def _with_all(
+    locations: Iterable[UnitLocation], site: str, numbers: frozenset[int]
+) -> Iterator[UnitLocation]:
+    """Yield which have blocks of their own for all of ``numbers`` of a site."""
+    for location in locations:
+        stored = location.record.sites.get(site)
+        if stored and stored.layout.places.keys() >= numbers:
+            yield location
+
+
 def sources_of(run: RunIndex, unit: Unit, site: str) -> Sources:
-    """Return where a site of a unit lies.
+    """Return where a site of a unit lies; several shards may have layers or depths of it.
 
     What a variant shares with its baseline comes first, then what is its own.
 
     Raises DamagedStore where the baseline no longer has the blocks that are shared.
     """
-    location = run.location(unit, site)
-    shared = location.shared.get(site)
-    owned = site in location.record.sites
-    own = (_own_source(run.path(location), location, site),) if owned else ()
-    return (
-        own if shared is None else (shared_source(run.name, run.baseline, unit, site, shared), *own)
-    )
+    found: list[BlockSource] = []
+    known: set[int] = set()
+    for location in run.locations(unit):
+        shared = location.shared.get(site)
+        here = frozenset(dict(location.holds).get(site, ()))
+        if here <= known:  # another shard has the same
+            continue
+        known |= here
+        if shared is not None:
+            found += shared_sources(run.name, run.baseline, unit, site, shared)
+        if site in location.record.sites:
+            found.append(_own_source(run.path(location), location, site))
+    return tuple(found)
 
 
 def rows(
-    run: RunIndex, unit: Unit, site: str, block: int, *, check: bool = False
+    run: RunIndex, unit: Unit, site: str, number: int, *, check: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does."""
-    return read_block(*find_block(sources_of(run, unit, site), block), check)
+    """Return one block of a unit, of the layer or depth ``number``, (token, …), read now.
+
+    Raises DamagedStore as a view does.
+    """
+    return read_block(find_source(sources_of(run, unit, site), number), number, check)
 
 
 def layout_of(run: RunIndex, site: str) -> SiteLayout:
     """Return how the first unit holds ``site``; the others differ in their tokens alone."""
-    sources = sources_of(run, run.units[0], site)
-    layout = sources[-1].stored.layout
-    if layout.dims[0] not in BLOCK_DIMS:
-        return layout
-    blocks = sum(source.blocks for source in sources)
-    return replace(layout, first=0, shape=(blocks, *layout.block_shape))
+    layout = sources_of(run, run.units[0], site)[-1].stored.layout
+    return layout.take(run.numbers[site])
 
 
 def _own_source(path: Path, location: UnitLocation, site: str) -> BlockSource:
     stored = location.record.site(location.member, site)
-    return BlockSource(path, location.size, stored, stored.layout.blocks)
+    return BlockSource(path, location.size, stored, stored.layout.numbers)
 
 
 def stranded(run: RunIndex, losing: Collection[Work] = ()) -> dict[Work, str]:
@@ -137,20 +155,20 @@ def stranded(run: RunIndex, losing: Collection[Work] = ()) -> dict[Work, str]:
         for location in run.locations(unit):
             for site, shared in location.shared.items():
                 try:
-                    shared_source(run.name, run.baseline, unit, site, shared, losing)
+                    shared_sources(run.name, run.baseline, unit, site, shared, losing)
                 except DamagedStore as error:
                     found.setdefault((unit.number, location.holds), str(error))
     return found
 
 
-def shared_source(
+def shared_sources(
     name: str,
     baseline: RunIndex | None,
     unit: Unit,
     site: str,
     shared: SharedSite,
     losing: Collection[Work] = (),
-) -> BlockSource:
+) -> list[BlockSource]:
     """Return where the blocks lie that a unit of the run ``name`` shares with its baseline.
 
     Raises DamagedStore where the baseline is not there, or has other blocks or none but what it is
@@ -164,18 +182,23 @@ def shared_source(
         raise DamagedStore(
             f"run {name} was made in other units than its baseline {shared.run} has now: {AGAIN}"
         )
-    own = baseline.own_locations(unit, site)
-    location = next((each for each in own if (unit.number, each.holds) not in losing), None)
-    if location is None:
+    left, found = dict(zip(shared.numbers, shared.checksums, strict=True)), []
+    for location in baseline.own_locations(unit, site):
+        if not left or (unit.number, location.holds) in losing:
+            continue
+        path, stored = baseline.path(location), location.record.site(location.member, site)
+        numbers = tuple(number for number in left if number in stored.layout.places)
+        source = BlockSource(path, location.size, stored, numbers)
+        for number in numbers:
+            if source.checksum(number) != left.pop(number):
+                raise DamagedStore(
+                    f"run {name} was made with other values of {site} than {path} has now: {REMEDY}"
+                )
+        found += [source] if numbers else []
+    if left:
         raise DamagedStore(
             f"run {name} needs {site} of unit {unit.number} of its baseline {shared.run}, which "
             "lacks it: "
             "run the baseline's `actlas extract` command again, then `actlas verify`"
         )
-    path = baseline.path(location)
-    stored = location.record.site(location.member, site)
-    if stored.checksums[: len(shared.checksums)] != shared.checksums:
-        raise DamagedStore(
-            f"run {name} was made with other values of {site} than {path} has now: {REMEDY}"
-        )
-    return BlockSource(path, location.size, stored, len(shared.checksums))
+    return found

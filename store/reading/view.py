@@ -15,12 +15,13 @@ from dask.base import tokenize
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
 from actlas.store.labels.special import MEANING, SPECIAL, SpecialTokens
 from actlas.store.labels.texts import StoredTexts
-from actlas.store.reading.blocks import lazy_site
+from actlas.store.reading.blocks import SiteBlocks, lazy_site
 from actlas.store.reading.index import RunIndex
 from actlas.store.reading.sentence_index import SentenceIndex
 from actlas.store.reading.sources import OwnSources, Sources
@@ -78,14 +79,16 @@ def lazy_view(
     special: those around each.
     """
     tokens = tuple(unit.tokens for unit in run.units)
+    numbers = _numbers(run, sources)
     folder, variables = str(run.folder.resolve()), {}
     for site, units in sources.items():
         _check_alike(site, units)
         # the folder is part of the name: dask takes arrays of one name for the same, and stores are
         # there to be compared
-        name = f"{site}-{tokenize(folder, site, run.digest, check)}"
         layout = units[0][-1].stored.layout
-        array = lazy_site(name, units, tokens, check)
+        kept = numbers.get(layout.dims[0], (0,))
+        name = f"{site}-{tokenize(folder, site, run.digest, kept, check)}"
+        array = lazy_site(name, SiteBlocks(units, tokens, kept, check))
         variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
     _check_names(run, labels, variables)
     index = SentenceIndex.of_tokens(labels.token["sentence"], run.run, sentences)
@@ -93,7 +96,8 @@ def lazy_view(
     indexed = index.create_variables({"sentence": coordinates.pop("sentence")})
     attributes = {"run": run.run, "name": run.name}
     whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), attributes)
-    return whole.assign_coords({**coordinates, **_block_numbers(run, variables)})
+    blocks = {dim: xr.Variable(dim, np.array(each)) for dim, each in numbers.items()}
+    return whole.assign_coords({**coordinates, **blocks})
 
 
 def token_coordinates(labels: Labels, special: SpecialTokens) -> dict[str, xr.Variable]:
@@ -177,18 +181,31 @@ def _check_alike(site: str, units: Sequence[Sources]) -> None:
             sources[-1].stored.layout is first[-1].stored.layout
             or sources[-1].stored.layout.form == first[-1].stored.layout.form
         )
-        if not same or len(sources) != len(first):
+        if not same:
             raise DamagedStore(
                 f"{sources[-1].path} has {site} in another shape than {first[-1].path}: see "
                 "`actlas show`"
             )
 
 
-def _block_numbers(run: RunIndex, variables: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:
-    """Return the numbers of layers and depths, where some site has them."""
+def _numbers(run: RunIndex, sources: Mapping[str, Sequence[Sources]]) -> dict[str, tuple[int, ...]]:
+    """Return the layers and depths that all of the sites have, where some site has them.
+
+    Raises UsageError where there is none.
+    """
+    of_sites: dict[str, dict[str, tuple[int, ...]]] = {}
+    for site, units in sources.items():
+        dim = units[0][-1].stored.layout.dims[0]
+        if dim in BLOCK_DIMS:
+            of_sites.setdefault(dim, {})[site] = run.numbers[site]
     found = {}
-    for dim in BLOCK_DIMS:
-        sizes = {variable.sizes[dim] for variable in variables.values() if dim in variable.dims}
-        if sizes:
-            found[dim] = xr.Variable(dim, run.block_numbers(dim, sizes.pop()))
+    for dim, held in of_sites.items():
+        common = set.intersection(*(set(numbers) for numbers in held.values()))
+        if not common:
+            parts = ", ".join(f"{site} has {ranges(numbers)}" for site, numbers in held.items())
+            raise UsageError(
+                f"run {run.name} has no {dim} that all of these sites have ({parts}): "
+                "read them one by one, or add what is missing (`actlas extract … --layers`)"
+            )
+        found[dim] = tuple(sorted(common))
     return found

@@ -46,8 +46,7 @@ class Exported(Run):
     @cached_property
     def index(self) -> RunIndex:
         """Where its units lie: in the file."""
-        blocks = self.export_record.blocks
-        return RunIndex(self.id, self.name, self.folder, self.units, self.records, blocks=blocks)
+        return RunIndex(self.id, self.name, self.folder, self.units, self.records)
 
     @property
     def stored_columns(self) -> Mapping[str, StoredColumn]:

@@ -117,18 +117,16 @@ class Run(Labelled):
         return self.index.sites
 
     def held(self, unit: int) -> frozenset[str]:
-        """Sites that a unit has."""
-        return self.index.held(self.units[unit])
+        """Sites that a unit has, at some of their layers or depths at least."""
+        return frozenset(self.index.held(self.units[unit]))
 
-    @uncollected()
     def missing(self, sites: str | Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
-        """Return the units that lack some of ``sites``, each with what it lacks."""
-        wanted, found = names_of(sites), []
-        for unit in self.units:
-            held = self.index.held(unit)
-            if not held.issuperset(wanted):
-                found.append((unit, tuple(site for site in wanted if site not in held)))
-        return found
+        """Return the units that lack some of ``sites``, each with what it lacks.
+
+        A unit lacks a site too where others have layers or depths of it that the unit has not.
+        """
+        missing = self.index.missing_parts(self.index.whole(names_of(sites)))
+        return [(unit, tuple(part.site for part in lacks)) for unit, lacks in missing]
 
     @property
     def nbytes(self) -> int:
@@ -141,9 +139,7 @@ class Run(Labelled):
         """Labels of all tokens and sentences: structural ones of the shards, columns as last given.
 
         Raises IncompleteRun if a unit has none yet, DamagedStore where they cannot be read.
-
-        Texts of more than 65 536 sentences stay where they are and are read when they are asked
-        for.
+        Texts of more than 65 536 sentences stay where they are and are read when asked for.
         """
         index, places = self.index, []
         for record, labels in label_places([index.any_location(unit) for unit in self.units]):
@@ -180,7 +176,9 @@ class Run(Labelled):
         ``char_end``, int32; ``special``, bool: whether it was added around the text, such as BOS;
         ``text`` and the input's columns, those of the token's sentence; the labels of tokens.
         ``sentence`` has an index: ``ds.sel(sentence=2)``.
-        sites: names of sites, or one; all complete ones by default. check: compare the labels, now,
+        sites: names of sites, or one; all complete ones by default. Layers and depths are those
+        that all units and all of these sites have, numbered as the model does:
+        ``ds.sel(layer=6)``. check: compare the labels, now,
         and every block that is read, then, with their checksums; without it only the rows that are
         asked for are read, and sizes checked.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack,
@@ -199,12 +197,15 @@ class Run(Labelled):
         return lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
 
     def rows(
-        self, unit: Unit, site: str, block: int, *, check: bool = False
+        self, unit: Unit, site: str, number: int, *, check: bool = False
     ) -> npt.NDArray[np.float32]:
-        """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does."""
+        """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does.
+
+        number: its layer or depth, 0 of a site that has neither.
+        """
         from actlas.store.reading.sources import rows
 
-        return rows(self.index, unit, site, block, check=check)
+        return rows(self.index, unit, site, number, check=check)
 
     def require(self, sites: str | Iterable[str]) -> None:
         """Raise UsageError for a site that no unit has, IncompleteRun for one that some lack."""
@@ -216,8 +217,9 @@ class Run(Labelled):
                     f"run {self.name} has no such site yet: {error} (`actlas extract … --site "
                     f"{site}` adds it)"
                 )
-        missing = self.missing(wanted)
-        if missing:
+        absent = [site for site in wanted if site not in self.index.numbers]
+        if absent:
+            missing = self.missing(absent)
             raise IncompleteRun(
                 f"run {self.name} lacks {' '.join(missing[0][1])} in {len(missing)} of "
                 f"{len(self.units)} units: "

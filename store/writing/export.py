@@ -99,13 +99,13 @@ def _write(draft: Path, plan: ExportPlan, progress: Progress) -> None:
 
     total = sum(layout.nbytes for layout in plan.layouts)
 
-    def read(index: int, site: str, block: int) -> npt.NDArray[Any]:
-        rows = plan.read(index, site, block)
+    def read(index: int, site: str, number: int) -> npt.NDArray[Any]:
+        rows = plan.read(index, site, number)
         progress(rows.nbytes, total)
         return rows
 
     columns = encode(plan.labels.columns, plan.labels.token_columns)
-    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, plan.blocks, columns)
+    writer = ShardWriter(draft, plan.layouts, plan.labels, attributes, columns)
     try:
         made = write_units(writer, plan.layouts, plan.units, read)
         commit = made.commit(plan.run.id, "", plan.origins)

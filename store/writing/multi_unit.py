@@ -20,7 +20,7 @@ from actlas.store.format.pools import Origin
 from actlas.store.format.schema import SiteLayout, Unit
 from actlas.store.writing.shard import ShardRecord, ShardWriter
 
-#: (index of the unit, site, block) → its rows as they are to be stored
+#: (index of the unit, site, layer or depth) → its rows as they are to be stored
 Read = Callable[[int, str, int], npt.NDArray[Any]]
 
 
@@ -52,10 +52,10 @@ def write_units(
     for layout in layouts:
         of_units: list[list[str]] = [[] for _ in units]
         # block by block over all units: the bytes of the file from first to last, so no seek
-        for block in range(layout.blocks):
+        for number in layout.numbers:
             for index, unit in enumerate(units):
-                rows = np.ascontiguousarray(read(index, layout.site, block))
+                rows = np.ascontiguousarray(read(index, layout.site, number))
                 of_units[index].append(xxhash.xxh3_64_hexdigest(rows.data))
-                writer.write(layout.site, layout.first + block, unit.tokens, [rows])
+                writer.write(layout.site, number, unit.tokens, [rows])
         checksums[layout.site] = "".join(map("".join, of_units))
     return MultiUnitShard(tuple(units), writer.finish(), checksums, writer.label_checksums(units))

@@ -161,13 +161,13 @@ def _join(
     sites = [commit.sites for commit in group]
     layouts = [site.layout.narrow(tokens) for site in sites[0].values()]
     path = (
-        work.folder / f"{stem(group[0].unit.number, group[0].sites)}-pack{number}-{work.token}.h5"
+        work.folder / f"{stem(group[0].unit.number, group[0].holds)}-pack{number}-{work.token}.h5"
     )
 
-    def read(index: int, site: str, block: int) -> npt.NDArray[Any]:
+    def read(index: int, site: str, number: int) -> npt.NDArray[Any]:
         commit, stored = group[index], sites[index][site]
-        source = BlockSource(run.path(commit), commit.size, stored, stored.layout.blocks)
-        rows = read_stored(source, block, check=True)
+        source = BlockSource(run.path(commit), commit.size, stored, stored.layout.numbers)
+        rows = read_stored(source, number, check=True)
         progress(rows.nbytes)
         return rows
 

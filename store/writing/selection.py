@@ -5,7 +5,7 @@ Sites, layers, tokens and dtype, worked out before a byte is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,6 @@ class ExportPlan:
     labels: Labels
     units: tuple[Unit, ...]  # of the file
     sources: tuple[tuple[Unit, Indices], ...]  # of the run: for each unit of the file, its rows
-    blocks: dict[str, list[int]]  # dim → numbers of its layers or depths
-    places: dict[str, list[int]]  # dim → where in the run these are
     selection: Json
 
     @property
@@ -75,7 +73,6 @@ class ExportPlan:
             "specification": self.run.specification,
             "description": self.run.description,
             "selection": self.selection,
-            "blocks": self.blocks,
             "labels_version": self.run.labels_version,
             "labels_digest": self.run.labels_digest,
             "units": [unit.to_list() for unit in self.units],
@@ -88,7 +85,7 @@ class ExportPlan:
         devices = {str(commit.provenance.get("device", "?")) for commit in self.run.commits}
         return [Origin({"device": ", ".join(sorted(devices))})] * len(self.units)
 
-    def read(self, index: int, site: str, block: int) -> npt.NDArray[Any]:
+    def read(self, index: int, site: str, number: int) -> npt.NDArray[Any]:
         """Return the rows of one block of a unit of the file, as they are to be stored.
 
         They are checked.
@@ -96,12 +93,8 @@ class ExportPlan:
         unit, rows = self.sources[index]
         layout = next(layout for layout in self.layouts if layout.site == site)
         dim = layout.dims[0]
-        place, where = (
-            (self.places[dim][block], f"{site}[{dim} {self.blocks[dim][block]}]")
-            if dim in self.places
-            else (0, site)
-        )
-        values = self.run.rows(unit, site, place, check=True)
+        where = f"{site}[{dim} {number}]" if dim in BLOCK_DIMS else site
+        values = self.run.rows(unit, site, number, check=True)
         return narrowed(values if len(rows) == len(values) else values[rows], layout.dtype, where)
 
 
@@ -130,13 +123,7 @@ def plan_export(run: Run, selection: Selection) -> ExportPlan:
         "tokens": selection.note if selection.tokens is not None else None,
         "of": run.limits.get("export"),
     }
-    values = {
-        dim: [int(number) for number in dataset[dim].values[places]]
-        for dim, places in chosen.items()
-    }
-    return ExportPlan(
-        run, tuple(layouts), labels, tuple(units), tuple(sources), values, chosen, note
-    )
+    return ExportPlan(run, tuple(layouts), labels, tuple(units), tuple(sources), note)
 
 
 def _sources(run: Run, tokens: Indices | None) -> list[tuple[Unit, Indices]]:
@@ -182,10 +169,10 @@ def _labels_of(labels: Labels, tokens: Indices) -> Labels:
 
 
 def _blocks(dataset: xr.Dataset, layers: tuple[int, ...] | None) -> dict[str, list[int]]:
-    """Return per dim of blocks the places of those that are kept."""
-    dims = [dim for dim in BLOCK_DIMS if dim in dataset.dims]
+    """Return per dim of blocks the numbers of those that are kept."""
+    held = {dim: dataset[dim].values for dim in BLOCK_DIMS if dim in dataset.dims}
     if layers is None:
-        return {dim: list(range(dataset.sizes[dim])) for dim in dims}
+        return {dim: numbers.tolist() for dim, numbers in held.items()}
     absent = sorted(set(layers) - set(layers_of(dataset)))
     if absent or not layers:
         known = ", ".join(map(str, layers_of(dataset))) or "none: these sites have no layers"
@@ -195,19 +182,16 @@ def _blocks(dataset: xr.Dataset, layers: tuple[int, ...] | None) -> dict[str, li
         "depth": {depth for layer in layers for depth in (layer, layer + 1)},
     }
     return {
-        dim: [int(i) for i in np.flatnonzero(np.isin(dataset[dim].values, list(wanted[dim])))]
-        for dim in dims
+        dim: numbers[np.isin(numbers, list(wanted[dim]))].tolist() for dim, numbers in held.items()
     }
 
 
 def _chosen(
     whole: SiteLayout, chosen: dict[str, list[int]], dtype: StoredDtype | None
 ) -> SiteLayout:
-    blocked = whole.dims[0] in BLOCK_DIMS
-    shape = (len(chosen[whole.dims[0]]), *whole.shape[1:]) if blocked else whole.shape
-    features = len(shape) > 1 + blocked
-    stored = dtype if dtype and features else whole.dtype
-    return SiteLayout(whole.site, whole.dims, shape, stored, whole.description)
+    kept = whole.take(chosen.get(whole.dims[0], ()))
+    features = len(kept.shape) > 1 + kept.token_axis
+    return replace(kept, dtype=dtype) if dtype and features else kept
 
 
 def layers_of(dataset: xr.Dataset) -> list[int]:

@@ -109,15 +109,13 @@ class ShardWriter:
         layouts: Sequence[SiteLayout],
         labels: Labels,
         attributes: dict[str, str],
-        blocks: Mapping[str, Sequence[int]]
-        | None = None,  # numbers of layers, depths; from 0 on where not given
         # the user's labels, which an export carries and a shard does not
         columns: Mapping[str, Encoded] = NO_COLUMNS,
     ) -> None:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
         image = Image()
-        write_skeleton(image, layouts, labels, attributes, blocks, columns)
+        write_skeleton(image, layouts, labels, attributes, columns)
         self.size = image.size
         self._offsets = offsets(image, list(self._layouts))
         self._given = labels
@@ -142,11 +140,11 @@ class ShardWriter:
     def restart(self) -> None:
         """Forget all rows, to write the shard again from the first one."""
         self._blocks = {
-            (site, layout.first + block): _Block(
+            (site, number): _Block(
                 self._offsets[site] + block * layout.block_bytes, 0, xxhash.xxh3_64()
             )
             for site, layout in self._layouts.items()
-            for block in range(layout.blocks)
+            for block, number in enumerate(layout.numbers)
         }
 
     def write(self, site: str, block: int, rows: int, buffers: Sequence[npt.NDArray[Any]]) -> None:
@@ -226,10 +224,7 @@ class ShardWriter:
             os.close(descriptor)
 
     def _digests(self, layout: SiteLayout) -> Iterable[str]:
-        return (
-            self._blocks[layout.site, layout.first + block].hash.hexdigest()
-            for block in range(layout.blocks)
-        )
+        return (self._blocks[layout.site, number].hash.hexdigest() for number in layout.numbers)
 
     def drop(self) -> None:
         """Close and remove an unfinished file; nothing happens to one that was closed."""

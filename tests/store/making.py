@@ -5,7 +5,7 @@ Without a model.
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from actlas.store import Run, Store
 from actlas.store.format.commit_record import stem
+from actlas.store.format.parts import SitePart
 from actlas.store.format.pools import Origin
 from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SharedSite, SiteLayout, Unit
 from actlas.store.io.workspace import workspace
@@ -149,6 +150,11 @@ def layouts(content: Content, unit: Unit, sites: Iterable[str]) -> list[SiteLayo
     ]
 
 
+def parts(content: Content, sites: Iterable[str]) -> list[SitePart]:
+    """Return ``sites`` with all their layers or depths."""
+    return [layout.part for layout in layouts(content, content.plan[0], sites)]
+
+
 def open_shard(path, content: Content, unit: Unit, sites: Iterable[str]) -> ShardWriter:
     """Return a writer with nothing written yet."""
     labels = content.labels.sentences(unit.first, unit.sentences)
@@ -180,7 +186,7 @@ def write_unit(run: Run, content: Content, number: int, sites: Sequence[str]) ->
     """Write and commit ``sites`` of a unit; False where another was first."""
     unit = content.plan[number]
     with workspace(run.folder) as work:
-        path = work.folder / f"{stem(number, sites)}-{work.token}.h5"
+        path = work.folder / f"{stem(number, parts(content, sites))}-{work.token}.h5"
         writer = open_shard(path, content, unit, sites)
         record = fill(writer, content, unit, sites)
         commit = record.commit(run.id, unit, path.name, Origin({"by": "a test"}))
@@ -223,20 +229,18 @@ def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] =
         for layout in layouts(after, unit, after.dtypes):
             start = first.get(layout.dims[0], 0)
             if start < layout.blocks or layout.dims[0] not in BLOCK_DIMS:
-                shape = layout.shape
-                if layout.dims[0] in BLOCK_DIMS:
-                    shape = (layout.shape[0] - start, *layout.shape[1:])
-                own.append(replace(layout, shape=shape, first=start))
+                own.append(layout.take(layout.numbers[start:]))
             if start:
                 stored = sources_of(baseline.index, unit, layout.site)[0].stored
-                shared[layout.site] = SharedSite(baseline.id, stored.checksums[:start])
+                numbers = layout.numbers[:start]
+                shared[layout.site] = SharedSite(baseline.id, numbers, stored.checksums[:start])
         with workspace(run.folder) as work:
-            shard = work.folder / f"{stem(unit.number, after.dtypes)}-{work.token}.h5"
+            shard = work.folder / f"{unit.number:08d}-{work.token}.h5"
             labels = after.labels.sentences(unit.first, unit.sentences)
             writer = ShardWriter(shard, own, labels, {})
             for layout in own:
                 values = after.values[layout.site]
-                for block in range(layout.first, layout.first + layout.blocks):
+                for block in layout.numbers:
                     of_block = values[block] if layout.dims[0] in BLOCK_DIMS else values
                     stored = [narrowed(of_block[after.rows(unit)], layout.dtype)]
                     writer.write(layout.site, block, unit.tokens, stored)

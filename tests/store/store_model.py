@@ -12,7 +12,6 @@ from actlas.store import Run, Store
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.pools import Origin
 from actlas.store.io.workspace import Workspace
-from actlas.store.runs.commits import stem
 from actlas.store.writing.shard import ShardWriter
 from tests.store.making import Content, fill, open_shard
 
@@ -58,7 +57,7 @@ class StoreAndModel(RuleBasedStateMachine):
     def finished(
         self, run: Run, model: Model, work: Workspace, sites: tuple[str, ...], unit: int
     ) -> tuple[ShardWriter, CommitRecord]:
-        path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
+        path = work.folder / f"{unit:08d}-{work.token}.h5"
         planned = model.content.plan[unit]
         writer = open_shard(path, model.content, planned, sites)
         record = fill(writer, model.content, planned, sites)

@@ -18,7 +18,7 @@ from actlas.store.io.workspace import collect_garbage, workspace
 from actlas.store.maintenance.gc import collect, remove, rename
 from actlas.store.maintenance.repair import repair
 from actlas.store.maintenance.verify import verify
-from actlas.store.runs.commits import SUFFIX, publish, stem
+from actlas.store.runs.commits import SUFFIX, publish
 from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
 from tests.store.making import Content, begin_run, fill, flip, open_shard, problems, write_unit
@@ -86,13 +86,13 @@ class StoreMachine(StoreAndModel):
         run, model = self.run_of(run_id), self.runs[run_id]
         with workspace(run.folder) as work:
             folder = self.scratch / "killed"
-            path = work.folder / f"{stem(unit, sites)}-{work.token}.h5"
+            path = work.folder / f"{unit:08d}-{work.token}.h5"
             writer = open_shard(path, model.content, model.content.plan[unit], sites)
             if step in ("whole", "linked"):
                 fill(writer, model.content, model.content.plan[unit], sites)
             else:
                 if step == "part":
-                    (work.folder / f"{stem(unit, sites)}{SUFFIX}.draft").write_bytes(b"{")
+                    (work.folder / f"{unit:08d}{SUFFIX}.draft").write_bytes(b"{")
                 writer.flush()
             if step == "linked":
                 publish_file(path, run.folder / "shards" / path.name)

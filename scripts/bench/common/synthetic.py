@@ -12,7 +12,6 @@ import numpy as np
 from actlas.pipeline.models.geometry import Geometry
 from actlas.pipeline.models.sites import layout
 from actlas.store.catalog import Store
-from actlas.store.format.commit_record import stem
 from actlas.store.format.pools import Origin
 from actlas.store.format.schema import Unit
 from actlas.store.io.workspace import workspace
@@ -69,7 +68,7 @@ def random_run(
         for unit, part in zip(units, parts, strict=True):
             layouts = [layout(site, geometry, unit.tokens, "float32") for site in sites]
             writer = ShardWriter(
-                work.folder / f"{stem(unit.number, sites)}-{work.token}.h5", layouts, part, {}
+                work.folder / f"{unit.number:08d}-{work.token}.h5", layouts, part, {}
             )
             for each in layouts:
                 for block in range(each.blocks):

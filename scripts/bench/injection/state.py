@@ -25,7 +25,6 @@ import xxhash
 
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, IncompleteRun, UsageError
-from actlas.store.reading.sources import sources_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,8 +113,8 @@ def _of_run(run: Run) -> Iterator[tuple[str, Callable[[], str]]]:
         for site in sorted(run.held(unit.number)):
 
             def values(unit: Any = unit, site: str = site) -> str:
-                blocks = sum(source.blocks for source in sources_of(run.index, unit, site))
-                return digest_of(run.rows(unit, site, block, check=True) for block in range(blocks))
+                numbers = sorted(run.index.held(unit)[site])
+                return digest_of(run.rows(unit, site, number, check=True) for number in numbers)
 
             yield f"unit {run.id}/{unit.number}/{site}", values
     if run.units and run.sites:

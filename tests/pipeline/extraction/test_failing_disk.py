@@ -159,7 +159,6 @@ import sys
 from pathlib import Path
 from actlas.pipeline.extraction import transfer
 from tests.store.making import Content, begin_run, open_shard, narrowed
-from actlas.store.format.commit_record import stem
 from actlas.store.format.pools import Origin
 from actlas.store.runs.commits import publish
 from actlas.store.io.workspace import workspace
@@ -168,7 +167,7 @@ content = Content(units=((4000,),), dtypes={"final_norm": "float32"}, sizes={"d_
 run = begin_run(Path(sys.argv[1]), content)
 unit = content.plan[0]
 with workspace(run.folder) as work:
-    path = work.folder / f"{stem(0, ['final_norm'])}-{work.token}.h5"
+    path = work.folder / f"00000000-{work.token}.h5"
     writer = open_shard(path, content, unit, ["final_norm"])
     rows = np.ones((100, 8192), np.float32)
     said = []

@@ -38,7 +38,8 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
         assert result.attrs["runs"] == store.run("it").id
         options = {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
         made_of = {"sites": ["resid", "attn_out", "mlp_out"], "checked": True, "edited": []}
-        made_of |= {"law": "add", "causal": True}
+        numbers = {"resid": "0-3", "attn_out": "0-2", "mlp_out": "0-2"}
+        made_of |= {"law": "add", "causal": True, "numbers": numbers}
         assert json.loads(result.attrs["options"]) == {**options, **made_of}
         assert float(result["relative_error"].max()) < 1e-5
         assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout

@@ -96,8 +96,8 @@ def test_a_run_with_special_tokens(extract, actlas, tmp_path):
         actlas("show", "it", "--store", "store").stdout
     )
     assert END not in actlas("show", "none", "--store", "store").stdout
-    assert "--no-special" in extract_command(none, ("q",), store.path)
-    assert "--no-special" not in extract_command(run, ("q",), store.path)
+    assert "--no-special" in extract_command(none, (), store.path)
+    assert "--no-special" not in extract_command(run, (), store.path)
     dataset, plain = run.dataset(("resid",)), none.dataset(("resid",))
     special = dataset["special"].values
     ends = np.cumsum(run.labels.row_size)

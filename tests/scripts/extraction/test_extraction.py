@@ -93,7 +93,8 @@ def test_a_sweep_adds_what_its_baseline_lacks_once(small_model, tmp_path, monkey
     real = extract.extract_with
 
     def counted(model, plan, run, watch):
-        computed.append(([edit.text for edit in plan.edits], *plan.missing[0][1]))
+        sites = [part.site for part in plan.missing[0][1]]
+        computed.append(([edit.text for edit in plan.edits], *sites))
         return real(model, plan, run, watch)
 
     monkeypatch.setattr(extract, "extract_with", counted)

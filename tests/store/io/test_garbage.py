@@ -13,7 +13,6 @@ WRITER = """
 import sys
 from pathlib import Path
 from actlas.store import Run
-from actlas.store.format.commit_record import stem
 from actlas.store.format.pools import Origin
 from actlas.store.runs.commits import publish
 from actlas.store.io.durable import publish_file
@@ -23,7 +22,7 @@ run, content, sites = Run(Path(sys.argv[1])), Content(), ["q", "nll"]
 with workspace(run.folder) as work:
     for number in (0, 1):
         unit = content.plan[number]
-        path = work.folder / f"{stem(number, sites)}-{work.token}.h5"
+        path = work.folder / f"{number:08d}-{work.token}.h5"
         writer = open_shard(path, content, unit, sites)
         if number == 0:  # a shard in place, its commit not yet
             fill(writer, content, unit, sites)

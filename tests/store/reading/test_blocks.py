@@ -75,7 +75,7 @@ def test_what_is_not_selected_is_not_needed(copied, content):
 def test_a_view_cannot_be_written_to(stored):
     commit = stored.commits[0]
     block = blocks.read_block(
-        blocks.BlockSource(stored.path(commit), commit.size, commit.sites["nll"], 1), 0
+        blocks.BlockSource(stored.path(commit), commit.size, commit.sites["nll"], (0,)), 0
     )
     with pytest.raises(ValueError, match="read-only"):
         block[0] = 1
@@ -102,7 +102,7 @@ def test_equal_views_share_their_work(stored):
 
 def test_a_file_put_in_place_of_another_is_read_again(copied):
     path, site = shards(copied)[0], copied.commits[0].sites["nll"]
-    piece = blocks.BlockSource(path, copied.commits[0].size, site, 1)
+    piece = blocks.BlockSource(path, copied.commits[0].size, site, (0,))
     held = blocks.read_block(piece, 0)  # keeps the old file mapped
     other = path.with_suffix(".new")
     shutil.copyfile(path, other)

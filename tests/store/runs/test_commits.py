@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run
 from actlas.store.format.commit_record import FIELDS, stem
+from actlas.store.format.parts import SitePart
 from actlas.store.format.pools import Origin
 from actlas.store.format.schema import seal
 from actlas.store.io.workspace import workspace
@@ -16,17 +17,19 @@ from tests.store.making import begin_run, fill, open_shard, write_unit
 SITES = ("q", "nll")
 
 
-@given(sites=st.lists(st.text(), min_size=1), unit=st.integers(0, 10**8 - 2))
+@given(sites=st.sets(st.text(), min_size=1), unit=st.integers(0, 10**8 - 2))
 def test_equal_work_has_equal_names(sites, unit):
-    assert stem(unit, sites) == stem(unit, sites[::-1])
-    assert stem(unit, sites) != stem(unit, [*sites, "another site"])
-    assert stem(unit, sites) < stem(unit + 1, sites)
+    parts = [SitePart(site, (0, 2)) for site in sites]
+    assert stem(unit, parts) == stem(unit, parts[::-1])
+    assert stem(unit, parts) != stem(unit, [*parts, SitePart("another site", (0,))])
+    assert stem(unit, parts) != stem(unit, [*parts[1:], SitePart(parts[0].site, (0,))])
+    assert stem(unit, parts) < stem(unit + 1, parts)
 
 
 def finished(run, work, content):
     """Return a finished shard in ``work`` and its commit."""
     unit = content.plan[0]
-    path = work.folder / f"{stem(0, SITES)}-{work.token}.h5"
+    path = work.folder / f"00000000-{work.token}.h5"
     writer = open_shard(path, content, unit, SITES)
     record = fill(writer, content, unit, SITES)
     return writer, record.commit(run.id, unit, path.name, Origin({}))

@@ -1,0 +1,77 @@
+"""What of a run is kept: layers and depths as users write them, and as messages name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from actlas.store.errors import UsageError
+from actlas.store.format.parts import SitePart, ranges
+from actlas.store.runs.run import Run
+
+EXAMPLE = "expected such as 0,6,11 or 0-5"
+
+
+def parse_numbers(text: str | None, what: str) -> tuple[int, ...] | None:
+    """Return the layers or depths of a list such as ``0,6,10-11``, ascending; None for none.
+
+    what: how messages call the option. Raises UsageError for another text.
+    """
+    if text is None:
+        return None
+    numbers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
+        named = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
+        if not named:
+            raise UsageError(
+                f"{what} {text[:100]!r}: {part[:100]!r} is not a number or a range: {EXAMPLE}"
+            )
+        numbers.update(named)
+    return tuple(sorted(numbers))
+
+
+def kept_numbers(
+    layers: str | None, depths: str | None
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Return the layers and depths to keep, each None for all.
+
+    Depths that are not given are the inputs and outputs of the layers, as in an export.
+    """
+    of_layers, of_depths = parse_numbers(layers, "--layers"), parse_numbers(depths, "--depths")
+    if of_layers is not None and of_depths is None:
+        of_depths = tuple(sorted({end for layer in of_layers for end in (layer, layer + 1)}))
+    return of_layers, of_depths
+
+
+def layers_of_model(run: Run) -> int | None:
+    """Return how many layers the model of a run has, None where its record does not say."""
+    model = run.description.get("model")
+    count = model.get("layer") if isinstance(model, dict) else None
+    return count if isinstance(count, int) else None
+
+
+def kept_parts(run: Run, held: Mapping[str, Iterable[int]]) -> dict[str, str]:
+    """Return site → such as ``layer 0,6,11``, of the sites that lack layers or depths."""
+    count, found = layers_of_model(run), {}
+    dims: dict[str, str] = {}
+    for record in run.records:
+        dims.update({name: site.layout.dims[0] for name, site in record.sites.items()})
+    for site, numbers in sorted(held.items()):
+        dim = dims.get(site, "")
+        every = {"layer": count, "depth": None if count is None else count + 1}.get(dim)
+        if every is not None and len(set(numbers)) < every:
+            found[site] = f"{dim} {ranges(numbers)}"
+    return found
+
+
+def parts_text(parts: Iterable[SitePart], layers: int) -> str:
+    """Return such as ``q, layer 0,6,11``, sites with the same numbers together."""
+    words: dict[str, list[str]] = {}
+    for site, numbers in parts:
+        whole = len(numbers) in (layers, layers + 1) or numbers == (0,)
+        words.setdefault("" if whole else ranges(numbers), []).append(site)
+    return "; ".join(
+        f"{' '.join(sites)} {f'({numbers})' if numbers else ''}".strip()
+        for numbers, sites in words.items()
+    )
