@@ -10,6 +10,7 @@ from pathlib import Path
 INTERFACE = "ALL_ATTENTION_FUNCTIONS"  # by which a model's code calls attention by its name
 
 
+@cache
 def version() -> str:
     """Return the version of transformers."""
     return importlib.metadata.version("transformers")

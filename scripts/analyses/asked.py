@@ -14,10 +14,11 @@ from actlas.scripts.results.output import Answer, Destination, Output
 from actlas.scripts.results.question import Question
 from actlas.store.errors import DamagedStore, quoted
 from actlas.store.format.edit_records import edits_text
-from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from actlas.store.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -45,27 +45,29 @@ def main(sentences: int, tokens: int, vocabulary: int, width: int, threads: int,
     model = cast(Any, SimpleNamespace(get_output_embeddings=lambda: head, config=None))
     hidden = torch.randn(sentences, tokens, width) * 0.3
     ids, lengths = torch.randint(vocabulary, (sentences, tokens)), [tokens] * sentences
-    ways = {
+    methods = {
         "whole rows": lambda: whole_rows(head, hidden, ids, lengths),
         "tiles": lambda: token_loss(GPT2, model, hidden, ids, lengths)[:, 1:].flatten(),
     }
     with torch.inference_mode():
-        measures, cpu = alternate(ways, runs)
-        difference = float((ways["whole rows"]() - ways["tiles"]()).abs().max())
+        measures, cpu = alternate(methods, runs)
+        difference = float((methods["whole rows"]() - methods["tiles"]()).abs().max())
     rows = [(*each.row(name), f"{cpu[name]:.2f}") for name, each in measures.items()]
     click.echo(table((*HEADER, "processor s"), rows))
     ratio = cpu["tiles"] / cpu["whole rows"]
-    click.echo(f"\nprocessor, tiles over whole rows {ratio:.2f}; largest difference {difference:.2g}")
+    click.echo(
+        f"\nprocessor, tiles over whole rows {ratio:.2f}; largest difference {difference:.2g}"
+    )
 
 
 def alternate(
-    ways: dict[str, Callable[[], torch.Tensor]], runs: int
+    methods: dict[str, Callable[[], torch.Tensor]], runs: int
 ) -> tuple[dict[str, Measured], dict[str, float]]:
-    """Run the ways in turn; return their measures and the median of the processor's seconds."""
-    measures = {name: Measured(anonymous=True, cold=True) for name in ways}
-    used: dict[str, list[float]] = {name: [] for name in ways}
+    """Run them in turn; return their measures and the median of the processor's seconds."""
+    measures = {name: Measured(anonymous=True, cold=True) for name in methods}
+    used: dict[str, list[float]] = {name: [] for name in methods}
     for number in range(runs + 1):
-        for name, way in ways.items():
+        for name, way in methods.items():
             start = time.process_time()
             measures[name].add(way, counted=number > 0)
             used[name] += [time.process_time() - start] if number else []

@@ -12,9 +12,7 @@ import click
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import is_export, json_option, reading_options, store_option
 from actlas.scripts.terminal.text import counted, echo_json, printable
-from actlas.store.catalog import Store
 from actlas.store.errors import InputError, StoreError, UsageError, quoted
-from actlas.store.labels.labels import text_digest
 
 if TYPE_CHECKING:
     from actlas.pipeline.inputs.sentences import Sentences
@@ -39,6 +37,9 @@ def command(
     Nothing is computed, and no model is needed. Earlier labels stay in the store; results that were
     made with them are out of date.
     """
+    from actlas.store.catalog import Store
+    from actlas.store.labels.relabel import label_change, relabel
+
     if is_export(reference):
         raise UsageError(
             f"{reference} is an export, which does not change: relabel its run and "
@@ -46,8 +47,6 @@ def command(
         )
     run = Store(store_path).run(reference)
     columns = _columns_for(run, file, reading)
-    from actlas.store.labels.relabel import label_change, relabel
-
     source = "stdin" if file == "-" else Path(file).stem
     change = label_change(run, columns) if dry_run else relabel(run, columns, source)
     if as_json:
@@ -77,6 +76,7 @@ class _Lines:
 def _columns_for(run: Run, file: str, reading: Mapping[str, Any]) -> Columns:
     """Return the columns of ``file``; raises InputError, naming the line, for other sentences."""
     from actlas.pipeline.inputs.sentences import read_sentences
+    from actlas.store.labels.labels import text_digest
 
     sentences = read_sentences(file, **reading)
     for note in sentences.notes:

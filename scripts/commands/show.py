@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +20,9 @@ from actlas.scripts.terminal.text import (
 )
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import SiteLayout
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
 
 
 @click.command("show")
