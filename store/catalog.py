@@ -97,9 +97,10 @@ class Store:
         """Return name → run id; ``damaged`` has the names whose record is."""
         return self._names.all()
 
-    def ids(self) -> list[str]:
-        """Return the ids of all runs, readable or not."""
-        return [path.name for path in listed(self.path / "runs") if self._is_run(path.name)]
+    def ids(self, beginning: str = "") -> list[str]:
+        """Return the ids of all runs that begin so, readable or not."""
+        found = (path.name for path in listed(self.path / "runs"))
+        return [each for each in found if each.startswith(beginning) and self._is_run(each)]
 
     def runs(self) -> list[Run]:
         """Return the runs that can be opened, oldest first; ``damaged`` has the others."""
@@ -155,14 +156,12 @@ class Store:
         # a variant answers to every name of its baseline: her.skip-layer-3, also.skip-layer-3
         for variant in self.variants_named(reference):
             return variant.id
-        ids = self.ids()
-        long_enough = len(reference) >= SHORTEST_PREFIX
-        matches = [run_id for run_id in ids if long_enough and run_id.startswith(reference)]
+        matches = self.ids(reference) if len(reference) >= SHORTEST_PREFIX else []
         if len(matches) > 1:
             raise UsageError(f"run {quoted(reference)} is ambiguous: {', '.join(sorted(matches))}")
         if not matches:
             named = self.names()  # all of them are read on a miss alone
-            raise unknown("run", reference, [*named, *(set(ids) - set(named.values()))])
+            raise unknown("run", reference, [*named, *(set(self.ids()) - set(named.values()))])
         return matches[0]
 
     def find(self, run_id: str) -> Run | None:

@@ -100,10 +100,14 @@ def figure_files(figure: Figure) -> dict[str, bytes]:
     figure.set_dpi(DPI)
     png, svg = io.BytesIO(), io.StringIO()
     with _plain_texts(figure):
-        # finds the layout, once: ``savefig`` does so twice for each format
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": "actlas"})
+        # finds the layout, once and without drawing: ``savefig`` does so twice for each format
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+            figure.set_layout_engine("none")
+        # the least compression: files are a third larger, and take a third of the time
+        FigureCanvasAgg(figure).print_png(
+            png, metadata={"Software": "actlas"}, pil_kwargs={"compress_level": 1}
+        )
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
     return {"png": png.getvalue(), "svg": NOT_XML.sub(MARK, svg.getvalue()).encode()}
 

@@ -11,6 +11,7 @@ import importlib.metadata
 import io
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -52,13 +53,18 @@ def with_provenance(
 
     They are text and JSON; other attributes are dropped. software: versions of further packages.
     """
-    versions = {name: importlib.metadata.version(name) for name in SOFTWARE}
     return result.drop_attrs(deep=False).assign_attrs(
         stage=stage,
         runs=" ".join(runs),
         options=json.dumps(options, sort_keys=True),
-        software=json.dumps({**versions, **software}),
+        software=json.dumps({**_versions(), **software}),
     )
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Return the versions that each result records; looking one up reads a file."""
+    return {name: importlib.metadata.version(name) for name in SOFTWARE}
 
 
 def save_result(result: xr.Dataset, path: Path, question: str = "") -> None:

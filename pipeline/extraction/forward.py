@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,8 @@ import numpy.typing as npt
 from actlas.pipeline.edits.apply import Batch
 from actlas.pipeline.edits.dropout import dropout_drawn
 from actlas.pipeline.extraction.hooks import run_captured
-from actlas.pipeline.extraction.plan import LOSS_CHUNK
-from actlas.pipeline.extraction.transfer import Transfer, narrowed, real_rows
+from actlas.pipeline.extraction.loss import token_loss
+from actlas.pipeline.extraction.transfer import Transfer, narrowed
 from actlas.pipeline.models.architecture import Architecture, HookPoint
 from actlas.store.errors import StoreError
 from actlas.store.format.parts import SitePart
@@ -150,9 +149,7 @@ class Extractor:
             if self._stopped():
                 raise KeyboardInterrupt
             if point.site.loss:
-                value = token_loss(
-                    partial(family.logits, self._model), value, token_ids, batch.lengths
-                )
+                value = token_loss(family, self._model, value, token_ids, batch.lengths)
             else:
                 value = narrowed(value, self._stored, point)
             if point.site.weights:  # a key that is not there has a weight of 0
@@ -181,36 +178,6 @@ def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
     rows = starts[:, None] + np.minimum(positions[None, :], batch.row_size[:, None] - 1)
     token_ids: npt.NDArray[np.int64] = batch.token["token_id"][rows].astype(np.int64)
     return token_ids
-
-
-def token_loss(
-    logits: Callable[[torch.Tensor], torch.Tensor],
-    final_norm: torch.Tensor,
-    token_ids: torch.Tensor,
-    lengths: Sequence[int],
-) -> torch.Tensor:
-    """Return −log p(token | before) in nats, float32 (sentence, position).
-
-    NaN at position 0 and in the padding.
-
-    logits: gives those of rows of ``final_norm``, (sentence, position, d_model). Logits exist for
-    LOSS_CHUNK tokens at a time.
-    """
-    import torch
-
-    before = [length - 1 for length in lengths]
-    predicting = real_rows(final_norm[:, :-1], before)  # (token, d_model)
-    targets = real_rows(token_ids[:, 1:], before)  # (token,)
-    losses = [
-        torch.nn.functional.cross_entropy(logits(rows).float(), ids, reduction="none")
-        for rows, ids in zip(predicting.split(LOSS_CHUNK), targets.split(LOSS_CHUNK), strict=True)
-    ]
-    result = torch.full(token_ids.shape, torch.nan, dtype=torch.float32, device=token_ids.device)
-    columns = torch.arange(token_ids.shape[1], device=token_ids.device)
-    # (sentence, position)
-    known = (columns > 0) & (columns < torch.tensor(lengths, device=token_ids.device)[:, None])
-    result[known] = torch.cat(losses)
-    return result
 
 
 def _batches(labels: Labels, parts: int) -> list[Labels]:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import edit_record
+from actlas.pipeline.extraction.loss import LOSS_ROWS, VOCABULARY_TILE
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.transfer import QUEUE_BYTES
 from actlas.pipeline.inputs.tokens import Tokenized
@@ -28,7 +29,6 @@ from actlas.store.labels.relabel import LabelChange, label_change
 from actlas.store.runs.run import Run
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-LOSS_CHUNK = 128  # tokens whose logits exist at a time
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Plan:
         geometry, item = self.model.geometry, ITEM_BYTES[self.options.dtype]
         rows = max(self._padded(unit) for unit, _ in self.missing)
         working = rows * (3 * geometry.d_mlp + 8 * geometry.d_model) * item
-        logits = 2 * min(rows, LOSS_CHUNK) * geometry.vocabulary * 4
+        logits = 2 * min(rows, LOSS_ROWS) * min(geometry.vocabulary, VOCABULARY_TILE) * 4
         parameters = self.model.weights_bytes  # as float32 on disk, the family's usual form
         return parameters * item // 4 + working + logits + QUEUE_BYTES
 

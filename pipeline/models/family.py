@@ -155,8 +155,18 @@ class Family:
         else:
             base(input_ids=token_ids, attention_mask=None if real is None else real.long())
 
-    def logits(self, model: Model, final_norm: torch.Tensor) -> torch.Tensor:
-        """Return logits (token, vocabulary) of rows of ``final_norm``."""
-        logits: torch.Tensor = model.get_output_embeddings()(final_norm)
+    def vocabulary(self, model: Model) -> int:
+        """Return how many words the head of ``model`` tells apart."""
+        return int(model.get_output_embeddings().weight.shape[0])
+
+    def logits(
+        self, model: Model, final_norm: torch.Tensor, words: slice = slice(None)
+    ) -> torch.Tensor:
+        """Return new logits (token, word) of rows of ``final_norm``: of all words, or of some."""
+        import torch
+
+        head = model.get_output_embeddings()
+        bias = None if head.bias is None else head.bias[words]
+        logits: torch.Tensor = torch.nn.functional.linear(final_norm, head.weight[words], bias)
         cap = getattr(model.config, self.cap) if self.cap else None
         return logits if cap is None else (logits / cap).tanh() * cap

@@ -11,6 +11,7 @@ from pathlib import Path
 WAYS_IN = ("ALL_ATTENTION_FUNCTIONS", "def _attn(")
 
 
+@cache
 def version() -> str:
     """Return the version of transformers."""
     return importlib.metadata.version("transformers")

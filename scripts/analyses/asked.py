@@ -17,10 +17,11 @@ from actlas.store.errors import DamagedStore, UsageError, quoted
 from actlas.store.format.edit_records import edits_text
 from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS
-from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from actlas.store.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import click
 
@@ -27,8 +27,10 @@ from actlas.scripts.terminal.options import (
 )
 from actlas.scripts.terminal.shown import labelled, paragraphs, text_of
 from actlas.scripts.terminal.text import echo_json
-from actlas.store.catalog import Store
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
+
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -70,6 +72,8 @@ def _subject_of(study: Study[Any]) -> list[Decorator]:
 
 def _asked(study: Study[Any], given: dict[str, Any]) -> Asked:
     if study.variants == "named":
+        from actlas.store.catalog import Store
+
         references, place = given.pop("references"), given.pop("store_path")
         options = study.options(**given)
         found = find_variants(Store(Path(place)), references)

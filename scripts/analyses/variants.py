@@ -6,12 +6,14 @@ Those that a user names, or all of a kind.
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actlas.analysis.declaring import Study
-from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError, quoted
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.catalog import Store
+    from actlas.store.runs.run import Run
 
 
 def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
@@ -58,6 +60,8 @@ def baseline_of(run: Run) -> Run:
 
 def named_baseline(variant: Run) -> Run:
     """Return the baseline under the name it has in the store."""
+    from actlas.store.catalog import Store
+
     return Store(variant.folder.parent.parent).run(baseline_of(variant).id)
 
 
@@ -70,6 +74,8 @@ def variants_of(study: Study[Any], run: Run) -> tuple[Run, ...]:
         without = run.baseline.id if run.baseline else "gone"
         raise UsageError(f"run {run.name} has edits itself: expected the run without, {without}")
     found = {}
+    from actlas.store.catalog import Store
+
     for variant in Store(run.folder.parent.parent).variants(run.id):
         key = study.variant_key(variant.edits)
         if key is not None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import echo_json, size, table
-from actlas.store.catalog import Store
-from actlas.store.maintenance.disk_usage import Usage, usage
+
+if TYPE_CHECKING:
+    from actlas.store.maintenance.disk_usage import Usage
 
 
 @click.command("du")
@@ -19,6 +20,9 @@ from actlas.store.maintenance.disk_usage import Usage, usage
 @json_option
 def command(store_path: Path, as_json: bool) -> None:
     """Show the bytes of each run, site by site, and of garbage."""
+    from actlas.store.catalog import Store
+    from actlas.store.maintenance.disk_usage import usage
+
     used = usage(Store(store_path))
     if as_json:
         runs = [_record(run) for run in used.runs]

@@ -15,10 +15,10 @@ from actlas.scripts.terminal.paths import UserPath
 from actlas.scripts.terminal.progress import Bar
 from actlas.scripts.terminal.text import echo_json, extent, size
 from actlas.store.format.schema import NUMPY_VIEW
-from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     from actlas.store.runs.exported import Exported
+    from actlas.store.runs.run import Run
     from actlas.store.writing.selection import Selection
 
 

@@ -9,8 +9,6 @@ import click
 
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import counted, echo_json, size
-from actlas.store.catalog import Store
-from actlas.store.maintenance.gc import collect
 
 
 @click.command("gc")
@@ -25,6 +23,9 @@ def command(store_path: Path, dry_run: bool, as_json: bool) -> None:
     What a living command works on is never touched, whatever its age. Exits with 1 where damage
     keeps something from being removed.
     """
+    from actlas.store.catalog import Store
+    from actlas.store.maintenance.gc import collect
+
     found = collect(Store(store_path), dry_run=dry_run)
     total = sum(item.nbytes for item in found.garbage)
     for problem in found.problems:

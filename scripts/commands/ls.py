@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import echo_json, printable, size, table
-from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
+
 
 MOST_NAMES = 12  # characters of column names: a line has 80
 COLUMNS = ("id", "model", "sentences", "tokens")
@@ -23,6 +25,8 @@ COLUMNS = ("id", "model", "sentences", "tokens")
 @json_option
 def command(store_path: Path, as_json: bool) -> None:
     """List the runs of a store, oldest first."""
+    from actlas.store.catalog import Store
+
     runs, unreadable = Store(store_path).survey()
     damaged = {name: str(error) for name, error in unreadable.items()}
     records = []

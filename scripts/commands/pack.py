@@ -9,7 +9,6 @@ import click
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import counted, echo_json
-from actlas.store.catalog import Store
 
 MEGABYTE = 1_000_000
 
@@ -32,6 +31,7 @@ def command(reference: str, store_path: Path, most: int, as_json: bool) -> None:
     open must open it again.
     """
     from actlas.scripts.extraction.packing import pack_with_bar
+    from actlas.store.catalog import Store
 
     run = Store(store_path).run(reference)
     packed = pack_with_bar(run, most * MEGABYTE, quiet=as_json)

@@ -13,9 +13,7 @@ from actlas.scripts.extraction.text_options import labels_option
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import is_export, json_option, reading_options, store_option
 from actlas.scripts.terminal.text import counted, echo_json, printable
-from actlas.store.catalog import Store
 from actlas.store.errors import InputError, StoreError, UsageError, quoted
-from actlas.store.labels.labels import text_digest
 
 if TYPE_CHECKING:
     from actlas.pipeline.inputs.sentences import Sentences
@@ -49,6 +47,9 @@ def command(
     Nothing is computed, and no model is needed. Earlier labels stay in the store; results that were
     made with them are out of date.
     """
+    from actlas.store.catalog import Store
+    from actlas.store.labels.relabel import label_change, relabel
+
     if is_export(reference):
         raise UsageError(
             f"{reference} is an export, which does not change: relabel its run and "
@@ -59,8 +60,6 @@ def command(
     run = Store(store_path).run(reference)
     columns = None if file is None else _columns_for(run, file, reading)
     of_tokens = None if labels is None else _token_columns_for(run, columns, labels)
-    from actlas.store.labels.relabel import label_change, relabel
-
     given = str(file or labels)
     source = "stdin" if given == "-" else Path(given).stem
     if dry_run:
@@ -124,6 +123,7 @@ class _Lines:
 def _columns_for(run: Run, file: str, reading: Mapping[str, Any]) -> Columns:
     """Return the columns of ``file``; raises InputError, naming the line, for other sentences."""
     from actlas.pipeline.inputs.sentences import read_sentences
+    from actlas.store.labels.labels import text_digest
 
     sentences = read_sentences(file, **reading)
     for note in sentences.notes:

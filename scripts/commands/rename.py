@@ -9,8 +9,6 @@ import click
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import echo_json
-from actlas.store.catalog import Store
-from actlas.store.maintenance.gc import rename
 
 
 @click.command("rename")
@@ -24,6 +22,9 @@ def command(reference: str, new: str, store_path: Path, as_json: bool) -> None:
     RUN is the name to be replaced, or the id of a run with one name or none. Results that were
     written stay where they are.
     """
+    from actlas.store.catalog import Store
+    from actlas.store.maintenance.gc import rename
+
     run, old = rename(Store(store_path), reference, new)
     if as_json:
         echo_json({"run": run.id, "old": old, "names": run.names})

@@ -10,9 +10,7 @@ import click
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.text import echo_json, size
-from actlas.store.catalog import Store
 from actlas.store.errors import StoreError
-from actlas.store.maintenance.gc import check_removable, remove, tree_bytes
 
 
 @click.command("rm")
@@ -27,6 +25,9 @@ def command(reference: str, store_path: Path, force: bool, yes: bool, as_json: b
     Refused while an extraction writes to it and while variants need it. Killed at any moment, the
     run is whole, or gone and `actlas gc` finishes.
     """
+    from actlas.store.catalog import Store
+    from actlas.store.maintenance.gc import check_removable, remove, tree_bytes
+
     store = Store(store_path)
     run_id = store.resolve(reference)
     check_removable(store, run_id, force=force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +22,9 @@ from actlas.scripts.terminal.text import (
 from actlas.store.errors import DamagedStore
 from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS, SiteLayout
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
 
 
 @click.command("show")

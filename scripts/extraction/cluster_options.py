@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from actlas.scripts.analyses.bounds import number
-from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
+    from actlas.store.runs.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,6 +102,7 @@ def computing_on(cluster: Cluster, *places: Path) -> Iterator[None]:
 
 def _absolute(what: Run | Path) -> Run | Path:
     from actlas.store.runs.exported import Exported
+    from actlas.store.runs.run import Run
 
     if isinstance(what, Path):
         return what.absolute()

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actlas.scripts.terminal.text import counted
-from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import Json
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
+
 
 PERCENT = 100
 
@@ -63,6 +65,8 @@ def _over_units(records: Sequence[Json]) -> EditCheck:
 
 def edit_check_lines(run: Run) -> list[str]:
     """Return the check as lines for the terminal; none for a run without edits."""
+    from actlas.store.catalog import Store
+
     found = edit_checks(run)
     if not found:
         return [

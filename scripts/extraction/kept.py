@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from actlas.store.errors import UsageError
 from actlas.store.format.parts import SitePart, ranges
-from actlas.store.runs.run import Run
 
 EXAMPLE = "expected such as 0,6,11 or 0-5"
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
 
 
 def parse_numbers(text: str | None, what: str) -> tuple[int, ...] | None:

@@ -9,10 +9,13 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actlas.store.format.schema import Json, canonical
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.runs.run import Run
+
 
 NAME_DIGITS = 8
 LONGEST_WORDS = 40  # characters of a name

@@ -16,12 +16,11 @@ from actlas.scripts.extraction.text_options import text_options
 from actlas.scripts.results.output import Destination
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.paths import UserPath
-from actlas.store.catalog import Store
 from actlas.store.format.schema import EXPORT_SUFFIXES, NUMPY_VIEW
-from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
+    from actlas.store.runs.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -223,6 +222,8 @@ def open_run(reference: str, store: Path) -> Run:
         from actlas.store.runs.exported import Exported
 
         return Exported(Path(reference))
+    from actlas.store.catalog import Store
+
     return Store(store).run(reference)
 
 
@@ -240,6 +241,8 @@ def is_results(reference: str, store: Path) -> bool:
 
     It is one, and no run of the store has that name.
     """
+    from actlas.store.catalog import Store
+
     if not Path(reference).is_dir():
         return False
     return (

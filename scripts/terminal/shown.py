@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from actlas.analysis.declaring.shown import Table
 from actlas.scripts.terminal.text import WIDTH, printable, table
 
@@ -50,6 +48,8 @@ def labelled(array: xr.DataArray) -> Any:
 def _plain(values: Any) -> Any:
     if values.dtype.kind != "f":
         return values.tolist()
+    import numpy as np
+
     found = values.astype(object)
     found[~np.isfinite(values)] = None
     return found.tolist()

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
 import xxhash
 
 from actlas.store.errors import DamagedStore, LaterRecord, quoted
@@ -89,6 +88,8 @@ class SiteLayout:
     @cached_property
     def row_bytes(self) -> int:
         """Bytes of one token in one block."""
+        import numpy as np  # here: messages and completions need this file without it
+
         return math.prod(self.block_shape[1:]) * np.dtype(NUMPY_VIEW[self.dtype]).itemsize
 
     @property
@@ -164,10 +165,14 @@ class StoredLabel:
     @property
     def nbytes(self) -> int:
         """Bytes of its rows, in Python's integers, which do not overflow."""
+        import numpy as np
+
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def rows(self, start: int, count: int) -> StoredLabel:
         """Return the label of ``count`` tokens or sentences from the ``start``-th on."""
+        import numpy as np
+
         row_bytes = math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
         shape = (count, *self.shape[1:])
         return replace(self, shape=shape, offset=self.offset + start * row_bytes, checksum="")

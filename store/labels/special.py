@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from actlas.store.errors import DamagedStore, quoted
 from actlas.store.format.schema import Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 #: default: what the tokenizer adds by itself; bos: its BOS token in front of that; none: nothing
 SpecialChoice = Literal["default", "bos", "none"]
@@ -64,6 +65,8 @@ class SpecialTokens:
         labels: ``token_id``, ``char_start`` and ``char_end``. A token of a text that has the id of
         one, as where the text spells it out, covers the characters it is of.
         """
+        import numpy as np
+
         ids = [each.id for each in (*self.before, *self.after)]
         if not ids:
             return np.zeros(len(labels["token_id"]), dtype=np.bool_)

@@ -38,19 +38,20 @@ def test_version(actlas):
 
 
 HEAVY = ("torch", "transformers", "xarray", "dask", "matplotlib", "tokenizers")
+ALL = (*HEAVY, "numpy", "h5py")
 
 
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        ("import actlas.scripts.cli", HEAVY),
-        ("import actlas.store", HEAVY),
+        ("import actlas.scripts.cli", ALL),
+        ("import actlas.store", ALL),
         ("import actlas.scripts.commands.extract", HEAVY),
-        ("from actlas.scripts.cli import overview; overview()", HEAVY),
+        ("from actlas.scripts.cli import overview; overview()", ALL),
         (
             "from actlas.analysis.registry import names; from actlas.scripts.cli import load; "
-            "[*map(load, names())]",
-            HEAVY,
+            "[*map(load, (*names(), 'ls', 'show', 'rm', 'export', 'pack', 'relabel'))]",
+            ALL,
         ),
         ("import actlas.scripts.commands.study, actlas.scripts.commands.demo", HEAVY),
         (
