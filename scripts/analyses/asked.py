@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from actlas.analysis import registry
 from actlas.analysis.declaring import Options, Study, Subject
 from actlas.analysis.declaring.laws import check_sites
@@ -18,6 +20,8 @@ from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from actlas.store.readouts.readout import ReadoutSource
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Asked:
     def carry_out(self, out: Destination) -> Finding:
         """Compute, and write result and figures to ``out``."""
         study, subject = self.study, self.subject
+        if notice := study.notice(subject, self.options):
+            click.echo(notice, err=True)
         lazy = self._computed()
         # compute may add attributes, such as which sentences were left out: they are kept
         known = {**subject.dataset.attrs, **self.recorded}
@@ -138,7 +144,21 @@ def _seen(
     run: Run, sites: Sequence[str], variants: tuple[Subject, ...] = (), *, check: bool
 ) -> Subject:
     numerics, dataset = run.specification["numerics"], run.dataset(sites, check=check)
-    return Subject(run.name, dataset, run.edits, numerics, variants, **model_of(run))
+    source = readouts_of(run)
+    return Subject(
+        run.name, dataset, run.edits, numerics, variants, **model_of(run), readouts=source
+    )
+
+
+def readouts_of(run: Run) -> ReadoutSource:
+    """Return where the readout of the model of ``run`` is; an export is of no store."""
+    from actlas.store.readouts.readout import ReadoutSource
+    from actlas.store.runs.exported import Exported
+
+    store = None if isinstance(run, Exported) else run.folder.parent.parent
+    named = run.description.get("model", {})
+    model_name = str(named.get("name", "MODEL")) if isinstance(named, dict) else "MODEL"
+    return ReadoutSource(store, run.specification.get("model", {}), run.name, model_name)
 
 
 def model_of(run: Run) -> dict[str, Any]:

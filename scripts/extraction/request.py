@@ -45,6 +45,7 @@ class Request:
     rename: tuple[str, ...] = ()  # columns, each OLD=NEW
     drop: tuple[str, ...] = ()  # columns
     cluster: Cluster | None = None  # who computes; this process where None
+    readout: bool = True  # store the readout of the model too
     pack: bool = True  # pack the files of a run that has many small ones
 
 

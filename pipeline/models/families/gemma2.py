@@ -7,6 +7,7 @@ from typing import Any
 
 from actlas.pipeline.models.families import decoder as base
 from actlas.pipeline.models.families.decoder import ATTENTION, ROWS, shapes
+from actlas.pipeline.models.families.gemma import AROUND_ZERO
 from actlas.pipeline.models.family import Fields, Row, Shapes
 
 NORMS = (
@@ -65,5 +66,6 @@ GEMMA2 = base.decoder(
     base.weight_rules("Gemma 2", shapes_of),
     POST_NORM_ROWS,
     cap=CAP,
+    readout=AROUND_ZERO,
     attention="eager",  # sdpa leaves the cap of the scores out, or is refused, by version
 )

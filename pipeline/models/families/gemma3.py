@@ -12,6 +12,7 @@ from typing import Any
 
 from actlas.pipeline.models.families import decoder as base
 from actlas.pipeline.models.families.decoder import ATTENTION, FULL, SLIDING, shapes
+from actlas.pipeline.models.families.gemma import AROUND_ZERO
 from actlas.pipeline.models.families.gemma2 import CAP, KINDS, NORMS, OWN, POST_NORM_ROWS
 from actlas.pipeline.models.family import Fields, Row, Shapes
 from actlas.pipeline.models.rope import read_rope, write_rope
@@ -119,6 +120,7 @@ GEMMA3_TEXT = base.decoder(
     },
     config_class="Gemma3TextConfig",
     cap=CAP,
+    readout=AROUND_ZERO,
 )
 #: its text part is loaded as a text model: the same numbers, and the same run
 GEMMA3 = replace(
