@@ -22,6 +22,7 @@ BUILT_IN = {
     "attribute": "actlas.analysis.attribution.declaration:Attribute",
     "cosine": "actlas.analysis.cosine.declaration:Cosine",
     "downstream": "actlas.analysis.downstream.declaration:Downstream",
+    "heads": "actlas.analysis.heads.declaration:Heads",
     "histogram": "actlas.analysis.histogram.declaration:Histogram",
     "lens": "actlas.analysis.lens.declaration:Lens",
     "norms": "actlas.analysis.norms.declaration:Norms",
