@@ -19,9 +19,12 @@ GROUP = "actlas.studies"
 PACKAGE = "actlas"
 #: those that setup.cfg declares too; found without looking through what is installed
 BUILT_IN = {
+    "attribute": "actlas.analysis.attribution.declaration:Attribute",
     "cosine": "actlas.analysis.cosine.declaration:Cosine",
     "downstream": "actlas.analysis.downstream.declaration:Downstream",
+    "heads": "actlas.analysis.heads.declaration:Heads",
     "histogram": "actlas.analysis.histogram.declaration:Histogram",
+    "lens": "actlas.analysis.lens.declaration:Lens",
     "norms": "actlas.analysis.norms.declaration:Norms",
     "reconstruct": "actlas.analysis.reconstruction.declaration:Reconstruct",
     "scan": "actlas.analysis.scan.declaration:Scan",

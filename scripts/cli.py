@@ -30,6 +30,7 @@ COMMANDS = {
     "gc": "Sweep what killed commands left behind.",
     "ls": "List the runs of a store.",
     "pack": "Pack the many files of a run into few.",
+    "readout": "Store what turns activations into words: final norm, unembedding, vocabulary.",
     "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
     "rename": "Give a run another name.",
     "report": "Write results as one page, with figures, tables and verdicts.",
@@ -39,6 +40,8 @@ COMMANDS = {
     "sweep": "Extract many variants of a run, one model load, edits from one text.",
     "verify": "Check every stored byte against its checksum.",
 }
+#: command → its module, where that is not in ``commands``
+MODULES = {"readout": "actlas.scripts.readouts.command"}
 
 
 def overview() -> dict[str, str]:
@@ -56,7 +59,8 @@ def overview() -> dict[str, str]:
 def load(name: str) -> click.Command | None:
     """Import and return a command, None for a name that is none's."""
     if name in COMMANDS:
-        command: click.Command = importlib.import_module(f"actlas.scripts.commands.{name}").command
+        module = MODULES.get(name, f"actlas.scripts.commands.{name}")
+        command: click.Command = importlib.import_module(module).command
         return command
     study = registry.find(name)
     if study is None:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from actlas.analysis.declaring.options import Options
 from actlas.analysis.declaring.shown import Caption, Check, Table
+from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import EditRecord
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+
+    from actlas.store.readouts.readout import Readout, ReadoutSource
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 Edits = tuple[EditRecord, ...]  # of one variant
@@ -32,7 +35,8 @@ class Subject:
     ``dtype``, ``stored_dtype``, ``mode`` of the run. law: of the residual stream of its model,
     ``add``, ``parallel`` or ``post`` (``laws``); empty where its record does not say. causal:
     whether a token of its model sees none that follow it. layers: of its model, of which the
-    dataset may have fewer; None where its record does not say.
+    dataset may have fewer; None where its record does not say. readouts: where the readout of its
+    model is looked for.
     """
 
     name: str
@@ -43,6 +47,14 @@ class Subject:
     law: str = ""
     causal: bool = True
     layers: int | None = None
+    readouts: ReadoutSource | None = None
+
+    @property
+    def readout(self) -> Readout:
+        """The readout of the model; raises UsageError where there is none."""
+        if self.readouts is None:
+            raise UsageError(f"run {self.name} has no readout of its model")
+        return self.readouts.output()
 
     def token_text(self, token: int) -> str:
         """Return the characters of a token, counted along ``token``."""
@@ -88,6 +100,13 @@ class Study(ABC, Generic[O]):
     def sites(self, options: O, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the sites to read; ``stored``: those that all runs have, ``run``: its name."""
         return (*self.needs, *(site for site in self.optional if site in stored))
+
+    def notice(self, subject: Subject, options: O) -> str:
+        """Return what is to be said before a long computation, empty for a short one.
+
+        Raises UsageError for one that is too long to be begun unasked.
+        """
+        return ""
 
     def checked(self, options: O) -> bool:
         """Whether checksums are compared while reading."""

@@ -19,6 +19,7 @@ from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.installed import version
+from actlas.pipeline.models.scores import score_facts
 from actlas.pipeline.models.sites import SITES, SITES_VERSION, site_parts
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
@@ -239,6 +240,7 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
             "revision": model.revision,
             "law": model.architecture.family.law,
             "causal": model.architecture.family.causal,
+            "attention": score_facts(model.effective, model.geometry),
             **model.geometry.sizes,
         },
         "source": source,

@@ -32,7 +32,7 @@ from actlas.store.labels.special import SpecialToken, SpecialTokens
 
 PROGRAM = Path(__file__).with_name("tokenizer_process.py")
 LIBRARIES = ("tokenizers", "transformers")
-REMEMBERED = 2  # form of what is in the cache
+REMEMBERED = 3  # form of what is in the cache
 REMEDY = (
     "load it with AutoTokenizer.from_pretrained, save it with save_pretrained, and use that folder"
 )
@@ -70,7 +70,9 @@ class ModelTokenizer:
                 answer = json.loads(self._ask({"folder": place, "scratch": scratch}))
         if "refused" in answer:
             raise self._refused(f"cannot be used ({answer['refused']})")
-        self.bos = SpecialToken(*answer["bos"]) if answer["bos"] else None
+        self.bos, self.mask = (
+            SpecialToken(*answer[name]) if answer[name] else None for name in ("bos", "mask")
+        )
         before, after = (
             tuple(SpecialToken(*token) for token in answer["special"][side])
             for side in ("before", "after")
@@ -90,6 +92,16 @@ class ModelTokenizer:
         ids = np.frombuffer(answer, np.uint32, total, 1 + row_size.nbytes)
         spans = np.frombuffer(answer, np.int32, 2 * total, 1 + row_size.nbytes + ids.nbytes)
         return Encoded(ids, spans.reshape(-1, 2), row_size)
+
+    def vocabulary(self, size: int) -> list[str]:
+        """Return the characters of each token id below ``size``, "" for those that are none's.
+
+        Raises UsageError as ``encode`` does.
+        """
+        answer = json.loads(self._ask({"vocabulary": size}))
+        if "refused" in answer:
+            raise self._refused(f"fails on its own vocabulary ({answer['refused']})")
+        return list(map(str, answer["words"]))
 
     def _ask(self, question: dict[str, Any]) -> bytes:
         frame = json.dumps(question).encode()

@@ -15,6 +15,7 @@ same
 3. in: JSON ``{"texts": TEXTS, "special": WHETHER SPECIAL TOKENS ARE ADDED}``; out: ``1`` and a
    reason, or ``0`` and three arrays: number of tokens of each text (int32), ids (uint32), start and
    end of each token in characters (int32); and so on
+4. at any time then, in: JSON ``{"vocabulary": SIZE}``; out: JSON, see ``tokenizer_words``
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _beside(name: str) -> ModuleType:
     return module
 
 
-CHECKS = _beside("tokenizer_checks")
+CHECKS, WORDS = _beside("tokenizer_checks"), _beside("tokenizer_words")
 Refused: type[Exception] = CHECKS.Refused
 
 MEMORY = 4 << 30  # bytes
@@ -56,7 +57,7 @@ LOAD_SECONDS = 30  # of processor time; the largest tokenizers take a quarter
 TEXT_SECONDS, CHARACTER_SECONDS = (10, 2e-5)
 # what transformers would import and tokenizers do not need
 ELSEWHERE = ("torch", "tensorflow", "flax", "jax")
-DESCRIBED = ("bos", "special")  # of a tokenizer that can be used
+DESCRIBED = ("bos", "mask", "special")  # of a tokenizer that can be used
 NONE: dict[str, Any] = {"before": [], "after": []}
 
 #: where a tokenizer alone could differ from transformers' class around it: a check, not a proof
@@ -83,6 +84,10 @@ def main() -> None:
     answer: dict[str, Any] = {}
     while (frame := _read(questions)) is not None:
         question = json.loads(frame)
+        if "vocabulary" in question:
+            _allow(LOAD_SECONDS)
+            _write(answers, WORDS.vocabulary(tokenizer, question["vocabulary"], _reason))
+            continue
         if "texts" in question:
             special = answer.get("special") if question["special"] else None
             _write(answers, _encoded(tokenizer, question["texts"], special))
@@ -95,9 +100,9 @@ def main() -> None:
 def _first(question: dict[str, Any]) -> tuple[dict[str, Any], Tokenizer | None]:
     """Return the description of a tokenizer, and the tokenizer.
 
-    It is ``{"bos": [TOKEN, ID] or null, "special": {"before": [[TOKEN, ID], …], "after": …}}``,
-    ``{"refused": WHY}``, or ``{"unknown": true}`` where the cache has nothing and no folder is
-    named yet.
+    It is ``{"bos": [TOKEN, ID] or null, "mask": the same, "special": {"before": [[TOKEN, ID], …],
+    "after": …}}``, ``{"refused": WHY}``, or ``{"unknown": true}`` where the cache has nothing and
+    no folder is named yet.
     """
     _allow(LOAD_SECONDS)
     entry = question["entry"] and Path(question["entry"])
@@ -143,11 +148,12 @@ def _from_transformers(folder: str) -> dict[str, Any]:
     backend = loaded.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
-    bos = loaded.bos_token_id
+    bos, mask = loaded.bos_token_id, loaded.mask_token_id
     found = {
         "backend": backend.to_str(),
         "split_special": bool(getattr(loaded, "split_special_tokens", False)),
         "bos": None if bos is None else [str(loaded.bos_token), bos],
+        "mask": None if mask is None else [str(loaded.mask_token), mask],
     }
     tokenizer = _backend(found)
     for special, wanted in ((True, default), (False, plain)):

@@ -89,6 +89,21 @@ class WeightRules:
 
 
 @dataclass(frozen=True)
+class ReadoutRules:
+    """What a readout takes beside the sites and tensors of a family."""
+
+    gain_offset: float = 0.0  # added to the gain of the final norm: 1 where that is kept around 0
+    inputs_first: bool = False  # matrices are (input, output) in files
+    #: of a head that names masked tokens: a linear map, a norm, the bias of the unembedding, and
+    #: the unembedding where it is not the embedding; without endings but for the last two
+    dense: str = ""
+    norm: str = ""
+    bias: str = ""
+    decoder: str = ""
+    activation: str = ""  # behind ``dense``: a field of the configuration, or the function itself
+
+
+@dataclass(frozen=True)
 class Family:
     """An architecture: one per ``model_type``."""
 
@@ -111,6 +126,7 @@ class Family:
     causal: bool = True
     #: of law ``post``: site → module of the norm behind the sum, whose output it is
     norms: Mapping[str, str] = field(default_factory=dict)
+    readout: ReadoutRules = field(default_factory=ReadoutRules)
     loaded_type: str = ""  # ``model_type`` of what is loaded, where it is another
     cap: str | None = None  # field of the configuration with the soft cap of the logits
     arguments: Mapping[str, object] = field(default_factory=dict)  # of the class, beside a config

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from actlas.analysis import registry
 from actlas.analysis.declaring import Options, Study, Subject
 from actlas.analysis.declaring.laws import check_sites
@@ -21,6 +23,7 @@ from actlas.store.format.schema import BLOCK_DIMS
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.store.readouts.readout import ReadoutSource
     from actlas.store.runs.run import Run
 
 
@@ -95,6 +98,8 @@ class Asked:
     def carry_out(self, out: Destination) -> Finding:
         """Compute, and write result and figures to ``out``."""
         study, subject = self.study, self.subject
+        if notice := study.notice(subject, self.options):
+            click.echo(notice, err=True)
         lazy = self._computed()
         # compute may add attributes, such as which sentences were left out: they are kept
         known = {**subject.dataset.attrs, **self.recorded}
@@ -151,7 +156,15 @@ def _passes(subject: Subject, together: int) -> Iterator[Subject]:
 def _seen(run: Run, dataset: xr.Dataset) -> Subject:
     numerics = run.specification["numerics"]
     layers = layers_of_model(run)
-    return Subject(run.name, dataset, run.edits, numerics, **model_of(run), layers=layers)
+    return Subject(
+        run.name,
+        dataset,
+        run.edits,
+        numerics,
+        **model_of(run),
+        layers=layers,
+        readouts=readouts_of(run),
+    )
 
 
 def _aligned(datasets: Sequence[xr.Dataset], names: Sequence[str]) -> list[xr.Dataset]:
@@ -186,6 +199,17 @@ def _kept_in_part(subject: Subject, run: Run) -> list[str]:
             if len(numbers) < count + more:
                 parts.append(f"{dim} {ranges(numbers)} of 0 to {count + more - 1}")
     return [f"read at {' and '.join(parts)}: no others are stored"] if parts else []
+
+
+def readouts_of(run: Run) -> ReadoutSource:
+    """Return where the readout of the model of ``run`` is; an export is of no store."""
+    from actlas.store.readouts.readout import ReadoutSource
+    from actlas.store.runs.exported import Exported
+
+    store = None if isinstance(run, Exported) else run.folder.parent.parent
+    named = run.description.get("model", {})
+    model_name = str(named.get("name", "MODEL")) if isinstance(named, dict) else "MODEL"
+    return ReadoutSource(store, run.specification.get("model", {}), run.name, model_name)
 
 
 def model_of(run: Run) -> dict[str, Any]:

@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 @store_option
 @json_option
 def command(store_path: Path, as_json: bool) -> None:
-    """Show the bytes of each run, site by site, and of garbage."""
+    """Show the bytes of each run, site by site, of readouts and of garbage."""
     from actlas.store.catalog import Store
     from actlas.store.maintenance.disk_usage import usage
 
     used = usage(Store(store_path))
     if as_json:
         runs = [_record(run) for run in used.runs]
-        echo_json({"runs": runs, "garbage": used.garbage, "bytes": used.total})
+        echo_json(
+            {"runs": runs, "readouts": used.readouts, "garbage": used.garbage, "bytes": used.total}
+        )
         return
     rows = [row for run in used.runs for row in _rows(run)]
+    rows += [[size(used.readouts), "", "readouts"]] if used.readouts else []
     rows += [[size(used.garbage), "", "garbage"], [size(used.total), "", "all"]]
     click.echo(table(["size", "site", "run"], rows))
     if used.garbage:

@@ -18,7 +18,8 @@ from actlas.scripts.terminal.text import counted, echo_json, size
 def command(store_path: Path, dry_run: bool, as_json: bool) -> None:
     """Remove what killed commands left behind.
 
-    Unfinished units, shards without a commit, half-removed runs, names of no run.
+    Unfinished units, shards without a commit, half-removed runs, names of no run; and readouts of
+    models that no run is of.
 
     What a living command works on is never touched, whatever its age. Exits with 1 where damage
     keeps something from being removed.

@@ -9,7 +9,7 @@ import click
 
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import json_option, store_option
-from actlas.scripts.terminal.text import echo_json, size
+from actlas.scripts.terminal.text import counted, echo_json, size
 from actlas.store.errors import StoreError
 
 
@@ -27,6 +27,7 @@ def command(reference: str, store_path: Path, force: bool, yes: bool, as_json: b
     """
     from actlas.store.catalog import Store
     from actlas.store.maintenance.gc import check_removable, remove, tree_bytes
+    from actlas.store.readouts.writing import unneeded
 
     store = Store(store_path)
     run_id = store.resolve(reference)
@@ -44,6 +45,13 @@ def command(reference: str, store_path: Path, force: bool, yes: bool, as_json: b
     if stranded:
         advice = "the `actlas extract` command of any makes it again, and `actlas rm` removes them"
         click.echo(f"note: {stranded} are its variants and need it: {advice}", err=True)
+    if left := unneeded(store.path, [run.specification.get("model", {}) for run in store.runs()]):
+        nbytes_left = size(sum(tree_bytes(path) for path in left))
+        click.echo(
+            f"note: no run needs {counted(len(left), 'readout')} ({nbytes_left}) now: `actlas gc` "
+            "removes what is not needed",
+            err=True,
+        )
     if as_json:
         echo_json({"run": run_id, "names": removed, "bytes": nbytes})
         return

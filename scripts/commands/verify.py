@@ -27,7 +27,10 @@ from actlas.store.format.parts import SitePart, parts_of, together
 from actlas.store.maintenance.checks import Checked
 from actlas.store.maintenance.repair import Begun, Repair, begin, condemned, finish, stranded_units
 from actlas.store.maintenance.verify import verify
+from actlas.store.readouts.verify import drop_damaged, verify_readouts
 from actlas.store.runs.run import Run
+
+READOUTS = "(readouts)"  # no name of a run
 
 
 @dataclass
@@ -39,7 +42,7 @@ class _Found:
     damaged: dict[str, DamagedStore]  # what of the store cannot be opened, by id or name
     checked: dict[str, list[Checked]] = field(default_factory=dict)
     repaired: dict[str, tuple[Run, Repair]] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)  # what was done about names
+    names: list[str] = field(default_factory=list)  # what was done about names and readouts
 
     @property
     def problems(self) -> list[str]:
@@ -90,6 +93,8 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
     found = _Found(store_path, *_runs(reference, store_path))
     for run in found.runs:
         found.checked[run.name] = list(_check(run))
+    if not reference and (readouts := list(verify_readouts(store_path))):
+        found.checked[READOUTS] = readouts
     left = _repair(found, whole=not reference) if repairing else found.problems
     if as_json:
         _echo_record(found, repairing)
@@ -116,7 +121,7 @@ def _repair(found: _Found, *, whole: bool) -> list[str]:
     left = [reason for _, done in found.repaired.values() for reason in done.left]
     if not whole:
         return left
-    found.names = store.repair_names()
+    found.names = [*store.repair_names(), *drop_damaged(store.path)]
     return left + [str(error) for error in (store.damaged() if found.damaged else {}).values()]
 
 
@@ -166,11 +171,10 @@ def _echo_verdicts(
     for name, items in checked.items():
         bad = sum(bool(item.problems) for item in items)
         commits = sum(item.kind == "commit" for item in items)
+        what = counted(*((len(items), "file") if name == READOUTS else (commits, "commit")))
         verdict = "ok" if not bad else f"{bad} DAMAGED"
         read = size(sum(item.nbytes for item in items))
-        click.echo(
-            f"{name}: {counted(commits, 'commit')}, {read}, {verdict}{missing.get(name, '')}"
-        )
+        click.echo(f"{name}: {what}, {read}, {verdict}{missing.get(name, '')}")
     for name in damaged:
         click.echo(f"{name}: DAMAGED")
 

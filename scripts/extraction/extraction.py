@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import renewed
 from actlas.scripts.extraction.engine import Engine, engine_of
@@ -69,6 +71,7 @@ class Extraction:
             tuple[str, tuple[SitePart, ...]], Plan
         ] = {}  # those that are whole by now
         self._quiet = quiet
+        self._has_readout = False  # as far as this command knows
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, ExtractionStats | None]:
         """Return the run of ``plan`` and what computing it took, None where all was stored.
@@ -89,6 +92,8 @@ class Extraction:
         all_stats = dict(
             zip((run.id for _, run in work), self._compute(work, quiet or self._quiet), strict=True)
         )
+        if self._request.readout and work:
+            self._add_readout(work[0][0])
         if self._request.pack and work:
             self._pack([(run, all_stats[run.id]) for _, run in work], quiet or self._quiet)
         return [(run, all_stats.get(run.id)) for _, run in begun]
@@ -173,6 +178,16 @@ class Extraction:
                     "packs its files"
                 ) from error
             stats.seconds["store"] += time.perf_counter() - start
+
+    def _add_readout(self, plan: Plan) -> None:
+        """Store the readout of the plans' model, once; say why a model has none."""
+        if not self._has_readout:
+            from actlas.pipeline.readouts.making import ensure_readout
+
+            why_not = ensure_readout(Path(self._request.store), plan.model)
+            self._has_readout = True
+            if why_not:
+                click.echo(f"note: no readout: {why_not}", err=True)
 
     def _named(self, store: Store, run: Run, plan: Plan) -> Run:
         if self._request.name is not None and plan.options.edits == self._request.options.edits:

@@ -50,6 +50,7 @@ class Request:
     windows: Windows | None = None  # that texts are cut into
     labels: str | None = None  # file of labels of tokens
     cluster: Cluster | None = None  # who computes; this process where None
+    readout: bool = True  # store the readout of the model too
     pack: bool = True  # pack the files of a run that has many small ones
 
 

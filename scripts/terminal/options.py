@@ -155,6 +155,13 @@ def extraction_options(function: F) -> F:
         help="At the end, pack the files of a run that has more than 1000 small ones; see `actlas "
         "pack`.",
     )
+    @click.option(
+        "--readout/--no-readout",
+        default=True,
+        show_default=True,
+        help="Store the model's final norm, unembedding and vocabulary beside the runs; see "
+        "`actlas readout`.",
+    )
     @text_options
     @cluster_options
     @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -172,7 +179,7 @@ def extraction_options(function: F) -> F:
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
         }
-        others = ("model", "revision", "pack", "windows", "labels")
+        others = ("model", "revision", "pack", "readout", "windows", "labels")
         reading = {name: options.pop(name) for name in (*others, *READING)}
         special = special_choice(bos=options.pop("bos"), no_special=options.pop("no_special"))
         request = Request(

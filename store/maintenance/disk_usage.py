@@ -10,6 +10,7 @@ from actlas.store.catalog import Store
 from actlas.store.io.safe_open import listed
 from actlas.store.io.workspace import writers
 from actlas.store.maintenance.gc import collect, tree_bytes
+from actlas.store.readouts.verify import readout_paths
 from actlas.store.runs.run import Run
 
 MANY_FILES = 1000  # of a run: from here on opening it takes a second and more
@@ -38,11 +39,12 @@ class StoreUsage:
 
     runs: tuple[Usage, ...]
     garbage: int
+    readouts: int = 0  # of models that some run is of
 
     @property
     def total(self) -> int:
-        """All bytes of runs and garbage."""
-        return sum(run.total - run.garbage for run in self.runs) + self.garbage
+        """All bytes of runs, readouts and garbage."""
+        return sum(run.total - run.garbage for run in self.runs) + self.readouts + self.garbage
 
 
 def usage(store: Store) -> StoreUsage:
@@ -53,7 +55,9 @@ def usage(store: Store) -> StoreUsage:
         if item.path.parent.parent.parent == store.path / "runs":
             garbage_of[item.path.parent.parent.name] += item.nbytes
     runs = tuple(_of_run(run, garbage_of[run.id]) for run in store.runs())
-    return StoreUsage(runs, sum(item.nbytes for item in garbage))
+    unneeded = {item.path for item in garbage}
+    needed = sum(tree_bytes(path) for path in readout_paths(store.path) if path not in unneeded)
+    return StoreUsage(runs, sum(item.nbytes for item in garbage), needed)
 
 
 def has_many_files(run: Run) -> bool:

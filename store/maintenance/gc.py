@@ -28,6 +28,8 @@ from actlas.store.io.workspace import (
     workspace,
     writers,
 )
+from actlas.store.readouts.record import FOLDER as READOUTS
+from actlas.store.readouts.writing import unneeded
 from actlas.store.runs.commits import COMMITS, PACKED, was_begun
 from actlas.store.runs.names import REMOVED
 from actlas.store.runs.run import Run
@@ -129,6 +131,7 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
             garbage += _of_run(folder, dry_run)
         except StoreError as error:
             problems.append(str(error))
+    garbage += _of_readouts(store, dry_run)
     garbage += _half_removed(store, dry_run)
     garbage += _lost_names(store, dry_run)
     return Collected(tuple(garbage), tuple(problems))
@@ -190,6 +193,28 @@ def _unborn(store: Store, folder: Path, dry_run: bool) -> list[Garbage]:
     if not dry_run:
         _delete(_take_away(store, folder))
     return [item]
+
+
+def _of_readouts(store: Store, dry_run: bool) -> list[Garbage]:
+    """Remove what dead writers of readouts left, and readouts of models that no run is of.
+
+    While a run cannot be read, nobody knows which it needs: all are kept.
+    """
+    folder = store.path / READOUTS
+    if not folder.is_dir():
+        return []
+    check_own(folder)
+    garbage = _of_run(folder, dry_run)
+    runs, damaged = store.survey()
+    if damaged:
+        return garbage
+    models = [run.specification.get("model", {}) for run in runs]
+    for path in unneeded(store.path, models):
+        garbage.append(Garbage(path, "readout that no run needs", tree_bytes(path)))
+        if not dry_run:
+            path.unlink(missing_ok=True)
+            sync_folder(folder)
+    return garbage
 
 
 def _half_removed(store: Store, dry_run: bool) -> list[Garbage]:

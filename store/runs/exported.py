@@ -89,6 +89,11 @@ class Exported(Run):
             return of_run
         return f"{of_run} {checksum(numbers.tobytes())}"
 
+    @property
+    def derivation(self) -> None:
+        """None: it may have parts of sentences, of which weights of attention do not follow."""
+        return None
+
     def refresh(self) -> None:
         """Do nothing: an export does not change."""
 

@@ -28,6 +28,7 @@ from actlas.store.runs.labelled import CACHED_LABELS, Labelled
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.store.reading.derived import Derivation
 
 #: what an open run keeps of its folder until it is refreshed
 CACHED = ("records", "commits", "index", "baseline", *CACHED_LABELS)
@@ -84,10 +85,7 @@ class Run(Labelled):
     @cached_property
     @uncollected()
     def commits(self) -> tuple[UnitLocation, ...]:
-        """All units that are stored, each as its record says, by number.
-
-        Raises DamagedStore as ``records`` does.
-        """
+        """All units that are stored, by number; raises DamagedStore as ``records`` does."""
         found = [location for record in self.records for location in record.locations]
         return tuple(sorted(found, key=lambda each: (each.unit.number, sorted(each.holds))))
 
@@ -138,8 +136,8 @@ class Run(Labelled):
     def labels(self) -> Labels:
         """Labels of all tokens and sentences: structural ones of the shards, columns as last given.
 
-        Raises IncompleteRun if a unit has none yet, DamagedStore where they cannot be read.
-        Texts of more than 65 536 sentences stay where they are and are read when asked for.
+        Raises IncompleteRun if a unit has none yet, DamagedStore where they cannot be read. Texts
+        of more than 65 536 sentences are read when they are asked for.
         """
         index, places = self.index, []
         for record, labels in label_places([index.any_location(unit) for unit in self.units]):
@@ -149,17 +147,12 @@ class Run(Labelled):
 
     @property
     def sentences_id(self) -> str:
-        """What its numbers of sentences mean.
-
-        Runs of the same token ids, such as a run and its variants, have the same id.
-        """
+        """What its numbers of sentences mean: the same in a run and its variants."""
         return str(self.specification.get("tokens", self.id))
 
     def sentence_labels(self) -> xr.Dataset:
         """Return a table on ``sentence``: ``text``, ``row_size`` in tokens, the input's columns.
 
-        It goes with what was computed by sentence:
-        ``ds["nll"].groupby("sentence").mean().to_dataset().merge(…)``.
         Raises IncompleteRun, DamagedStore as ``labels`` does.
         """
         from actlas.store.reading.view import sentence_labels
@@ -176,10 +169,11 @@ class Run(Labelled):
         ``char_end``, int32; ``special``, bool: whether it was added around the text, such as BOS;
         ``text`` and the input's columns, those of the token's sentence; the labels of tokens.
         ``sentence`` has an index: ``ds.sel(sentence=2)``.
-        sites: names of sites, or one; all complete ones by default. Layers and depths are those
-        that all units and all of these sites have, numbered as the model does:
-        ``ds.sel(layer=6)``. check: compare the labels, now,
-        and every block that is read, then, with their checksums; without it only the rows that are
+        sites: names of sites, or one; all complete ones by default; ``pattern``, ``z``,
+        ``resid_mid`` and ``head_out`` are computed where they follow from what is stored
+        (``attrs["derived"]``). Layers and depths are those that all units and all of these sites
+        have, numbered as the model does: ``ds.sel(layer=6)``. check: compare the labels, now, and
+        every block that is read, then, with their checksums; without it only the rows that are
         asked for are read, and sizes checked.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack,
         DamagedStore on reading.
@@ -188,6 +182,9 @@ class Run(Labelled):
         from actlas.store.reading.view import lazy_view
 
         wanted = self.sites if sites is None else names_of(sites)
+        derivation = self.derivation
+        if derivation and (needed := derivation.needs(wanted)) != tuple(wanted):
+            return derivation.added(self.dataset(needed, check=check), wanted)
         self.require(wanted)
         if check:
             records = (self.index.any_location(unit).record for unit in self.units)
@@ -195,6 +192,14 @@ class Run(Labelled):
         sources = {site: site_sources(self.index, site) for site in wanted}
         special = special_of(self.description)
         return lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
+
+    @property
+    def derivation(self) -> Derivation | None:
+        """What follows from its sites; None of an export, which may have parts of sentences."""
+        from actlas.store.reading.derived import Derivation
+
+        known, store = tuple(self.index.known), self.folder.parent.parent
+        return Derivation(self.name, self.specification, self.description, known, store)
 
     def rows(
         self, unit: Unit, site: str, number: int, *, check: bool = False

@@ -20,6 +20,7 @@ SITES_OF_DAMAGE: dict[str, tuple[tuple[str, ...], ...]] = {
     "results": (("results/*.nc", "study/results/*/*.nc", "other/results/*/*.nc"),),
     "study.json": (("study/study.json", "other/study.json"),),
     "names": (("store/names/*",),),
+    "readouts": (("store/readouts/*.h5",),),
     "exports": (("it.h5", "more.h5"),),
 }
 

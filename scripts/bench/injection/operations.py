@@ -19,6 +19,8 @@ SENTENCES, UNIT_TOKENS = 4, 48  # units of two sentences
 SENTENCE = "On day {} of the rain Tom gave her the coat and walked home."
 STORE = ("--store", "{root}/store")
 MODEL = ("--model", "demo", "--device", "cpu", "--unit-tokens", str(UNIT_TOKENS), "--quiet")
+# a readout is made by an operation of its own, and is there before all others
+ALONE = ("--no-readout",)
 SITES = ("q", "k", "v", "resid", "nll")
 # the last layers of the demo model: little is computed behind them
 SKIPPED = "skip:layer=6|7"
@@ -47,7 +49,8 @@ LABELLED = "".join(f'"{SENTENCE.format(number)}",{{}}\n' for number in range(SEN
 def extraction(sentences: str, name: str, *sites: str) -> Words:
     """Return the words that extract ``sites`` of a file of sentences as run ``name``."""
     wanted = [word for site in sites for word in ("--site", site)]
-    return ("extract", f"{{root}}/{sentences}", *STORE, *MODEL, "--name", name, *wanted)
+    given = (*STORE, *MODEL, *ALONE, "--name", name)
+    return ("extract", f"{{root}}/{sentences}", *given, *wanted)
 
 
 def inputs(root: Path) -> None:
@@ -65,7 +68,8 @@ def inputs(root: Path) -> None:
 #: what every operation finds: a run, a variant of it, results and a study of an earlier time
 BASE: tuple[Words, ...] = (
     extraction("it.txt", "it", *SITES),
-    ("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", "skip:layer=7"),
+    ("readout", "demo", *STORE),
+    ("sweep", "{root}/it.txt", *STORE, *MODEL, *ALONE, "--edit", "skip:layer=7"),
     ("variance", "it", *STORE, *OUT, "--target", "her", "--case"),
 )
 STUDIED: Words = ("study", "run", "{root}/study.toml", "--out", "{root}/study", "--quiet")
@@ -120,7 +124,8 @@ OPERATIONS: dict[str, Operation] = {
         extraction("new.txt", "new", *SITES),
         constants={"actlas.pipeline.extraction.transfer.FLUSH_BYTES": 4096},
     ),
-    "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, "--edit", SKIPPED)),
+    "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, *ALONE, "--edit", SKIPPED)),
+    "readout": Operation(("readout", "demo", *STORE, "--heads")),
     "pack": Operation(("pack", "it", *STORE)),
     "export": Operation(
         ("export", "it", "{root}/it.h5", *STORE, "--target", "her", "--context", "2")

@@ -77,6 +77,10 @@ def readers(kind: str) -> Iterator[tuple[str, Callable[[Path], Seen]]]:
             yield f"dataset {name}", _dataset(f"{{root}}/{name}")
         yield "variance it.h5", _variance("{root}/it.h5")
         return
+    if kind == "readouts":
+        yield "verify", _command("verify", "--store", "{root}/store")
+        yield "lens", _result("lens", "it", "--answer", "her")
+        return
     if kind in ("store", "names"):
         yield "verify", _command("verify", "--store", "{root}/store")
         yield "ls", _listed

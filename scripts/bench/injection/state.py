@@ -29,7 +29,8 @@ from actlas.store.errors import ActlasError, IncompleteRun, UsageError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actlas.store.runs.run import Run
+    from actlas.store.readouts.verify import readout_paths
+from actlas.store.runs.run import Run
 
 STORE = "store"  # folder of the store below the root of a trial
 RANDOM_PART = re.compile(r"[0-9a-f]{8,}")
@@ -93,6 +94,8 @@ def _look_at_store(path: Path, found: State) -> None:
             found.whole[f"name {name}"] = run.id
         for thing, digest in _of_run(run):
             found.note(thing, digest)
+    for readout in readout_paths(path):
+        found.note(f"readout {readout.name}", lambda at=readout: digest_of([at.read_bytes()]))  # type: ignore[misc]
     status, said, errors = run_here("verify", "--store", str(path), "--json")
     if status:
         problems = json.loads(said)["problems"] if said.startswith("{") else [errors]

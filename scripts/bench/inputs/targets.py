@@ -86,7 +86,8 @@ def _line_of_export(original: bytes) -> bytes:
 
 def _as_export(content: bytes, original: bytes) -> bytes:
     end = len(original) - TRAILER - len(_line_of_export(original))
-    return original[:end] + content + b"%012d actlas-export\n" % len(content)
+    kind = original[-TRAILER:].split()[1]
+    return original[:end] + content + b"%012d %s\n" % (len(content), kind)
 
 
 EDITED = (
@@ -128,6 +129,13 @@ TARGETS: dict[str, Target] = {
         wrapped=_as_export,
         seed=_line_of_export,
         dataset="{root}/it.h5",
+    ),
+    "readout": Target(
+        "store/readouts/*.h5",
+        LOOKING,
+        sealed=True,
+        wrapped=_as_export,
+        seed=_line_of_export,
     ),
     "result": Target("results/*.nc", (REPORTED,)),
     "svg": Target("results/*.svg", (REPORTED,)),

@@ -6,7 +6,7 @@ import pytest
 from actlas.pipeline.extraction import loss
 from actlas.pipeline.models.families.gemma.gemma2 import GEMMA2
 from actlas.pipeline.models.families.gpt.gpt2 import GPT2
-from actlas.pipeline.models.families.gptj import GPTJ
+from actlas.pipeline.models.families.gpt.gptj import GPTJ
 
 torch = pytest.importorskip("torch")
 WORDS, WIDTH = 4500, 16  # two tiles and a part of a third

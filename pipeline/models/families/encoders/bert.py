@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from actlas.pipeline.models.families.fields import count
-from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
+from actlas.pipeline.models.family import (
+    ConfigRules,
+    Family,
+    Fields,
+    ReadoutRules,
+    Row,
+    Shapes,
+    WeightRules,
+)
 from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.store.errors import UsageError
 
@@ -162,4 +170,12 @@ def encoder(model_type: str, classes: str, config: ConfigRules, title: str, **mo
     )
 
 
-BERT = encoder("bert", "Bert", config_rules({}), "BERT", sizes=geometry)
+_HEAD = ReadoutRules(
+    dense="cls.predictions.transform.dense",
+    norm="cls.predictions.transform.LayerNorm",
+    bias="cls.predictions.bias",
+    decoder="cls.predictions.decoder.weight",
+    activation="hidden_act",
+)
+
+BERT = encoder("bert", "Bert", config_rules({}), "BERT", sizes=geometry, readout=_HEAD)

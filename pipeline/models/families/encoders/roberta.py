@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actlas.pipeline.models.families.encoders.bert import config_rules, encoder, geometry
-from actlas.pipeline.models.family import Fields
+from actlas.pipeline.models.family import Fields, ReadoutRules
 from actlas.pipeline.models.geometry import Geometry
 
 
@@ -15,4 +15,14 @@ def _geometry(fields: Fields) -> Geometry:
 
 _OWN: dict[str, Any] = {"pad_token_id": 1, "vocab_size": 50265}
 
-ROBERTA = encoder("roberta", "Roberta", config_rules(_OWN), "RoBERTa", sizes=_geometry)
+_HEAD = ReadoutRules(
+    dense="lm_head.dense",
+    norm="lm_head.layer_norm",
+    bias="lm_head.bias",
+    decoder="lm_head.decoder.weight",
+    activation="gelu",
+)
+
+ROBERTA = encoder(
+    "roberta", "Roberta", config_rules(_OWN), "RoBERTa", sizes=_geometry, readout=_HEAD
+)

@@ -14,7 +14,7 @@ from actlas.pipeline.models.families.llama.decoder import (
     shapes,
     weight_rules,
 )
-from actlas.pipeline.models.family import Fields, Shapes
+from actlas.pipeline.models.family import Fields, ReadoutRules, Shapes
 
 
 def _read(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -51,4 +51,6 @@ _CONFIG = config_rules(
     read=_read,
 )
 
-GEMMA = decoder("gemma", "Gemma", _CONFIG, weight_rules("Gemma", _shapes))
+AROUND_ZERO = ReadoutRules(gain_offset=1.0)  # norms multiply by 1 + what is stored
+
+GEMMA = decoder("gemma", "Gemma", _CONFIG, weight_rules("Gemma", _shapes), readout=AROUND_ZERO)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actlas.pipeline.models.families.fields import check_layers, optional, positive
+from actlas.pipeline.models.families.gemma.gemma import AROUND_ZERO
 from actlas.pipeline.models.families.llama import decoder as base
 from actlas.pipeline.models.families.llama.decoder import ATTENTION, ROWS, shapes
 from actlas.pipeline.models.family import Fields, Row, Shapes
@@ -66,5 +67,6 @@ GEMMA2 = base.decoder(
     base.weight_rules("Gemma 2", shapes_of),
     POST_NORM_ROWS,
     cap=CAP,
+    readout=AROUND_ZERO,
     attention="eager",  # sdpa leaves the cap of the scores out, or is refused, by version
 )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from actlas.pipeline.models.families.fields import FULL, REFUSED, SLIDING, check_layers
+from actlas.pipeline.models.families.gemma.gemma import AROUND_ZERO
 from actlas.pipeline.models.families.gemma.gemma2 import CAP, KINDS, NORMS, OWN, POST_NORM_ROWS
 from actlas.pipeline.models.families.llama import decoder as base
 from actlas.pipeline.models.families.llama.decoder import ATTENTION, shapes
@@ -121,6 +122,7 @@ GEMMA3_TEXT = base.decoder(
     },
     config_class="Gemma3TextConfig",
     cap=CAP,
+    readout=AROUND_ZERO,
 )
 #: its text part is loaded as a text model: the same numbers, and the same run
 GEMMA3 = replace(

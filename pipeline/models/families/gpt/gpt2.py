@@ -11,7 +11,15 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from actlas.pipeline.models.family import ConfigRules, Family, Fields, Row, Shapes, WeightRules
+from actlas.pipeline.models.family import (
+    ConfigRules,
+    Family,
+    Fields,
+    ReadoutRules,
+    Row,
+    Shapes,
+    WeightRules,
+)
 from actlas.pipeline.models.geometry import Geometry, check_heads
 from actlas.pipeline.models.picks import fused
 from actlas.store.errors import UsageError
@@ -226,4 +234,5 @@ GPT2 = Family(
     ),
     sizes=_geometry,
     check_attention=check_attention,
+    readout=ReadoutRules(inputs_first=True),
 )

@@ -1,0 +1,1 @@
+"""What heads attend to: scores of their weights of attention, beside those of uniform attention."""

@@ -1,0 +1,163 @@
+"""Attention heads as users meet them: ``actlas heads``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actlas.analysis.declaring import (
+    Caption,
+    Options,
+    PlannedRun,
+    Study,
+    Subject,
+    Table,
+    cell,
+    option,
+)
+from actlas.analysis.declaring.study import Figures
+from actlas.store.errors import unknown
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: scores of which the head that leaves uniform attention most is named
+NAMED = ("previous", "first", "duplicate", "induction")
+MEANINGS = {
+    "previous": "looks at the token before most",
+    "first": "parks most on the first token",
+    "duplicate": "looks at earlier occurrences most",
+    "induction": "looks behind earlier occurrences most",
+}
+FEWEST = 30  # queries, below which a finding says how few there are
+SHOWN = 10  # heads in a terminal
+
+
+@dataclass(frozen=True)
+class HeadOptions(Options):
+    """Which groups of tokens are looked at beside the scores."""
+
+    by: str | None = option(
+        None,
+        help="Also say how much tokens of each value of this column attend to first and later "
+        "tokens.",
+        metavar="COLUMN",
+    )
+    target: str | None = option(
+        None, help="Also say how much this word and the token before attend.", metavar="WORD"
+    )
+
+
+class Heads(Study[HeadOptions]):
+    """What each attention head of RUN attends to: the token before, the first, itself, repeats.
+
+    Scores are means over queries, each beside what uniform attention over what a query sees would
+    score. Weights follow from stored `q` and `k` (of models with rotary positions `q_rot` and
+    `k_rot`), or are `pattern`; neither the model nor torch is needed. Natural sentences hardly
+    repeat: induction is best measured on repeated random tokens.
+    """
+
+    name = "heads"
+    help = "What each attention head attends to: the token before, the first, repeats."
+    heading = "What heads attend to"
+    question = (
+        "Some heads have a simple habit: the token before, the first one, what followed an earlier "
+        "occurrence. Which, and how far beyond chance?"
+    )
+    options = HeadOptions
+    needs = ("pattern",)
+    numbers = ("score", "excess", "queries", "attention", "attention_excess")
+
+    def check(self, options: HeadOptions, planned: PlannedRun) -> None:
+        """Raise UsageError for a column that the sentences do not have."""
+        if options.by is not None and options.by not in planned.columns:
+            raise unknown("column", options.by, planned.columns)
+
+    def words(self, options: HeadOptions) -> str:
+        """Return column and word."""
+        return " ".join(filter(None, (options.by, options.target)))
+
+    def compute(self, subject: Subject, options: HeadOptions) -> xr.Dataset:
+        """Return the scores of every head, and weights between groups."""
+        from actlas.analysis.data.groups import token_groups
+        from actlas.analysis.data.tokens import Target, select_tokens
+        from actlas.analysis.heads.compute import head_scores
+
+        dataset, selection = subject.dataset, None
+        if options.target is not None:
+            selection = select_tokens(dataset, Target(options.target))
+        groups = token_groups(dataset, by=options.by, selection=selection)
+        derived = dataset["pattern"].attrs.get("derived", "as it is stored")
+        return head_scores(dataset, groups).assign_attrs(pattern=derived)
+
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return the scores of every head, a row each."""
+        return [_table(result, _heads(result))]
+
+    def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
+        """Return the heads that leave uniform attention most."""
+        heads = _heads(result)
+        beyond = abs(result["excess"].sel(kind=list(NAMED))).max("kind")
+        ranked = sorted(heads, key=lambda place: -float(beyond[place].fillna(0)))
+        return [_table(result, ranked[:SHOWN])]
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: HeadOptions) -> Figures:
+        """Return a map of heads for each score, and the weights between groups."""
+        from actlas.analysis.heads.figures import group_maps, score_maps
+
+        maps = Caption(
+            "Score of each head beyond uniform attention",
+            "Blue: more than uniform attention would give. Look for single dark cells: heads with "
+            "a habit of their own.",
+        )
+        between = Caption(
+            "Weight between groups of tokens, beyond uniform attention",
+            "Rows of panels are the queries, columns the keys. Look for heads that take from one "
+            "group alone.",
+        )
+        return {
+            "": (score_maps(result), maps),
+            "groups": (group_maps(result), between),
+        }
+
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Name the head with the largest excess of each score."""
+        found = [f"weights of attention {result.attrs['pattern']}"]
+        for kind in NAMED:
+            excess = result["excess"].sel(kind=kind).transpose("layer", "head")
+            queries = int(result["queries"].sel(kind=kind).max())
+            if not queries or not bool(excess.notnull().any()):
+                continue
+            layer, head = divmod(int(excess.fillna(-9).values.argmax()), excess.sizes["head"])
+            score = float(result["score"].sel(kind=kind).isel(layer=layer, head=head))
+            few = f", of {queries} queries only" if queries < FEWEST else ""
+            number = int(_layers(result)[layer])
+            found.append(
+                f"L{number}H{head} {MEANINGS[kind]}: {score:.2f}, "
+                f"{float(excess[layer, head]):+.2f} beyond uniform attention{few}"
+            )
+        return found
+
+
+def _layers(result: xr.Dataset) -> Any:
+    layers = result.sizes["layer"]
+    return result["layer"].values if "layer" in result.coords else range(layers)
+
+
+def _heads(result: xr.Dataset) -> list[tuple[int, int]]:
+    return [
+        (at, head) for at in range(result.sizes["layer"]) for head in range(result.sizes["head"])
+    ]
+
+
+def _table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> Table:
+    layers = _layers(result)
+    rows = []
+    for layer, head in heads:
+        scores = result["score"].isel(layer=layer, head=head).values
+        rows.append((cell(f"L{layers[layer]}H{head}"), *(cell(score, ".3f") for score in scores)))
+    uniform = result["uniform"].isel(head=0).mean("layer").values
+    rows.append((cell("uniform"), *(cell(value, ".3f") for value in uniform)))
+    header = ("head", *map(str, result["kind"].values))
+    return Table.of("Mean over queries; last row: uniform attention", header, rows)

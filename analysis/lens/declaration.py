@@ -1,0 +1,275 @@
+"""The lens as users meet it: ``actlas lens``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from actlas.analysis.declaring import (
+    Caption,
+    Check,
+    Options,
+    PlannedRun,
+    Study,
+    Subject,
+    Table,
+    cell,
+    option,
+)
+from actlas.analysis.declaring.layers import spread_out
+from actlas.analysis.declaring.study import Figures
+from actlas.store.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actlas.analysis.data.sentences import Indices
+
+MOST_FLOPS = 1e14  # without --yes: an hour on a laptop
+FLOPS = 3e10  # a second on a core, about
+SILENT = 5.0  # seconds that need no notice
+TOLERANCE = 1e-4  # of the stored loss and the last depth, relative above 1, in float32
+SHOWN = 9  # depths in a terminal
+SETTLED = 0.5  # share of tokens whose first choice is the final one
+
+
+@dataclass(frozen=True)
+class LensOptions(Options):
+    """Which tokens and answers are looked at, and which sentence is drawn."""
+
+    answer: tuple[str, ...] = option(
+        (),
+        help="Give the logit of this word at every depth; may be repeated. It is one token, with "
+        "a space before it where there is such a token.",
+        metavar="WORD",
+    )
+    by: str | None = option(
+        None,
+        help="Average the sentences of each value of this column of the input apart.",
+        metavar="COLUMN",
+    )
+    target: str | None = option(
+        None,
+        help="Read only this word and the token before it, and average them apart.",
+        metavar="WORD",
+    )
+    first: int | None = option(
+        None, help="Read only the first N sentences.", bounds=(1, 1 << 31), metavar="N"
+    )
+    sentence: int = option(0, help="Draw this sentence, counted from 0.", bounds=(0, 1 << 31))
+    yes: bool = option(
+        False, help="Begin a computation of more than 10¹⁴ operations.", command_only=True
+    )
+
+
+class Lens(Study[LensOptions]):
+    """What the model of RUN would say at each depth of the residual stream (logit lens).
+
+    Every depth is given to the final norm and the unembedding as if it were the last. Loss and
+    rank are of the token itself, predicted from the one before it; entropy, divergence from the
+    last depth and first choices are of what a token predicts. Needs the model's readout, which
+    `actlas extract` stores, and neither the model nor torch. Of a model of masked tokens, the mask
+    tokens are read.
+    """
+
+    name = "lens"
+    help = "What the model would say at each depth, in words."
+    heading = "What the model would say at each depth"
+    question = (
+        "The residual stream is read as if each depth were the last. Early depths are not "
+        "calibrated: it is a lens, not a belief."
+    )
+    options = LensOptions
+    needs = ("resid",)
+    optional = ("nll",)
+    numbers = ("mean_nll", "mean_kl", "mean_entropy", "tokens", "agreement")
+
+    def check(self, options: LensOptions, planned: PlannedRun) -> None:
+        """Raise UsageError for a column that the sentences do not have."""
+        if options.by is not None and options.by not in planned.columns:
+            raise unknown("column", options.by, planned.columns)
+
+    def recorded(self, options: LensOptions, sites: tuple[str, ...]) -> dict[str, Any]:
+        """Return what decides the numbers and the figure."""
+        return {name: value for name, value in asdict(options).items() if name != "yes"}
+
+    def words(self, options: LensOptions) -> str:
+        """Return answers, column and word."""
+        return " ".join(filter(None, (*options.answer, options.by, options.target)))
+
+    def notice(self, subject: Subject, options: LensOptions) -> str:
+        """Say how long it takes; raises UsageError above MOST_FLOPS without ``yes``."""
+        from actlas.analysis.lens.compute import flops
+
+        tokens, depths = len(chosen_tokens(subject, options)), subject.dataset.sizes["depth"]
+        count = flops(tokens, depths, subject.readout)
+        if count > MOST_FLOPS and not options.yes:
+            raise UsageError(
+                f"lens of {tokens:,} tokens at {depths} depths takes {count:.1e} operations, more "
+                f"than {MOST_FLOPS:.0e}: choose with --target or --first, or give --yes"
+            )
+        seconds = count / FLOPS
+        if seconds < SILENT:
+            return ""
+        time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        return f"lens of {tokens:,} tokens at {depths} depths: about {time} on one core"
+
+    def compute(self, subject: Subject, options: LensOptions) -> xr.Dataset:
+        """Return the numbers of every token at every depth, and their means by group."""
+        from actlas.analysis.lens.compute import lens
+        from actlas.analysis.lens.groups import group_means
+        from actlas.store.readouts.readout import single_answer
+
+        dataset, readout = subject.dataset, subject.readout
+        answers = {word: single_answer(readout, word) for word in options.answer}
+        try:
+            result = lens(dataset, readout, chosen_tokens(subject, options), answers)
+        except UsageError as error:
+            raise UsageError(f"run {subject.name}: {error}") from error
+        groups = group_means(result, _groups(subject, options))
+        result = result.merge(groups)
+        top = result["top_id"].isel(choice=0)
+        result["agreement"] = (top == top.isel(depth=-1)).mean("token")
+        result["agreement"].attrs["long_name"] = "tokens whose first choice is the final one"
+        if "nll" in dataset and "nll" in result:
+            # without labels: the stored loss has those of the run
+            stored = dataset["nll"].data[result["index"].values]
+            result["stored_nll"] = ("token", stored)
+        answered = {word: [number, readout.words[number]] for word, number in answers.items()}
+        edited = any(edit.site == "final_norm" for edit in subject.edits)
+        found = {"answers": answered, "readout": readout.digest, "final_norm_edited": edited}
+        return result.assign_attrs(found, dtypes=sorted(set(_dtypes(subject))))
+
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return the means by depth and group, a row each."""
+        names = [name for name in ("mean_nll", "mean_kl", "mean_entropy") if name in result]
+        rows = []
+        for depth in result["depth"].values:
+            for group in result["group"].values:
+                here = result.sel(depth=depth, group=group)
+                numbers = [cell(here[name]) for name in names]
+                rows.append((cell(depth, "d"), cell(str(group)), *numbers))
+        header = ("depth", "tokens", *(HEADERS[name] for name in names))
+        return [Table.of("What each depth says, in nats, by group of tokens", header, rows)]
+
+    def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
+        """Return some of the depths, and the words of the sentence that is drawn."""
+        from actlas.analysis.lens.words import sentence_table
+
+        some = result.isel(depth=spread_out(result.sizes["depth"], SHOWN))
+        drawn = sentence_table(some, subject.readout.words, _drawn(result))
+        return [*self.tables(some), *([drawn] if drawn else [])]
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: LensOptions) -> Figures:
+        """Return the words of a sentence at every depth, and the profile by group."""
+        from actlas.analysis.lens.figures import lens_grid, lens_profile
+
+        grid = Caption(
+            "First choice of every depth, token by token",
+            "Below each column the token that was read; in it, from the last depth down, what that "
+            "depth would say comes next. Look from which depth on the final word stands there.",
+        )
+        profile = Caption(
+            "Loss and divergence from the last depth",
+            "Look at which depth the loss falls most, and whether a group is decided later than "
+            "others.",
+        )
+        drawn = {"": (lens_profile(result), profile)}
+        if _drawn(result) is not None:
+            figure = lens_grid(result, subject.readout.words, int(str(_drawn(result))))
+            drawn["words"] = (figure, grid)
+        return drawn
+
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Say how the loss falls, when the first choice is settled, and whether the law holds."""
+        return _findings(result)
+
+    def checks(self, result: xr.Dataset) -> list[Check]:
+        """Hold the last depth against the stored loss, in float32."""
+        error = loss_error(result)
+        if error is None or result.attrs.get("final_norm_edited"):
+            return []
+        if list(result.attrs.get("dtypes", [])) != ["float32"]:
+            return []
+        why = f"differs by at most {error:.1e} nats, relative above 1"
+        return [Check("The last depth gives the stored loss", error <= TOLERANCE, why)]
+
+
+HEADERS = {"mean_nll": "loss", "mean_kl": "from the last depth", "mean_entropy": "entropy"}
+
+
+def chosen_tokens(subject: Subject, options: LensOptions) -> Indices:
+    """Return the tokens that are read, ascending along ``token``."""
+    import numpy as np
+
+    dataset = subject.dataset
+    chosen = np.ones(dataset.sizes["token"], dtype=bool)
+    if options.target is not None:
+        chosen[:] = False
+        for indices in _selection(subject, options.target).groups.values():
+            chosen[indices] = True
+    if options.first is not None:
+        numbers = np.unique(dataset["sentence"].values)[: options.first]
+        chosen &= np.isin(dataset["sentence"].values, numbers)
+    return np.flatnonzero(chosen)
+
+
+def _selection(subject: Subject, word: str) -> Any:
+    from actlas.analysis.data.tokens import Target, select_tokens
+
+    return select_tokens(subject.dataset, Target(word))
+
+
+def _groups(subject: Subject, options: LensOptions) -> Any:
+    from actlas.analysis.data.groups import token_groups
+
+    selection = None if options.target is None else _selection(subject, options.target)
+    return token_groups(subject.dataset, by=options.by, selection=selection)
+
+
+def _dtypes(subject: Subject) -> Sequence[str]:
+    return [str(subject.numerics.get(name, "")) for name in ("dtype", "stored_dtype")]
+
+
+def _drawn(result: xr.Dataset) -> int | None:
+    """Return the sentence that is drawn: the one that was asked for, else the first there is."""
+    numbers = result["sentence"].values
+    wanted = int(result.attrs.get("sentence", 0))
+    if wanted in numbers:
+        return wanted
+    return int(numbers[0]) if len(numbers) else None
+
+
+def loss_error(result: xr.Dataset) -> float | None:
+    """Return how far the last depth is from the stored loss at most, relative above 1 nat."""
+    import numpy as np
+
+    if "stored_nll" not in result:
+        return None
+    stored, last = result["stored_nll"].values, result["nll"].isel(depth=-1).values
+    errors = np.abs(last - stored) / np.maximum(1, np.abs(stored))
+    return float(np.nanmax(errors)) if np.isfinite(errors).any() else None
+
+
+def _findings(result: xr.Dataset) -> list[str]:
+    depths, found = result["depth"].values, []
+    tokens = result.sizes["token"]
+    if "nll" in result:
+        mean = result["nll"].mean("token")
+        found.append(
+            f"mean loss of {tokens:,} tokens from {float(mean[0]):.3g} nats at depth {depths[0]} "
+            f"to {float(mean[-1]):.3g} at depth {depths[-1]}"
+        )
+    agreement = result["agreement"].values
+    settled = next(at for at in range(len(depths)) if (agreement[at:] >= SETTLED).all())
+    found.append(
+        f"from depth {depths[settled]} on the first choice is the final one for "
+        f"{agreement[settled]:.0%} of them or more"
+    )
+    for word, (number, text) in result.attrs.get("answers", {}).items():
+        found.append(f"answer {word!r} is the token {text!r} (id {number})")
+    error = loss_error(result)
+    if error is not None:
+        found.append(f"the last depth gives the stored loss to {error:.1e}")
+    return found

@@ -1,0 +1,1 @@
+"""Readouts made from safetensors files, without torch."""

@@ -1,0 +1,147 @@
+"""Attribution of every family: sums to the oracle's logits; heads to attention; what is refused."""
+
+import numpy as np
+import pytest
+
+from actlas.analysis import registry
+from actlas.analysis.attribution.answers import column_answers, last_tokens, word_answers
+from actlas.analysis.attribution.compute import EDITED, Answers, attribution
+from actlas.analysis.attribution.declaration import AttributeOptions
+from actlas.analysis.attribution.means import cluster_means
+from actlas.analysis.declaring import PlannedRun
+from actlas.store.errors import UsageError
+from tests.analysis.laws.asking import asked, found
+
+FEW = ("gpt_neox", "gptj", "llama-biases", "gemma2")
+SLOW = ("gpt_neo", "llama-tied", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma3", "llama")
+NAMES = [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+PARTS = ("resid", "attn_out", "mlp_out")
+TOKENS = np.array([2, 6, 9, 15])
+TWO = Answers(TOKENS, np.array([7, 9, 7, 30]), np.array([9, 7, 9, 31]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_add_up_to_the_logits(tiny, name):
+    model = tiny(name)
+    sites = PARTS if model.heads is None else (*PARTS, "z")
+    result = attribution(model.run.dataset(sites), model.readout, TWO, model.heads).compute()
+    uncapped = model.every["final_norm"] @ model.readout.unembed.astype(np.float64).T
+    if model.readout.bias is not None:
+        uncapped = uncapped + model.readout.bias
+    expected = uncapped[TOKENS, TWO.answer] - uncapped[TOKENS, TWO.against]
+    np.testing.assert_allclose(result["total"], expected, atol=1e-5)
+    np.testing.assert_allclose(result["logit_difference"], expected, atol=1e-5)
+    if model.heads is not None:
+        heads = result["head_attribution"].sum("head") + result["head_bias"]
+        attention = result["attribution"].sel(part="attention")
+        np.testing.assert_allclose(heads, attention, atol=1e-5)
+
+
+def test_it_is_linear_and_centred_logits_cancel(tiny):
+    model = tiny("gpt_neox")
+    dataset = model.run.dataset(PARTS)
+    forth = attribution(dataset, model.readout, TWO).compute()
+    back = attribution(dataset, model.readout, Answers(TOKENS, TWO.against, TWO.answer)).compute()
+    np.testing.assert_allclose(forth["attribution"], -back["attribution"], atol=1e-12)
+    plain = Answers(TOKENS, TWO.answer, np.full(4, -1))
+    other = Answers(TOKENS, TWO.against, np.full(4, -1))
+    one, two = (attribution(dataset, model.readout, each).compute() for each in (plain, other))
+    np.testing.assert_allclose(one["total"] - two["total"], forth["total"], atol=1e-9)
+
+
+def test_an_edited_layer_is_one_part(tiny):
+    model = tiny("llama-biases")
+    dataset = model.run.dataset(PARTS)
+    changed = dataset.assign(mlp_out=dataset["mlp_out"] * np.float32(3))
+    result = attribution(changed, model.readout, TWO, edited=range(3)).compute()
+    assert result["part"].values.tolist() == ["attention", "MLP", EDITED]
+    np.testing.assert_allclose(result["total"], result["logit_difference"], atol=1e-5)
+    np.testing.assert_array_equal(result["attribution"].sel(part="MLP"), 0)
+
+
+def test_building_computes_nothing(tiny, forbid_compute):
+    model = tiny("llama-biases")
+    attribution(model.run.dataset((*PARTS, "z")), model.readout, TWO, model.heads)
+
+
+def test_which_tokens_are_asked(tiny):
+    model = tiny("llama-biases")
+    dataset = model.run.dataset(PARTS)
+    ids = dataset["token_id"].values
+    word, other = f"t{ids[3]}", f"t{ids[9]}"
+    before = word_answers(dataset, model.readout, word, other, "before")
+    assert 2 in before.tokens
+    assert (ids[before.tokens + 1] == ids[3]).all()
+    either = word_answers(dataset, model.readout, word, other, "either")
+    assert {2, 8} <= set(either.tokens.tolist())
+    np.testing.assert_array_equal(ids[either.tokens + 1], either.answer)
+    assert last_tokens(dataset).tolist() == [6, 10, 19]
+    labelled = dataset.assign_coords(good=("token", np.repeat(["t7", "t8", "t9"], [7, 4, 9])))
+    assert column_answers(labelled, model.readout, "good", None).answer.tolist() == [7, 8, 9]
+    with pytest.raises(UsageError, match="unknown label column 'goood': did you mean good"):
+        column_answers(labelled, model.readout, "goood", None)
+    with pytest.raises(UsageError, match="no token is followed by 't3'"):
+        word_answers(dataset, model.readout, "t3", None, "before")
+    with pytest.raises(UsageError, match="are one token"):
+        word_answers(dataset, model.readout, "t3", "t3", "last")
+
+
+def test_means_and_bands():
+    import xarray as xr
+
+    random = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(40), 5)
+    values = xr.DataArray(random.normal(size=40)[cluster] + 3, dims="token")
+    means = cluster_means(values, cluster, seed=0)
+    low, high = means["bounds"].values
+    assert low < float(means["mean"]) == float(values.mean()) < high
+    # tokens of a cluster are one draw: the band is that of 40, not of 200
+    assert high - low > 2.5 * 1.96 * float(values.std()) / 200**0.5
+    assert np.isnan(cluster_means(values[:3], cluster[:3], seed=0)["bounds"]).all()
+
+
+def test_the_study(tiny):
+    done = found(
+        tiny("llama-biases").run, "attribute", answer="t7", against="t9", at="last", heads=True
+    )
+    assert done.holds
+    assert done.findings[0].startswith("'t7' − 't9': ")
+    study = registry.find("attribute")
+    layers, heads = study.overview(done.result, done.subject)
+    assert layers.header == ("layer", "attention", "MLP")
+    assert heads.rows[0][0][0].startswith("L")
+    options = study.options(answer="t7")
+    assert set(study.figures(done.result, done.subject, options)) == {"", "heads"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give --answer WORD or --answer-column COLUMN"),
+        ({"answer": "a", "answer_column": "b"}, "one of the two"),
+        ({"answer_column": "a", "against": "b"}, "give --against-column COLUMN"),
+        ({"answer": "a", "against_column": "b"}, "give --against WORD"),
+        ({"answer_column": "a", "at": "before"}, "columns are asked at the last token"),
+        ({"answer": "a", "at": "either"}, "give --against WORD"),
+    ],
+)
+def test_options_that_do_not_fit(options, message):
+    with pytest.raises(UsageError, match=message):
+        AttributeOptions(**options)
+
+
+def test_what_is_refused(tiny):
+    with pytest.raises(UsageError, match="no logit that is a sum of its parts: a LayerNorm"):
+        found(tiny("bert").run, "attribute", answer="t7")
+    study = registry.find("attribute")
+    with pytest.raises(UsageError, match="the model has no logit"):
+        study.check(AttributeOptions("a"), PlannedRun(3, (), (), lambda: None, "post", False))
+    with pytest.raises(UsageError, match="unknown column 'b'"):
+        study.check(
+            AttributeOptions(answer_column="b"), PlannedRun(3, ("a",), (), lambda: None, "add")
+        )
+    with pytest.raises(UsageError, match="'nothing' is not one token"):
+        found(tiny("llama-biases").run, "attribute", answer="nothing")
+    with pytest.raises(UsageError, match="has no output matrices of attention"):
+        asked_heads = asked(tiny("gemma2").run, "attribute", answer="t7", at="last", heads=True)
+        asked_heads.study.compute(asked_heads.subject, asked_heads.options)
