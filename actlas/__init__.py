@@ -1,7 +1,7 @@
 """actlas: run sentences through a model once, keep the activations, study them offline.
 
 >>> import actlas
->>> run = actlas.open("actlas-store").run("her-demo")
+>>> run = actlas.extract(["We saw her.", "Mary lost her key."], "demo")
 >>> run.dataset(sites=("q", "k", "v"))["q"]
 
 Names are imported when they are first used: ``import actlas`` costs nothing.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from actlas.scripts.api.extract import extract as extract
     from actlas.store import ActlasError as ActlasError
     from actlas.store import DamagedStore as DamagedStore
     from actlas.store import IncompleteRun as IncompleteRun
@@ -26,6 +27,7 @@ _HOMES = dict.fromkeys(
     ("ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"),
     "actlas.store",
 )
+_HOMES["extract"] = "actlas.scripts.api.extract"
 __all__ = [
     "ActlasError",
     "DamagedStore",
@@ -34,6 +36,7 @@ __all__ = [
     "Store",
     "StoreError",
     "UsageError",
+    "extract",
     "open",
 ]
 

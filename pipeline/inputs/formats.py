@@ -58,7 +58,7 @@ def read_json(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
         )
     for number, item in enumerate(items, 1):
         yield (
-            Line(number, item, {}) if isinstance(item, str) else _object_line(number, item, wanted)
+            Line(number, item, {}) if isinstance(item, str) else object_line(number, item, wanted)
         )
 
 
@@ -83,7 +83,7 @@ def read_parquet(path: Path, wanted: Wanted) -> Iterator[Line | BadLine]:
     texts = columns.pop(wanted.text_column)
     for row, text in enumerate(texts):
         values = {name: column[row] for name, column in columns.items()}
-        yield _object_line(row + 1, {wanted.text_column: text, **values}, wanted)
+        yield object_line(row + 1, {wanted.text_column: text, **values}, wanted)
 
 
 Reader = Callable[[Iterable[bytes], Wanted], Iterator[Line | BadLine]]
@@ -129,7 +129,7 @@ def _json_line(number: int, raw: str, wanted: Wanted) -> Line | BadLine:
         record = _parsed(raw)
     except (ValueError, RecursionError) as error:
         return BadLine(number, f"not JSON ({str(error)[:100]})")
-    return _object_line(number, record, wanted)
+    return object_line(number, record, wanted)
 
 
 def _parsed(text: str | bytes) -> Any:
@@ -148,7 +148,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
+def object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
     """Return the line of one object: its text, and its other values, of which None is missing."""
     if not isinstance(record, dict) or not isinstance(record.get(wanted.text_column), str):
         column = quoted(wanted.text_column)

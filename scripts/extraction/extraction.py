@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import renewed
 from actlas.scripts.extraction.engine import Engine, engine_of
-from actlas.scripts.extraction.stopping import Interrupted, stop_requests
-from actlas.scripts.terminal.progress import Bar
+from actlas.scripts.extraction.frontend import TERMINAL, Frontend
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.store.catalog import Store
 from actlas.store.format.run_names import cleaned, spelled, variant_name
 from actlas.store.labels.relabel import relabel
@@ -25,19 +25,29 @@ from actlas.scripts.extraction.request import Request
 
 
 def carry_out(
-    request: Request, plan: Plan, *, quiet: bool = False
+    request: Request,
+    plan: Plan,
+    *,
+    quiet: bool = False,
+    frontend: Frontend = TERMINAL,
+    engine: Engine | None = None,
 ) -> tuple[Run, ExtractionStats | None]:
     """Return the run, with what is missing computed, and what that took.
 
-    The second is None where all was stored.
+    The second is None where all was stored. engine: who computes, by ``request`` where None.
     """
-    with extraction(request, [plan], quiet=quiet) as started:
+    with extraction(request, [plan], quiet=quiet, frontend=frontend, engine=engine) as started:
         return started.carry_out(plan)
 
 
 @contextmanager
 def extraction(
-    request: Request, plans: Sequence[Plan], *, quiet: bool = False
+    request: Request,
+    plans: Sequence[Plan],
+    *,
+    quiet: bool = False,
+    frontend: Frontend = TERMINAL,
+    engine: Engine | None = None,
 ) -> Iterator[Extraction]:
     """Yield what carries out ``plans``, its engine ready if one of them needs it.
 
@@ -45,18 +55,24 @@ def extraction(
     """
     each_and_baseline = (each for plan in plans for each in (plan, plan.baseline))
     needed = next((each for each in each_and_baseline if each and each.missing), None)
-    with engine_of(request.cluster, request.store) as engine:
+    with engine or engine_of(request.cluster, request.store) as ready:
         if needed:
-            engine.prepare(needed)  # before anything is made in the store: it can fail
-        with stop_requests() as stopped:
-            yield Extraction(request, engine, stopped, quiet=quiet)
+            ready.prepare(needed)  # before anything is made in the store: it can fail
+        with frontend.stop_requests() as stopped:
+            yield Extraction(request, ready, stopped, quiet=quiet, frontend=frontend)
 
 
 class Extraction:
     """What carries out the plans of a request, which are of one model."""
 
     def __init__(
-        self, request: Request, engine: Engine, stopped: Callable[[], bool], *, quiet: bool
+        self,
+        request: Request,
+        engine: Engine,
+        stopped: Callable[[], bool],
+        *,
+        quiet: bool,
+        frontend: Frontend = TERMINAL,
     ) -> None:
         """Take the ``engine``, prepared if there is something to compute."""
         self.stopped = stopped
@@ -66,6 +82,7 @@ class Extraction:
         self._loaded = 0.0
         self._baselines: dict[tuple[str, tuple[str, ...]], Plan] = {}  # those that are whole by now
         self._quiet = quiet
+        self._frontend = frontend
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, ExtractionStats | None]:
         """Return the run of ``plan`` and what computing it took, None where all was stored.
@@ -142,7 +159,8 @@ class Extraction:
         total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
         name = work[0][1].name if len(work) == 1 else f"{len(work)} runs"
-        with Bar(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
+        bar_of = self._frontend.bar
+        with bar_of(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
 
             def committed(unit: Unit) -> None:
                 bar.update(unit.tokens)
@@ -162,7 +180,9 @@ class Extraction:
         for run, stats in computed:
             start = time.perf_counter()
             try:
-                stats.packed = pack_small_files(run, self.stopped, quiet=quiet)
+                stats.packed = pack_small_files(
+                    run, self.stopped, quiet=quiet, frontend=self._frontend
+                )
             except KeyboardInterrupt as error:
                 raise Interrupted(
                     f"interrupted: run {run.name} is stored, `actlas pack {run.name}` "
