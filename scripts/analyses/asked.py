@@ -78,9 +78,9 @@ class Asked:
         variants = tuple(_seen(run, self.sites, check=check) for run in self.variants)
         return _seen(self.run, self.sites, variants, check=check)
 
-    def carry_out(self, out: Destination) -> Finding:
-        """Compute, and write result and figures to ``out``."""
-        study, subject = self.study, self.subject
+    def answered(self) -> tuple[Answer, xr.Dataset]:
+        """Compute; return what can be written, and the result with all that is known of it."""
+        subject = self.subject
         lazy = self._computed()
         # compute may add attributes, such as which sentences were left out: they are kept
         known = {**subject.dataset.attrs, **self.recorded}
@@ -88,8 +88,12 @@ class Asked:
         if self.variants:
             found["variants"] = [run.name for run in self.variants]
         answer = Answer(self.question, lazy, found)
-        result = answer.result
-        described = result.assign_attrs(known | found)
+        return answer, answer.result.assign_attrs(known | found)
+
+    def carry_out(self, out: Destination) -> Finding:
+        """Compute, and write result and figures to ``out``."""
+        study, subject = self.study, self.subject
+        answer, described = self.answered()
         findings = study.findings(described, subject)
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
             answer.draw(figure, kind, caption)

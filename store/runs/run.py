@@ -236,7 +236,7 @@ class Run(Picking):
         DamagedStore on reading.
         """
         from actlas.store.reading.sources import site_sources
-        from actlas.store.reading.view import lazy_view
+        from actlas.store.reading.view import lazy_view, model_attributes
 
         wanted = self.sites if sites is None else names_of(sites)
         self.require(wanted)
@@ -245,7 +245,8 @@ class Run(Picking):
             check_labels((self.path(record), record) for record in records)
         sources = {site: site_sources(self.index, site) for site in wanted}
         special = special_of(self.description)
-        return lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
+        view = lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
+        return view.assign_attrs(model_attributes(self.description, self.specification))
 
     def rows(
         self, unit: Unit, site: str, block: int, *, check: bool = False
