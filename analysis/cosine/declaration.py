@@ -17,7 +17,8 @@ from actlas.analysis.declaring.target import (
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
+
+    from actlas.analysis.declaring.study import Axes
 
 SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and fine enough
 

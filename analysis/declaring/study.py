@@ -18,7 +18,7 @@ from actlas.store.format.edit_records import EditRecord
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure
 
 O = TypeVar("O", bound=Options)  # noqa: E741

@@ -13,8 +13,8 @@ from actlas.store.format.edit_records import branch_of, edits_text
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
 
+    from actlas.analysis.declaring.study import Axes
     from actlas.analysis.downstream.compute import Variant
 
 CAPTIONS = {

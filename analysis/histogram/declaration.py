@@ -23,7 +23,8 @@ from actlas.store.errors import unknown
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
+
+    from actlas.analysis.declaring.study import Axes
 
 MEASURES = ("mean", "std", "skew", "share_zero", "outside", "distance")
 SHOWN = 4  # layers in a terminal

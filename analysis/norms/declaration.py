@@ -15,7 +15,8 @@ from actlas.store.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
+
+    from actlas.analysis.declaring.study import Axes
 
 #: what a step of the stream is, by law
 STEPS = {

@@ -16,8 +16,8 @@ from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
 
+    from actlas.analysis.declaring.study import Axes
     from actlas.analysis.reconstruction.laminar import Mask
 
 CAPTIONS = {

@@ -12,7 +12,8 @@ from actlas.store.format.edit_records import EditRecord
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
+
+    from actlas.analysis.declaring.study import Axes
 
 
 def skipped_layer(edits: Sequence[EditRecord]) -> int | None:

@@ -17,7 +17,8 @@ from actlas.analysis.declaring.target import (
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
+
+    from actlas.analysis.declaring.study import Axes
 
 SHOWN_LAYERS = 9
 

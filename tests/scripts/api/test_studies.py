@@ -132,7 +132,7 @@ def test_a_dataset_is_as_good_as_its_run(run):
 
 
 REFUSED = {
-    "key": ("variance", {"targte": "her"}, "variance.. unknown key 'targte'|unknown key"),
+    "key": ("variance", {"tarjet": "her"}, "variance.. unknown key 'tarjet'|unknown key"),
     "missing": ("variance", {}, "variance.. lacks the key 'target'"),
     "kind": ("variance", {"target": 7}, "target is 7, expected text"),
     "choice": ("variance", {"target": "her", "pool": "all"}, "expected last, first, mean"),
