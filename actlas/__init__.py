@@ -1,8 +1,11 @@
 """actlas: run sentences through a model once, keep the activations, study them offline.
 
 >>> import actlas
->>> run = actlas.open("actlas-store").run("her-demo")
->>> run.dataset(sites=("q", "k", "v"))["q"]
+>>> run = actlas.extract(["We saw her.", "Mary lost her key."], "demo")
+>>> run["q", 3]
+>>> actlas.variance(run, target="her").plot()
+
+Every study is a function of that name: ``actlas.studies`` lists them.
 
 Names are imported when they are first used: ``import actlas`` costs nothing.
 """
@@ -13,6 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from actlas.scripts.api import studies as studies
+    from actlas.scripts.api.extract import extract as extract
+    from actlas.scripts.api.functions import StudyFunction
+    from actlas.scripts.api.result import Result as Result
     from actlas.store import ActlasError as ActlasError
     from actlas.store import DamagedStore as DamagedStore
     from actlas.store import IncompleteRun as IncompleteRun
@@ -21,20 +28,35 @@ if TYPE_CHECKING:
     from actlas.store import StoreError as StoreError
     from actlas.store import UsageError as UsageError
 
+    # the studies of actlas; those of other packages are found in the same way
+    cosine: StudyFunction
+    downstream: StudyFunction
+    histogram: StudyFunction
+    norms: StudyFunction
+    reconstruct: StudyFunction
+    scan: StudyFunction
+    variance: StudyFunction
+
 #: name → the module that holds it
 _HOMES = dict.fromkeys(
     ("ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"),
     "actlas.store",
 )
+_HOMES |= {"Result": "actlas.scripts.api.result", "extract": "actlas.scripts.api.extract"}
+_STUDIES = "actlas.scripts.api.studies"
+_PARTS = ("analysis", "pipeline", "scripts", "store")  # imported as modules are
 __all__ = [
     "ActlasError",
     "DamagedStore",
     "IncompleteRun",
+    "Result",
     "Run",
     "Store",
     "StoreError",
     "UsageError",
+    "extract",
     "open",
+    "studies",
 ]
 
 
@@ -45,12 +67,18 @@ def open(path: "str | Path") -> "Store":  # noqa: A001
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``name`` from its home."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'actlas' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    """Import ``name`` from its home, or find the study of that name."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name == "studies":
+        return import_module(_STUDIES)
+    if not name.startswith("_") and name not in _PARTS:
+        studies = import_module(_STUDIES)
+        if name in dir(studies):
+            return getattr(studies, name)
+    raise AttributeError(f"module 'actlas' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Return what users type."""
-    return sorted(__all__)
+    return sorted({*__all__, *dir(import_module(_STUDIES))})

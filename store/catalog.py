@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, UsageError, quoted, unknown
-from actlas.store.format.differences import differences
-from actlas.store.format.run_names import check_run_name, cleaned, variant_name
+from actlas.store.format.run_names import check_run_name, cleaned
 from actlas.store.format.run_record import FILE, RunRecord
 from actlas.store.format.schema import (
     FORMAT,
@@ -28,6 +26,7 @@ from actlas.store.io.durable import make_folder, publish_bytes
 from actlas.store.io.safe_open import listed, placed, read_record
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.columns import Columns
+from actlas.store.overview import Overview
 from actlas.store.runs.commits import was_begun
 from actlas.store.runs.creating import create_run
 from actlas.store.runs.names import REMOVED, Names
@@ -36,7 +35,7 @@ from actlas.store.runs.run import Run
 SHORTEST_PREFIX = 4
 
 
-class Store:
+class Store(Overview):
     """An existing store at ``path``; raises UsageError where there is none."""
 
     def __init__(self, path: str | Path) -> None:
@@ -102,14 +101,6 @@ class Store:
         found = (path.name for path in listed(self.path / "runs"))
         return [each for each in found if each.startswith(beginning) and self._is_run(each)]
 
-    def runs(self) -> list[Run]:
-        """Return the runs that can be opened, oldest first; ``damaged`` has the others."""
-        return self.survey()[0]
-
-    def damaged(self) -> dict[str, DamagedStore]:
-        """Return what cannot be opened or found, run id or name → why."""
-        return self.survey()[1]
-
     def survey(self) -> tuple[list[Run], dict[str, DamagedStore]]:
         """Return ``runs``, of one time those without edits first.
 
@@ -167,40 +158,6 @@ class Store:
     def find(self, run_id: str) -> Run | None:
         """Return the run of an id, or None."""
         return self._open(run_id) if self._holds(run_id) else None
-
-    def variants(self, baseline: str) -> list[Run]:
-        """Return the runs with edits of which ``baseline`` is the id of the run without.
-
-        Oldest first.
-        """
-        return [run for run in self.runs() if run.baseline_id == baseline]
-
-    def variants_named(self, pattern: str) -> list[Run]:
-        """Return the variants that ``pattern`` calls by any name of their baseline.
-
-        Such as ``her.skip-layer-*``.
-        """
-        if "." not in pattern:
-            return []
-        names: dict[str, list[str]] = {}
-        for name, run_id in self.names().items():
-            names.setdefault(run_id, []).append(name)
-        found = []
-        for run in self.runs():
-            called = [
-                variant_name(name, run.edits) for name in names.get(run.baseline_id or "", ())
-            ]
-            if any(fnmatchcase(name, pattern) for name in called):
-                found.append(run)
-        return found
-
-    def nearest(self, specification: Json) -> tuple[Run, list[str]] | None:
-        """Return the run whose specification differs in the fewest fields, and those fields.
-
-        There is none in an empty store.
-        """
-        candidates = [(run, differences(specification, run.specification)) for run in self.runs()]
-        return min(candidates, key=lambda candidate: len(candidate[1]), default=None)
 
     def add(
         self,

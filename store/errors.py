@@ -19,6 +19,10 @@ class ActlasError(Exception):
     exit_code = 1
 
 
+class ActlasWarning(UserWarning):
+    """What is worth a look and no failure: lines that were skipped, an edit without effect."""
+
+
 class UsageError(ActlasError):
     """The request itself is wrong.
 

@@ -18,6 +18,8 @@ from actlas.analysis.declaring.target import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
+
 SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and fine enough
 
 CAPTIONS = {
@@ -139,6 +141,14 @@ class Cosine(TargetStudy[CosineOptions]):
             "matrix": plots.cosine_matrix(matrix, word),
         }
         return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: CosineOptions
+    ) -> None:
+        """Draw the mean |cosine| of all pairs of projections over layers."""
+        from actlas.analysis import plots
+
+        plots.cosine_panel(axes, result, options.target)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the mean |cosine| goes from the first layer to the last."""

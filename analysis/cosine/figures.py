@@ -126,6 +126,19 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
     return figure
 
 
+def cosine_panel(panel: Axes, result: xr.Dataset, word: str) -> None:
+    """Mean |cosine| over all pairs of projections, target and control over layers."""
+    for group, colour in GROUP_COLOURS.items():
+        values = result["mean_abs"].sel(group=group).mean("projection_pair")
+        label = group_label(group, word, result.attrs.get("control"))
+        panel.plot(result["layer"], values, color=colour, marker="o", markersize=3, label=label)
+    panel.set_ylim(0, 1)
+    panel.set_xlabel("layer")
+    panel.set_ylabel("mean |cosine|")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.legend(frameon=False, fontsize=8)
+
+
 def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
     """The matrix of one layer, target beside control, with the six pairs of projections outlined.
 

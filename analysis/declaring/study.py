@@ -18,6 +18,7 @@ from actlas.store.format.edit_records import EditRecord
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure
 
     from actlas.store.readouts.readout import Readout, ReadoutSource
@@ -142,6 +143,15 @@ class Study(ABC, Generic[O]):
     def figures(self, result: xr.Dataset, subject: Subject, options: O) -> Figures:
         """Return the figures of a computed result with their captions."""
         return {}
+
+    def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: O) -> None:
+        """Draw what matters most of a computed result into the one panel ``axes``.
+
+        Raises UsageError for a study that has none.
+        """
+        raise UsageError(
+            f"study {self.name} has no single panel: figures() of its result draws all it has"
+        )
 
     @abstractmethod
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:

@@ -14,6 +14,7 @@ from actlas.store.format.edit_records import branch_of, edits_text
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
     from actlas.analysis.downstream.compute import Variant
 
 CAPTIONS = {
@@ -111,6 +112,14 @@ class Downstream(Study[DownstreamOptions]):
         drawn = {"": plots.downstream_delta(result)}
         drawn |= {kind: plots.downstream_profile(result, kind) for kind in ("step", "std")}
         return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: DownstreamOptions
+    ) -> None:
+        """Draw the distance to the run without edits, relative to its norm, over depths."""
+        from actlas.analysis import plots
+
+        plots.delta_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how far the variants end from the baseline, and what they do to the loss."""

@@ -86,7 +86,12 @@ def redundant_layers(result: xr.Dataset) -> Figure:
     result: of ``actlas.analysis.downstream.compute.redundancy``.
     """
     figure = Figure(figsize=(max(6.0, 0.22 * result.sizes["layer"]), 4.2), layout="constrained")
-    panel: Axes = figure.subplots()
+    redundancy_panel(figure.subplots(), result)
+    return figure
+
+
+def redundancy_panel(panel: Axes, result: xr.Dataset) -> None:
+    """Draw the bars of ``redundant_layers``."""
     by_sentence = result["sentence_nll_change"]
     error = by_sentence.std("sentence", ddof=1) / by_sentence.notnull().sum("sentence") ** 0.5
     change = result["nll_change"].values
@@ -110,7 +115,15 @@ def redundant_layers(result: xr.Dataset) -> Figure:
     panel.set_title(
         "Which layers are redundant? Bars: ± standard error over sentences", fontsize=11
     )
-    return figure
+
+
+def delta_panel(panel: Axes, result: xr.Dataset) -> None:
+    """Δ relative to the baseline's norm over depths, a line per variant."""
+    _lines(panel, result, "relative_delta")
+    panel.set_ylim(bottom=0)
+    panel.set_ylabel("Δ / ‖h‖")
+    _depth_axis(panel)
+    panel.legend(frameon=False, fontsize=8)
 
 
 def _lines(panel: Axes, result: xr.Dataset, name: str) -> None:
@@ -127,7 +140,7 @@ def _lines(panel: Axes, result: xr.Dataset, name: str) -> None:
             label=_label(of_variant),
         )
         first = int(of_variant["first_depth"])
-        if first in values["depth"]:
+        if first in values["depth"].values:
             panel.plot(
                 first,
                 values.sel(depth=first),

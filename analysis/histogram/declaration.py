@@ -24,6 +24,8 @@ from actlas.store.errors import unknown
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
+
 MEASURES = ("mean", "std", "skew", "share_zero", "outside", "distance")
 SHOWN = 4  # layers in a terminal
 
@@ -122,6 +124,16 @@ class Histogram(Study[HistogramOptions]):
             "here, and which group leaves the others, from which layer on.",
         )
         return {"": (histograms(result, options.site), caption)}
+
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: HistogramOptions
+    ) -> None:
+        """Draw the histogram of the last layer or depth."""
+        from actlas.analysis.histogram.figures import histogram_panel
+
+        place = _place(result)
+        histogram_panel(axes, result.isel({place: -1}), place, options.site)
+        axes.legend(frameon=False, fontsize=8)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the spread grows, and which group lies farthest from the others."""

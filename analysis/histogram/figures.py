@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from actlas.analysis.declaring.layers import spread_out
@@ -26,23 +27,27 @@ def histograms(result: xr.Dataset, site: str) -> Figure:
     for panel in panels.flat[len(places) :]:
         panel.set_axis_off()
     for panel, at in zip(panels.flat, places, strict=False):
-        here = result.isel({place: at})
-        edges = here["bin_edge"].values
-        for number, group in enumerate(result["group"].values):
-            density = here["density"].sel(group=group).values
-            panel.stairs(
-                np.where(density > 0, density, np.nan),
-                edges,
-                color=SERIES_COLOURS[number % len(SERIES_COLOURS)],
-                linestyle=STYLES[number // len(SERIES_COLOURS) % len(STYLES)],
-                label=shown(str(group)),
-            )
-        panel.set_yscale("log")
-        panel.set_title(f"{place} {int(here[place])}", fontsize=10)
-        panel.set_xlabel(f"value of {site}")
+        histogram_panel(panel, result.isel({place: at}), place, site)
     for row in panels:
         row[0].set_ylabel("density")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(f"How the values of {site} are distributed, by group of tokens", fontsize=11)
     return figure
+
+
+def histogram_panel(panel: Axes, here: xr.Dataset, place: str, site: str) -> None:
+    """Draw the groups of one layer or depth; ``here``: the result at that place."""
+    edges = here["bin_edge"].values
+    for number, group in enumerate(here["group"].values):
+        density = here["density"].sel(group=group).values
+        panel.stairs(
+            np.where(density > 0, density, np.nan),
+            edges,
+            color=SERIES_COLOURS[number % len(SERIES_COLOURS)],
+            linestyle=STYLES[number // len(SERIES_COLOURS) % len(STYLES)],
+            label=shown(str(group)),
+        )
+    panel.set_yscale("log")
+    panel.set_title(f"{place} {int(here[place])}", fontsize=10)
+    panel.set_xlabel(f"value of {site}")

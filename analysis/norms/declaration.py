@@ -16,6 +16,8 @@ from actlas.store.errors import UsageError, unknown
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
+
 #: what a step of the stream is, by law
 STEPS = {
     ADD: "A step is what attention adds, and then the MLP, which reads the sum. ",
@@ -166,6 +168,12 @@ class Norms(Study[NormOptions]):
             drawn["groups"] = plots.norm_groups(result, deep[0])
         captions = CAPTIONS | {"": _stream_caption(subject.law)}
         return {kind: (figure, captions[kind]) for kind, figure in drawn.items()}
+
+    def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: NormOptions) -> None:
+        """Draw the norms of the residual stream over depths, or those of the first site."""
+        from actlas.analysis import plots
+
+        plots.norm_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the residual stream grows, and how far first tokens are from the others."""

@@ -17,6 +17,7 @@ from actlas.analysis.data.sites import head_dim
 from actlas.analysis.declaring.laws import ADD, no_sum
 from actlas.analysis.norms.compute import WRITERS
 from actlas.analysis.plots.style import SERIES_COLOURS, shown
+from actlas.store.errors import UsageError
 
 COLOURS = {LATER: SERIES_COLOURS[0], FIRST: SERIES_COLOURS[1]}
 WRITER_COLOURS = dict(zip(WRITERS, SERIES_COLOURS[2:], strict=False))
@@ -123,6 +124,20 @@ def norm_groups(result: xr.Dataset, site: str) -> Figure:
     )
     panel.set_title(f"{site}: mean over tokens, band between their quartiles", fontsize=11)
     return figure
+
+
+def norm_panel(panel: Axes, result: xr.Dataset) -> None:
+    """Norms of the residual stream, without it of the first site, over depths or layers."""
+    names = [str(name) for name in result if str(name).startswith("norm_") and _axis(result[name])]
+    if not names:
+        raise UsageError("no site of this result has layers or depths to draw norms over")
+    name = "norm_resid" if "norm_resid" in names else names[0]
+    heads = head_dim(result[name])
+    _distribution(panel, result[name].mean(heads) if heads else result[name])
+    _logarithmic(panel)
+    panel.set_ylabel(f"norm of a token's {name.removeprefix('norm_')}")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.legend(frameon=False, fontsize=8)
 
 
 def _distribution(panel: Axes, norms: xr.DataArray) -> None:

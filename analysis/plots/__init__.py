@@ -6,33 +6,46 @@ No window is opened. Nothing else in the analyses knows matplotlib.
 from actlas.analysis.cosine.figures import (
     cosine_heatmap,
     cosine_matrix,
+    cosine_panel,
     cosine_profile,
     cosine_ridgelines,
 )
 from actlas.analysis.downstream.figures import (
+    delta_panel,
     downstream_delta,
     downstream_profile,
+    redundancy_panel,
     redundant_layers,
 )
-from actlas.analysis.norms.figures import norm_groups, norm_sites, norm_stream
+from actlas.analysis.norms.figures import norm_groups, norm_panel, norm_sites, norm_stream
 from actlas.analysis.plots.style import figure_files, save_figure
-from actlas.analysis.reconstruction.figures import depth_pair, reconstruction_profile
-from actlas.analysis.variance.figures import variance_profile
+from actlas.analysis.reconstruction.figures import (
+    depth_pair,
+    reconstruction_panel,
+    reconstruction_profile,
+)
+from actlas.analysis.variance.figures import variance_panel, variance_profile
 
 __all__ = [
     "cosine_heatmap",
     "cosine_matrix",
+    "cosine_panel",
     "cosine_profile",
     "cosine_ridgelines",
+    "delta_panel",
     "depth_pair",
     "downstream_delta",
     "downstream_profile",
     "figure_files",
     "norm_groups",
+    "norm_panel",
     "norm_sites",
     "norm_stream",
+    "reconstruction_panel",
     "reconstruction_profile",
+    "redundancy_panel",
     "redundant_layers",
     "save_figure",
+    "variance_panel",
     "variance_profile",
 ]

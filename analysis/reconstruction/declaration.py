@@ -18,6 +18,7 @@ from actlas.store.format.parts import ranges
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
     from actlas.analysis.reconstruction.laminar import Mask
 
 CAPTIONS = {
@@ -217,6 +218,14 @@ class Reconstruct(Study[ReconstructOptions]):
             drawn["pair"] = plots.depth_pair(lower, upper, result.sel(pair=pair), note)
         captions = CAPTIONS if "sum" in result.dims else CAPTIONS | {"": CAPTIONS["depths"]}
         return {kind: (figure, captions[kind]) for kind, figure in drawn.items()}
+
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: ReconstructOptions
+    ) -> None:
+        """Draw the errors of the sums over layers; without sums, the correlation of depths."""
+        from actlas.analysis import plots
+
+        plots.reconstruction_panel(axes, result, result.attrs["edited"])
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say whether every layer is its sum, if not where, and where the stream changes most."""

@@ -37,6 +37,16 @@ def reconstruction_profile(result: xr.Dataset, edited: Sequence[int] = ()) -> Fi
     return figure
 
 
+def reconstruction_panel(panel: Axes, result: xr.Dataset, edited: Sequence[int] = ()) -> None:
+    """Relative error of each layer's sum; where there are no sums, the correlation of depths."""
+    if "sum" in result.dims:
+        _errors(panel, result, edited)
+    else:
+        _correlations(panel, result)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.legend(frameon=False, fontsize=9)
+
+
 def _errors(panel: Axes, result: xr.Dataset, edited: Sequence[int]) -> None:
     for name, colour in zip(result["sum"].values, SERIES_COLOURS, strict=False):
         of_sum = np.maximum(result["relative_error"].sel(sum=name), LEAST)

@@ -13,6 +13,8 @@ from actlas.store.format.edit_records import EditRecord
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
+
 
 def skipped_layer(edits: Sequence[EditRecord]) -> int | None:
     """Return the layer that these edits skip, None where they do anything else or more."""
@@ -94,6 +96,12 @@ class Scan(Study[Options]):
             "than their error.",
         )
         return {"": (plots.redundant_layers(result), caption)}
+
+    def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: Options) -> None:
+        """Draw the bars."""
+        from actlas.analysis import plots
+
+        plots.redundancy_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Name the layers whose removal costs most and least."""

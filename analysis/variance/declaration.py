@@ -18,6 +18,8 @@ from actlas.analysis.declaring.target import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
+
 SHOWN_LAYERS = 9
 
 
@@ -89,6 +91,14 @@ class Variance(TargetStudy[VarianceOptions]):
             "starts there and grows with depth, while the control is diverse from the start.",
         )
         return {"": (plots.variance_profile(result, options.target), caption)}
+
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: VarianceOptions
+    ) -> None:
+        """Draw the variance of each projection over layers."""
+        from actlas.analysis import plots
+
+        plots.variance_panel(axes, result, options.target)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the variances of each projection go from the first layer to the last."""

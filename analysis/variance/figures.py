@@ -17,6 +17,8 @@ from actlas.analysis.plots.style import (
     shown,
 )
 
+STYLES = ("-", "--", ":")
+
 
 def variance_profile(result: xr.Dataset, word: str) -> Figure:
     """Variance over layers, a panel per projection.
@@ -55,6 +57,23 @@ def variance_profile(result: xr.Dataset, word: str) -> Figure:
         fontsize=11,
     )
     return figure
+
+
+def variance_panel(panel: Axes, result: xr.Dataset, word: str) -> None:
+    """Variance of all projections over layers, a colour per group, a style per projection."""
+    control = result.attrs.get("control")
+    for projection, style in zip(result["projection"].values, STYLES, strict=False):
+        for group, colour in GROUP_COLOURS.items():
+            mean = result["variance"].sel(group=group, projection=projection)
+            label = f"{str(projection).upper()}, {group_label(group, word, control)}"
+            panel.plot(
+                result["layer"], mean, color=colour, linestyle=style, marker="o", label=label
+            )
+    panel.set_xlabel("layer")
+    panel.set_ylabel(f"variance over {result.sizes['pair']} tokens")
+    panel.set_ylim(bottom=0)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.legend(frameon=False, fontsize=8)
 
 
 def _features(result: xr.Dataset, projection: str) -> tuple[int, xr.DataArray]:

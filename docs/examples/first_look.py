@@ -6,64 +6,65 @@
 # ---
 
 # %% [markdown]
-# # A first look at a store
+# # A first look
 #
 # Open it with `jupytext --to notebook first_look.py`, or as it is in an editor that knows cells.
-# It needs a store with the demo's sentences: `actlas extract pipeline/texts/her.txt --name her`.
+# Two lines: sentences through the small model that comes with actlas, and a study of them.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
 
-from actlas.analysis.data.tokens import Target, select_tokens
-from actlas.analysis.norms.depths import step_norms
-from actlas.analysis.variance.compute import variance_profile
-from actlas.store import Store
+import actlas
 
-run = Store("actlas-store").run("her")
+TEXTS = """Tom gave her the cup.
+Alice lost her blue umbrella.
+Nobody answered her at all.
+Emma and her sister went home.
+Ben drove past her very quickly.""".splitlines()
+
+run = actlas.extract(TEXTS, "demo", store="actlas-store", name="first-look")
+actlas.variance(run, target="her")
+
+# %% [markdown]
+# Run the cell again: it answers from the store. What was stored, and what else is there:
+
+# %%
 run
 
-# %% [markdown]
-# A dataset is lazy: labels are there, activations are read where they are asked for.
-
 # %%
-dataset = run.dataset(("q", "k", "v", "resid"))
-dataset
+actlas.open("actlas-store")
 
 # %% [markdown]
-# Which token is the word, and which the control? Position 0 is never one.
+# Activations are lazy and labelled: a site, a layer of it, by TransformerLens' names too.
 
 # %%
-selection = select_tokens(dataset, Target("her"))
-print(selection.summary())
-for target, control in zip(selection.target_token[:3], selection.control_token, strict=False):
-    text = str(dataset["text"].values[target])
-    spans = [
-        (int(dataset["char_start"][token]), int(dataset["char_end"][token]))
-        for token in (control, target)
-    ]
-    print([text[start:end] for start, end in spans], "in", text)
+run["blocks.3.attn.hook_q"]
 
 # %% [markdown]
-# How context enters the word: the variance of its queries over the sentences, layer by layer.
+# Every study fits into a figure of your own; `help(actlas.variance)` shows its options.
 
 # %%
-profile = variance_profile(dataset, selection).compute()
-profile["variance"].sel(projection="q").plot.line(x="layer", hue="group")
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
+actlas.variance(run, target="her").plot(ax=axes[0])
+actlas.norms(run).plot(ax=axes[1], layers="0-6")
 plt.show()
 
 # %% [markdown]
-# How far does each layer move the residual stream? First tokens are left out: they are larger than
-# all others.
+# An intervention is another run; how far it is from the first, depth by depth:
 
 # %%
-later = dataset["resid"].isel(token=np.flatnonzero(dataset["position"].values > 0))
-step_norms(later).plot(marker="o")
+skipped = actlas.extract(TEXTS, "demo", edits="skip:layer=2", store="actlas-store")
+actlas.downstream(skipped).plot()
 plt.show()
 
 # %% [markdown]
-# Plain xarray does the rest, such as the most surprising token of each sentence.
+# Plain xarray does the rest, such as the most surprising token of each sentence, or the size of the
+# residual stream without first tokens, which are larger than all others.
 
 # %%
-nll = run.dataset(("nll",))["nll"].compute()
-nll.groupby("sentence").max().values[:5]
+run["nll"].groupby("sentence").max().values
+
+# %%
+later = run["resid"].isel(token=np.flatnonzero(run["resid"]["position"].values > 0))
+((later**2).sum("d_model") ** 0.5).mean("token").values

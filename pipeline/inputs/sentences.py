@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,21 @@ from actlas.store.labels.columns import bad_name
 from actlas.store.labels.labels import SENTENCE_IN_RUN, TOKEN_LABELS
 from actlas.store.labels.special import SPECIAL
 
-__all__ = ["RESERVED", "BadLine", "Sentences", "named", "place_in", "read_sentences"]
+__all__ = [
+    "RESERVED",
+    "BadLine",
+    "Columns",
+    "Sentences",
+    "collected",
+    "named",
+    "place_in",
+    "read_sentences",
+]
 
 ENDINGS = (*LINE_READERS, *WHOLE_READERS)
 WRITTEN = (".csv", ".tsv")  # formats that have text alone: numbers are recognised
 STDIN = "-"
+GIVEN = "texts"  # source of sentences that were given in memory
 
 #: names a column cannot have, because the store gives them a meaning
 RESERVED = frozenset(
@@ -51,7 +61,7 @@ RESERVED = frozenset(
 class Sentences:
     """The sentences of one input, in order."""
 
-    source: str  # file name, or "-" for standard input
+    source: str  # file name, "-" for standard input, GIVEN for texts in memory
     text: tuple[str, ...]
     line: tuple[int, ...]
     # on ``sentence``: int64, float64, uint8 (booleans) or text
@@ -110,9 +120,24 @@ def read_sentences(
     source = source if source == STDIN else str(user_path(source))
     chosen = Columns(text_column, tuple(rename), tuple(drop))
     wanted = Wanted(text_column, chosen.drop)
+    return collected(source, _lines(source, wanted), chosen, wanted, skip_bad=skip_bad)
+
+
+def collected(
+    source: str,
+    lines: Iterable[Line | BadLine],
+    chosen: Columns,
+    wanted: Wanted,
+    *,
+    skip_bad: bool = False,
+) -> Sentences:
+    """Return the sentences of ``lines``; raises as ``read_sentences`` does.
+
+    wanted: filled by the reader while it yields.
+    """
     good: list[Line] = []
     bad: list[BadLine] = []
-    for item in _lines(source, wanted):
+    for item in lines:
         problem = item if isinstance(item, BadLine) else _unusable(item)
         if problem is None and isinstance(item, Line):
             good.append(item)
@@ -138,7 +163,8 @@ def named(source: str) -> str:
 
 def place_in(source: str, number: int) -> str:
     """Return how errors call a line, an item of a JSON array, or a row of a Parquet file."""
-    return f"{named(source)}, {NUMBERED.get(_ending(source), 'line')} {number}"
+    counted = "item" if source == GIVEN else NUMBERED.get(_ending(source), "line")
+    return f"{named(source)}, {counted} {number}"
 
 
 def _ending(source: str) -> str:

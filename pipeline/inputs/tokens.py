@@ -95,7 +95,7 @@ def tokenize(
                 BadLine(sentences.line[first + index], reason) for index, reason in problems.items()
             ]
             if bad and not skip_bad:
-                place = f"{named(sentences.source)}, line {bad[0].number}"
+                place = sentences.place(bad[0].number)
                 raise InputError(f"{place}: {bad[0].reason} (--skip-bad leaves such lines out)")
             good = [index for index in range(len(texts)) if index not in problems]
             kept += [first + index for index in good]

@@ -1,34 +1,13 @@
-"""Names of sites as users give them.
-
-The table's own, TransformerLens', and those with a layer, ``blocks.3.attn.hook_q``.
-"""
+"""Names of sites as users give them, of all sites that there are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from actlas.pipeline.models.sites import SITES
-from actlas.store.errors import UsageError, quoted, unknown
-
-BLOCKS = "blocks."  # begins the names that say the layer
-DIGITS = 9  # of a layer, at most
-
-_ALIASES = {alias: site.name for site in SITES.values() for alias in site.aliases}
-
-
-@dataclass(frozen=True)
-class SiteName:
-    """A name of a site, and what it says besides.
-
-    The layer, and of the residual stream which side of the block.
-    """
-
-    name: str
-    site: str
-    layer: int | None = None
-    side: Literal["pre", "post"] | None = None
+from actlas.store.errors import UsageError, quoted
+from actlas.store.format import hook_names
+from actlas.store.format.hook_names import SiteName
 
 
 def site_name(name: str) -> SiteName:
@@ -36,31 +15,7 @@ def site_name(name: str) -> SiteName:
 
     Raises UsageError, naming the nearest, for one that there is not.
     """
-    layer, short = None, name
-    if name.startswith(BLOCKS):
-        number, _, short = name.removeprefix(BLOCKS).partition(".")
-        if not (number.isascii() and number.isdigit() and len(number) <= DIGITS):
-            raise UsageError(
-                f"site {quoted(name)}: expected a layer behind {BLOCKS!r}, as in "
-                f"blocks.3.attn.hook_q"
-            )
-        layer = int(number)
-    site = _ALIASES.get(short, None if layer is not None else short)
-    if site is None or site not in SITES:
-        hooks = (
-            [f"{BLOCKS}{layer}.{alias}" for alias in _ALIASES]
-            if layer is not None
-            else _ALIASES
-            if "hook" in name
-            else ()
-        )
-        raise unknown("site", name, [*(SITES if layer is None else ()), *hooks])
-    if layer is not None and SITES[site].dims[0] == "token":
-        raise UsageError(f"site {quoted(name)}: {site} has no layer, expected {short}")
-    side: Literal["pre", "post"] | None = (
-        "pre" if short.endswith("resid_pre") else "post" if short.endswith("resid_post") else None
-    )
-    return SiteName(name, site, layer, side)
+    return hook_names.site_name(name, SITES)
 
 
 def check_layers(wanted: Iterable[str], layers: int) -> None:

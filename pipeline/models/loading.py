@@ -9,7 +9,6 @@ given to transformers from memory.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from actlas.pipeline.models.files.weights import (
     opened_weights,
     own_name,
 )
-from actlas.pipeline.models.model_state import Origin, remember_origin
+from actlas.pipeline.models.model_state import MAKING, Origin, remember_origin
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from actlas.pipeline.models.family import Model
 
 TORCH_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-#: transformers sets torch's default dtype and takes initialisation out of torch while it makes a
-#: model: for all threads
-_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,10 @@ def loaded(
     """
     # torch then takes its memory in pages of 2 MB, and gives it back as it frees it
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    with _MAKING:
+    with MAKING:
         family.check_attention(fields, attention, dtype)
     tensors = read_tensors(files, family, fields, dtype)
-    with _MAKING:
+    with MAKING:
         model = _made(tensors.state, family, fields, dtype, attention)
     model.to(device)  # type: ignore[arg-type]  # transformers annotates its wrapper of nn.Module.to wrongly
     model.eval()
@@ -138,12 +134,12 @@ def _checked(value: torch.Tensor, entry: Entry, dtype: torch.dtype, what: str) -
         if entry.nbytes
         else torch.empty(entry.shape, dtype=own_dtype)
     )
-    if bad := _not_finite(tensor):
+    if bad := not_finite(tensor):
         raise UsageError(
             f"{what} holds {bad} values that are NaN or infinite: copy or save the model again"
         )
     narrow = tensor.to(dtype)
-    if narrow is not tensor and (bad := _not_finite(narrow)):
+    if narrow is not tensor and (bad := not_finite(narrow)):
         name = str(dtype).removeprefix("torch.")
         raise UsageError(
             f"{what} holds {bad} values that do not fit {name}: use --dtype float32 or bfloat16"
@@ -151,7 +147,7 @@ def _checked(value: torch.Tensor, entry: Entry, dtype: torch.dtype, what: str) -
     return narrow
 
 
-def _not_finite(tensor: torch.Tensor) -> int:
+def not_finite(tensor: torch.Tensor) -> int:
     """Return how many values are NaN or infinite.
 
     The sum shows whether any is, thirty times as fast as a look at each.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 FILE_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 ADVICE = "load it with `load_for(plan)` and leave it as it is"
+#: transformers sets torch's default dtype and takes initialisation out of torch while it makes a
+#: model: for all threads
+MAKING = threading.Lock()
 CHUNK = 1 << 24  # values of a tensor on a device that are summed at a time
 
 
@@ -82,14 +86,14 @@ def check_model(model: Model, expected: ExpectedModel) -> None:
 
     Every number in it is hashed for that, at the speed of memory.
     """
-    if (hooked := _hooked(model)) is not None:
+    if (at := hooked(model)) is not None:
         raise UsageError(
-            f"the model given has hooks or another forward on {hooked or 'itself'}: {ADVICE}"
+            f"the model given has hooks or another forward on {at or 'itself'}: {ADVICE}"
         )
     kept = _LOADED.get(model)
     family = expected.family
     _check_family(model, family)
-    config = config_digest(_fields(model, family))
+    config = config_digest(fields_of(model, family))
     for what, got, wanted in (
         ("dtype", str(model.dtype).removeprefix("torch."), expected.dtype),
         ("attention", model.config._attn_implementation, expected.attention),
@@ -112,20 +116,50 @@ def check_model(model: Model, expected: ExpectedModel) -> None:
 def _check_own(model: Model, expected: ExpectedModel) -> None:
     """Compare a model that somebody else made by its own tensors and form."""
     family = expected.family
-    if _form(model) != _form(_pristine(model, family)):
+    if differs := differs_from_new(model, family):
         title = family.weights.title
         raise UsageError(
-            f"the model given is not built as a {title} of its configuration: {ADVICE}"
+            f"the model given is not built as a {title} of its configuration ({differs}): {ADVICE}"
         )
+    if own_digest(model, family, tied=expected.tied) != expected.origin.weights:
+        raise UsageError(
+            f"the model given does not hold the weights of the plan, or in another dtype: {ADVICE}"
+        )
+
+
+def own_digest(model: Model, family: Family, *, tied: bool) -> str:
+    """Return the digest of the weights of ``model``, as that of the files it would be saved in."""
     digests = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if (own := own_name(name, family.weights)) is not None:
             digests[own] = _file_digest(tensor)
-    digest = digest_of(digests, family.weights, tied=expected.tied, where="the model given")
-    if digest != expected.origin.weights:
-        raise UsageError(
-            f"the model given does not hold the weights of the plan, or in another dtype: {ADVICE}"
-        )
+    return digest_of(digests, family.weights, tied=tied, where="the model given")
+
+
+def differs_from_new(model: Model, family: Family) -> str:
+    """Return what of ``model`` is not as in a new one of its configuration, '' where nothing is.
+
+    Classes and settings of modules, shapes, and the tensors that files do not have: masks, and
+    angles of rotary positions, which a change of dtype rounds.
+    """
+    import torch
+
+    new = _new(model, family)
+    ours, theirs = ({name: more for name, *more in _form(each)} for each in (model, new))
+    for name in theirs | ours:
+        if ours.get(name) != theirs.get(name):
+            return f"module {name or 'itself'}"
+    saved, buffers = model.state_dict(keep_vars=True), dict(new.named_buffers())
+    shapes = {name: tensor.shape for name, tensor in new.state_dict().items()}
+    if {name: tensor.shape for name, tensor in saved.items()} != shapes:
+        return "other tensors, or of other shapes"
+    for name, tensor in model.named_buffers():
+        if name in saved:
+            continue
+        other = buffers[name]  # the same modules have the same
+        if tensor.dtype != other.dtype or not torch.equal(tensor.cpu(), other):
+            return f"values or dtype of {name}"
+    return ""
 
 
 def _check_family(model: Model, expected: Family) -> None:
@@ -136,22 +170,39 @@ def _check_family(model: Model, expected: Family) -> None:
         )
 
 
-def _fields(model: Model, family: Family) -> dict[str, Any]:
+def fields_of(model: Model, family: Family) -> dict[str, Any]:
+    """Return the effective fields of a model's configuration; raises UsageError."""
     return effective(model.config.to_dict(), family.config, "the model given")
 
 
-def _pristine(model: Model, family: Family) -> Model:
-    """Return a model of the same configuration, without numbers."""
+def _new(model: Model, family: Family) -> Model:
+    """Return a new model of the same configuration and dtype, its weights without numbers."""
     import torch
+    from torch.overrides import TorchFunctionMode
 
-    attention = model.config._attn_implementation
-    with torch.device("meta"):
-        config = family.configuration(_fields(model, family), attention)
-        made: Model = family.class_of_model()(config, **family.arguments)
-        return made
+    class WeightsOnMeta(TorchFunctionMode):
+        """Weights are made by ``torch.empty``, masks and angles by other functions."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            more = {"device": "meta"} if func is torch.empty else {}
+            return func(*args, **{**(kwargs or {}), **more})
+
+    config = family.configuration(fields_of(model, family), model.config._attn_implementation)
+    if "pad_token_id" not in family.config.defaults:  # a setting of modules that computes nothing
+        config.pad_token_id = model.config.pad_token_id
+    before = torch.get_default_dtype()
+    with MAKING, torch.random.fork_rng([]), WeightsOnMeta():
+        torch.set_default_dtype(model.dtype)
+        try:
+            made: Model = family.class_of_model()(config, **family.arguments)
+        finally:
+            torch.set_default_dtype(before)
+    return made
 
 
-def _hooked(model: nn.Module) -> str | None:
+def hooked(model: nn.Module) -> str | None:
     """Return the name of a module whose result something else may change.
 
     None where there is none.

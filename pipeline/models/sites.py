@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actlas.pipeline.models.geometry import Geometry
+from actlas.store.format.hook_names import HOOKS
 from actlas.store.format.parts import SitePart
 from actlas.store.format.schema import SiteLayout, StoredDtype
 
@@ -26,10 +27,14 @@ class Site:
     name: str
     dims: tuple[str, ...]
     description: str
-    aliases: tuple[str, ...] = ()
     loss: bool = False  # the token loss computed from the tensor, not the tensor itself
     weights: bool = False  # attention weights, (batch, head, query, key), which eager attention has
     editable: bool = True  # False: a change here would reach only one of those who read it
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names that it has, those of TransformerLens."""
+        return tuple(name for name, site in HOOKS.items() if site == self.name)
 
     @property
     def has_heads(self) -> bool:
@@ -63,59 +68,51 @@ _TABLE = (
         "resid",
         ("depth", "token", "d_model"),
         "residual stream: before block d, and after the last block",
-        ("hook_resid_pre", "hook_resid_post", "resid_pre", "resid_post"),
     ),
     Site(
         "resid_mid",
         _MODEL,
         "residual stream between attention and MLP",
-        ("hook_resid_mid",),
     ),
-    Site("q", _HEAD, "query", ("attn.hook_q", "hook_q")),
-    Site("k", _KV_HEAD, "key", ("attn.hook_k", "hook_k")),
-    Site("v", _KV_HEAD, "value", ("attn.hook_v", "hook_v")),
+    Site("q", _HEAD, "query"),
+    Site("k", _KV_HEAD, "key"),
+    Site("v", _KV_HEAD, "value"),
     Site("q_normed", _HEAD, "query after its own norm"),
     Site("k_normed", _KV_HEAD, "key after its own norm"),
     Site(
         "q_rot",
         _HEAD,
         "query as the scores have it, turned by its position",
-        ("attn.hook_rot_q", "hook_rot_q"),
         editable=False,
     ),
     Site(
         "k_rot",
         _KV_HEAD,
         "key as the scores have it, turned by its position",
-        ("attn.hook_rot_k", "hook_rot_k"),
         editable=False,
     ),
-    Site("z", _HEAD, "values weighted by attention, per head", ("attn.hook_z", "hook_z")),
-    Site("attn_out", _MODEL, "what attention adds", ("hook_attn_out",)),
+    Site("z", _HEAD, "values weighted by attention, per head"),
+    Site("attn_out", _MODEL, "what attention adds"),
     Site(
         "mlp_pre",
         _MLP,
         "MLP neurons before the activation function",
-        ("mlp.hook_pre", "hook_pre"),
     ),
     Site(
         "mlp_up",
         _MLP,
         "what multiplies the MLP neurons after the activation function, in a gated MLP",
-        ("mlp.hook_pre_linear", "hook_pre_linear"),
     ),
     Site(
         "mlp_post",
         _MLP,
         "MLP neurons after the activation function",
-        ("mlp.hook_post", "hook_post"),
     ),
-    Site("mlp_out", _MODEL, "what the MLP adds", ("hook_mlp_out",)),
+    Site("mlp_out", _MODEL, "what the MLP adds"),
     Site(
         "pattern",
         ("layer", "token", "head", "key"),
         "attention weight of each position of the token's sentence; 0 for those it does not see",
-        ("attn.hook_pattern", "hook_pattern"),
         weights=True,
         editable=False,
     ),
@@ -123,13 +120,11 @@ _TABLE = (
         "final_norm",
         ("token", "d_model"),
         "residual stream after the final norm",
-        ("ln_final",),
     ),
     Site(
         "nll",
         ("token",),
         "-log p(token | before) in nats, NaN at position 0",
-        ("loss_per_token",),
         loss=True,
         editable=False,
     ),

@@ -95,11 +95,9 @@ class Asked:
         variants = tuple(map(_seen, self.variants, seen[1:]))
         return replace(_seen(self.run, seen[0]), variants=variants)
 
-    def carry_out(self, out: Destination) -> Finding:
-        """Compute, and write result and figures to ``out``."""
-        study, subject = self.study, self.subject
-        if notice := study.notice(subject, self.options):
-            click.echo(notice, err=True)
+    def answered(self) -> tuple[Answer, xr.Dataset]:
+        """Compute; return what can be written, and the result with all that is known of it."""
+        subject = self.subject
         lazy = self._computed()
         # compute may add attributes, such as which sentences were left out: they are kept
         known = {**subject.dataset.attrs, **self.recorded}
@@ -107,9 +105,20 @@ class Asked:
         if self.variants:
             found["variants"] = [run.name for run in self.variants]
         answer = Answer(self.question, lazy, found)
-        result = answer.result
-        described = result.assign_attrs(known | found)
-        findings = [*study.findings(described, subject), *_kept_in_part(subject, self.run)]
+        return answer, answer.result.assign_attrs(known | found)
+
+    def findings(self, described: xr.Dataset) -> list[str]:
+        """Return the sentences of a result, also on what of the runs was read."""
+        found = self.study.findings(described, self.subject)
+        return [*found, *_kept_in_part(self.subject, self.run)]
+
+    def carry_out(self, out: Destination) -> Finding:
+        """Compute, and write result and figures to ``out``."""
+        study, subject = self.study, self.subject
+        if notice := study.notice(subject, self.options):
+            click.echo(notice, err=True)
+        answer, described = self.answered()
+        findings = self.findings(described)
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
             answer.draw(figure, kind, caption)
         for kind, array in study.large(subject, self.options).items():

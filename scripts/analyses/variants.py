@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
     """Return the runs of ``references``, names, ids or patterns, each once.
 
-    Raises UsageError for a run without edits, and where baselines differ.
+    Raises UsageError as ``comparable`` does, and where nothing has such a name.
     """
     names = list(store.names())
     found: dict[str, Run] = {}
@@ -33,7 +33,11 @@ def find_variants(store: Store, references: tuple[str, ...]) -> list[Run]:
             raise UsageError(f"no run has a name like {quoted(reference)}: `actlas ls` lists them")
         for run in matches:
             found.setdefault(run.id, run)
-    variants = list(found.values())
+    return comparable(list(found.values()))
+
+
+def comparable(variants: list[Run]) -> list[Run]:
+    """Return ``variants``; raises UsageError for a run without edits, or of another baseline."""
     for run in variants:
         if not run.edits:
             raise UsageError(

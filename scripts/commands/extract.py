@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actlas.pipeline.edits.spec import in_order, parse_edit
 from actlas.pipeline.extraction.plan import Plan
-from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, unchanged
@@ -18,12 +16,11 @@ from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.extraction.planned import (
     label_lines,
     label_record,
-    missing_text,
-    nearest_text,
+    miss_text,
     plan_record,
     plan_text,
 )
-from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
+from actlas.scripts.extraction.request import Request, chosen, echo_skipped, plan_sites
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, extent, size
@@ -94,39 +91,21 @@ def command(
     """
     if seed is not None and not train_mode:
         raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
-    options = replace(
-        request.options,
-        sites=site_names(sites or DEFAULT_SITES),
-        by_default=() if sites else DEFAULT_SITES,
-        edits=in_order(parse_edit(text) for text in edits),
-        dropout_seed=(seed or 0) if train_mode else None,
-    )
-    request = replace(request, options=options, name=name)
-    planned = plan_request(request)
-    check_layers(sites, planned.plan.model.geometry.n_layer)
+    dropout = (seed or 0) if train_mode else None
+    request = replace(chosen(request, sites, edits, dropout), name=name)
+    planned = plan_sites(request, sites)
     echo_skipped(planned)
     if dry_run:
         echo_json(plan_record(planned.plan)) if as_json else click.echo(plan_text(planned.plan))
         return
     if cached_only and planned.plan.missing:
-        raise IncompleteRun(_miss(planned.plan))
+        raise IncompleteRun(miss_text(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
     run, stats = carry_out(request, planned.plan, quiet=quiet or as_json)
     for note in unchanged(run):
         click.echo(note, err=True)
     text = [_text(run, stats, planned.plan), *labels, *_advice(run)]
     echo_json(_record(run, stats, planned.plan)) if as_json else click.echo("\n".join(text))
-
-
-def _miss(plan: Plan) -> str:
-    """Return one line: what is not stored, and what the nearest run differs in."""
-    missing = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
-    if plan.run:
-        return (
-            f"run {plan.run.name} lacks {missing_text(plan)} in {missing}: leave "
-            "--cached-only out to compute them"
-        )
-    return f"not stored: {nearest_text(plan)}; leave --cached-only out to compute {missing}"
 
 
 def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:

@@ -72,6 +72,32 @@ class OneProcess:
         return all_stats
 
 
+class GivenModel:
+    """The engine that is this process with a model of the user's, which is left as it is."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: the model is the user's."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Do nothing: it is loaded."""
+
+    def extract(
+        self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks
+    ) -> list[ExtractionStats]:
+        """Compute one plan after the other."""
+        from actlas.pipeline.extraction.loop import extract_with
+        from actlas.pipeline.models.objects import left_as_found
+
+        with left_as_found(self._model):
+            return [extract_with(self._model, plan, run, callbacks) for plan, run in work]
+
+
 def engine_of(cluster: Cluster | None, store: Path) -> Engine:
     """Return this process, or the workers of ``cluster``.
 

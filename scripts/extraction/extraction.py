@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import renewed
 from actlas.scripts.extraction.engine import Engine, engine_of
-from actlas.scripts.extraction.stopping import Interrupted, stop_requests
-from actlas.scripts.terminal.progress import Bar
+from actlas.scripts.extraction.frontend import TERMINAL, Frontend
+from actlas.scripts.extraction.stopping import Interrupted
 from actlas.store.catalog import Store
 from actlas.store.format.parts import SitePart
 from actlas.store.format.run_names import cleaned, spelled, variant_name
@@ -28,19 +26,29 @@ from actlas.scripts.extraction.request import Request
 
 
 def carry_out(
-    request: Request, plan: Plan, *, quiet: bool = False
+    request: Request,
+    plan: Plan,
+    *,
+    quiet: bool = False,
+    frontend: Frontend = TERMINAL,
+    engine: Engine | None = None,
 ) -> tuple[Run, ExtractionStats | None]:
     """Return the run, with what is missing computed, and what that took.
 
-    The second is None where all was stored.
+    The second is None where all was stored. engine: who computes, by ``request`` where None.
     """
-    with extraction(request, [plan], quiet=quiet) as started:
+    with extraction(request, [plan], quiet=quiet, frontend=frontend, engine=engine) as started:
         return started.carry_out(plan)
 
 
 @contextmanager
 def extraction(
-    request: Request, plans: Sequence[Plan], *, quiet: bool = False
+    request: Request,
+    plans: Sequence[Plan],
+    *,
+    quiet: bool = False,
+    frontend: Frontend = TERMINAL,
+    engine: Engine | None = None,
 ) -> Iterator[Extraction]:
     """Yield what carries out ``plans``, its engine ready if one of them needs it.
 
@@ -48,18 +56,24 @@ def extraction(
     """
     each_and_baseline = (each for plan in plans for each in (plan, plan.baseline))
     needed = next((each for each in each_and_baseline if each and each.missing), None)
-    with engine_of(request.cluster, request.store) as engine:
+    with engine or engine_of(request.cluster, request.store) as ready:
         if needed:
-            engine.prepare(needed)  # before anything is made in the store: it can fail
-        with stop_requests() as stopped:
-            yield Extraction(request, engine, stopped, quiet=quiet)
+            ready.prepare(needed)  # before anything is made in the store: it can fail
+        with frontend.stop_requests() as stopped:
+            yield Extraction(request, ready, stopped, quiet=quiet, frontend=frontend)
 
 
 class Extraction:
     """What carries out the plans of a request, which are of one model."""
 
     def __init__(
-        self, request: Request, engine: Engine, stopped: Callable[[], bool], *, quiet: bool
+        self,
+        request: Request,
+        engine: Engine,
+        stopped: Callable[[], bool],
+        *,
+        quiet: bool,
+        frontend: Frontend = TERMINAL,
     ) -> None:
         """Take the ``engine``, prepared if there is something to compute."""
         self.stopped = stopped
@@ -72,6 +86,7 @@ class Extraction:
         ] = {}  # those that are whole by now
         self._quiet = quiet
         self._has_readout = False  # as far as this command knows
+        self._frontend = frontend
 
     def carry_out(self, plan: Plan, *, quiet: bool = False) -> tuple[Run, ExtractionStats | None]:
         """Return the run of ``plan`` and what computing it took, None where all was stored.
@@ -151,7 +166,8 @@ class Extraction:
         total = sum(unit.tokens for plan, _ in work for unit, _ in plan.missing)
         hidden = True if quiet else None
         name = work[0][1].name if len(work) == 1 else f"{len(work)} runs"
-        with Bar(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
+        bar_of = self._frontend.bar
+        with bar_of(total=total, unit=" tokens", desc=name, disable=hidden) as bar:
 
             def committed(unit: Unit) -> None:
                 bar.update(unit.tokens)
@@ -171,7 +187,9 @@ class Extraction:
         for run, stats in computed:
             start = time.perf_counter()
             try:
-                stats.packed = pack_small_files(run, self.stopped, quiet=quiet)
+                stats.packed = pack_small_files(
+                    run, self.stopped, quiet=quiet, frontend=self._frontend
+                )
             except KeyboardInterrupt as error:
                 raise Interrupted(
                     f"interrupted: run {run.name} is stored, `actlas pack {run.name}` "
@@ -181,13 +199,16 @@ class Extraction:
 
     def _add_readout(self, plan: Plan) -> None:
         """Store the readout of the plans' model, once; say why a model has none."""
-        if not self._has_readout:
+        from actlas.pipeline.models.objects import ModelObject
+
+        # of a model in memory there are no files to read it from
+        if not self._has_readout and not isinstance(plan.model, ModelObject):
             from actlas.pipeline.readouts.making import ensure_readout
 
             why_not = ensure_readout(Path(self._request.store), plan.model)
             self._has_readout = True
             if why_not:
-                click.echo(f"note: no readout: {why_not}", err=True)
+                self._frontend.note(f"no readout: {why_not}")
 
     def _named(self, store: Store, run: Run, plan: Plan) -> Run:
         if self._request.name is not None and plan.options.edits == self._request.options.edits:

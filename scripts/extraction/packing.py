@@ -6,9 +6,9 @@ They show a bar, and pack at the end of an extraction where there are many small
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import click
-
+from actlas.scripts.extraction.frontend import TERMINAL, Frontend
 from actlas.scripts.terminal.progress import Bar
 from actlas.store.errors import StoreError
 from actlas.store.maintenance.disk_usage import has_many_files
@@ -22,12 +22,13 @@ def pack_with_bar(
     *,
     quiet: bool = False,
     stopped: Callable[[], bool] = lambda: False,
+    bar_of: Callable[..., Any] = Bar,
 ) -> Packed:
     """Do ``pack`` and show how far it is.
 
     Raises KeyboardInterrupt at the next block after ``stopped`` says so.
     """
-    with Bar(
+    with bar_of(
         unit="B",
         unit_scale=True,
         desc=f"{run.name}: packing files",
@@ -44,20 +45,19 @@ def pack_with_bar(
         return pack(run, most_bytes, progress)
 
 
-def pack_small_files(run: Run, stopped: Callable[[], bool], *, quiet: bool) -> Packed | None:
+def pack_small_files(
+    run: Run, stopped: Callable[[], bool], *, quiet: bool, frontend: Frontend = TERMINAL
+) -> Packed | None:
     """Pack a run that was just extracted, if it lies in many small files.
 
     Returns None where it does not, or where there is no room.
 
-    The run is stored either way: a reason for which it cannot be packed is a note on stderr, not a
-    failure.
+    The run is stored either way: a reason for which it cannot be packed is a note, not a failure.
     """
     if not has_many_files(run):
         return None
     try:
-        return pack_with_bar(run, quiet=quiet, stopped=stopped)
+        return pack_with_bar(run, quiet=quiet, stopped=stopped, bar_of=frontend.bar)
     except StoreError as error:
-        click.echo(
-            f"note: run {run.name} is stored, but its files were not packed: {error}", err=True
-        )
+        frontend.note(f"run {run.name} is stored, but its files were not packed: {error}")
         return None

@@ -28,6 +28,16 @@ def nearest_text(plan: Plan) -> str:
     )
 
 
+def miss_text(plan: Plan, remedy: str = "leave --cached-only out") -> str:
+    """Return one line: what is not stored, and what the nearest run differs in."""
+    missing = f"{len(plan.missing):,} of {counted(len(plan.units), 'unit')}"
+    if plan.run:
+        return (
+            f"run {plan.run.name} lacks {missing_text(plan)} in {missing}: {remedy} to compute them"
+        )
+    return f"not stored: {nearest_text(plan)}; {remedy} to compute {missing}"
+
+
 def missing_sites(plan: Plan) -> list[str]:
     """Return the sites that some unit lacks, in table order."""
     missing = frozenset().union(*(sites_of(parts) for _, parts in plan.missing))

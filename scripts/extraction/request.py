@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from actlas.pipeline.edits.spec import Edit, in_order, parse_edit
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import make_plan
@@ -16,7 +18,9 @@ from actlas.pipeline.inputs.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.inputs.tokens import Tokenized, tokenize
 from actlas.pipeline.inputs.windows import Windows
 from actlas.pipeline.models.files.digest_cache import cache_folder
-from actlas.pipeline.models.folder import resolve
+from actlas.pipeline.models.folder import ModelFolder, resolve
+from actlas.pipeline.models.hook_names import check_layers, site_names
+from actlas.pipeline.models.sites import DEFAULT_SITES
 from actlas.pipeline.token_labels.join import token_labels
 from actlas.pipeline.token_labels.spans import Spans, read_spans
 from actlas.scripts.terminal.text import printable
@@ -60,7 +64,7 @@ class Planned:
 
     plan: Plan
     skipped: tuple[BadLine, ...]
-    notes: tuple[str, ...] = ()  # of the reader, on windows and on labels
+    notes: tuple[str, ...] = ()  # of the reader, on windows, on labels, and what else there is
 
 
 def special_choice(*, bos: bool, no_special: bool) -> SpecialChoice:
@@ -79,24 +83,58 @@ def require_model_extra() -> None:
         )
 
 
-def plan_request(request: Request) -> Planned:
-    """Read, tokenize and look into the store; imports no torch and creates nothing."""
-    require_model_extra()
-    sentences = read_sentences(
-        request.sentences,
-        text_column=request.text_column,
-        skip_bad=request.skip_bad,
-        rename=request.rename,
-        drop=request.drop,
+def chosen(
+    request: Request, sites: Sequence[str], edits: Sequence[str | Edit], seed: int | None = None
+) -> Request:
+    """Return ``request`` with the sites and edits that the user names, the usual ones where none.
+
+    seed: of dropout, which is off where it is None.
+    """
+    options = replace(
+        request.options,
+        sites=site_names(sites or DEFAULT_SITES),
+        by_default=() if sites else DEFAULT_SITES,
+        edits=in_order(parse_edit(each) if isinstance(each, str) else each for each in edits),
+        dropout_seed=seed,
     )
+    return replace(request, options=options)
+
+
+def plan_sites(
+    request: Request,
+    sites: Sequence[str],
+    sentences: Sentences | None = None,
+    model: ModelFolder | None = None,
+) -> Planned:
+    """Do ``plan_request``; raises UsageError for a layer in ``sites`` that there is not."""
+    planned = plan_request(request, sentences, model)
+    check_layers(sites, planned.plan.model.geometry.n_layer)
+    return planned
+
+
+def plan_request(
+    request: Request, sentences: Sentences | None = None, model: ModelFolder | None = None
+) -> Planned:
+    """Read, tokenize and look into the store; imports no torch and creates nothing.
+
+    sentences, model: those that are in memory, in place of the ones that ``request`` names.
+    """
+    require_model_extra()
+    if sentences is None:
+        sentences = read_sentences(
+            request.sentences,
+            text_column=request.text_column,
+            skip_bad=request.skip_bad,
+            rename=request.rename,
+            drop=request.drop,
+        )
     check_columns(sentences.columns)
     spans = None if request.labels is None else read_spans(request.labels)
-    model = resolve(request.model, request.revision)
+    model = model or resolve(request.model, request.revision)
+    notes = list(sentences.notes)
     if cache_folder() is None:
-        click.echo(
-            "note: no home folder (HOME is not set), so weights are hashed again: set "
-            "XDG_CACHE_HOME",
-            err=True,
+        notes.append(
+            "no home folder (HOME is not set), so weights are hashed again: set XDG_CACHE_HOME"
         )
     tokens = tokenize(
         sentences,
@@ -113,7 +151,7 @@ def plan_request(request: Request) -> Planned:
         if store:
             store.check_name(request.name, plan.run_id)
     skipped = (*sentences.skipped, *tokens.skipped)
-    return Planned(plan, skipped, (*sentences.notes, *tokens.notes))
+    return Planned(plan, skipped, (*notes, *tokens.notes))
 
 
 def _labelled(tokens: Tokenized, spans: Spans) -> Tokenized:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -43,3 +44,29 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         for number, old in before.items():
             # an impatient user gets no traceback from the way out
             signal.signal(number, signal.SIG_DFL if requests else old)
+
+
+@contextmanager
+def interrupt_requests() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into an answer of True, as ``stop_requests``, in a process of others.
+
+    The second raises KeyboardInterrupt where it comes. Threads other than the main one get no
+    signals. Raises KeyboardInterrupt at the end where nobody asked any more.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    requests: list[int] = []
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(number)
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: bool(requests)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if requests:
+        raise KeyboardInterrupt

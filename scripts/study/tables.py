@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from actlas.store.errors import MOST_SHOWN, UsageError, unknown
 
@@ -73,6 +73,10 @@ def typed(value: object, hint: Any, where: str) -> Any:
         each, rest = get_args(hint)
         assert rest is Ellipsis
         return tuple(typed(item, each, f"{where}[{number}]") for number, item in enumerate(value))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UsageError(f"{where} is {shown(value)}, expected {' or '.join(get_args(hint))}")
+        return value
     if get_origin(hint) is dict:
         return entries(value, where)
     if hint is float and type(value) is int:

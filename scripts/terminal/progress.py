@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from typing import Any
+
 from tqdm import tqdm
 
 
@@ -13,3 +17,21 @@ class Bar(tqdm):  # type: ignore[type-arg]  # generic for type checkers alone
     """
 
     monitor_interval = 0
+
+
+def bar_of_python(**settings: Any) -> Any:
+    """Return a bar for a script or a notebook; one of widgets where a notebook has them."""
+    if not _in_kernel() or settings.get("disable"):
+        return Bar(**settings)
+    settings["disable"] = False  # a kernel's output is no terminal, and shows bars
+    if importlib.util.find_spec("ipywidgets") is None:
+        return Bar(**settings)
+    from tqdm.notebook import tqdm as widget
+
+    return widget(**settings)
+
+
+def _in_kernel() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from html import escape
 
 from actlas.store.format.edit_records import read_edits
@@ -14,6 +15,47 @@ MEGA = 1e6
 #: text and lines take the notebook's own colours, light or dark
 LEFT = "text-align:left;padding:0.1em 1em 0.1em 0"
 RIGHT = "text-align:right;padding:0.1em 1em 0.1em 0"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A row of the table of a store; its name, model and sites come from anywhere."""
+
+    name: str
+    model: str
+    sentences: int
+    tokens: int
+    sites: str
+    nbytes: int
+
+
+def store_html(path: str, runs: Sequence[StoredRun], damaged: Mapping[str, str]) -> str:
+    """Return a store as HTML without anything outside it; whatever it says of itself is text.
+
+    damaged: name or id of what cannot be opened → why.
+    """
+    styles = (LEFT, LEFT, RIGHT, RIGHT, LEFT, RIGHT)
+    heads = ("run", "model", "sentences", "tokens", "sites", "MB")
+    head = "".join(
+        f'<th style="{style}">{what}</th>' for what, style in zip(heads, styles, strict=True)
+    )
+    body = ""
+    for run in runs:
+        *texts, nbytes = astuple(run)
+        cells = [*(f"{x:,}" if isinstance(x, int) else escape(x) for x in texts)]
+        cells.append(f"{nbytes / MEGA:,.1f}")
+        row = "".join(
+            f'<td style="{style}">{cell}</td>' for cell, style in zip(cells, styles, strict=True)
+        )
+        body += f"<tr>{row}</tr>"
+    notes = "".join(
+        f"<p>not readable: {escape(name)}: {escape(why)}</p>" for name, why in damaged.items()
+    )
+    count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
+    return (
+        f"<div><strong>actlas store {escape(path)}</strong>: {count}"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+    )
 
 
 def run_html(

@@ -17,7 +17,7 @@ from xarray.core import indexing
 
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.parts import ranges
-from actlas.store.format.schema import BLOCK_DIMS
+from actlas.store.format.schema import BLOCK_DIMS, Json
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
 from actlas.store.labels.special import MEANING, SPECIAL, SpecialTokens
 from actlas.store.labels.texts import StoredTexts
@@ -98,6 +98,22 @@ def lazy_view(
     whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), attributes)
     blocks = {dim: xr.Variable(dim, np.array(each)) for dim, each in numbers.items()}
     return whole.assign_coords({**coordinates, **blocks})
+
+
+def model_attributes(description: Json, specification: Json) -> dict[str, str | int]:
+    """Return what studies of a view need to know of its run, as netCDF takes it.
+
+    ``law`` of the residual stream and whether the model is ``causal`` (1 or 0), ``dtype`` of the
+    computation and ``stored_dtype``; what a record does not say is left out.
+    """
+    model, numerics = description.get("model"), specification.get("numerics")
+    found: dict[str, str | int] = {}
+    for record, names in ((model, ("law", "causal")), (numerics, ("dtype", "stored_dtype"))):
+        for name in names:
+            value = record.get(name) if isinstance(record, dict) else None
+            if isinstance(value, str | bool):
+                found[name] = int(value) if isinstance(value, bool) else value
+    return found
 
 
 def token_coordinates(labels: Labels, special: SpecialTokens) -> dict[str, xr.Variable]:

@@ -21,6 +21,7 @@ from actlas.store.labels.labels import Labels
 from actlas.store.labels.special import special_of
 from actlas.store.labels.texts import labels_at
 from actlas.store.reading.index import RunIndex, names_of
+from actlas.store.reading.picking import Picking
 from actlas.store.reading.stored_labels import check_labels, label_places
 from actlas.store.runs.commits import COMMITS, PACKED, read_commits
 from actlas.store.runs.labelled import CACHED_LABELS, Labelled
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 CACHED = ("records", "commits", "index", "baseline", *CACHED_LABELS)
 
 
-class Run(Labelled):
+class Run(Labelled, Picking):
     """One run of a store, as its commits say when it is opened; ``refresh`` looks again."""
 
     def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:
@@ -179,7 +180,7 @@ class Run(Labelled):
         DamagedStore on reading.
         """
         from actlas.store.reading.sources import site_sources
-        from actlas.store.reading.view import lazy_view
+        from actlas.store.reading.view import lazy_view, model_attributes
 
         wanted = self.sites if sites is None else names_of(sites)
         derivation = self.derivation
@@ -191,7 +192,8 @@ class Run(Labelled):
             check_labels((self.path(record), record) for record in records)
         sources = {site: site_sources(self.index, site) for site in wanted}
         special = special_of(self.description)
-        return lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
+        view = lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
+        return view.assign_attrs(model_attributes(self.description, self.specification))
 
     @property
     def derivation(self) -> Derivation | None:

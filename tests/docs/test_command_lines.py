@@ -104,7 +104,8 @@ def test_the_how_to_pages_work_one_after_the_other_in_one_store(tmp_path, monkey
 
 
 def follow(page, folder):
-    """Do what a page says, block by block, in the folder."""
+    """Do what a page says, block by block, in the folder; later blocks know names of earlier."""
+    names = {"__name__": "page"}
     for block in blocks(page):
         content = block.content
         for theirs, ours in STANDS_FOR.items():
@@ -112,7 +113,7 @@ def follow(page, folder):
         if block.marked:
             continue
         if block.language == "python":
-            exec(compile(content, str(page), "exec"), {"__name__": "page"})
+            exec(compile(content, str(page), "exec"), names)
         else:
             for line in content.replace("\\\n", " ").splitlines():
                 perform(line, folder)

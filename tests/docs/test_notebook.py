@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import commands
-
 ROOT = Path(__file__).parents[2]
 jupytext = pytest.importorskip("jupytext", reason="needs the extra docs")
 nbclient = pytest.importorskip("nbclient", reason="needs the extra docs")
@@ -20,15 +18,16 @@ nbclient = pytest.importorskip("nbclient", reason="needs the extra docs")
 )
 def test_first_look(tmp_path, monkeypatch):
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    done = commands.run(
-        tmp_path, "extract", ROOT / "pipeline" / "texts" / "her.txt", "--name", "her"
-    )
-    assert done.returncode == 0, done.stderr
     notebook = jupytext.read(ROOT / "docs" / "examples" / "first_look.py")
     nbclient.NotebookClient(
         notebook, timeout=120, resources={"metadata": {"path": os.fspath(tmp_path)}}
     ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
-    assert any("54 pairs of 'her'" in output.get("text", "") for output in outputs)
-    assert "<table" in outputs[0]["data"]["text/html"]  # the run shows itself
+    shown = [
+        output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})
+    ]
+    assert "5 pairs of " in shown[0]  # the result shows findings, table and figure
+    assert "<table" in shown[0]
+    assert "actlas run first-look" in shown[1]
+    assert "actlas store" in shown[2]

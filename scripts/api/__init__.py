@@ -1,0 +1,1 @@
+"""What users call from Python: extraction, and every study as a function."""
