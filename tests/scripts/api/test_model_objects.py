@@ -9,7 +9,7 @@ import transformers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import actlas
-from tests.families.tiny import CLASSES, save_tiny
+from tests.families.tiny import TINY, class_of, save_tiny
 from tests.small_model import TEXTS, small_tokenizer
 
 TINY_LLAMA = {
@@ -194,7 +194,7 @@ def test_changed_weights_are_another_run(extract):
 @pytest.mark.parametrize("name", ["gpt_neox", "gptj", "gpt_neo", "qwen3", "gemma2", "gemma3_text"])
 def test_other_families_as_transformers_load_them(name, tmp_path):
     folder = save_tiny(tmp_path / "model", name)
-    kind = getattr(transformers, CLASSES[name])
+    kind = getattr(transformers, class_of(TINY[name]["model_type"]))
     model = kind.from_pretrained(folder).eval()
     of_model = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     options = {"sites": "resid", "store": tmp_path / "store", "quiet": True}
