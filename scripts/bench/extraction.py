@@ -2,7 +2,7 @@
 
 The weights are random, the geometry is real.
 
-    python scripts/bench/extraction.py --geometry gpt2-xl
+    python scripts/bench/extraction.py --geometry gpt2-xl --geometry pythia-1.4b
 
 The forward pass is ``model(token_ids)`` under ``inference_mode``, logits included. Extraction is
 all of ``actlas extract`` but loading the model: hooks, token loss, shard, checksums, fsync, commit.
@@ -15,7 +15,7 @@ import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -24,12 +24,18 @@ from actlas.pipeline.extraction.loop import extract_with
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.planning import make_plan
 from actlas.pipeline.inputs.tokens import Tokenized
-from actlas.pipeline.models.folder import ModelFolder, load, resolve
+from actlas.pipeline.models.folder import ModelFolder, load
 from actlas.pipeline.models.sites import DEFAULT_SITES
 from actlas.scripts.bench.common.measuring import HEADER, Measured
+from actlas.scripts.bench.common.random_models import (
+    CONFIGURATIONS,
+    gpt2_configuration,
+    random_folder,
+)
 from actlas.scripts.bench.common.synthetic import labels_of
 from actlas.scripts.terminal.text import size, table
 from actlas.store.catalog import Store
+from actlas.store.format.schema import StoredDtype
 from actlas.store.labels.special import SpecialTokens
 
 if TYPE_CHECKING:
@@ -48,7 +54,13 @@ GEOMETRIES = {
 
 @click.command()
 @click.option(
-    "--geometry", type=click.Choice(list(GEOMETRIES)), default="gpt2-xl", show_default=True
+    "--geometry",
+    "geometries",
+    type=click.Choice([*GEOMETRIES, *CONFIGURATIONS]),
+    multiple=True,
+    default=("gpt2-xl",),
+    show_default=True,
+    help="May be given several times: ratios of one run can be compared.",
 )
 @click.option("--sentences", default=54, show_default=True)
 @click.option("--tokens", default=16, show_default=True, help="Tokens of each sentence.")
@@ -57,33 +69,67 @@ GEOMETRIES = {
 )
 @click.option("--threads", default=2, show_default=True)
 @click.option(
+    "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True
+)
+@click.option("--layers", type=int, help="Blocks of each model, where all are too many.")
+@click.option(
     "--folder",
     type=click.Path(path_type=Path),
     help="Where to write.  [default: the system's folder for temporary files]",
 )
 def main(
-    geometry: str, sentences: int, tokens: int, runs: int, threads: int, folder: Path | None
+    geometries: tuple[str, ...],
+    sentences: int,
+    tokens: int,
+    runs: int,
+    threads: int,
+    dtype: StoredDtype,
+    layers: int | None,
+    folder: Path | None,
 ) -> None:
     """Measure extraction against the bare forward pass."""
     import torch
 
     torch.set_num_threads(threads)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
-        model_folder = random_model(Path(scratch) / "model", *GEOMETRIES[geometry])
-        device = torch.device("cpu")
-        model = load(model_folder, dtype=torch.float32, device=device, attention="sdpa")
-        labels = labels_of(sentences, tokens, model_folder.geometry.vocabulary)
-        token_ids = torch.from_numpy(
-            labels.token["token_id"].reshape(sentences, tokens).astype(np.int64)
-        )
-        forward, extraction, written = alternate(
-            model, model_folder, labels, token_ids, runs, Path(scratch)
-        )
-    ratios = [b / a for a, b in zip(forward.seconds, extraction.seconds, strict=True)]
     click.echo(
-        f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites "
-        f"{' '.join(DEFAULT_SITES)}, {threads} threads\n"
+        f"{dtype}, {sentences} × {tokens} tokens, sites {' '.join(DEFAULT_SITES)}, "
+        f"{threads} threads"
     )
+    medians = {}
+    for geometry in geometries:
+        with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
+            config = configuration(geometry, layers)
+            model = random_folder(Path(scratch) / "model", config, dtype)
+            blocks = model.geometry.n_layer
+            click.echo(f"\n{geometry} geometry, random weights, {blocks} blocks\n")
+            labels = labels_of(sentences, tokens, model.geometry.vocabulary)
+            medians[geometry] = measure(model, labels, dtype, runs, Path(scratch))
+    if len(medians) > 1:
+        shown = "   ".join(f"{name} {median:.2f}" for name, median in medians.items())
+        click.echo(f"\nratios of this run     {shown}")
+
+
+def configuration(geometry: str, layers: int | None) -> dict[str, Any]:
+    """Return the config.json of a geometry, of ``layers`` blocks where that is given."""
+    if geometry in CONFIGURATIONS:
+        whole = dict(CONFIGURATIONS[geometry])
+        return whole if layers is None else {**whole, "num_hidden_layers": layers}
+    blocks, heads, d_model = GEOMETRIES[geometry]
+    return gpt2_configuration(layers or blocks, heads, d_model)
+
+
+def measure(
+    folder: ModelFolder, labels: Labels, dtype: StoredDtype, runs: int, scratch: Path
+) -> float:
+    """Measure both ways with one model, print them, and return the median ratio."""
+    import torch
+
+    model = load(folder, dtype=getattr(torch, dtype), device=torch.device("cpu"), attention="sdpa")
+    token_ids = torch.from_numpy(
+        labels.token["token_id"].reshape(len(labels.text), -1).astype(np.int64)
+    )
+    forward, extraction, written = alternate(model, folder, labels, token_ids, runs, scratch, dtype)
+    ratios = [b / a for a, b in zip(forward.seconds, extraction.seconds, strict=True)]
     click.echo(table(HEADER, [forward.row("forward pass"), extraction.row("extraction")]))
     click.echo(
         f"\nratio of each pair   median {statistics.median(ratios):.2f}, {min(ratios):.2f} to "
@@ -94,6 +140,7 @@ def main(
         f"extra peak memory    {size(max(0, extraction.peak - forward.peak))} over the "
         "forward pass's"
     )
+    return statistics.median(ratios)
 
 
 def alternate(
@@ -103,13 +150,14 @@ def alternate(
     token_ids: torch.Tensor,
     runs: int,
     scratch: Path,
+    dtype: StoredDtype,
 ) -> tuple[Measured, Measured, int]:
     """Run both in turn, once uncounted; return their measures and the bytes of a run."""
     import torch
 
     forward, extraction = Measured(), Measured()
     tokens = Tokenized(labels, (), SpecialTokens(), "")
-    options = ExtractOptions(DEFAULT_SITES, unit_tokens=token_ids.numel())
+    options = ExtractOptions(DEFAULT_SITES, dtype=dtype, unit_tokens=token_ids.numel())
 
     def bare() -> None:
         with torch.inference_mode():
@@ -129,21 +177,7 @@ def alternate(
 
 def random_model(folder: Path, blocks: int, heads: int, d_model: int) -> ModelFolder:
     """Save a GPT-2 of that geometry with random weights as a model folder."""
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    torch.manual_seed(0)
-    with torch.device("meta"):
-        model = GPT2LMHeadModel(GPT2Config(n_layer=blocks, n_head=heads, n_embd=d_model))
-    model.to_empty(device="cpu")
-    model.tie_weights()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.02)
-    model.save_pretrained(folder)
-    return resolve(str(folder))
+    return random_folder(folder, gpt2_configuration(blocks, heads, d_model))
 
 
 if __name__ == "__main__":
