@@ -88,8 +88,8 @@ def command(
     """Run SENTENCES through a model once and keep the activations of every layer.
 
     SENTENCES is a .txt file (a sentence a line), a table or records (.csv, .tsv, .jsonl, .json,
-    .parquet), or - for lines on standard input. What is stored already is not computed again: the same command resumes, and further sites
-    are added to the same run.
+    .parquet), or - for lines on standard input. What is stored already is not computed again: the
+    same command resumes, and further sites are added to the same run.
     """
     if seed is not None and not train_mode:
         raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
