@@ -156,12 +156,23 @@ def _spans(
                 values.setdefault(value, len(values) - 1)
             of_rows = [values[value] for value in columns[place]]
             found.append(np.array(of_rows, dtype=np.int64))
+    numbered = _joined(lines)
     labels = {
         name: Coded(tuple(values)[1:], _joined(found))
         for name, values, found in zip(names, known, codes, strict=True)
     }
+    for name, label in labels.items():
+        _check_values(name, label, numbered)
     sentence, start, end = map(_joined, numbers)
-    return Spans(source, _joined(lines), sentence, start, end, labels)
+    return Spans(source, numbered, sentence, start, end, labels)
+
+
+def _check_values(name: str, label: Coded, line: Integers) -> None:
+    """Raise InputError for a value with a NUL character, as in columns of sentences."""
+    for code, value in enumerate(label.values):
+        if "\0" in value:
+            first = int(line[np.flatnonzero(label.codes == code)[0]])
+            raise InputError(f", line {first}: {name} contains a NUL character")
 
 
 def _joined(parts: Sequence[Integers]) -> Integers:
@@ -189,9 +200,12 @@ def _header(header: Sequence[str]) -> tuple[list[int], dict[str, int]]:
 
 def _integers(fields: Sequence[str], name: str, lines: Sequence[int]) -> Integers:
     """Return a column of whole numbers from 0 on; raises InputError for another field."""
-    for line, field in zip(lines, fields, strict=True):
-        if not (field.isascii() and field.isdigit() and len(field) <= DIGITS):
-            raise InputError(
-                f", line {line}: {name} is {quoted(field)}, expected a whole number from 0 on"
-            )
+    every = "".join(fields)  # looked at as one: a field at a time takes as long as all the rest
+    longest = max(map(len, fields), default=0)
+    if not (every.isascii() and every.isdigit() and all(fields) and longest <= DIGITS):
+        for line, field in zip(lines, fields, strict=True):
+            if not (field.isascii() and field.isdigit() and len(field) <= DIGITS):
+                raise InputError(
+                    f", line {line}: {name} is {quoted(field)}, expected a whole number from 0 on"
+                )
     return np.array(list(map(int, fields)), dtype=np.int64)

@@ -67,7 +67,7 @@ def inputs(root: Path) -> None:
 
 #: what every operation finds: a run, a variant of it, results and a study of an earlier time
 BASE: tuple[Words, ...] = (
-    extraction("it.txt", "it", *SITES),
+    (*extraction("it.txt", "it", *SITES), *LABELS),
     ("readout", "demo", *STORE),
     ("sweep", "{root}/it.txt", *STORE, *MODEL, *ALONE, "--edit", "skip:layer=7"),
     ("variance", "it", *STORE, *OUT, "--target", "her", "--case"),

@@ -38,6 +38,7 @@ LOOKING: tuple[Words, ...] = (
     ("gc", *STORE, "--dry-run"),
 )
 WITH_MODEL: Words = ("extract", "{root}/it.txt", "--model", "{root}/model", *STORE, "--dry-run")
+LABELLED: Words = ("relabel", "it", "--labels", "{root}/spans.csv", *STORE, "--dry-run")
 REPORTED: Words = ("report", "{root}/results", *STORE)
 MANY_LINES = ("verify", "gc")
 
@@ -104,6 +105,7 @@ TARGETS: dict[str, Target] = {
     "jsonl": _sentences("jsonl"),
     "json": _sentences("json"),
     "parquet": _sentences("parquet"),
+    "spans": Target("spans.csv", (LABELLED,)),
     "edits": Target("fuzz.edit", EDITED),
     "study-file": Target("study.toml", STUDIED),
     "study-record": Target(

@@ -47,6 +47,7 @@ BAD = {
     "line": (HEADER + '0,1,2,"a\nb"\nx,1,2,a\n', "line 4: sentence is 'x'"),
     "quote": (HEADER + '0,1,2,"a\n', "line 2: not CSV"),
     "bytes": (HEADER.encode() + b"0,1,2,\xff\n", "line 2: not UTF-8"),
+    "NUL": (HEADER + "0,1,2,a\n0,3,4,b\0\n", "line 3: pos contains a NUL character"),
     "empty": ("", "no column 'sentence' in the header, which has no column"),
     "two meanings": ("sentence,a;sentence\n", "between commas and semicolons"),
 }
