@@ -58,9 +58,14 @@ class Subject:
         return self.readouts.output()
 
     def token_text(self, token: int) -> str:
-        """Return the characters of a token, counted along ``token``."""
+        """Return the characters of a token, counted along ``token``.
+
+        A special token has none in the text: of it, the word of the vocabulary.
+        """
         labels = self.dataset.isel(token=token)
         start, end = (int(labels[f"char_{edge}"]) for edge in ("start", "end"))
+        if start == end and self.readouts and self.readouts.has("output"):
+            return self.readout.words[int(labels["token_id"])]
         return str(labels["text"].values)[start:end]
 
 

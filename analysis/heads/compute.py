@@ -71,7 +71,8 @@ def head_scores(dataset: xr.Dataset, groups: Mapping[str, Indices] | None = None
     for row, indices in zip(members, named.values(), strict=True):
         row[indices] = True
     names = ("sentence", "position", "token_id")
-    labels = Labels(*(dataset[name].values for name in names), members)
+    sentence, position, token_id = (dataset[name].values for name in names)
+    labels = Labels(sentence, position, token_id, members)
     sums = _summed(pattern, labels)  # (layer, head, number)
     kinds, count = list(SCORES), QUANTITIES * len(SCORES)
     own = sums[..., :count].reshape(*sums.shape[:2], len(kinds), QUANTITIES)
@@ -147,7 +148,9 @@ def _sentence(weights: Floats, tokens: Indices, labels: Labels) -> Floats:
     """Return the sums of a sentence in a layer, (head, number); weights (query, head, key)."""
     ids, count = labels.token_id[tokens], len(tokens)
     back = np.arange(count)[:, np.newaxis] - np.arange(count)  # (query, key)
-    seen: Mask = np.greater(weights, 0).any(axis=1)  # by some head: within the window of the layer
+    seen: Mask = np.asarray(
+        (weights > 0).any(axis=1)
+    )  # by some head: within the window of the layer
     same = (ids[:, np.newaxis] == ids) & (back > 0)
     behind = np.zeros_like(same)
     behind[:, 1:] = same[:, :-1]  # key j is behind an earlier token of the query's id

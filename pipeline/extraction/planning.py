@@ -240,7 +240,7 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
             "revision": model.revision,
             "law": model.architecture.family.law,
             "causal": model.architecture.family.causal,
-            "attention": score_facts(model.effective, model.geometry),
+            "attention": score_facts(model.effective, model.architecture),
             **model.geometry.sizes,
         },
         "source": source,

@@ -5,7 +5,9 @@ A block is a layer of a unit, whose sentences are whole; each sentence is looked
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -17,6 +19,38 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Rotary:
+    """How heads are turned by their positions; fields as a run's record has them."""
+
+    pairs: str
+    frequencies: tuple[tuple[float, ...], ...]
+    factor: tuple[float, ...]
+    of_layer: tuple[int, ...]
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Rotary:
+        """Build from a run's record."""
+        frequencies = tuple(tuple(map(float, each)) for each in record["frequencies"])
+        factor, of_layer = tuple(record["factor"]), tuple(record["of_layer"])
+        return cls(str(record["pairs"]), frequencies, factor, of_layer)
+
+    def turned(self, layer: int, rows: Floats) -> Floats:
+        """Return queries or keys (token, head, d_head) of a whole sentence, turned."""
+        kind = self.of_layer[layer]
+        frequencies = np.array(self.frequencies[kind])
+        angles = np.arange(len(rows))[:, np.newaxis] * frequencies  # (token, pair)
+        waves = (self.factor[kind] * wave(angles)[:, np.newaxis] for wave in (np.cos, np.sin))
+        cos, sin = (wave.astype(np.float32) for wave in waves)
+        pairs, found = len(frequencies), rows.copy()
+        halves = (slice(0, pairs), slice(pairs, 2 * pairs))
+        neighbours = (slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2))
+        one, other = halves if self.pairs == "halves" else neighbours
+        found[..., one] = rows[..., one] * cos - rows[..., other] * sin
+        found[..., other] = rows[..., other] * cos + rows[..., one] * sin
+        return found
+
+
+@dataclass(frozen=True)
 class ScoreRule:
     """How scores become weights: by layer, and what a query sees."""
 
@@ -25,6 +59,22 @@ class ScoreRule:
     window: tuple[int | None, ...]
     causal: bool
     keys: int  # tokens of the longest sentence
+    rotary: Rotary | None = None  # None where queries and keys are as the scores have them
+
+    @classmethod
+    def of(
+        cls, record: Mapping[str, Any], layers: int, causal: bool, keys: int, rotary: Rotary | None
+    ) -> ScoreRule:
+        """Build from a run's record; raises KeyError, TypeError or ValueError for a wrong one."""
+        scale = tuple(map(float, record["scale"]))
+        cap = None if record["cap"] is None else float(record["cap"])
+        window = tuple(None if each is None else int(each) for each in record["window"])
+        kinds = (0,) * layers if rotary is None else rotary.of_layer
+        if {len(scale), len(window), len(kinds)} != {layers}:
+            raise ValueError(f"not of {layers} layers")
+        if rotary is not None and not all(kind in range(len(rotary.factor)) for kind in kinds):
+            raise ValueError("a kind of rotary positions that is not there")
+        return cls(scale, cap, window, causal, keys, rotary)
 
     def weights(self, layer: int, q: Floats, k: Floats) -> Floats:
         """Return the weights (head, query, key) of one sentence.
@@ -32,6 +82,8 @@ class ScoreRule:
         q: (token, head, d_head); k: (token, kv_head, d_head): a key head is shared by as many query
         heads, one after the other.
         """
+        if self.rotary is not None:
+            q, k = self.rotary.turned(layer, q), self.rotary.turned(layer, k)
         tokens, heads, width = q.shape
         grouped = q.reshape(tokens, k.shape[1], -1, width).transpose(1, 2, 0, 3)
         scores = grouped @ k.transpose(1, 2, 0)[:, np.newaxis]  # (kv_head, group, query, key)

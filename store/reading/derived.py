@@ -19,9 +19,9 @@ from typing import Any
 import dask.array as da
 import xarray as xr
 
-from actlas.store.errors import UsageError
+from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.schema import Json
-from actlas.store.reading.attention import ScoreRule, head_outputs, patterns, weighted
+from actlas.store.reading.attention import Rotary, ScoreRule, head_outputs, patterns, weighted
 from actlas.store.readouts.readout import HeadReadout, ReadoutSource
 
 #: site → what it is computed from, and how it is described
@@ -98,8 +98,22 @@ class Derivation:
             reason = "dropout changed the weights of attention while it was computed"
         elif not facts:
             reason = "its record does not say how its model scores keys"
-        names = ("q_rot", "k_rot") if facts.get("rotary") else ("q", "k")
-        return self._checked(site, names, reason)
+        return self._checked(site, self._queries_and_keys, reason)
+
+    @property
+    def _queries_and_keys(self) -> tuple[str, str]:
+        """What the scores are made of: as they are turned, where that is stored or all there is."""
+        rotary, turned = self._attention.get("rotary"), ("q_rot", "k_rot")
+        if not rotary:
+            return "q", "k"
+        try:
+            known = all(each is not None for each in rotary["frequencies"])
+            normed = bool(rotary["normed"])
+        except (KeyError, TypeError) as error:
+            raise self._damaged(error) from error
+        if not known or all(site in self.stored for site in turned):
+            return turned
+        return ("q_normed", "k_normed") if normed else ("q", "k")
 
     def _checked(self, site: str, parts: tuple[str, ...], reason: str) -> tuple[str, ...]:
         missing = [part for part in parts if part not in self.stored]
@@ -122,6 +136,12 @@ class Derivation:
     def _attention(self) -> Mapping[str, Any]:
         found = self._model.get("attention", {})
         return found if isinstance(found, dict) else {}
+
+    def _damaged(self, error: Exception) -> DamagedStore:
+        return DamagedStore(
+            f"run {self.run}: its record of attention is not valid ({str(error)[:200]}): restore "
+            "run.json from a copy, or extract again"
+        )
 
     def _no_middle(self) -> str:
         law = self._model.get("law", "")
@@ -158,13 +178,14 @@ class Derivation:
 
     def _pattern(self, dataset: xr.Dataset) -> da.Array:
         facts = self._attention
-        names = ("q_rot", "k_rot") if facts["rotary"] else ("q", "k")
+        names = self._queries_and_keys
         q, k = (dataset[name].data for name in names)
-        rule = ScoreRule(
-            tuple(facts["scale"]),
-            facts["cap"],
-            tuple(facts["window"]),
-            bool(self._model.get("causal", True)),
-            int(dataset["position"].values.max()) + 1,
-        )
+        try:
+            turned = bool(facts["rotary"]) and names[0] != "q_rot"
+            rotary = Rotary.of(facts["rotary"]) if turned else None
+            causal = bool(self._model.get("causal", True))
+            keys = int(dataset["position"].values.max()) + 1
+            rule = ScoreRule.of(facts, q.shape[0], causal, keys, rotary)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise self._damaged(error) from error
         return patterns(q, k, dataset["sentence"].values, rule)

@@ -43,7 +43,7 @@ class Written(Content):
             "name": str(folder),
             "law": family.law,
             "causal": family.causal,
-            "attention": score_facts(model.effective, model.geometry),
+            "attention": score_facts(model.effective, model.architecture),
             **sizes,
         }
         fields = {

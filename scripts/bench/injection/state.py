@@ -25,12 +25,12 @@ import xxhash
 
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, IncompleteRun, UsageError
+from actlas.store.readouts.verify import readout_paths
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actlas.store.readouts.verify import readout_paths
-from actlas.store.runs.run import Run
+    from actlas.store.runs.run import Run
 
 STORE = "store"  # folder of the store below the root of a trial
 RANDOM_PART = re.compile(r"[0-9a-f]{8,}")

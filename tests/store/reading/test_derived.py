@@ -3,20 +3,25 @@
 import numpy as np
 import pytest
 
-from actlas.store import UsageError
+from actlas.store import DamagedStore, UsageError
 from tests.families.tiny import save_tiny
 from tests.tiny_runs.readouts import heads_of
 from tests.tiny_runs.storing import stored
 
 ROTARY = ("q_rot", "k_rot")
 #: turned by positions: queries and keys as the scores have them are to be stored
-FEW = {"gpt_neox": ROTARY, "gemma2": ROTARY, "gpt_neo": ("q", "k"), "bert": ("q", "k")}
-SLOW = {
-    **dict.fromkeys(("llama", "mistral", "qwen2-sliding", "qwen3", "phi3", "gemma"), ROTARY),
-    "gemma3": ROTARY,
-    "roberta": ("q", "k"),
-}
-NAMES = [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+PLAIN, NORMED = ("q", "k"), ("q_normed", "k_normed")
+FEW = [
+    *(("gpt_neox", ROTARY), ("gpt_neox", PLAIN), ("gemma2", PLAIN), ("gptj", PLAIN)),
+    *(("gpt_neo", PLAIN), ("bert", PLAIN), ("llama-yarn", PLAIN), ("llama-llama3-rope", PLAIN)),
+]
+SLOW = [
+    *((name, kind) for name in ("llama", "mistral", "qwen2-sliding") for kind in (ROTARY, PLAIN)),
+    *((name, PLAIN) for name in ("phi3", "gemma", "llama-linear-rope", "roberta")),
+    *((name, NORMED) for name in ("qwen3", "gemma3", "gemma3_text-capped")),
+    *(("gemma3", ROTARY), ("gpt_neox-sequential", PLAIN)),
+]
+NAMES = [*FEW, *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW)]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +36,8 @@ def folder(tmp_path_factory):
     return of
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_pattern_and_z(folder, tmp_path, name):
-    scored = {**FEW, **SLOW}[name]
+@pytest.mark.parametrize(("name", "scored"), NAMES)
+def test_pattern_and_z(folder, tmp_path, name, scored):
     run, every = stored(tmp_path / "store", folder(name), (*scored, "v"))
     dataset = run.dataset(("pattern", "z"))
     assert dataset["pattern"].dims == ("layer", "token", "head", "key")
@@ -77,7 +81,7 @@ def test_building_computes_nothing_and_layers_are_read_alone(folder, tmp_path, f
 @pytest.mark.parametrize(
     ("name", "sites", "site", "message"),
     [
-        ("llama", ("q", "k", "v"), "pattern", r"that takes q_rot k_rot too \(`actlas extract … "),
+        ("qwen3", PLAIN, "pattern", r"that takes q_normed k_normed too \(`actlas extract … "),
         ("gpt_neo", ("q", "k"), "z", r"that takes v too \(`actlas extract … --site v` adds it\)"),
         ("gpt_neox", ("resid", "attn_out"), "resid_mid", "with nothing between"),
         ("gpt_neo", ("resid",), "head_out", "that takes q k too"),
@@ -99,3 +103,20 @@ def test_edits_and_dropout_are_not_guessed(folder, tmp_path):
     other, _ = stored(tmp_path / "other", folder("gpt_neo"), ("q", "k", "v"), numerics=numerics)
     with pytest.raises(UsageError, match="dropout changed the weights"):
         other.dataset(("pattern",))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"scale": [1.0], "cap": None, "window": [None], "rotary": None},
+        {"scale": "x", "cap": None, "window": [None] * 4, "rotary": None},
+        {"scale": [1.0] * 4, "cap": [], "window": [None] * 4, "rotary": None},
+        {"scale": [1.0] * 4, "cap": None, "window": [None] * 4, "rotary": {"pairs": 1}},
+        {"scale": [1.0] * 4, "cap": None, "window": [None] * 4},
+    ],
+)
+def test_a_record_that_is_none_is_refused(folder, tmp_path, record):
+    run, _ = stored(tmp_path / "store", folder("gpt_neo"), ("q", "k", "v"))
+    run.description["model"]["attention"] = record
+    with pytest.raises(DamagedStore, match="its record of attention is not valid"):
+        run.dataset(("pattern",))
