@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from actlas.analysis.groups import select_groups as select_groups
     from actlas.store import ActlasError as ActlasError
     from actlas.store import DamagedStore as DamagedStore
     from actlas.store import IncompleteRun as IncompleteRun
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _HOMES = dict.fromkeys(
     ("ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"),
     "actlas.store",
-)
+) | {"select_groups": "actlas.analysis.groups"}
 __all__ = [
     "ActlasError",
     "DamagedStore",
@@ -35,6 +36,7 @@ __all__ = [
     "StoreError",
     "UsageError",
     "open",
+    "select_groups",
 ]
 
 

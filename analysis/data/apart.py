@@ -14,6 +14,7 @@ import xarray as xr
 Mask = npt.NDArray[np.bool_]
 
 FIRST_POSITION = 0
+FIRST, LATER, SPECIAL = "first token", "later tokens", "special tokens"
 
 
 def first_tokens(labels: xr.Dataset | xr.DataArray) -> Mask:
@@ -39,3 +40,10 @@ def special_tokens(labels: xr.Dataset | xr.DataArray) -> Mask:
 def later_tokens(labels: xr.Dataset | xr.DataArray) -> Mask:
     """Return which tokens are neither the first of their sentence nor special: (token,)."""
     return ~(first_tokens(labels) | special_tokens(labels))
+
+
+def tokens_apart(labels: xr.Dataset | xr.DataArray) -> dict[str, Mask]:
+    """Return which tokens are first, later and, where there are any, special ones: (token,)."""
+    apart = {FIRST: first_tokens(labels), LATER: later_tokens(labels)}
+    special = special_tokens(labels)
+    return {**apart, SPECIAL: special} if special.any() else apart

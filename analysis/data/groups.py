@@ -12,14 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from actlas.analysis.data.apart import first_tokens, later_tokens, special_tokens
+from actlas.analysis.data.apart import FIRST as FIRST
+from actlas.analysis.data.apart import LATER as LATER
+from actlas.analysis.data.apart import SPECIAL as SPECIAL
+from actlas.analysis.data.apart import tokens_apart as tokens_apart
 from actlas.analysis.data.tokens import Selection
 from actlas.store.errors import UsageError, unknown
 from actlas.store.labels.labels import TOKEN_LABELS
 
 Groups = Mapping[str, npt.NDArray[np.int64]]
 
-FIRST, LATER, SPECIAL = "first token", "later tokens", "special tokens"
 OWN_LABELS = (*TOKEN_LABELS, "special", "text")  # that every run has; not the user's
 MOST_VALUES = 24  # of a column, to be distinguished in a figure
 
@@ -41,13 +43,6 @@ def token_groups(
     if by is not None:
         groups |= _by_column(labels, by, groups[LATER])
     return groups
-
-
-def tokens_apart(labels: xr.Dataset | xr.DataArray) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return which tokens are first, later and, where there are any, special ones: (token,)."""
-    apart = {FIRST: first_tokens(labels), LATER: later_tokens(labels)}
-    special = special_tokens(labels)
-    return {**apart, SPECIAL: special} if special.any() else apart
 
 
 def _by_column(
