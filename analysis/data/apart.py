@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.group_names import FIRST, LATER, SPECIAL
+
 Mask = npt.NDArray[np.bool_]
 
 FIRST_POSITION = 0
-FIRST, LATER, SPECIAL = "first token", "later tokens", "special tokens"
 
 
 def first_tokens(labels: xr.Dataset | xr.DataArray) -> Mask:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from actlas.analysis.data.group_names import ALL, FIRST, LATER, REST, SPECIAL
 from actlas.analysis.groups.conditions import (
     LIST,
     NUMBERS,
@@ -28,9 +29,7 @@ from actlas.analysis.groups.conditions import (
 from actlas.store.errors import UsageError, quoted
 from actlas.store.io.safe_open import read_input
 
-REST = "rest"  # reserved: all tokens that are in no other group
-ALL = "all tokens"
-OWN = ("first token", "later tokens", "special tokens", ALL)  # those of every run
+OWN = (FIRST, LATER, SPECIAL, ALL)  # groups that every run has  # those of every run
 LONGEST_NAME = 60
 FARTHEST = 10**6  # of an offset
 MOST_BYTES = 1 << 20  # of a list of words

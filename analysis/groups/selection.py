@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actlas.analysis.data.apart import FIRST, LATER, SPECIAL, first_tokens, later_tokens
+from actlas.analysis.data.apart import first_tokens, later_tokens
 from actlas.analysis.data.apart import special_tokens as special
+from actlas.analysis.data.group_names import ALL, FIRST, LATER, REST, SPECIAL
 from actlas.analysis.data.pooling import Pool
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.tokens import Selection, select_tokens
@@ -20,7 +21,7 @@ from actlas.analysis.data.words import nowhere
 from actlas.analysis.groups.choice import FirstToken, GroupChoice, parse_contrasts
 from actlas.analysis.groups.conditions import Word
 from actlas.analysis.groups.evaluation import Found, Mask, TokenTable, column_labels
-from actlas.analysis.groups.grammar import ALL, REST, Group, parse_groups, with_words
+from actlas.analysis.groups.grammar import Group, parse_groups, with_words
 from actlas.analysis.groups.matching import matched
 from actlas.analysis.groups.token_groups import Members, TokenGroups
 from actlas.store.errors import UsageError, quoted, unknown

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
+from actlas.analysis.data.group_names import WHOLE
 from actlas.analysis.data.pooling import Pool, taken
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.tokens import Selection
@@ -95,6 +96,18 @@ class TokenGroups(Mapping[str, Indices]):
         """The groups that the user named, without those that every run has."""
         kept = {name: each for name, each in self.members.items() if name not in OWN}
         return replace(self, members=kept)
+
+    @property
+    def apart(self) -> TokenGroups:
+        """All groups but those that hold all tokens."""
+        return replace(
+            self, members={n: each for n, each in self.members.items() if n not in WHOLE}
+        )
+
+    @property
+    def whole(self) -> Indices:
+        """All tokens that are looked at, where they are a group."""
+        return next(self[name] for name in WHOLE if name in self.members)
 
     def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
         """Return the rows of a group along ``token``, other token labels dropped; lazy stays lazy.

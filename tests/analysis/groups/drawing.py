@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from actlas.analysis.data.group_names import REST
 from actlas.analysis.groups.conditions import (
     KEYS,
     LIST,
@@ -14,7 +15,7 @@ from actlas.analysis.groups.conditions import (
     Word,
     WordList,
 )
-from actlas.analysis.groups.grammar import OWN, REST, Group
+from actlas.analysis.groups.grammar import OWN, Group
 
 characters = st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp"))
 texts = st.one_of(
