@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from actlas.analysis.groups import select_groups as select_groups
     from actlas.scripts.api import studies as studies
     from actlas.scripts.api.extract import extract as extract
     from actlas.scripts.api.functions import StudyFunction
@@ -42,7 +43,11 @@ _HOMES = dict.fromkeys(
     ("ActlasError", "DamagedStore", "IncompleteRun", "Run", "Store", "StoreError", "UsageError"),
     "actlas.store",
 )
-_HOMES |= {"Result": "actlas.scripts.api.result", "extract": "actlas.scripts.api.extract"}
+_HOMES |= {
+    "Result": "actlas.scripts.api.result",
+    "extract": "actlas.scripts.api.extract",
+    "select_groups": "actlas.analysis.groups",
+}
 _STUDIES = "actlas.scripts.api.studies"
 _PARTS = ("analysis", "pipeline", "scripts", "store")  # imported as modules are
 __all__ = [
@@ -56,6 +61,7 @@ __all__ = [
     "UsageError",
     "extract",
     "open",
+    "select_groups",
     "studies",
 ]
 

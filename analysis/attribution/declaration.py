@@ -16,10 +16,10 @@ from actlas.analysis.declaring import (
     Table,
     option,
 )
+from actlas.analysis.declaring.groups import SEEDS
 from actlas.analysis.declaring.laws import SUMS, no_sum
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
-from actlas.analysis.declaring.target import SEEDS
 from actlas.store.errors import UsageError, quoted, unknown
 
 if TYPE_CHECKING:

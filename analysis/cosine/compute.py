@@ -14,7 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.sites import feature_dims, heads_of
-from actlas.analysis.data.tokens import Selection
+from actlas.analysis.groups.token_groups import Grouped
 from actlas.analysis.kernels.cosine_tiles import (
     CosineCounts,
     count_cosines,
@@ -47,7 +47,7 @@ LAYERS = 6
 
 
 def cosine_histograms(
-    dataset: xr.Dataset, selection: Selection, *, bins: int = DEFAULT_BINS, center: bool = False
+    dataset: xr.Dataset, selection: Grouped, *, bins: int = DEFAULT_BINS, center: bool = False
 ) -> xr.Dataset:
     """Histogram and moments of the cosines between features over the selected tokens.
 
@@ -76,9 +76,9 @@ def cosine_histograms(
 
 
 def _group(
-    dataset: xr.Dataset, selection: Selection, group: str, bins: int, center: bool
+    dataset: xr.Dataset, selection: Grouped, group: str, bins: int, center: bool
 ) -> xr.Dataset:
-    columns = _columns(dataset, selection, group)
+    columns = feature_columns(dataset, selection, group)
     counts, moments, pairs = xr.apply_ufunc(
         _layers,
         *columns.values(),
@@ -112,7 +112,7 @@ def _group(
     )
 
 
-def _columns(dataset: xr.Dataset, selection: Selection, group: str) -> dict[str, xr.DataArray]:
+def feature_columns(dataset: xr.Dataset, selection: Grouped, group: str) -> dict[str, xr.DataArray]:
     """Return each projection as (layer, token, feature), a few layers a chunk where it is lazy."""
     columns = {}
     for projection in PROJECTIONS:
@@ -154,9 +154,7 @@ def _layers(
     return count, moments, pairs
 
 
-def cosine_matrix(
-    dataset: xr.Dataset, selection: Selection, *, center: bool = False
-) -> xr.DataArray:
+def cosine_matrix(dataset: xr.Dataset, selection: Grouped, *, center: bool = False) -> xr.DataArray:
     """Return the whole matrix of cosines, lazily.
 
     It is (group, layer, feature, other) in float32, NaN where a cosine is undefined.
@@ -170,7 +168,7 @@ def cosine_matrix(
     for group in selection.groups:
         columns = [
             array.rename({f"feature_{p}": "feature"})
-            for p, array in _columns(dataset, selection, group).items()
+            for p, array in feature_columns(dataset, selection, group).items()
         ]
         features = xr.concat(columns, "feature", coords="minimal", compat="override").chunk(
             {"layer": 1, "token": -1, "feature": -1}

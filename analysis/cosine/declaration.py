@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell, option
+from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
+from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import parse_layers
 from actlas.analysis.declaring.study import Figures
-from actlas.analysis.declaring.target import (
-    TargetOptions,
-    TargetStudy,
-    heads_note,
-    with_selection,
-)
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.analysis.declaring.study import Axes
+    from actlas.analysis.groups.token_groups import TokenGroups
 
 SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and fine enough
 
@@ -36,8 +33,8 @@ CAPTIONS = {
     ),
     "profile": Caption(
         "Mean |cosine| of each pair of projections over layers",
-        "1: features move together; 0: not at all. Look where the target comes down to the "
-        "control.",
+        "1: features move together; 0: not at all. Dotted: what unrelated features have by chance "
+        "with as many clusters. Look where the target comes down to the control.",
     ),
     "matrix": Caption(
         "All cosines of the deepest layer",
@@ -48,8 +45,8 @@ CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class CosineOptions(TargetOptions):
-    """The word, how cosines are counted, and what is written."""
+class CosineOptions(NamedOptions):
+    """Which tokens, how cosines are counted, and what is written."""
 
     bins: int = option(  # a figure of all pairs and layers has one point each
         100, help="Bins of the histograms, equal, over [-1, 1].", bounds=(1, 2_000)
@@ -69,8 +66,8 @@ class CosineOptions(TargetOptions):
     )
 
 
-class Cosine(TargetStudy[CosineOptions]):
-    """Cosines between the features of Q, K and V of RUN over the contexts of a word.
+class Cosine(GroupStudy[CosineOptions]):
+    """Cosines between the features of Q, K and V of RUN over the contexts of tokens.
 
     Every pair of features is compared in six pairs of projections, QQ, KK, VV, QK, QV and KV; the
     histograms are stacked over layers. Cosines near ±1: the features do not tell contexts apart.
@@ -81,11 +78,13 @@ class Cosine(TargetStudy[CosineOptions]):
     help = "Cosines between features over contexts, in six pairs of projections, layer by layer."
     heading = "How alike features are over contexts"
     question = (
-        "Every feature of Q, K and V is a column of numbers, one for each sentence. Two features "
+        "Every feature of Q, K and V is a column of numbers, one for each token. Two features "
         "whose columns point the same way do not tell contexts apart."
     )
     options = CosineOptions
-    numbers = ("mean_abs",)
+    every = False
+    needs = ("q", "k", "v")
+    numbers = ("mean_abs", "mean_abs_interval", "mean_abs_contrast", "chance")
 
     def check(self, options: CosineOptions, planned: PlannedRun) -> None:
         """Raise UsageError for a word or a layer that is not there."""
@@ -95,12 +94,23 @@ class Cosine(TargetStudy[CosineOptions]):
     def compute(self, subject: Subject, options: CosineOptions) -> xr.Dataset:
         """Return histograms and moments of the cosines by group, pair of projections and layer."""
         from actlas.analysis.cosine.compute import cosine_histograms
-        from actlas.analysis.data.tokens import select_tokens
+        from actlas.analysis.cosine.intervals import cosine_draws
+        from actlas.analysis.data.sites import heads_of
+        from actlas.analysis.groups.resampling import with_contrasts, with_intervals
 
-        dataset = _chosen(subject, options)
-        selection = select_tokens(dataset, options.word)
-        result = cosine_histograms(dataset, selection, bins=options.bins, center=options.center)
-        return with_selection(result, selection, subject)
+        dataset, center = _chosen(subject, options), options.center
+        groups = self.groups(dataset, options)
+        result = cosine_histograms(dataset, groups, bins=options.bins, center=center)
+        drawn = options.resampling(groups)
+        if drawn is None:
+            result = with_contrasts(result, "mean_abs", groups.contrasts)
+        else:
+            draws = cosine_draws(
+                dataset, groups, drawn, result["mean_abs"], center=center, seed=options.seed
+            )
+            result = with_intervals(result, "mean_abs", draws, groups.contrasts)
+        result = with_chance(result, groups, center=center)
+        return with_groups(result, groups).assign_attrs(heads=heads_of(dataset, self.needs))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return mean |cosine| and the share near ±1, a row a pair of projections and layer."""
@@ -120,14 +130,15 @@ class Cosine(TargetStudy[CosineOptions]):
         caption = "Mean |cosine|, and the share of pairs with |cosine| above 0.9" + heads_note(
             result
         )
-        return [Table.of(caption, header, rows)]
+        compared = contrast_table(result, "mean_abs", "Difference of mean |cosine| between groups")
+        return [Table.of(caption, header, rows), *compared]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return the first, the middle and the last layer, under shorter headings."""
-        layers = result.sizes["layer"]
-        (table,) = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
-        header = ("pair", "layer", "target", "control", "target>0.9", "control>0.9")
-        return [Table(table.caption, header, table.rows)]
+        layers, groups = result.sizes["layer"], [str(group) for group in result["group"].values]
+        table, *compared = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
+        header = ("pair", "layer", *groups, *(f"{group}>0.9" for group in groups))
+        return [Table(table.caption, header, table.rows), *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
         """Return ridges, heat map, profile and the matrix of the deepest layer."""
@@ -156,12 +167,16 @@ class Cosine(TargetStudy[CosineOptions]):
             result["mean_abs"].mean("projection_pair").isel(layer=[0, -1]),
             result["layer"].values,
         )
-        target, control = (means.sel(group=group).values for group in ("target", "control"))
+        parts = []
+        for group in means["group"].values:
+            first, last = means.sel(group=group).values
+            parts.append(f"{group} {first:.3f} to {last:.3f}")
         found = [
             *self.compared(result, subject),
             "mean |cosine| of the six pairs of projections from layer "
-            f"{layers[0]} to {layers[-1]}: target {target[0]:.3f} to {target[1]:.3f}, "
-            f"control {control[0]:.3f} to {control[1]:.3f}",
+            f"{layers[0]} to {layers[-1]}: {', '.join(parts)}",
+            *_chance_finding(result),
+            *apart(result, "mean_abs", "the mean |cosine|"),
         ]
         undefined = int(result["undefined"].sum())
         if undefined:
@@ -194,11 +209,27 @@ class Cosine(TargetStudy[CosineOptions]):
 
     def _matrix(self, subject: Subject, options: CosineOptions) -> xr.DataArray:
         from actlas.analysis.cosine.compute import cosine_matrix
-        from actlas.analysis.data.tokens import select_tokens
 
         dataset = _chosen(subject, options)
-        selection = select_tokens(dataset, options.word)
-        return cosine_matrix(dataset, selection, center=options.center)
+        return cosine_matrix(dataset, self.groups(dataset, options), center=options.center)
+
+
+def with_chance(result: xr.Dataset, groups: TokenGroups, *, center: bool) -> xr.Dataset:
+    """Return ``result`` with ``chance`` (group): the mean |cosine| of unrelated features."""
+    from actlas.analysis.groups.resampling import chance_cosine
+
+    clusters = groups.summary()["group_clusters"].values.tolist()
+    levels = [chance_cosine(count, center=center) for count in clusters]
+    meaning = "mean |cosine| of unrelated features over as many independent clusters"
+    return result.assign(chance=("group", levels, {"long_name": meaning}))
+
+
+def _chance_finding(result: xr.Dataset) -> list[str]:
+    levels = []
+    for group in result["group"].values:
+        at = result.sel(group=group)
+        levels.append(f"{group} {float(at['chance']):.3f} ({int(at['group_clusters'])} clusters)")
+    return [f"by chance, unrelated features would have a mean |cosine| of {', '.join(levels)}"]
 
 
 def _chosen(subject: Subject, options: CosineOptions) -> xr.Dataset:

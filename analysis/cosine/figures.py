@@ -17,10 +17,11 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
 from actlas.analysis.data.sites import heads_in_words
-from actlas.analysis.plots.style import GROUP_COLOURS, group_label
+from actlas.analysis.plots.style import group_colours, group_label
 
 OVERLAP = 3.0  # height of the highest ridge, in distances between ridges
 FEW_LAYERS = 12
+FEW_GROUPS, PAIRS_ABREAST = 2, 3
 LEAST_SHARE = 1e-4  # of pairs in a bin that a heat map tells from none
 # of a block's name in points, by the share of the matrix that the block has
 LETTERS, SMALLEST_LETTERS, LARGEST_LETTERS = 70, 5, 11
@@ -28,7 +29,7 @@ NARROW = 0.06  # share of the matrix whose ends are too near to each other for t
 LARGEST_PICTURE = 960  # features a side of the matrix picture; more are averaged
 
 
-def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
+def cosine_ridgelines(result: xr.Dataset, word: str | None) -> Figure:
     """Histograms of each pair of projections, a ridge per layer, the first below.
 
     Target beside control. result: of ``actlas.analysis.cosine.compute.cosine_histograms``. A ridge
@@ -40,7 +41,7 @@ def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
         "Cosines between features over contexts: a ridge per layer, its height the root of the "
         "share of pairs",
     )
-    roots = _shares(result) ** 0.5
+    roots, colours = _shares(result) ** 0.5, group_colours(result["group"].values)
     centres = _centres(result)
     highest = float(roots.max()) or 1.0
     tops = roots.max(("projection_pair", "group", "bin")) * OVERLAP / highest + np.arange(
@@ -53,7 +54,7 @@ def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
             / highest
         )
         for number in reversed(range(len(ridges))):  # the nearer ridge covers the one behind it
-            top, colour, order = number + ridges[number], GROUP_COLOURS[group], len(ridges) - number
+            top, colour, order = number + ridges[number], colours[group], len(ridges) - number
             panel.fill_between(
                 centres, number, top, color=colour, alpha=0.45, linewidth=0, zorder=order
             )
@@ -64,7 +65,7 @@ def cosine_ridgelines(result: xr.Dataset, word: str) -> Figure:
     return figure
 
 
-def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
+def cosine_heatmap(result: xr.Dataset, word: str | None) -> Figure:
     """Histograms of each pair of projections as layer × bin, colour the share of pairs in a bin.
 
     Target beside control.
@@ -92,21 +93,17 @@ def cosine_heatmap(result: xr.Dataset, word: str) -> Figure:
     return figure
 
 
-def cosine_profile(result: xr.Dataset, word: str) -> Figure:
-    """Mean |cosine| of each pair of projections over layers, target and control."""
+def cosine_profile(result: xr.Dataset, word: str | None) -> Figure:
+    """Mean |cosine| of each pair of projections over layers, by group.
+
+    Bars are intervals, where there are any; a dotted line is the level of chance of a group.
+    """
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
     for panel, pair in zip(panels.flat, result["projection_pair"].values, strict=True):
-        for group, colour in GROUP_COLOURS.items():
-            values = result["mean_abs"].sel(projection_pair=pair, group=group)
-            panel.plot(
-                result["layer"],
-                values,
-                color=colour,
-                marker="o",
-                markersize=3,
-                label=group_label(group, word, result.attrs.get("control")),
-            )
+        for group, colour in group_colours(result["group"].values).items():
+            label = group_label(group, word, result.attrs.get("control"))
+            _profile(panel, result.sel(projection_pair=pair, group=group), colour, label)
         panel.set_title(str(pair))
         panel.set_ylim(0, 1)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -117,18 +114,20 @@ def cosine_profile(result: xr.Dataset, word: str) -> Figure:
     figure.legend(
         *panels.flat[0].get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=2,
+        ncols=4,
         frameon=False,
     )
+    chance = "; dotted: chance" if "chance" in result else ""
     figure.suptitle(
-        "How alike features are over contexts: 1, they move together; 0, not at all", fontsize=11
+        f"How alike features are over contexts: 1, they move together; 0, not at all{chance}",
+        fontsize=11,
     )
     return figure
 
 
-def cosine_panel(panel: Axes, result: xr.Dataset, word: str) -> None:
-    """Mean |cosine| over all pairs of projections, target and control over layers."""
-    for group, colour in GROUP_COLOURS.items():
+def cosine_panel(panel: Axes, result: xr.Dataset, word: str | None) -> None:
+    """Mean |cosine| over all pairs of projections, a line per group over layers."""
+    for group, colour in group_colours(result["group"].values).items():
         values = result["mean_abs"].sel(group=group).mean("projection_pair")
         label = group_label(group, word, result.attrs.get("control"))
         panel.plot(result["layer"], values, color=colour, marker="o", markersize=3, label=label)
@@ -139,15 +138,27 @@ def cosine_panel(panel: Axes, result: xr.Dataset, word: str) -> None:
     panel.legend(frameon=False, fontsize=8)
 
 
-def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
-    """The matrix of one layer, target beside control, with the six pairs of projections outlined.
+def _profile(panel: Axes, of_group: xr.Dataset, colour: str, label: str) -> None:
+    layers, mean = of_group["layer"], of_group["mean_abs"].values
+    panel.plot(layers, mean, color=colour, marker="o", markersize=3, label=label)
+    if "mean_abs_interval" in of_group:
+        low, high = of_group["mean_abs_interval"].transpose("bound", "layer").values
+        bars = [(mean - low).clip(0), (high - mean).clip(0)]
+        panel.errorbar(layers, mean, bars, color=colour, fmt="none", capsize=2, linewidth=1)
+    if "chance" in of_group:
+        panel.axhline(float(of_group["chance"]), color=colour, linestyle=":", linewidth=1)
+
+
+def cosine_matrix(matrix: xr.DataArray, word: str | None) -> Figure:
+    """The matrix of one layer, group beside group, with the six pairs of projections outlined.
 
     matrix: (group, feature, other), of ``cosine.compute.cosine_matrix`` at one layer, labels of its
     features included. Undefined cosines are grey. Computed group by group; with more than
     LARGEST_PICTURE features squares of them are averaged.
     """
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    panels = figure.subplots(1, matrix.sizes["group"])
+    groups = matrix.sizes["group"]
+    figure = Figure(figsize=(5.5 * groups, 5.6), layout="constrained")
+    panels = figure.subplots(1, groups, squeeze=False)[0]
     edges, heads, image = _edges(matrix), heads_in_words(_heads(matrix)), None
     for panel, group in zip(panels, matrix["group"].values, strict=True):
         values = matrix.sel(group=group).transpose("feature", "other").values
@@ -172,23 +183,24 @@ def cosine_matrix(matrix: xr.DataArray, word: str) -> Figure:
 
 
 def _grid(
-    result: xr.Dataset, word: str, title: str
+    result: xr.Dataset, word: str | None, title: str
 ) -> tuple[Figure, Iterator[tuple[Axes, str, str]]]:
-    """Return a figure of 2 × 6 panels, and the panels with pair of projections and group.
+    """Return a figure of panels, and the panels with pair of projections and group.
 
-    Each row has target and control of three pairs.
+    Each row has the groups of three pairs; of more than two groups, of one pair.
     """
-    height = 6.0 if result.sizes["layer"] <= FEW_LAYERS else 10.0
-    figure = Figure(figsize=(13, height), layout="constrained")
+    groups = [str(group) for group in result["group"].values]
+    abreast = PAIRS_ABREAST if len(groups) <= FEW_GROUPS else 1
+    rows, columns = -(-result.sizes["projection_pair"] // abreast), abreast * len(groups)
+    height = 3.0 if result.sizes["layer"] <= FEW_LAYERS else 5.0
+    figure = Figure(figsize=(max(6.0, 2.2 * columns), height * rows), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(2, 6, sharex=True, sharey=True)
-    kinds = [
-        (str(pair), group) for pair in result["projection_pair"].values for group in GROUP_COLOURS
-    ]
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    kinds = [(str(pair), group) for pair in result["projection_pair"].values for group in groups]
     for panel, (pair, group) in zip(axes.flat, kinds, strict=True):
         label = group_label(group, word, result.attrs.get("control"))
         panel.set_title(f"{pair}  {label}", fontsize=9)
-    for panel in axes[1]:
+    for panel in axes[-1]:
         panel.set_xlabel("cosine")
         panel.set_xticks([-1, 0, 1])
     for panel in axes[:, 0]:

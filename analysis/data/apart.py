@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.group_names import FIRST, LATER, SPECIAL
+
 Mask = npt.NDArray[np.bool_]
 
 FIRST_POSITION = 0
@@ -39,3 +41,10 @@ def special_tokens(labels: xr.Dataset | xr.DataArray) -> Mask:
 def later_tokens(labels: xr.Dataset | xr.DataArray) -> Mask:
     """Return which tokens are neither the first of their sentence nor special: (token,)."""
     return ~(first_tokens(labels) | special_tokens(labels))
+
+
+def tokens_apart(labels: xr.Dataset | xr.DataArray) -> dict[str, Mask]:
+    """Return which tokens are first, later and, where there are any, special ones: (token,)."""
+    apart = {FIRST: first_tokens(labels), LATER: later_tokens(labels)}
+    special = special_tokens(labels)
+    return {**apart, SPECIAL: special} if special.any() else apart

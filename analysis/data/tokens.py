@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.apart import later_tokens
+from actlas.analysis.data.pooling import Pool, taken
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.words import TargetError, Words, find_words, nowhere
 from actlas.store.errors import UsageError
 
 Occurrence = Literal["first", "last", "all"]
-Pool = Literal["last", "first", "mean"]
 Control = Literal["previous", "random", "matched"]
 CONTROL_NAMES = {
     "previous": "the token before it",
@@ -91,6 +91,11 @@ class Selection:
         """Token indices of ``target`` and ``control``."""
         return {"target": self.target_token, "control": self.control_token}
 
+    @property
+    def clusters(self) -> dict[str, Indices]:
+        """Sentence of each token of ``target`` and ``control``: a control belongs to its word."""
+        return {"target": self.sentence, "control": self.sentence}
+
     def record(self) -> dict[str, list[list[object]]]:
         """Return, for a result's record, the sentences that were left out, each with the reason."""
         return {"left_out": [[item.sentence, item.reason] for item in self.left_out]}
@@ -102,30 +107,9 @@ class Selection:
 
         With ``pool="mean"`` a target row is the mean over the word's tokens, in float64.
         """
-        plain = activations.drop_vars(
-            [name for name, label in activations.coords.items() if "token" in label.dims]
-        )
-        plain = plain.drop_vars([name for name in plain.coords if name != "layer"])
         if group == "control" or self.target.pool != "mean":
-            return plain.isel(token=self.groups[group])
-        sizes = self.last_token - self.first_token + 1
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        members = np.concatenate(
-            [np.arange(a, b + 1) for a, b in zip(self.first_token, self.last_token, strict=True)]
-        )
-        words = plain.isel(token=members).astype("float64")
-        pooled: xr.DataArray = xr.apply_ufunc(
-            _mean_of_runs,
-            words.chunk({"token": -1}) if words.chunks else words,
-            kwargs={"starts": starts, "sizes": sizes},
-            input_core_dims=[["token"]],
-            output_core_dims=[["token"]],
-            exclude_dims={"token"},
-            dask="parallelized",
-            output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"output_sizes": {"token": len(sizes)}},
-        )
-        return pooled.transpose(*activations.dims)
+            return taken(activations, self.groups[group])
+        return taken(activations, self.first_token, self.last_token)
 
     def coordinates(self) -> xr.Dataset:
         """Return the pairs as a Dataset on ``pair``, to be saved with a result."""
@@ -287,10 +271,3 @@ def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Targ
         "a possible control: first and special tokens are never one), expected at least "
         f"{FEWEST}"
     )
-
-
-def _mean_of_runs(
-    values: npt.NDArray[Any], *, starts: Indices, sizes: Indices
-) -> npt.NDArray[np.float64]:
-    """Return the means of consecutive runs along the last axis."""
-    return np.add.reduceat(values, starts, axis=-1) / sizes

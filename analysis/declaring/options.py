@@ -6,9 +6,9 @@ The command line, study files and the reference page are made from these fields.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from actlas.store.errors import UsageError
 
@@ -53,10 +53,15 @@ def option(
 class Options:
     """Base of the options of a study; one without any uses it as it is."""
 
+    #: options that mean nothing to the study → the reason, which is given to who uses them
+    refused: ClassVar[Mapping[str, str]] = {}
+
     def __post_init__(self) -> None:
-        """Raise UsageError for a value outside its bounds, or that is none of the choices."""
+        """Raise UsageError for a value outside its bounds, that is no choice, or is refused."""
         for field, spec in specs(type(self)):
             value = getattr(self, field.name)
+            if field.name in self.refused and value != field.default:
+                raise UsageError(f"{field.name}: {self.refused[field.name]}")
             if spec.bounds is not None and value is not None:
                 check_bounds(field.name, value, spec.bounds)
             if spec.choices and value not in spec.choices:

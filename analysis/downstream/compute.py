@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.data.apart import later_tokens
 from actlas.analysis.data.sentences import sentences_of
-from actlas.analysis.kernels.streaming import Floats, by_token
+from actlas.analysis.downstream.by_group import (
+    group_changes,
+    group_losses,
+    loss_differences,
+    token_distances,
+    token_squares,
+)
+from actlas.analysis.groups.resampling import Resampling
+from actlas.analysis.groups.selection import select_groups
+from actlas.analysis.groups.token_groups import TokenGroups
+from actlas.analysis.kernels.streaming import Floats
 from actlas.analysis.norms.depths import std_by_depth, step_norms
 
 
@@ -29,28 +38,34 @@ class Variant:
 
 
 def downstream(
-    baseline: xr.Dataset, variants: Sequence[Variant], *, include_first: bool = False
+    baseline: xr.Dataset,
+    variants: Sequence[Variant],
+    groups: TokenGroups | None = None,
+    drawn: Resampling | None = None,
 ) -> xr.Dataset:
     """Δ(d) = ‖h[d] − h′[d]‖_F of every variant, with steps and spread of the stream; lazy.
 
     The change of the loss is returned too.
 
     baseline, variants: ``resid`` (depth, token, d_model), ``nll`` (token) where it is stored, the
-    labels of tokens. include_first: the first token of a sentence, an order of magnitude larger
-    than any other, is left out otherwise, and so are special tokens. Returns, float64, ``delta``,
+    labels of tokens. groups: one of them is of all tokens that count, and by default the only
+    one, without first and special tokens; of the others there are
+    ``group_relative_delta`` (variant, group, depth) and ``group_nll_change`` (variant, group), with
+    intervals where clusters are ``drawn`` again, and contrasts. Returns, float64, ``delta``,
     ``relative_delta`` (of ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth);
     ``baseline_step``, ``baseline_std`` (depth); ``nll_change`` in nats a token (variant); deltas
     and loss also by sentence. Source: studies 3, 4 and 5. Raises ValueError where a variant has
     other tokens than the baseline.
     """
-    kept = _kept(baseline, include_first)
+    groups = groups or select_groups(baseline, every=True)
+    kept = _kept(baseline, groups)
     clean = _profile(baseline, kept).rename(step="baseline_step", std="baseline_std")
     size = sentence_sums(token_squares(baseline["resid"]), baseline, kept)
     parts = []
     for variant in variants:
         _check_alike(baseline, variant)
         delta = sentence_sums(
-            _token_distances(baseline["resid"], variant.dataset["resid"]), baseline, kept
+            token_distances(baseline["resid"], variant.dataset["resid"]), baseline, kept
         )
         found = _profile(variant.dataset, kept)
         found["sentence_delta"], found["sentence_relative_delta"] = (
@@ -59,7 +74,8 @@ def downstream(
         )
         found["delta"] = delta.sum("sentence") ** 0.5
         found["relative_delta"] = _share(delta.sum("sentence"), size.sum("sentence")) ** 0.5
-        parts.append(found.merge(loss_change(baseline, variant.dataset)))
+        found = found.merge(loss_change(baseline, variant.dataset))
+        parts.append(found.merge(group_changes(baseline, variant.dataset, groups, drawn)))
     labels = {
         "variant": np.array([variant.name for variant in variants], dtype=np.str_),
         "edits": ("variant", np.array([variant.edits for variant in variants], dtype=np.str_)),
@@ -68,23 +84,29 @@ def downstream(
     return _described(xr.concat(parts, dim="variant").merge(clean).assign_coords(labels))
 
 
-def redundancy(baseline: xr.Dataset, skipped: dict[int, xr.Dataset]) -> xr.Dataset:
+def redundancy(
+    baseline: xr.Dataset,
+    skipped: Mapping[int, xr.Dataset],
+    groups: TokenGroups | None = None,
+    drawn: Resampling | None = None,
+) -> xr.Dataset:
     """How much the loss and the last residual change when a layer is skipped; lazy.
 
     skipped: layer → data of the run without it, ``resid`` and ``nll``. Returns ``nll_change``
     (layer) and ``sentence_nll_change`` (layer, sentence) in nats a token, and
-    ``final_relative_delta`` (layer) = ‖h[L] − h′[L]‖_F / ‖h[L]‖_F without first tokens. Source:
-    study 3, scan.
+    ``final_relative_delta`` (layer) = ‖h[L] − h′[L]‖_F / ‖h[L]‖_F. groups, drawn: as in
+    ``downstream``; of groups there is ``group_nll_change`` (layer, group). Source: study 3, scan.
     """
-    kept, last = _kept(baseline, include_first=False), [baseline.sizes["depth"] - 1]
+    groups = groups or select_groups(baseline, every=True)
+    kept, last = _kept(baseline, groups), [baseline.sizes["depth"] - 1]
     end = baseline["resid"].isel(depth=last)
     size = token_squares(end).where(kept, 0).sum("token")
     parts = []
     for dataset in skipped.values():
-        delta = _token_distances(end, dataset["resid"].isel(depth=last)).where(kept, 0).sum("token")
+        delta = token_distances(end, dataset["resid"].isel(depth=last)).where(kept, 0).sum("token")
         change = loss_change(baseline, dataset)
         change["final_relative_delta"] = (_share(delta, size) ** 0.5).isel(depth=0, drop=True)
-        parts.append(change)
+        parts.append(change.merge(group_losses(baseline, dataset, groups, drawn)))
     joined = xr.concat(parts, dim="layer").assign_coords(
         layer=np.array(list(skipped), dtype=np.int64)
     )
@@ -102,7 +124,7 @@ def loss_change(baseline: xr.Dataset, variant: xr.Dataset) -> xr.Dataset:
     """
     if "nll" not in baseline or "nll" not in variant:
         return xr.Dataset()
-    change = _plain(variant["nll"]).astype(np.float64) - _plain(baseline["nll"]).astype(np.float64)
+    change = loss_differences(baseline, variant)
     counted = baseline["position"].values > 0
     sums = sentence_sums(change, baseline, counted)
     counts = sentence_sums(
@@ -114,11 +136,6 @@ def loss_change(baseline: xr.Dataset, variant: xr.Dataset) -> xr.Dataset:
             "sentence_nll_change": _share(sums, counts),
         }
     )
-
-
-def token_squares(resid: xr.DataArray) -> xr.DataArray:
-    """‖h[d]‖² of every token: (depth, token), float64."""
-    return by_token(_squares, 1, _plain(resid)).isel(quantity=0)
 
 
 def sentence_sums(
@@ -144,33 +161,19 @@ def _sums(values: Floats, kept: npt.NDArray[np.bool_], starts: npt.NDArray[np.in
     return sums
 
 
-def _token_distances(one: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
-    return by_token(_distances, 1, _plain(one), _plain(other)).isel(quantity=0)
-
-
 def _share(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
     """Divide; NaN where ``whole`` is 0, as for a sentence none of whose tokens counts."""
     return part / whole.where(whole > 0)
 
 
-def _squares(rows: Floats) -> Floats:
-    squares: Floats = np.vecdot(rows, rows)
-    return squares[np.newaxis]
-
-
-def _distances(one: Floats, other: Floats) -> Floats:
-    return _squares(one - other)
-
-
-def _kept(dataset: xr.Dataset, include_first: bool) -> npt.NDArray[np.bool_]:
+def _kept(dataset: xr.Dataset, groups: TokenGroups) -> npt.NDArray[np.bool_]:
     """Return which tokens count, (token,); raises ValueError where there are only first ones."""
-    kept: npt.NDArray[np.bool_] = (
-        np.ones(dataset.sizes["token"], np.bool_) if include_first else later_tokens(dataset)
-    )
+    kept = np.zeros(dataset.sizes["token"], np.bool_)
+    kept[groups.whole] = True
     if not kept.any():
         raise ValueError(
             "every sentence has one token alone, special ones aside, and first tokens are left "
-            "out: use longer ones, or include first tokens"
+            "out: use longer ones, or --first-token include"
         )
     return kept
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import Caption, Options, Study, Subject, Table, cell, option
+from actlas.analysis.declaring import Caption, Subject, Table, cell
+from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import branch_of, edits_text
@@ -34,16 +35,7 @@ CAPTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class DownstreamOptions(Options):
-    """Which tokens count."""
-
-    include_first_token: bool = option(
-        False, help="Count first and special tokens: the first dwarf all others in many models."
-    )
-
-
-class Downstream(Study[DownstreamOptions]):
+class Downstream(GroupStudy[GroupOptions]):
     """Compare each VARIANT with its run without edits: distance, steps, spread, change of loss.
 
     The loss is left out where `nll` is not stored; masked models have none.
@@ -59,26 +51,28 @@ class Downstream(Study[DownstreamOptions]):
         "The same sentences with and without an edit, compared depth by depth. Before the edit "
         "nothing may differ."
     )
-    options = DownstreamOptions
+    options = GroupOptions
     needs = ("resid",)
     optional = ("nll",)
     variants = "named"
     together = 4
     numbers = (
         *("edits", "first_depth", "delta", "relative_delta", "step", "std"),
-        "nll_change",
+        *("nll_change", "group_nll_change", "group_nll_change_interval"),
     )
 
-    def compute(self, subject: Subject, options: DownstreamOptions) -> xr.Dataset:
+    def compute(self, subject: Subject, options: GroupOptions) -> xr.Dataset:
         """Return distances, steps, spread and the change of loss, by variant and depth."""
         from actlas.analysis.downstream import compute
 
         variants = [_variant(variant) for variant in subject.variants]
-        first = options.include_first_token
+        groups = self.groups(subject.dataset, options)
+        drawn = options.resampling(groups.apart)
         try:
-            return compute.downstream(subject.dataset, variants, include_first=first)
+            result = compute.downstream(subject.dataset, variants, groups, drawn)
         except ValueError as error:
             raise UsageError(str(error)) from error
+        return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return a row a variant: distance where its edit begins and at the end, change of loss.
@@ -103,9 +97,9 @@ class Downstream(Study[DownstreamOptions]):
             *("edits", "first depth", "Δ there", f"Δ at depth {last}", "relative"),
             *(("Δ loss (nats)",) if has_loss else ()),
         )
-        return [Table.of("Distance to the run without edits", header, rows)]
+        return [Table.of("Distance to the run without edits", header, rows), *_by_group(result)]
 
-    def figures(self, result: xr.Dataset, subject: Subject, options: DownstreamOptions) -> Figures:
+    def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
         """Return distances, steps and spread."""
         from actlas.analysis import plots
 
@@ -114,7 +108,7 @@ class Downstream(Study[DownstreamOptions]):
         return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
 
     def panel(
-        self, axes: Axes, result: xr.Dataset, subject: Subject, options: DownstreamOptions
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
     ) -> None:
         """Draw the distance to the run without edits, relative to its norm, over depths."""
         from actlas.analysis import plots
@@ -134,7 +128,28 @@ class Downstream(Study[DownstreamOptions]):
             changes = result["nll_change"].values
             most = f" to {changes.max():+.3g}" if count > 1 else ""
             found.append(f"change of loss {changes.min():+.3g}{most} nats")
-        return found
+        found += apart(result, "group_nll_change", "the change of loss")
+        return [*found, *result.attrs.get("group_notes", [])]
+
+
+def _by_group(result: xr.Dataset) -> list[Table]:
+    """Return the change of each group at the last depth and in loss, a row a variant and group."""
+    if "group_relative_delta" not in result:
+        return []
+    rows, has_loss = [], "group_nll_change" in result
+    for place in range(result.sizes["variant"]):
+        variant = result.isel(variant=place)
+        ends = variant["group_relative_delta"].isel(depth=-1).dropna("group")
+        for group in ends["group"].values:
+            loss = [cell(variant["group_nll_change"].sel(group=group), "+.4f")] if has_loss else []
+            edits = cell(str(variant["edits"].values))
+            rows.append((edits, cell(str(group)), cell(ends.sel(group=group), ".3g"), *loss))
+    header = ("edits", "group", "relative Δ at the end", *(("Δ loss (nats)",) if has_loss else ()))
+    what = "Difference of the change of loss between groups"
+    return [
+        Table.of("The same by group of tokens", header, rows),
+        *contrast_table(result, "group_nll_change", what),
+    ]
 
 
 def _variant(subject: Subject) -> Variant:

@@ -6,18 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actlas.analysis.declaring import (
-    Caption,
-    Options,
-    PlannedRun,
-    Study,
-    Subject,
-    Table,
-    cell,
-    option,
-)
+from actlas.analysis.declaring import Caption, Subject, Table, cell
+from actlas.analysis.declaring.group_tables import with_groups
+from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.study import Figures
-from actlas.store.errors import unknown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,21 +27,13 @@ SHOWN = 10  # heads in a terminal
 
 
 @dataclass(frozen=True)
-class HeadOptions(Options):
-    """Which groups of tokens are looked at beside the scores."""
+class HeadOptions(GroupOptions):
+    """Which groups of tokens attend to which; first tokens are a group of their own."""
 
-    by: str | None = option(
-        None,
-        help="Also say how much tokens of each value of this column attend to first and later "
-        "tokens.",
-        metavar="COLUMN",
-    )
-    target: str | None = option(
-        None, help="Also say how much this word and the token before attend.", metavar="WORD"
-    )
+    first_token: str = first_token_option("group")
 
 
-class Heads(Study[HeadOptions]):
+class Heads(GroupStudy[HeadOptions]):
     """What each attention head of RUN attends to: the token before, the first, itself, repeats.
 
     Scores are means over queries, each beside what uniform attention over what a query sees would
@@ -69,27 +53,15 @@ class Heads(Study[HeadOptions]):
     needs = ("pattern",)
     numbers = ("score", "excess", "queries", "attention", "attention_excess")
 
-    def check(self, options: HeadOptions, planned: PlannedRun) -> None:
-        """Raise UsageError for a column that the sentences do not have."""
-        if options.by is not None and options.by not in planned.columns:
-            raise unknown("column", options.by, planned.columns)
-
-    def words(self, options: HeadOptions) -> str:
-        """Return column and word."""
-        return " ".join(filter(None, (options.by, options.target)))
-
     def compute(self, subject: Subject, options: HeadOptions) -> xr.Dataset:
         """Return the scores of every head, and weights between groups."""
-        from actlas.analysis.data.groups import token_groups
-        from actlas.analysis.data.tokens import Target, select_tokens
         from actlas.analysis.heads.compute import head_scores
 
-        dataset, selection = subject.dataset, None
-        if options.target is not None:
-            selection = select_tokens(dataset, Target(options.target))
-        groups = token_groups(dataset, by=options.by, selection=selection)
+        dataset = subject.dataset
+        groups = self.groups(dataset, options)
         derived = dataset["pattern"].attrs.get("derived", "as it is stored")
-        return head_scores(dataset, groups).assign_attrs(pattern=derived)
+        result = head_scores(dataset, groups.groups).assign_attrs(pattern=derived)
+        return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the scores of every head, a row each."""

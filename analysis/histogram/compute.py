@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.data.apart import later_tokens
-from actlas.analysis.data.groups import LATER, Groups
-from actlas.analysis.kernels.streaming import Floats, Indices, by_place, tiles
+from actlas.analysis.data.group_names import WHOLE
+from actlas.analysis.groups.resampling import Resampling, mean_draws
+from actlas.analysis.kernels.streaming import Floats, Indices, by_place, by_token, tiles
 
 SAMPLE = 1 << 20  # values of a layer that fix its bins, at most about
 OUTER = (0.001, 0.999)  # quantiles of the sample between which the bins lie
 POWERS = ("tokens", "first", "second", "third", "zeros")  # sums that are kept beside the counts
-LENGTHS = {"length 1-2": (1, 2), "length 3-4": (3, 4), "length 5-6": (5, 6), "length 7+": (7, 999)}
 MEANINGS = {
     "density": "share of values a unit of the activation, within the bin",
     "count": "values in the bin",
@@ -26,42 +25,24 @@ MEANINGS = {
     "std": "standard deviation of the values",
     "skew": "third standardised moment of the values",
     "share_zero": "share of values that are exactly 0",
-    "distance": "Wasserstein-1 distance to later tokens, of what lies within the bins",
+    "distance": "Wasserstein-1 distance to all tokens that are looked at, within the bins",
 }
 
 
-def length_groups(labels: xr.Dataset) -> Groups:
-    """Return the later tokens by how many characters they have, spaces aside; empty ones left out.
-
-    labels: ``position``, ``char_start``, ``char_end`` and ``text`` on ``token``.
-    """
-    edges = zip(labels["char_start"].values, labels["char_end"].values, strict=True)
-    texts = zip(labels["text"].values, edges, strict=True)
-    sizes = np.array([len(text[start:end].strip()) for text, (start, end) in texts])
-    sizes[~later_tokens(labels)] = 0
-    found = {}
-    for name, (least, most) in LENGTHS.items():
-        tokens = np.flatnonzero((sizes >= least) & (sizes <= most))
-        if len(tokens):
-            found[name] = tokens
-    return found
-
-
-def value_histogram(activations: xr.DataArray, groups: Groups, *, bins: int) -> xr.Dataset:
+def value_histogram(
+    activations: xr.DataArray, groups: Mapping[str, Indices], *, bins: int
+) -> xr.Dataset:
     """Count the values of ``activations`` (layer or depth, token, …) by group of tokens; lazy.
 
-    Bins are equal and lie between OUTER quantiles of a sample of each layer, which is read now;
-    what is outside is counted apart, and part of the moments. Returns, by (group, layer or depth):
-    ``count`` int64 and ``density`` (…, bin), with ``bin_edge`` (layer or depth, edge) in the units
-    of the activations; ``outside``, ``mean``, ``std`` (ddof=0), ``skew``, ``share_zero`` and
-    ``distance`` float64. A group without tokens has NaN. Memory: one block, and the sample.
+    groups: one of them is of all tokens that are looked at. Bins are equal and lie between OUTER
+    quantiles of a sample of each layer, which is read now; what is outside is counted apart, and
+    part of the moments. Returns, by (group, layer or depth): ``count`` int64 and ``density`` (…,
+    bin), with ``bin_edge`` (layer or depth, edge) in the units of the activations; ``outside``,
+    ``mean``, ``std`` (ddof=0), ``skew``, ``share_zero`` and ``distance`` float64. A group without
+    tokens has NaN. Memory: one block, and the sample.
     """
-    place, *rest = (str(dim) for dim in activations.dims)
-    inner = [dim for dim in rest if dim != "token"]
-    plain = activations.drop_vars([name for name in activations.coords if name != place])
-    if len(inner) > 1:
-        plain = plain.stack(vector=inner, create_index=False)
-    edges = _edges(plain, bins)
+    plain = flattened(activations)
+    place, edges = str(plain.dims[0]), _edges(plain, bins)
     members = [_member(plain.sizes["token"], tokens) for tokens in groups.values()]
     size = len(members) * (bins + len(POWERS))
     parts = []
@@ -73,6 +54,29 @@ def value_histogram(activations: xr.DataArray, groups: Groups, *, bins: int) -> 
     numbers = plain[place].values if place in plain.coords else np.arange(len(edges))
     labelled = sums.assign_coords({"group": list(groups), place: numbers})
     return _described(labelled, xr.DataArray(edges, dims=(place, "edge")), list(groups))
+
+
+def mean_value_draws(
+    activations: xr.DataArray, groups: Mapping[str, Indices], drawn: Resampling
+) -> xr.DataArray:
+    """Mean values of clusters drawn again: (resample, group, layer or depth), float64, lazy.
+
+    activations: as ``value_histogram`` takes them.
+    """
+    return mean_draws(by_token(_mean, 1, flattened(activations)).isel(quantity=0), groups, drawn)
+
+
+def flattened(activations: xr.DataArray) -> xr.DataArray:
+    """Return ``activations`` as (layer or depth, token, vector), heads side by side."""
+    place, *rest = (str(dim) for dim in activations.dims)
+    inner = [dim for dim in rest if dim != "token"]
+    plain = activations.drop_vars([name for name in activations.coords if name != place])
+    return plain.stack(vector=inner, create_index=False) if len(inner) > 1 else plain
+
+
+def _mean(rows: Floats) -> Floats:
+    means: Floats = rows.mean(1)
+    return means[np.newaxis]
 
 
 def _edges(plain: xr.DataArray, bins: int) -> Floats:
@@ -129,7 +133,8 @@ def _described(sums: xr.DataArray, edges: xr.DataArray, groups: list[str]) -> xr
     mean, square, cube = first / there, second / there, third / there
     variance = (square - mean**2).clip(0)
     shares = counts / there
-    away = shares.cumsum("bin") - shares.sel(group=LATER).cumsum("bin")
+    whole = next(name for name in WHOLE if name in groups)
+    away = shares.cumsum("bin") - shares.sel(group=whole).cumsum("bin")
     skew = (cube - 3 * mean * square + 2 * mean**3) / variance.where(variance > 0) ** 1.5
     result = xr.Dataset(
         {

@@ -2,47 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from actlas.analysis.data.sites import DEEP_SITES
-from actlas.analysis.declaring import (
-    Caption,
-    Options,
-    PlannedRun,
-    Study,
-    Subject,
-    Table,
-    cell,
-    option,
+from actlas.analysis.declaring import Caption, Subject, Table, cell, option
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    whole_group,
+    with_groups,
 )
+from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
-from actlas.store.errors import unknown
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.analysis.declaring.study import Axes
+    from actlas.analysis.groups.choice import GroupChoice
 
 MEASURES = ("mean", "std", "skew", "share_zero", "outside", "distance")
 SHOWN = 4  # layers in a terminal
+POOLED = "values are counted token by token, as they are stored: of a word, its last"
 
 
 @dataclass(frozen=True)
-class HistogramOptions(Options):
+class HistogramOptions(GroupOptions):
     """Which values are counted, for which groups of tokens, on how many bins."""
 
+    refused: ClassVar[Mapping[str, str]] = {"pool": POOLED}
+
     site: str = option("resid", help="Count the values of this site.", choices=DEEP_SITES)
-    by: str | None = option(
-        None,
-        help="Count the sentences of each value of this column of the input apart.",
-        metavar="COLUMN",
-    )
-    target: str | None = option(
-        None, help="Count this word, and the token before it, apart.", metavar="WORD"
-    )
+    first_token: str = first_token_option("group")
     by_length: bool = option(False, help="Count short and long tokens apart, by their characters.")
     bins: int = option(
         60,
@@ -50,11 +44,20 @@ class HistogramOptions(Options):
         bounds=(2, 2_000),
     )
 
+    @property
+    def named(self) -> bool:
+        """Whether any group was asked for."""
+        return super().named or self.by_length
 
-class Histogram(Study[HistogramOptions]):
+    def choice(self, *, every: bool) -> GroupChoice:
+        """Return what was chosen, lengths of tokens among it."""
+        return replace(super().choice(every=every), lengths=self.by_length)
+
+
+class Histogram(GroupStudy[HistogramOptions]):
     """How the values of a site of RUN are distributed, layer by layer and by group of tokens.
 
-    Every group is compared with the tokens that are not the first of their sentence: the
+    Every group is compared with all tokens that are looked at: the
     Wasserstein-1 distance is how far values have to move, on average, for one histogram to become
     the other.
     """
@@ -67,47 +70,58 @@ class Histogram(Study[HistogramOptions]):
         "tokens that lie apart."
     )
     options = HistogramOptions
-    numbers = MEASURES
-
-    def check(self, options: HistogramOptions, planned: PlannedRun) -> None:
-        """Raise UsageError for a column that the sentences do not have."""
-        if options.by is not None and options.by not in planned.columns:
-            raise unknown("column", options.by, planned.columns)
+    numbers = (
+        *MEASURES,
+        "mean_interval",
+        "mean_contrast",
+        "mean_contrast_interval",
+        "group_distance",
+    )
 
     def sites(self, options: HistogramOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the site."""
         return (options.site,)
 
     def words(self, options: HistogramOptions) -> str:
-        """Return site, column and word."""
-        return " ".join(filter(None, (options.site, options.by, options.target)))
+        """Return the site, and what groups are of."""
+        return " ".join(filter(None, (options.site, super().words(options))))
 
     def compute(self, subject: Subject, options: HistogramOptions) -> xr.Dataset:
         """Return counts, densities and moments by group and layer."""
-        from actlas.analysis.data.groups import token_groups
-        from actlas.analysis.data.tokens import Target, select_tokens
-        from actlas.analysis.histogram.compute import length_groups, value_histogram
+        from actlas.analysis.groups.resampling import with_contrasts, with_intervals
+        from actlas.analysis.histogram.compute import flattened, mean_value_draws, value_histogram
+        from actlas.analysis.histogram.distances import group_distances
 
-        dataset, selection = subject.dataset, None
-        if options.target is not None:
-            selection = select_tokens(dataset, Target(options.target))
-        groups = dict(token_groups(dataset, by=options.by, selection=selection))
-        if options.by_length:
-            groups |= length_groups(dataset)
-        return value_histogram(dataset[options.site], groups, bins=options.bins)
+        values = subject.dataset[options.site]
+        groups = self.groups(subject.dataset, options)
+        result, drawn = value_histogram(values, groups, bins=options.bins), None
+        if groups.named:
+            drawn = options.resampling(groups.named)
+        if drawn is None:
+            result = with_contrasts(result, "mean", groups.contrasts)
+        else:
+            draws = mean_value_draws(values, groups.named, drawn)
+            result = with_intervals(result, "mean", draws, groups.contrasts)
+            if groups.contrasts:
+                chosen = groups.named, groups.contrasts, drawn
+                edges, plain = result["bin_edge"].values, flattened(values)
+                result = result.assign(
+                    group_distances(plain, edges, *chosen, seed=options.seed).data_vars
+                )
+        return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the moments, a row a layer and group."""
-        place = _place(result)
-        rows = []
+        place, rows = _place(result), []
         for at in result[place].values:
             for group in result["group"].values:
                 here = result.sel({place: at, "group": group})
                 numbers = [cell(here[name], ".3g") for name in MEASURES]
                 rows.append((cell(at, "d"), cell(str(group)), *numbers))
         header = (place, "tokens", "mean", "std", "skew", "zeros", "outside", "distance")
-        caption = "Values by group of tokens; distance: Wasserstein-1 to later tokens"
-        return [Table.of(caption, header, rows)]
+        caption = f"Values by group of tokens; distance: Wasserstein-1 to {whole_group(result)}"
+        compared = contrast_table(result, "mean", "Difference of the mean value between groups")
+        return [Table.of(caption, header, rows), *compared, *_distance_table(result, place)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the layers."""
@@ -137,24 +151,53 @@ class Histogram(Study[HistogramOptions]):
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the spread grows, and which group lies farthest from the others."""
-        from actlas.analysis.data.groups import LATER
-
-        place, site = _place(result), str(result.attrs["site"])
-        later = result.sel(group=LATER)
+        place, site, whole = _place(result), str(result.attrs["site"]), whole_group(result)
+        later = result.sel(group=whole)
         numbers, std = later[place].values, later["std"].values
         found = [
-            f"{site}: standard deviation of later tokens {std[0]:.3g} at {place} {numbers[0]}, "
+            f"{site}: standard deviation of {whole} {std[0]:.3g} at {place} {numbers[0]}, "
             f"{std[-1]:.3g} at {place} {numbers[-1]}"
         ]
-        apart = result["distance"] / later["std"].where(later["std"] > 0)
-        apart = apart.stack(at=("group", place))
-        if bool(apart.notnull().any()):
-            farthest = apart.isel(at=int(apart.fillna(-1).values.argmax()))
+        away = result["distance"] / later["std"].where(later["std"] > 0)
+        away = away.stack(at=("group", place))
+        if bool(away.notnull().any()):
+            farthest = away.isel(at=int(away.fillna(-1).values.argmax()))
             found.append(
-                f"farthest from later tokens: {farthest['group'].item()} at {place} "
+                f"farthest from {whole}: {farthest['group'].item()} at {place} "
                 f"{int(farthest[place])}, {float(farthest):.3g} standard deviations on average"
             )
-        return found
+        found += apart(result, "mean", f"the mean value of {site}")
+        found += _beyond_chance(result, place)
+        return [*found, *result.attrs.get("group_notes", [])]
+
+
+def _beyond_chance(result: xr.Dataset, place: str) -> list[str]:
+    """Say for each contrast at how many places the distance is more than chance gives."""
+    if "group_distance" not in result:
+        return []
+    beyond, found = result["group_distance"] > result["group_distance_chance_upper"], []
+    for contrast in beyond["contrast"].values:
+        one, _, other = str(contrast).partition(":")
+        count = int(beyond.sel(contrast=contrast).sum())
+        found.append(
+            f"values of {one} and {other} lie farther apart than by chance at {count} of "
+            f"{beyond.sizes[place]} {place}s (95 % of permutations of clusters)"
+        )
+    return found
+
+
+def _distance_table(result: xr.Dataset, place: str) -> list[Table]:
+    if "group_distance" not in result:
+        return []
+    names, rows = ("group_distance", "group_distance_chance", "group_distance_chance_upper"), []
+    for contrast in result["contrast"].values:
+        for at in result[place].values:
+            here = result.sel({"contrast": contrast, place: at})
+            rows.append(
+                (cell(str(contrast)), cell(at, "d"), *(cell(here[name], ".3g") for name in names))
+            )
+    header = ("contrast", place, "distance", "by chance", "95 % of chance")
+    return [Table.of("Wasserstein-1 distance between groups", header, rows)]
 
 
 def _place(result: xr.Dataset) -> str:

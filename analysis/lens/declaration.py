@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 from actlas.analysis.declaring import (
     Caption,
     Check,
-    Options,
-    PlannedRun,
-    Study,
     Subject,
     Table,
     cell,
     option,
 )
+from actlas.analysis.declaring.group_tables import with_groups
+from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
-from actlas.store.errors import UsageError, unknown
+from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.analysis.data.sentences import Indices
+    from actlas.analysis.groups.token_groups import TokenGroups
 
 MOST_FLOPS = 1e14  # without --yes: an hour on a laptop
 FLOPS = 3e10  # a second on a core, about
@@ -35,7 +35,7 @@ SETTLED = 0.5  # share of tokens whose first choice is the final one
 
 
 @dataclass(frozen=True)
-class LensOptions(Options):
+class LensOptions(GroupOptions):
     """Which tokens and answers are looked at, and which sentence is drawn."""
 
     answer: tuple[str, ...] = option(
@@ -44,16 +44,7 @@ class LensOptions(Options):
         "a space before it where there is such a token.",
         metavar="WORD",
     )
-    by: str | None = option(
-        None,
-        help="Average the sentences of each value of this column of the input apart.",
-        metavar="COLUMN",
-    )
-    target: str | None = option(
-        None,
-        help="Read only this word and the token before it, and average them apart.",
-        metavar="WORD",
-    )
+    first_token: str = first_token_option("group")
     first: int | None = option(
         None, help="Read only the first N sentences.", bounds=(1, 1 << 31), metavar="N"
     )
@@ -63,7 +54,7 @@ class LensOptions(Options):
     )
 
 
-class Lens(Study[LensOptions]):
+class Lens(GroupStudy[LensOptions]):
     """What the model of RUN would say at each depth of the residual stream (logit lens).
 
     Every depth is given to the final norm and the unembedding as if it were the last. Loss and
@@ -85,24 +76,19 @@ class Lens(Study[LensOptions]):
     optional = ("nll",)
     numbers = ("mean_nll", "mean_kl", "mean_entropy", "tokens", "agreement")
 
-    def check(self, options: LensOptions, planned: PlannedRun) -> None:
-        """Raise UsageError for a column that the sentences do not have."""
-        if options.by is not None and options.by not in planned.columns:
-            raise unknown("column", options.by, planned.columns)
-
     def recorded(self, options: LensOptions, sites: tuple[str, ...]) -> dict[str, Any]:
         """Return what decides the numbers and the figure."""
         return {name: value for name, value in asdict(options).items() if name != "yes"}
 
     def words(self, options: LensOptions) -> str:
-        """Return answers, column and word."""
-        return " ".join(filter(None, (*options.answer, options.by, options.target)))
+        """Return answers, and what groups are of."""
+        return " ".join(filter(None, (*options.answer, super().words(options))))
 
     def notice(self, subject: Subject, options: LensOptions) -> str:
         """Say how long it takes; raises UsageError above MOST_FLOPS without ``yes``."""
         from actlas.analysis.lens.compute import flops
 
-        tokens, depths = len(chosen_tokens(subject, options)), subject.dataset.sizes["depth"]
+        tokens, depths = self._count(subject, options), subject.dataset.sizes["depth"]
         count = flops(tokens, depths, subject.readout)
         if count > MOST_FLOPS and not options.yes:
             raise UsageError(
@@ -115,6 +101,10 @@ class Lens(Study[LensOptions]):
         time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
         return f"lens of {tokens:,} tokens at {depths} depths: about {time} on one core"
 
+    def _count(self, subject: Subject, options: LensOptions) -> int:
+        groups = self.groups(subject.dataset, options)
+        return len(chosen_tokens(subject.dataset, groups, options.first))
+
     def compute(self, subject: Subject, options: LensOptions) -> xr.Dataset:
         """Return the numbers of every token at every depth, and their means by group."""
         from actlas.analysis.lens.compute import lens
@@ -123,12 +113,13 @@ class Lens(Study[LensOptions]):
 
         dataset, readout = subject.dataset, subject.readout
         answers = {word: single_answer(readout, word) for word in options.answer}
+        groups = self.groups(dataset, options)
+        chosen = chosen_tokens(dataset, groups, options.first)
         try:
-            result = lens(dataset, readout, chosen_tokens(subject, options), answers)
+            result = lens(dataset, readout, chosen, answers)
         except UsageError as error:
             raise UsageError(f"run {subject.name}: {error}") from error
-        groups = group_means(result, _groups(subject, options))
-        result = result.merge(groups)
+        result = result.merge(group_means(result, groups.named or groups))
         top = result["top_id"].isel(choice=0)
         result["agreement"] = (top == top.isel(depth=-1)).mean("token")
         result["agreement"].attrs["long_name"] = "tokens whose first choice is the final one"
@@ -139,7 +130,8 @@ class Lens(Study[LensOptions]):
         answered = {word: [number, readout.words[number]] for word, number in answers.items()}
         edited = any(edit.site == "final_norm" for edit in subject.edits)
         found = {"answers": answered, "readout": readout.digest, "final_norm_edited": edited}
-        return result.assign_attrs(found, dtypes=sorted(set(_dtypes(subject))))
+        found["dtypes"] = sorted(set(_dtypes(subject)))
+        return with_groups(result.assign_attrs(found), groups.named or groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the means by depth and group, a row each."""
@@ -199,33 +191,22 @@ class Lens(Study[LensOptions]):
 HEADERS = {"mean_nll": "loss", "mean_kl": "from the last depth", "mean_entropy": "entropy"}
 
 
-def chosen_tokens(subject: Subject, options: LensOptions) -> Indices:
-    """Return the tokens that are read, ascending along ``token``."""
+def chosen_tokens(dataset: xr.Dataset, groups: TokenGroups, first: int | None = None) -> Indices:
+    """Return the tokens that are read, ascending along ``token``.
+
+    groups: where some were named, their tokens alone. first: of that many sentences.
+    """
     import numpy as np
 
-    dataset = subject.dataset
     chosen = np.ones(dataset.sizes["token"], dtype=bool)
-    if options.target is not None:
+    if groups.named:
         chosen[:] = False
-        for indices in _selection(subject, options.target).groups.values():
+        for indices in groups.named.values():
             chosen[indices] = True
-    if options.first is not None:
-        numbers = np.unique(dataset["sentence"].values)[: options.first]
+    if first is not None:
+        numbers = np.unique(dataset["sentence"].values)[:first]
         chosen &= np.isin(dataset["sentence"].values, numbers)
     return np.flatnonzero(chosen)
-
-
-def _selection(subject: Subject, word: str) -> Any:
-    from actlas.analysis.data.tokens import Target, select_tokens
-
-    return select_tokens(subject.dataset, Target(word))
-
-
-def _groups(subject: Subject, options: LensOptions) -> Any:
-    from actlas.analysis.data.groups import token_groups
-
-    selection = None if options.target is None else _selection(subject, options.target)
-    return token_groups(subject.dataset, by=options.by, selection=selection)
 
 
 def _dtypes(subject: Subject) -> Sequence[str]:

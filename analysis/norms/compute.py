@@ -5,7 +5,7 @@ How far each layer moves the stream is measured too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import dask.array as da
@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.data.groups import Groups
+from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.sites import VECTOR_SITES
+from actlas.analysis.groups.resampling import Resampling, mean_draws
 from actlas.analysis.kernels.streaming import Floats, by_token
 from actlas.analysis.norms.depths import span, spread, stored_layers
 
@@ -30,6 +31,7 @@ MEANINGS = {
     "share": "share of a layer's output that the writer has put there: projection on the output",
     "tokens": "tokens of the group",
 }
+Groups = Mapping[str, Indices]  # name → tokens
 #: numbers of the tokens of a group (token, …, quantity) → of the group (…, number)
 Reduce = Callable[[Floats], Floats]
 
@@ -88,6 +90,15 @@ def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
     """
     norms = by_token(_norm, 1, activations, tiled=False)
     return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
+
+
+def norm_draws(activations: xr.DataArray, groups: Groups, drawn: Resampling) -> xr.DataArray:
+    """Mean norms of clusters drawn again: (resample, group, …), float64, lazy.
+
+    activations: as ``norm_statistics`` takes them.
+    """
+    norms = by_token(_norm, 1, activations, tiled=False).isel(quantity=0)
+    return mean_draws(norms, groups, drawn)
 
 
 def _stream_and_writers(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from actlas.analysis.data.sites import VECTOR_SITES
-from actlas.analysis.declaring import Caption, Options, PlannedRun, Study, Subject, Table
+from actlas.analysis.declaring import Caption, Subject, Table
 from actlas.analysis.declaring import option as option
+from actlas.analysis.declaring.group_tables import apart, contrast_table, whole_group, with_groups
+from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.laws import ADD, PARALLEL, POST, SUMS, no_sum
+from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError, unknown
 
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.analysis.declaring.study import Axes
+    from actlas.analysis.groups.token_groups import TokenGroups
 
+SHOWN = 5  # depths of a comparison in a terminal
+POOLED = "tokens are measured one by one, as they are stored: of a word, its last"
 #: what a step of the stream is, by law
 STEPS = {
     ADD: "A step is what attention adds, and then the MLP, which reads the sum. ",
@@ -43,8 +49,10 @@ CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class NormOptions(Options):
+class NormOptions(GroupOptions):
     """What is measured, and for which groups of tokens."""
+
+    refused: ClassVar[Mapping[str, str]] = {"pool": POOLED}
 
     sites: tuple[str, ...] = option(
         (),
@@ -53,14 +61,7 @@ class NormOptions(Options):
         flag="--site",
         sites=True,
     )
-    by: str | None = option(
-        None,
-        help="Measure the sentences of each value of this column of the input apart.",
-        metavar="COLUMN",
-    )
-    target: str | None = option(
-        None, help="Measure this word, and the token before it, apart.", metavar="WORD"
-    )
+    first_token: str = first_token_option("group")
     outliers: int = option(
         0,
         help="List the N dimensions with the largest values, and where.",
@@ -77,12 +78,12 @@ class NormOptions(Options):
                     raise unknown("site of vectors", site, VECTOR_SITES)
 
 
-class Norms(Study[NormOptions]):
+class Norms(GroupStudy[NormOptions]):
     """How large the vectors of each site of RUN are, over its tokens, layer by layer.
 
     With `resid`: how far each layer moves the residual stream, and how widely it spreads; with
     `attn_out` and `mlp_out` too, which share of it attention and MLP have written. The first token
-    of each sentence is a group of its own.
+    of each sentence is a group of its own, unless `--first-token` says otherwise.
     """
 
     name = "norms"
@@ -93,12 +94,10 @@ class Norms(Study[NormOptions]):
         "causal models it is often much larger."
     )
     options = NormOptions
-    numbers = ("tokens", "norm_resid", "step", "std", "share")
-
-    def check(self, options: NormOptions, planned: PlannedRun) -> None:
-        """Raise UsageError for a column that the sentences do not have."""
-        if options.by is not None and options.by not in planned.columns:
-            raise unknown("column", options.by, planned.columns)
+    numbers = (
+        *("tokens", "norm_resid", "step", "std", "share", "mean_norm_resid"),
+        *("mean_norm_resid_interval", "mean_norm_resid_contrast"),
+    )
 
     def sites(self, options: NormOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the sites that are chosen, all of vectors that are stored where none is."""
@@ -119,39 +118,41 @@ class Norms(Study[NormOptions]):
         """Return the sites too: of a run that has a further site by now, another result."""
         return {**asdict(options), "sites": sites}
 
-    def words(self, options: NormOptions) -> str:
-        """Return column and word."""
-        return " ".join(word for word in (options.by, options.target) if word)
-
     def compute(self, subject: Subject, options: NormOptions) -> xr.Dataset:
         """Return norms of every site by group of tokens, and of the stream steps and shares."""
-        from actlas.analysis.data.groups import token_groups
-        from actlas.analysis.data.tokens import Target, select_tokens
         from actlas.analysis.norms.compute import norm_profile
         from actlas.analysis.norms.outliers import outliers
 
-        dataset, selection = subject.dataset, None
-        if options.target is not None:
-            selection = select_tokens(dataset, Target(options.target))
-        groups = token_groups(dataset, by=options.by, selection=selection)
+        dataset = subject.dataset
+        groups = self.groups(dataset, options)
         result = norm_profile(dataset, groups, sums=subject.law in SUMS)
+        if groups.named:
+            result = _with_means(result, dataset, groups.named, options)
         if options.outliers:
             result = result.merge(outliers(dataset["resid"], options.outliers))
-        return result
+        return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the norms of each site, and the outliers."""
         from actlas.analysis.norms.tables import outlier_tables, site_table
 
         names = [str(name) for name in result if str(name).startswith("norm_")]
-        return [*(site_table(result, name) for name in names), *outlier_tables(result)]
+        tables = [site_table(result, name) for name in names]
+        for name in names:
+            caption = f"Difference of the mean norm of {name.removeprefix('norm_')}"
+            tables += contrast_table(result, f"mean_{name}", caption)
+        return [*tables, *outlier_tables(result)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return the residual stream by depth, without it the norms of each site; and outliers."""
         from actlas.analysis.norms.tables import outlier_tables, sites_table, stream_table
 
         main = stream_table(result) if "norm_resid" in result else sites_table(result)
-        return [main, *outlier_tables(result, subject.token_text)]
+        compared = []
+        if "mean_norm_resid" in result:
+            some = result.isel(depth=spread_out(result.sizes["depth"], SHOWN))
+            compared = contrast_table(some, "mean_norm_resid", "Difference of the mean norm")
+        return [main, *compared, *outlier_tables(result, subject.token_text)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: NormOptions) -> Figures:
         """Return the stream, every site by layer, and groups."""
@@ -164,7 +165,7 @@ class Norms(Study[NormOptions]):
             drawn[""] = plots.norm_stream(result, subject.law)
         if deep:
             drawn["sites"] = plots.norm_sites(result)
-        if deep and (options.by or options.target):
+        if deep and options.named:
             drawn["groups"] = plots.norm_groups(result, deep[0])
         captions = CAPTIONS | {"": _stream_caption(subject.law)}
         return {kind: (figure, captions[kind]) for kind, figure in drawn.items()}
@@ -177,23 +178,48 @@ class Norms(Study[NormOptions]):
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the residual stream grows, and how far first tokens are from the others."""
-        from actlas.analysis.data.groups import FIRST, LATER
+        from actlas.analysis.data.group_names import FIRST
 
         sites = [str(name)[5:] for name in result if str(name).startswith("norm_")]
         found = [f"{len(sites)} site{'s' if len(sites) > 1 else ''}: {' '.join(sites)}"]
         if "norm_resid" in result:
             medians = result["norm_resid"].sel(statistic="median")
-            later, first = medians.sel(group=LATER), medians.sel(group=FIRST)
-            depth, times = medians["depth"].values, first / later
-            found.append(
-                f"median norm of the residual stream: {float(later[0]):.3g} at depth {depth[0]}, "
-                f"{float(later[-1]):.3g} at depth {depth[-1]}; of first tokens up to "
-                f"{float(times.max()):.3g} times that of later ones"
+            whole, depth = medians.sel(group=whole_group(result)), medians["depth"].values
+            line = (
+                f"median norm of the residual stream: {float(whole[0]):.3g} at depth {depth[0]}, "
+                f"{float(whole[-1]):.3g} at depth {depth[-1]}"
             )
+            if FIRST in medians["group"].values:
+                times = medians.sel(group=FIRST) / whole
+                line += f"; of first tokens up to {float(times.max()):.3g} times that of later ones"
+            found.append(line)
         why_not = no_sum(subject.law)
         if "norm_resid" in result and why_not:
             found.append(f"no shares of what attention and MLP write: {why_not}")
-        return found
+        for site in sites:
+            found += apart(result, f"mean_norm_{site}", f"the mean norm of {site}")
+        return [*found, *result.attrs.get("group_notes", [])]
+
+
+def _with_means(
+    result: xr.Dataset, dataset: xr.Dataset, groups: TokenGroups, options: NormOptions
+) -> xr.Dataset:
+    """Return ``result`` with ``mean_norm_<site>`` of the named groups, intervals and contrasts."""
+    from actlas.analysis.groups.resampling import with_contrasts, with_intervals
+    from actlas.analysis.norms.compute import norm_draws
+
+    drawn = options.resampling(groups)
+    names = [str(name) for name in result if str(name).startswith("norm_")]
+    for name in names:
+        mean, site = result[name].sel(statistic="mean", drop=True), name.removeprefix("norm_")
+        mean.attrs["long_name"] = f"mean over tokens of: {result[name].attrs['long_name']}"
+        result[f"mean_{name}"] = mean
+        if drawn is None:
+            result = with_contrasts(result, f"mean_{name}", groups.contrasts)
+        else:
+            draws = norm_draws(dataset[site], groups, drawn)
+            result = with_intervals(result, f"mean_{name}", draws, groups.contrasts)
+    return result
 
 
 def _stream_caption(law: str) -> Caption:

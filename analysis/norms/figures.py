@@ -12,14 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator, NullFormatter
 
-from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.data.group_names import ALL, FIRST, LATER
 from actlas.analysis.data.sites import head_dim
+from actlas.analysis.declaring.group_tables import whole_group
 from actlas.analysis.declaring.laws import ADD, no_sum
 from actlas.analysis.norms.compute import WRITERS
 from actlas.analysis.plots.style import SERIES_COLOURS, shown
 from actlas.store.errors import UsageError
 
-COLOURS = {LATER: SERIES_COLOURS[0], FIRST: SERIES_COLOURS[1]}
+COLOURS = {LATER: SERIES_COLOURS[0], ALL: SERIES_COLOURS[0], FIRST: SERIES_COLOURS[1]}
 WRITER_COLOURS = dict(zip(WRITERS, SERIES_COLOURS[2:], strict=False))
 NOT_STORED = "attn_out and mlp_out are not stored"
 COLUMNS = 4
@@ -39,7 +40,8 @@ def norm_stream(result: xr.Dataset, law: str = ADD) -> Figure:
     _distribution(norms, result["norm_resid"])
     norms.set_title("norm of a token's residual stream")
     _written(written, result)
-    for group, colour in COLOURS.items():
+    for group, _ in _shown(result):
+        colour = COLOURS[group]
         per_token = result["step"].sel(group=group) / result["tokens"].sel(group=group) ** 0.5
         steps.plot(result["depth"], per_token, **_line(colour), label=f"step, {group}")
         steps.plot(
@@ -57,7 +59,9 @@ def norm_stream(result: xr.Dataset, law: str = ADD) -> Figure:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         if panel.get_legend_handles_labels()[0]:
             panel.legend(frameon=False, fontsize=8)
-    figure.suptitle("The residual stream, the first token of a sentence apart", fontsize=11)
+    figure.suptitle(
+        f"The residual stream: {', '.join(group for group, _ in _shown(result))}", fontsize=11
+    )
     return figure
 
 
@@ -142,23 +146,25 @@ def norm_panel(panel: Axes, result: xr.Dataset) -> None:
 
 def _distribution(panel: Axes, norms: xr.DataArray) -> None:
     """Draw median, quartiles and largest of later tokens, and the median of first ones."""
-    places, later = norms[_axis(norms)], norms.sel(group=LATER)
+    whole = whole_group(norms)
+    places, later = norms[_axis(norms)], norms.sel(group=whole)
     low, high = (later.sel(statistic=name) for name in ("lower quartile", "upper quartile"))
     panel.fill_between(
-        places, low, high, color=COLOURS[LATER], alpha=0.2, linewidth=0, label=f"quartiles, {LATER}"
+        places, low, high, color=COLOURS[whole], alpha=0.2, linewidth=0, label=f"quartiles, {whole}"
     )
     panel.plot(
-        places, later.sel(statistic="median"), **_line(COLOURS[LATER]), label=f"median, {LATER}"
+        places, later.sel(statistic="median"), **_line(COLOURS[whole]), label=f"median, {whole}"
     )
     panel.plot(
         places,
         later.sel(statistic="largest"),
-        color=COLOURS[LATER],
+        color=COLOURS[whole],
         linestyle=":",
-        label=f"largest, {LATER}",
+        label=f"largest, {whole}",
     )
-    first = norms.sel(group=FIRST, statistic="median")
-    panel.plot(places, first, **_line(COLOURS[FIRST]), label=f"median, {FIRST}")
+    if FIRST in norms["group"].values:
+        first = norms.sel(group=FIRST, statistic="median")
+        panel.plot(places, first, **_line(COLOURS[FIRST]), label=f"median, {FIRST}")
     panel.set_xlabel(_place_name(norms))
 
 
@@ -166,7 +172,7 @@ def _written(panel: Axes, result: xr.Dataset) -> None:
     for writer, site in WRITERS.items():
         if f"norm_{site}" in result:
             norms = result[f"norm_{site}"].sel(statistic="median")
-            for group, style in ((LATER, "-"), (FIRST, "--")):
+            for group, style in _shown(result):
                 line = _line(WRITER_COLOURS[writer], style)
                 panel.plot(
                     norms["layer"], norms.sel(group=group), **line, label=f"{writer}, {group}"
@@ -179,7 +185,7 @@ def _written(panel: Axes, result: xr.Dataset) -> None:
 def _shares(panel: Axes, result: xr.Dataset, why_not: str) -> None:
     if "share" in result:
         for writer in result["share"]["writer"].values:
-            for group, style in ((LATER, "-"), (FIRST, "--")):
+            for group, style in _shown(result):
                 share = result["share"].sel(writer=writer, group=group)
                 panel.plot(
                     share["layer"],
@@ -191,6 +197,12 @@ def _shares(panel: Axes, result: xr.Dataset, why_not: str) -> None:
     panel.set_title("share of a layer's output that it has just written")
     panel.set_xlabel("layer")
     _say_if_empty(panel, f"none: {why_not}" if why_not else NOT_STORED)
+
+
+def _shown(result: xr.Dataset) -> list[tuple[str, str]]:
+    """Return the groups that are drawn, with the style of their lines."""
+    first = [(FIRST, "--")] if FIRST in result["group"].values else []
+    return [(whole_group(result), "-"), *first]
 
 
 def _say_if_empty(panel: Axes, why: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.data.groups import tokens_apart
+from actlas.analysis.data.apart import tokens_apart
 from actlas.analysis.kernels.streaming import Floats, Indices, by_place
 from actlas.store.errors import UsageError
 

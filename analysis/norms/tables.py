@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.data.group_names import FIRST
 from actlas.analysis.data.sites import head_dim
+from actlas.analysis.declaring.group_tables import whole_group
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.shown import Cell, Table, cell
 
@@ -36,13 +37,14 @@ def site_table(result: xr.Dataset, name: str) -> Table:
 def stream_table(result: xr.Dataset) -> Table:
     """Return the residual stream by depth: norms, steps, spread, and who writes it."""
     writers = [str(name) for name in result["share"]["writer"].values] if "share" in result else []
-    later, rows = result.sel(group=LATER), []
+    whole, rows = whole_group(result), []
+    later, first = result.sel(group=whole), FIRST in result["group"].values
     for place in spread_out(result.sizes["depth"], SHOWN):
         norms, depth = result["norm_resid"].isel(depth=place), int(result["depth"][place])
         numbers: list[Cell] = [
             cell(depth, "d"),
-            cell(norms.sel(group=FIRST, statistic="median")),
-            *map(cell, norms.sel(group=LATER, statistic=["median", "largest"])),
+            *([cell(norms.sel(group=FIRST, statistic="median"))] if first else []),
+            *map(cell, norms.sel(group=whole, statistic=["median", "largest"])),
             *(cell(later[name].isel(depth=place)) for name in ("step", "std")),
         ]
         for writer in writers:
@@ -50,10 +52,10 @@ def stream_table(result: xr.Dataset) -> Table:
             written = depth - 1 in shares["layer"]
             numbers.append(cell(shares.sel(layer=depth - 1) if written else float("nan")))
         rows.append(numbers)
-    header = ("depth", "first", "median", "largest", "step", "std")
+    header = ("depth", *(("first",) if first else ()), "median", "largest", "step", "std")
     caption = (
-        "Residual stream: norm of first tokens (median);\n"
-        f"norm, step ‖h[d] − h[d−1]‖{', std and shares' if writers else ' and std'} of later tokens"
+        f"Residual stream: {'norm of first tokens (median);' if first else ''}\n"
+        f"norm, step ‖h[d] − h[d−1]‖{', std and shares' if writers else ' and std'} of {whole}"
     )
     return Table.of(caption, (*header, *(f"{name} share" for name in writers)), rows)
 

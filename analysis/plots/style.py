@@ -12,7 +12,7 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,7 @@ from matplotlib.ticker import Formatter, NullFormatter
 
 from actlas.store.io.replacing import replacing
 
-GROUP_COLOURS = {"target": "#0072B2", "control": "#D55E00"}  # Okabe and Ito's blue and vermilion
-# of the same two, black and yellow left out
+# of Okabe and Ito, black and yellow left out
 SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 FORMATS = ("png", "svg")
@@ -72,11 +71,19 @@ def projection_label(projection: str, heads: Mapping[str, int]) -> str:
     return f"{name} ({count} head{'s' if count > 1 else ''})"
 
 
-def group_label(group: str, word: str, control: object = None) -> str:
+def group_colours(groups: Iterable[object]) -> dict[str, str]:
+    """Return a colour for each group, in their order; after the last the first comes again."""
+    names = map(str, groups)
+    return {name: SERIES_COLOURS[at % len(SERIES_COLOURS)] for at, name in enumerate(names)}
+
+
+def group_label(group: str, word: str | None, control: object = None) -> str:
     """Return how a legend calls a group.
 
-    control: the option of that name, where the result has it.
+    word: the target, where there is one. control: the option of that name, where the result has it.
     """
+    if word is None or group not in ("target", "control"):
+        return shown(group)
     if group == "target":
         return f"target “{shown(word)}”"
     kind = CONTROLS.get(str(control))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from actlas.analysis.declaring import Caption, Check, Options, PlannedRun, Study, Subject, Table
+from actlas.analysis.declaring import Caption, Check, PlannedRun, Subject, Table
 from actlas.analysis.declaring import option as option
+from actlas.analysis.declaring.group_tables import apart, with_groups
+from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.laws import ADD, check_sum
+from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
+from actlas.analysis.reconstruction.by_group import correlation_tables, with_correlations
 from actlas.store.errors import UsageError
 from actlas.store.format.parts import ranges
 
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from actlas.analysis.declaring.study import Axes
     from actlas.analysis.reconstruction.laminar import Mask
 
+POOLED = "a sum holds for each token by itself: of a word, its last"
+SHOWN = 5  # pairs of depths of groups in a terminal
 CAPTIONS = {
     "": Caption(
         "Errors of the sums, and correlation of consecutive depths",
@@ -41,9 +47,12 @@ CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class ReconstructOptions(Options):
+class ReconstructOptions(GroupOptions):
     """Which entries the correlation of depths keeps, and which depths are drawn."""
 
+    refused: ClassVar[Mapping[str, str]] = {"pool": POOLED}
+
+    first_token: str = first_token_option("include")
     pair: str | None = option(
         None, help="Draw these two depths against each other, such as 10,11.", metavar="D,D+1"
     )
@@ -54,10 +63,6 @@ class ReconstructOptions(Options):
     )
     threshold: float | None = option(
         None, help="Keep entries with a smaller |value| than this, instead of a quantile."
-    )
-    exclude_first_token: bool = option(
-        False,
-        help="Leave the first token of each sentence, and special ones, out of the correlation.",
     )
     depths_only: bool = option(
         False,
@@ -83,7 +88,7 @@ class ReconstructOptions(Options):
         from actlas.analysis.reconstruction.laminar import Mask
 
         quantile = 0.99 if self.quantile is None and self.threshold is None else self.quantile
-        return Mask(quantile, self.threshold, first_token=not self.exclude_first_token)
+        return Mask(quantile, self.threshold, first_token=self.first_token == "include")
 
 
 def parse_pair(text: str | None, deepest: int | None = None) -> int | None:
@@ -110,7 +115,7 @@ def parse_pair(text: str | None, deepest: int | None = None) -> int | None:
     return lower
 
 
-class Reconstruct(Study[ReconstructOptions]):
+class Reconstruct(GroupStudy[ReconstructOptions]):
     """Check that each layer of RUN is a sum: h[l+1] = h[l] + attn_out[l] + mlp_out[l].
 
     The sum is the same where attention and MLP read one input, as in GPT-NeoX. Where a LayerNorm
@@ -132,11 +137,13 @@ class Reconstruct(Study[ReconstructOptions]):
     optional = ("resid_mid",)
     numbers = (
         *("max_abs_error", "relative_error", "correlation", "rounding"),
-        *("laminar_correlation", "excluded_share"),
+        *("laminar_correlation", "excluded_share", "group_correlation"),
+        *("group_correlation_interval", "group_correlation_contrast"),
     )
 
     def check(self, options: ReconstructOptions, planned: PlannedRun) -> None:
-        """Raise UsageError for a pair of depths, or a sum, that the model does not have."""
+        """Raise UsageError for a pair of depths, a sum or a group that the run does not have."""
+        super().check(options, planned)
         parse_pair(options.pair, planned.layers)
         if not options.depths_only:
             check_sum("the model", planned.law)
@@ -154,13 +161,16 @@ class Reconstruct(Study[ReconstructOptions]):
     def recorded(self, options: ReconstructOptions, sites: tuple[str, ...]) -> dict[str, Any]:
         """Return the mask, the pair that is drawn, and which sums there are."""
         pair, checked = parse_pair(options.pair), self.checked(options)
-        return {**asdict(options.mask), "pair": pair, "sites": sites, "checked": checked}
+        known = {**asdict(options.mask), **asdict(options), "quantile": options.mask.quantile}
+        del known["unchecked"], known["depths_only"]
+        return {**known, "pair": pair, "sites": sites, "checked": checked}
 
     def words(self, options: ReconstructOptions) -> str:
-        """Return the pair, and whether the sums are left out."""
+        """Return what groups are of, the pair, and whether the sums are left out."""
         pair = parse_pair(options.pair)
-        words = "depths only" if options.depths_only else ""
-        return words if pair is None else f"{words} pair {pair} {pair + 1}".strip()
+        words = [super().words(options), "depths only" if options.depths_only else ""]
+        words += [] if pair is None else [f"pair {pair} {pair + 1}"]
+        return " ".join(filter(None, words))
 
     def compute(self, subject: Subject, options: ReconstructOptions) -> xr.Dataset:
         """Return errors of the sums by layer, and correlations by pair of depths."""
@@ -170,7 +180,7 @@ class Reconstruct(Study[ReconstructOptions]):
 
         if not options.depths_only:
             check_sum(f"run {subject.name}: its model", subject.law)
-        resid = subject.dataset["resid"]
+        resid, groups = subject.dataset["resid"], self.groups(subject.dataset, options)
         deepest = int(resid["depth"].values[-1]) if "depth" in resid.coords else len(resid) - 1
         pair, known = parse_pair(options.pair, deepest), stored_layers(resid)[1].tolist()
         judged = set(known)
@@ -187,24 +197,27 @@ class Reconstruct(Study[ReconstructOptions]):
                 f"--pair {pair},{pair + 1}: run {subject.name} has not both; "
                 f"the lower may be {', '.join(map(str, known))}"
             )
-        result = laminar_correlation(resid, options.mask)
+        result = with_correlations(laminar_correlation(resid, options.mask), resid, groups, options)
         if not options.depths_only:
             halves = subject.law == ADD
             sums = reconstruction(subject.dataset, precision(subject), halves=halves)
             result = sums.merge(result, join="exact")
-        return result.assign_attrs(edited=edited_layers(subject.edits))
+        return with_groups(result, groups).assign_attrs(edited=edited_layers(subject.edits))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the errors of every sum, and the correlation of each pair of depths."""
         from actlas.analysis.reconstruction.tables import pair_table, sum_table
 
-        return [*([sum_table(result)] if "sum" in result.dims else []), pair_table(result)]
+        tables = [*([sum_table(result)] if "sum" in result.dims else []), pair_table(result)]
+        return [*tables, *correlation_tables(result)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return a row a layer: its error, what is to be said of it, and the correlation."""
         from actlas.analysis.reconstruction.tables import layer_table, pair_table
 
-        return [layer_table(result) if "sum" in result.dims else pair_table(result)]
+        main = layer_table(result) if "sum" in result.dims else pair_table(result)
+        some = result.isel(pair=spread_out(result.sizes["pair"], SHOWN))
+        return [main, *correlation_tables(some)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: ReconstructOptions) -> Figures:
         """Return errors beside correlations, and the pair of depths."""
@@ -240,7 +253,8 @@ class Reconstruct(Study[ReconstructOptions]):
                 f"least alike are depths {pair} and {pair + 1}: r = {float(least):.4f} without the "
                 "largest values"
             )
-        return found
+        found += apart(result, "group_correlation", "the correlation of depths")
+        return [*found, *result.attrs.get("group_notes", [])]
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Judge the sums: rounding above 1 at a layer whose output was not edited is a fault."""

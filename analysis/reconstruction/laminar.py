@@ -10,6 +10,7 @@ doubling, and the levels below the cut are merged then.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,8 +20,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.apart import later_tokens
+from actlas.analysis.groups.resampling import Resampling, mean_draws
 from actlas.analysis.kernels.moments import FIELDS, correlation, merged, moments
-from actlas.analysis.kernels.streaming import MERGED, Floats, Indices, by_place, tiles
+from actlas.analysis.kernels.streaming import MERGED, Floats, Indices, by_place, by_token, tiles
 from actlas.analysis.norms.depths import span, stored_layers
 from actlas.store.errors import UsageError
 
@@ -41,7 +43,7 @@ class Mask:
 
     quantile: float | None = 0.99  # share of the entries kept, at least; 1 keeps all
     threshold: float | None = None  # instead of a quantile
-    first_token: bool = True  # whether first tokens of sentences take part
+    first_token: bool = True  # whether first and special tokens take part
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is not a quantile or no threshold, or for none or both."""
@@ -129,6 +131,46 @@ def laminar_correlation(resid: xr.DataArray, mask: Mask) -> xr.Dataset:
     for name, meaning in names.items():
         result[name].attrs["long_name"] = meaning
     return result.assign_coords(pair=pairs)
+
+
+def group_correlation(
+    resid: xr.DataArray, groups: Mapping[str, Indices], drawn: Resampling | None = None
+) -> xr.Dataset:
+    """Pearson's r between depth d and d + 1 over the tokens of each group, nothing masked.
+
+    resid: as ``laminar_correlation`` takes it. Returns ``group_correlation`` (group, pair), lazy,
+    float64, and with ``drawn`` the same of clusters drawn again, ``draws`` (resample, group, pair).
+    A sum over dimensions is kept for each token, so that whole tokens can be drawn.
+    """
+    plain, (lower, pairs) = (
+        resid.drop_vars(list(resid.coords)).rename(depth="pair"),
+        stored_layers(resid),
+    )
+    below, above = plain.isel(pair=span(lower)), plain.isel(pair=span(lower + 1))
+    sums = by_token(_token_sums, 5, below, above).assign_coords(pair=pairs)
+    width = resid.sizes["d_model"]
+    means = [sums.isel(token=tokens).mean("token", skipna=False) for tokens in groups.values()]
+    mean = xr.concat(means, xr.Variable("group", list(groups)))
+    found = xr.Dataset({"group_correlation": _r_of_means(mean, width)})
+    meaning = "Pearson's r between depth pair and pair + 1 over the group's tokens, nothing masked"
+    found["group_correlation"].attrs["long_name"] = meaning
+    if drawn is None:
+        return found
+    return found.assign(draws=_r_of_means(mean_draws(sums, groups, drawn), width))
+
+
+def _token_sums(below: Floats, above: Floats) -> Floats:
+    """Return Σx, Σy, Σx², Σy², Σxy over the dimensions of each row: (quantity, row)."""
+    squares = [np.vecdot(x, y) for x, y in ((below, below), (above, above), (below, above))]
+    return np.stack([below.sum(1), above.sum(1), *squares])
+
+
+def _r_of_means(means: xr.DataArray, width: int) -> xr.DataArray:
+    """Return Pearson's r of sums over dimensions, averaged over tokens: (…, quantity) → (…)."""
+    x, y, xx, yy, xy = (means.isel(quantity=number) / width for number in range(5))
+    spread = (xx - x * x).clip(0) * (yy - y * y).clip(0)
+    r: xr.DataArray = (xy - x * y) / spread.where(spread > 0) ** 0.5
+    return r.clip(-1, 1)
 
 
 def _kernel(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import Caption, Options, PlannedRun, Study, Subject, Table, cell
+from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell
+from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.study import Edits, Figures
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import EditRecord
@@ -21,7 +23,7 @@ def skipped_layer(edits: Sequence[EditRecord]) -> int | None:
     return edits[0].edited_layer if len(edits) == 1 and edits[0].kind == "skip" else None
 
 
-class Scan(Study[Options]):
+class Scan(GroupStudy[GroupOptions]):
     """Rank the layers of RUN by what skipping each costs: change of the loss, of the last residual.
 
     RUN is the run without edits; `actlas sweep … --edit "skip:layer=*"` makes the others.
@@ -34,13 +36,17 @@ class Scan(Study[Options]):
         "Each layer is skipped in turn: its output is replaced by its input. What that costs is "
         "what the layer is good for."
     )
-    options = Options
+    options = GroupOptions
     needs = ("resid", "nll")
     variants = "found"
-    numbers = ("layer", "nll_change", "final_relative_delta")
+    numbers = (
+        *("layer", "nll_change", "final_relative_delta"),
+        *("group_nll_change", "group_nll_change_interval"),
+    )
 
-    def check(self, options: Options, planned: PlannedRun) -> None:
-        """Raise UsageError where no layer is skipped."""
+    def check(self, options: GroupOptions, planned: PlannedRun) -> None:
+        """Raise UsageError where no layer is skipped, or for groups that there are not."""
+        super().check(options, planned)
         if all(skipped_layer(edits) is None for edits in planned.edits):
             raise UsageError('the run skips no layer: give it edits = ["skip:layer=*"]')
 
@@ -48,7 +54,7 @@ class Scan(Study[Options]):
         """Return the layer that is skipped."""
         return skipped_layer(edits)
 
-    def compute(self, subject: Subject, options: Options) -> xr.Dataset:
+    def compute(self, subject: Subject, options: GroupOptions) -> xr.Dataset:
         """Return the change of the loss and of the last residual, by the layer that is skipped."""
         from actlas.analysis.downstream.compute import redundancy
 
@@ -67,26 +73,32 @@ class Scan(Study[Options]):
         skipped = {}
         for variant in subject.variants:
             skipped[int(str(skipped_layer(variant.edits)))] = variant.dataset
+        groups = self.groups(subject.dataset, options)
+        drawn = options.resampling(groups.apart)
         try:
-            return redundancy(subject.dataset, skipped)
+            result = redundancy(subject.dataset, skipped, groups, drawn)
         except ValueError as error:
             raise UsageError(f"run {subject.name}: {error}") from error
+        return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return what skipping each layer costs, a row a layer."""
-        rows = []
+        rows, names = [], _named(result)
         for layer in result["layer"].values:
             at = result.sel(layer=layer)
             changes = cell(at["nll_change"], "+.4f"), cell(at["final_relative_delta"], ".3g")
-            rows.append((cell(layer, "d"), *changes))
+            by_group = [cell(at["group_nll_change"].sel(group=name), "+.4f") for name in names]
+            rows.append((cell(layer, "d"), *changes, *by_group))
         header = ("layer", "change of loss (nats)", "change of the last residual, relative")
-        return [Table.of("What skipping a layer costs", header, rows)]
+        table = Table.of("What skipping a layer costs", (*header, *names), rows)
+        what = "Difference of the change of loss between groups"
+        return [table, *contrast_table(result, "group_nll_change", what)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return the dearest layer first."""
         return self.tables(result.isel(layer=result["nll_change"].values.argsort()[::-1]))
 
-    def figures(self, result: xr.Dataset, subject: Subject, options: Options) -> Figures:
+    def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
         """Return the bars."""
         from actlas.analysis import plots
 
@@ -97,7 +109,9 @@ class Scan(Study[Options]):
         )
         return {"": (plots.redundant_layers(result), caption)}
 
-    def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: Options) -> None:
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
+    ) -> None:
         """Draw the bars."""
         from actlas.analysis import plots
 
@@ -109,4 +123,15 @@ class Scan(Study[Options]):
         least, most = (
             f"layer {int(end['layer'])} ({float(end):+.3g} nats)" for end in (ranked[0], ranked[-1])
         )
-        return [f"{ranked.size} layers: skipping {most} costs most, {least} least"]
+        found = [f"{ranked.size} layers: skipping {most} costs most, {least} least"]
+        found += apart(result, "group_nll_change", "the change of loss")
+        return [*found, *result.attrs.get("group_notes", [])]
+
+
+def _named(result: xr.Dataset) -> list[str]:
+    """Return the groups whose loss is told apart."""
+    if "group_nll_change" not in result:
+        return []
+    return [
+        str(name) for name in result["group_nll_change"].dropna("group", how="all")["group"].values
+    ]

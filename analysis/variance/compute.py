@@ -1,4 +1,4 @@
-"""Study 1, first half: variance and mean of target and control tokens in Q, K and V.
+"""Study 1, first half: variance and mean of groups of tokens in Q, K and V.
 
 Each layer is taken by itself.
 """
@@ -12,12 +12,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.sites import feature_dims
-from actlas.analysis.data.tokens import FEWEST, Selection
-from actlas.store.errors import UsageError
+from actlas.analysis.data.tokens import FEWEST
+from actlas.analysis.groups.resampling import Resampling
+from actlas.analysis.groups.token_groups import Grouped
 
 PROJECTIONS = ("q", "k", "v")
 MEANINGS = {"variance": "variance over tokens (ddof=1)", "mean": "mean over tokens"}
-MOST_WEIGHTS = 1 << 27  # resamples times tokens: 1 GB
 RESAMPLES_AT_ONCE = 1 << 12  # whose sums over all features are held
 
 
@@ -39,8 +39,8 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({"variance": whole.var("token", ddof=1), "mean": whole.mean("token")})
 
 
-def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
-    """Variance and mean of target and control tokens.
+def variance_profile(dataset: xr.Dataset, selection: Grouped) -> xr.Dataset:
+    """Variance and mean of the tokens of each group.
 
     Both are given per feature and averaged over the features of a projection.
 
@@ -49,7 +49,7 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     ``variance`` and ``mean`` (group, projection, layer), each averaged over the features of its
     projection; ``feature_variance_q``, ``feature_mean_q`` (group, layer, head, d_head) and the same
     of ``k`` and ``v``, on their own heads; in the units of the activations, squared for variances;
-    and the pairs themselves. Raises ValueError with fewer than two tokens.
+    and which tokens they are of. Raises ValueError with fewer than two tokens.
     """
     variables, averaged = {}, []
     for projection in PROJECTIONS:
@@ -67,81 +67,54 @@ def variance_profile(dataset: xr.Dataset, selection: Selection) -> xr.Dataset:
     return xr.Dataset(variables).merge(selection.coordinates())
 
 
-def _lazy_bounds(rows: xr.DataArray, weights: npt.NDArray[np.float64]) -> xr.DataArray:
-    """Return (bound, layer) of rows (layer, token, feature), lazily."""
-    bounds: xr.DataArray = xr.apply_ufunc(
-        _bounds,
-        rows.chunk({"layer": 1, "token": -1, "feature": -1}) if rows.chunks else rows,
-        kwargs={"weights": weights},
-        input_core_dims=[["token", "feature"]],
-        output_core_dims=[["bound"]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"bound": 2}},
-    )
-    return bounds
+def variance_draws(dataset: xr.Dataset, selection: Grouped, drawn: Resampling) -> xr.DataArray:
+    """Return ``variance`` of clusters that are drawn again: (resample, group, projection, layer).
 
-
-def variance_bootstrap(
-    dataset: xr.Dataset, selection: Selection, *, resamples: int, seed: int
-) -> xr.DataArray:
-    """95 % bounds of ``variance`` from ``resamples`` bootstraps over sentences.
-
-    The result is (bound, group, projection, layer), lazy.
-
-    Sentences are drawn with replacement, the same for all groups, projections and layers; each
-    brings all its pairs. Source: percentile bootstrap, Efron 1979. Raises UsageError for fewer than
-    two resamples.
+    Lazy, float64. A resample with fewer than two tokens of a group is NaN.
     """
-    if resamples < FEWEST:
-        raise UsageError(
-            f"{resamples} bootstrap resamples, expected {FEWEST} or more, or 0 for none"
-        )
-    sentences, member = np.unique(selection.sentence, return_inverse=True)
-    if resamples * max(len(sentences), len(member)) > MOST_WEIGHTS:
-        fit = f"expected at most {MOST_WEIGHTS // max(len(sentences), len(member)):,}"
-        raise UsageError(
-            f"{resamples:,} bootstrap resamples of {len(member):,} tokens do not fit into memory, "
-            f"{fit}"
-        )
-    draws = np.random.default_rng(seed).multinomial(
-        len(sentences), np.full(len(sentences), 1 / len(sentences)), resamples
-    )
-    weights = draws[:, member].astype(np.float64)  # (resample, token)
     groups = []
     for group in selection.groups:
-        rows = []
+        parts = []
         for projection in PROJECTIONS:
             chosen, dims = dataset[projection], feature_dims(dataset[projection])
             taken = selection.take(chosen, group)
-            rows.append(taken.stack(feature=dims, create_index=False))  # (layer, token, feature)
-        bounds = [_lazy_bounds(row, weights) for row in rows]
-        groups.append(xr.concat(bounds, xr.Variable("projection", list(PROJECTIONS))))
+            rows = taken.stack(feature=dims, create_index=False)  # (layer, token, feature)
+            parts.append(_lazy_draws(rows, drawn, group))
+        groups.append(xr.concat(parts, xr.Variable("projection", list(PROJECTIONS))))
     result: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))
-    result = result.assign_coords(bound=["lower", "upper"]).transpose(
-        "bound", "group", "projection", "layer"
+    return result.transpose("resample", "group", "projection", "layer")
+
+
+def _lazy_draws(rows: xr.DataArray, drawn: Resampling, group: str) -> xr.DataArray:
+    """Return (resample, layer) of rows (layer, token, feature), lazily."""
+    draws: xr.DataArray = xr.apply_ufunc(
+        _draws,
+        rows.chunk({"layer": 1, "token": -1, "feature": -1}) if rows.chunks else rows,
+        kwargs={"drawn": drawn, "group": group},
+        input_core_dims=[["token", "feature"]],
+        output_core_dims=[["resample"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"resample": drawn.resamples}},
     )
-    result.attrs["long_name"] = f"95 % bounds of variance, {resamples} bootstraps over sentences"
-    return result
+    return draws
 
 
-def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return (layer, bound) of rows (layer, token, feature).
+def _draws(rows: npt.NDArray[Any], *, drawn: Resampling, group: str) -> npt.NDArray[np.float64]:
+    """Return (layer, resample) of rows (layer, token, feature).
 
-    Weighted variances of every resample, averaged over features.
+    Variances of every resample, averaged over features.
     """
-    size = weights.sum(1)  # tokens of each resample
-    found = []
-    for layer in rows.astype(np.float64):
+    size = drawn.tokens(group)
+    found = np.full((len(rows), drawn.resamples), np.nan)
+    for number, layer in enumerate(rows.astype(np.float64)):
         # (token, feature); keeps the difference of squares below exact
         centred = layer - layer.mean(0)
-        parts = []
-        for start in range(0, len(weights), RESAMPLES_AT_ONCE):
-            some = weights[start : start + RESAMPLES_AT_ONCE]
-            parts.append(
-                some @ (centred**2).mean(1)
-                - ((some @ centred) ** 2).mean(1) / size[start : start + len(some)]
-            )
-        variances = np.concatenate(parts)[size > 1] / (size[size > 1] - 1)
-        found.append(np.percentile(variances, [2.5, 97.5]))
-    return np.array(found)
+        squares = drawn.sums(group, (centred**2).mean(1))  # (block,)
+        sums = drawn.sums(group, centred)  # (block, feature)
+        for start in range(0, drawn.resamples, RESAMPLES_AT_ONCE):
+            part = slice(start, start + RESAMPLES_AT_ONCE)
+            weights, tokens = drawn.weights[part], size[part]
+            within = weights @ squares - ((weights @ sums) ** 2).mean(1) / tokens.clip(1)
+            found[number, part] = np.where(tokens > 1, within / (tokens - 1).clip(1), np.nan)
+    return found

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import Caption, Subject, Table, cell, option
+from actlas.analysis.declaring import Caption, Subject, Table, cell
+from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
+from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
-from actlas.analysis.declaring.target import (
-    TargetOptions,
-    TargetStudy,
-    heads_note,
-    with_selection,
-)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,44 +18,40 @@ if TYPE_CHECKING:
 SHOWN_LAYERS = 9
 
 
-@dataclass(frozen=True)
-class VarianceOptions(TargetOptions):
-    """The word, and how often it is resampled."""
+class Variance(GroupStudy[NamedOptions]):
+    """Variance and mean of groups of tokens in Q, K and V of RUN, layer by layer.
 
-    bootstrap: int = option(0, help="Resamples for a 95 % band; 0 for none.", bounds=(0, 100_000))
-
-
-class Variance(TargetStudy[VarianceOptions]):
-    """Variance and mean of target and control tokens in Q, K and V of RUN, layer by layer.
-
-    Near zero: the model treats the word alike everywhere. Growth with depth: context enters.
+    Of a target word and its controls, or of any named groups. Near zero: the model treats the word
+    alike everywhere. Growth with depth: context enters.
     """
 
     name = "variance"
-    help = "Variance and mean of target and control tokens, layer by layer."
+    help = "Variance and mean of groups of tokens, layer by layer."
     heading = "How context enters the word"
     question = (
-        "The target is one and the same word in every sentence, the control another token each "
+        "A target is one and the same word in every sentence, its control another token each "
         "time. What differs between the sentences in Q, K and V is what context has put there."
     )
-    options = VarianceOptions
-    numbers = ("variance",)
+    options = NamedOptions
+    every = False
+    needs = ("q", "k", "v")
+    numbers = ("variance", "variance_interval", "variance_contrast", "variance_contrast_interval")
 
-    def compute(self, subject: Subject, options: VarianceOptions) -> xr.Dataset:
-        """Return variances and means by group, projection and layer.
+    def compute(self, subject: Subject, options: NamedOptions) -> xr.Dataset:
+        """Return variances and means by group, projection and layer, with intervals."""
+        from actlas.analysis.data.sites import heads_of
+        from actlas.analysis.groups.resampling import with_contrasts, with_intervals
+        from actlas.analysis.variance.compute import variance_draws, variance_profile
 
-        With the bootstrap's bounds.
-        """
-        from actlas.analysis.data.tokens import select_tokens
-        from actlas.analysis.variance.compute import variance_bootstrap, variance_profile
-
-        selection = select_tokens(subject.dataset, options.word)
-        result = variance_profile(subject.dataset, selection)
-        if options.bootstrap:
-            result["variance_bootstrap"] = variance_bootstrap(
-                subject.dataset, selection, resamples=options.bootstrap, seed=options.seed
-            )
-        return with_selection(result, selection, subject)
+        dataset = subject.dataset
+        groups = self.groups(dataset, options)
+        result, drawn = variance_profile(dataset, groups), options.resampling(groups)
+        if drawn is None:
+            result = with_contrasts(result, "variance", groups.contrasts)
+        else:
+            draws = variance_draws(dataset, groups, drawn)
+            result = with_intervals(result, "variance", draws, groups.contrasts)
+        return with_groups(result, groups).assign_attrs(heads=heads_of(dataset, self.needs))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the variances, a row a layer."""
@@ -75,25 +66,29 @@ class Variance(TargetStudy[VarianceOptions]):
             for layer, numbers in zip(variance["layer"].values, variance.values, strict=True)
         ]
         caption = "Variance over tokens, mean over features" + heads_note(result)
-        return [Table.of(caption, ("layer", *header), rows)]
+        compared = contrast_table(result, "variance", "Difference of variances between groups")
+        return [Table.of(caption, ("layer", *header), rows), *compared]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the layers."""
-        return self.tables(result.isel(layer=spread_out(result.sizes["layer"], SHOWN_LAYERS)))
+        layers = result.sizes["layer"]
+        table, *_ = self.tables(result.isel(layer=spread_out(layers, SHOWN_LAYERS)))
+        _, *compared = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
+        return [table, *compared]
 
-    def figures(self, result: xr.Dataset, subject: Subject, options: VarianceOptions) -> Figures:
+    def figures(self, result: xr.Dataset, subject: Subject, options: NamedOptions) -> Figures:
         """Return the profile."""
         from actlas.analysis import plots
 
         caption = Caption(
-            "Variance of target and control, layer by layer",
-            "Near zero, the model treats the word alike in every sentence. Look whether the target "
-            "starts there and grows with depth, while the control is diverse from the start.",
+            "Variance of each group, layer by layer",
+            "Near zero, the model treats the tokens alike in every sentence. Look whether a word "
+            "starts there and grows with depth, while its control is diverse from the start.",
         )
         return {"": (plots.variance_profile(result, options.target), caption)}
 
     def panel(
-        self, axes: Axes, result: xr.Dataset, subject: Subject, options: VarianceOptions
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: NamedOptions
     ) -> None:
         """Draw the variance of each projection over layers."""
         from actlas.analysis import plots
@@ -105,10 +100,12 @@ class Variance(TargetStudy[VarianceOptions]):
         found, layers = self.compared(result, subject), result["layer"].values
         for projection in result["projection"].values:
             ends = result["variance"].sel(projection=projection).isel(layer=[0, -1])
-            target, control = (ends.sel(group=group).values for group in ("target", "control"))
+            parts = []
+            for group in ends["group"].values:
+                first, last = ends.sel(group=group).values
+                parts.append(f"{group} {first:.3g} to {last:.3g}")
             found.append(
                 f"variance in {str(projection).upper()} from layer {layers[0]} to {layers[-1]}: "
-                f"target {target[0]:.3g} to {target[1]:.3g}, "
-                f"control {control[0]:.3g} to {control[1]:.3g}"
+                f"{', '.join(parts)}"
             )
-        return found
+        return [*found, *apart(result, "variance", "the variance")]

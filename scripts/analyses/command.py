@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import click
 
 from actlas.analysis.declaring import Study
+from actlas.analysis.declaring.group_tables import group_tables
 from actlas.analysis.declaring.options import OptionSpec, specs
 from actlas.scripts.analyses.asked import Asked, Finding
 from actlas.scripts.analyses.variants import find_variants, named_baseline, variants_of
@@ -86,13 +87,16 @@ def _asked(study: Study[Any], given: dict[str, Any]) -> Asked:
 def _field_options(study: Study[Any]) -> Iterator[Decorator]:
     hints = get_type_hints(study.options)
     for field, spec in specs(study.options):
-        yield field_option(field, spec, hints[field.name])
+        hidden = field.name in study.options.refused  # said in words to who uses it
+        yield field_option(field, spec, hints[field.name], hidden=hidden)
 
 
-def field_option(field: dataclasses.Field[Any], spec: OptionSpec, hint: Any) -> Decorator:
+def field_option(
+    field: dataclasses.Field[Any], spec: OptionSpec, hint: Any, *, hidden: bool = False
+) -> Decorator:
     """Return the option of the command line for a field of a dataclass of options."""
     flag, required = spec.flag or f"--{field.name.replace('_', '-')}", False
-    settings: dict[str, Any] = {"help": spec.help, "metavar": spec.metavar}
+    settings: dict[str, Any] = {"help": spec.help, "metavar": spec.metavar, "hidden": hidden}
     if hint is bool:
         return click.option(flag, field.name, is_flag=True, default=field.default, help=spec.help)
     if field.default is dataclasses.MISSING:
@@ -119,7 +123,8 @@ def _type(spec: OptionSpec, hint: Any) -> Any:
 
 def _text(study: Study[Any], finding: Finding) -> str:
     """Return what a terminal shows: what was found first, then the numbers, then the files."""
-    tables = map(text_of, study.overview(finding.result, finding.subject))
+    result = finding.result
+    tables = map(text_of, [*group_tables(result), *study.overview(result, finding.subject)])
     return "\n\n".join([paragraphs(finding.findings), *tables, str(finding.output)])
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from actlas.analysis.data.groups import token_groups
+from actlas.analysis.groups import select_groups
 from actlas.analysis.norms.compute import QUANTILES, norm_profile, norm_statistics
 from actlas.analysis.reconstruction.compute import Precision, reconstruction
 from actlas.analysis.reconstruction.laminar import Mask, laminar_correlation
@@ -129,7 +129,7 @@ def norms_alone(run: Run, sites: tuple[str, ...]) -> xr.Dataset:
 def profile(run: Run, sites: tuple[str, ...]) -> xr.Dataset:
     """Return what ``actlas norms`` computes."""
     dataset = run.dataset(sites)
-    return norm_profile(dataset, token_groups(dataset), sums=True)
+    return norm_profile(dataset, select_groups(dataset, first_token="group", every=True), sums=True)
 
 
 def plain_norms(

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def cluster_options(function: F) -> F:
-    """Give a command the choice of workers; it receives ``cluster``, None for this process."""
+    """Give a command the choice of workers; it receives ``dask_cluster``, None for this process."""
 
     @click.option(
         "--workers",
@@ -45,7 +45,7 @@ def cluster_options(function: F) -> F:
 
             require_cluster_extra()
             chosen = Cluster(workers, scheduler)
-        return function(*args, cluster=chosen, **options)
+        return function(*args, dask_cluster=chosen, **options)
 
     return command  # type: ignore[return-value]
 
@@ -55,14 +55,15 @@ def analysis_workers(function: F) -> F:
 
     @cluster_options
     @wraps(function)
-    def command(*args: Any, cluster: Cluster | None, **options: Any) -> Any:
-        if cluster is None:
+    def command(*args: Any, dask_cluster: Cluster | None, **options: Any) -> Any:
+        if dask_cluster is None:
             return function(*args, **options)
         # workers may be at work in another folder than this process
         for name, what in options.items():
             options[name] = _absolute(what) if name in ("run", "store_path") else what
         with computing_on(
-            cluster, *map(_place, filter(None, (options.get("run"), options.get("store_path"))))
+            dask_cluster,
+            *map(_place, filter(None, (options.get("run"), options.get("store_path")))),
         ):
             return function(*args, **options)
 

@@ -32,6 +32,8 @@ function element(name, attributes, parent, text) {
   return made;
 }
 
+const SERIES = ["target", "control", "third", "fourth", "fifth", "sixth"]; // of groups, in their order
+
 function outline(shares, highest) {
   const step = (RIGHT - LEFT) / shares.length;
   const points = [`M${LEFT},${BOTTOM}`];
@@ -51,7 +53,7 @@ for (const part of document.querySelectorAll(".layers")) {
     const title = element("title", {}, svg);
     element("text", { x: LEFT, y: 15, "font-weight": 600 }, svg, pair);
     const note = element("text", { x: RIGHT, y: 15, "text-anchor": "end" }, svg);
-    const paths = data.groups.map((group) => element("path", { class: group === "target" ? "target" : "control" }, svg));
+    const paths = data.groups.map((_, g) => element("path", { class: SERIES[g % SERIES.length] }, svg));
     element("line", { x1: LEFT, x2: RIGHT, y1: BOTTOM, y2: BOTTOM }, svg);
     for (const tick of [-1, 0, 1]) {
       const x = (LEFT + RIGHT) / 2 + (tick * (RIGHT - LEFT)) / 2;

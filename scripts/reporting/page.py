@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from actlas.analysis.declaring import Table
+from actlas.analysis.declaring.group_tables import group_tables
 from actlas.scripts.reporting.results import Folder, Result, naming_result, read_folder
 from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import words_in_sentences
@@ -23,6 +24,7 @@ from actlas.scripts.study.update import REPORT
 from actlas.store.io.replacing import replacing
 
 HERE = Path(__file__).parent
+SERIES = ("target", "control", "third", "fourth", "fifth", "sixth")  # classes of groups
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def render(folder: Folder, store: Path | None) -> str:
         ],
         commands=repeating(folder, subjects, store),
         software=sorted({item for result in folder.results for item in result.software.items()}),
+        series=SERIES,
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -119,7 +122,7 @@ def _section_of(section: str, result: Result, folder: Folder, outdated: str | No
     options = [
         (name, _shown(value))
         for name, value in result.options.items()
-        if name not in ("left_out", "selection", "variants")
+        if name not in ("left_out", "selection", "variants", "group_notes")
     ]
     files = [
         (file.name, quote(bytes(file.relative_to(folder.path))), file.stat().st_size)
@@ -133,7 +136,7 @@ def _section_of(section: str, result: Result, folder: Folder, outdated: str | No
         result.findings,
         options,
         figures,
-        study.tables(result.described) if study else [],
+        [*group_tables(result.data), *study.tables(result.described)] if study else [],
         study.slider(result.data) if study else None,
         files,
         outdated,

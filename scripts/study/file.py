@@ -2,16 +2,17 @@
 
 Checked before anything is computed.
 
-[model]                     # name, and how it computes; the demo model where left out [runs.her]
-# an input: sentences, sites, edits [analyses.variance]         # a stage with its options; `run`
-says of which run, where there are several
+``[model]`` is its name, and how it computes; the demo model where left out. ``[runs.her]`` is an
+input: sentences, sites, edits. ``[groups]`` are groups of tokens, for all analyses.
+``[analyses.variance]`` is a stage with its options; ``run`` says of which run, where there are
+several.
 """
 
 from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from actlas.pipeline.inputs.windows import Windows, chosen_windows
 from actlas.pipeline.models.hook_names import site_names
 from actlas.scripts.analyses.bounds import check_bounds
 from actlas.scripts.extraction.request import special_choice
-from actlas.scripts.study.analysis_table import read_stage
+from actlas.scripts.study.analysis_table import group_texts, read_stage
 from actlas.scripts.study.record import NAME
 from actlas.scripts.study.stage import Stage
 from actlas.scripts.study.tables import entries, filled
@@ -28,7 +29,7 @@ from actlas.store.io.safe_open import read_input, user_path
 
 MOST_BYTES, MOST_PARTS = 1 << 20, 100  # of a study file, and of a dotted key
 SHIPPED = "demo:"  # before a file that comes with actlas
-KEYS = ("title", "store", "model", "runs", "analyses")
+KEYS = ("title", "store", "model", "runs", "groups", "analyses")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ModelChoice:
 class Input:
     """Sentences to run, what to keep of them, and the edits to make variants with."""
 
-    sentences: str  # a path beside the study file, or demo:her.txt, demo:english.txt
+    sentences: str  # a path beside the study file, or demo:her.txt, demo:uses.csv
     sites: tuple[
         str, ...
     ] = ()  # those of `actlas extract`, and what the analyses need, where there are none
@@ -116,6 +117,7 @@ class _Top:
     title: str = ""
     store: str | None = None
     model: dict[str, object] = field(default_factory=dict)
+    groups: dict[str, object] = field(default_factory=dict)
     analyses: dict[str, object] = field(default_factory=dict)
 
 
@@ -170,17 +172,22 @@ def _study(path: Path, text: str, table: Mapping[str, object]) -> Study:
                 f"{path} [runs.{name}] sentences: a study reads files, which can be read again; "
                 f"'-' cannot"
             )
-    analyses = tuple(_analysis(path, name, each, runs) for name, each in top.analyses.items())
+    shared = group_texts(top.groups, f"{path} [groups]", path.parent)
+    analyses = tuple(
+        _analysis(path, name, each, runs, shared) for name, each in top.analyses.items()
+    )
     store = None if top.store is None else _beside(path, top.store)
     model = filled(ModelChoice, top.model, f"{path} [model]")
     return Study(path, text, top.title or path.stem, model, runs, analyses, store)
 
 
-def _analysis(path: Path, name: str, table: object, runs: Mapping[str, Input]) -> Analysis:
+def _analysis(
+    path: Path, name: str, table: object, runs: Mapping[str, Input], shared: Sequence[str]
+) -> Analysis:
     where = f"{path} [analyses.{_name(path, 'analyses', name)}]"
     given = dict(entries(table, where))
     run = given.pop("run", next(iter(runs)) if len(runs) == 1 else None)
-    stage = read_stage(name, given, where, path.parent)
+    stage = read_stage(name, given, where, path.parent, shared)
     if run is None:
         raise UsageError(f"{where} lacks the key 'run': expected one of {', '.join(runs)}")
     if not isinstance(run, str) or run not in runs:

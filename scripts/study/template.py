@@ -32,7 +32,7 @@ def _table(study: Study[Any]) -> str:
         lines.append(f"{key:{COLUMN}}# which of the run's variants, by pattern")
     hints = get_type_hints(study.options)
     for field, spec in specs(study.options):
-        if not spec.command_only:
+        if not spec.command_only and field.name not in study.options.refused:
             key = f"# {field.name} = {example(field, spec, hints[field.name])}"
             lines.append(f"{key:{COLUMN}}# {spec.help.partition('.  [')[0].rstrip('.')}")
     return "\n".join(lines)

@@ -167,7 +167,7 @@ def extraction_options(function: F) -> F:
     @click.option("--quiet", is_flag=True, help="No progress bar.")
     @wraps(function)
     def command(
-        *args: Any, sentences: str, store_path: Path, cluster: Cluster | None, **options: Any
+        *args: Any, sentences: str, store_path: Path, dask_cluster: Cluster | None, **options: Any
     ) -> Any:
         from actlas.pipeline.extraction.options import ExtractOptions
         from actlas.pipeline.models.sites import DEFAULT_SITES
@@ -188,7 +188,7 @@ def extraction_options(function: F) -> F:
             ExtractOptions(DEFAULT_SITES, layers, depths, by_default=DEFAULT_SITES, **numerics),
             **reading,
             special=special,
-            cluster=cluster,
+            cluster=dask_cluster,
         )
         return function(*args, request=request, **options)
 

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from actlas.analysis.downstream.compute import Variant, downstream, redundancy
+from actlas.analysis.groups import select_groups
+from actlas.analysis.groups.resampling import resampling
+from actlas.analysis.groups.token_groups import Members, TokenGroups
 
 finite = st.floats(-1e4, 1e4, width=32)
 
@@ -48,11 +51,9 @@ def dataset(rows, resid, nll):
 @given(pairs(), st.booleans())
 def test_agrees_with_numpy(pair, include_first):
     clean, edited, _ = pair
-    got = (
-        downstream(clean, [Variant("v", "e", 0, edited)], include_first=include_first)
-        .compute()
-        .sel(variant="v")
-    )
+    choice = "include" if include_first else "leave"
+    groups = select_groups(clean, first_token=choice, every=True)
+    got = downstream(clean, [Variant("v", "e", 0, edited)], groups).compute().sel(variant="v")
     kept = np.ones(clean.sizes["token"], bool) if include_first else clean["position"].values > 0
     h, g = (part["resid"].values.astype(np.float64)[:, kept] for part in (clean, edited))
     size = np.sqrt((h**2).sum((1, 2)))
@@ -164,9 +165,10 @@ def test_other_tokens_are_refused():
 
 def test_first_tokens_alone_are_refused():
     lonely = small(rows=(1, 1))
-    with pytest.raises(ValueError, match="include first tokens"):
+    with pytest.raises(ValueError, match="--first-token include"):
         downstream(lonely, [Variant("v", "e", 0, lonely)])
-    assert downstream(lonely, [Variant("v", "e", 0, lonely)], include_first=True)["delta"].size
+    groups = select_groups(lonely, first_token="include", every=True)
+    assert downstream(lonely, [Variant("v", "e", 0, lonely)], groups)["delta"].size
 
 
 @pytest.mark.usefixtures("forbid_compute")
@@ -174,3 +176,32 @@ def test_builds_without_computing():
     clean, edited = small(), small(1)
     assert downstream(clean, [Variant("v", "e", 0, edited)])["delta"].chunks is not None
     assert redundancy(clean, {1: edited})["nll_change"].chunks is not None
+
+
+def test_groups_are_measured_by_their_tokens():
+    clean, edited = small(), small(1)
+    chosen = {"later tokens": np.array([1, 2, 4]), "one": np.array([1, 2]), "two": np.array([4, 2])}
+    members = {}
+    for name, tokens in chosen.items():
+        sentence = clean["sentence"].values[tokens]
+        members[name] = Members(
+            tokens, tokens, sentence, clean["position"].values[tokens], sentence
+        )
+    groups = TokenGroups(members, contrasts=(("one", "two"),))
+    drawn = resampling(groups.apart.clusters, resamples=20, seed=0)
+    got = downstream(clean, [Variant("v", "e", 0, edited)], groups, drawn).compute()
+    h, g = (each["resid"].values.astype(np.float64) for each in (clean, edited))
+    losses = edited["nll"].values.astype(np.float64) - clean["nll"].values
+    changes = {}
+    for name in ("one", "two"):
+        rows = chosen[name]
+        share = np.linalg.norm((h - g)[:, rows], axis=(1, 2)) / np.linalg.norm(
+            h[:, rows], axis=(1, 2)
+        )
+        at = got.sel(group=name, variant="v")
+        np.testing.assert_allclose(at["group_relative_delta"], share, rtol=1e-12)
+        changes[name] = np.nanmean(losses[rows])
+        np.testing.assert_allclose(at["group_nll_change"], changes[name], rtol=1e-12)
+    difference = got["group_nll_change_contrast"].sel(variant="v", contrast="one:two")
+    np.testing.assert_allclose(difference, changes["one"] - changes["two"], rtol=1e-9)
+    assert {"group_relative_delta_interval", "group_nll_change_interval"} <= set(got)

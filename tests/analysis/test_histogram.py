@@ -11,8 +11,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.data.groups import FIRST, LATER
-from actlas.analysis.histogram.compute import OUTER, length_groups, value_histogram
+from actlas.analysis.data.group_names import FIRST, LATER
+from actlas.analysis.groups.choice import GroupChoice
+from actlas.analysis.groups.selection import chosen_groups
+from actlas.analysis.histogram.compute import OUTER, value_histogram
 from tests import commands, strategies
 from tests.small_model import TEXTS
 
@@ -79,19 +81,11 @@ def test_heads_are_counted_together():
 
 
 def test_lengths_are_those_of_the_tokens_characters():
-    starts, ends = [0, 3, 7], [3, 7, 20]
-    labels = {
-        "position": [0, 1, 2],
-        "char_start": starts,
-        "char_end": ends,
-        "text": ["See the horses"] * 3,
-    }
-    found = length_groups(
-        xr.Dataset(coords={name: ("token", each) for name, each in labels.items()})
-    )
+    labels = strategies.labels(["See the horses", "And the horse"])
+    found = chosen_groups(labels, GroupChoice(lengths=True))
     assert {name: tokens.tolist() for name, tokens in found.items()} == {
-        "length 3-4": [1],
-        "length 5-6": [2],
+        "length 3-4": [1, 4],
+        "length 5-6": [2, 5],
     }
 
 

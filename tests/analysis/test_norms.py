@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from actlas.analysis.data.groups import FIRST, LATER, token_groups
+from actlas.analysis.data.group_names import FIRST, LATER
 from actlas.analysis.data.sites import VECTOR_SITES
-from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.analysis.data.tokens import Target
+from actlas.analysis.groups import select_groups
+from actlas.analysis.groups.choice import GroupChoice
+from actlas.analysis.groups.selection import chosen_groups
 from actlas.analysis.norms.compute import STATISTICS, norm_profile, norm_statistics
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError
@@ -92,7 +95,7 @@ def run(small_model, tmp_path_factory):
 
 def test_every_site_of_a_run_equals_the_plain_way(run):
     dataset = run.dataset()
-    groups = token_groups(dataset)
+    groups = select_groups(dataset, first_token="group", every=True)
     result = norm_profile(dataset, groups, sums=True).compute()
     assert {name for name in result if name.startswith("norm_")} == {
         f"norm_{site}" for site in run.sites if site != "nll"
@@ -112,7 +115,7 @@ def test_every_site_of_a_run_equals_the_plain_way(run):
 
 def test_shares_of_the_sum_add_up_to_one(run):
     dataset = run.dataset()
-    groups = token_groups(dataset)
+    groups = select_groups(dataset, first_token="group", every=True)
     share = norm_profile(dataset, groups, sums=True)["share"]
     resid = dataset["resid"].values.astype(np.float64)
     kept = (resid[:-1] * resid[1:]).sum(-1) / (resid[1:] ** 2).sum(-1)  # (layer, token)
@@ -136,25 +139,26 @@ def test_every_site_is_measured_or_left_out_on_purpose():
 def labelled():
     labels = strategies.labels(["Mary saw her", "saw her there", "the cup", "her cup her"])
     of_token = labels["sentence"].values
-    columns = {"kind": np.array(["x", "y", "x", "x"]), "year": np.array([1, 2, 1, 2])}
+    columns = {"kind": np.array(["x", "y", "x", "y"]), "year": np.array([1, 2, 1, 2])}
     return labels.assign_coords(
         {name: ("token", column[of_token]) for name, column in columns.items()}
     )
 
 
 def test_groups_keep_the_first_token_apart():
-    labels = labelled()
-    selection = select_tokens(labels, Target("her", occurrence="last"))
-    groups = token_groups(labels, by="kind", selection=selection)
+    choice = GroupChoice(
+        target=Target("her", occurrence="last"), by="kind", first_token="group", every=True
+    )
+    groups = chosen_groups(labelled(), choice)
     assert {name: tokens.tolist() for name, tokens in groups.items()} == {
         FIRST: [0, 3, 6, 8],
         LATER: [1, 2, 4, 5, 7, 9, 10],
         "target": [2, 10],
         "control": [1, 9],
-        "kind=x": [1, 2, 7, 9, 10],
-        "kind=y": [4, 5],
+        "kind=x": [1, 2, 7],
+        "kind=y": [4, 5, 9, 10],
     }
-    assert token_groups(labels, by="year")["year=2"].tolist() == [4, 5, 9, 10]
+    assert select_groups(labelled(), by="year")["year=2"].tolist() == [4, 5, 9, 10]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_groups_keep_the_first_token_apart():
 )
 def test_an_unknown_column_names_those_there_are(by, message):
     with pytest.raises(UsageError, match=message):
-        token_groups(labelled(), by=by)
+        select_groups(labelled(), by=by)
 
 
 def test_a_column_of_measurements_is_no_label():
@@ -175,13 +179,15 @@ def test_a_column_of_measurements_is_no_label():
         score=("token", np.repeat(np.arange(30), 2) / 7)
     )
     with pytest.raises(UsageError, match="'score' has 30 values, expected at most 24"):
-        token_groups(labels, by="score")
+        select_groups(labels, by="score")
 
 
 @pytest.mark.usefixtures("forbid_compute")
 def test_builds_without_computing(run):
     dataset = run.dataset()
-    result = norm_profile(dataset, token_groups(dataset), sums=True)
+    result = norm_profile(
+        dataset, select_groups(dataset, first_token="group", every=True), sums=True
+    )
     assert all(
         result[name].chunks is not None for name in ("norm_resid", "norm_q", "step", "std", "share")
     )

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.data.group_names import FIRST, LATER
 from actlas.analysis.norms.outliers import outliers
 from actlas.store.errors import UsageError
 from tests import strategies

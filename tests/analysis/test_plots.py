@@ -7,9 +7,11 @@ import xarray as xr
 from actlas.analysis import plots
 from actlas.analysis.cosine.compute import PROJECTION_PAIRS
 from actlas.analysis.cosine.figures import OVERLAP
-from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.data.group_names import FIRST, LATER
 from actlas.analysis.norms.compute import STATISTICS, WRITERS
-from actlas.analysis.plots.style import GROUP_COLOURS, PROJECTION_NAMES
+from actlas.analysis.plots.style import PROJECTION_NAMES, group_colours
+
+GROUP_COLOURS = group_colours(("target", "control"))
 
 
 @pytest.fixture(params=["head", "kv_head"])
@@ -49,7 +51,7 @@ def test_bootstrap_is_drawn(result):
         [result["variance"] * 0.9, result["variance"] * 1.1],
         xr.Variable("bound", ["lower", "upper"]),
     )
-    figure = plots.variance_profile(result.assign(variance_bootstrap=bounds), "her")
+    figure = plots.variance_profile(result.assign(variance_interval=bounds), "her")
     assert all(len(panel.containers) == 2 for panel in figure.axes)
     assert "bootstrap" in figure.get_suptitle()
 

@@ -6,7 +6,7 @@ The numbers of the run, for the layers there are.
 import numpy as np
 import pytest
 
-from actlas.analysis.data.groups import token_groups
+from actlas.analysis.groups import select_groups
 from actlas.analysis.norms.compute import norm_profile
 from actlas.analysis.norms.outliers import outliers
 from actlas.analysis.reconstruction.compute import Precision, reconstruction
@@ -37,8 +37,12 @@ def part(run, layers, tmp_path):
 def test_norms(run, part, layers):
     whole = run.dataset()
     wanted, got = (
-        norm_profile(whole, token_groups(whole), sums=True).compute(),
-        norm_profile(part, token_groups(part), sums=True).compute(),
+        norm_profile(
+            whole, select_groups(whole, first_token="group", every=True), sums=True
+        ).compute(),
+        norm_profile(
+            part, select_groups(part, first_token="group", every=True), sums=True
+        ).compute(),
     )
     assert got["layer"].values.tolist() == list(layers)
     depths = sorted({*layers, *(layer + 1 for layer in layers)})

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.analysis.groups.resampling import bounds, resampling
 from actlas.analysis.results.files import save_result, with_provenance
-from actlas.analysis.variance.compute import token_variance, variance_bootstrap, variance_profile
-from actlas.store.errors import UsageError
+from actlas.analysis.variance.compute import token_variance, variance_draws, variance_profile
 from tests import strategies
 from tests.extraction import extract_texts
 from tests.small_model import TEXTS
@@ -104,11 +104,9 @@ def test_bootstrap_equals_resampling(run):
     selection = dataclasses.replace(
         select_tokens(dataset, Target("her")), sentence=np.array([0, 1, 1, 3, 4])
     )
-    got = (
-        variance_bootstrap(dataset, selection, resamples=40, seed=3)
-        .sel(group="control", projection="k")
-        .values
-    )
+    again = resampling(selection.clusters, resamples=40, seed=3)
+    draws = variance_draws(dataset, selection, again)
+    got = bounds(draws).sel(group="control", projection="k").values
     drawn = np.random.default_rng(3).multinomial(4, np.full(4, 1 / 4), 40)
     # (layer, pair, head, d_head)
     rows = dataset["k"].values[:, selection.control_token].astype(np.float64)
@@ -120,14 +118,11 @@ def test_bootstrap_equals_resampling(run):
 def test_bootstrap_follows_its_seed_and_holds_the_variance(run):
     dataset = run.dataset()
     selection = select_tokens(dataset, Target("her"))
-    one, again, other = (
-        variance_bootstrap(dataset, selection, resamples=200, seed=seed) for seed in (1, 1, 2)
-    )
+    found = [resampling(selection.clusters, resamples=200, seed=seed) for seed in (1, 1, 2)]
+    one, again, other = (bounds(variance_draws(dataset, selection, each)) for each in found)
     xr.testing.assert_identical(one, again)
     assert not one.equals(other)
     assert (one.sel(bound="lower") < variance_profile(dataset, selection)["variance"]).all()
-    with pytest.raises(UsageError, match="1 bootstrap"):
-        variance_bootstrap(dataset, selection, resamples=1, seed=0)
 
 
 @pytest.mark.usefixtures("forbid_compute")
@@ -135,7 +130,8 @@ def test_builds_without_computing(run):
     dataset = run.dataset()
     selection = select_tokens(dataset, Target("her"))
     assert variance_profile(dataset, selection)["variance"].chunks is not None
-    assert variance_bootstrap(dataset, selection, resamples=10, seed=0).chunks is not None
+    drawn = resampling(selection.clusters, resamples=10, seed=0)
+    assert bounds(variance_draws(dataset, selection, drawn)).chunks is not None
 
 
 def test_result_round_trip(run, tmp_path):

@@ -23,7 +23,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 TEXTS = ROOT / "pipeline" / "texts"
 CUPS = (
     "text,kind\nThe cup on the table was hers.,object\nShe drank her tea from a cup.,verb\nHe "
-    "gave her a cup of tea.,verb\n"
+    "gave her a cup of tea.,verb\nMy cup is full.,object\n"
 )
 
 #: what is in the folder of a page before its first block; a model called gpt2-xl is the demo model

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.data.apart import first_tokens, later_tokens, special_tokens
-from actlas.analysis.data.groups import FIRST, LATER, SPECIAL, token_groups
+from actlas.analysis.data.group_names import FIRST, LATER, SPECIAL
 from actlas.analysis.data.tokens import Target, select_tokens
 from actlas.analysis.data.words import TargetError
-from actlas.analysis.histogram.compute import length_groups
+from actlas.analysis.groups import select_groups
 from actlas.analysis.norms.outliers import outliers
 from actlas.analysis.reconstruction.laminar import Mask, laminar_correlation
 from tests import strategies
@@ -74,15 +74,13 @@ def test_behind_special_tokens_the_first_word_can_be_a_control(labels, before, a
 @given(strategies.labelled_sentences(), st.integers(0, 2), st.integers(0, 2))
 def test_each_token_is_in_one_group(labels, before, after):
     around = with_special(labels, before, after)
-    groups = token_groups(around)
+    groups = select_groups(around, first_token="group", every=True)
     every = np.sort(np.concatenate([*groups.values()]))
     np.testing.assert_array_equal(every, np.arange(around.sizes["token"]))
     special = around["special"].values
     assert not special[groups[LATER]].any()
     assert (SPECIAL in groups) == (before + after > (before > 0))
     assert (around["position"].values[groups[FIRST]] == 0).all()
-    for tokens in length_groups(around).values():
-        assert later_tokens(around)[tokens].all()
 
 
 def test_labels_without_special_tokens_have_none():

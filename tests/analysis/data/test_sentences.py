@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.analysis.data.groups import token_groups
 from actlas.analysis.data.sentences import sentences_of, texts_of
 from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.analysis.groups import select_groups
 from actlas.store.errors import UsageError
 from tests import strategies
 
@@ -49,19 +49,19 @@ def test_groups_follow_a_column_that_differs_within_a_sentence():
     labels = labels.assign_coords(
         role=("token", np.array(["a", "b", "a", "a", "b", "b", "a"], dtype=object))
     )
-    groups = token_groups(labels, by="role")
+    groups = select_groups(labels, by="role")
     assert groups["role=a"].tolist() == [2, 6]  # first tokens are a group of their own
     assert groups["role=b"].tolist() == [1, 4, 5]
     with pytest.raises(UsageError, match=r"'text'.*known: role"):
-        token_groups(labels, by="text")
+        select_groups(labels, by="text")
 
 
 def test_a_number_that_is_none_is_a_group_too():
-    labels = strategies.labels(["we saw her", "he saw her"])
-    groups = token_groups(
-        labels.assign_coords(score=("token", np.repeat([0.5, np.nan], 3))), by="score"
+    labels = strategies.labels(["we saw her", "he saw her"] * 2)
+    groups = select_groups(
+        labels.assign_coords(score=("token", np.tile(np.repeat([0.5, np.nan], 3), 2))), by="score"
     )
     assert {name: tokens.tolist() for name, tokens in groups.items() if "score" in name} == {
-        "score=0.5": [1, 2],
-        "score=nan": [4, 5],
+        "score=0.5": [1, 2, 7, 8],
+        "score=nan": [4, 5, 10, 11],
     }

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from actlas.analysis import plots
-from actlas.analysis.data.groups import FIRST, LATER
+from actlas.analysis.data.group_names import FIRST, LATER
 from actlas.analysis.norms.compute import STATISTICS
 from actlas.analysis.plots.style import LONGEST, MARK, figure_files, shown
 

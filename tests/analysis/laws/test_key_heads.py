@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from actlas.analysis import plots, registry
-from actlas.analysis.data.groups import token_groups
 from actlas.analysis.data.sites import heads_in_words
 from actlas.analysis.data.tokens import Target, select_tokens
+from actlas.analysis.groups import select_groups
+from actlas.analysis.groups.resampling import bounds, resampling
 from actlas.analysis.norms.compute import norm_profile
 from actlas.analysis.norms.figures import norm_sites
-from actlas.analysis.variance.compute import PROJECTIONS, variance_bootstrap, variance_profile
+from actlas.analysis.variance.compute import PROJECTIONS, variance_draws, variance_profile
 from tests.analysis.laws.asking import found, words
 from tests.store.laws import SIZES
 
@@ -43,7 +44,8 @@ class TestFewerKeyHeads:
     def test_bootstrap_is_of_each_projections_own_features(self, run, content):
         dataset = run.dataset(PROJECTIONS)
         selection = select_tokens(dataset, Target("her"))
-        bounds = variance_bootstrap(dataset, selection, resamples=60, seed=5).compute()
+        drawn = resampling(selection.clusters, resamples=60, seed=5)
+        limits = bounds(variance_draws(dataset, selection, drawn)).compute()
         draws = np.random.default_rng(5).multinomial(6, np.full(6, 1 / 6), 60)
         for projection in PROJECTIONS:
             rows = content.values[projection][1, words("target")].astype(np.float64)
@@ -51,7 +53,7 @@ class TestFewerKeyHeads:
             for draw in draws:
                 drawn = rows.repeat(draw, axis=0)
                 variances.append(drawn.var(0, ddof=1).mean())
-            got = bounds.sel(group="target", projection=projection, layer=1)
+            got = limits.sel(group="target", projection=projection, layer=1)
             np.testing.assert_allclose(got, np.percentile(variances, [2.5, 97.5]), rtol=1e-9)
 
     def test_heads_are_said_in_findings_tables_and_figures(self, run):
@@ -81,7 +83,7 @@ class TestFewerKeyHeads:
 
     def test_norms_are_of_each_head(self, run, content):
         dataset = run.dataset(("q", "k", "z"))
-        groups = token_groups(dataset)
+        groups = select_groups(dataset, first_token="group", every=True)
         result = norm_profile(dataset, groups, sums=True).compute()
         for site, heads in (("q", "head"), ("k", "kv_head"), ("z", "head")):
             assert result[f"norm_{site}"].dims == ("group", "layer", heads, "statistic")

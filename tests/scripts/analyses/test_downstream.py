@@ -125,9 +125,9 @@ def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
 
     real, at_once = module.downstream, []
 
-    def counted(baseline, variants, *, include_first):
+    def counted(baseline, variants, groups, drawn):
         at_once.append(len(variants))
-        return real(baseline, variants, include_first=include_first)
+        return real(baseline, variants, groups, drawn)
 
     monkeypatch.setattr(module, "downstream", counted)
     runs = find_variants(Store(folder / "store"), ("english-demo.*",))
@@ -152,7 +152,8 @@ def test_a_first_token_counts_for_more_than_another_when_it_is_counted(folder, r
         "english-demo.scale-layer-2-factor-0.5",
         "--store",
         "store",
-        "--include-first-token",
+        "--first-token",
+        "include",
         "--json",
     )
     (delta,) = json.loads(done.stdout)["delta"].values()
@@ -163,7 +164,7 @@ def test_a_first_token_counts_for_more_than_another_when_it_is_counted(folder, r
 
 def test_results_say_what_they_are_of(folder, result, scanned):
     assert len(result.attrs["runs"].split()) == 1 + result.sizes["edits"]
-    assert json.loads(result.attrs["options"])["include_first_token"] is False
+    assert json.loads(result.attrs["options"])["first_token"] == "leave"
     assert result["delta"].attrs["long_name"]
     assert result["nll_change"].attrs["units"] == "nat"
     assert scanned["layer"].attrs["long_name"] == "layer that is skipped"

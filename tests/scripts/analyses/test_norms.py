@@ -62,7 +62,7 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
 
 
 def test_groups_by_a_column(actlas, small_model, tmp_path):
-    rows = ("We saw her.,x", "Mary lost her key.,y", "Nobody knew her name.,x")
+    rows = ("We saw her.,x", "Mary lost her key.,y", "Nobody knew her name.,x", "It was hers.,y")
     (tmp_path / "rows.csv").write_text("text,kind\n" + "\n".join(rows) + "\n")
     extracted = actlas(
         "extract",

@@ -28,7 +28,8 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
         "out",
         "--pair",
         "1,2",
-        "--exclude-first-token",
+        "--first-token",
+        "leave",
     )
     assert done.returncode == 0, done.stderr
     assert "holds to the rounding of float32 at every layer: relative error at most" in said(done)
@@ -36,11 +37,12 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
     assert endings(tmp_path / "out", "reconstruct") == {".nc", *figures}
     with xr.open_dataset(answer(tmp_path / "out", "reconstruct"), engine="h5netcdf") as result:
         assert result.attrs["runs"] == store.run("it").id
-        options = {"first_token": False, "pair": 1, "quantile": 0.99, "threshold": None}
+        options = {"first_token": "leave", "pair": 1, "quantile": 0.99, "threshold": None}
         made_of = {"sites": ["resid", "attn_out", "mlp_out"], "checked": True, "edited": []}
         numbers = {"resid": "0-3", "attn_out": "0-2", "mlp_out": "0-2"}
         made_of |= {"law": "add", "causal": True, "numbers": numbers}
-        assert json.loads(result.attrs["options"]) == {**options, **made_of}
+        recorded = json.loads(result.attrs["options"])
+        assert {name: recorded[name] for name in {**options, **made_of}} == {**options, **made_of}
         assert float(result["relative_error"].max()) < 1e-5
         assert f"{float(result['laminar_correlation'].sel(pair=1)):.4f}" in done.stdout
     record = json.loads(

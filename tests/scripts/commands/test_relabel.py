@@ -24,6 +24,7 @@ sites = ["resid"]
 edits = ["skip:layer=1"]
 [analyses.norms]
 by = "kind"
+cluster = "position"
 [analyses.downstream]
 """
 
@@ -52,7 +53,9 @@ def folder(extracted, tmp_path):
 
 
 def groups(folder, run="it"):
-    done = commands.run(folder, "norms", run, "--store", "store", "--by", "kind", "--json")
+    # a value of one sentence has clusters of its own
+    asked = ("--by", "kind", "--cluster", "position", "--bootstrap", "0", "--json")
+    done = commands.run(folder, "norms", run, "--store", "store", *asked)
     assert done.returncode == 0, done.stderr
     tokens = json.loads(done.stdout)["tokens"]
     return {
@@ -258,7 +261,7 @@ def test_what_is_extracted_is_sound_whatever_its_columns_are_called(name, tmp_pa
     assert actlas("verify", "--store", "store").returncode == 0
     assert actlas("export", "it", "out.h5", "--store", "store").returncode == 0
     assert actlas("verify", "./out.h5").returncode == 0
-    done = actlas("norms", "./out.h5", "--by", name, "--json")
+    done = actlas("norms", "./out.h5", "--by", name, "--cluster", "position", "--json")
     assert f"{name}=b" in json.loads(done.stdout)["tokens"]
 
 

@@ -77,7 +77,7 @@ def test_imports_stay_light(code, heavy):
         (["variances"], 2, "No such command 'variances'. Did you mean 'variance'?"),
         (["ls"], 2, "actlas-store is not there: give another --store"),
         (["show", "x"], 2, "actlas-store is not there"),
-        (["variance", "x"], 2, "Missing option '--target'"),
+        (["variance"], 2, "Missing argument 'RUN'"),
         (["verify", "--store", "."], 2, "not an actlas store (it has no store.json)"),
         (["extract"], 2, "Missing argument 'SENTENCES'"),
         (["extract", "none.txt"], 2, "sentence file none.txt does not exist"),

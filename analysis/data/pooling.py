@@ -1,0 +1,49 @@
+"""What stands for a word of several tokens: its last, its first, or the mean of all."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from actlas.analysis.data.sentences import Indices
+
+Pool = Literal["last", "first", "mean"]
+
+
+def taken(activations: xr.DataArray, first: Indices, last: Indices | None = None) -> xr.DataArray:
+    """Return the tokens ``first`` of ``activations`` (…, token, …), or means to ``last``.
+
+    Labels but ``layer`` are dropped. Lazy stays lazy. Means are float64.
+    """
+    plain = activations.drop_vars(
+        [name for name, label in activations.coords.items() if "token" in label.dims]
+    )
+    plain = plain.drop_vars([name for name in plain.coords if name != "layer"])
+    if last is None:
+        return plain.isel(token=first)
+    sizes = last - first + 1
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    members = np.concatenate([np.arange(a, b + 1) for a, b in zip(first, last, strict=True)])
+    words = plain.isel(token=members).astype("float64")
+    pooled: xr.DataArray = xr.apply_ufunc(
+        _mean_of_runs,
+        words.chunk({"token": -1}) if words.chunks else words,
+        kwargs={"starts": starts, "sizes": sizes},
+        input_core_dims=[["token"]],
+        output_core_dims=[["token"]],
+        exclude_dims={"token"},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"token": len(sizes)}},
+    )
+    return pooled.transpose(*activations.dims)
+
+
+def _mean_of_runs(
+    values: npt.NDArray[Any], *, starts: Indices, sizes: Indices
+) -> npt.NDArray[np.float64]:
+    """Return the means of consecutive runs along the last axis."""
+    return np.add.reduceat(values, starts, axis=-1) / sizes

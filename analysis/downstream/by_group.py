@@ -1,0 +1,92 @@
+"""Studies 3 to 5 by group of tokens: what an edit does to some tokens more than to others."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from actlas.analysis.groups.resampling import Resampling, mean_draws, with_contrasts, with_intervals
+from actlas.analysis.groups.token_groups import TokenGroups
+from actlas.analysis.kernels.streaming import Floats, by_token
+
+
+def group_changes(
+    baseline: xr.Dataset, variant: xr.Dataset, groups: TokenGroups, drawn: Resampling | None
+) -> xr.Dataset:
+    """Return ``group_relative_delta`` (group, depth) and ``group_nll_change`` (group); lazy.
+
+    Of the groups beside that of all tokens; empty where there are none. The first is
+    ‖h[d] − h′[d]‖_F / ‖h[d]‖_F over the tokens of a group. drawn: clusters that are drawn again for
+    intervals.
+    """
+    apart = groups.apart
+    if not len(apart):
+        return xr.Dataset()
+    squares = token_distances(baseline["resid"], variant["resid"])
+    sizes = token_squares(baseline["resid"])
+    depth = np.arange(baseline.sizes["depth"])
+    found = (_means(squares, apart) / _means(sizes, apart)) ** 0.5
+    found = found.assign_coords(depth=depth)
+    result = xr.Dataset({"group_relative_delta": found})
+    if drawn is None:
+        result = with_contrasts(result, "group_relative_delta", groups.contrasts)
+    else:
+        parts = [mean_draws(each, apart, drawn) for each in (squares, sizes)]
+        draws = ((parts[0] / parts[1]) ** 0.5).assign_coords(depth=depth)
+        result = with_intervals(result, "group_relative_delta", draws, groups.contrasts)
+    return result.merge(group_losses(baseline, variant, groups, drawn), join="exact")
+
+
+def group_losses(
+    baseline: xr.Dataset, variant: xr.Dataset, groups: TokenGroups, drawn: Resampling | None
+) -> xr.Dataset:
+    """Return ``group_nll_change`` (group) in nats: the mean over the tokens that are predicted.
+
+    Tokens without a loss, the first of sentences, are left out. Empty without groups or losses.
+    """
+    apart = groups.apart
+    if not len(apart) or "nll" not in baseline or "nll" not in variant:
+        return xr.Dataset()
+    change = loss_differences(baseline, variant).where(baseline["position"].values > 0)
+    parts = [change.isel(token=tokens).mean("token") for tokens in apart.values()]
+    result = xr.Dataset({"group_nll_change": xr.concat(parts, xr.Variable("group", list(apart)))})
+    if drawn is None:
+        return with_contrasts(result, "group_nll_change", groups.contrasts)
+    draws = mean_draws(change, apart, drawn)
+    return with_intervals(result, "group_nll_change", draws, groups.contrasts)
+
+
+def loss_differences(baseline: xr.Dataset, variant: xr.Dataset) -> xr.DataArray:
+    """Return the change of the loss of every token, (token,), float64, labels left out."""
+    one, other = (_plain(each["nll"]).astype(np.float64) for each in (baseline, variant))
+    return other - one
+
+
+def token_squares(resid: xr.DataArray) -> xr.DataArray:
+    """‖h[d]‖² of every token: (depth, token), float64."""
+    return by_token(_squares, 1, _plain(resid)).isel(quantity=0)
+
+
+def token_distances(one: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
+    """‖h[d] − h′[d]‖² of every token: (depth, token), float64."""
+    return by_token(_distances, 1, _plain(one), _plain(other)).isel(quantity=0)
+
+
+def _squares(rows: Floats) -> Floats:
+    squares: Floats = np.vecdot(rows, rows)
+    return squares[np.newaxis]
+
+
+def _distances(one: Floats, other: Floats) -> Floats:
+    return _squares(one - other)
+
+
+def _plain(array: xr.DataArray) -> xr.DataArray:
+    return array.drop_vars(list(array.coords))
+
+
+def _means(values: xr.DataArray, groups: TokenGroups) -> xr.DataArray:
+    """Return the mean of ``values`` (depth, token) of each group: (group, depth)."""
+    parts = [values.isel(token=tokens).mean("token", skipna=False) for tokens in groups.values()]
+    joined: xr.DataArray = xr.concat(parts, xr.Variable("group", list(groups)))
+    return joined

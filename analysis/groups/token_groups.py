@@ -1,0 +1,166 @@
+"""Groups of tokens of a run: their tokens, what stands for a word, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import xarray as xr
+
+from actlas.analysis.data.group_names import WHOLE
+from actlas.analysis.data.pooling import Pool, taken
+from actlas.analysis.data.sentences import Indices
+from actlas.analysis.data.tokens import Selection
+from actlas.analysis.groups.grammar import OWN
+
+
+class Grouped(Protocol):
+    """Tokens in groups, as studies take them: ``TokenGroups``, or the pairs of a word alone."""
+
+    @property
+    def groups(self) -> Mapping[str, Indices]:
+        """Token indices of each group."""
+
+    @property
+    def clusters(self) -> Mapping[str, Indices]:
+        """Cluster of each of them."""
+
+    def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
+        """Return the rows of a group along ``token``."""
+
+    def coordinates(self) -> xr.Dataset:
+        """Return what is to be saved with a result."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The tokens of a group, in equally long arrays: of each match its first and last token."""
+
+    first: Indices
+    last: Indices
+    sentence: Indices
+    position: Indices
+    cluster: Indices
+
+    def __len__(self) -> int:
+        return len(self.last)
+
+    def part(self, places: Indices) -> Members:
+        """Return those at ``places``."""
+        arrays = (self.first, self.last, self.sentence, self.position, self.cluster)
+        return Members(*(array[places] for array in arrays))
+
+
+@dataclass(frozen=True, eq=False)
+class TokenGroups(Mapping[str, Indices]):
+    """Named groups of tokens: a mapping of names to indices along ``token``.
+
+    cluster: what tokens that hang together share, ``sentence`` or a column. contrasts: pairs of
+    groups that are compared. notes: what is to be kept in mind, a sentence each. pairs: of a target
+    word and its control, where groups are these.
+    """
+
+    members: Mapping[str, Members]
+    cluster: str = "sentence"
+    pool: Pool = "last"
+    contrasts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    pairs: Selection | None = None
+
+    def __getitem__(self, name: str) -> Indices:
+        """Return the indices along ``token`` of a group."""
+        members = self.members[name]
+        return members.first if self.pool == "first" else members.last
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def groups(self) -> dict[str, Indices]:
+        """Token indices of each group."""
+        return {name: self[name] for name in self.members}
+
+    @property
+    def clusters(self) -> dict[str, Indices]:
+        """Cluster of each token of each group, numbered over the run."""
+        return {name: members.cluster for name, members in self.members.items()}
+
+    @property
+    def named(self) -> TokenGroups:
+        """The groups that the user named, without those that every run has."""
+        kept = {name: each for name, each in self.members.items() if name not in OWN}
+        return replace(self, members=kept)
+
+    @property
+    def apart(self) -> TokenGroups:
+        """All groups but those that hold all tokens."""
+        return replace(
+            self, members={n: each for n, each in self.members.items() if n not in WHOLE}
+        )
+
+    @property
+    def whole(self) -> Indices:
+        """All tokens that are looked at, where they are a group."""
+        return next(self[name] for name in WHOLE if name in self.members)
+
+    def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
+        """Return the rows of a group along ``token``, other token labels dropped; lazy stays lazy.
+
+        With ``pool="mean"`` a row is the mean over the tokens of a match, in float64.
+        """
+        members = self.members[group]
+        if self.pool != "mean" or group == "control":
+            return taken(activations, self[group])
+        return taken(activations, members.first, members.last)
+
+    def summary(self) -> xr.Dataset:
+        """Return ``group_tokens``, ``group_sentences``, ``group_clusters``, ``group_position``.
+
+        All are on ``group``; the last is the mean position.
+        """
+        rows = [
+            (
+                len(members),
+                len(np.unique(members.sentence)),
+                len(np.unique(members.cluster)),
+                members.position.mean() if len(members) else np.nan,
+            )
+            for members in self.members.values()
+        ]
+        meanings = {
+            "tokens": "tokens of the group",
+            "sentences": "sentences that they are of",
+            "clusters": f"clusters that they are of ({self.cluster})",
+            "position": "mean position in the sentence",
+        }
+        columns = list(zip(*rows, strict=True)) or [()] * len(meanings)
+        variables = {}
+        for (name, meaning), column in zip(meanings.items(), columns, strict=True):
+            values = np.array(column, dtype=np.float64 if name == "position" else np.int64)
+            variables[f"group_{name}"] = ("group", values, {"long_name": meaning})
+        return xr.Dataset(variables, {"group": list(self.members)})
+
+    def coordinates(self) -> xr.Dataset:
+        """Return the summary, and the tokens of the groups that were named, to be saved.
+
+        ``member_token`` and ``member_group`` are on ``member``; pairs of a word and its control
+        are on ``pair`` instead.
+        """
+        result = self.summary()
+        if self.pairs is not None:
+            result = result.merge(self.pairs.coordinates())
+        paired = () if self.pairs is None else ("target", "control")
+        names = [name for name in self.named if name not in paired]
+        if not names:
+            return result
+        sizes = [len(self[name]) for name in names]
+        tokens = np.concatenate([self[name] for name in names])
+        result["member_token"] = ("member", tokens, {"long_name": "index along the run's token"})
+        result["member_group"] = ("member", np.repeat(np.array(names, dtype=np.str_), sizes))
+        return result

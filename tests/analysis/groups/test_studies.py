@@ -1,0 +1,157 @@
+"""Every study takes groups, shows their table, and refuses what means nothing to it."""
+
+import numpy as np
+import pytest
+
+from actlas.analysis import registry
+from actlas.analysis.declaring.group_tables import group_tables
+from actlas.analysis.declaring.groups import GroupStudy
+from actlas.scripts.analyses.asked import Asked
+from actlas.scripts.analyses.command import command_of
+from actlas.scripts.terminal.shown import text_of
+from actlas.store.errors import UsageError
+from tests import commands
+from tests.store.laws import LawContent, run_of, variant_of
+
+GROUPS = ("her=her", "before=her@-1")
+CHOICES = {"by": "COLUMN", "group": "NAME=CONDITION", "contrast": "A:B", "match": None}
+NAMES = (*CHOICES, "cluster", "first_token", "pool", "seed", "bootstrap", "target", "control")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run, and a variant of it whose layer 1 is skipped, without a model."""
+    store, content = tmp_path_factory.mktemp("groups") / "store", LawContent(law="add")
+    run = run_of(store, content)
+    return run, variant_of(store, run, content)
+
+
+def computed(runs, name, **options):
+    """Return the result of a study as its tables take it, and what it finds."""
+    study, (run, variant) = registry.find(name), runs
+    variants = () if study.variants == "none" else (variant,)
+    asked = Asked(study, study.options(**options), run, variants)
+    lazy = study.compute(asked.subject, asked.options)
+    result = lazy.compute().assign_attrs({**asked.recorded, **lazy.attrs})
+    return result, study.findings(result, asked.subject), asked
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_study_takes_groups_and_shows_their_table(runs, name):
+    study = registry.find(name)
+    assert isinstance(study, GroupStudy)
+    assert set(NAMES) <= {parameter.name for parameter in command_of(study).params}
+    result, findings, asked = computed(runs, name, group=GROUPS, bootstrap=20)
+    shown = "\n".join(map(text_of, [*group_tables(result), *study.overview(result, asked.subject)]))
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["group", "tokens", "sentences", "clusters", "mean", "position"] in lines
+    assert ["her", "6", "6", "6", "2.17"] in lines
+    assert ["before", "6", "6", "6", "1.17"] in lines
+    assert result["contrast"].values.tolist() == ["her:before"]
+    intervals = [key for key in result if key.endswith("_contrast_interval")]
+    assert intervals
+    for key in intervals:
+        lower, upper = (result[key].sel(bound=end) for end in ("lower", "upper"))
+        assert bool((lower <= upper).where(lower.notnull(), True).all())
+    assert any("over clusters" in line for line in findings)
+    assert [table.rows for table in study.tables(result)]
+    assert asked.recorded["group"] == GROUPS
+    assert "her before" in study.words(asked.options)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_figures_are_drawn_of_any_groups(runs, name):
+    study = registry.find(name)
+    result, _, asked = computed(runs, name, group=("her=her",), bootstrap=0)
+    figures = study.figures(result, asked.subject, asked.options)
+    assert figures
+    assert ("her" in result["group"].values) and ("rest" in result["group"].values)
+    assert not [key for key in result if key.endswith("_interval")]
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_study_says_what_is_wrong_in_one_line(runs, name):
+    for options, message in (
+        ({"group": ("object",)}, "expected NAME=CONDITION, such as singular=a|an"),
+        ({"group": ("x=uses:object",)}, "unknown condition or column 'uses'"),
+        ({"group": ("x=hers",)}, "occurs in none of the 6 sentences"),
+        ({"group": GROUPS, "cluster": "template"}, "unknown column of clusters 'template'"),
+        ({"group": GROUPS, "contrast": ("her:mine",)}, "unknown group in --contrast 'mine'"),
+        ({"group": ("x=key|cup@-1",), "first_token": "include"}, None),
+        ({"by": "use"}, "unknown label column 'use'"),
+        ({"group": ("a=position:1", "b=position:2"), "match": "position"}, "position altogether"),
+    ):
+        if message is None:
+            assert computed(runs, name, **options, bootstrap=0)
+            continue
+        with pytest.raises(UsageError) as error:
+            computed(runs, name, **options)
+        assert message in str(error.value)
+        assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("choice", ["group", "include"])
+@pytest.mark.parametrize("name", registry.names())
+def test_every_study_has_one_spelling_for_the_first_token(runs, name, choice):
+    """Left out, apart, or like any other: the groups of all tokens say which."""
+    options = {"group": ("short=length:1-4", "her=her"), "first_token": choice, "bootstrap": 0}
+    result, _, _ = computed(runs, name, **options)
+    short = result["group_tokens"].sel(group="short").item()
+    assert short == (23 if choice == "include" else 18)
+    names = set(result["group"].values)
+    if registry.find(name).every:
+        assert ("all tokens" if choice == "include" else "later tokens") in names
+        assert ("first token" in names) == (choice == "group")
+
+
+def test_what_means_nothing_to_a_study_is_refused_with_the_reason():
+    refusing = [name for name in registry.names() if registry.find(name).options.refused]
+    assert refusing == ["histogram", "norms", "reconstruct"]
+    for name in refusing:
+        options = registry.find(name).options
+        with pytest.raises(UsageError, match=r"^pool: .* one|^pool: "):
+            options(pool="mean")
+        (hidden,) = [each for each in command_of(registry.find(name)).params if each.name == "pool"]
+        assert hidden.hidden
+
+
+def test_target_and_control_have_the_numbers_of_their_groups(runs):
+    """Where each sentence has the word once, both spellings are of the same tokens."""
+    by_word, _, _ = computed(runs, "variance", target="her", bootstrap=50)
+    groups = ("target=her", "control=her@-1")
+    by_group, _, _ = computed(runs, "variance", group=groups, bootstrap=50)
+    for name in ("variance", "mean", "variance_interval", "variance_contrast_interval"):
+        np.testing.assert_array_equal(by_word[name], by_group[name])
+
+
+def test_the_level_of_chance_is_computed_and_said(runs):
+    result, findings, _ = computed(runs, "cosine", target="her", bins=9, bootstrap=30)
+    np.testing.assert_allclose(result["chance"], 0.3395, atol=2e-4)  # of 6 clusters
+    assert any(
+        "unrelated features would have a mean |cosine| of target 0.340" in f for f in findings
+    )
+    inside = (result["mean_abs_interval"].sel(bound="lower") <= result["mean_abs"]) & (
+        result["mean_abs"] <= result["mean_abs_interval"].sel(bound="upper")
+    )
+    assert inside.mean() > 0.9
+    centred, _, _ = computed(runs, "cosine", target="her", bins=9, bootstrap=0, center=True)
+    np.testing.assert_allclose(centred["chance"], 0.375, atol=2e-4)
+
+
+def test_correlations_of_groups_are_those_of_their_tokens(runs):
+    result, _, asked = computed(runs, "reconstruct", group=GROUPS, bootstrap=0)
+    resid = asked.subject.dataset["resid"].values.astype(np.float64)
+    tokens = result["member_token"].values[result["member_group"].values == "before"]
+    for pair in result["pair"].values:
+        one, other = (resid[pair + step, tokens].ravel() for step in (0, 1))
+        got = float(result["group_correlation"].sel(group="before", pair=pair))
+        np.testing.assert_allclose(got, np.corrcoef(one, other)[0, 1], rtol=1e-9)
+
+
+def test_a_command_prints_the_table_and_writes_the_groups(runs):
+    folder = runs[0].folder.parent.parent.parent
+    options = ["--group", "her=her", "--group", "before=her@-1"]
+    done = commands.run(folder, "variance", "it", "--store", "store", *options)
+    assert done.returncode == 0, done.stderr
+    assert "Groups of tokens\ngroup   tokens  sentences  clusters  mean position" in done.stdout
+    assert "compared are her:before" in done.stdout
