@@ -25,6 +25,7 @@ from actlas.store.labels.texts import labels_at
 from actlas.store.reading.index import RunIndex, names_of
 from actlas.store.reading.stored_labels import check_labels, label_places
 from actlas.store.runs.commits import COMMITS, PACKED, read_commits
+from actlas.store.runs.outlets import Outlets
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 CACHED = ("records", "commits", "index", "labels", "label_record", "columns", "baseline")
 
 
-class Run:
+class Run(Outlets):
     """One run of a store, as its commits say when it is opened; ``refresh`` looks again."""
 
     def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:

@@ -1,0 +1,25 @@
+"""Ways out of a run into other libraries, each imported when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+class Outlets:
+    """What a ``Run`` hands to other libraries."""
+
+    def to_torch(
+        self, site: str, layer: int | None = None, batch: int = 1024, **options: Any
+    ) -> Any:
+        """Return batches of rows as a ``torch.utils.data.IterableDataset``; see ``TokenRows``.
+
+        Each is (rows, token index), float32 (batch, …) and int64 (batch,); every token comes once
+        an epoch, units and rows in random order. layer: of ``resid`` the depth. options: ``where``
+        (a boolean on ``token`` or indices along it), ``seed``, ``pool`` (tokens that are mixed
+        with one another, at least), ``check``.
+        Raises UsageError, IncompleteRun; DamagedStore on reading.
+        """
+        # by name: the store knows no torch, and who never calls this needs none
+        rows = import_module("actlas.pipeline.feeding").TokenRows
+        return rows(self, site, layer, batch, **options)
