@@ -25,7 +25,7 @@ from actlas.store.errors import ActlasError
 COMMANDS = {
     "demo": "Run all five studies on the shipped model; a minute.",
     "du": "Show what takes the room in a store.",
-    "export": "Write a run, or part of it, to one file for a laptop.",
+    "export": "Write a run, or part of it, to one file, or for other libraries.",
     "extract": "Run sentences through a model once and keep the activations.",
     "gc": "Sweep what killed commands left behind.",
     "ls": "List the runs of a store.",
@@ -37,6 +37,7 @@ COMMANDS = {
     "show": "Show what a run is and what it holds.",
     "study": "Check and run a study file: all of a study, brought up to date.",
     "sweep": "Extract many variants of a run, one model load, edits from one text.",
+    "table": "Write a run as a table of tokens or words: text, labels, losses.",
     "verify": "Check every stored byte against its checksum.",
 }
 

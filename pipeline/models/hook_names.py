@@ -63,6 +63,16 @@ def site_name(name: str) -> SiteName:
     return SiteName(name, site, layer, side)
 
 
+def hook_name(site: str, layer: int | None) -> str:
+    """Return the name that TransformerLens has for a site of a layer, ``blocks.3.hook_mlp_out``.
+
+    Of ``resid`` that of what leaves the layer; the site's own name where there is none.
+    """
+    post = "hook_resid_post"
+    alias = post if site == "resid" else next(iter(SITES[site].aliases), site)
+    return alias if layer is None else f"{BLOCKS}{layer}.{alias}"
+
+
 def check_layers(wanted: Iterable[str], layers: int) -> None:
     """Raise UsageError for a name with a layer that a model of ``layers`` blocks does not have."""
     for point in map(site_name, wanted):

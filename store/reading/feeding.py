@@ -152,11 +152,11 @@ def feed(
     if batch < 1 or pool < 1:
         raise UsageError(f"expected a batch and a pool of at least 1 token, got {batch} and {pool}")
     run.require(site)
-    tokens = _tokens(where, run.tokens)
+    tokens = chosen_tokens(where, run.tokens)
     return Feed(
         site_sources(run.index, site),
         tuple(unit.tokens for unit in run.units),
-        _block_of(run, layout_of(run.index, site), layer),
+        block_of(run, layout_of(run.index, site), layer),
         tokens,
         batch,
         seed,
@@ -165,7 +165,7 @@ def feed(
     )
 
 
-def _block_of(run: Run, layout: SiteLayout, layer: int | None) -> int:
+def block_of(run: Run, layout: SiteLayout, layer: int | None) -> int:
     """Return which block of a site has a layer, or depth; raises UsageError."""
     dim = layout.dims[0]
     if dim not in BLOCK_DIMS:
@@ -179,7 +179,7 @@ def _block_of(run: Run, layout: SiteLayout, layer: int | None) -> int:
     return int(numbers.index(layer))
 
 
-def _tokens(where: Any, count: int) -> Indices:
+def chosen_tokens(where: Any, count: int) -> Indices:
     """Return the indices that ``where`` chooses among ``count`` tokens; raises UsageError."""
     if where is None:
         return np.arange(count)
