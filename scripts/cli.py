@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "Write a run, or part of it, to one file, or for other libraries.",
     "extract": "Run sentences through a model once and keep the activations.",
     "gc": "Sweep what killed commands left behind.",
+    "index": "List a store's files for reading from a web server.",
     "ls": "List the runs of a store.",
     "pack": "Pack the many files of a run into few.",
     "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
@@ -40,6 +41,9 @@ COMMANDS = {
     "table": "Write a run as a table of tokens or words: text, labels, losses.",
     "verify": "Check every stored byte against its checksum.",
 }
+
+#: command → the room of its module, where that is not ``commands``
+ROOMS = {"index": "exporting", "table": "exporting"}
 
 
 def overview() -> dict[str, str]:
@@ -57,7 +61,8 @@ def overview() -> dict[str, str]:
 def load(name: str) -> click.Command | None:
     """Import and return a command, None for a name that is none's."""
     if name in COMMANDS:
-        command: click.Command = importlib.import_module(f"actlas.scripts.commands.{name}").command
+        room = ROOMS.get(name, "commands")
+        command: click.Command = importlib.import_module(f"actlas.scripts.{room}.{name}").command
         return command
     study = registry.find(name)
     if study is None:

@@ -4,7 +4,7 @@
 
 A synthetic run of one site; the plain way maps the same rows from one ``.npy`` file and copies them
 batch by batch into tensors, in order or by a permutation of all rows. All bytes are in the page
-cache. Ways take turns; the ratio of their medians is printed: 1 is as fast as the plain read.
+cache. They take turns; the ratio of their medians is printed: 1 is as fast as the plain read.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ def main(tokens: int, width: int, batch: int, repeats: int, folder: Path | None)
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as scratch:
         run, plain = made(Path(scratch), tokens, width)
         later = rows_of(run, batch)
-        ways: dict[str, Callable[[], Iterator[torch.Tensor]]] = {
+        readers: dict[str, Callable[[], Iterator[torch.Tensor]]] = {
             PLAIN: lambda: in_order(plain, batch),
             "plain, rows in random order": lambda: permuted(plain, batch),
             "to_torch, first epoch (checksums)": lambda: fed(rows_of(run, batch)),
             "to_torch, later epochs": lambda: fed(later),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for name in ways:
-            consume(ways[name])  # into the page cache
+        seconds: dict[str, list[float]] = {name: [] for name in readers}
+        for name in readers:
+            consume(readers[name])  # into the page cache
         for _ in range(repeats):
-            for name, way in ways.items():
-                seconds[name] += seconds_of(lambda way=way: consume(way), 1)  # type: ignore[misc]
+            for name, reader in readers.items():
+                seconds[name] += seconds_of(lambda reader=reader: consume(reader), 1)  # type: ignore[misc]
         base = statistics.median(seconds[PLAIN])
         rows = [
             (name, f"{statistics.median(each):.3f}", f"{base / statistics.median(each):.2f}")
@@ -97,9 +97,9 @@ def fed(dataset: TokenRows) -> Iterator[torch.Tensor]:
     return (rows for rows, _ in dataset)
 
 
-def consume(way: Callable[[], Iterator[torch.Tensor]]) -> None:
+def consume(reader: Callable[[], Iterator[torch.Tensor]]) -> None:
     """Go through all batches."""
-    for rows in way():
+    for rows in reader():
         assert rows.dtype == torch.float32
 
 

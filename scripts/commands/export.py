@@ -91,7 +91,7 @@ def command(
             bar.update(nbytes)
 
         if kind != "netcdf":
-            from actlas.scripts.terminal.copies import copied
+            from actlas.scripts.exporting.copies import copied
 
             copy = copied(run, out, kind, selection, progress, context_size)
         else:

@@ -116,19 +116,14 @@ class Content:
         return {**{name: labels.token[name] for name in TOKEN_LABELS}, **columns}
 
     @cached_property
-    def texts(self) -> npt.NDArray[Any]:
-        """The text of each sentence, objects; and which sentence a token is of: see ``text``."""
-        found = np.empty(len(self.plan.labels.row_size), dtype=object)
-        found[:] = list(self.plan.labels.text)
-        return found
+    def _ends(self) -> npt.NDArray[np.int64]:
+        return np.cumsum(self.plan.labels.row_size, dtype=np.int64)
 
-    def text(self, first: int, last: int) -> npt.NDArray[Any]:
+    def text(self, first: int, last: int) -> list[str]:
         """Return the text of each token's sentence, of tokens first … last - 1."""
-        ends = np.cumsum(self.plan.labels.row_size)
-        found: npt.NDArray[Any] = self.texts[
-            np.searchsorted(ends, np.arange(first, last), side="right")
-        ]
-        return found
+        sentences = np.searchsorted(self._ends, np.arange(first, last), side="right").tolist()
+        texts = {each: str(self.plan.labels.text[each]) for each in dict.fromkeys(sentences)}
+        return [texts[each] for each in sentences]
 
 
 def widened(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -25,11 +25,11 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     if not out.parent.is_dir():
         raise UsageError(f"{out.parent} is not a directory: give OUT in one that is there")
-    if os.path.lexists(out):
-        raise _taken(out)
     drafts = out.with_name(f".{out.name}.draft")
     try:
-        with workspace(drafts) as work:
+        with workspace(drafts) as work:  # which removes what killed exports left, also where …
+            if os.path.lexists(out):  # … one of them was done
+                raise _taken(out)
             draft = work.folder / "whole"
             draft.mkdir()
             yield draft

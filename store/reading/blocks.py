@@ -24,6 +24,8 @@ import xxhash
 from actlas.store.errors import DamagedStore, missing
 from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 from actlas.store.io.durable import naming
+from actlas.store.remote import cache
+from actlas.store.remote.path import RemotePath
 
 #: maps of shards in use, one a file however many of its blocks are alive: each map holds a file
 #: descriptor
@@ -136,13 +138,31 @@ def read_block(source: BlockSource, block: int, check: bool = False) -> npt.NDAr
 
 def read_stored(source: BlockSource, block: int, check: bool = False) -> npt.NDArray[Any]:
     """Return one block as it is stored, bfloat16 as uint16; raises as ``read_block`` does."""
+    if isinstance(source.path, RemotePath):
+        return _remote(source.path, source, block)
     stored = _map(source, block)
     if check and xxhash.xxh3_64_hexdigest(stored.data) != source.stored.checksums[block]:
-        place = f"{source.stored.layout.site}[{source.stored.layout.first + block}]"
-        raise DamagedStore(
-            f"{source.path}: {place} was altered (checksum differs): see `actlas verify`"
-        )
+        what = f"{_name(source, block)} was altered (checksum differs)"
+        raise DamagedStore(f"{source.path}: {what}: see `actlas verify`")
     return stored
+
+
+def _name(source: BlockSource, block: int) -> str:
+    return f"{source.stored.layout.site}[{source.stored.layout.first + block}]"
+
+
+def _remote(path: RemotePath, source: BlockSource, block: int) -> npt.NDArray[Any]:
+    """Return one block of an object on the web, always checked: one request, or none."""
+    layout = source.stored.layout
+    content = cache.block(
+        str(path),
+        source.size,
+        source.stored.place(block),
+        layout.block_bytes,
+        source.stored.checksums[block],
+        _name(source, block),
+    )
+    return np.frombuffer(content, NUMPY_VIEW[layout.dtype]).reshape(layout.block_shape)
 
 
 def find_block(sources: Sequence[BlockSource], block: int) -> tuple[BlockSource, int]:

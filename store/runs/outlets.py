@@ -23,3 +23,14 @@ class Outlets:
         # by name: the store knows no torch, and who never calls this needs none
         rows = import_module("actlas.pipeline.feeding").TokenRows
         return rows(self, site, layer, batch, **options)
+
+    def to_rsatoolbox(self, site: str, layer: int | None = None, *, where: Any = None) -> Any:
+        """Return rows as an ``rsatoolbox.data.Dataset``: measurements (token, feature), float64.
+
+        Heads stand one after the other; the labels of the tokens and their indices along ``token``
+        are descriptors of observations. where: as in ``to_torch``. All rows are in memory: choose
+        tokens, or average with ``ds[site].groupby(column).mean()`` first.
+        Raises UsageError, IncompleteRun, DamagedStore.
+        """
+        bridge = import_module("actlas.store.exporting.rsatoolbox")
+        return bridge.dataset_of(self, site, layer, where)

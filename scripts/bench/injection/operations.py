@@ -126,6 +126,7 @@ OPERATIONS: dict[str, Operation] = {
         again=(0, 1),
     ),
     "table": Operation(("table", "it", *STORE, "--out", "{root}/it.csv"), again=(0, 1)),
+    "index": Operation(("index", *STORE)),
     "verify --repair": Operation(
         ("verify", "--repair", *STORE), spoil=alter_a_shard, again=(0, 1), many_lines=True
     ),

@@ -190,6 +190,17 @@ def test_an_altered_block_leaves_nothing(copied, tmp_path):
         assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
+def test_an_interrupt_leaves_nothing(stored, tmp_path):
+    def interrupt(nbytes, total):
+        raise KeyboardInterrupt
+
+    for kind in ("safetensors", "parquet", "hf", "zarr"):
+        needs({"hf": "datasets", "parquet": "pyarrow"}.get(kind, kind))
+        with pytest.raises(KeyboardInterrupt):
+            copy(stored, tmp_path / "out", kind, WHOLE, interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
 FULL = """
 import resource, signal, sys
 from pathlib import Path
