@@ -202,3 +202,18 @@ def test_writing_stays_local(server):
             write()
     with pytest.raises(UsageError, match="lies on the web and is only read"):
         (run.folder / "x").touch()
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_workers_of_a_training_read_too(server, stored):
+    """They are forked from a process that has connections already, which do not survive that."""
+    torch = pytest.importorskip("torch")
+    run = Store(f"{server.url}/store").run("her")
+    run.dataset("q")["q"].isel(layer=0).load()
+    rows = run.to_torch("q", 1, 4)
+    loader = torch.utils.data.DataLoader(rows, batch_size=None, num_workers=2, timeout=60)
+    parts = list(loader)
+    tokens = torch.cat([token for _, token in parts]).numpy()
+    assert sorted(tokens.tolist()) == list(range(stored.tokens))
+    found = torch.cat([batch for batch, _ in parts]).numpy()
+    np.testing.assert_array_equal(found, stored.dataset("q")["q"].isel(layer=1, token=tokens))
