@@ -101,7 +101,7 @@ def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
     Raises FileNotFoundError, DamagedStore for what is none.
     """
     if isinstance(path, RemotePath):
-        return objects.whole(str(path), largest)
+        return listing.record(str(path), largest)
     with opened(path) as (descriptor, found):
         if found.st_size > largest:
             raise DamagedStore(

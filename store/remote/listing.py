@@ -76,6 +76,19 @@ def names_in(url: str) -> list[str]:
     return sorted(names - {""})
 
 
+def record(url: str, largest: int) -> bytes:
+    """Return the content of a small object.
+
+    Raises FileNotFoundError, DamagedStore where an index has what its server has not.
+    """
+    try:
+        return objects.whole(url, largest)
+    except FileNotFoundError as error:
+        if _index_of(url) is not None and size_of(url) is not None:
+            raise stale(url) from error
+        raise
+
+
 def read_soon(url: str, names: list[str]) -> None:
     """Ask for the files of a folder of records at once, because all of them are read next."""
     if url.rpartition("/")[2] in TOGETHER:

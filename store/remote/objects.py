@@ -175,7 +175,8 @@ def _said(url: str, error: BaseException) -> Exception | None:
     """Return the error to raise instead, None for one that is a bug."""
     kind, before = type(error).__name__, error.__cause__
     status = getattr(error, "status", None)
-    if isinstance(error, FileNotFoundError) and before is not None and kind != "FileExpired":
+    of_http = isinstance(error, FileNotFoundError) and url.startswith("http")
+    if of_http and before is not None:
         # fsspec says so of all that goes wrong at the first look
         return _said(url, before) or FileNotFoundError(url)
     if kind == "FileExpired" or status in (412, 416):

@@ -144,6 +144,14 @@ def test_a_missing_file_is_an_error(server, folder):
         view.load()
 
 
+def test_a_missing_record_is_an_error_and_no_smaller_run(server, folder):
+    for path in folder.glob("store/runs/*/commits/*.json"):
+        path.unlink()
+        break
+    with pytest.raises(DamagedStore, match="not there any more: run `actlas index` again"):
+        _ = Store(f"{server.url}/store").run("her").records
+
+
 @pytest.mark.parametrize(
     ("status", "message"), [(403, "access is refused"), (500, "cannot be read .*answers 500")]
 )
