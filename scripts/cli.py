@@ -25,9 +25,10 @@ from actlas.store.errors import ActlasError
 COMMANDS = {
     "demo": "Run all five studies on the shipped model; a minute.",
     "du": "Show what takes the room in a store.",
-    "export": "Write a run, or part of it, to one file for a laptop.",
+    "export": "Write a run, or part of it, to one file, or for other libraries.",
     "extract": "Run sentences through a model once and keep the activations.",
     "gc": "Sweep what killed commands left behind.",
+    "index": "List a store's files for reading from a web server.",
     "ls": "List the runs of a store.",
     "pack": "Pack the many files of a run into few.",
     "readout": "Store what turns activations into words: final norm, unembedding, vocabulary.",
@@ -38,10 +39,11 @@ COMMANDS = {
     "show": "Show what a run is and what it holds.",
     "study": "Check and run a study file: all of a study, brought up to date.",
     "sweep": "Extract many variants of a run, one model load, edits from one text.",
+    "table": "Write a run as a table of tokens or words: text, labels, losses.",
     "verify": "Check every stored byte against its checksum.",
 }
-#: command → its module, where that is not in ``commands``
-MODULES = {"readout": "actlas.scripts.readouts.command"}
+#: command → the room of its module, where that is not ``commands``
+ROOMS = {"index": "exporting", "readout": "readouts", "table": "exporting"}
 
 
 def overview() -> dict[str, str]:
@@ -59,8 +61,8 @@ def overview() -> dict[str, str]:
 def load(name: str) -> click.Command | None:
     """Import and return a command, None for a name that is none's."""
     if name in COMMANDS:
-        module = MODULES.get(name, f"actlas.scripts.commands.{name}")
-        command: click.Command = importlib.import_module(module).command
+        room = ROOMS.get(name, "commands")
+        command: click.Command = importlib.import_module(f"actlas.scripts.{room}.{name}").command
         return command
     study = registry.find(name)
     if study is None:

@@ -23,7 +23,7 @@ from actlas.store.format.schema import (
     unseal,
 )
 from actlas.store.io.durable import make_folder, publish_bytes
-from actlas.store.io.safe_open import listed, placed, read_record
+from actlas.store.io.safe_open import listed, placed, placed_store, read_record
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.columns import Columns
 from actlas.store.overview import Overview
@@ -39,7 +39,7 @@ class Store(Overview):
     """An existing store at ``path``; raises UsageError where there is none."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = placed(path)
+        self.path = placed_store(path)
         self._names = Names(self.path)
         marker = self.path / "store.json"
         if not marker.is_file():

@@ -68,6 +68,13 @@ def words_of(text: str) -> list[str]:
     return [segment for segment in segments if any(map(str.isalnum, segment))]
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return start and end of the words of ``text``, without spaces and punctuation, in order."""
+    plain = _FLAGS.sub(lambda flags: " " * len(flags[0]), text)
+    segments = (segment.span() for segment in _SEGMENT.finditer(plain))
+    return [span for span in segments if any(map(str.isalnum, text[slice(*span)]))]
+
+
 class WordPattern:
     """A word to be found; ``case`` says whether upper and lower case differ."""
 

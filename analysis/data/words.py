@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.sentences import Indices, sentences_of, texts_of
-from actlas.analysis.data.word_boundaries import WordPattern, words_of
+from actlas.analysis.data.word_boundaries import WordPattern, word_spans, words_of
 from actlas.store.errors import ActlasError, quoted
 
 LONGEST_HINTED = 100  # characters of a word to which nearest ones are looked for
@@ -59,6 +59,32 @@ def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
         if len(found[sentence]) < len(spans):
             clipped.add(sentence)
     return Words(found, frozenset(clipped), starts, sentences.numbers)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a sentence and the tokens that share characters with it."""
+
+    sentence: int  # place among the sentences that have tokens
+    start: int  # characters of the sentence's text
+    end: int
+    tokens: Indices  # along ``token``, one after the other
+
+
+def all_words(labels: xr.Dataset) -> Iterator[Word]:
+    """Yield every word of the stored texts that has all of its tokens, in order.
+
+    Words and their tokens are those of ``find_words``: whole by the rules of Unicode, without
+    spaces and punctuation.
+    """
+    sentences = sentences_of(labels)
+    starts = sentences.starts
+    places = _Places(*(labels[name].values for name in ("position", "char_start", "char_end")))
+    for sentence, text in enumerate(texts_of(labels, sentences)):
+        for start, end in word_spans(text):
+            tokens = places.covered(starts[sentence], starts[sentence + 1], text, start, end)
+            if tokens is not None:
+                yield Word(sentence, start, end, tokens)
 
 
 def nowhere(labels: xr.Dataset, word: str) -> TargetError:

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import xxhash
@@ -101,7 +102,7 @@ def read_seal(path: Path) -> Seal:
     Raises DamagedResult.
     """
     with _opened(path) as (descriptor, size):
-        tail = read_tail(descriptor, size, MOST_RECORD)
+        tail = read_tail(partial(os.pread, descriptor), size, MOST_RECORD)
     if tail is None or tail.kind != FORMAT_RESULT:
         raise DamagedResult(
             f"{path} does not end as a result does: it was cut short, or made by something else: "

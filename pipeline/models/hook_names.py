@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError, quoted
 from actlas.store.format import hook_names
-from actlas.store.format.hook_names import SiteName
+from actlas.store.format.hook_names import BLOCKS, SiteName
 
 
 def site_name(name: str) -> SiteName:
@@ -16,6 +16,16 @@ def site_name(name: str) -> SiteName:
     Raises UsageError, naming the nearest, for one that there is not.
     """
     return hook_names.site_name(name, SITES)
+
+
+def hook_name(site: str, layer: int | None) -> str:
+    """Return the name that TransformerLens has for a site of a layer, ``blocks.3.hook_mlp_out``.
+
+    Of ``resid`` that of what leaves the layer; the site's own name where there is none.
+    """
+    post = "hook_resid_post"
+    alias = post if site == "resid" else next(iter(SITES[site].aliases), site)
+    return alias if layer is None else f"{BLOCKS}{layer}.{alias}"
 
 
 def check_layers(wanted: Iterable[str], layers: int) -> None:

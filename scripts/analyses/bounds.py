@@ -9,6 +9,7 @@ from actlas.analysis.declaring import options
 #: option → least and most
 BOUNDS = {
     "context": (0, 1_000_000),
+    "context_size": (1, 1_000_000),
     "seed": (0, 2**63 - 1),
     "stride": (1, 1_000_000),
     "unit_tokens": (1, 100_000_000),

@@ -1,4 +1,4 @@
-"""``actlas export``: a run, or part of one, as one file to carry along."""
+"""``actlas export``: a run, or part of one, as one file or folder to carry along."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from actlas.scripts.terminal.options import json_option, named_sites, run_argume
 from actlas.scripts.terminal.paths import UserPath
 from actlas.scripts.terminal.progress import Bar
 from actlas.scripts.terminal.text import echo_json, extent, size
+from actlas.store.exporting.formats import COPIES
 from actlas.store.format.schema import NUMPY_VIEW
 
 if TYPE_CHECKING:
@@ -24,7 +25,20 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @run_argument
-@click.argument("out", metavar="OUT.h5", type=UserPath(dir_okay=False))
+@click.argument("out", metavar="OUT", type=UserPath())
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(("netcdf", *COPIES)),
+    default="netcdf",
+    show_default=True,
+    help="netcdf: one file that every analysis takes; others: a folder for other libraries.",
+)
+@click.option(
+    "--context-size",
+    type=number("context_size"),
+    help="Consecutive tokens in a row, with --format saelens.",
+)
 @click.option(
     "--site",
     "sites",
@@ -55,17 +69,20 @@ if TYPE_CHECKING:
     help="Precision in the file.  [default: as stored]",
 )
 @json_option
-def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
-    """Write RUN, or part of it, to OUT.h5.
+def command(
+    run: Run, out: Path, kind: str, context_size: int | None, as_json: bool, **chosen: Any
+) -> None:
+    """Write RUN, or part of it, to OUT.
 
-    OUT.h5 is one netCDF-4 file that every analysis takes in place of a run.
+    OUT.h5 is one netCDF-4 file that every analysis takes in place of a run; in other formats OUT is
+    a new folder.
 
     The data are checked as they are read. Layers, positions and the run's id stay as they are, so
     results are those of the run. A file of that name is kept if it is this export already, and
     never overwritten.
     """
-    from actlas.store.writing.export import export
-
+    if (kind == "saelens") != (context_size is not None):
+        raise click.UsageError("--format saelens and --context-size N go together: give both")
     selection, summary = _selection(run, **chosen)
     with Bar(unit="B", unit_scale=True, desc=out.name, disable=True if as_json else None) as bar:
 
@@ -73,7 +90,17 @@ def command(run: Run, out: Path, as_json: bool, **chosen: Any) -> None:
             bar.total = total
             bar.update(nbytes)
 
-        exported, new = export(run, out, selection, progress)
+        if kind != "netcdf":
+            from actlas.scripts.exporting.copies import copied
+
+            copy = copied(run, out, kind, selection, progress, context_size)
+        else:
+            from actlas.store.writing.export import export
+
+            exported, new = export(run, out, selection, progress)
+    if kind != "netcdf":
+        copy.echo(as_json, f"run {run.name}, {summary}")
+        return
     if as_json:
         echo_json(_record(exported, new))
         return

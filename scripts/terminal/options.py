@@ -16,7 +16,9 @@ from actlas.scripts.extraction.text_options import text_options
 from actlas.scripts.results.output import Destination
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.paths import UserPath
+from actlas.store.errors import UsageError
 from actlas.store.format.schema import EXPORT_SUFFIXES, NUMPY_VIEW
+from actlas.store.remote.path import is_url
 
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
@@ -27,15 +29,30 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_STORE = "actlas-store"
 DTYPES = tuple(NUMPY_VIEW)
 
+#: commands that write to the store, or look at its files one by one
+LOCAL = ("extract", "sweep", "relabel", "rename", "rm", "gc", "pack", "index", "verify", "du")
+
+
+def _local_where_written(context: click.Context, parameter: click.Parameter, given: Path) -> Path:
+    """Raise UsageError for a URL as the store of a command that needs it on a disk."""
+    if context.info_name in LOCAL and is_url(given):
+        raise UsageError(
+            f"`actlas {context.info_name}` needs the store on a disk, got {given}, which is only "
+            "read: run it where the store lies"
+        )
+    return given
+
+
 store_option = click.option(
     "--store",
     "store_path",
     type=UserPath(),
+    callback=_local_where_written,
     default=DEFAULT_STORE,
     envvar="ACTLAS_STORE",
     show_default=True,
     show_envvar=True,
-    help="Folder of the store.",
+    help="Folder of the store; to read, also its URL.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
@@ -228,7 +245,7 @@ def open_run(reference: str, store: Path) -> Run:
     if is_export(reference):
         from actlas.store.runs.exported import Exported
 
-        return Exported(Path(reference))
+        return Exported(reference)
     from actlas.store.catalog import Store
 
     return Store(store).run(reference)

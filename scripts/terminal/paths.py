@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from actlas.store.io.safe_open import user_path
+from actlas.store.remote.path import is_url
 
 
 class UserPath(click.Path):
@@ -22,4 +23,6 @@ class UserPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, expanded; raises UsageError as ``user_path`` does."""
+        if is_url(value):
+            return user_path(str(value))
         return super().convert(user_path(os.fspath(value)), param, ctx)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,9 +29,10 @@ from actlas.store.format.validation import (
     is_whole,
 )
 from actlas.store.io.durable import naming
-from actlas.store.io.safe_open import LARGEST_PACKED
+from actlas.store.io.safe_open import LARGEST_PACKED, Read, readable
 from actlas.store.labels.columns import SENTENCE, TOKEN
 from actlas.store.labels.stored_columns import StoredColumn, column_spans, stored_columns
+from actlas.store.remote.path import RemotePath
 
 FORMAT_EXPORT = "actlas-export"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -71,6 +75,31 @@ def read_export(path: Path) -> ExportRecord:
 def _read_header(path: Path) -> tuple[Json, int, int]:
     """Return the unsealed record, where it begins in the file, and the file's size."""
     give = "give a file that `actlas export` made, or the name of a run"
+    try:
+        with _named(path, give) as (read, size):
+            tail = read_tail(read, size, LARGEST_PACKED)
+        if tail is None or tail.kind != FORMAT_EXPORT or tail.start < len(HDF5):
+            raise DamagedStore(
+                f"{path} does not end as an export does: it was cut short, or made by something "
+                "else"
+            )
+        return unseal(tail.sealed, str(path), FORMAT_EXPORT), tail.start, size
+    except RecursionError as error:
+        raise DamagedStore(f"{path} has a record nested beyond reading: export it again") from error
+
+
+@contextmanager
+def _named(path: Path, give: str) -> Iterator[tuple[Read, int]]:
+    """Open what the user named, links followed; yield what reads it, and its size."""
+    if isinstance(path, RemotePath):
+        try:
+            with readable(path) as (read, size):
+                if read(len(HDF5), 0) != HDF5:
+                    raise UsageError(f"{path} is not an HDF5 file: {give}")
+                yield read, size
+        except FileNotFoundError as error:
+            raise UsageError(f"{path} is not there: {give}") from error
+        return
     try:  # a pipe in its place must not hang us
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError as error:
@@ -80,15 +109,7 @@ def _read_header(path: Path) -> tuple[Json, int, int]:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or os.pread(descriptor, len(HDF5), 0) != HDF5:
                 raise UsageError(f"{path} is not an HDF5 file: {give}")
-            tail = read_tail(descriptor, found.st_size, LARGEST_PACKED)
-        if tail is None or tail.kind != FORMAT_EXPORT or tail.start < len(HDF5):
-            raise DamagedStore(
-                f"{path} does not end as an export does: it was cut short, or made by something "
-                "else"
-            )
-        return unseal(tail.sealed, str(path), FORMAT_EXPORT), tail.start, found.st_size
-    except RecursionError as error:
-        raise DamagedStore(f"{path} has a record nested beyond reading: export it again") from error
+            yield partial(os.pread, descriptor), found.st_size
     finally:
         os.close(descriptor)
 

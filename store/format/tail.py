@@ -8,8 +8,8 @@ or packed record is lost gets it back.
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 END = re.compile(rb"([0-9]{12}) (actlas-[a-z]{6})\n")
@@ -33,16 +33,17 @@ def tail_bytes(sealed: bytes, kind: str) -> bytes:
     return sealed + b"%012d %s\n" % (len(sealed), kind.encode())
 
 
-def read_tail(descriptor: int, size: int, largest: int) -> Tail | None:
-    """Return the tail of an open file of ``size`` bytes.
+def read_tail(read: Callable[[int, int], bytes], size: int, largest: int) -> Tail | None:
+    """Return the tail of a file of ``size`` bytes.
 
-    None if it has none, or one of more than ``largest`` bytes.
+    None if it has none, or one of more than ``largest`` bytes. read: (bytes, offset) → at most so
+    many from there on, as ``os.pread``.
     """
-    end = END.fullmatch(os.pread(descriptor, END_BYTES, max(0, size - END_BYTES)))
+    end = END.fullmatch(read(END_BYTES, max(0, size - END_BYTES)))
     if not end:
         return None
     length = int(end[1])
     start = size - END_BYTES - length
     if length > largest or start < 0:
         return None
-    return Tail(end[2].decode(), os.pread(descriptor, length, start), start)
+    return Tail(end[2].decode(), read(length, start), start)

@@ -134,6 +134,18 @@ def publish_file(temporary: Path, name: Path, *, keep: bool = False) -> bool:
     return True
 
 
+def publish_folder(temporary: Path, name: Path) -> bool:
+    """Move the synced folder ``temporary`` to ``name``; False if that is taken."""
+    try:
+        _move(temporary, name)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    sync_folder(name.parent)
+    return True
+
+
 def _move(temporary: Path, name: Path) -> None:
     """Rename without overwriting.
 

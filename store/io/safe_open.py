@@ -11,12 +11,17 @@ from __future__ import annotations
 import gc
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from actlas.store.errors import ActlasError, DamagedStore, UsageError
 from actlas.store.io.durable import naming
+from actlas.store.remote import listing, objects
+from actlas.store.remote.path import RemotePath, as_path, is_url
+
+Read = Callable[[int, int], bytes]  # (bytes, offset) → at most so many from there on
 
 LARGEST_RECORD = 4 << 20  # bytes of a JSON file; a run of 150 000 units needs less
 # bytes of the record of a packed shard: some ten thousand units of many sites
@@ -34,9 +39,17 @@ def placed(path: str | Path) -> Path:
     Raises UsageError where the user has no home folder.
     """
     try:
-        return user_path(path).absolute()
+        return path if isinstance(path, RemotePath) else user_path(path).absolute()
     except FileNotFoundError as error:
         raise UsageError(f"{path}: the working directory is gone: give an absolute path") from error
+
+
+def placed_store(path: str | Path) -> Path:
+    """Return the path of a store as ``placed`` does; one on the web is looked at again."""
+    place = placed(path)
+    if isinstance(place, RemotePath):
+        listing.open_root(str(place))
+    return place
 
 
 @contextmanager
@@ -60,6 +73,20 @@ def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
         os.close(descriptor)
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[tuple[Read, int]]:
+    """Open a regular file, on a disk or on the web.
+
+    Yield what reads so many bytes from an offset on, as ``os.pread``, and its size. Raises
+    FileNotFoundError, DamagedStore for anything else.
+    """
+    if isinstance(path, RemotePath):
+        yield partial(objects.pread, str(path)), objects.known(str(path)).size
+        return
+    with opened(path) as (descriptor, found):
+        yield partial(os.pread, descriptor), found.st_size
+
+
 def is_file(path: Path) -> bool:
     """Whether ``path`` is itself a regular file, not a link to one.
 
@@ -73,6 +100,8 @@ def read_record(path: Path, largest: int = LARGEST_RECORD) -> bytes:
 
     Raises FileNotFoundError, DamagedStore for what is none.
     """
+    if isinstance(path, RemotePath):
+        return listing.record(str(path), largest)
     with opened(path) as (descriptor, found):
         if found.st_size > largest:
             raise DamagedStore(
@@ -108,6 +137,8 @@ def user_path(given: str | Path) -> Path:
 
     Raises UsageError for a NUL in it, and where the system knows no home folder.
     """
+    if is_url(given):
+        return as_path(given)
     if "\0" in str(given):
         raise UsageError("a path has a NUL character: expected one without")
     try:
@@ -136,6 +167,10 @@ def listed(folder: Path, suffix: str = "") -> list[Path]:
     Raises DamagedStore for a link in its place or too many entries, PermissionError where it may
     not be read.
     """
+    if isinstance(folder, RemotePath):
+        found = [name for name in listing.names_in(str(folder)) if name.endswith(suffix)]
+        listing.read_soon(str(folder), found)
+        return [folder / name for name in found]
     refuse_links(folder)
     names: list[str] = []
     try:

@@ -7,7 +7,6 @@ labels, kept by the run without edits.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import FORMAT_VERSION, Json, seal, unseal
 from actlas.store.format.tail import read_tail, tail_bytes
-from actlas.store.io.safe_open import LARGEST_RECORD, listed, opened, read_record
+from actlas.store.io.safe_open import LARGEST_RECORD, listed, read_record, readable
 from actlas.store.labels.columns import SENTENCE, TOKEN, Columns, Counts
 from actlas.store.labels.stored_columns import DIGEST, StoredColumn, read_columns, stored_columns
 
@@ -179,8 +178,8 @@ def parsed(content: bytes, version: Version, run: str, counts: Counts) -> LabelR
 def sealed_behind(path: Path) -> bytes:
     """Return the sealed record behind the values in ``path``; raises DamagedStore."""
     try:
-        with opened(path) as (descriptor, found):
-            tail = read_tail(descriptor, found.st_size, LARGEST_RECORD)
+        with readable(path) as (read, size):
+            tail = read_tail(read, size, LARGEST_RECORD)
             if tail is None or tail.kind != FORMAT_LABELS:
                 raise DamagedStore(
                     f"{path} does not end as the values of labels do: it was cut or altered: "
@@ -209,14 +208,9 @@ def read_values(run_folder: Path, record: LabelRecord, sites: Collection[str] = 
         )
     wanted = record.size + len(tailed(record))
     try:
-        with (
-            opened(path) as (descriptor, found),
-            os.fdopen(descriptor, "rb", closefd=False) as file,
-        ):
-            if found.st_size != wanted:
-                raise DamagedStore(
-                    f"{path} has {found.st_size} bytes, its record says {wanted}: {REMEDY}"
-                )
-            return read_columns(path, file, record.columns, record.counts)
+        with readable(path) as (read, size):
+            if size != wanted:
+                raise DamagedStore(f"{path} has {size} bytes, its record says {wanted}: {REMEDY}")
+            return read_columns(path, read, record.columns, record.counts)
     except FileNotFoundError as error:
         raise DamagedStore(f"{path} is missing: restore it from a copy, or {REMEDY}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import xxhash
 
 from actlas.store.errors import DamagedStore, quoted
 from actlas.store.format.schema import Json
+from actlas.store.io.safe_open import Read
 from actlas.store.labels.columns import (
     LENGTH,
     LENGTHS,
@@ -66,7 +66,7 @@ def of_dim(values: Columns, columns: Mapping[str, StoredColumn], dim: str) -> di
 
 
 def read_columns(
-    path: Path, file: io.BufferedReader, columns: Mapping[str, StoredColumn], counts: Counts
+    path: Path, read: Read, columns: Mapping[str, StoredColumn], counts: Counts
 ) -> Columns:
     """Read columns of so many sentences and tokens, each against its checksum; texts as objects.
 
@@ -75,7 +75,7 @@ def read_columns(
     found = {}
     for name, column in columns.items():
         try:
-            found[name] = _read(file, column, counts[column.dim])
+            found[name] = _read(read, column, counts[column.dim])
         except ValueError as error:  # UnicodeDecodeError is one
             raise DamagedStore(
                 f"{path}: label column {quoted(name)} was altered ({error}): see `actlas verify`"
@@ -83,25 +83,25 @@ def read_columns(
     return found
 
 
-def _read(file: io.BufferedReader, column: StoredColumn, count: int) -> npt.NDArray[Any]:
+def _read(read: Read, column: StoredColumn, count: int) -> npt.NDArray[Any]:
     digest = xxhash.xxh3_64()
     text = column.dtype == TEXT
-    lengths = _array(file, column.lengths, LENGTHS, count) if text else np.empty(0, dtype=LENGTHS)
+    lengths = _array(read, column.lengths, LENGTHS, count) if text else np.empty(0, dtype=LENGTHS)
     digest.update(lengths.view(np.uint8).data)
     dtype = "|u1" if text else column.dtype
-    values = _array(file, column.offset, dtype, column.nbytes // np.dtype(dtype).itemsize)
+    values = _array(read, column.offset, dtype, column.nbytes // np.dtype(dtype).itemsize)
     digest.update(values.view(np.uint8).data)
     if digest.hexdigest() != column.checksum:
         raise ValueError("checksum differs")
     return _texts(values.tobytes(), lengths) if text else values
 
 
-def _array(file: io.BufferedReader, offset: int, dtype: str, count: int) -> npt.NDArray[Any]:
-    file.seek(offset)
-    array = np.fromfile(file, dtype, count)
-    if len(array) != count:
+def _array(read: Read, offset: int, dtype: str, count: int) -> npt.NDArray[Any]:
+    nbytes = count * np.dtype(dtype).itemsize
+    content = read(nbytes, offset)
+    if len(content) != nbytes:
         raise ValueError("it is cut short")
-    return array
+    return np.frombuffer(content, dtype).copy()
 
 
 def _texts(content: bytes, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:

@@ -38,8 +38,8 @@ class TextPlace:
     def __getitem__(self, rows: slice) -> tuple[str, ...]:
         """Read some texts; raises DamagedStore."""
         first, last, _ = rows.indices(len(self))
-        with opened_shard(self.path, self.size) as descriptor:
-            characters = read_label(descriptor, self.label.rows(first, last - first))
+        with opened_shard(self.path, self.size) as read:
+            characters = read_label(read, self.label.rows(first, last - first))
         try:
             return bytes_to_text(characters)
         except ValueError as error:  # no UTF-8 any more

@@ -9,8 +9,10 @@ holds, is never rubbish: its record is published again, once all its bytes are f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +92,7 @@ def read_copy(shard: Path) -> CommitRecord | None:
     """Return the record at the end of a file; None where it has none that fits it."""
     try:
         with opened(shard) as (descriptor, found):
-            tail = read_tail(descriptor, found.st_size, LARGEST_PACKED)
+            tail = read_tail(partial(os.pread, descriptor), found.st_size, LARGEST_PACKED)
         if tail is None or tail.kind != FORMAT_COMMIT:
             return None
         record = parse_commit(tail.sealed, shard)

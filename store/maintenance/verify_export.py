@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from actlas.store.errors import DamagedStore
 from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.hdf5_check import plain_problems
+from actlas.store.io.safe_open import opened
 from actlas.store.labels.stored_columns import column_spans, places_of_columns
 from actlas.store.maintenance.checks import Checked, Files, check_unit
 from actlas.store.reading.stored_labels import opened_shard
@@ -31,7 +32,7 @@ def verify_export(exported: Exported) -> Iterator[Checked]:
     spans = [*commit.data_spans, *column_spans(columns, exported.counts)]
     nbytes = 0
     try:
-        with opened_shard(path, commit.size) as descriptor:
+        with opened_shard(path, commit.size), opened(path) as (descriptor, _):
             nbytes = commit.size - sum(end - start for start, end in spans)
             if metadata_checksum_of(descriptor, commit.size, spans) != commit.metadata_checksum:
                 problems.append(f"{path}: HDF5 records were altered: export it again")

@@ -24,6 +24,8 @@ import xxhash
 from actlas.store.errors import DamagedStore, missing
 from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 from actlas.store.io.durable import naming
+from actlas.store.remote import cache
+from actlas.store.remote.path import RemotePath
 
 #: maps of shards in use, one a file however many of its blocks are alive: each map holds a file
 #: descriptor
@@ -143,13 +145,31 @@ def read_block(source: BlockSource, number: int, check: bool = False) -> npt.NDA
 def read_stored(source: BlockSource, number: int, check: bool = False) -> npt.NDArray[Any]:
     """Return one block as it is stored, bfloat16 as uint16; raises as ``read_block`` does."""
     block = source.stored.layout.places[number]
+    if isinstance(source.path, RemotePath):
+        return _remote(source.path, source, number, block)
     stored = _map(source, block)
     if check and xxhash.xxh3_64_hexdigest(stored.data) != source.stored.checksums[block]:
-        place = f"{source.stored.layout.site}[{number}]"
-        raise DamagedStore(
-            f"{source.path}: {place} was altered (checksum differs): see `actlas verify`"
-        )
+        what = f"{_name(source, number)} was altered (checksum differs)"
+        raise DamagedStore(f"{source.path}: {what}: see `actlas verify`")
     return stored
+
+
+def _name(source: BlockSource, number: int) -> str:
+    return f"{source.stored.layout.site}[{number}]"
+
+
+def _remote(path: RemotePath, source: BlockSource, number: int, block: int) -> npt.NDArray[Any]:
+    """Return one block of an object on the web, always checked: one request, or none."""
+    layout = source.stored.layout
+    content = cache.block(
+        str(path),
+        source.size,
+        source.stored.place(block),
+        layout.block_bytes,
+        source.stored.checksums[block],
+        _name(source, number),
+    )
+    return np.frombuffer(content, NUMPY_VIEW[layout.dtype]).reshape(layout.block_shape)
 
 
 def find_source(sources: Sequence[BlockSource], number: int) -> BlockSource:

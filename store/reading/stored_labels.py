@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -16,7 +15,7 @@ import xxhash
 from actlas.store.errors import DamagedStore, missing
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.schema import StoredLabel, Unit
-from actlas.store.io.safe_open import opened
+from actlas.store.io.safe_open import Read, readable
 from actlas.store.labels.labels import TOKEN_LABELS, Labels, bytes_to_text
 
 
@@ -42,9 +41,9 @@ def read_labels(
 
     text: its texts, where they are not to be read.
     """
-    with opened_shard(path, size) as descriptor:
+    with opened_shard(path, size) as read:
         wanted = {name: label for name, label in places.items() if name != "text" or text is None}
-        arrays = {name: read_label(descriptor, label) for name, label in wanted.items()}
+        arrays = {name: read_label(read, label) for name, label in wanted.items()}
     try:
         text = bytes_to_text(arrays.pop("text")) if text is None else text
         row_size = arrays.pop("row_size")
@@ -61,9 +60,9 @@ def check_labels(records: Iterable[tuple[Path, CommitRecord]]) -> None:
     """
     found = {id(record): (path, record) for path, record in records}  # units may lie in one file
     for path, record in found.values():
-        with opened_shard(path, record.size) as descriptor:
+        with opened_shard(path, record.size) as read:
             for name, label in record.labels.items():
-                unit = altered_rows(record, name, read_label(descriptor, label))
+                unit = altered_rows(record, name, read_label(read, label))
                 if unit is not None:
                     what = f"{name} of unit {unit.number}, checksum differs"
                     raise DamagedStore(f"{path}: labels were altered ({what}): see `actlas verify`")
@@ -87,25 +86,25 @@ def altered_rows(record: CommitRecord, name: str, rows: npt.NDArray[Any]) -> Uni
 
 
 @contextmanager
-def opened_shard(path: Path, size: int) -> Iterator[int]:
-    """Open a shard of the committed size.
+def opened_shard(path: Path, size: int) -> Iterator[Read]:
+    """Open a shard of the committed size; yield what reads bytes of it.
 
     Raises DamagedStore where it is missing or has another.
     """
     try:
-        with opened(path) as (descriptor, found):
-            if found.st_size != size:
+        with readable(path) as (read, found):
+            if found != size:
                 raise DamagedStore(
-                    f"{path} has {found.st_size} bytes, its commit says {size}: see `actlas verify`"
+                    f"{path} has {found} bytes, its commit says {size}: see `actlas verify`"
                 )
-            yield descriptor
+            yield read
     except FileNotFoundError as error:
         raise DamagedStore(missing(path)) from error
 
 
-def read_label(descriptor: int, label: StoredLabel) -> npt.NDArray[Any]:
+def read_label(read: Read, label: StoredLabel) -> npt.NDArray[Any]:
     """Read the array of a label from an open shard."""
     dtype = np.dtype(label.dtype)
     count = int(np.prod(label.shape, dtype=np.int64))
-    content = os.pread(descriptor, count * dtype.itemsize, label.offset)
+    content = read(count * dtype.itemsize, label.offset)
     return np.frombuffer(content, dtype, count).reshape(label.shape)

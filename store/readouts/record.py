@@ -7,9 +7,11 @@ the unembedding and the words; ``…-heads.h5`` the output matrices of attention
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -105,7 +107,7 @@ def read_readout(path: Path) -> tuple[ReadoutRecord, int]:
     Raises FileNotFoundError, and DamagedStore for one that is altered, cut or renamed.
     """
     with opened(path) as (descriptor, found):
-        tail = read_tail(descriptor, found.st_size, LARGEST_RECORD)
+        tail = read_tail(partial(os.pread, descriptor), found.st_size, LARGEST_RECORD)
         size = found.st_size
     if tail is None or tail.kind != FORMAT_READOUT:
         raise DamagedStore(f"{path} does not end as a readout does: it was cut short: {REMEDY}")

@@ -6,7 +6,6 @@ datasets in it lead nowhere.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,8 @@ from actlas.store.labels.labels import SENTENCE_IN_RUN
 from actlas.store.labels.stored_columns import StoredColumn, read_columns
 from actlas.store.reading.index import RunIndex, names_of
 from actlas.store.reading.stored_labels import opened_shard
+from actlas.store.remote import objects
+from actlas.store.remote.path import RemotePath
 from actlas.store.runs.run import Run
 
 
@@ -31,8 +32,10 @@ class Exported(Run):
     Raises UsageError where that is none, DamagedStore where its record is not valid.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.file = path = placed(path)
+        if isinstance(path, RemotePath):
+            objects.forget(str(path))
         self.export_record = record = read_export(path)
         self.header = record.header
         self.folder, self.names = path.parent, (path.name,)
@@ -56,11 +59,8 @@ class Exported(Run):
     @cached_property
     def own_labels(self) -> Columns:
         """The label columns that it was exported with; raises DamagedStore."""
-        with (
-            opened_shard(self.file, self.records[0].size) as descriptor,
-            os.fdopen(descriptor, "rb", closefd=False) as file,
-        ):
-            return read_columns(self.file, file, self.stored_columns, self.counts)
+        with opened_shard(self.file, self.records[0].size) as read:
+            return read_columns(self.file, read, self.stored_columns, self.counts)
 
     @property
     def labels_version(self) -> int:

@@ -25,6 +25,7 @@ from actlas.store.reading.picking import Picking
 from actlas.store.reading.stored_labels import check_labels, label_places
 from actlas.store.runs.commits import COMMITS, PACKED, read_commits
 from actlas.store.runs.labelled import CACHED_LABELS, Labelled
+from actlas.store.runs.outlets import Outlets
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 CACHED = ("records", "commits", "index", "baseline", *CACHED_LABELS)
 
 
-class Run(Labelled, Picking):
+class Run(Labelled, Picking, Outlets):
     """One run of a store, as its commits say when it is opened; ``refresh`` looks again."""
 
     def __init__(self, folder: Path, names: Sequence[str] = ()) -> None:

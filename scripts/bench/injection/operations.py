@@ -130,6 +130,12 @@ OPERATIONS: dict[str, Operation] = {
     "export": Operation(
         ("export", "it", "{root}/it.h5", *STORE, "--target", "her", "--context", "2")
     ),
+    "export, safetensors": Operation(
+        ("export", "it", "{root}/rows", *STORE, "--format", "safetensors", "--site", "q"),
+        again=(0, 1),
+    ),
+    "table": Operation(("table", "it", *STORE, "--out", "{root}/it.csv"), again=(0, 1)),
+    "index": Operation(("index", *STORE)),
     "verify --repair": Operation(
         ("verify", "--repair", *STORE), spoil=alter_a_shard, again=(0, 1), many_lines=True
     ),

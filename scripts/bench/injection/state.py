@@ -26,6 +26,7 @@ import xxhash
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, IncompleteRun, UsageError
 from actlas.store.readouts.verify import readout_paths
+from actlas.store.remote.listing import INDEX
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -89,6 +90,8 @@ def _look_at_store(path: Path, found: State) -> None:
         found.broken["store"] = str(error)
         return
     found.broken.update({f"run {name}": str(error) for name, error in damaged.items()})
+    if (path / INDEX).exists():
+        found.note("index", lambda: digest_of([(path / INDEX).read_bytes()]))
     for run in runs:
         for name in run.names:
             found.whole[f"name {name}"] = run.id
@@ -210,6 +213,16 @@ def _record(path: Path) -> str:
     return "written"
 
 
+def _tensors(path: Path) -> str:
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    ends = [each["data_offsets"][1] for name, each in header.items() if name != "__metadata__"]
+    if max(ends) != len(content) - start:
+        raise ValueError(f"{len(content) - start} bytes of tensors, expected {max(ends)}")
+    return digest_of([content])
+
+
 FILES: dict[str, Callable[[Path], str]] = {
     ".nc": result_digest,
     ".h5": export_digest,
@@ -217,6 +230,8 @@ FILES: dict[str, Callable[[Path], str]] = {
     ".png": _picture,
     ".html": _page,
     ".json": _record,
+    ".csv": lambda path: digest_of([path.read_text()]),
+    ".safetensors": _tensors,
     ".toml": lambda path: digest_of([path.read_text()]),
 }
 

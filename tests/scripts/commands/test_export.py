@@ -1,6 +1,7 @@
 """``actlas export``, and every command that takes its file in place of a run."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_only_the_word_and_what_is_around_it(actlas, store, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["it"], 2, "Missing argument 'OUT.h5'"),
+        (["it"], 2, "Missing argument 'OUT'"),
         (["its", "her.h5"], 2, "unknown run 'its'"),
         (["it", "her.txt"], 2, "does not end in .h5 or .nc"),
         (["it", "none/her.h5"], 2, "none is not a directory"),
@@ -127,6 +128,16 @@ def test_only_the_word_and_what_is_around_it(actlas, store, tmp_path):
             "the word 'him' occurs in none of the 5 sentences",
         ),
         (["it", "her.h5", "--dtype", "int8"], 2, "'int8' is not one of"),
+        (["it", "out", "--format", "npz"], 2, "'npz' is not one of 'netcdf', 'safetensors'"),
+        (["it", "out", "--format", "saelens"], 2, "--context-size N go together"),
+        (["it", "out", "--format", "hf", "--context-size", "3"], 2, "--context-size N go together"),
+        (
+            ["it", "out", "--format", "saelens", "--context-size", "3", "--site", "q"],
+            2,
+            "takes one site at one layer",
+        ),
+        (["it", "none/out", "--format", "safetensors"], 2, "none is not a directory"),
+        (["it", "her.txt", "--format", "zarr", "--layers", "9"], 2, "9 is not within 0-2"),
         (["none.h5", "her.h5"], 2, "unknown run 'none.h5'"),
         (["./none.h5", "her.h5"], 2, "none.h5 is not there: give a file that `actlas export` made"),
         (["text.h5", "her.h5"], 2, "text.h5 is not an HDF5 file"),
@@ -140,6 +151,50 @@ def test_wrong_usage_is_one_line_and_leaves_nothing(actlas, tmp_path, arguments,
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
     assert message in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_copies_for_other_libraries(actlas, store, tmp_path):
+    chosen = ["--site", "attn_out", "--layers", "1", "--store", "store"]
+    done = actlas("export", "it", "rows", "--format", "safetensors", *chosen, "--target", "her")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "of run it, layers 1, 'her' in its sentence, as safetensors" in done.stdout
+    assert (tmp_path / "rows" / "attn_out.1.safetensors").is_file()
+    again = actlas("export", "it", "rows", "--format", "safetensors", *chosen)
+    assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
+    assert "rows is there already" in again.stderr
+
+
+def test_a_copy_for_saelens(actlas, store, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    words = ["--format", "saelens", "--context-size", "5", "--store", "store", "--json"]
+    for site, name in (("hook_mlp_out", "hook_mlp_out"), ("resid", "hook_resid_post")):
+        done = actlas("export", "it", site, "--site", site, "--layers", "1", *words)
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        found = datasets.load_from_disk(str(tmp_path / site))
+        assert found.column_names == [f"blocks.1.{name}", "token_ids"]
+        assert record["tokens"] == 5 * len(found)
+        assert record["tokens"] + record["left_out"] == store.run("it").tokens
+    words[3] = "5000"
+    done = actlas("export", "it", "long", "--site", "resid", "--layers", "1", *words)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "no sentence has 5000 tokens" in done.stderr
+    assert not (tmp_path / "long").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "library"), [("hf", "datasets"), ("parquet", "pyarrow"), ("zarr", "zarr")]
+)
+def test_a_library_that_is_not_there_is_named(store, tmp_path, monkeypatch, kind, library):
+    from click.testing import CliRunner
+
+    from actlas.scripts.commands.export import command
+
+    monkeypatch.setitem(sys.modules, library, None)
+    words = ["it", str(tmp_path / "out"), "--format", kind, "--store", str(store.path)]
+    done = CliRunner().invoke(command, words)
+    assert str(done.exception).endswith(f'{library}: pip install "actlas[out]"')
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_export_is_not_repaired_and_a_run_may_be_called_like_one(actlas, store):
