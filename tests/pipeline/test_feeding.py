@@ -96,8 +96,8 @@ def test_only_the_tokens_asked_for_come(run):
     ("arguments", "options", "message"),
     [
         (("mlp",), {}, "no such site yet"),
-        (("resid", 4), {}, "resid of run it has depth 0 to 3, got 4"),
-        (("q", None), {}, "q of run it has layer 0 to 2, got None"),
+        (("resid", 4), {}, "resid of run it has depth 0-3, got 4"),
+        (("q", None), {}, "q of run it has layer 0-2, got None"),
         (("nll", 0), {}, "nll has no layers: expected layer=None, got 0"),
         (("q", 0, 0), {}, "expected a batch and a pool of at least 1 token, got 0"),
         (("q", 0), {"where": [1, 1]}, "names a token twice"),
