@@ -23,8 +23,8 @@ from actlas.pipeline.models.folder import resolve
 from actlas.pipeline.models.sites import SITES
 from actlas.store import Store
 from tests.edited_oracle import changing
-from tests.families import weights
 from tests.families.oracle import activations, unchanged
+from tests.families.oracles import weights
 from tests.families.tiny import TINY, save_tiny
 
 TEXTS = (
