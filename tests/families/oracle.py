@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from tests.families import encoder, gated, gpt, weights
+from tests.families.oracles import encoder, gated, gpt, weights
 from tests.oracle import softmax
 
 RUNS = {

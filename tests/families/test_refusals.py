@@ -62,6 +62,19 @@ def test_another_type_gets_the_nearest(tmp_path, config, message):
     assert len(str(caught.value)) < 600 + len(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"qk_layernorm": True}, "qk_layernorm is True, expected false, as every published Phi"),
+        ({"tie_word_embeddings": True}, "expected false for a head with bias"),
+        ({"partial_rotary_factor": 1.5}, "rotary fraction is 1.5, expected 1 at most"),
+    ],
+)
+def test_what_no_phi_has(tmp_path, fields, message):
+    with pytest.raises(UsageError, match=message):
+        _ = of_type(tmp_path, {**TINY["phi"], **fields}).effective
+
+
 def test_an_adapter_without_a_configuration(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(UsageError, match="is an adapter: merge it into its model"):

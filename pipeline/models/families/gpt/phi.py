@@ -22,6 +22,12 @@ def _write(fields: Fields, modern: bool) -> Mapping[str, Any]:
     return {**found, **rope}
 
 
+def _without_norms(value: Any) -> bool:
+    if value is not False:
+        raise ValueError("false, as every published Phi has it")
+    return False
+
+
 def _finish(fields: dict[str, Any], where: str) -> None:
     base.finish(fields, where)
     if fields["tie_word_embeddings"]:
@@ -93,6 +99,7 @@ PHI = Family(
             "num_attention_heads": 32,
             "num_hidden_layers": 24,
             "num_key_value_heads": None,
+            "qk_layernorm": False,
             "resid_pdrop": 0.0,
             "rope": None,
             "tie_word_embeddings": False,
@@ -100,12 +107,13 @@ PHI = Family(
         },
         aliases={},
         ranges={"layer_norm_eps": (0.0, 1.0), **dict.fromkeys(DROPOUTS, (0.0, 1.0))},
-        refused=(*REFUSED, "qk_layernorm"),  # of no published model
+        refused=REFUSED,
         dropouts=DROPOUTS,
         finish=_finish,
         kinds={
             "head_dim": size_or_none,
             "num_key_value_heads": size_or_none,
+            "qk_layernorm": _without_norms,
             "rope": lambda value: value,
         },
         read=base.reader(fraction=0.5),

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tests.families import rope
-from tests.families.attention import attend, causal
+from tests.families.oracles import rope
+from tests.families.oracles.attention import attend, causal
 from tests.oracle import ACTIVATIONS
 
 GEMMAS = ("gemma", "gemma2", "gemma3_text")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.families.attention import attend
+from tests.families.oracles.attention import attend
 from tests.oracle import ACTIVATIONS
 
 
