@@ -88,7 +88,7 @@ def listed(names: Iterable[str]) -> str:
 
 def object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
     """Return the line of one object: its text, and its other values, of which None is missing."""
-    if not isinstance(record, dict) or not isinstance(record.get(wanted.text_column), str):
+    if not isinstance(record, dict) or wanted.text_column not in record:
         column = quoted(wanted.text_column)
         got = f"one with {listed(record)}" if isinstance(record, dict) else type(record).__name__
         return BadLine(
@@ -96,6 +96,10 @@ def object_line(number: int, record: Any, wanted: Wanted) -> Line | BadLine:
             f"expected an object with the text in {column}, got {got}: --text-column names "
             "another column",
         )
+    if not isinstance(record[wanted.text_column], str):
+        kind = type(record[wanted.text_column]).__name__
+        found = "missing" if kind == "NoneType" else f"a {kind}"
+        return BadLine(number, f"{quoted(wanted.text_column)} is {found}, expected text")
     wanted.found.update(record)
     values = {name: value for name, value in record.items() if name not in wanted.drop}
     text = values.pop(wanted.text_column, record[wanted.text_column])

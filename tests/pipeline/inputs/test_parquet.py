@@ -77,5 +77,5 @@ def test_what_cannot_be_a_label_is_refused_by_its_column(written):
 
 
 def test_a_row_without_text_is_named(written):
-    with pytest.raises(InputError, match=r"a\.parquet, row 2: expected an object with the text"):
+    with pytest.raises(InputError, match=r"a\.parquet, row 2: 'text' is missing, expected text"):
         read_sentences(str(written({"text": ["one", None]})))

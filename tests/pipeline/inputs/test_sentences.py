@@ -94,6 +94,7 @@ BAD = {
         '{"text": "one"}\n{"txt": "two"}\n',
         "line 2: expected an object with the text in 'text'",
     ),
+    "null": ("a.jsonl", '{"text": "one"}\n{"text": null}\n', "line 2: 'text' is missing"),
     "surrogate": (
         "a.jsonl",
         '{"text": "one"}\n{"text": "a\\ud800"}\n',
