@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from actlas.pipeline.inputs.formats import object_line
 from actlas.pipeline.inputs.lines import BadLine, Line, Wanted
 from actlas.pipeline.inputs.sentences import GIVEN, Columns, Sentences, collected
-from actlas.store.errors import UsageError, unknown
+from actlas.store.errors import UsageError, quoted, unknown
+from actlas.store.labels.labels import Labels
 
+PROBED = 200  # texts of which ids are compared
 EXPECTED = "expected a list of texts or of mappings, a DataFrame, a Dataset, or a path"
 
 
@@ -38,6 +42,23 @@ def given_sentences(
         where = "text_column names the one with the text"
         raise UsageError(f"{GIVEN}: {unknown('column', text_column, names)} ({where})")
     return collected(GIVEN, _lines(_items(texts, names), wanted), chosen, skip_bad=skip_bad)
+
+
+def check_ids(tokenizer: Any, labels: Labels) -> None:
+    """Raise UsageError where a tokenizer in memory gives other ids than what it has saved.
+
+    labels: of the tokens that the saved one gave, with the special tokens that it adds by itself.
+    The first PROBED texts are compared.
+    """
+    texts = [str(text) for text in labels.text[:PROBED]]
+    ends = np.cumsum(labels.row_size[: len(texts)])
+    saved = np.split(labels.token["token_id"][: ends[-1]], ends[:-1])
+    for text, ids, expected in zip(texts, tokenizer(texts)["input_ids"], saved, strict=True):
+        if list(ids) != expected.tolist():
+            raise UsageError(
+                f"the tokenizer given has other ids for {quoted(text)} than once it is saved: save "
+                "it, and load it with AutoTokenizer.from_pretrained"
+            )
 
 
 def _columns(texts: Any) -> list[str] | None:

@@ -99,7 +99,9 @@ def test_it_is_left_as_it_was_after_an_error_too(extract, monkeypatch):
     assert traces(model) == before
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)]
+)
 def test_the_dtype_is_the_models(extract, tmp_path, dtype):
     llama().to(dtype).save_pretrained(tmp_path / "saved")
     model = LlamaForCausalLM.from_pretrained(tmp_path / "saved", dtype=dtype).eval()
@@ -178,6 +180,16 @@ def test_what_is_no_model_or_has_no_tokenizer(extract):
     ):
         with pytest.raises(actlas.UsageError, match=message):
             extract(model, **options)
+
+
+def test_a_tokenizer_that_saves_something_else_is_refused(extract):
+    class Upper(PreTrainedTokenizerFast):
+        def __call__(self, texts, **options):
+            return super().__call__([text.upper() for text in texts], **options)
+
+    other = Upper(tokenizer_object=small_tokenizer(), eos_token="<|endoftext|>")
+    with pytest.raises(actlas.UsageError, match="has other ids for 'Mary lost her key"):
+        extract(llama(), tokenizer=other)
 
 
 def test_changed_weights_are_another_run(extract):
