@@ -71,7 +71,10 @@ def _columns(texts: Any) -> list[str] | None:
     for attribute in ("column_names", "columns"):
         names = getattr(texts, attribute, None)
         if names is not None and not callable(names):
-            return [str(name) for name in names]
+            found = [str(name) for name in names]
+            if twice := [name for name in found if found.count(name) > 1]:
+                raise UsageError(f"{GIVEN}: two columns are called {quoted(twice[0])}: rename one")
+            return found
     return None
 
 
