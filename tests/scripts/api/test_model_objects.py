@@ -214,3 +214,18 @@ def test_other_families_as_transformers_load_them(name, tmp_path):
     run = actlas.extract(TEXTS, model, tokenizer=of_model, **options)
     stored = actlas.extract(TEXTS, folder, attention=attention, cached_only=True, **options)
     assert run.id == stored.id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_the_encoder_of_a_masked_model(name, tmp_path):
+    folder = save_tiny(tmp_path / "model", name)
+    whole = getattr(transformers, CLASSES[name]).from_pretrained(folder).eval()
+    of_model = transformers.AutoTokenizer.from_pretrained(folder)
+    options = {"sites": "resid", "store": tmp_path / "store", "quiet": True}
+    with pytest.raises(actlas.UsageError, match="made with add_pooling_layer=False, or its folder"):
+        actlas.extract(TEXTS, whole, tokenizer=of_model, **options)
+    run = actlas.extract(TEXTS, getattr(whole, name), tokenizer=of_model, **options)
+    getattr(whole, name).save_pretrained(tmp_path / "saved")
+    of_model.save_pretrained(tmp_path / "saved")
+    assert actlas.extract(TEXTS, tmp_path / "saved", cached_only=True, **options).id == run.id
