@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from actlas.pipeline.inputs.lines import BadLine, Line, Wanted, object_line
 from actlas.pipeline.inputs.sentences import GIVEN, Columns, Sentences, collected
-from actlas.store.errors import UsageError, unknown
+from actlas.store.errors import UsageError, quoted, unknown
+from actlas.store.labels.labels import Labels
 
+PROBED = 200  # texts of which ids are compared
 EXPECTED = "expected a list of texts or of mappings, a DataFrame, a Dataset, or a path"
 
 
@@ -40,6 +44,23 @@ def given_sentences(
     return collected(GIVEN, _lines(_items(texts, names), wanted), chosen, wanted, skip_bad=skip_bad)
 
 
+def check_ids(tokenizer: Any, labels: Labels) -> None:
+    """Raise UsageError where a tokenizer in memory gives other ids than what it has saved.
+
+    labels: of the tokens that the saved one gave, with the special tokens that it adds by itself.
+    The first PROBED texts are compared.
+    """
+    texts = [str(text) for text in labels.text[:PROBED]]
+    ends = np.cumsum(labels.row_size[: len(texts)])
+    saved = np.split(labels.token["token_id"][: ends[-1]], ends[:-1])
+    for text, ids, expected in zip(texts, tokenizer(texts)["input_ids"], saved, strict=True):
+        if list(ids) != expected.tolist():
+            raise UsageError(
+                f"the tokenizer given has other ids for {quoted(text)} than once it is saved: save "
+                "it, and load it with AutoTokenizer.from_pretrained"
+            )
+
+
 def _columns(texts: Any) -> list[str] | None:
     """Return the names of the columns of a table; None for what is no table."""
     if isinstance(texts, Mapping):
@@ -50,7 +71,10 @@ def _columns(texts: Any) -> list[str] | None:
     for attribute in ("column_names", "columns"):
         names = getattr(texts, attribute, None)
         if names is not None and not callable(names):
-            return [str(name) for name in names]
+            found = [str(name) for name in names]
+            if twice := [name for name in found if found.count(name) > 1]:
+                raise UsageError(f"{GIVEN}: two columns are called {quoted(twice[0])}: rename one")
+            return found
     return None
 
 

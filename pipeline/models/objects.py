@@ -6,6 +6,7 @@ configuration is refused. It is never changed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -203,4 +204,8 @@ def _save_tokenizer(model: Model, tokenizer: Any, folder: Path) -> None:
         raise UsageError(
             f"tokenizer is a {type(tokenizer).__name__}, expected a tokenizer of transformers"
         )
-    model.config.to_json_file(folder / "config.json", use_diff=True)
+    # what chooses the class of a tokenizer; more would make each model's a tokenizer of its own
+    chooses = {"model_type": model.config.model_type}
+    if kind := getattr(model.config, "tokenizer_class", None):
+        chooses["tokenizer_class"] = kind
+    (folder / "config.json").write_text(json.dumps(chooses), encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from actlas.pipeline.edits.spec import Edit
 from actlas.pipeline.extraction.options import ExtractOptions
-from actlas.pipeline.inputs.objects import given_sentences
+from actlas.pipeline.inputs.objects import check_ids, given_sentences
 from actlas.pipeline.models.sites import DEFAULT_SITES
 from actlas.scripts.extraction.edit_check import unchanged
 from actlas.scripts.extraction.engine import Engine, GivenModel
@@ -104,6 +104,8 @@ def extract(
         else:
             sentences = _sentences(texts, request)
         planned = plan_sites(request, wanted, sentences, given.folder)
+        if callable(tokenizer) and request.special == "default" and not request.windows:
+            check_ids(tokenizer, planned.plan.tokens.labels)
         if cached_only and planned.plan.missing:
             raise IncompleteRun(miss_text(planned.plan, "leave cached_only out"))
         _warn_of(planned)
@@ -170,6 +172,8 @@ def _plain(value: Any) -> Any:
     """Return ``torch.float16`` as its name, a tuple as a list."""
     if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
         return str(value).removeprefix("torch.")
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # of NumPy
+        return value.item()
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -91,8 +91,8 @@ def command(
     """
     if seed is not None and not train_mode:
         raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
-    dropout = (seed or 0) if train_mode else None
-    request = replace(chosen(request, sites, edits, dropout), name=name)
+    options = replace(request.options, dropout_seed=(seed or 0) if train_mode else None)
+    request = chosen(replace(request, options=options, name=name), sites, edits)
     planned = plan_sites(request, sites)
     echo_skipped(planned)
     if dry_run:

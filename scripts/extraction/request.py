@@ -83,19 +83,16 @@ def require_model_extra() -> None:
         )
 
 
-def chosen(
-    request: Request, sites: Sequence[str], edits: Sequence[str | Edit], seed: int | None = None
-) -> Request:
-    """Return ``request`` with the sites and edits that the user names, the usual ones where none.
+def chosen(request: Request, sites: Sequence[str], edits: Sequence[str | Edit]) -> Request:
+    """Return ``request`` with the sites and edits that the user names, the usual sites where none.
 
-    seed: of dropout, which is off where it is None.
+    Raises UsageError for what is neither.
     """
     options = replace(
         request.options,
         sites=site_names(sites or DEFAULT_SITES),
         by_default=() if sites else DEFAULT_SITES,
         edits=in_order(parse_edit(each) if isinstance(each, str) else each for each in edits),
-        dropout_seed=seed,
     )
     return replace(request, options=options)
 

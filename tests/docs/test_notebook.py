@@ -31,3 +31,4 @@ def test_first_look(tmp_path, monkeypatch):
     assert "<table" in shown[0]
     assert "actlas run first-look" in shown[1]
     assert "actlas store" in shown[2]
+    assert any("first-look: 100%" in output.get("text", "") for output in outputs)  # a bar

@@ -44,6 +44,8 @@ def test_it_is_the_run_of_the_command_and_prints_nothing(extract, store, sentenc
 def test_edits_names_and_options(extract):
     run = extract(TEXTS[:2], sites="resid", name="mine", stored_dtype="bfloat16")
     assert (run.name, run.specification["numerics"]["stored_dtype"]) == ("mine", "bfloat16")
+    dropped = extract(TEXTS[:2], sites="nll", dropout_seed=7)
+    assert dropped.specification["numerics"]["seed"] == 7
     skipped = extract(TEXTS[:2], sites="resid", edits="skip:layer=1", stored_dtype="bfloat16")
     assert (skipped.baseline_id, skipped.name) == (run.id, "mine.skip-layer-1")
     with pytest.warns(ActlasWarning, match=r"scale:.* changed nothing"):
@@ -132,6 +134,7 @@ def test_missing_values_and_scalars_of_numpy():
 
 BAD = {
     "column": (pd.DataFrame({"txt": ["a"]}), "unknown column 'text': did you mean txt"),
+    "twice": (pd.DataFrame([["a", 1, 2]], columns=["text", "x", "x"]), "are called 'x'"),
     "splits": ({"train": Split()}, "is a dict of train: give one of them"),
     "number": (7, "texts is a int, expected a list"),
     "item": (["a", 7], r"texts, item 2: is a int, expected a text or a mapping"),

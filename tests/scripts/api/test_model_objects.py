@@ -99,7 +99,9 @@ def test_it_is_left_as_it_was_after_an_error_too(extract, monkeypatch):
     assert traces(model) == before
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)]
+)
 def test_the_dtype_is_the_models(extract, tmp_path, dtype):
     llama().to(dtype).save_pretrained(tmp_path / "saved")
     model = LlamaForCausalLM.from_pretrained(tmp_path / "saved", dtype=dtype).eval()
@@ -180,6 +182,16 @@ def test_what_is_no_model_or_has_no_tokenizer(extract):
             extract(model, **options)
 
 
+def test_a_tokenizer_that_saves_something_else_is_refused(extract):
+    class Upper(PreTrainedTokenizerFast):
+        def __call__(self, texts, **options):
+            return super().__call__([text.upper() for text in texts], **options)
+
+    other = Upper(tokenizer_object=small_tokenizer(), eos_token="<|endoftext|>")
+    with pytest.raises(actlas.UsageError, match="has other ids for 'Mary lost her key"):
+        extract(llama(), tokenizer=other)
+
+
 def test_changed_weights_are_another_run(extract):
     model = llama()
     first = extract(model, sites="nll")
@@ -202,3 +214,18 @@ def test_other_families_as_transformers_load_them(name, tmp_path):
     run = actlas.extract(TEXTS, model, tokenizer=of_model, **options)
     stored = actlas.extract(TEXTS, folder, attention=attention, cached_only=True, **options)
     assert run.id == stored.id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_the_encoder_of_a_masked_model(name, tmp_path):
+    folder = save_tiny(tmp_path / "model", name)
+    whole = getattr(transformers, CLASSES[name]).from_pretrained(folder).eval()
+    of_model = transformers.AutoTokenizer.from_pretrained(folder)
+    options = {"sites": "resid", "store": tmp_path / "store", "quiet": True}
+    with pytest.raises(actlas.UsageError, match="made with add_pooling_layer=False, or its folder"):
+        actlas.extract(TEXTS, whole, tokenizer=of_model, **options)
+    run = actlas.extract(TEXTS, getattr(whole, name), tokenizer=of_model, **options)
+    getattr(whole, name).save_pretrained(tmp_path / "saved")
+    of_model.save_pretrained(tmp_path / "saved")
+    assert actlas.extract(TEXTS, tmp_path / "saved", cached_only=True, **options).id == run.id
