@@ -23,7 +23,7 @@ from actlas.store.format.schema import (
     unseal,
 )
 from actlas.store.io.durable import make_folder, publish_bytes
-from actlas.store.io.safe_open import listed, placed, placed_store, read_record
+from actlas.store.io.safe_open import listed, placed_local, placed_store, read_record
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.columns import Columns
 from actlas.store.overview import Overview
@@ -57,7 +57,7 @@ class Store(Overview):
 
         Raises UsageError for a file, or a folder of other things.
         """
-        folder = placed(path)
+        folder = placed_local(path)
         if not folder.exists():
             return False
         others = [folder] if not folder.is_dir() else list(folder.iterdir())
@@ -79,7 +79,7 @@ class Store(Overview):
 
         Raises UsageError for a folder of other things.
         """
-        folder = placed(path)
+        folder = placed_local(path)
         if not cls.is_at(folder):
             make_folder(folder)
             publish_bytes(

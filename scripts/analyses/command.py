@@ -6,7 +6,6 @@ import dataclasses
 import sys
 import types
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import click
@@ -77,7 +76,7 @@ def _asked(study: Study[Any], given: dict[str, Any]) -> Asked:
 
         references, place = given.pop("references"), given.pop("store_path")
         options = study.options(**given)
-        found = find_variants(Store(Path(place)), references)
+        found = find_variants(Store(place), references)
         return Asked(study, options, named_baseline(found[0]), tuple(found))
     run: Run = given.pop("run")
     options = study.options(**given)

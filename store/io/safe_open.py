@@ -44,6 +44,14 @@ def placed(path: str | Path) -> Path:
         raise UsageError(f"{path}: the working directory is gone: give an absolute path") from error
 
 
+def placed_local(path: str | Path) -> Path:
+    """Return the path of a store to be written, as ``placed`` does; UsageError for a URL."""
+    place = placed(path)
+    if isinstance(place, RemotePath):
+        raise UsageError(f"{place} lies on the web and is only read: give a local --store")
+    return place
+
+
 def placed_store(path: str | Path) -> Path:
     """Return the path of a store as ``placed`` does; one on the web is looked at again."""
     place = placed(path)

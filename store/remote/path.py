@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Generator
+from fnmatch import fnmatchcase
 from pathlib import Path, PosixPath
 from typing import Any, Self
 
@@ -37,8 +38,10 @@ class RemotePath(PosixPath):
 
     def __str__(self) -> str:
         """Return the URL."""
-        scheme, *rest = self.parts[1:]
-        return f"{scheme}//{'/'.join(rest)}"
+        root, *rest = self.parts or ("",)
+        if root != "/" or len(rest) < 2:
+            return super().__str__()
+        return f"{rest[0]}//{'/'.join(rest[1:])}"
 
     def __fspath__(self) -> str:
         """Raise UsageError: the system would take the URL for a file of that name."""
@@ -76,7 +79,7 @@ class RemotePath(PosixPath):
 
     def glob(self, pattern: str) -> Generator[Self, None, None]:
         """Yield what is directly below it and matches."""
-        return (path for path in self.iterdir() if path.match(pattern))
+        return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
 
     def lstat(self) -> os.stat_result:
         """Return mode, size and, for the inode, what distinguishes it from a later object.

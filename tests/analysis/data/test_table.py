@@ -49,7 +49,6 @@ def sentence_view(text, cuts, losses):
 
 
 def test_a_word_is_the_sum_of_its_tokens():
-    #       0..3 "The", 3..7 " cup", 7..9 " o", 9..13 "f te", 13..14 "a", 14 "."
     view = sentence_view("The cup of tea.", [3, 7, 9, 13, 14, 15], [np.nan, 1, 2, 4, 8, 16])
     frame = word_table(view)
     assert frame["characters"].tolist() == ["The", "cup", "of", "tea"]

@@ -220,7 +220,7 @@ def test_other_families_as_transformers_load_them(name, tmp_path):
 @pytest.mark.parametrize("name", ["bert", "roberta"])
 def test_the_encoder_of_a_masked_model(name, tmp_path):
     folder = save_tiny(tmp_path / "model", name)
-    whole = getattr(transformers, CLASSES[name]).from_pretrained(folder).eval()
+    whole = getattr(transformers, class_of(TINY[name]["model_type"])).from_pretrained(folder).eval()
     of_model = transformers.AutoTokenizer.from_pretrained(folder)
     options = {"sites": "resid", "store": tmp_path / "store", "quiet": True}
     with pytest.raises(actlas.UsageError, match="made with add_pooling_layer=False, or its folder"):

@@ -27,6 +27,9 @@ def test_commands_that_read(actlas, url, store, tmp_path):
         words = ["norms", "it", "--store", place, "--out", out]
         assert actlas(*words).returncode == 0
     assert loaded(tmp_path / "there", "norms").equals(loaded(tmp_path / "here", "norms"))
+    done = actlas("downstream", "it.*", "--store", url)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)  # there is no variant
+    assert url not in done.stderr.replace("--store", "")
     assert actlas("export", "it", "it.h5", "--store", url, "--site", "q").returncode == 0
     done = actlas("show", f"{url.removesuffix('/store')}/it.h5")
     assert (done.returncode, done.stderr) == (0, "")

@@ -200,6 +200,7 @@ def test_writing_stays_local(server):
     run = store.run("her")
     for write in (
         lambda: Store.create(f"{server.url}/store"),
+        lambda: Store.is_at(f"{server.url}/store"),
         lambda: store.name(run, "new"),
         lambda: store.unname(run.id, "her"),
         lambda: export(run, run.folder / "her.h5"),
