@@ -23,7 +23,6 @@ from actlas.store.format.schema import BLOCK_DIMS, SiteLayout, StoredDtype, Stor
 from actlas.store.labels.columns import (
     Columns,
     Encoded,
-    all_variables,
     column_sizes,
     encode,
     variable_names,
@@ -121,8 +120,10 @@ def write_skeleton(
     attributes: dict[str, str],
     blocks: Mapping[str, Sequence[int]] | None = None,
     columns: Columns | None = None,
-) -> None:
+) -> dict[str, int]:
     """Write all dimensions, structural labels and attributes, and leave room for every site.
+
+    Return the file offset of each variable: reading them again took longer than writing them.
 
     blocks: the numbers of layers and depths that the file holds, from 0 on where it has none.
     columns: those of an export; in a shard the user's columns have no place.
@@ -155,6 +156,7 @@ def write_skeleton(
             named = " ".join(label for label in coordinates if label not in layout.dims)
             described = {"long_name": layout.description, "coordinates": named}
             netcdf.variable(layout.site, layout.dims, hdf5_type(layout.dtype), described)
+    return netcdf.offsets
 
 
 def columns_image(
@@ -162,45 +164,43 @@ def columns_image(
     names: Mapping[str, str],
     sentences: int,
     attributes: Mapping[str, str],
-) -> Image:
-    """Return a netCDF-4 file of columns alone."""
+) -> tuple[Image, dict[str, int]]:
+    """Return a netCDF-4 file of columns alone, and the offset of each variable."""
     image, sizes = Image(), {INSTANCE: sentences, **column_sizes(encoded, names)}
     with h5py.File(image, "w", libver=LIBVER, track_order=False) as file:
         netcdf = Netcdf(file, sizes, {"Conventions": "CF-1.11", **attributes})
         for name in sizes:
             netcdf.dimension(name)
         write_columns(netcdf, encoded, names)
-    return image
+    return image, netcdf.offsets
 
 
 def column_records(
-    image: Image, layouts: Sequence[SiteLayout], labels: Labels, columns: Columns
+    offsets: Mapping[str, int], layouts: Sequence[SiteLayout], labels: Labels, columns: Columns
 ) -> dict[str, StoredColumn]:
-    """Return where the columns lie in a skeleton that was written with them."""
+    """Return where the columns lie in a skeleton that was written with them.
+
+    offsets: of its variables.
+    """
     encoded = encode(columns)
     names = variable_names(encoded, _taken(layouts, labels))
-    return located(encoded, names, offsets(image, all_variables(encoded, names)))
+    return located(encoded, names, offsets)
 
 
 def _taken(layouts: Sequence[SiteLayout], labels: Labels) -> frozenset[str]:
     return frozenset(_dimensions(layouts, labels)).union(layout.site for layout in layouts)
 
 
-def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
-    """Return the file offset of each contiguous variable of ``names``."""
-    with h5py.File(image, "r") as file:
-        return {name: file[name].id.get_offset() for name in names}
+def label_records(offsets: Mapping[str, int], labels: Labels) -> dict[str, StoredLabel]:
+    """Return where each structural label lies in the skeleton, and the checksum of its rows.
 
-
-def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
-    """Return where each structural label lies in the skeleton, and the checksum of its rows."""
-    arrays = _label_arrays(labels)
-    places = offsets(image, [file_name(name) for name in arrays])
+    offsets: of its variables.
+    """
     return {
         name: StoredLabel(
-            dims, array.shape, array.dtype.str, places[file_name(name)], rows_checksum(array)
+            dims, array.shape, array.dtype.str, offsets[file_name(name)], rows_checksum(array)
         )
-        for name, (dims, array) in arrays.items()
+        for name, (dims, array) in _label_arrays(labels).items()
     }
 
 

@@ -24,7 +24,6 @@ from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.labels.columns import (
     Columns,
     Encoded,
-    all_variables,
     check_columns,
     columns_digest,
     encode,
@@ -169,13 +168,13 @@ def _made(
 ) -> tuple[LabelRecord, bytes]:
     """Return the record of a version, and its file: the values and the record behind them."""
     # HDF5 is imported where it writes
-    from actlas.store.format.skeleton import columns_image, offsets
+    from actlas.store.format.skeleton import columns_image
 
     run = version.folder.parent.name
     names = variable_names(encoded)
     attributes = {"actlas_run": run, "actlas_labels": str(version.number)}
-    image = columns_image(encoded, names, sentences, attributes)
-    columns = located(encoded, names, offsets(image, all_variables(encoded, names)))
+    image, offsets = columns_image(encoded, names, sentences, attributes)
+    columns = located(encoded, names, offsets)
     content = bytearray(image.size)
     for offset, piece in image.pieces():
         content[offset : offset + len(piece)] = piece

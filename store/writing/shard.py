@@ -27,7 +27,6 @@ from actlas.store.format.skeleton import (
     Image,
     column_records,
     label_records,
-    offsets,
     unit_label_checksums,
     write_skeleton,
 )
@@ -116,12 +115,12 @@ class ShardWriter:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
         image = Image()
-        write_skeleton(image, layouts, labels, attributes, blocks, columns)
+        offsets = write_skeleton(image, layouts, labels, attributes, blocks, columns)
         self.size = image.size
-        self._offsets = offsets(image, list(self._layouts))
+        self._offsets = {site: offsets[site] for site in self._layouts}
         self._given = labels
-        self._labels = label_records(image, labels)
-        self._columns = column_records(image, layouts, labels, columns or {})
+        self._labels = label_records(offsets, labels)
+        self._columns = column_records(offsets, layouts, labels, columns or {})
         self._descriptor = -1
         self._error: OSError | None = None
         try:
