@@ -19,6 +19,7 @@ PROJECTIONS = ("q", "k", "v")
 MEANINGS = {"variance": "variance over tokens (ddof=1)", "mean": "mean over tokens"}
 MOST_WEIGHTS = 1 << 27  # resamples times tokens: 1 GB
 RESAMPLES_AT_ONCE = 1 << 12  # whose sums over all features are held
+TOKENS_AT_ONCE = 1 << 12  # of a layer that are held for its variance; the parts' moments are merged
 
 
 def token_variance(activations: xr.DataArray) -> xr.Dataset:
@@ -34,8 +35,9 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
         )
     whole = activations.astype("float64")
     if whole.chunks is not None:
-        # the selected tokens are few: one two-pass variance per layer
-        whole = whole.chunk({"token": -1})
+        # few tokens have one two-pass variance per layer, however many units they are from; of many
+        # no more than these are held
+        whole = whole.chunk({"token": min(activations.sizes["token"], TOKENS_AT_ONCE)})
     return xr.Dataset({"variance": whole.var("token", ddof=1), "mean": whole.mean("token")})
 
 
@@ -135,12 +137,12 @@ def _bounds(rows: npt.NDArray[Any], *, weights: npt.NDArray[np.float64]) -> npt.
     for layer in rows.astype(np.float64):
         # (token, feature); keeps the difference of squares below exact
         centred = layer - layer.mean(0)
+        squares = np.vecdot(centred, centred) / centred.shape[1]  # without a second array as large
         parts = []
         for start in range(0, len(weights), RESAMPLES_AT_ONCE):
             some = weights[start : start + RESAMPLES_AT_ONCE]
             parts.append(
-                some @ (centred**2).mean(1)
-                - ((some @ centred) ** 2).mean(1) / size[start : start + len(some)]
+                some @ squares - ((some @ centred) ** 2).mean(1) / size[start : start + len(some)]
             )
         variances = np.concatenate(parts)[size > 1] / (size[size > 1] - 1)
         found.append(np.percentile(variances, [2.5, 97.5]))
