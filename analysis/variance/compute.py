@@ -19,6 +19,7 @@ from actlas.analysis.groups.token_groups import Grouped
 PROJECTIONS = ("q", "k", "v")
 MEANINGS = {"variance": "variance over tokens (ddof=1)", "mean": "mean over tokens"}
 RESAMPLES_AT_ONCE = 1 << 12  # whose sums over all features are held
+TOKENS_AT_ONCE = 1 << 12  # of a layer that are held for its variance; the parts' moments are merged
 
 
 def token_variance(activations: xr.DataArray) -> xr.Dataset:
@@ -34,8 +35,9 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
         )
     whole = activations.astype("float64")
     if whole.chunks is not None:
-        # the selected tokens are few: one two-pass variance per layer
-        whole = whole.chunk({"token": -1})
+        # few tokens have one two-pass variance per layer, however many units they are from; of many
+        # no more than these are held
+        whole = whole.chunk({"token": min(activations.sizes["token"], TOKENS_AT_ONCE)})
     return xr.Dataset({"variance": whole.var("token", ddof=1), "mean": whole.mean("token")})
 
 
@@ -110,7 +112,7 @@ def _draws(rows: npt.NDArray[Any], *, drawn: Resampling, group: str) -> npt.NDAr
     for number, layer in enumerate(rows.astype(np.float64)):
         # (token, feature); keeps the difference of squares below exact
         centred = layer - layer.mean(0)
-        squares = drawn.sums(group, (centred**2).mean(1))  # (block,)
+        squares = drawn.sums(group, np.vecdot(centred, centred) / centred.shape[1])
         sums = drawn.sums(group, centred)  # (block, feature)
         for start in range(0, drawn.resamples, RESAMPLES_AT_ONCE):
             part = slice(start, start + RESAMPLES_AT_ONCE)

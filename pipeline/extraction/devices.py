@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from actlas.store.errors import UsageError
@@ -32,6 +34,22 @@ def find_device(name: str) -> torch.device:
             "(use --device cpu, or auto)"
         )
     return device
+
+
+PRECISION = "highest"  # of products in float32, as torch calls it: float32, not TF32
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply in PRECISION inside, whatever the process chose before."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(PRECISION)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def device_name(device: torch.device) -> str:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import torch
 
     from actlas.pipeline.extraction.stored_stream import StoredStream
-    from actlas.pipeline.extraction.transfer import WriteQueue
     from actlas.pipeline.extraction.variant_pass import VariantPass
+    from actlas.pipeline.extraction.writes import WriteQueue
     from actlas.pipeline.models.family import Model
     from actlas.store.writing.shard import ShardWriter
 
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 MEMORY_SIGNS = (
     "can't allocate memory",  # DefaultCPUAllocator
     "CUDA out of memory",
-    "CUDA error: out of memory",  # from the driver, past torch's allocator
+    "CUDA error: out of memory",  # from the runtime, past torch's allocator
+    "CUDA driver error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )

@@ -10,16 +10,18 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
-from actlas.pipeline.extraction.devices import device_name, find_device
+from actlas.pipeline.extraction.devices import PRECISION, device_name, find_device, full_precision
 from actlas.pipeline.extraction.forward import Extractor, RunContext, out_of_memory
 from actlas.pipeline.extraction.plan import Job, Plan, WorkItem
 from actlas.pipeline.extraction.progress import SILENT, Callbacks, ExtractionStats
 from actlas.pipeline.extraction.self_check import check_layout
 from actlas.pipeline.extraction.stored_stream import StoredStream
-from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer, WriteQueue
+from actlas.pipeline.extraction.transfer import CudaTransfer, HostTransfer, Transfer
 from actlas.pipeline.extraction.variant_pass import VariantPass
+from actlas.pipeline.extraction.writes import WriteQueue
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
 from actlas.store.errors import StoreError
@@ -94,7 +96,8 @@ def extract_with(
     ``load_for(plan)`` gives it.
     """
     check_model(model, plan.job.expected)
-    check_layout(model, plan.job.model.architecture, plan.options.attention)
+    with full_precision():
+        check_layout(model, plan.job.model.architecture, plan.options.attention)
     with workspace(run.folder) as work:
         work_items = plan.work_items()
         if work.restored:  # since the plan was made
@@ -136,7 +139,7 @@ def compute(
     """
     stats = ExtractionStats(device=device_name(model.device))
     with WriteQueue() as writes:
-        with callbacks.model_lock:
+        with callbacks.model_lock, full_precision():
             loop = _loop(model, job, destination, writes, stats, callbacks)
             loop.extractor.parts = parts
             for item in work_items:
@@ -194,6 +197,12 @@ def _variant_pass(job: Job, run: Run) -> VariantPass | None:
     )
 
 
+@cache
+def _software() -> Json:
+    """Return the versions that a commit records; looking one up reads a file."""
+    return {name: importlib.metadata.version(name) for name in SOFTWARE}
+
+
 @dataclass(frozen=True)
 class _Proven:
     """What a variant's commit says beside its numbers; all empty for a run without edits."""
@@ -229,7 +238,7 @@ class _Loop:
             edits, upstream = self.variant_pass.edit_check() if self.variant_pass else ([], {})
             shared = self.variant_pass.shared(unit, parts) if self.variant_pass else {}
             proven = _Proven(edits, upstream, shared)
-            self.writes.submit(0, lambda: self._commit(item, writer, proven))
+            self.writes.commit(lambda: self._commit(item, writer, proven))
         except BaseException:
             self.writes.settle()
             writer.drop()
@@ -246,10 +255,9 @@ class _Loop:
     def _commit(self, item: WorkItem, writer: ShardWriter, proven: _Proven) -> None:
         """Sync, publish, count; where that fails, nothing is left of the unit.
 
-        Runs in the writer thread.
+        Runs in the thread of commits.
         """
         try:
-            self.writes.flushed()
             self._publish(item, writer, proven)
         except BaseException:
             writer.drop()
@@ -273,9 +281,10 @@ class _Loop:
         import torch
 
         return {
-            "software": {name: importlib.metadata.version(name) for name in SOFTWARE},
+            "software": _software(),
             "device": self.stats.device,
             "threads": torch.get_num_threads(),
+            "float32_matmul_precision": PRECISION,
             "batches": self.extractor.parts,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "tokenizer": self.job.tokenizer,

@@ -13,7 +13,7 @@ from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import edit_record
 from actlas.pipeline.extraction.loss import LOSS_ROWS, VOCABULARY_TILE
 from actlas.pipeline.extraction.options import ExtractOptions
-from actlas.pipeline.extraction.transfer import QUEUE_BYTES
+from actlas.pipeline.extraction.writes import QUEUE_BYTES
 from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.pipeline.models.files.weights import is_tied
 from actlas.pipeline.models.folder import ModelFolder

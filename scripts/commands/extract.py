@@ -10,7 +10,7 @@ import click
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.analyses.bounds import number
-from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, unchanged
+from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, edit_notes
 from actlas.scripts.extraction.extraction import carry_out
 from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.extraction.planned import (
@@ -102,7 +102,7 @@ def command(
         raise IncompleteRun(miss_text(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
     run, stats = carry_out(request, planned.plan, quiet=quiet or as_json)
-    for note in unchanged(run):
+    for note in edit_notes(run):
         click.echo(note, err=True)
     text = [_text(run, stats, planned.plan), *labels, *_advice(run)]
     echo_json(_record(run, stats, planned.plan)) if as_json else click.echo("\n".join(text))

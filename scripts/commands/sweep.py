@@ -13,7 +13,7 @@ from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
-from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record, edit_checks, unchanged
+from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record, edit_checks, edit_notes
 from actlas.scripts.extraction.extraction import Extraction, extraction
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
 from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
@@ -99,7 +99,7 @@ def command(
         label_record(planned.plan),
     )
     baseline, variants = carry_out_sweep(request, planned.plan, plans, quiet=quiet or as_json)
-    for note in (note for each in variants for note in unchanged(each.run)):
+    for note in (note for each in variants for note in edit_notes(each.run)):
         click.echo(note, err=True)
     record = {**_record(baseline, variants), "labels": changed}
     echo_json(record) if as_json else click.echo("\n".join([_text(baseline, variants), *labels]))

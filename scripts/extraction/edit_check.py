@@ -104,6 +104,27 @@ def unchanged(run: Run) -> list[str]:
     ]
 
 
+def edit_notes(run: Run) -> list[str]:
+    """Return what is to be kept in mind of a variant: what changed nothing, and other devices.
+
+    Devices round otherwise: what they differ in looks like an effect of the edits.
+    """
+    notes = unchanged(run)
+    if run.baseline is not None:
+        own, its = _devices(run), _devices(run.baseline)
+        if own and its and own != its:
+            notes.append(
+                f"note: run {run.name} was computed on {', '.join(own)}, its baseline on "
+                f"{', '.join(its)}: they differ by the rounding of the devices too"
+            )
+    return notes
+
+
+def _devices(run: Run) -> list[str]:
+    """Return the kinds of device, such as ``cuda (NVIDIA H100)``, that computed the units."""
+    return sorted({str(commit.provenance.get("device", "?")) for commit in run.commits})
+
+
 def edit_check_record(run: Run) -> dict[str, Any]:
     """Return the check for scripts; empty for a run without edits."""
     found = edit_checks(run)

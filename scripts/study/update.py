@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from actlas.analysis.results.seals import REMEDY, DamagedResult, check_result, read_seal
-from actlas.scripts.extraction.edit_check import unchanged
+from actlas.scripts.extraction.edit_check import edit_notes
 from actlas.scripts.extraction.extraction import extraction
 from actlas.scripts.extraction.planned import label_lines
 from actlas.scripts.extraction.stopping import Interrupted
@@ -143,7 +143,7 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
         done = sum(stats is not None for stats in all_stats)
         part = "" if done in (0, len(all_stats)) else f"{len(all_stats) - done} up to date, {done} "
         say(name, f"{counted(len(all_stats), 'variant')}: {part}{_took(all_stats)}")
-    for note in (note for variant in variants.values() for note in unchanged(variant)):
+    for note in (note for variant in variants.values() for note in edit_notes(variant)):
         say(name, note)
     return Subject(run, variants)
 

@@ -21,7 +21,10 @@ TEXT = h5py.string_dtype()
 
 
 class Netcdf:
-    """A root group being written: ``sizes`` are its dimensions, in order."""
+    """A root group being written: ``sizes`` are its dimensions, in order.
+
+    ``offsets`` says where in the file each variable lies that was made so far.
+    """
 
     def __init__(
         self, file: h5py.File, sizes: Mapping[str, int], attributes: Mapping[str, str]
@@ -30,6 +33,7 @@ class Netcdf:
         self._sizes = sizes
         self._ids = {name: number for number, name in enumerate(sizes)}
         self._scales: dict[str, h5py.h5d.DatasetID] = {}
+        self.offsets: dict[str, int] = {}
         properties = f"version=2,hdf5={h5py.version.hdf5_version},h5py={h5py.version.version}"
         _attach(self._root, "_NCProperties", np.bytes_(properties))
         for name, value in attributes.items():
@@ -84,6 +88,7 @@ class Netcdf:
             _attach(variable, key, np.bytes_(value) if value.isascii() else value)
         if values is not None:
             variable.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
+        self.offsets[name] = variable.get_offset()
 
     def _dataset(
         self, name: str, shape: tuple[int, ...], dtype: Any, *, allocate: bool = False

@@ -26,7 +26,6 @@ from actlas.store.labels.columns import (
     TOKEN,
     Counts,
     Encoded,
-    all_variables,
     column_sizes,
     variable_names,
     write_columns,
@@ -123,8 +122,10 @@ def write_skeleton(
     labels: Labels,
     attributes: dict[str, str],
     encoded: Mapping[str, Encoded] = NO_COLUMNS,
-) -> None:
+) -> dict[str, int]:
     """Write all dimensions, structural labels and attributes, and leave room for every site.
+
+    Return the file offset of each variable: reading them again took longer than writing them.
 
     encoded: the columns of an export; in a shard the user's columns have no place.
     """
@@ -150,6 +151,7 @@ def write_skeleton(
             named = " ".join(label for label in coordinates if label not in layout.dims)
             described = {"long_name": layout.description, "coordinates": named}
             netcdf.variable(layout.site, layout.dims, hdf5_type(layout.dtype), described)
+    return netcdf.offsets
 
 
 def columns_image(
@@ -157,8 +159,11 @@ def columns_image(
     names: Mapping[str, str],
     counts: Counts,
     attributes: Mapping[str, str],
-) -> Image:
-    """Return a netCDF-4 file of columns alone, of so many sentences and tokens."""
+) -> tuple[Image, dict[str, int]]:
+    """Return a netCDF-4 file of columns alone, and the offset of each variable.
+
+    It has so many sentences and tokens.
+    """
     image, sizes = Image(), {INSTANCE: counts[SENTENCE], **column_sizes(encoded, names)}
     if counts[TOKEN]:
         sizes[TOKEN] = counts[TOKEN]
@@ -167,36 +172,37 @@ def columns_image(
         for name in sizes:
             netcdf.dimension(name)
         write_columns(netcdf, encoded, names)
-    return image
+    return image, netcdf.offsets
 
 
 def column_records(
-    image: Image, layouts: Sequence[SiteLayout], labels: Labels, encoded: Mapping[str, Encoded]
+    offsets: Mapping[str, int],
+    layouts: Sequence[SiteLayout],
+    labels: Labels,
+    encoded: Mapping[str, Encoded],
 ) -> dict[str, StoredColumn]:
-    """Return where the columns lie in a skeleton that was written with them."""
+    """Return where the columns lie in a skeleton that was written with them.
+
+    offsets: of its variables.
+    """
     names = variable_names(encoded, _taken(layouts, labels))
-    return located(encoded, names, offsets(image, all_variables(encoded, names)))
+    return located(encoded, names, offsets)
 
 
 def _taken(layouts: Sequence[SiteLayout], labels: Labels) -> frozenset[str]:
     return frozenset(_dimensions(layouts, labels)).union(layout.site for layout in layouts)
 
 
-def offsets(image: Image, names: Sequence[str]) -> dict[str, int]:
-    """Return the file offset of each contiguous variable of ``names``."""
-    with h5py.File(image, "r") as file:
-        return {name: file[name].id.get_offset() for name in names}
+def label_records(offsets: Mapping[str, int], labels: Labels) -> dict[str, StoredLabel]:
+    """Return where each structural label lies in the skeleton, and the checksum of its rows.
 
-
-def label_records(image: Image, labels: Labels) -> dict[str, StoredLabel]:
-    """Return where each structural label lies in the skeleton, and the checksum of its rows."""
-    arrays = _label_arrays(labels)
-    places = offsets(image, [file_name(name) for name in arrays])
+    offsets: of its variables.
+    """
     return {
         name: StoredLabel(
-            dims, array.shape, array.dtype.str, places[file_name(name)], rows_checksum(array)
+            dims, array.shape, array.dtype.str, offsets[file_name(name)], rows_checksum(array)
         )
-        for name, (dims, array) in arrays.items()
+        for name, (dims, array) in _label_arrays(labels).items()
     }
 
 

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ UNSYNCED = (*UNSUPPORTED, errno.EINVAL)  # … of the sync of a folder
 UNLOCKED = (*UNSUPPORTED, errno.ENOLCK)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
+TMPFS = 0x01021994  # of Linux's statfs
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -195,8 +197,16 @@ def reserve(descriptor: int, size: int) -> None:
 
     Raises OSError (ENOSPC, EDQUOT, EFBIG) before anything is written. Where the file system cannot
     reserve (FUSE, NFS 3, macOS) the file is only extended, and a full disk shows at the write: an
-    error as well, just later.
+    error as well, just later. So it is in memory (tmpfs), where to reserve is to fill every page
+    with zeros; there the room is only asked for.
     """
+    if _in_memory(descriptor):
+        room = os.fstatvfs(descriptor)
+        # a tmpfs without a limit has no blocks at all
+        if room.f_blocks and room.f_bavail * room.f_frsize < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.truncate(descriptor, size)
+        return
     try:
         if _can_reserve(descriptor):
             os.posix_fallocate(descriptor, 0, size)
@@ -205,6 +215,14 @@ def reserve(descriptor: int, size: int) -> None:
         if error.errno not in UNSUPPORTED:
             raise
     os.truncate(descriptor, size)
+
+
+def _in_memory(descriptor: int) -> bool:
+    """Whether a file lies on tmpfs, by the first field of Linux's ``statfs``."""
+    if not sys.platform.startswith("linux") or not hasattr(LIBC, "fstatfs64"):
+        return False
+    found = (ctypes.c_long * 32)()  # of 15 fields
+    return not LIBC.fstatfs64(descriptor, found) and found[0] == TMPFS
 
 
 def _can_reserve(descriptor: int) -> bool:

@@ -179,9 +179,3 @@ def write_columns(netcdf: Netcdf, encoded: Mapping[str, Encoded], names: Mapping
         netcdf.variable(variable, (dim,), values.dtype, described | how, values)
         counts = {"long_name": f"bytes of {name}", "sample_dimension": dim}
         netcdf.variable(variable + LENGTH, (on,), each.lengths.dtype, counts, each.lengths)
-
-
-def all_variables(encoded: Mapping[str, Encoded], names: Mapping[str, str]) -> list[str]:
-    """Return the names of all variables that ``write_columns`` makes."""
-    texts = [names[name] + LENGTH for name, each in encoded.items() if each.lengths is not None]
-    return [*names.values(), *texts]

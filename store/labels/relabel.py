@@ -27,7 +27,6 @@ from actlas.store.labels.columns import (
     Columns,
     Counts,
     Encoded,
-    all_variables,
     check_columns,
     columns_digest,
     encode,
@@ -204,15 +203,15 @@ def _made(
 ) -> tuple[LabelRecord, bytes]:
     """Return the record of a version, and its file: the values and the record behind them."""
     # HDF5 is imported where it writes
-    from actlas.store.format.skeleton import columns_image, offsets
+    from actlas.store.format.skeleton import columns_image
 
     run = version.folder.parent.name
     names = variable_names(encoded)
     of_tokens = any(each.dim == TOKEN for each in encoded.values())
     counts = {SENTENCE: counts[SENTENCE], TOKEN: counts[TOKEN] if of_tokens else 0}
     attributes = {"actlas_run": run, "actlas_labels": str(version.number)}
-    image = columns_image(encoded, names, counts, attributes)
-    columns = located(encoded, names, offsets(image, all_variables(encoded, names)))
+    image, offsets = columns_image(encoded, names, counts, attributes)
+    columns = located(encoded, names, offsets)
     content = bytearray(image.size)
     for offset, piece in image.pieces():
         content[offset : offset + len(piece)] = piece

@@ -85,11 +85,11 @@ def _write(
     draft: Path, model: Json, part: Part, facts: Json, arrays: Mapping[str, NewArray]
 ) -> None:
     # HDF5 is imported where it writes
-    from actlas.store.format.skeleton import Image, offsets
+    from actlas.store.format.skeleton import Image
 
     image = Image()
-    _write_skeleton(image, arrays, {"actlas_model": str(model["weights"]), "actlas_part": part})
-    places = offsets(image, list(arrays))
+    attributes = {"actlas_model": str(model["weights"]), "actlas_part": part}
+    places = _write_skeleton(image, arrays, attributes)
     size = image.size
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
@@ -109,7 +109,10 @@ def _write(
         os.close(descriptor)
 
 
-def _write_skeleton(image: object, arrays: Mapping[str, NewArray], attributes: Json) -> None:
+def _write_skeleton(
+    image: object, arrays: Mapping[str, NewArray], attributes: Json
+) -> Mapping[str, int]:
+    """Leave room for every array; return where each begins."""
     import h5py
 
     from actlas.store.format.netcdf import Netcdf
@@ -125,6 +128,7 @@ def _write_skeleton(image: object, arrays: Mapping[str, NewArray], attributes: J
             netcdf.dimension(name)
         for name, array in arrays.items():
             netcdf.variable(name, array.dims, _hdf5(array.dtype), {"long_name": array.meaning})
+    return netcdf.offsets
 
 
 def _hdf5(dtype: str) -> object:

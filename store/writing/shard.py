@@ -28,7 +28,6 @@ from actlas.store.format.skeleton import (
     Image,
     column_records,
     label_records,
-    offsets,
     unit_label_checksums,
     write_skeleton,
 )
@@ -115,12 +114,12 @@ class ShardWriter:
         self.path = path
         self._layouts = {layout.site: layout for layout in layouts}
         image = Image()
-        write_skeleton(image, layouts, labels, attributes, columns)
+        offsets = write_skeleton(image, layouts, labels, attributes, columns)
         self.size = image.size
-        self._offsets = offsets(image, list(self._layouts))
+        self._offsets = {site: offsets[site] for site in self._layouts}
         self._given = labels
-        self._labels = label_records(image, labels)
-        self._columns = column_records(image, layouts, labels, columns)
+        self._labels = label_records(offsets, labels)
+        self._columns = column_records(offsets, layouts, labels, columns)
         self._descriptor = -1
         self._error: OSError | None = None
         try:

@@ -122,7 +122,7 @@ OPERATIONS: dict[str, Operation] = {
     "extract another site": Operation(extraction("it.txt", "it", *SITES, "mlp_out")),
     "extract, many flushes": Operation(
         extraction("new.txt", "new", *SITES),
-        constants={"actlas.pipeline.extraction.transfer.FLUSH_BYTES": 4096},
+        constants={"actlas.pipeline.extraction.writes.FLUSH_BYTES": 4096},
     ),
     "sweep": Operation(("sweep", "{root}/it.txt", *STORE, *MODEL, *ALONE, "--edit", SKIPPED)),
     "readout": Operation(("readout", "demo", *STORE, "--heads")),

@@ -15,7 +15,7 @@ from actlas.pipeline.extraction.devices import find_device
 from actlas.pipeline.extraction.loop import extract
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.planning import make_plan
-from actlas.pipeline.extraction.transfer import WriteQueue
+from actlas.pipeline.extraction.writes import WriteQueue
 from actlas.pipeline.inputs.sentences import Sentences
 from actlas.pipeline.inputs.tokens import tokenize
 from actlas.pipeline.models.folder import load, resolve

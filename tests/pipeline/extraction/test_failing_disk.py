@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from actlas.pipeline.extraction import transfer
-from actlas.pipeline.extraction.transfer import HostTransfer, WriteQueue
+from actlas.pipeline.extraction import writes as writing
+from actlas.pipeline.extraction.transfer import HostTransfer
+from actlas.pipeline.extraction.writes import WriteQueue
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.geometry import Geometry
@@ -24,7 +25,7 @@ from tests.extraction import extract_texts
 from tests.small_model import TEXTS
 from tests.store.making import Content, fill, open_shard
 
-MANY_FLUSHES = "from actlas.pipeline.extraction import transfer; transfer.FLUSH_BYTES = 1000"
+MANY_FLUSHES = "from actlas.pipeline.extraction import writes; writes.FLUSH_BYTES = 1000"
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,7 @@ def _failing(_descriptor):
 
 def test_the_error_of_every_flush_is_raised(monkeypatch):
     """The first one fails after others were asked for; whoever is next hears of it."""
-    monkeypatch.setattr(transfer, "FLUSH_BYTES", 10)
+    monkeypatch.setattr(writing, "FLUSH_BYTES", 10)
     begun, go = threading.Event(), threading.Event()
 
     def first():
@@ -157,7 +158,7 @@ def _once_failing(writer, calls, real):
 REAL = """
 import sys
 from pathlib import Path
-from actlas.pipeline.extraction import transfer
+from actlas.pipeline.extraction import writes
 from tests.store.making import Content, begin_run, open_shard, narrowed
 from actlas.store.format.pools import Origin
 from actlas.store.runs.commits import publish

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from actlas.pipeline.extraction.forward import out_of_memory
-from actlas.pipeline.extraction.transfer import CudaTransfer, WriteQueue
+from actlas.pipeline.extraction.transfer import CudaTransfer, narrowed
+from actlas.pipeline.extraction.writes import WriteQueue
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.families.gpt.gpt2 import GPT2
 from actlas.pipeline.models.geometry import Geometry
+from actlas.store.errors import StoreError
 
 MESSAGES = (
     "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some "
@@ -21,6 +23,7 @@ MESSAGES = (
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
+    "CUDA driver error: out of memory",
     "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: "
     "you tried to allocate 9 bytes.",
 )
@@ -127,3 +130,18 @@ def test_a_slot_comes_back_when_writing_raises(place):
             writes.drain()
         writes.settle()
         assert ring._free.qsize() == 2
+
+
+POINT = Architecture(GPT2, Geometry(1, 1, 4, 4, 4, 8, 9)).hook_point("final_norm", 0)
+
+
+@pytest.mark.parametrize("values", [[1, 2], [np.nan, 1], [np.inf, -np.inf], [np.nan, 65504]])
+def test_what_fits_is_narrowed(values):
+    given = torch.tensor(values, dtype=torch.float32)
+    np.testing.assert_array_equal(narrowed(given, torch.float16, POINT), values)
+
+
+@pytest.mark.parametrize("values", [[1e5, 1], [np.nan, -1e5], [np.inf, 1e5]])
+def test_what_does_not_fit_is_refused_beside_what_is_no_number_too(values):
+    with pytest.raises(StoreError, match=r"final_norm, .*: -?100000 does not fit float16"):
+        narrowed(torch.tensor(values, dtype=torch.float32), torch.float16, POINT)

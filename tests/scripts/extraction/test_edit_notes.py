@@ -7,7 +7,12 @@ import json
 
 import pytest
 
+from actlas.pipeline.edits.spec import parse_edit
+from actlas.pipeline.extraction import loop
+from actlas.scripts.extraction.edit_check import edit_notes
 from actlas.store import Store
+from tests.extraction import extract_texts
+from tests.small_model import TEXTS
 
 
 @pytest.fixture
@@ -107,3 +112,16 @@ def test_units_of_a_block_are_an_output_edited(sweep, actlas, stored_once, small
     done = actlas("reconstruct", "half", "--store", "store")
     assert done.returncode == 0, done.stdout
     assert "(output edited, not judged: layer 2)" in " ".join(done.stdout.split())
+
+
+def test_other_devices_than_the_baselines_are_noted(tmp_path, small_model, monkeypatch):
+    given, edits = (tmp_path / "store", small_model, TEXTS, ("resid",)), "skip:layer=1"
+    extract_texts(*given)
+    same, _ = extract_texts(*given, edits=(parse_edit(edits),))
+    assert edit_notes(same) == []
+    monkeypatch.setattr(loop, "device_name", lambda device: "cuda (a card)")
+    other, _ = extract_texts(*given, edits=(parse_edit("skip:layer=0"),))
+    assert edit_notes(other) == [
+        f"note: run {other.name} was computed on cuda (a card), its baseline on cpu: they differ "
+        "by the rounding of the devices too"
+    ]

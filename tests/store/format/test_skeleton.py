@@ -12,7 +12,6 @@ from actlas.store.format.skeleton import (
     PAGE,
     Image,
     column_records,
-    offsets,
     write_skeleton,
 )
 from actlas.store.labels.columns import encode
@@ -86,9 +85,21 @@ def test_data_are_contiguous_unfiltered_early_and_aligned(stored, content):
 def test_large_sites_begin_on_a_page():
     content = Content(units=((40, 30),), sizes={"d_model": 64, "d_head": 32})
     image, unit = Image(), content.plan[0]
-    write_skeleton(image, layouts(content, unit, content.dtypes), content.labels, {})
-    found = offsets(image, ["resid", "q", "attn_out", "final_norm"])
-    assert {offset % ALIGNMENT for offset in found.values()} == {0}
+    found = write_skeleton(image, layouts(content, unit, content.dtypes), content.labels, {})
+    for name in ("resid", "q", "attn_out", "final_norm"):
+        assert found[name] % ALIGNMENT == 0
+
+
+def test_offsets_are_those_that_hdf5_reads(content):
+    image, unit = Image(), content.plan[0]
+    labels = content.labels.sentences(unit.first, unit.sentences)
+    columns = {"number": np.arange(unit.sentences), "text_too": np.array(["é"] * unit.sentences)}
+    found = write_skeleton(
+        image, layouts(content, unit, content.dtypes), labels, {}, encoded=encode(columns)
+    )
+    with h5py.File(image, "r") as file:
+        assert found == {name: file[name].id.get_offset() for name in found}
+        assert found.keys() >= {*content.dtypes, "token_id", "row_size"}
 
 
 @pytest.mark.parametrize(
@@ -103,8 +114,8 @@ def test_a_column_may_be_called_like_anything_else_in_the_file(name, content):
     image, columns = Image(), {name: column, "text_too": np.array(["", "é", "x"])}
     of_tokens = {f"{name} too": np.arange(labels.tokens)}
     encoded = encode(columns, of_tokens)
-    write_skeleton(image, sites, labels, {}, encoded=encoded)
-    found = column_records(image, sites, labels, encoded)
+    offsets = write_skeleton(image, sites, labels, {}, encoded=encoded)
+    found = column_records(offsets, sites, labels, encoded)
     with h5py.File(image) as file:
         variable = file[found[name].variable]
         np.testing.assert_array_equal(variable[:], column)
