@@ -67,7 +67,7 @@ class Studies(SphinxDirective):
             lines += ["     - meaning"]
             hints = get_type_hints(study.options)
             for field, spec in specs(study.options):
-                if not spec.command_only:
+                if not spec.command_only and field.name not in study.options.refused:
                     default = example(field, spec, hints[field.name])
                     value = " or ".join(spec.choices) or meaning(hints[field.name])
                     lines += [f"   * - ``{field.name} = {default}``", f"     - {value}"]

@@ -29,6 +29,7 @@ from actlas.store.errors import UsageError, quoted, unknown
 FEWEST = 2  # clusters of a group: of one there is no telling what is its own
 MOST_VALUES = 24  # of a column, to be distinguished in a figure
 LENGTHS = {"length 1-2": (1, 2), "length 3-4": (3, 4), "length 5-6": (5, 6), "length 7+": (7, 999)}
+MOST_REST = 5_000  # tokens whose rows are held at a time; studies that stream take all
 CONTRASTED = 2  # groups that are compared with each other; any other number each with the rest
 
 
@@ -83,14 +84,14 @@ class _Selecting:
 
     def groups(self) -> TokenGroups:
         """Return the groups, checked."""
-        choice, notes = self.choice, []
+        choice, notes = self.choice, list[str]()
         pairs = None if choice.target is None else select_tokens(self.table.labels, choice.target)
         named = {**self._pairs(pairs), **self._conditions(), **self._by(), **self._lengths()}
         contrasts = self._contrasts(list(named))
         if any(REST in pair for pair in contrasts):
             rest = self._rest(named)
             if len(rest):
-                named[REST] = rest
+                named[REST], notes = self._drawn(rest)
             elif choice.contrast:
                 raise UsageError("no token is in the rest: the groups have all of them")
             else:
@@ -218,9 +219,20 @@ class _Selecting:
     def _rest(self, named: Mapping[str, Members]) -> Members:
         left = self._kept.copy()
         for members in named.values():
-            for first, last in zip(members.first.tolist(), members.last.tolist(), strict=True):
-                left[first : last + 1] = False
+            left[members.first] = left[members.last] = False
+            inner = np.flatnonzero(members.last - members.first > 1)
+            for at in inner.tolist():
+                left[members.first[at] : members.last[at]] = False
         return self._of_tokens(np.flatnonzero(left))
+
+    def _drawn(self, rest: Members) -> tuple[Members, list[str]]:
+        """Return the rest, some of it where its rows are to be held in memory, and a note."""
+        if self.choice.every or len(rest) <= MOST_REST:
+            return rest, []
+        generator = np.random.default_rng(self.choice.seed)
+        chosen = np.sort(generator.choice(len(rest), MOST_REST, replace=False))
+        note = f"the rest is {MOST_REST:,} of {len(rest):,} tokens, drawn with --seed"
+        return rest.part(chosen), [note]
 
     def _contrasts(self, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
         for name in (each for pair in self.choice.contrast for each in pair):

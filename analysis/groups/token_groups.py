@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from actlas.analysis.data.group_names import WHOLE
+from actlas.analysis.data.group_names import REST, WHOLE
 from actlas.analysis.data.pooling import Pool, taken
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.tokens import Selection
@@ -149,18 +149,19 @@ class TokenGroups(Mapping[str, Indices]):
     def coordinates(self) -> xr.Dataset:
         """Return the summary, and the tokens of the groups that were named, to be saved.
 
-        ``member_token`` and ``member_group`` are on ``member``; pairs of a word and its control
-        are on ``pair`` instead.
+        ``member_token`` and ``member_group``, its place among the groups, are on ``member``; pairs
+        of a word and its control are on ``pair`` instead, and the rest is what it is.
         """
         result = self.summary()
         if self.pairs is not None:
             result = result.merge(self.pairs.coordinates())
-        paired = () if self.pairs is None else ("target", "control")
-        names = [name for name in self.named if name not in paired]
+        known = {REST} if self.pairs is None else {REST, "target", "control"}
+        names = [name for name in self.named if name not in known]
         if not names:
             return result
         sizes = [len(self[name]) for name in names]
         tokens = np.concatenate([self[name] for name in names])
         result["member_token"] = ("member", tokens, {"long_name": "index along the run's token"})
-        result["member_group"] = ("member", np.repeat(np.array(names, dtype=np.str_), sizes))
+        places = np.repeat([list(self.members).index(name) for name in names], sizes)
+        result["member_group"] = ("member", places, {"long_name": "its group, along `group`"})
         return result

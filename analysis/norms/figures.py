@@ -98,7 +98,7 @@ def norm_sites(result: xr.Dataset) -> Figure:
 def norm_groups(result: xr.Dataset, site: str) -> Figure:
     """Norms of one site for every group of tokens but the first ones.
 
-    Mean over tokens, quartiles as a band.
+    Mean over tokens, quartiles as a band; intervals over clusters as bars, where there are any.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     panel: Axes = figure.subplots()
@@ -119,6 +119,12 @@ def norm_groups(result: xr.Dataset, site: str) -> Figure:
             **_line(colour, style),
             label=f"{shown(group)} ({count} tokens)",
         )
+        if f"mean_norm_{site}_interval" in result and not heads:
+            interval = result[f"mean_norm_{site}_interval"].sel(group=group)
+            mean = of_group.sel(statistic="mean").values
+            low, high = interval.transpose("bound", ...).values
+            bars = [(mean - low).clip(0), (high - mean).clip(0)]
+            panel.errorbar(places, mean, bars, color=colour, fmt="none", capsize=2, linewidth=1)
     panel.set_xlabel(_place_name(norms))
     panel.set_ylabel(f"norm of {site}")
     _logarithmic(panel)
@@ -126,7 +132,10 @@ def norm_groups(result: xr.Dataset, site: str) -> Figure:
     figure.legend(
         *panel.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9
     )
-    panel.set_title(f"{site}: mean over tokens, band between their quartiles", fontsize=11)
+    bars_named = "; bars: 95 % over clusters" if f"mean_norm_{site}_interval" in result else ""
+    panel.set_title(
+        f"{site}: mean over tokens, band between their quartiles{bars_named}", fontsize=11
+    )
     return figure
 
 

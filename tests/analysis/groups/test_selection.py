@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.data.tokens import Target, select_tokens
-from actlas.analysis.groups import parse_group, select_groups
+from actlas.analysis.groups import parse_group, select_groups, selection
 from actlas.analysis.groups.choice import GroupChoice
 from actlas.analysis.groups.evaluation import TokenTable
 from actlas.analysis.groups.selection import chosen_groups
@@ -125,6 +125,14 @@ def test_rest_contrasts_and_notes(labels):
         select_groups(labels, by="use")
 
 
+def test_the_rest_is_drawn_where_its_rows_are_held(labels, monkeypatch):
+    monkeypatch.setattr(selection, "MOST_REST", 3)
+    groups = select_groups(labels, {"her": "her"})
+    assert len(groups["rest"]) == 3
+    assert groups.notes == ("the rest is 3 of 11 tokens, drawn with --seed",)
+    assert len(select_groups(labels, {"her": "her"}, every=True)["rest"]) == 11
+
+
 def test_summary_counts_what_there_is(labels):
     groups = select_groups(labels, {"her": "her", "cup": "cup"}, cluster="use")
     summary = groups.summary()
@@ -134,7 +142,7 @@ def test_summary_counts_what_there_is(labels):
     position = labels["position"].values[groups["her"]].mean()
     assert summary["group_position"].sel(group="her").item() == position
     saved = groups.coordinates()
-    tokens = saved["member_token"].values[saved["member_group"].values == "cup"]
+    tokens = saved["member_token"].values[saved["member_group"].values == 1]
     np.testing.assert_array_equal(tokens, groups["cup"])
 
 

@@ -141,7 +141,8 @@ def test_the_level_of_chance_is_computed_and_said(runs):
 def test_correlations_of_groups_are_those_of_their_tokens(runs):
     result, _, asked = computed(runs, "reconstruct", group=GROUPS, bootstrap=0)
     resid = asked.subject.dataset["resid"].values.astype(np.float64)
-    tokens = result["member_token"].values[result["member_group"].values == "before"]
+    place = result["group"].values.tolist().index("before")
+    tokens = result["member_token"].values[result["member_group"].values == place]
     for pair in result["pair"].values:
         one, other = (resid[pair + step, tokens].ravel() for step in (0, 1))
         got = float(result["group_correlation"].sel(group="before", pair=pair))

@@ -177,9 +177,10 @@ def test_results_say_what_they_are_of(folder, result, scanned):
 
 def test_tables(folder):
     done = commands.run(folder, "downstream", "english-demo.scale-layer-2*", "--store", "store")
-    found, (caption, header, first, *_) = (
-        part.splitlines() for part in done.stdout.split("\n\n")[:2]
+    found, groups, (caption, header, first, *_) = (
+        part.splitlines() for part in done.stdout.split("\n\n")[:3]
     )
+    assert [line.split("  ")[0] for line in groups] == ["Groups of tokens", "group", "later tokens"]
     assert found[0].startswith("2 variants: at the last depth they differ")
     assert (caption, header.split("  ")[0]) == ("Distance to the run without edits", "edits")
     assert first.startswith("scale:layer=2,factor=0.5  ")
