@@ -44,6 +44,12 @@ class HeadOptions(Options):
         "tokens.",
         metavar="COLUMN",
     )
+    sentence: int | None = option(
+        None,
+        help="Write a page of the attention in this sentence, counted from 0.",
+        bounds=(0, 1 << 31),
+        metavar="N",
+    )
     target: str | None = option(
         None, help="Also say how much this word and the token before attend.", metavar="WORD"
     )
@@ -66,13 +72,17 @@ class Heads(Study[HeadOptions]):
         "occurrence. Which, and how far beyond chance?"
     )
     options = HeadOptions
-    needs = ("pattern",)
+    needs = ("q", "k")  # of a run; the weights are read, or follow from them
     numbers = ("score", "excess", "queries", "attention", "attention_excess")
 
     def check(self, options: HeadOptions, planned: PlannedRun) -> None:
         """Raise UsageError for a column that the sentences do not have."""
         if options.by is not None and options.by not in planned.columns:
             raise unknown("column", options.by, planned.columns)
+
+    def sites(self, options: HeadOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
+        """Return the weights of attention, stored or not."""
+        return ("pattern",)
 
     def words(self, options: HeadOptions) -> str:
         """Return column and word."""
@@ -120,6 +130,14 @@ class Heads(Study[HeadOptions]):
             "": (score_maps(result), maps),
             "groups": (group_maps(result), between),
         }
+
+    def pages(self, subject: Subject, options: HeadOptions) -> dict[str, bytes]:
+        """Return the attention of the sentence that was asked for."""
+        from actlas.analysis.heads.page import attention_page
+
+        if options.sentence is None:
+            return {}
+        return {"attention": attention_page(subject, options.sentence)}
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Name the head with the largest excess of each score."""

@@ -68,7 +68,8 @@ class Lens(Study[LensOptions]):
 
     Every depth is given to the final norm and the unembedding as if it were the last. Loss and
     rank are of the token itself, predicted from the one before it; entropy, divergence from the
-    last depth and first choices are of what a token predicts. Needs the model's readout, which
+    last depth and first choices are of what a token predicts. Of a run with edits, the loss of the
+    run without stands beside it. Needs the model's readout, which
     `actlas extract` stores, and neither the model nor torch. Of a model of masked tokens, the mask
     tokens are read.
     """
@@ -83,6 +84,7 @@ class Lens(Study[LensOptions]):
     options = LensOptions
     needs = ("resid",)
     optional = ("nll",)
+    variants = "baseline"
     numbers = ("mean_nll", "mean_kl", "mean_entropy", "tokens", "agreement")
 
     def check(self, options: LensOptions, planned: PlannedRun) -> None:
@@ -102,8 +104,9 @@ class Lens(Study[LensOptions]):
         """Say how long it takes; raises UsageError above MOST_FLOPS without ``yes``."""
         from actlas.analysis.lens.compute import flops
 
+        runs = 1 + len(subject.variants)
         tokens, depths = len(chosen_tokens(subject, options)), subject.dataset.sizes["depth"]
-        count = flops(tokens, depths, subject.readout)
+        count = runs * flops(tokens, depths, subject.readout)
         if count > MOST_FLOPS and not options.yes:
             raise UsageError(
                 f"lens of {tokens:,} tokens at {depths} depths takes {count:.1e} operations, more "
@@ -129,6 +132,13 @@ class Lens(Study[LensOptions]):
             raise UsageError(f"run {subject.name}: {error}") from error
         groups = group_means(result, _groups(subject, options))
         result = result.merge(groups)
+        for baseline in subject.variants:
+            before = lens(baseline.dataset, readout, chosen_tokens(subject, options), answers)
+            means = group_means(before, _groups(subject, options))
+            for name in [str(name) for name in means if str(name).startswith("mean_")]:
+                result[name.replace("mean", "baseline")] = means[name]
+            if answers:
+                result["answer_change"] = result["answer_logit"] - before["answer_logit"]
         top = result["top_id"].isel(choice=0)
         result["agreement"] = (top == top.isel(depth=-1)).mean("token")
         result["agreement"].attrs["long_name"] = "tokens whose first choice is the final one"
@@ -143,7 +153,7 @@ class Lens(Study[LensOptions]):
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the means by depth and group, a row each."""
-        names = [name for name in ("mean_nll", "mean_kl", "mean_entropy") if name in result]
+        names = [name for name in HEADERS if name in result]
         rows = []
         for depth in result["depth"].values:
             for group in result["group"].values:
@@ -196,7 +206,12 @@ class Lens(Study[LensOptions]):
         return [Check("The last depth gives the stored loss", error <= TOLERANCE, why)]
 
 
-HEADERS = {"mean_nll": "loss", "mean_kl": "from the last depth", "mean_entropy": "entropy"}
+HEADERS = {
+    "mean_nll": "loss",
+    "baseline_nll": "without edits",
+    "mean_kl": "from the last depth",
+    "mean_entropy": "entropy",
+}
 
 
 def chosen_tokens(subject: Subject, options: LensOptions) -> Indices:

@@ -79,7 +79,8 @@ class Asked:
     def subject(self) -> Subject:
         """The runs as the study sees them."""
         check = self.study.checked(self.options)
-        variants = tuple(_seen(run, self.sites, check=check) for run in self.variants)
+        sites = self.study.variant_sites(self.sites)
+        variants = tuple(_seen(run, sites, check=check) for run in self.variants)
         return _seen(self.run, self.sites, variants, check=check)
 
     def carry_out(self, out: Destination) -> Finding:
@@ -99,6 +100,8 @@ class Asked:
         findings = study.findings(described, subject)
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
             answer.draw(figure, kind, caption)
+        for kind, page in study.pages(subject, self.options).items():
+            answer.take_page(kind, page)
         for kind, array in study.large(subject, self.options).items():
             answer.take_large(kind, array)
         answer.add_findings(findings)
