@@ -28,6 +28,7 @@ BUILT_IN = {
     "norms": "actlas.analysis.norms.declaration:Norms",
     "reconstruct": "actlas.analysis.reconstruction.declaration:Reconstruct",
     "scan": "actlas.analysis.scan.declaration:Scan",
+    "triangulate": "actlas.analysis.triangulation.declaration:Triangulate",
     "variance": "actlas.analysis.variance.declaration:Variance",
 }
 

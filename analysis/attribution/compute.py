@@ -117,6 +117,17 @@ def attribution(
     return labelled.assign_coords(_labels(dataset, answers))
 
 
+def logit_differences(dataset: xr.Dataset, readout: Readout, answers: Answers) -> xr.DataArray:
+    """Return the logit difference of each token of ``answers``, (token,), before a soft cap; lazy.
+
+    dataset: ``resid`` (depth, token, d_model), whose last depth is read.
+    """
+    pairs, of_token = answers.pairs()
+    last = _plain(dataset["resid"]).isel(token=answers.tokens, depth=-1)
+    kernel = partial(_difference, directions=Directions(readout, pairs))
+    return _by_row(kernel, last, xr.DataArray(of_token, dims="token"))
+
+
 def _plain(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
 

@@ -6,89 +6,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import (
-    Caption,
-    Check,
-    Options,
-    PlannedRun,
-    Study,
-    Subject,
-    Table,
-    option,
+from actlas.analysis.attribution.asking import (
+    AnswerOptions,
+    check_law,
+    check_whole,
+    chosen_answers,
+    pair_text,
 )
-from actlas.analysis.declaring.groups import SEEDS
-from actlas.analysis.declaring.laws import SUMS, no_sum
+from actlas.analysis.declaring import Caption, Check, PlannedRun, Study, Subject, Table, option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
-from actlas.store.errors import UsageError, quoted, unknown
+from actlas.store.errors import unknown
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from actlas.analysis.attribution.compute import Answers
 
 TOLERANCE = 1e-4  # of sums, relative above 1, in float32
 SHOWN = 9  # layers in a terminal
 
 
 @dataclass(frozen=True)
-class AttributeOptions(Options):
-    """Whose logit, compared with whose, at which tokens."""
+class AttributeOptions(AnswerOptions):
+    """Whose logit, compared with whose, at which tokens, and whether heads are told apart."""
 
-    answer: str | None = option(
-        None,
-        help="The word whose logit is taken apart. It is one token, with a space before it where "
-        "there is such a token.",
-        metavar="WORD",
-    )
-    against: str | None = option(
-        None,
-        help="The word it is compared with; without it the logit itself, which mixes in what moves "
-        "all words.",
-        metavar="WORD",
-    )
-    answer_column: str | None = option(
-        None, help="Take the answer of each sentence from this column.", metavar="COLUMN"
-    )
-    against_column: str | None = option(
-        None, help="Take what it is compared with from this column.", metavar="COLUMN"
-    )
-    at: str = option(
-        "auto",
-        help="Look at the tokens before the answer; before either of the two, where the one that "
-        "follows is the answer; or at the last of each sentence. auto: either for two words, "
-        "before for one, last with columns.",
-        choices=("auto", "before", "either", "last"),
-    )
     heads: bool = option(
         False,
         help="Say what each head adds; takes `actlas readout MODEL --heads`.",
     )
-    seed: int = option(0, help="Seed of the bootstrap over sentences.", bounds=SEEDS)
-
-    def __post_init__(self) -> None:
-        """Raise UsageError unless one answer is given, and of the same kind as ``against``."""
-        super().__post_init__()
-        if (self.answer is None) == (self.answer_column is None):
-            raise UsageError("give --answer WORD or --answer-column COLUMN, one of the two")
-        if self.answer is None and self.against is not None:
-            raise UsageError("--against goes with --answer: give --against-column COLUMN")
-        if self.answer is not None and self.against_column is not None:
-            raise UsageError("--against-column goes with --answer-column: give --against WORD")
-        if self.answer is None and self.at in ("before", "either"):
-            raise UsageError(
-                f"--at {self.at} goes with --answer: columns are asked at the last token"
-            )
-        if self.against is None and self.at == "either":
-            raise UsageError("--at either is for two words: give --against WORD")
 
 
 class Attribute(Study[AttributeOptions]):
     """What attention, MLP and each head of RUN add to the logit of an answer (direct attribution).
 
     With the final norm's divisor frozen, a logit is a sum over what was written into the residual
-    stream. What a part adds is not what its removal takes away: later parts read it too. Needs the
-    model's readout, which `actlas extract` stores, and neither the model nor torch.
+    stream. What a part adds is not what its removal takes away: later parts read it too. Of a run
+    with edits, the change from the run without stands beside it. Needs the model's readout, which
+    `actlas extract` stores, and neither the model nor torch.
     """
 
     name = "attribute"
@@ -100,14 +53,22 @@ class Attribute(Study[AttributeOptions]):
     )
     options = AttributeOptions
     needs = ("resid", "attn_out", "mlp_out")
-    numbers = ("mean_attribution", "mean_head", "mean_difference", "tokens")
+    variants = "baseline"
+    numbers = (
+        "mean_attribution",
+        "change_attribution",
+        "change_difference",
+        "mean_head",
+        "mean_difference",
+        "tokens",
+    )
 
     def check(self, options: AttributeOptions, planned: PlannedRun) -> None:
         """Raise UsageError for a column that the sentences do not have, and without sums."""
         for column in (options.answer_column, options.against_column):
             if column is not None and column not in planned.columns:
                 raise unknown("column", column, planned.columns)
-        _check_law("the model", planned.law)
+        check_law("the model", planned.law)
 
     def sites(self, options: AttributeOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the values of heads too, where they are asked for."""
@@ -115,8 +76,7 @@ class Attribute(Study[AttributeOptions]):
 
     def words(self, options: AttributeOptions) -> str:
         """Return the answers."""
-        asked = (options.answer, options.against, options.answer_column, options.against_column)
-        return " ".join(filter(None, asked))
+        return options.asked
 
     def compute(self, subject: Subject, options: AttributeOptions) -> xr.Dataset:
         """Return what each part adds at each token, and means with their bands."""
@@ -124,9 +84,9 @@ class Attribute(Study[AttributeOptions]):
         from actlas.analysis.attribution.means import cluster_means
         from actlas.analysis.reconstruction.compute import edited_layers
 
-        _check_law(f"run {subject.name}: its model", subject.law)
-        _check_whole(subject)
-        readout, answers = subject.readout, _answers(subject, options)
+        check_law(f"run {subject.name}: its model", subject.law)
+        check_whole(subject)
+        readout, answers = subject.readout, chosen_answers(subject, options)
         heads = subject.readouts.heads() if options.heads and subject.readouts else None
         edited = edited_layers(subject.edits)
         result = attribution(subject.dataset, readout, answers, heads, edited)
@@ -136,10 +96,19 @@ class Attribute(Study[AttributeOptions]):
         for name, variable in named.items():
             means = cluster_means(result[variable], clusters, options.seed)
             result[f"mean_{name}"], result[f"{name}_bounds"] = means["mean"], means["bounds"]
+        for baseline in subject.variants:
+            before = attribution(baseline.dataset, readout, answers, heads)
+            changed = {"difference": "logit_difference"} | {
+                name: variable for name, variable in named.items() if name != "attribution"
+            }
+            for name, variable in changed.items():
+                result[f"change_{name}"] = (result[variable] - before[variable]).mean("token")
+            parts = result["attribution"].sel(part=before["part"].values)
+            result["change_attribution"] = (parts - before["attribution"]).mean("token")
         result["mean_embedding"] = result["embedding"].mean("token")
         result["mean_bias"] = result["bias"].mean("token")
         found = {
-            "asked": _asked(subject, answers),
+            "asked": pair_text(subject, answers),
             "tokens": len(answers.tokens),
             "sentences": len(set(clusters.tolist())),
             "readout": readout.digest,
@@ -201,50 +170,6 @@ class Attribute(Study[AttributeOptions]):
         for claim, error in claims.items():
             checks.append(Check(claim, error <= TOLERANCE, f"differs by at most {error:.1e}"))
         return checks
-
-
-def _check_law(whose: str, law: str) -> None:
-    if law not in SUMS:
-        raise UsageError(f"{whose} has no logit that is a sum of its parts: {no_sum(law)}")
-
-
-def _check_whole(subject: Subject) -> None:
-    """Raise UsageError for an export of some layers."""
-    depths = subject.dataset.sizes["depth"]
-    numbers = (
-        subject.dataset["depth"].values if "depth" in subject.dataset.coords else range(depths)
-    )
-    if list(numbers) != list(range(depths)) or subject.dataset.sizes["layer"] != depths - 1:
-        raise UsageError(
-            f"{subject.name} has some of the layers: a logit is a sum over all, use the whole run"
-        )
-
-
-def _answers(subject: Subject, options: AttributeOptions) -> Answers:
-    from actlas.analysis.attribution import answers
-
-    dataset, readout = subject.dataset, subject.readout
-    try:
-        if options.answer_column is not None:
-            columns = options.answer_column, options.against_column
-            return answers.column_answers(dataset, readout, *columns)
-        auto = answers.BEFORE if options.against is None else answers.EITHER
-        at = auto if options.at == "auto" else options.at
-        return answers.word_answers(dataset, readout, str(options.answer), options.against, at)
-    except UsageError as error:
-        raise UsageError(f"run {subject.name}: {error}") from error
-
-
-def _asked(subject: Subject, answers: Answers) -> str:
-    """Return such as "' her' − ' him'"; of many pairs, how many."""
-    pairs, _ = answers.pairs()
-    if len(pairs) == 2 and (pairs[0] == pairs[1][::-1]).all():
-        one, other = (quoted(subject.readout.words[int(number)]) for number in pairs[0])
-        return f"{one} or {other}, the one that follows − the other"
-    if len(pairs) > 1:
-        return f"{len(pairs)} pairs of answers"
-    words = [quoted(subject.readout.words[int(number)]) for number in pairs[0] if number >= 0]
-    return " − ".join(words)
 
 
 def _dtypes(subject: Subject) -> Sequence[str]:

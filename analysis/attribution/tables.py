@@ -32,11 +32,16 @@ def head_error(result: xr.Dataset) -> float:
 def layer_table(result: xr.Dataset) -> Table:
     """Return what each part adds, a row a layer."""
     parts = [str(part) for part in result["part"].values]
+    columns = [(part, result["mean_attribution"].sel(part=part)) for part in parts]
+    if "change_attribution" in result:
+        for part in parts[:2]:
+            columns.append((f"change of {part}", result["change_attribution"].sel(part=part)))
     rows = []
     for layer in result["layer"].values:
-        here = result["mean_attribution"].sel(layer=layer)
-        rows.append((cell(layer, "d"), *(cell(here.sel(part=part), "+.3f") for part in parts)))
-    return Table.of("What each layer adds to the logit difference", ("layer", *parts), rows)
+        numbers = (cell(values.sel(layer=layer), "+.3f") for _, values in columns)
+        rows.append((cell(layer, "d"), *numbers))
+    header = ("layer", *(name for name, _ in columns))
+    return Table.of("What each layer adds to the logit difference", header, rows)
 
 
 def ranked_heads(result: xr.Dataset) -> list[tuple[int, int, float]]:
@@ -68,6 +73,10 @@ def sentences(result: xr.Dataset) -> list[str]:
         f"{asked}: {mean:+.3g} on average ({low:+.3g} to {high:+.3g}) at {tokens} tokens of "
         f"{count} sentences"
     ]
+    if "change_difference" in result:
+        found.append(
+            f"that is {float(result['change_difference']):+.3g} from what it is without the edits"
+        )
     parts = result["mean_attribution"].transpose("part", "layer")
     names = [
         (f"{part} {int(layer)}", float(parts.sel(part=part, layer=layer)))

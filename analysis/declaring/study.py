@@ -95,8 +95,9 @@ class Study(ABC, Generic[O]):
     options: type[O]
     needs: ClassVar[tuple[str, ...]] = ()  # sites that it cannot do without
     optional: ClassVar[tuple[str, ...]] = ()  # sites that it reads where all runs have them
-    #: none; "named": the user names them; "found": those of the run with a ``variant_key``
-    variants: ClassVar[Literal["none", "named", "found"]] = "none"
+    #: none; "named": the user names them; "found": those of the run with a ``variant_key``;
+    #: "baseline": of a run with edits, the run without
+    variants: ClassVar[Literal["none", "named", "found", "baseline"]] = "none"
     together: ClassVar[int] = 0  # variants computed in one pass, joined along ``variant``; 0: all
     numbers: ClassVar[tuple[str, ...]] = ()  # variables that --json prints
 
@@ -106,6 +107,14 @@ class Study(ABC, Generic[O]):
     def sites(self, options: O, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the sites to read; ``stored``: those that all runs have, ``run``: its name."""
         return (*self.needs, *(site for site in self.optional if site in stored))
+
+    def variant_sites(self, sites: tuple[str, ...]) -> tuple[str, ...]:
+        """Return which of the ``sites`` that the run is read for are read of its variants."""
+        return sites
+
+    def pages(self, subject: Subject, options: O) -> dict[str, bytes]:
+        """Return pages beside the result, whole HTML files, by what follows the result's name."""
+        return {}
 
     def notice(self, subject: Subject, options: O) -> str:
         """Return what is to be said before a long computation, empty for a short one.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actlas.analysis.declaring import Caption, Subject, Table, cell
+from actlas.analysis.declaring import Caption, Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import with_groups
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.study import Figures
@@ -31,6 +31,12 @@ class HeadOptions(GroupOptions):
     """Which groups of tokens attend to which; first tokens are a group of their own."""
 
     first_token: str = first_token_option("group")
+    sentence: int | None = option(
+        None,
+        help="Write a page of the attention in this sentence, counted from 0.",
+        bounds=(0, 1 << 31),
+        metavar="N",
+    )
 
 
 class Heads(GroupStudy[HeadOptions]):
@@ -50,8 +56,12 @@ class Heads(GroupStudy[HeadOptions]):
         "occurrence. Which, and how far beyond chance?"
     )
     options = HeadOptions
-    needs = ("pattern",)
+    needs = ("q", "k")  # of a run; the weights are read, or follow from them
     numbers = ("score", "excess", "queries", "attention", "attention_excess")
+
+    def sites(self, options: HeadOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
+        """Return the weights of attention, stored or not."""
+        return ("pattern",)
 
     def compute(self, subject: Subject, options: HeadOptions) -> xr.Dataset:
         """Return the scores of every head, and weights between groups."""
@@ -92,6 +102,14 @@ class Heads(GroupStudy[HeadOptions]):
             "": (score_maps(result), maps),
             "groups": (group_maps(result), between),
         }
+
+    def pages(self, subject: Subject, options: HeadOptions) -> dict[str, bytes]:
+        """Return the attention of the sentence that was asked for."""
+        from actlas.analysis.heads.page import attention_page
+
+        if options.sentence is None:
+            return {}
+        return {"attention": attention_page(subject, options.sentence)}
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Name the head with the largest excess of each score."""

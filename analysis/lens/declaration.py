@@ -59,7 +59,8 @@ class Lens(GroupStudy[LensOptions]):
 
     Every depth is given to the final norm and the unembedding as if it were the last. Loss and
     rank are of the token itself, predicted from the one before it; entropy, divergence from the
-    last depth and first choices are of what a token predicts. Needs the model's readout, which
+    last depth and first choices are of what a token predicts. Of a run with edits, the loss of the
+    run without stands beside it. Needs the model's readout, which
     `actlas extract` stores, and neither the model nor torch. Of a model of masked tokens, the mask
     tokens are read.
     """
@@ -74,6 +75,7 @@ class Lens(GroupStudy[LensOptions]):
     options = LensOptions
     needs = ("resid",)
     optional = ("nll",)
+    variants = "baseline"
     numbers = ("mean_nll", "mean_kl", "mean_entropy", "tokens", "agreement")
 
     def recorded(self, options: LensOptions, sites: tuple[str, ...]) -> dict[str, Any]:
@@ -88,8 +90,9 @@ class Lens(GroupStudy[LensOptions]):
         """Say how long it takes; raises UsageError above MOST_FLOPS without ``yes``."""
         from actlas.analysis.lens.compute import flops
 
+        runs = 1 + len(subject.variants)
         tokens, depths = self._count(subject, options), subject.dataset.sizes["depth"]
-        count = flops(tokens, depths, subject.readout)
+        count = runs * flops(tokens, depths, subject.readout)
         if count > MOST_FLOPS and not options.yes:
             raise UsageError(
                 f"lens of {tokens:,} tokens at {depths} depths takes {count:.1e} operations, more "
@@ -119,7 +122,15 @@ class Lens(GroupStudy[LensOptions]):
             result = lens(dataset, readout, chosen, answers)
         except UsageError as error:
             raise UsageError(f"run {subject.name}: {error}") from error
-        result = result.merge(group_means(result, groups.named or groups))
+        shown = groups.named or groups
+        result = result.merge(group_means(result, shown))
+        for baseline in subject.variants:
+            before = lens(baseline.dataset, readout, chosen, answers)
+            means = group_means(before, shown)
+            for name in [str(name) for name in means if str(name).startswith("mean_")]:
+                result[name.replace("mean", "baseline")] = means[name]
+            if answers:
+                result["answer_change"] = result["answer_logit"] - before["answer_logit"]
         top = result["top_id"].isel(choice=0)
         result["agreement"] = (top == top.isel(depth=-1)).mean("token")
         result["agreement"].attrs["long_name"] = "tokens whose first choice is the final one"
@@ -135,7 +146,7 @@ class Lens(GroupStudy[LensOptions]):
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the means by depth and group, a row each."""
-        names = [name for name in ("mean_nll", "mean_kl", "mean_entropy") if name in result]
+        names = [name for name in HEADERS if name in result]
         rows = []
         for depth in result["depth"].values:
             for group in result["group"].values:
@@ -188,7 +199,12 @@ class Lens(GroupStudy[LensOptions]):
         return [Check("The last depth gives the stored loss", error <= TOLERANCE, why)]
 
 
-HEADERS = {"mean_nll": "loss", "mean_kl": "from the last depth", "mean_entropy": "entropy"}
+HEADERS = {
+    "mean_nll": "loss",
+    "baseline_nll": "without edits",
+    "mean_kl": "from the last depth",
+    "mean_entropy": "entropy",
+}
 
 
 def chosen_tokens(dataset: xr.Dataset, groups: TokenGroups, first: int | None = None) -> Indices:

@@ -90,7 +90,9 @@ class Asked:
     def subject(self) -> Subject:
         """The runs as the study sees them."""
         check = self.study.checked(self.options)
-        datasets = [run.dataset(self.sites, check=check) for run in self.runs]
+        sites = [self.sites, *(self.study.variant_sites(self.sites) for _ in self.variants)]
+        runs = zip(self.runs, sites, strict=True)
+        datasets = [run.dataset(wanted, check=check) for run, wanted in runs]
         seen = _aligned(datasets, [run.name for run in self.runs])
         variants = tuple(map(_seen, self.variants, seen[1:]))
         return replace(_seen(self.run, seen[0]), variants=variants)
@@ -121,6 +123,8 @@ class Asked:
         findings = self.findings(described)
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
             answer.draw(figure, kind, caption)
+        for kind, page in study.pages(subject, self.options).items():
+            answer.take_page(kind, page)
         for kind, array in study.large(subject, self.options).items():
             answer.take_large(kind, array)
         answer.add_findings(findings)

@@ -14,7 +14,7 @@ from actlas.analysis.declaring import Study
 from actlas.analysis.declaring.group_tables import group_tables
 from actlas.analysis.declaring.options import OptionSpec, specs
 from actlas.scripts.analyses.asked import Asked, Finding
-from actlas.scripts.analyses.variants import find_variants, named_baseline, variants_of
+from actlas.scripts.analyses.variants import beside, find_variants, named_baseline
 from actlas.scripts.extraction.cluster_options import analysis_workers
 from actlas.scripts.results.output import Destination
 from actlas.scripts.terminal.completion import complete_run, complete_site
@@ -80,7 +80,7 @@ def _asked(study: Study[Any], given: dict[str, Any]) -> Asked:
         return Asked(study, options, named_baseline(found[0]), tuple(found))
     run: Run = given.pop("run")
     options = study.options(**given)
-    return Asked(study, options, run, variants_of(study, run) if study.variants == "found" else ())
+    return Asked(study, options, run, beside(study, run))
 
 
 def _field_options(study: Study[Any]) -> Iterator[Decorator]:

@@ -69,6 +69,15 @@ def named_baseline(variant: Run) -> Run:
     return Store(variant.folder.parent.parent).run(baseline_of(variant).id)
 
 
+def beside(study: Study[Any], run: Run) -> tuple[Run, ...]:
+    """Return what a study looks at beside ``run``, where it is not the user who names that."""
+    if study.variants == "found":
+        return variants_of(study, run)
+    if study.variants == "baseline" and run.edits and run.baseline is not None:
+        return (named_baseline(run),)
+    return ()
+
+
 def variants_of(study: Study[Any], run: Run) -> tuple[Run, ...]:
     """Return the variants of ``run`` that ``study`` looks at, sorted by its key.
 

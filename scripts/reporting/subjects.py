@@ -42,7 +42,7 @@ class Subject:
     id: str
     run: Run | None
     variants: Mapping[str, Run]  # by id
-    edit_checks: Mapping[str, dict[str, Any]]  # by id, of the variants
+    edit_checks: Mapping[str, dict[str, Any]]  # by id, of those with edits
 
     @property
     def name(self) -> str:
@@ -176,7 +176,7 @@ def _subject(store: Store | None, run: str, others: Iterable[str]) -> Subject:
         run,
         found[run],
         variants,
-        {name: edit_check_record(variant) for name, variant in variants.items()},
+        {name: edit_check_record(each) for name, each in found.items() if each and each.edits},
     )
 
 

@@ -56,7 +56,9 @@ class Output:
         """Say where they are."""
         lines = [f"result  {path}" for path in (self.result, *self.more)]
         lines += [f"figure  {path}" for path in self.figures if path.suffix == ".png"]
-        lines += ["        and the same as .svg"] if self.figures else []
+        pages = [path for path in self.figures if path.suffix == ".html"]
+        lines += ["        and the same as .svg"] if len(self.figures) > len(pages) else []
+        lines += [f"page    {path}" for path in pages]
         return "\n".join(lines)
 
 
@@ -97,6 +99,10 @@ class Answer:
         self._captions[kind] = (caption.title, caption.note)
         for form, content in figure_files(figure).items():
             self._figures[f"{f'_{kind}' if kind else ''}.{form}"] = content
+
+    def take_page(self, kind: str, content: bytes) -> None:
+        """Take a whole HTML file along, to be written to ``<name>_kind.html``."""
+        self._figures[f"_{kind}.html"] = content
 
     def take_large(self, kind: str, array: xr.DataArray) -> None:
         """Take a lazy ``array`` along, to be written block by block to ``<name>_kind.nc``.

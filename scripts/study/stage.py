@@ -69,7 +69,7 @@ class Stage:
     @property
     def needs_edits(self) -> bool:
         """Whether it compares variants."""
-        return self.study.variants != "none"
+        return self.study.variants in ("named", "found")
 
     def check(self, plan: Plan, edits: Sequence[Edits]) -> None:
         """Raise UsageError for options that the run does not allow.
@@ -103,7 +103,7 @@ class Stage:
 
     def _variants(self, subject: Subject) -> tuple[Run, ...]:
         """Return the variants in the order of the study file, each once."""
-        if self.study.variants == "none":
+        if not self.needs_edits:
             return ()
         if self.study.variants == "found":
             return variants_of(self.study, subject.run)

@@ -79,7 +79,10 @@ class Readout(StoredReadout):
             self.cap = None if self.facts["cap"] is None else float(self.facts["cap"])
             self.masked = self.facts["head"] == "masked"
             self.activation = str(self.facts["activation"])
-        except (KeyError, TypeError, ValueError) as error:
+            mask = self.facts["mask"]
+            #: id of the token that stands for a masked word; None for a tokenizer without one
+            self.mask = None if mask is None else int(mask[1])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DamagedStore(f"{path} has facts that are none ({error}): {REMEDY}") from error
 
     @property
@@ -112,12 +115,6 @@ class Readout(StoredReadout):
     def words(self) -> Words:
         """The words of the vocabulary."""
         return Words(self.stored("vocabulary_length"), self.stored("vocabulary_bytes"))
-
-    @property
-    def mask(self) -> int | None:
-        """Id of the token that stands for a masked word; None for a tokenizer without one."""
-        found = self.facts.get("mask")
-        return int(found[1]) if found else None
 
 
 class HeadReadout(StoredReadout):

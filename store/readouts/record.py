@@ -43,6 +43,24 @@ NEEDED: Mapping[Part, tuple[str, ...]] = {
     "output": ("unembed", "vocabulary_length", "vocabulary_bytes"),
     "heads": ("w_o",),
 }
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+#: array → its dims; a file with another is of a later version
+DIMS: Mapping[str, tuple[str, ...]] = {
+    "gain": ("d_model",),
+    "shift": ("d_model",),
+    "unembed": ("vocabulary", "d_model"),
+    "unembed_bias": ("vocabulary",),
+    "vocabulary_length": ("vocabulary",),
+    "vocabulary_bytes": ("character",),
+    "transform": ("d_model_out", "d_model"),
+    "transform_bias": ("d_model_out",),
+    "w_o": ("layer", "head", "d_head", "d_model"),
+    "b_o": ("layer", "d_model"),
+}
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "vocabulary_length": ("int32",),
+    "vocabulary_bytes": ("bytes",),
+}
 CHECKSUM = re.compile(r"[0-9a-f]{16}")
 MOST_ARRAYS = 32
 HDF5 = 8  # bytes of its signature
@@ -165,6 +183,8 @@ def _check_places(record: ReadoutRecord) -> None:
         raise ValueError("arrays that overlap")
     sizes: dict[str, int] = {}
     for name, array in record.arrays.items():
+        if array.dims != DIMS[name] or array.dtype not in KINDS.get(name, FLOATS):
+            raise ValueError(f"dims or dtype of {name}")
         for dim, size in zip(array.dims, array.shape, strict=True):
             if sizes.setdefault(dim, size) != size:
                 raise ValueError(f"the size of {dim} in {name}")

@@ -8,7 +8,8 @@ import xarray as xr
 
 from actlas.analysis import registry
 from actlas.analysis.heads.compute import head_scores
-from tests.analysis.laws.asking import found
+from actlas.store.errors import UsageError
+from tests.analysis.laws.asking import asked, found
 from tests.tiny_runs.storing import LENGTHS
 
 STARTS = np.cumsum((0, *LENGTHS))
@@ -111,3 +112,44 @@ def test_models_that_see_both_sides(tiny):
     assert float(result["uniform"].sel(kind="current").isel(layer=0, head=0)) == pytest.approx(
         np.mean(np.repeat(1 / np.array(LENGTHS), LENGTHS))
     )
+
+
+def test_a_page_of_a_sentence(tiny, tmp_path):
+    """One file that loads nothing, with the weights as they are stored, to a step of 1/255."""
+    import base64
+    import json
+    import re
+
+    question = asked(tiny("llama").run, "heads", sentence=1)
+    (content,) = question.study.pages(question.subject, question.options).values()
+    text = content.decode()
+    assert not re.search(r"(?:src|href)=|https?:|@import|url\(", text)
+    assert "default-src 'none'" in text
+    found = json.loads(re.search(r'application/json">(.*?)</script>', text)[1])
+    assert (found["layers"], found["heads"], len(found["tokens"])) == (3, 15, 4)
+    steps = np.frombuffer(base64.b64decode(found["weights"]), np.uint8).reshape(3, 15, 4, 4)
+    expected = tiny("llama").every["pattern"][:, 7:11, :, :4].transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(steps / 255, expected, atol=0.6 / 255)
+    with pytest.raises(UsageError, match="has no sentence 9: expected 0 to 2"):
+        nothing = asked(tiny("llama").run, "heads", sentence=9)
+        nothing.study.pages(nothing.subject, nothing.options)
+
+
+def test_no_token_ends_the_script(tiny, monkeypatch):
+    from actlas.analysis.declaring import Subject
+
+    evil = "</script><script>alert(1)</script>&"
+    monkeypatch.setattr(Subject, "token_text", lambda *_: evil)
+    question = asked(tiny("llama").run, "heads", sentence=1)
+    (content,) = question.study.pages(question.subject, question.options).values()
+    assert content.count(b"</script>") == 2
+    assert b"alert(1)</script>" not in content
+
+
+def test_a_sentence_too_long_for_a_page(tiny, monkeypatch):
+    from actlas.analysis.heads import page
+
+    monkeypatch.setattr(page, "MOST_BYTES", 100)
+    question = asked(tiny("llama").run, "heads", sentence=1)
+    with pytest.raises(UsageError, match="720 weights in all heads, expected 100 at most"):
+        question.study.pages(question.subject, question.options)

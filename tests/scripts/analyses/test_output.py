@@ -133,3 +133,26 @@ def test_without_a_readout_the_command_is_named(folder, tmp_path):
     assert run(tmp_path, "readout", "demo", "--store", "store").returncode == 0
     assert run(tmp_path, "lens", "few", "--store", "store").returncode == 0
     assert Store(tmp_path / "store").run("few").sites
+
+
+@pytest.mark.slow
+def test_three_looks_at_the_demos_head(folder):
+    text = ROOT / "pipeline/texts/english.txt"
+    edit = ("--edit", "zero:site=z,layer=2,head=2|3", "--site", "resid", "--site", "nll")
+    done = run(folder, "sweep", text, "--store", "store", "--quiet", *edit)
+    assert done.returncode == 0, done.stderr
+    run(folder, "readout", "demo", "--store", "store", "--heads")
+    said = run(folder, "triangulate", *OF, "--answer", "her", "--against", "him")
+    assert said.returncode == 0, said.stderr
+    assert "L2H3 adds most: +1.98" in said.stdout
+    assert "L2H3 costs most: +5.15" in said.stdout
+    assert "attribution and ablation name the same head" in said.stdout
+    pages = run(folder, "heads", *OF, "--sentence", "3").stdout
+    assert "_attention.html" in pages
+    report = run(folder, "report", "results", "--store", "store")
+    assert report.returncode == 0, report.stderr
+    page = (folder / "results" / "report.html").read_text()
+    assert "Three looks at each head" in page
+    assert "What heads attend to" in page
+    verified = run(folder, "verify", "results", "--store", "store")
+    assert verified.returncode == 0, verified.stdout

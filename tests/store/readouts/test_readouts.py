@@ -173,3 +173,21 @@ def test_housekeeping(tmp_path):
     assert "note: no run needs 1 readout" in said.output
     assert needed.exists()
     assert [item.kind for item in collect(store).garbage] == ["readout that no run needs"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "unembed", "message"),
+    [
+        ({"norm": {"kind": "batch", "epsilon": 1}}, UNEMBED, "facts that are none"),
+        ({"mask": ["[MASK]"]}, UNEMBED, "facts that are none"),
+        ({"scale": "one"}, UNEMBED, "facts that are none"),
+        ({}, UNEMBED.astype(np.int32), "dims or dtype of unembed"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path, facts, unembed, message):
+    """Whatever checksums it has."""
+    given = {**arrays(), "unembed": arrays(unembed)["unembed"]}
+    if unembed.dtype == np.int32:
+        given["unembed"] = of(("vocabulary", "d_model"), unembed, "int32")
+    with pytest.raises(DamagedStore, match=message):
+        Readout(add_readout(tmp_path, MODEL, "output", {**FACTS, **facts}, given)[0])

@@ -1,0 +1,162 @@
+"""Triangulation as users meet it: ``actlas triangulate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from actlas.analysis.attribution.asking import (
+    AnswerOptions,
+    check_law,
+    check_whole,
+    chosen_answers,
+    pair_text,
+)
+from actlas.analysis.declaring import Caption, PlannedRun, Study, Subject, Table, cell
+from actlas.analysis.declaring.study import Edits, Figures
+from actlas.store.errors import UsageError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MOST_HEADS = 1 << 12  # of a layer, in the key of a variant
+SHOWN = 12  # heads in a terminal
+NAMED = 3
+
+
+def zeroed_head(edits: Edits) -> tuple[int, int] | None:
+    """Return layer and head that a variant removes, None where it does anything else."""
+    if len(edits) != 1:
+        return None
+    edit = edits[0]
+    if (edit.kind, edit.site) != ("zero", "z") or edit.elements is not None:
+        return None
+    if edit.index is None or edit.head is None:
+        return None
+    return edit.index, edit.head
+
+
+class Triangulate(Study[AnswerOptions]):
+    """What each head of RUN adds, what its removal costs, and what it attends to, side by side.
+
+    Removal is taken from the stored variants that zero a single head, as `actlas sweep … --edit
+    "zero:site=z,layer=2,head=*"` makes them. A head that adds much and costs little has a backup;
+    one that costs more than it adds is read by others.
+    """
+
+    name = "triangulate"
+    help = "What each head adds, what its removal costs, what it attends to, side by side."
+    heading = "Three looks at each head"
+    question = (
+        "Attribution says what a head writes, ablation what is lost without it, its attention "
+        "where it looks. Do they name the same heads?"
+    )
+    options = AnswerOptions
+    needs = ("resid", "attn_out", "mlp_out")
+    variants = "found"
+    numbers = ("attribution", "ablation", "excess", "logit_difference")
+
+    def check(self, options: AnswerOptions, planned: PlannedRun) -> None:
+        """Raise UsageError where no head is removed, or blocks are no sums."""
+        check_law("the model", planned.law)
+        if all(zeroed_head(edits) is None for edits in planned.edits):
+            raise UsageError(
+                'no head is removed: give the run edits = ["zero:site=z,layer=2,head=*"]'
+            )
+
+    def sites(self, options: AnswerOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
+        """Return what attribution and attention take."""
+        return (*self.needs, "z", "pattern")
+
+    def variant_sites(self, sites: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the residual stream: of a variant only its logits count."""
+        return ("resid",)
+
+    def variant_key(self, edits: Edits) -> int | None:
+        """Return the number of the head that is removed."""
+        place = zeroed_head(edits)
+        return None if place is None else place[0] * MOST_HEADS + place[1]
+
+    def words(self, options: AnswerOptions) -> str:
+        """Return the answers."""
+        return options.asked
+
+    def compute(self, subject: Subject, options: AnswerOptions) -> xr.Dataset:
+        """Return the three by layer and head."""
+        from actlas.analysis.triangulation.compute import triangulation
+
+        check_law(f"run {subject.name}: its model", subject.law)
+        check_whole(subject)
+        if not subject.variants or subject.readouts is None:
+            raise UsageError(
+                f"no variant of run {subject.name} removes a head: the sentences and options it "
+                'was made with, in `actlas sweep SENTENCES … --edit "zero:site=z,layer=2,head=*"`, '
+                "make them"
+            )
+        variants = {}
+        for variant in subject.variants:
+            place = zeroed_head(variant.edits)
+            if place is not None:
+                variants[place] = variant.dataset
+        readout, answers = subject.readout, chosen_answers(subject, options)
+        heads = subject.readouts.heads()
+        result = triangulation(subject.dataset, variants, readout, heads, answers, options.seed)
+        found = {"asked": pair_text(subject, answers), "removed": len(variants)}
+        return result.assign_attrs(found, tokens=len(answers.tokens), readout=readout.digest)
+
+    def tables(self, result: xr.Dataset) -> list[Table]:
+        """Return a row a head, those that matter most first."""
+        return [_table(result, _ranked(result))]
+
+    def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
+        """Return the heads that matter most."""
+        return [_table(result, _ranked(result)[:SHOWN])]
+
+    def figures(self, result: xr.Dataset, subject: Subject, options: AnswerOptions) -> Figures:
+        """Return attribution against ablation."""
+        from actlas.analysis.triangulation.figures import attribution_against_ablation
+
+        caption = Caption(
+            "What a head adds against what its removal costs",
+            "On the line both agree. Above it, others read what the head writes; below, others "
+            "take its place.",
+        )
+        return {"": (attribution_against_ablation(result), caption)}
+
+    def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
+        """Name the heads that each look puts first, and whether they agree."""
+        asked = f"{result.attrs['asked']}: {float(result['logit_difference']):+.3g} on average"
+        found = [f"{asked}; {result.attrs['removed']} heads are removed in stored variants"]
+        firsts = []
+        for name, verb in (("attribution", "adds"), ("ablation", "costs")):
+            values = abs(result[name].transpose("layer", "head")).fillna(-1).values
+            layer, head = divmod(int(values.argmax()), values.shape[1])
+            firsts.append((layer, head))
+            number = float(result[name].isel(layer=layer, head=head))
+            found.append(f"L{layer}H{head} {verb} most: {number:+.3g}")
+        agree = "name the same head" if firsts[0] == firsts[1] else "name different heads"
+        return [*found, f"attribution and ablation {agree}"]
+
+
+def _ranked(result: xr.Dataset) -> list[tuple[int, int]]:
+    """Return layer and head, by the larger of what it adds and what it costs."""
+    both = [abs(result[name].transpose("layer", "head")).fillna(0).values for name in THREE[:2]]
+    most = both[0].clip(min=both[1])
+    places = [(layer, head) for layer in range(len(most)) for head in range(most.shape[1])]
+    return sorted(places, key=lambda place: -most[place])
+
+
+THREE = ("attribution", "ablation")
+
+
+def _table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> Table:
+    kinds, rows = [str(kind) for kind in result["kind"].values], []
+    for layer, head in heads:
+        here = result.isel(layer=layer, head=head)
+        low, high = here["ablation_bounds"].values
+        numbers = [here["attribution"], here["ablation"], low, high]
+        excess = (cell(value, "+.3f") for value in here["excess"].values)
+        rows.append((cell(f"L{layer}H{head}"), *(cell(n, "+.3f") for n in numbers), *excess))
+    header = ("head", "adds", "costs", "from", "to", *kinds)
+    caption = "Attribution; what its removal costs, with its 95 % band; attention beyond uniform"
+    return Table.of(caption, header, rows)
