@@ -91,6 +91,17 @@ class ModelTokenizer:
         spans = np.frombuffer(answer, np.int32, 2 * total, 1 + row_size.nbytes + ids.nbytes)
         return Encoded(ids, spans.reshape(-1, 2), row_size)
 
+    def decode(self, lists: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each list of token ids, special tokens among them.
+
+        Raises UsageError as ``encode`` does.
+        """
+        answer = self._ask({"ids": [list(map(int, ids)) for ids in lists]})
+        if answer[:1] != b"0":
+            raise self._refused(f"fails on token ids ({answer[1:].decode()})")
+        texts: list[str] = json.loads(answer[1:])
+        return texts
+
     def _ask(self, question: dict[str, Any]) -> bytes:
         frame = json.dumps(question).encode()
         questions, answers = (

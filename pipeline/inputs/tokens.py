@@ -18,6 +18,7 @@ from actlas.pipeline.inputs.tokenizer import Encoded, ModelTokenizer, open_token
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.store.errors import InputError, UsageError, quoted
 from actlas.store.labels.columns import columns_digest, encode
+from actlas.store.labels.generated import Generated
 from actlas.store.labels.labels import IntArray, Labels, text_digest
 from actlas.store.labels.special import SpecialChoice, SpecialTokens
 
@@ -33,6 +34,7 @@ class Tokenized:
     skipped: tuple[BadLine, ...]
     special: SpecialTokens  # around each sentence
     tokenizer: str  # digest of all files that decide the ids
+    generated: Generated | None = None  # how sentences came about that a model extended
 
     @cached_property
     def digest(self) -> str:

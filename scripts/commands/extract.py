@@ -23,7 +23,7 @@ from actlas.scripts.extraction.planned import (
     plan_record,
     plan_text,
 )
-from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
+from actlas.scripts.extraction.request import Request, echo_skipped, generate_options, plan_request
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, extent, size
@@ -63,9 +63,23 @@ if TYPE_CHECKING:
     "--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does."
 )
 @click.option(
+    "--generate",
+    type=int,
+    metavar="N",
+    help="Extend each sentence by up to N tokens that the model writes, and keep the activations "
+    "of both.",
+)
+@click.option(
+    "--temperature",
+    type=float,
+    metavar="T",
+    help="Draw what is generated, at this temperature.  [default: the likeliest token]",
+)
+@click.option(
     "--seed",
     type=number("seed"),
-    help="Seed of the dropout of --train-mode, drawn again for each sentence.  [default: 0]",
+    help="Seed of --temperature, or of the dropout of --train-mode, drawn again for each "
+    "sentence.  [default: 0]",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing."
@@ -84,6 +98,8 @@ def command(
     quiet: bool,
     as_json: bool,
     train_mode: bool,
+    generate: int | None,
+    temperature: float | None,
     seed: int | None,
 ) -> None:
     """Run SENTENCES through a model once and keep the activations of every layer.
@@ -92,8 +108,9 @@ def command(
     input. What is stored already is not computed again: the same command resumes, and further sites
     are added to the same run.
     """
-    if seed is not None and not train_mode:
-        raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
+    if seed is not None and not train_mode and temperature is None:
+        raise UsageError("--seed is of --train-mode or --temperature: give one of them too")
+    how = generate_options(generate, temperature, seed)
     options = replace(
         request.options,
         sites=site_names(sites or DEFAULT_SITES),
@@ -101,7 +118,8 @@ def command(
         edits=in_order(parse_edit(text) for text in edits),
         dropout_seed=(seed or 0) if train_mode else None,
     )
-    request = replace(request, options=options, name=name)
+    only_stored = dry_run or cached_only
+    request = replace(request, options=options, name=name, generate=how, only_stored=only_stored)
     planned = plan_request(request)
     check_layers(sites, planned.plan.model.geometry.n_layer)
     echo_skipped(planned)

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actlas.pipeline.extraction.generation import Answers, GenerateOptions
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.plan import Plan
-from actlas.pipeline.extraction.planning import make_plan
+from actlas.pipeline.extraction.planning import make_plan, settled
 from actlas.pipeline.inputs.sentences import BadLine, Sentences, read_sentences
-from actlas.pipeline.inputs.tokens import tokenize
+from actlas.pipeline.inputs.tokens import Tokenized, tokenize
 from actlas.pipeline.models.files.digest_cache import cache_folder
-from actlas.pipeline.models.folder import resolve
+from actlas.pipeline.models.folder import ModelFolder, resolve
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
-from actlas.store.errors import ActlasError, UsageError
+from actlas.store.errors import ActlasError, IncompleteRun, UsageError
 from actlas.store.format.run_names import check_run_name
 from actlas.store.labels.columns import check_columns
 from actlas.store.labels.special import SpecialChoice
@@ -46,6 +47,8 @@ class Request:
     drop: tuple[str, ...] = ()  # columns
     cluster: Cluster | None = None  # who computes; this process where None
     pack: bool = True  # pack the files of a run that has many small ones
+    generate: GenerateOptions | None = None  # extend each sentence by what the model writes
+    only_stored: bool = False  # refuse to generate what no run has
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,17 @@ def special_choice(*, bos: bool, no_special: bool) -> SpecialChoice:
     if bos and no_special:
         raise UsageError("--bos adds a special token, --no-special leaves all out: give one")
     return "bos" if bos else "none" if no_special else "default"
+
+
+def generate_options(
+    tokens: int | None, temperature: float | None, seed: int | None
+) -> GenerateOptions | None:
+    """Return how prompts are extended, None where they are not; raises UsageError."""
+    if tokens is None:
+        if temperature is not None:
+            raise UsageError("--temperature is of --generate: give both, or neither")
+        return None
+    return GenerateOptions(tokens, temperature, seed or 0)
 
 
 def require_model_extra() -> None:
@@ -93,12 +107,32 @@ def plan_request(request: Request) -> Planned:
         )
     tokens = tokenize(sentences, model, special=request.special, skip_bad=request.skip_bad)
     store = Store(request.store) if Store.is_at(request.store) else None
+    if request.generate:
+        tokens = _with_answers(request, store, model, tokens, request.generate)
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
         check_run_name(request.name)
         if store:
             store.check_name(request.name, plan.run_id)
     return Planned(plan, (*sentences.skipped, *tokens.skipped), sentences.notes)
+
+
+def _with_answers(
+    request: Request,
+    store: Store | None,
+    model: ModelFolder,
+    prompts: Tokenized,
+    how: GenerateOptions,
+) -> Tokenized:
+    """Return the prompts with their answers, from the store where a run has them."""
+    answers = Answers(prompts, model, settled(request.options, model.architecture), how)
+    stored = answers.stored(store)
+    if stored is None and request.only_stored:
+        raise IncompleteRun(
+            "no stored run has what this model writes behind these prompts with these settings: "
+            "leave --dry-run or --cached-only out to generate it"
+        )
+    return stored or answers.generate()
 
 
 def echo_skipped(planned: Planned) -> None:

@@ -18,6 +18,7 @@ from actlas.store.format.run_record import FILE, read_run_record
 from actlas.store.format.schema import Json, Unit, identity
 from actlas.store.io.safe_open import refuse_links, uncollected
 from actlas.store.labels.columns import Columns
+from actlas.store.labels.generated import prompt_tokens_of
 from actlas.store.labels.labels import Labels
 from actlas.store.labels.record import REMEDY, LabelRecord, newest_record, read_values, versions
 from actlas.store.labels.special import special_of
@@ -206,13 +207,12 @@ class Run:
     def sentence_labels(self) -> xr.Dataset:
         """Return a table on ``sentence``: ``text``, ``row_size`` in tokens, the input's columns.
 
-        It goes with what was computed by sentence:
-        ``ds["nll"].groupby("sentence").mean().to_dataset().merge(…)``.
+        It goes with what was computed by sentence: ``ds["nll"].groupby("sentence").mean()``.
         Raises IncompleteRun, DamagedStore as ``labels`` does.
         """
         from actlas.store.reading.view import sentence_labels
 
-        return sentence_labels(self.labels)
+        return sentence_labels(self.labels, prompt_tokens_of(self.description, self.labels))
 
     @uncollected()
     def dataset(
@@ -241,8 +241,8 @@ class Run:
             records = (self.index.any_location(unit).record for unit in self.units)
             check_labels((self.path(record), record) for record in records)
         sources = {site: site_sources(self.index, site) for site in wanted}
-        special = special_of(self.description)
-        return lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
+        around = special_of(self.description), prompt_tokens_of(self.description, self.labels)
+        return lazy_view(self.index, sources, self.labels, self.sentences_id, *around, check=check)
 
     def rows(
         self, unit: Unit, site: str, number: int, *, check: bool = False
