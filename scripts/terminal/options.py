@@ -171,12 +171,13 @@ def extraction_options(function: F) -> F:
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
         }
+        numerics |= {"layers": layers, "depths": depths}
         reading = {name: options.pop(name) for name in ("model", "revision", "pack", *READING)}
         special = special_choice(bos=options.pop("bos"), no_special=options.pop("no_special"))
         request = Request(
             sentences,
             store_path,
-            ExtractOptions(DEFAULT_SITES, layers, depths, by_default=DEFAULT_SITES, **numerics),
+            ExtractOptions(DEFAULT_SITES, by_default=DEFAULT_SITES, **numerics),
             **reading,
             special=special,
             cluster=cluster,
