@@ -120,9 +120,11 @@ class Downstream(GroupStudy[GroupOptions]):
         count = result.sizes["variant"]
         ends = result["relative_delta"].isel(depth=-1).values
         end = f"{ends.min():.3g}" + (f" to {ends.max():.3g}" if count > 1 else "")
+        last = int(result["depth"][-1])
+        where = "the last depth" if subject.layers in (None, last) else f"depth {last}"
         found = [
-            f"{count} variant{'s' if count > 1 else ''}: at depth {int(result['depth'][-1])} they "
-            f"differ from the run without edits by {end} of its norm"
+            f"{count} variant{'s' if count > 1 else ''}: at {where} they differ from the "
+            f"run without edits by {end} of its norm"
         ]
         if "nll_change" in result:
             changes = result["nll_change"].values

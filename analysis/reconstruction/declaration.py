@@ -187,10 +187,12 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
         if "layer" in subject.dataset.coords:
             judged &= set(subject.dataset["layer"].values.tolist())
         if not judged:
+            held, last = resid["depth"].values.tolist(), subject.layers or deepest
+            absent = ranges(set(range(last + 1)).difference(held)) or "none"
             raise UsageError(
-                f"run {subject.name} has no layer with input, output and all that is added: depths "
-                f"{ranges(resid['depth'].values.tolist())} are stored; "
-                "`actlas extract … --site resid --depths` with both depths of a layer adds them"
+                f"run {subject.name} has no layer with input, output and all that is added: "
+                f"resid has depths {ranges(held)}, missing {absent}: "
+                f"`actlas extract … --layers 0-{last - 1}` adds all that is missing"
             )
         if pair is not None and pair not in known:
             raise UsageError(

@@ -21,8 +21,6 @@ class ExtractOptions:
     """
 
     sites: tuple[str, ...]
-    layers: tuple[int, ...] | None = None  # of sites that have layers, ascending; all where None
-    depths: tuple[int, ...] | None = None  # of ``resid``
     dtype: StoredDtype = "float32"  # of the computation
     stored_dtype: StoredDtype | None = None  # as computed where None
     attention: Attention = "auto"  # auto: the family's own, else sdpa
@@ -32,6 +30,8 @@ class ExtractOptions:
     edits: tuple[Edit, ...] = ()  # of a variant
     #: of ``sites``, those that nobody asked for: left out where the model's family lacks them
     by_default: tuple[str, ...] = ()
+    layers: tuple[int, ...] | None = None  # of sites that have layers, ascending; all where None
+    depths: tuple[int, ...] | None = None  # of ``resid``
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside what is possible."""

@@ -27,6 +27,7 @@ from actlas.store.format.edit_records import STREAM
 from actlas.store.format.parts import ranges
 from actlas.store.format.schema import FORMAT_VERSION, Json, identity
 from actlas.store.io.safe_open import uncollected
+from actlas.store.labels.generated import GENERATED, generated_of
 from actlas.store.runs.run import Run
 
 
@@ -229,6 +230,13 @@ def _check_texts(run: Run, tokens: Tokenized) -> None:
             "would be right and its "
             "texts wrong; give the sentences it was made from, or another --store"
         )
+    stored = generated_of(run.description)
+    lengths = tokens.generated.prompt_tokens if tokens.generated else None
+    if lengths is not None and (stored is None or stored.prompt_tokens != lengths):
+        raise UsageError(
+            f"run {run.name} has the same tokens, but not as prompts of these lengths with what "
+            "was generated behind them: give another --store"
+        )
 
 
 def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
@@ -251,4 +259,5 @@ def _description(model: ModelFolder, tokens: Tokenized, source: str) -> Json:
         "texts": tokens.text_digest,
         **({"windows": asdict(tokens.windows)} if tokens.windows else {}),
         "actlas": importlib.metadata.version("actlas"),
+        **({GENERATED: tokens.generated.to_json()} if tokens.generated else {}),
     }

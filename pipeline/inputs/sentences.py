@@ -24,6 +24,7 @@ from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import InputError, UsageError, quoted, unknown
 from actlas.store.io.safe_open import user_path
 from actlas.store.labels.columns import bad_name
+from actlas.store.labels.generated import GENERATED, PROMPT_TOKENS
 from actlas.store.labels.labels import SENTENCE_IN_RUN, TOKEN_LABELS
 from actlas.store.labels.special import SPECIAL
 
@@ -48,6 +49,8 @@ RESERVED = frozenset(
     {
         *TOKEN_LABELS,
         SPECIAL,
+        GENERATED,
+        PROMPT_TOKENS,
         *SITES,
         *(dim for site in SITES.values() for dim in site.dims),
         "row_size",

@@ -103,6 +103,17 @@ class ModelTokenizer:
             raise self._refused(f"fails on its own vocabulary ({answer['refused']})")
         return list(map(str, answer["words"]))
 
+    def decode(self, lists: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each list of token ids, special tokens among them.
+
+        Raises UsageError as ``encode`` does.
+        """
+        answer = self._ask({"ids": [list(map(int, ids)) for ids in lists]})
+        if answer[:1] != b"0":
+            raise self._refused(f"fails on token ids ({answer[1:].decode()})")
+        texts: list[str] = json.loads(answer[1:])
+        return texts
+
     def _ask(self, question: dict[str, Any]) -> bytes:
         frame = json.dumps(question).encode()
         questions, answers = (

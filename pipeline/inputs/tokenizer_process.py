@@ -16,6 +16,7 @@ same
    reason, or ``0`` and three arrays: number of tokens of each text (int32), ids (uint32), start and
    end of each token in characters (int32); and so on
 4. at any time then, in: JSON ``{"vocabulary": SIZE}``; out: JSON, see ``tokenizer_words``
+5. in: JSON ``{"ids": LISTS OF IDS}``; out: ``1`` and a reason, or ``0`` and JSON, the text of each
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ def main() -> None:
         if "texts" in question:
             special = answer.get("special") if question["special"] else None
             _write(answers, _encoded(tokenizer, question["texts"], special))
+            continue
+        if "ids" in question:
+            _write(answers, _decoded(tokenizer, question["ids"]))
             continue
         entry |= question
         answer, tokenizer = _first(entry)
@@ -222,6 +226,18 @@ def _encoded(
             for span in encoding.offsets:
                 spans.extend(span)
         return b"0" + counts.tobytes() + ids.tobytes() + spans.tobytes()
+    except BaseException as error:  # as above
+        return b"1" + _reason(error).encode()
+
+
+def _decoded(tokenizer: Tokenizer | None, lists: list[list[int]]) -> bytes:
+    """Return the fourth frame: the text of each list of ids, special tokens among them."""
+    _allow(TEXT_SECONDS + CHARACTER_SECONDS * sum(map(len, lists)))
+    try:
+        if tokenizer is None:
+            raise Refused("there is no tokenizer")
+        texts = tokenizer.decode_batch(lists, skip_special_tokens=False)
+        return b"0" + json.dumps(texts).encode()
     except BaseException as error:  # as above
         return b"1" + _reason(error).encode()
 

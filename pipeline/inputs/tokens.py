@@ -21,6 +21,7 @@ from actlas.pipeline.inputs.windows import COLUMNS, TEXT_INDEX, Cut, Windows, cu
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.store.errors import InputError, UsageError, quoted
 from actlas.store.labels.columns import columns_digest, encode
+from actlas.store.labels.generated import Generated
 from actlas.store.labels.labels import IntArray, Labels, text_digest
 from actlas.store.labels.special import SpecialChoice, SpecialTokens
 
@@ -38,6 +39,7 @@ class Tokenized:
     tokenizer: str  # digest of all files that decide the ids
     windows: Windows | None = None  # that the texts were cut into
     notes: tuple[str, ...] = ()  # to be reported
+    generated: Generated | None = None  # how sentences came about that a model extended
 
     @cached_property
     def digest(self) -> str:

@@ -20,7 +20,13 @@ from actlas.scripts.extraction.planned import (
     plan_record,
     plan_text,
 )
-from actlas.scripts.extraction.request import Request, chosen, echo_skipped, plan_sites
+from actlas.scripts.extraction.request import (
+    Request,
+    chosen,
+    echo_skipped,
+    generate_options,
+    plan_sites,
+)
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
 from actlas.scripts.terminal.text import counted, echo_json, extent, size
@@ -60,9 +66,23 @@ if TYPE_CHECKING:
     "--train-mode", is_flag=True, help="Leave dropout on, as in training: for showing what it does."
 )
 @click.option(
+    "--generate",
+    type=int,
+    metavar="N",
+    help="Extend each sentence by up to N tokens that the model writes, and keep the activations "
+    "of both.",
+)
+@click.option(
+    "--temperature",
+    type=float,
+    metavar="T",
+    help="Draw what is generated, at this temperature.  [default: the likeliest token]",
+)
+@click.option(
     "--seed",
     type=number("seed"),
-    help="Seed of the dropout of --train-mode, drawn again for each sentence.  [default: 0]",
+    help="Seed of --temperature, or of the dropout of --train-mode, drawn again for each "
+    "sentence.  [default: 0]",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be computed and what it costs; change nothing."
@@ -81,6 +101,8 @@ def command(
     quiet: bool,
     as_json: bool,
     train_mode: bool,
+    generate: int | None,
+    temperature: float | None,
     seed: int | None,
 ) -> None:
     """Run SENTENCES through a model once and keep the activations of every layer.
@@ -89,10 +111,17 @@ def command(
     .parquet), or - for lines on standard input. What is stored already is not computed again: the
     same command resumes, and further sites, layers and depths are added to the same run.
     """
-    if seed is not None and not train_mode:
-        raise UsageError("--seed is of the dropout of --train-mode: give both, or neither")
+    if seed is not None and not train_mode and temperature is None:
+        raise UsageError("--seed is of --train-mode or --temperature: give one of them too")
     options = replace(request.options, dropout_seed=(seed or 0) if train_mode else None)
-    request = chosen(replace(request, options=options, name=name), sites, edits)
+    request = replace(
+        request,
+        options=options,
+        name=name,
+        generate=generate_options(generate, temperature, seed),
+        only_stored=dry_run or cached_only,
+    )
+    request = chosen(request, sites, edits)
     planned = plan_sites(request, sites)
     echo_skipped(planned)
     if dry_run:

@@ -22,6 +22,7 @@ from actlas.scripts.terminal.text import (
 from actlas.store.errors import DamagedStore
 from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS, SiteLayout
+from actlas.store.labels.generated import generated_of
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run
@@ -98,6 +99,16 @@ def _describe(run: Run) -> None:
         )
     )
     click.echo(printable(f"labels     {_labels(run)}"))
+    if written := generated_of(run.description):
+        settings = written.settings
+        temperature = settings.get("temperature")
+        drawn = f"drawn at temperature {temperature}, seed {settings.get('seed')}"
+        click.echo(
+            printable(
+                f"generated  up to {settings.get('tokens')} tokens behind each prompt, "
+                f"{'the likeliest' if temperature is None else drawn}"
+            )
+        )
     click.echo(
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, "
         f"{numerics['attention']} attention"

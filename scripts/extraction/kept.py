@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError
 from actlas.store.format.parts import SitePart, ranges
 
@@ -69,10 +70,14 @@ def kept_parts(run: Run, held: Mapping[str, Iterable[int]]) -> dict[str, str]:
 
 
 def parts_text(parts: Iterable[SitePart], layers: int) -> str:
-    """Return such as ``q, layer 0,6,11``, sites with the same numbers together."""
+    """Return such as ``q k (0,6,11); nll``, sites with the same numbers together.
+
+    layers: of the model; a site with all of its layers or depths is named alone.
+    """
     words: dict[str, list[str]] = {}
     for site, numbers in parts:
-        whole = len(numbers) in (layers, layers + 1) or numbers == (0,)
+        every = {"layer": layers, "depth": layers + 1}.get(SITES[site].dims[0], 1)
+        whole = len(numbers) == every
         words.setdefault("" if whole else ranges(numbers), []).append(site)
     return "; ".join(
         f"{' '.join(sites)} {f'({numbers})' if numbers else ''}".strip()

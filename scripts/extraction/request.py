@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from actlas.pipeline.edits.spec import Edit, in_order, parse_edit
+from actlas.pipeline.extraction.generation import Answers, GenerateOptions
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.plan import Plan
-from actlas.pipeline.extraction.planning import make_plan
+from actlas.pipeline.extraction.planning import make_plan, settled
 from actlas.pipeline.inputs.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.inputs.tokens import Tokenized, tokenize
 from actlas.pipeline.inputs.windows import Windows
@@ -25,7 +26,7 @@ from actlas.pipeline.token_labels.join import token_labels
 from actlas.pipeline.token_labels.spans import Spans, read_spans
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
-from actlas.store.errors import ActlasError, UsageError
+from actlas.store.errors import ActlasError, IncompleteRun, UsageError
 from actlas.store.format.run_names import check_run_name
 from actlas.store.labels.columns import check_columns
 from actlas.store.labels.special import SpecialChoice
@@ -56,6 +57,8 @@ class Request:
     cluster: Cluster | None = None  # who computes; this process where None
     readout: bool = True  # store the readout of the model too
     pack: bool = True  # pack the files of a run that has many small ones
+    generate: GenerateOptions | None = None  # extend each sentence by what the model writes
+    only_stored: bool = False  # refuse to generate what no run has
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ def special_choice(*, bos: bool, no_special: bool) -> SpecialChoice:
     if bos and no_special:
         raise UsageError("--bos adds a special token, --no-special leaves all out: give one")
     return "bos" if bos else "none" if no_special else "default"
+
+
+def generate_options(
+    tokens: int | None, temperature: float | None, seed: int | None
+) -> GenerateOptions | None:
+    """Return how prompts are extended, None where they are not; raises UsageError."""
+    if tokens is None:
+        if temperature is not None:
+            raise UsageError("--temperature is of --generate: give both, or neither")
+        return None
+    return GenerateOptions(tokens, temperature, seed or 0)
 
 
 def require_model_extra() -> None:
@@ -117,6 +131,7 @@ def plan_request(
     sentences, model: those that are in memory, in place of the ones that ``request`` names.
     """
     require_model_extra()
+    _check_generate(request)
     if sentences is None:
         sentences = read_sentences(
             request.sentences,
@@ -142,6 +157,8 @@ def plan_request(
     )
     tokens = tokens if spans is None else _labelled(tokens, spans)
     store = Store(request.store) if Store.is_at(request.store) else None
+    if request.generate:
+        tokens = _with_answers(request, store, model, tokens, request.generate)
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
         check_run_name(request.name)
@@ -151,12 +168,41 @@ def plan_request(
     return Planned(plan, skipped, (*notes, *tokens.notes))
 
 
+def _check_generate(request: Request) -> None:
+    """Raise UsageError for what a prompt that is extended cannot be combined with."""
+    if request.generate and request.windows:
+        raise UsageError("--generate extends whole prompts: leave --window out")
+    if request.generate and request.labels is not None:
+        raise UsageError(
+            "--labels are of texts that are there: extract with --generate first, then "
+            "`actlas relabel RUN --labels FILE`"
+        )
+
+
 def _labelled(tokens: Tokenized, spans: Spans) -> Tokenized:
     """Return the tokens with the labels that ``spans`` give them."""
     found = token_labels(tokens.labels, spans, windowed=tokens.windows is not None)
     check_columns(tokens.labels.columns, found.columns)
     labels = replace(tokens.labels, token_columns=found.columns)
     return replace(tokens, labels=labels, notes=(*tokens.notes, *found.notes))
+
+
+def _with_answers(
+    request: Request,
+    store: Store | None,
+    model: ModelFolder,
+    prompts: Tokenized,
+    how: GenerateOptions,
+) -> Tokenized:
+    """Return the prompts with their answers, from the store where a run has them."""
+    answers = Answers(prompts, model, settled(request.options, model.architecture), how)
+    stored = answers.stored(store)
+    if stored is None and request.only_stored:
+        raise IncompleteRun(
+            "no stored run has what this model writes behind these prompts with these settings: "
+            "leave --dry-run or --cached-only out to generate it"
+        )
+    return stored or answers.generate()
 
 
 def echo_skipped(planned: Planned) -> None:

@@ -88,9 +88,9 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
     layers, depths = kept_numbers(given.layers, given.depths)
     options = ExtractOptions(
         sites,
-        layers,
-        depths,
         by_default=by_default,
+        layers=layers,
+        depths=depths,
         dtype=model.dtype,  # type: ignore[arg-type]  # checked by ExtractOptions
         stored_dtype=model.stored_dtype,  # type: ignore[arg-type]
         attention=model.attention,  # type: ignore[arg-type]

@@ -196,13 +196,14 @@ def extraction_options(function: F) -> F:
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
         }
+        numerics |= {"layers": layers, "depths": depths}
         others = ("model", "revision", "pack", "readout", "windows", "labels")
         reading = {name: options.pop(name) for name in (*others, *READING)}
         special = special_choice(bos=options.pop("bos"), no_special=options.pop("no_special"))
         request = Request(
             sentences,
             store_path,
-            ExtractOptions(DEFAULT_SITES, layers, depths, by_default=DEFAULT_SITES, **numerics),
+            ExtractOptions(DEFAULT_SITES, by_default=DEFAULT_SITES, **numerics),
             **reading,
             special=special,
             cluster=dask_cluster,

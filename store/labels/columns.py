@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from actlas.store.errors import InputError, quoted
 from actlas.store.format.schema import BLOCK_DIMS, canonical
+from actlas.store.labels.generated import GENERATED, PROMPT_TOKENS
 from actlas.store.labels.labels import INSTANCE, OF_SENTENCE, OF_TOKEN, TOKEN_LABELS
 from actlas.store.labels.special import SPECIAL
 
@@ -43,7 +44,9 @@ PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 NUMBERED = re.compile(r"column_[0-9]+")
 
 #: names that the labels of tokens and the dims of a view have
-STRUCTURAL = frozenset({*TOKEN_LABELS, SPECIAL, "row_size", "text", "token", *BLOCK_DIMS})
+STRUCTURAL = frozenset(
+    {*TOKEN_LABELS, SPECIAL, GENERATED, PROMPT_TOKENS, "row_size", "text", "token", *BLOCK_DIMS}
+)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from xarray.core import indexing
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS, Json
+from actlas.store.labels import generated
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
 from actlas.store.labels.special import MEANING, SPECIAL, SpecialTokens
 from actlas.store.labels.texts import StoredTexts
@@ -68,6 +69,7 @@ def lazy_view(
     labels: Labels,
     sentences: str,
     special: SpecialTokens,
+    prompts: npt.NDArray[np.int32] | None = None,
     *,
     check: bool,
 ) -> xr.Dataset:
@@ -76,7 +78,7 @@ def lazy_view(
     Raises DamagedStore where units do not fit together.
 
     sources: site → where its units lie. sentences: what the numbers of sentences mean.
-    special: those around each.
+    special: those around each. prompts: tokens of each sentence's prompt, where any has one.
     """
     tokens = tuple(unit.tokens for unit in run.units)
     numbers = _numbers(run, sources)
@@ -92,7 +94,7 @@ def lazy_view(
         variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
     _check_names(run, labels, variables)
     index = SentenceIndex.of_tokens(labels.token["sentence"], run.run, sentences)
-    coordinates = token_coordinates(labels, special)
+    coordinates = token_coordinates(labels, special, prompts)
     indexed = index.create_variables({"sentence": coordinates.pop("sentence")})
     attributes = {"run": run.run, "name": run.name}
     whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), attributes)
@@ -116,7 +118,9 @@ def model_attributes(description: Json, specification: Json) -> dict[str, str | 
     return found
 
 
-def token_coordinates(labels: Labels, special: SpecialTokens) -> dict[str, xr.Variable]:
+def token_coordinates(
+    labels: Labels, special: SpecialTokens, prompts: npt.NDArray[np.int32] | None = None
+) -> dict[str, xr.Variable]:
     """Return all labels on ``token``: texts and columns as those of the token's sentence.
 
     Lazy where there are many tokens.
@@ -127,6 +131,9 @@ def token_coordinates(labels: Labels, special: SpecialTokens) -> dict[str, xr.Va
     }
     found[SPECIAL] = xr.Variable("token", special.among(labels.token), {"long_name": MEANING})
     sentence = labels.token["sentence"]
+    if prompts is not None:
+        written = generated.among(labels.token, prompts)
+        found[generated.GENERATED] = xr.Variable("token", written, {"long_name": generated.MEANING})
     for name, values in {"text": _objects(labels.text), **labels.columns}.items():
         spread = _Spread(_objects(values), sentence)
         lazy = labels.tokens > AT_ONCE or isinstance(values, StoredTexts)
@@ -139,16 +146,18 @@ def token_coordinates(labels: Labels, special: SpecialTokens) -> dict[str, xr.Va
     return found
 
 
-def sentence_labels(labels: Labels) -> xr.Dataset:
+def sentence_labels(labels: Labels, prompts: npt.NDArray[np.int32] | None = None) -> xr.Dataset:
     """Return what is known of each sentence, on ``sentence``: ``text``.
 
-    ``row_size`` and the input's columns.
+    ``row_size``, ``prompt_tokens`` where a model extended them, and the input's columns.
     """
     text = _objects(labels.text)
     if not isinstance(text, np.ndarray):
         spread = _Spread(text, np.arange(len(text), dtype=np.int32))
         text = indexing.LazilyIndexedArray(spread)
     known = {"text": text, "row_size": labels.row_size, **labels.columns}
+    if prompts is not None:
+        known[generated.PROMPT_TOKENS] = prompts
     variables = {
         name: xr.Variable("sentence", _objects(values), _described(name))
         for name, values in known.items()

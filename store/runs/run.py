@@ -17,6 +17,7 @@ from actlas.store.format.edit_records import EditRecord, read_edits
 from actlas.store.format.run_record import FILE, read_run_record
 from actlas.store.format.schema import Json, Unit
 from actlas.store.io.safe_open import refuse_links, uncollected
+from actlas.store.labels.generated import prompt_tokens_of
 from actlas.store.labels.labels import Labels
 from actlas.store.labels.special import special_of
 from actlas.store.labels.texts import labels_at
@@ -159,7 +160,7 @@ class Run(Labelled, Picking, Outlets):
         """
         from actlas.store.reading.view import sentence_labels
 
-        return sentence_labels(self.labels)
+        return sentence_labels(self.labels, prompt_tokens_of(self.description, self.labels))
 
     @uncollected()
     def dataset(
@@ -192,8 +193,8 @@ class Run(Labelled, Picking, Outlets):
             records = (self.index.any_location(unit).record for unit in self.units)
             check_labels((self.path(record), record) for record in records)
         sources = {site: site_sources(self.index, site) for site in wanted}
-        special = special_of(self.description)
-        view = lazy_view(self.index, sources, self.labels, self.sentences_id, special, check=check)
+        around = special_of(self.description), prompt_tokens_of(self.description, self.labels)
+        view = lazy_view(self.index, sources, self.labels, self.sentences_id, *around, check=check)
         return view.assign_attrs(model_attributes(self.description, self.specification))
 
     @property

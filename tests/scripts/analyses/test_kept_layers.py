@@ -65,7 +65,8 @@ def test_studies_that_need_neighbours_say_what_is_missing(actlas, small_model, s
     assert done.returncode == 0, done.stderr
     failed = actlas("reconstruct", "ends", "--store", "store")
     assert failed.returncode == 2
-    assert "no layer with input, output and all that is added: depths 0,3" in failed.stderr
+    assert "resid has depths 0,3, missing 1-2" in failed.stderr
+    assert "--layers 0-2` adds" in failed.stderr
     assert failed.stderr.count("\n") == 1
     done = actlas("norms", "ends", "--store", "store", "--site", "resid", "--json")
     assert done.returncode == 0, done.stderr

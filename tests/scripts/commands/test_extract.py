@@ -259,7 +259,7 @@ def test_train_mode_is_a_run_of_its_own(extract, store, actlas):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--seed", "3"], "--seed is of the dropout of --train-mode: give both, or neither"),
+        (["--seed", "3"], "--seed is of --train-mode or --temperature: give one of them too"),
         (["--train-mode", "--seed", "-3"], "-3 is not in the range"),
         (
             ["--site", "attn.hook_rot_q"],
@@ -272,3 +272,29 @@ def test_what_does_not_go_together_is_one_line(extract, tmp_path, options, messa
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert message in done.stderr
     assert not (tmp_path / "store").exists()
+
+
+def test_generated_text_is_stored_with_its_prompts_and_found_again(actlas, small_model, tmp_path):
+    (tmp_path / "prompts.txt").write_text("We saw her\nTom gave her\n")
+    extract = ("extract", "prompts.txt", "--model", small_model, "--store", "store", "--generate")
+    asked = (4, "--site", "resid", "--layers", "0")
+    missed = actlas(*extract, *asked, "--cached-only")
+    assert missed.returncode == 1
+    assert "no stored run has what this model writes" in missed.stderr
+    assert actlas(*extract, *asked).returncode == 0
+    again = actlas(*extract, *asked, "--cached-only")
+    assert "all stored already" in again.stdout
+    run = Store(tmp_path / "store").runs()[0]
+    assert run.sentence_labels()["prompt_tokens"].values.max() < run.tokens
+    assert (
+        "up to 4 tokens behind each prompt, the likeliest"
+        in actlas("show", run.name, "--store", "store").stdout
+    )
+    for wrong, said in (
+        ((4, "--seed", 1), "--seed is of --train-mode or --temperature"),
+        ((0,), "--generate is 0, expected 1 or more"),
+        ((4, "--edit", "skip:layer=0"), "--edit is not in force"),
+    ):
+        refused = actlas(*extract, *wrong)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert said in refused.stderr
