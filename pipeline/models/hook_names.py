@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError, quoted
-from actlas.store.format import hook_names
-from actlas.store.format.hook_names import BLOCKS, SiteName
+from actlas.store.reading import hook_names
+from actlas.store.reading.hook_names import BLOCKS, SiteName
 
 
 def site_name(name: str) -> SiteName:

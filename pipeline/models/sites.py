@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actlas.pipeline.models.geometry import Geometry
-from actlas.store.format.hook_names import HOOKS
 from actlas.store.format.parts import SitePart
 from actlas.store.format.schema import SiteLayout, StoredDtype
+from actlas.store.reading.hook_names import HOOKS
 
 #: changes when the meaning of a site changes; part of every run's identity
 SITES_VERSION = 1

@@ -17,7 +17,7 @@ from actlas.scripts.analyses.variants import comparable, named_baseline, variant
 from actlas.scripts.api.result import Result
 from actlas.scripts.study.tables import filled
 from actlas.store.errors import UsageError
-from actlas.store.format.hook_names import HOOKS
+from actlas.store.reading.hook_names import HOOKS
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:

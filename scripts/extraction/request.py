@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from actlas.pipeline.edits.spec import Edit, in_order, parse_edit
-from actlas.pipeline.extraction.generation import Answers, GenerateOptions
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.extraction.planning import make_plan, settled
+from actlas.pipeline.generation.answers import Answers, GenerateOptions
 from actlas.pipeline.inputs.sentences import BadLine, Sentences, read_sentences
 from actlas.pipeline.inputs.tokens import Tokenized, tokenize
 from actlas.pipeline.inputs.windows import Windows

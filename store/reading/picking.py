@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actlas.store.errors import UsageError
-from actlas.store.format.hook_names import HOOKS, SiteName, site_name
 from actlas.store.format.schema import BLOCK_DIMS, Json
+from actlas.store.reading.hook_names import HOOKS, SiteName, site_name
 
 if TYPE_CHECKING:
     import xarray as xr

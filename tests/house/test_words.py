@@ -87,7 +87,7 @@ EXCEPTIONS = {
     ("tests/house/test_words.py", ""): "the list itself",
     ("scripts/dev/demo_grammar.py", ""): "sentences of plain English",
     ("scripts/dev/demo_words.py", ""): "words of plain English",
-    ("store/format/hook_names.py", "BLOCKS"): "TransformerLens' names begin with it",
+    ("store/reading/hook_names.py", "BLOCKS"): "TransformerLens' names begin with it",
     ("tests/pipeline/edits/test_edits.py", "skip:block="): "is refused",
     ("tests/pipeline/edits/test_edits.py", "units=::"): "is refused",
     ("tests/scripts/analyses/test_downstream.py", "at_once"): "variants that are computed together",

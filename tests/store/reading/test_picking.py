@@ -6,7 +6,7 @@ import xarray as xr
 
 from actlas.pipeline.models.sites import SITES
 from actlas.store import Store, UsageError
-from actlas.store.format.hook_names import HOOKS, WITHOUT_LAYER
+from actlas.store.reading.hook_names import HOOKS, WITHOUT_LAYER
 from actlas.store.runs.exported import Exported
 from actlas.store.writing.export import export
 from actlas.store.writing.selection import Selection

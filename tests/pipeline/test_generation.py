@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from actlas.pipeline.edits.spec import parse_edit
 from actlas.pipeline.extraction import loop
-from actlas.pipeline.extraction.generation import Answers, GenerateOptions, _ends
 from actlas.pipeline.extraction.loop import extract
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.extraction.planning import make_plan, settled
+from actlas.pipeline.generation.answers import Answers, GenerateOptions, _ends
 from actlas.pipeline.inputs.sentences import Sentences
 from actlas.pipeline.inputs.tokens import tokenize
 from actlas.pipeline.models.folder import load, resolve

@@ -1,7 +1,7 @@
 """Two lines in a notebook: how long actlas, TransformerLens and nnsight take to a first result.
 
     pip install -c constraints.txt -r scripts/bench/peers-requirements.txt -e ".[model]"
-    python scripts/bench/front_door.py
+    python scripts/bench/access/front_door.py
 
 The job: 54 sentences through the demo model, then the variance of the queries of "her" over the
 sentences, layer by layer. Each adapter runs in processes of its own, in turn. Times begin before
@@ -26,8 +26,8 @@ import click
 import numpy as np
 
 WORD = "her"
-TEXTS = Path(__file__).parents[2] / "pipeline" / "texts" / "her.txt"
-MODEL = Path(__file__).parents[2] / "pipeline" / "demo_model"
+TEXTS = Path(__file__).parents[3] / "pipeline" / "texts" / "her.txt"
+MODEL = Path(__file__).parents[3] / "pipeline" / "demo_model"
 END = "<|endoftext|>"
 #: name → the package that it needs
 PACKAGES = {"actlas": "actlas", "TransformerLens": "transformer_lens", "nnsight": "nnsight"}

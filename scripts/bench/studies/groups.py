@@ -1,6 +1,6 @@
 """How long groups of tokens take to be found: ten expressions on the labels of 7,000 tokens.
 
-    python scripts/bench/groups.py --tokens 7000
+    python scripts/bench/studies/groups.py --tokens 7000
 
 The labels are made up: sentences of a small vocabulary, some words of two tokens, two columns.
 """

@@ -1,6 +1,6 @@
 """Throughput of ``run.to_torch`` beside a plain memory-mapped read of the same bytes.
 
-    python scripts/bench/feeding.py --tokens 200000 --width 768
+    python scripts/bench/access/feeding.py --tokens 200000 --width 768
 
 A synthetic run of one site; the plain way maps the same rows from one ``.npy`` file and copies them
 batch by batch into tensors, in order or by a permutation of all rows. All bytes are in the page

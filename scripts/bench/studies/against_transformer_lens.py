@@ -1,6 +1,6 @@
 """``lens``, attribution and attention patterns against TransformerLens, on tiny models.
 
-    python scripts/bench/against_transformer_lens.py
+    python scripts/bench/studies/against_transformer_lens.py
 
 Tiny GPT-2, Pythia and Llama of random weights go through TransformerLens' bridge
 (``scripts/bench/peers-requirements.txt``, in an environment of its own) without processing of

@@ -1,6 +1,6 @@
 """``lens`` at GPT-2 XL shapes: seconds a depth, and memory beside the unembedding.
 
-    python scripts/bench/lens.py
+    python scripts/bench/studies/lens.py
 
 Random activations and a random readout: neither changes what the products cost. Printed beside it:
 the products with the unembedding alone, which no lens does without.

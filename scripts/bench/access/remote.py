@@ -1,6 +1,6 @@
 """Bytes that one layer's target tokens take from a store behind a web server.
 
-    python scripts/bench/remote.py --layers 48
+    python scripts/bench/access/remote.py --layers 48
 
 A synthetic run at the width of GPT-2 XL; a server of this process gives ranges of its files and
 counts what it sends. Then ``q`` of the word at one layer is read, once from an empty cache and once

@@ -1,0 +1,1 @@
+"""Text that a model writes behind prompts, made before its activations are extracted."""

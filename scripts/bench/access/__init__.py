@@ -1,0 +1,1 @@
+"""Benchmarks of the ways in and out: Python, torch, the web."""

@@ -1,0 +1,1 @@
+"""Benchmarks of studies: their speed, and their numbers beside those of others."""
