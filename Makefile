@@ -2,7 +2,7 @@
 demo:
 	python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e ".[model]" && .venv/bin/actlas demo
 test:
-	python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e ".[test]" && .venv/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+	python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e ".[test-all]" && .venv/bin/python -m pytest -n auto --dist loadfile -m "not slow"
 lint:
 	ruff format --check . && ruff check . && mypy && lint-imports && codespell
 bench:

@@ -75,34 +75,13 @@ def test_what_is_asked_wrongly_is_one_line_and_leaves_nothing(extract, tmp_path,
     assert not (tmp_path / "store").exists()
 
 
-class Split:
-    """What a ``datasets.Dataset`` offers: names of columns, rows as mappings."""
-
-    column_names = ("text", "kind")
-
-    def __iter__(self):
-        yield from ({"text": text, "kind": number} for number, text in enumerate(TEXTS))
-
-
-class Polars:
-    """What a polars DataFrame offers."""
-
-    columns = ("text", "kind")
-
-    def __iter__(self):
-        raise AssertionError("polars yields columns here")
-
-    def iter_rows(self, *, named):
-        assert named
-        yield from Split()
-
-
+ROWS = [{"text": text, "kind": at} for at, text in enumerate(TEXTS)]
 KINDS = {
-    "mappings": lambda: [{"text": text, "kind": at} for at, text in enumerate(TEXTS)],
+    "mappings": lambda: ROWS,
     "pandas": lambda: pd.DataFrame({"kind": range(len(TEXTS)), "text": TEXTS}, index=[*"abcde"]),
-    "datasets": Split,
-    "polars": Polars,
-    "generator": lambda: iter(Split()),
+    "datasets": lambda: pytest.importorskip("datasets").Dataset.from_list(ROWS),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(ROWS),
+    "generator": lambda: iter(ROWS),
 }
 
 
@@ -135,7 +114,7 @@ def test_missing_values_and_scalars_of_numpy():
 BAD = {
     "column": (pd.DataFrame({"txt": ["a"]}), "unknown column 'text': did you mean txt"),
     "twice": (pd.DataFrame([["a", 1, 2]], columns=["text", "x", "x"]), "are called 'x'"),
-    "splits": ({"train": Split()}, "is a dict of train: give one of them"),
+    "splits": ({"train": ROWS}, "is a dict of train: give one of them"),
     "number": (7, "texts is a int, expected a list"),
     "item": (["a", 7], r"texts, item 2: is a int, expected a text or a mapping"),
     "blank": (["a", " "], "texts, item 2: blank"),
