@@ -116,7 +116,7 @@ class Tried:
     def everything(self):
         """Return all units with their labels, whatever is stored."""
         plan = self.plan()
-        missing = tuple((unit, plan.options.sites) for unit in plan.units)
+        missing = tuple((unit, plan.parts) for unit in plan.units)
         return replace(plan, missing=missing).work_items()
 
     def whole_pass(self, texts=()):
