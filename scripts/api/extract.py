@@ -14,6 +14,7 @@ from actlas.pipeline.edits.spec import Edit
 from actlas.pipeline.extraction.options import ExtractOptions
 from actlas.pipeline.inputs.objects import check_ids, given_sentences
 from actlas.pipeline.models.sites import DEFAULT_SITES
+from actlas.scripts.api.choices import NAMES, taken
 from actlas.scripts.extraction.edit_check import unchanged
 from actlas.scripts.extraction.engine import Engine, GivenModel
 from actlas.scripts.extraction.extraction import carry_out
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 #: fields that are arguments of their own
 ARGUMENTS = {
     *("sentences", "store", "options", "model", "name", "cluster"),
-    *("sites", "edits", "by_default"),
+    *("sites", "edits", "by_default", "only_stored", "windows"),
 }
 WORKERS = ("workers", "scheduler")
 #: what a model object decides by itself
@@ -88,7 +89,8 @@ def extract(
     options: as of the command, with their names and defaults: ``dtype``, ``stored_dtype``,
     ``attention``, ``device``, ``unit_tokens``, ``dropout_seed`` (``--train-mode``), ``special``
     ("default", "bos", "none"), ``revision``, ``text_column``, ``rename``, ``drop``, ``skip_bad``,
-    ``pack``, ``workers``, ``scheduler``.
+    ``pack``, ``readout``, ``labels``, ``workers``, ``scheduler``; ``layers`` and ``depths``, a
+    number or several; ``window`` and ``stride``; ``generate``, ``temperature`` and ``seed``.
 
     Raises ActlasError, with the message of the command: UsageError for what was asked wrongly,
     InputError for texts that cannot be used, StoreError. Ctrl-C raises KeyboardInterrupt; what is
@@ -97,6 +99,7 @@ def extract(
     wanted = _each(sites)
     request = chosen(_request(store, name, options), wanted, _each(edits))
     require_model_extra()
+    request = replace(request, only_stored=cached_only)
     with _model(model, tokenizer, request, options) as given:
         request = replace(request, model=given.name, options=_decided(request.options, given))
         if isinstance(texts, str | os.PathLike):
@@ -147,14 +150,16 @@ def _request(store: Any, name: str | None, options: dict[str, Any]) -> Request:
         kinds |= {
             field.name: (kind, hints[field.name])
             for field in fields(kind)
-            if field.name not in ARGUMENTS
+            if field.name not in {*ARGUMENTS, *NAMES}
         }
-    found: dict[Any, dict[str, Any]] = {ExtractOptions: {}, Request: {}}
-    for option, value in options.items():
+    rest = dict(options)
+    numerics, reading = taken(rest)
+    found: dict[Any, dict[str, Any]] = {ExtractOptions: numerics, Request: reading}
+    for option, value in rest.items():
         if option in WORKERS:
             continue
         if option not in kinds:
-            raise unknown("option", option, [*kinds, *WORKERS])
+            raise unknown("option", option, [*kinds, *NAMES, *WORKERS])
         kind, hint = kinds[option]
         found[kind][option] = typed(_plain(value), hint, option)
     folder = store.path if isinstance(store, Store) else store
@@ -203,6 +208,8 @@ def _model(
         raise UsageError("a model object is in this process alone: leave workers and scheduler out")
     if request.revision is not None:
         raise UsageError("a model object has no revision: leave revision out")
+    if request.generate is not None:
+        raise UsageError("generate takes a model that is saved: give its folder or name")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="actlas-model-")))
         made = model_object(model, tokenizer, folder)

@@ -22,7 +22,6 @@ from actlas.scripts.terminal.text import (
 from actlas.store.errors import DamagedStore
 from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS, SiteLayout
-from actlas.store.labels.generated import generated_of
 
 if TYPE_CHECKING:
     from actlas.store.runs.run import Run
@@ -99,16 +98,7 @@ def _describe(run: Run) -> None:
         )
     )
     click.echo(printable(f"labels     {_labels(run)}"))
-    if written := generated_of(run.description):
-        settings = written.settings
-        temperature = settings.get("temperature")
-        drawn = f"drawn at temperature {temperature}, seed {settings.get('seed')}"
-        click.echo(
-            printable(
-                f"generated  up to {settings.get('tokens')} tokens behind each prompt, "
-                f"{'the likeliest' if temperature is None else drawn}"
-            )
-        )
+    _describe_generated(run)
     click.echo(
         f"numerics   computed in {numerics['dtype']}, stored in {numerics['stored_dtype']}, "
         f"{numerics['attention']} attention"
@@ -118,6 +108,23 @@ def _describe(run: Run) -> None:
         printable(
             f"made       {run.description['created']} with actlas "
             f"{run.description['actlas']}{_devices(run)}"
+        )
+    )
+
+
+def _describe_generated(run: Run) -> None:
+    from actlas.store.labels.generated import generated_of
+
+    written = generated_of(run.description)
+    if written is None:
+        return
+    settings = written.settings
+    temperature, seed = settings.get("temperature"), settings.get("seed")
+    drawn = f"drawn at temperature {temperature}, seed {seed}"
+    click.echo(
+        printable(
+            f"generated  up to {settings.get('tokens')} tokens behind each prompt, "
+            f"{'the likeliest' if temperature is None else drawn}"
         )
     )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.store.errors import UsageError
-from actlas.store.exporting.folder import new_folder
 
 if TYPE_CHECKING:
     from actlas.store.exporting.content import Content
@@ -55,6 +54,7 @@ def copy(
     there already or the disk is full, DamagedStore where the run is altered. Then nothing is left.
     """
     from actlas.store.exporting.content import Content
+    from actlas.store.exporting.folder import new_folder
     from actlas.store.writing.selection import plan_export
 
     content = Content(plan_export(run, selection), progress)

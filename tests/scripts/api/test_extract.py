@@ -57,6 +57,8 @@ REFUSED = {
     "layer": ({"sites": "blocks.9.attn.hook_q"}, "the model has layers 0 to 2"),
     "edit": ({"edits": "skip:layer=7"}, "layer"),
     "option": ({"devise": "cpu"}, "unknown option 'devise': did you mean device"),
+    "layers": ({"layers": [0, "x"]}, "layers is 'x', expected a whole number"),
+    "seed": ({"generate": 2, "seed": 1}, "seed is of temperature"),
     "kind": ({"unit_tokens": "many"}, "unit_tokens is 'many', expected a whole number"),
     "choice": ({"special": "some"}, "special is 'some', expected default or bos or none"),
     "dtype": ({"dtype": "float64"}, "dtype is 'float64'"),
@@ -138,3 +140,18 @@ def test_a_file_that_is_not_there_and_bad_items_that_are_skipped(extract):
     with pytest.warns(ActlasWarning, match="skipped 2: blank"):
         run = extract([TEXTS[0], "", TEXTS[1]], sites="nll", skip_bad=True)
     assert run.sentences == 2
+
+
+def test_part_of_the_layers_and_what_the_model_writes(extract):
+    run = extract(TEXTS[:2], sites="q", layers=[0, np.int64(2)], generate=2)
+    dataset = run.dataset()
+    assert dataset["layer"].values.tolist() == [0, 2]
+    assert dataset["generated"].values.sum() == 4
+    assert extract(TEXTS[:2], sites="q", layers="0", generate=2, cached_only=True).id == run.id
+
+
+def test_windows(extract):
+    with pytest.warns(actlas.store.errors.ActlasWarning, match="cut into"):
+        run = extract([" ".join(TEXTS)], sites="nll", window=8, stride=4)
+    assert run.sentences > 2
+    assert {"text_index", "window", "window_start"} <= set(run.columns)
