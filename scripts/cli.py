@@ -30,6 +30,7 @@ COMMANDS = {
     "gc": "Sweep what killed commands left behind.",
     "index": "List a store's files for reading from a web server.",
     "ls": "List the runs of a store.",
+    "models": "List the models that are read, and their sites.",
     "pack": "Pack the many files of a run into few.",
     "readout": "Store what turns activations into words: final norm, unembedding, vocabulary.",
     "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
@@ -43,7 +44,7 @@ COMMANDS = {
     "verify": "Check every stored byte against its checksum.",
 }
 #: command → the room of its module, where that is not ``commands``
-ROOMS = {"index": "exporting", "readout": "readouts", "table": "exporting"}
+ROOMS = {"index": "exporting", "models": "models", "readout": "readouts", "table": "exporting"}
 
 
 def overview() -> dict[str, str]:

@@ -15,30 +15,12 @@ import actlas
 from actlas.pipeline.models.family import Family
 from actlas.pipeline.models.registry import FAMILIES
 from actlas.pipeline.models.sites import SITES
+from actlas.scripts.models.models import EXAMPLES
 
 PAGE = Path(actlas.__file__).resolve().parents[1] / "docs/models.md"
 START, END = "<!-- families: python scripts/dev/models_table.py -->\n", "<!-- end of families -->\n"
 HEAD = ("`model_type`", "for instance", "law", "sites that it lacks", "sites that GPT-2 lacks")
 FIRST = FAMILIES["gpt2"]
-EXAMPLES = {
-    "gpt2": "GPT-2 small to XL, DistilGPT-2",
-    "gpt_neo": "TinyStories, GPT-Neo",
-    "gpt_neox": "Pythia, GPT-NeoX-20B",
-    "gptj": "GPT-J-6B",
-    "phi": "Phi-1, Phi-1.5, Phi-2",
-    "llama": "Llama 1 to 3, TinyLlama, SmolLM",
-    "mistral": "Mistral 7B, Nemo",
-    "qwen2": "Qwen 2 and 2.5",
-    "qwen3": "Qwen 3 (dense)",
-    "phi3": "Phi-3 mini 4k, Phi-4",
-    "olmo2": "OLMo 2",
-    "gemma": "Gemma 1",
-    "gemma2": "Gemma 2",
-    "gemma3_text": "Gemma 3 1B",
-    "gemma3": "Gemma 3 4B to 27B, their text part",
-    "bert": "BERT",
-    "roberta": "RoBERTa",
-}
 
 
 def table() -> str:

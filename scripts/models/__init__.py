@@ -1,0 +1,1 @@
+"""What actlas reads: families of models, their sites and their limits."""
