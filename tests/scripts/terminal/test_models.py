@@ -1,4 +1,4 @@
-"""The families and their sites, as users are told of them."""
+"""The list of families, and of the sites of one."""
 
 import json
 
