@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.inputs.tokenizer import open_tokenizer
+from actlas.pipeline.models.files.output import OutputTensors, head_outputs, output_tensors
 from actlas.pipeline.models.files.weights import opened_weights
 from actlas.pipeline.models.folder import ModelFolder
-from actlas.pipeline.readouts.output import OutputTensors, head_outputs, output_tensors
 from actlas.pipeline.readouts.tensors import Tensor, tensors_of
 from actlas.store.errors import UsageError
 from actlas.store.format.schema import Json

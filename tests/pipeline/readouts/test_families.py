@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from actlas.analysis.lens.logits import logits, normed
+from actlas.pipeline.models.files.output import head_outputs
 from actlas.pipeline.models.folder import resolve
-from actlas.pipeline.readouts.output import head_outputs
 from actlas.store.errors import UsageError
 from tests.families.tiny import TINY, save_tiny
 from tests.oracle import ACTIVATIONS, layer_norm
