@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import matplotlib as mpl
@@ -143,7 +144,7 @@ def test_a_dataset_is_as_good_as_its_run(run):
 
 REFUSED = {
     "key": ("variance", {"tarjet": "her"}, "variance.. unknown key 'tarjet'|unknown key"),
-    "missing": ("variance", {}, "variance.. no tokens to study: expected --target"),
+    "missing": ("variance", {}, "variance... no tokens to study: expected --target"),
     "kind": ("variance", {"target": 7}, "target is 7, expected text"),
     "choice": ("variance", {"target": "her", "pool": "all"}, "expected last, first, mean"),
     "bounds": ("variance", {"target": "her", "bootstrap": -1}, "bootstrap is -1, expected 0 to"),
@@ -180,7 +181,7 @@ def test_help_and_completion_show_the_options():
     for name in registry.BUILT_IN:
         study, function = registry.find(name), getattr(actlas, name)
         parameters = inspect.signature(function).parameters
-        assert ["data", *vars(study.options)["__dataclass_fields__"]] == [*parameters]
+        assert ["data", *(field.name for field in fields(study.options))] == [*parameters]
         assert all(f"\n{option}: " in function.__doc__ for option in parameters)
         assert function.__name__ == name
     assert inspect.signature(actlas.variance).parameters["bootstrap"].default == 0
