@@ -25,14 +25,16 @@ def attribution_bars(result: xr.Dataset, title: str) -> Figure:
     """
     groups = [str(group) for group in result["group"].values][:MOST_GROUPS]
     width = max(6.0, 1.5 + 0.28 * result.sizes["layer"])
-    figure = Figure(figsize=(width, 1.4 + 2.4 * len(groups)), layout="constrained")
-    panels: np.ndarray = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
+    figure = Figure(figsize=(width, 1.6 + 2.4 * len(groups)), layout="constrained")
+    grid: np.ndarray = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)
+    panels = grid[:, 0]
     for panel, group in zip(panels, groups, strict=True):
         _bars(panel, result, group)
         if len(groups) > 1:
             panel.set_title(_titled(result, group), fontsize=10)
     panels[-1].set_xlabel("layer")
-    panels[0].legend(frameon=False, ncols=result.sizes["part"])
+    named = panels[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=len(named[0]), frameon=False)
     figure.suptitle(title, fontsize=11)
     return figure
 

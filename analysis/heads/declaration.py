@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actlas.analysis.data.group_names import FIRST, SPECIAL
 from actlas.analysis.declaring import Caption, Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import apart, with_groups
 from actlas.analysis.declaring.groups import GroupStudy, ReadOptions, first_token_option
@@ -174,12 +175,13 @@ def _table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> Table:
 
 
 def _group_table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> list[Table]:
-    """Return what queries of each group give beyond uniform attention, where groups are named."""
+    """Return the excess of each group of queries but first and special ones, where any is named."""
     if "group_excess" not in result:
         return []
     kinds, rows = [str(kind) for kind in result["key_kind"].values], []
+    groups = [each for each in result["group"].values if each not in (FIRST, SPECIAL)]
     for layer, head in heads:
-        for group in result["group"].values:
+        for group in groups:
             here = result["group_excess"].isel(layer=layer, head=head).sel(group=group)
             name = f"L{result['layer'].values[layer]}H{head}"
             numbers = (cell(value, "+.3f") for value in here.values)

@@ -23,7 +23,7 @@ def score_maps(result: xr.Dataset) -> Figure:
     figure = Figure(figsize=(13, 5.6), layout="constrained")
     panels: list[Axes] = list(figure.subplots(2, 4).ravel())
     for panel, kind in zip(panels, kinds, strict=False):
-        _map(panel, result["excess"].sel(kind=kind), f"{kind}: {SCORES[kind]}")
+        _map(panel, result["excess"].sel(kind=kind), f"{kind}\n{SCORES[kind]}")
     for panel in panels[len(kinds) :]:
         panel.set_axis_off()
     figure.suptitle("Scores of heads beyond uniform attention", fontsize=11)
@@ -32,7 +32,9 @@ def score_maps(result: xr.Dataset) -> Figure:
 
 def head_panel(panel: Axes, result: xr.Dataset, kind: str) -> None:
     """Excess of one score over uniform attention, a map of layers and heads."""
-    _map(panel, result["excess"].sel(kind=kind), f"{kind}: {SCORES[kind]}, beyond uniform")
+    _map(
+        panel, result["excess"].sel(kind=kind), f"{kind}\n{SCORES[kind]}, beyond uniform attention"
+    )
 
 
 def group_maps(result: xr.Dataset) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from actlas.analysis.plots.style import SERIES_COLOURS, shown
 
 NAMED = 6  # heads that are named beside their points
+SMALL = 0.05  # of the largest, below which a head has no name
 MOST_GROUPS = 4  # of a figure
 
 
@@ -20,7 +21,7 @@ def attribution_against_ablation(result: xr.Dataset) -> Figure:
     """
     groups = [str(group) for group in result["group"].values][:MOST_GROUPS]
     figure = Figure(figsize=(0.6 + 4.8 * len(groups), 5.0), layout="constrained")
-    panels: np.ndarray = figure.subplots(1, len(groups), squeeze=False)[0]
+    panels: np.ndarray = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
     for panel, group in zip(panels, groups, strict=True):
         _points(panel, result.sel(group=group))
         panel.set_title(shown(group) if len(groups) > 1 else "", fontsize=10)
@@ -42,9 +43,10 @@ def _points(panel: Axes, result: xr.Dataset) -> None:
     size = np.where(known, np.fmax(np.abs(adds), np.abs(costs)), -1)
     for place in np.argsort(-size, axis=None)[:NAMED].tolist():
         layer, head = divmod(place, adds.shape[1])
-        if known[layer, head]:
+        if size[layer, head] > SMALL * size.max():
             name = f"L{int(result['layer'][layer])}H{head}"
             at = (adds[layer, head], costs[layer, head])
             panel.annotate(name, at, fontsize=8, xytext=(4, 3), textcoords="offset points")
+    panel.margins(0.12)
     panel.set_xlabel("adds to the logit difference (attribution)")
     panel.set_ylabel("its removal costs (ablation)")

@@ -15,7 +15,19 @@ from actlas.store.errors import UsageError
 from tests.analysis.laws.asking import asked, found
 
 FEW = ("gpt_neox", "gptj", "llama-biases", "gemma2")
-SLOW = ("gpt_neo", "llama-tied", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma3", "llama")
+SLOW = (
+    "gpt_neo",
+    "llama-tied",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "phi3",
+    "gemma",
+    "gemma3",
+    "llama",
+    "phi",
+    "olmo2",
+)
 NAMES = [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 PARTS = ("resid", "attn_out", "mlp_out")
 TOKENS = np.array([2, 6, 9, 15])

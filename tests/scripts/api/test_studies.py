@@ -184,7 +184,7 @@ def test_help_and_completion_show_the_options():
         assert ["data", *(field.name for field in fields(study.options))] == [*parameters]
         assert all(f"\n{option}: " in function.__doc__ for option in parameters)
         assert function.__name__ == name
-    assert inspect.signature(actlas.variance).parameters["bootstrap"].default == 0
+    assert inspect.signature(actlas.variance).parameters["bootstrap"].default == 1000
     assert set(registry.BUILT_IN) <= {*dir(actlas)} & {*dir(actlas.studies)}
     with pytest.raises(AttributeError, match="no study 'varianze': expected cosine"):
         _ = actlas.studies.varianze
