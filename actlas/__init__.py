@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     from actlas.store import UsageError as UsageError
 
     # the studies of actlas; those of other packages are found in the same way
+    attribute: StudyFunction
     cosine: StudyFunction
     downstream: StudyFunction
+    heads: StudyFunction
     histogram: StudyFunction
+    lens: StudyFunction
     norms: StudyFunction
     reconstruct: StudyFunction
     scan: StudyFunction
+    triangulate: StudyFunction
     variance: StudyFunction
 
 #: name → the module that holds it

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import Options, Subject, option
-from actlas.analysis.declaring.groups import SEEDS
+from actlas.analysis.declaring import Subject, option
+from actlas.analysis.declaring.groups import ReadOptions, first_token_option
 from actlas.analysis.declaring.laws import SUMS, no_sum
 from actlas.store.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from actlas.analysis.attribution.compute import Answers
+    from actlas.analysis.groups.token_groups import TokenGroups
 
 
 @dataclass(frozen=True)
-class AnswerOptions(Options):
-    """Whose logit, compared with whose, at which tokens."""
+class AnswerOptions(ReadOptions):
+    """Whose logit, compared with whose, at which tokens, of which groups."""
 
     answer: str | None = option(
         None,
@@ -43,7 +44,7 @@ class AnswerOptions(Options):
         "before for one, last with columns.",
         choices=("auto", "before", "either", "last"),
     )
-    seed: int = option(0, help="Seed of the bootstrap over sentences.", bounds=SEEDS)
+    first_token: str = first_token_option("include")
 
     def __post_init__(self) -> None:
         """Raise UsageError unless one answer is given, and of the same kind as ``against``."""
@@ -86,8 +87,19 @@ def check_whole(subject: Subject) -> None:
         )
 
 
-def chosen_answers(subject: Subject, options: AnswerOptions) -> Answers:
-    """Return which tokens are asked for which answers; raises UsageError."""
+def chosen_answers(subject: Subject, options: AnswerOptions, groups: TokenGroups) -> Answers:
+    """Return which tokens of ``groups`` are asked for which answers; raises UsageError."""
+    found = _answers(subject, options)
+    asked = found.among(groups.tokens)
+    if not len(asked.tokens):
+        raise UsageError(
+            f"run {subject.name}: none of the {len(found.tokens)} tokens that are asked is of a "
+            "group: choose others with --group or --at"
+        )
+    return asked
+
+
+def _answers(subject: Subject, options: AnswerOptions) -> Answers:
     from actlas.analysis.attribution import answers
 
     dataset, readout = subject.dataset, subject.readout

@@ -36,6 +36,11 @@ class Answers:
     answer: Indices
     against: Indices
 
+    def among(self, tokens: Indices) -> Answers:
+        """Return those whose tokens are among ``tokens``."""
+        kept = np.isin(self.tokens, tokens)
+        return Answers(self.tokens[kept], self.answer[kept], self.against[kept])
+
     def pairs(self) -> tuple[Indices, Indices]:
         """Return the different pairs (pair, 2), and which of them each token has (token,)."""
         both = np.stack([self.answer, self.against], axis=1)

@@ -13,7 +13,9 @@ from actlas.analysis.attribution.asking import (
     chosen_answers,
     pair_text,
 )
-from actlas.analysis.declaring import Caption, Check, PlannedRun, Study, Subject, Table, option
+from actlas.analysis.declaring import Caption, Check, PlannedRun, Subject, Table, option
+from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.groups import ReadStudy
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import unknown
@@ -21,8 +23,16 @@ from actlas.store.errors import unknown
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
+
 TOLERANCE = 1e-4  # of sums, relative above 1, in float32
 SHOWN = 9  # layers in a terminal
+#: numbers of groups that are compared
+COMPARED = {
+    "mean_difference": "the logit difference",
+    "mean_attribution": "what a part adds",
+    "mean_head": "what a head adds",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class AttributeOptions(AnswerOptions):
     )
 
 
-class Attribute(Study[AttributeOptions]):
+class Attribute(ReadStudy[AttributeOptions]):
     """What attention, MLP and each head of RUN add to the logit of an answer (direct attribution).
 
     With the final norm's divisor frozen, a logit is a sum over what was written into the residual
@@ -55,12 +65,8 @@ class Attribute(Study[AttributeOptions]):
     needs = ("resid", "attn_out", "mlp_out")
     variants = "baseline"
     numbers = (
-        "mean_attribution",
-        "change_attribution",
-        "change_difference",
-        "mean_head",
-        "mean_difference",
-        "tokens",
+        *("mean_attribution", "change_attribution", "change_difference", "mean_head"),
+        *("mean_difference", "mean_difference_interval", "mean_difference_contrast", "tokens"),
     )
 
     def check(self, options: AttributeOptions, planned: PlannedRun) -> None:
@@ -69,77 +75,70 @@ class Attribute(Study[AttributeOptions]):
             if column is not None and column not in planned.columns:
                 raise unknown("column", column, planned.columns)
         check_law("the model", planned.law)
+        super().check(options, planned)
 
     def sites(self, options: AttributeOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the values of heads too, where they are asked for."""
         return (*self.needs, "z") if options.heads else self.needs
 
     def words(self, options: AttributeOptions) -> str:
-        """Return the answers."""
-        return options.asked
+        """Return the answers, and names of groups."""
+        return " ".join(filter(None, (options.asked, super().words(options))))
 
     def compute(self, subject: Subject, options: AttributeOptions) -> xr.Dataset:
-        """Return what each part adds at each token, and means with their bands."""
+        """Return what each part adds at each token, and means by group with their intervals."""
+        from actlas.analysis.attribution.by_group import with_changes, with_group_means
         from actlas.analysis.attribution.compute import attribution
-        from actlas.analysis.attribution.means import cluster_means
         from actlas.analysis.reconstruction.compute import edited_layers
 
         check_law(f"run {subject.name}: its model", subject.law)
         check_whole(subject)
-        readout, answers = subject.readout, chosen_answers(subject, options)
+        groups = self.groups(subject.dataset, options)
+        readout, answers = subject.readout, chosen_answers(subject, options, groups)
         heads = subject.readouts.heads() if options.heads and subject.readouts else None
-        edited = edited_layers(subject.edits)
+        edited, asked = edited_layers(subject.edits), groups.among(answers.tokens)
         result = attribution(subject.dataset, readout, answers, heads, edited)
-        named = {"attribution": "attribution", "difference": "logit_difference"}
-        named |= {"head": "head_attribution"} if heads else {}
-        clusters = result["sentence"].values
-        for name, variable in named.items():
-            means = cluster_means(result[variable], clusters, options.seed)
-            result[f"mean_{name}"], result[f"{name}_bounds"] = means["mean"], means["bounds"]
+        result = with_group_means(result, asked, options.resampling(asked))
         for baseline in subject.variants:
             before = attribution(baseline.dataset, readout, answers, heads)
-            changed = {"difference": "logit_difference"} | {
-                name: variable for name, variable in named.items() if name != "attribution"
-            }
-            for name, variable in changed.items():
-                result[f"change_{name}"] = (result[variable] - before[variable]).mean("token")
-            parts = result["attribution"].sel(part=before["part"].values)
-            result["change_attribution"] = (parts - before["attribution"]).mean("token")
-        result["mean_embedding"] = result["embedding"].mean("token")
-        result["mean_bias"] = result["bias"].mean("token")
+            result = with_changes(result, before, asked)
         found = {
             "asked": pair_text(subject, answers),
-            "tokens": len(answers.tokens),
-            "sentences": len(set(clusters.tolist())),
             "readout": readout.digest,
             "edited": edited,
             "capped": readout.cap is not None,
             "float32": set(_dtypes(subject)) == {"float32"},
         }
-        return result.assign_attrs(found)
+        return with_groups(result.assign_attrs(found), groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return what attention and MLP add, a row a layer, and the heads that add most."""
         from actlas.analysis.attribution.tables import head_table, layer_table
 
-        return [layer_table(result), *([head_table(result)] if "mean_head" in result else [])]
+        tables = [layer_table(result), *([head_table(result)] if "mean_head" in result else [])]
+        for name, what in COMPARED.items():
+            tables += contrast_table(result, name, f"Difference of {what}")
+        return tables
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the layers, and the heads that add most."""
-        from actlas.analysis.attribution.tables import layer_table
+        from actlas.analysis.attribution.tables import head_table, layer_table
 
         some = result.isel(layer=spread_out(result.sizes["layer"], SHOWN))
-        return [layer_table(some), *self.tables(result)[1:]]
+        heads = [head_table(result)] if "mean_head" in result else []
+        name = "mean_difference"
+        compared = contrast_table(result, name, f"Difference of {COMPARED[name]}")
+        return [layer_table(some), *heads, *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: AttributeOptions) -> Figures:
         """Return the bars by layer, and the map of heads."""
-        from actlas.analysis.attribution.figures import attribution_bars, head_map
+        from actlas.analysis.plots import attribution_bars, head_maps
 
         title = f"What adds to {result.attrs['asked']}"
         bars = Caption(
             "What attention and MLP of each layer add to the logit difference",
-            "Bars above 0 write the answer, below 0 against it; lines are 95 % bands over "
-            "sentences. Look which few layers make most of it.",
+            "Bars above 0 write the answer, below 0 against it; lines are 95 % intervals over "
+            "clusters. Look which few layers make most of it.",
         )
         drawn = {"": (attribution_bars(result, title), bars)}
         if "mean_head" in result:
@@ -148,14 +147,25 @@ class Attribute(Study[AttributeOptions]):
                 "Look for single heads that stand out. What a head adds is not what its removal "
                 "takes away.",
             )
-            drawn["heads"] = (head_map(result["mean_head"], title), heads)
+            drawn["heads"] = (head_maps(result["mean_head"], title), heads)
         return drawn
+
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: AttributeOptions
+    ) -> None:
+        """Draw what attention and MLP add in each layer, of the first group."""
+        from actlas.analysis import plots
+
+        plots.attribution_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how large the difference is, who adds most, and whether the parts add up."""
         from actlas.analysis.attribution.tables import sentences
 
-        return sentences(result)
+        found = sentences(result)
+        for name, what in COMPARED.items():
+            found += apart(result, name, what)
+        return [*found, *(self.compared(result, subject) if "contrast" in result.dims else [])]
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Hold the sum of the parts against the logit difference, in float32."""

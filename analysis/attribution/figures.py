@@ -2,71 +2,101 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from actlas.analysis.plots.style import SERIES_COLOURS
+from actlas.analysis.plots.style import SERIES_COLOURS, label_layers, shown
 
 WIDTH = 0.8  # of the bars of a layer
 MOST_NUMBERS = 200  # of a map: of a larger one the colours alone are shown
+MOST_GROUPS = 4  # of a figure
 
 
 def attribution_bars(result: xr.Dataset, title: str) -> Figure:
-    """Mean of each part by layer, with its band.
+    """Mean of each part by layer with its interval, a panel for each group.
 
-    result: of the study, computed: ``mean_attribution`` (part, layer), ``attribution_bounds``.
+    result: of the study, computed: ``mean_attribution`` (group, part, layer).
     """
-    means = result["mean_attribution"].transpose("part", "layer")
-    bounds = result["attribution_bounds"].transpose("bound", "part", "layer")
-    layers, parts = result["layer"].values, [str(part) for part in means["part"].values]
-    figure = Figure(figsize=(max(6.0, 1.5 + 0.28 * len(layers)), 3.8), layout="constrained")
-    panel = figure.subplots()
-    width = WIDTH / len(parts)
-    for number, part in enumerate(parts):
-        places = layers + (number - (len(parts) - 1) / 2) * width
-        values = means.sel(part=part).values
-        low, high = bounds.sel(part=part).values
-        bars = np.nan_to_num(np.stack([values - low, high - values])).clip(0)
-        panel.bar(
-            places,
-            values,
-            width,
-            yerr=bars,
-            color=SERIES_COLOURS[number],
-            error_kw={"elinewidth": 0.8},
-            label=part,
-        )
-    panel.axhline(0, color="0.4", linewidth=0.8)
-    panel.set_xlabel("layer")
-    panel.set_ylabel("added to the logit difference")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.legend(frameon=False, ncols=len(parts))
+    groups = [str(group) for group in result["group"].values][:MOST_GROUPS]
+    width = max(6.0, 1.5 + 0.28 * result.sizes["layer"])
+    figure = Figure(figsize=(width, 1.6 + 2.4 * len(groups)), layout="constrained")
+    grid: np.ndarray = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)
+    panels = grid[:, 0]
+    for panel, group in zip(panels, groups, strict=True):
+        _bars(panel, result, group)
+        if len(groups) > 1:
+            panel.set_title(_titled(result, group), fontsize=10)
+    panels[-1].set_xlabel("layer")
+    named = panels[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=len(named[0]), frameon=False)
     figure.suptitle(title, fontsize=11)
     return figure
 
 
-def head_map(means: xr.DataArray, title: str, label: str = "added") -> Figure:
-    """Draw numbers of heads, (layer, head), blue above 0 and red below."""
+def attribution_panel(panel: Axes, result: xr.Dataset) -> None:
+    """Mean of each part by layer with its interval, of the first group."""
+    group = str(result["group"].values[0])
+    _bars(panel, result, group)
+    panel.set_title(_titled(result, group), fontsize=10)
+    panel.set_xlabel("layer")
+    panel.legend(frameon=False, fontsize=8)
+
+
+def _titled(result: xr.Dataset, group: str) -> str:
+    return f"{shown(group)}, {int(result['tokens'].sel(group=group))} tokens"
+
+
+def _bars(panel: Axes, result: xr.Dataset, group: str) -> None:
+    means, name = result["mean_attribution"].sel(group=group), "mean_attribution_interval"
+    layers, parts = result["layer"].values, [str(part) for part in means["part"].values]
+    width = WIDTH / len(parts)
+    for number, part in enumerate(parts):
+        places = layers + (number - (len(parts) - 1) / 2) * width
+        values, bars = means.sel(part=part).values, None
+        if name in result:
+            bounds = result[name].sel(group=group, part=part)
+            low, high = (bounds.sel(bound=end).values for end in ("lower", "upper"))
+            bars = np.nan_to_num(np.stack([values - low, high - values])).clip(0)
+        colour = SERIES_COLOURS[number]
+        style: dict[str, Any] = {"color": colour, "error_kw": {"elinewidth": 0.8}}
+        panel.bar(places, values, width, yerr=bars, label=part, **style)
+    panel.axhline(0, color="0.4", linewidth=0.8)
+    panel.set_ylabel("adds")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def head_maps(means: xr.DataArray, title: str, label: str = "added") -> Figure:
+    """Draw numbers of heads, (group, layer, head), blue above 0 and red below."""
+    groups = [str(group) for group in means["group"].values][:MOST_GROUPS]
+    layers, heads = means.sizes["layer"], means.sizes["head"]
+    size = (1.2 + (1 + 0.5 * min(heads, 24)) * len(groups), 1.4 + 0.36 * min(layers, 24))
+    figure = Figure(figsize=size, layout="constrained")
+    panels: np.ndarray = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    most = float(np.nanmax(np.abs(means.values), initial=0.0)) or 1.0
+    for panel, group in zip(panels, groups, strict=True):
+        image = _map(panel, means.sel(group=group), most)
+        panel.set_title(shown(group) if len(groups) > 1 else "", fontsize=10)
+    panels[0].set_ylabel("layer")
+    label_layers(panels[0], means["layer"].values)
+    figure.colorbar(image, ax=list(panels), label=label)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _map(panel: Axes, means: xr.DataArray, most: float) -> AxesImage:
     values = means.transpose("layer", "head").values
-    layers, heads = values.shape
-    figure = Figure(
-        figsize=(2.2 + 0.5 * min(heads, 24), 1.4 + 0.36 * min(layers, 24)), layout="constrained"
-    )
-    panel = figure.subplots()
-    most = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
     image = panel.imshow(values, aspect="auto", origin="lower", cmap="RdBu", vmin=-most, vmax=most)
     if values.size <= MOST_NUMBERS:
         for (layer, head), value in np.ndenumerate(values):
             colour = "white" if abs(value) > 0.6 * most else "black"
-            panel.text(
-                head, layer, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour
-            )
+            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": colour}
+            panel.text(head, layer, f"{value:.2f}", **style)
     panel.set_xlabel("head")
-    panel.set_ylabel("layer")
-    for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    figure.colorbar(image, ax=panel, label=label)
-    figure.suptitle(title, fontsize=11)
-    return figure
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return image

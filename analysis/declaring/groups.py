@@ -6,6 +6,7 @@ come from here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -160,6 +161,15 @@ class NamedOptions(GroupOptions):
     must_name: ClassVar[bool] = True
 
 
+@dataclass(frozen=True)
+class ReadOptions(GroupOptions):
+    """Of studies that read tokens one by one, those of the groups or all."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "pool": "tokens are read one by one, as they are stored: of a word, its last"
+    }
+
+
 G = TypeVar("G", bound=GroupOptions)
 
 
@@ -192,9 +202,22 @@ class GroupStudy(Study[G]):
         found = [str(result.attrs[name]) for name in ("selection",) if name in result.attrs]
         if not found and "contrast" in result.dims:
             found = [f"compared are {', '.join(map(str, result['contrast'].values))}"]
-        heads = heads_in_words(result.attrs.get("heads", {}))
+        differing = result.attrs.get("heads", {})  # or an option of that name
+        heads = heads_in_words(differing) if isinstance(differing, Mapping) else ""
         if heads:
             found.append(f"{heads}: each is measured over the features of its own heads")
         if not subject.causal:
             found.append("the model is not causal: context is what stands before and after a token")
         return [*found, *result.attrs.get("group_notes", [])]
+
+
+class ReadStudy(GroupStudy[G]):
+    """A study that reads the tokens of the named groups alone, and all where none is named."""
+
+    every = False
+
+    def groups(self, labels: xr.Dataset, options: G) -> TokenGroups:
+        """Return the named groups, those of all tokens where none is named; raises as above."""
+        from actlas.analysis.groups.selection import chosen_groups
+
+        return chosen_groups(labels, options.choice(every=not options.named))

@@ -98,6 +98,18 @@ class TokenGroups(Mapping[str, Indices]):
         return replace(self, members=kept)
 
     @property
+    def tokens(self) -> Indices:
+        """All tokens of any group, each once, ascending."""
+        return np.unique(np.concatenate([np.array([], dtype=np.int64), *self.values()]))
+
+    def among(self, tokens: Indices) -> TokenGroups:
+        """Return the groups with those of their members alone that are among ``tokens``."""
+        members = {}
+        for name, each in self.members.items():
+            members[name] = each.part(np.flatnonzero(np.isin(self[name], tokens)))
+        return replace(self, members=members, pairs=None)
+
+    @property
     def apart(self) -> TokenGroups:
         """All groups but those that hold all tokens."""
         return replace(

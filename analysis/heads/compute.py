@@ -89,8 +89,9 @@ def head_scores(dataset: xr.Dataset, groups: Mapping[str, Indices] | None = None
         },
         coords={"kind": kinds},
     )
-    if "layer" in pattern.coords:
-        result = result.assign_coords(layer=pattern["layer"].values)
+    stored = "layer" in pattern.coords
+    layers = pattern["layer"].values if stored else np.arange(pattern.sizes["layer"])
+    result = result.assign_coords(layer=layers)
     return result.assign(_between(sums[..., count:], list(named)).data_vars) if named else result
 
 
@@ -135,36 +136,44 @@ def _block(
     """Return the sums of a block (layer, token, head, key): (layer, 1, head, number)."""
     labels, here = hidden.labels, tokens[0, :, 0, 0]
     found = np.zeros((len(weights), 1, weights.shape[2], size))
-    sentence = labels.sentence[here]
-    starts = np.flatnonzero(np.diff(sentence, prepend=sentence[:1] - 1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(here)], strict=True):
+    for start, end in sentence_parts(labels.sentence[here]):
         for layer, rows in enumerate(weights):
             part = rows[start:end, :, : end - start].astype(np.float64)
             found[layer, 0] += _sentence(part, here[start:end], labels)
     return found
 
 
-def _sentence(weights: Floats, tokens: Indices, labels: Labels) -> Floats:
-    """Return the sums of a sentence in a layer, (head, number); weights (query, head, key)."""
-    ids, count = labels.token_id[tokens], len(tokens)
+def sentence_parts(sentence: npt.NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Return where each sentence of a block begins and ends."""
+    starts = np.flatnonzero(np.diff(sentence, prepend=sentence[:1] - 1)).tolist()
+    return list(zip(starts, [*starts[1:], len(sentence)], strict=True))
+
+
+def masks(ids: npt.NDArray[np.integer]) -> dict[str, Mask]:
+    """Return which keys each score is the weight of, (query, key), in a sentence of ``ids``."""
+    count = len(ids)
     back = np.arange(count)[:, np.newaxis] - np.arange(count)  # (query, key)
-    seen: Mask = np.asarray(
-        (weights > 0).any(axis=1)
-    )  # by some head: within the window of the layer
     same = (ids[:, np.newaxis] == ids) & (back > 0)
     behind = np.zeros_like(same)
     behind[:, 1:] = same[:, :-1]  # key j is behind an earlier token of the query's id
-    masks = {
+    return {
         "previous": back == 1,
-        "first": (np.arange(count) == 0) & (back > 0),
+        "first": np.asarray((np.arange(count) == 0) & (back > 0)),
         "current": back == 0,
         "duplicate": same,
         "induction": behind & (back >= 0),
     }
+
+
+def _sentence(weights: Floats, tokens: Indices, labels: Labels) -> Floats:
+    """Return the sums of a sentence in a layer, (head, number); weights (query, head, key)."""
+    back = np.arange(len(tokens))[:, np.newaxis] - np.arange(len(tokens))
+    # by some head: within the window of the layer
+    seen: Mask = np.asarray((weights > 0).any(axis=1))
     numbers = []
-    for mask in masks.values():
-        visible = mask & seen
-        numbers.append(_masked(weights, visible, seen, visible.any(-1)))
+    for mask in masks(labels.token_id[tokens]).values():
+        visible = np.logical_and(mask, seen)
+        numbers.append(_masked(weights, visible, seen, np.asarray(visible.any(-1))))
     numbers += [_entropy(weights, seen), _distance(weights, back, seen)]
     members = labels.groups[:, tokens]
     for of_queries in members:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from actlas.analysis.data.group_names import FIRST, SPECIAL
 from actlas.analysis.declaring import Caption, Subject, Table, cell, option
-from actlas.analysis.declaring.group_tables import with_groups
-from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
+from actlas.analysis.declaring.group_tables import apart, with_groups
+from actlas.analysis.declaring.groups import GroupStudy, ReadOptions, first_token_option
 from actlas.analysis.declaring.study import Figures
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from actlas.analysis.declaring.study import Axes
 
 #: scores of which the head that leaves uniform attention most is named
 NAMED = ("previous", "first", "duplicate", "induction")
@@ -27,7 +30,7 @@ SHOWN = 10  # heads in a terminal
 
 
 @dataclass(frozen=True)
-class HeadOptions(GroupOptions):
+class HeadOptions(ReadOptions):
     """Which groups of tokens attend to which; first tokens are a group of their own."""
 
     first_token: str = first_token_option("group")
@@ -57,36 +60,47 @@ class Heads(GroupStudy[HeadOptions]):
     )
     options = HeadOptions
     needs = ("q", "k")  # of a run; the weights are read, or follow from them
-    numbers = ("score", "excess", "queries", "attention", "attention_excess")
+    numbers = (
+        *("score", "excess", "queries", "attention", "attention_excess"),
+        *("group_excess", "group_excess_interval", "group_excess_contrast"),
+    )
 
     def sites(self, options: HeadOptions, stored: Sequence[str], run: str) -> tuple[str, ...]:
         """Return the weights of attention, stored or not."""
         return ("pattern",)
 
     def compute(self, subject: Subject, options: HeadOptions) -> xr.Dataset:
-        """Return the scores of every head, and weights between groups."""
+        """Return the scores of every head, those of named groups, and weights between groups."""
+        import numpy as np
+
+        from actlas.analysis.groups.means import with_means
         from actlas.analysis.heads.compute import head_scores
+        from actlas.analysis.heads.queries import query_excess
 
         dataset = subject.dataset
         groups = self.groups(dataset, options)
         derived = dataset["pattern"].attrs.get("derived", "as it is stored")
         result = head_scores(dataset, groups.groups).assign_attrs(pattern=derived)
+        if options.named:
+            tokens, drawn = np.arange(dataset.sizes["token"]), options.resampling(groups)
+            excess = query_excess(dataset)
+            result = with_means(result, "group_excess", excess, groups, tokens, drawn)
         return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
-        """Return the scores of every head, a row each."""
-        return [_table(result, _heads(result))]
+        """Return the scores of every head, a row each, and those of queries of each group."""
+        return [_table(result, _heads(result)), *_group_table(result, _heads(result))]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return the heads that leave uniform attention most."""
         heads = _heads(result)
         beyond = abs(result["excess"].sel(kind=list(NAMED))).max("kind")
         ranked = sorted(heads, key=lambda place: -float(beyond[place].fillna(0)))
-        return [_table(result, ranked[:SHOWN])]
+        return [_table(result, ranked[:SHOWN]), *_group_table(result, ranked[:SHOWN])]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: HeadOptions) -> Figures:
         """Return a map of heads for each score, and the weights between groups."""
-        from actlas.analysis.heads.figures import group_maps, score_maps
+        from actlas.analysis.plots import group_maps, score_maps
 
         maps = Caption(
             "Score of each head beyond uniform attention",
@@ -102,6 +116,13 @@ class Heads(GroupStudy[HeadOptions]):
             "": (score_maps(result), maps),
             "groups": (group_maps(result), between),
         }
+
+    def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: HeadOptions) -> None:
+        """Draw the map of the score by which some head leaves uniform attention most."""
+        from actlas.analysis import plots
+
+        most = abs(result["excess"].sel(kind=list(NAMED))).max(("layer", "head")).fillna(0)
+        plots.head_panel(axes, result, NAMED[int(most.values.argmax())])
 
     def pages(self, subject: Subject, options: HeadOptions) -> dict[str, bytes]:
         """Return the attention of the sentence that was asked for."""
@@ -122,17 +143,17 @@ class Heads(GroupStudy[HeadOptions]):
             layer, head = divmod(int(excess.fillna(-9).values.argmax()), excess.sizes["head"])
             score = float(result["score"].sel(kind=kind).isel(layer=layer, head=head))
             few = f", of {queries} queries only" if queries < FEWEST else ""
-            number = int(_layers(result)[layer])
+            number = int(result["layer"].values[layer])
             found.append(
                 f"L{number}H{head} {MEANINGS[kind]}: {score:.2f}, "
                 f"{float(excess[layer, head]):+.2f} beyond uniform attention{few}"
             )
-        return found
-
-
-def _layers(result: xr.Dataset) -> Any:
-    layers = result.sizes["layer"]
-    return result["layer"].values if "layer" in result.coords else range(layers)
+        compared = self.compared(result, subject) if "contrast" in result.dims else []
+        return [
+            *found,
+            *apart(result, "group_excess", "weight beyond uniform attention"),
+            *compared,
+        ]
 
 
 def _heads(result: xr.Dataset) -> list[tuple[int, int]]:
@@ -142,7 +163,7 @@ def _heads(result: xr.Dataset) -> list[tuple[int, int]]:
 
 
 def _table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> Table:
-    layers = _layers(result)
+    layers = result["layer"].values
     rows = []
     for layer, head in heads:
         scores = result["score"].isel(layer=layer, head=head).values
@@ -151,3 +172,19 @@ def _table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> Table:
     rows.append((cell("uniform"), *(cell(value, ".3f") for value in uniform)))
     header = ("head", *map(str, result["kind"].values))
     return Table.of("Mean over queries; last row: uniform attention", header, rows)
+
+
+def _group_table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> list[Table]:
+    """Return the excess of each group of queries but first and special ones, where any is named."""
+    if "group_excess" not in result:
+        return []
+    kinds, rows = [str(kind) for kind in result["key_kind"].values], []
+    groups = [each for each in result["group"].values if each not in (FIRST, SPECIAL)]
+    for layer, head in heads:
+        for group in groups:
+            here = result["group_excess"].isel(layer=layer, head=head).sel(group=group)
+            name = f"L{result['layer'].values[layer]}H{head}"
+            numbers = (cell(value, "+.3f") for value in here.values)
+            rows.append((cell(name), cell(str(group)), *numbers))
+    caption = "Weight beyond uniform attention, by group of queries"
+    return [Table.of(caption, ("head", "queries", *kinds), rows)]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from actlas.analysis.heads.compute import SCORES
-from actlas.analysis.plots.style import shown
+from actlas.analysis.plots.style import label_layers, shown
 
 MOST_GROUPS = 4  # of queries and of keys in a figure
 
@@ -23,11 +23,18 @@ def score_maps(result: xr.Dataset) -> Figure:
     figure = Figure(figsize=(13, 5.6), layout="constrained")
     panels: list[Axes] = list(figure.subplots(2, 4).ravel())
     for panel, kind in zip(panels, kinds, strict=False):
-        _map(figure, panel, result["excess"].sel(kind=kind), f"{kind}: {SCORES[kind]}")
+        _map(panel, result["excess"].sel(kind=kind), f"{kind}\n{SCORES[kind]}")
     for panel in panels[len(kinds) :]:
         panel.set_axis_off()
     figure.suptitle("Scores of heads beyond uniform attention", fontsize=11)
     return figure
+
+
+def head_panel(panel: Axes, result: xr.Dataset, kind: str) -> None:
+    """Excess of one score over uniform attention, a map of layers and heads."""
+    _map(
+        panel, result["excess"].sel(kind=kind), f"{kind}\n{SCORES[kind]}, beyond uniform attention"
+    )
 
 
 def group_maps(result: xr.Dataset) -> Figure:
@@ -38,12 +45,12 @@ def group_maps(result: xr.Dataset) -> Figure:
     for row, start in zip(panels, names, strict=True):
         for panel, end in zip(row, names, strict=True):
             values = result["attention_excess"].sel({"from": start, "to": end})
-            _map(figure, panel, values, f"{shown(start, 20)} → {shown(end, 20)}")
+            _map(panel, values, f"{shown(start, 20)} → {shown(end, 20)}")
     figure.suptitle("Weight between groups beyond uniform attention", fontsize=11)
     return figure
 
 
-def _map(figure: Figure, panel: Axes, values: xr.DataArray, title: str) -> None:
+def _map(panel: Axes, values: xr.DataArray, title: str) -> None:
     numbers = values.transpose("layer", "head").values
     finite = numbers[np.isfinite(numbers)]
     most = float(np.abs(finite).max(initial=0.0)) or 1.0
@@ -51,6 +58,6 @@ def _map(figure: Figure, panel: Axes, values: xr.DataArray, title: str) -> None:
     panel.set_title(title, fontsize=7)
     panel.set_xlabel("head", fontsize=8)
     panel.set_ylabel("layer", fontsize=8)
-    for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    figure.colorbar(image, ax=panel, shrink=0.8)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    label_layers(panel, values["layer"].values)
+    panel.figure.colorbar(image, ax=panel, shrink=0.8)

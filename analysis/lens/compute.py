@@ -86,9 +86,9 @@ def lens(
     stream = _Stream(dataset["resid"])
     found = _numbers(stream, readout, rows, following, Asked(tuple(answers.values())))
     result = _named(found, rows, chosen, labels, readout, list(answers))
-    if "depth" in dataset.coords:
-        result = result.assign_coords(depth=dataset["depth"].values)
-    return result
+    stored = "depth" in dataset.coords
+    depths = dataset["depth"].values if stored else np.arange(stream.depths)
+    return result.assign_coords(depth=depths)
 
 
 def flops(tokens: int, depths: int, readout: Readout) -> float:

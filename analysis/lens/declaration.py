@@ -14,8 +14,8 @@ from actlas.analysis.declaring import (
     cell,
     option,
 )
-from actlas.analysis.declaring.group_tables import with_groups
-from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
+from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.groups import ReadOptions, ReadStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.analysis.data.sentences import Indices
+    from actlas.analysis.declaring.study import Axes
     from actlas.analysis.groups.token_groups import TokenGroups
 
 MOST_FLOPS = 1e14  # without --yes: an hour on a laptop
@@ -35,7 +36,7 @@ SETTLED = 0.5  # share of tokens whose first choice is the final one
 
 
 @dataclass(frozen=True)
-class LensOptions(GroupOptions):
+class LensOptions(ReadOptions):
     """Which tokens and answers are looked at, and which sentence is drawn."""
 
     answer: tuple[str, ...] = option(
@@ -54,7 +55,7 @@ class LensOptions(GroupOptions):
     )
 
 
-class Lens(GroupStudy[LensOptions]):
+class Lens(ReadStudy[LensOptions]):
     """What the model of RUN would say at each depth of the residual stream (logit lens).
 
     Every depth is given to the final norm and the unembedding as if it were the last. Loss and
@@ -76,7 +77,10 @@ class Lens(GroupStudy[LensOptions]):
     needs = ("resid",)
     optional = ("nll",)
     variants = "baseline"
-    numbers = ("mean_nll", "mean_kl", "mean_entropy", "tokens", "agreement")
+    numbers = (
+        *("mean_nll", "mean_kl", "mean_entropy", "tokens", "agreement"),
+        *("mean_nll_interval", "mean_nll_contrast", "mean_nll_contrast_interval"),
+    )
 
     def recorded(self, options: LensOptions, sites: tuple[str, ...]) -> dict[str, Any]:
         """Return what decides the numbers and the figure."""
@@ -110,8 +114,9 @@ class Lens(GroupStudy[LensOptions]):
 
     def compute(self, subject: Subject, options: LensOptions) -> xr.Dataset:
         """Return the numbers of every token at every depth, and their means by group."""
+        from actlas.analysis.groups.means import means_by_group
         from actlas.analysis.lens.compute import lens
-        from actlas.analysis.lens.groups import group_means
+        from actlas.analysis.lens.groups import with_group_means
         from actlas.store.readouts.readout import single_answer
 
         dataset, readout = subject.dataset, subject.readout
@@ -122,13 +127,13 @@ class Lens(GroupStudy[LensOptions]):
             result = lens(dataset, readout, chosen, answers)
         except UsageError as error:
             raise UsageError(f"run {subject.name}: {error}") from error
-        shown = groups.named or groups
-        result = result.merge(group_means(result, shown))
+        read = groups.among(result["index"].values)
+        result = with_group_means(result, read, options.resampling(read))
         for baseline in subject.variants:
             before = lens(baseline.dataset, readout, chosen, answers)
-            means = group_means(before, shown)
-            for name in [str(name) for name in means if str(name).startswith("mean_")]:
-                result[name.replace("mean", "baseline")] = means[name]
+            if "nll" in before:
+                found = means_by_group(before["nll"], read, before["index"].values)
+                result["baseline_nll"] = found
             if answers:
                 result["answer_change"] = result["answer_logit"] - before["answer_logit"]
         top = result["top_id"].isel(choice=0)
@@ -140,9 +145,9 @@ class Lens(GroupStudy[LensOptions]):
             result["stored_nll"] = ("token", stored)
         answered = {word: [number, readout.words[number]] for word, number in answers.items()}
         edited = any(edit.site == "final_norm" for edit in subject.edits)
-        found = {"answers": answered, "readout": readout.digest, "final_norm_edited": edited}
-        found["dtypes"] = sorted(set(_dtypes(subject)))
-        return with_groups(result.assign_attrs(found), groups.named or groups)
+        facts = {"answers": answered, "readout": readout.digest, "final_norm_edited": edited}
+        facts["dtypes"] = sorted(set(_dtypes(subject)))
+        return with_groups(result.assign_attrs(facts), groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return the means by depth and group, a row each."""
@@ -154,7 +159,8 @@ class Lens(GroupStudy[LensOptions]):
                 numbers = [cell(here[name]) for name in names]
                 rows.append((cell(depth, "d"), cell(str(group)), *numbers))
         header = ("depth", "tokens", *(HEADERS[name] for name in names))
-        return [Table.of("What each depth says, in nats, by group of tokens", header, rows)]
+        means = Table.of("What each depth says, in nats, by group of tokens", header, rows)
+        return [means, *contrast_table(result, "mean_nll", "Difference of the mean loss, in nats")]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the depths, and the words of the sentence that is drawn."""
@@ -166,7 +172,7 @@ class Lens(GroupStudy[LensOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: LensOptions) -> Figures:
         """Return the words of a sentence at every depth, and the profile by group."""
-        from actlas.analysis.lens.figures import lens_grid, lens_profile
+        from actlas.analysis.plots import lens_grid, lens_profile
 
         grid = Caption(
             "First choice of every depth, token by token",
@@ -184,9 +190,16 @@ class Lens(GroupStudy[LensOptions]):
             drawn["words"] = (figure, grid)
         return drawn
 
+    def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: LensOptions) -> None:
+        """Draw the loss by depth, or where there is none the divergence from the last depth."""
+        from actlas.analysis import plots
+
+        plots.lens_panel(axes, result)
+
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the loss falls, when the first choice is settled, and whether the law holds."""
-        return _findings(result)
+        compared = self.compared(result, subject) if "contrast" in result.dims else []
+        return [*_findings(result), *apart(result, "mean_nll", "the mean loss"), *compared]
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Hold the last depth against the stored loss, in float32."""
@@ -210,19 +223,16 @@ HEADERS = {
 def chosen_tokens(dataset: xr.Dataset, groups: TokenGroups, first: int | None = None) -> Indices:
     """Return the tokens that are read, ascending along ``token``.
 
-    groups: where some were named, their tokens alone. first: of that many sentences.
+    groups: whose tokens they are. first: of that many sentences.
     """
     import numpy as np
 
-    chosen = np.ones(dataset.sizes["token"], dtype=bool)
-    if groups.named:
-        chosen[:] = False
-        for indices in groups.named.values():
-            chosen[indices] = True
+    chosen, sentence = groups.tokens, dataset["sentence"].values
     if first is not None:
-        numbers = np.unique(dataset["sentence"].values)[:first]
-        chosen &= np.isin(dataset["sentence"].values, numbers)
-    return np.flatnonzero(chosen)
+        chosen = chosen[np.isin(sentence[chosen], np.unique(sentence)[:first])]
+        if not len(chosen):
+            raise UsageError(f"no token of the groups is in the first {first} sentences")
+    return chosen
 
 
 def _dtypes(subject: Subject) -> Sequence[str]:

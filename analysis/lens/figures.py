@@ -59,7 +59,7 @@ def lens_profile(result: xr.Dataset) -> Figure:
     figure = Figure(figsize=(3.7 * len(there), 3.6), layout="constrained")
     panels: np.ndarray = figure.subplots(1, len(there), squeeze=False)[0]
     for panel, name in zip(panels, there, strict=True):
-        _lines(panel, result[name])
+        _lines(panel, result[name], result.get(f"{name}_interval"))
         panel.set_title(names[name], fontsize=10)
         panel.set_ylim(bottom=0)
     figure.legend(
@@ -69,11 +69,23 @@ def lens_profile(result: xr.Dataset) -> Figure:
     return figure
 
 
-def _lines(panel: Axes, means: xr.DataArray) -> None:
+def lens_panel(panel: Axes, result: xr.Dataset) -> None:
+    """Loss over depths, a line for each group; without losses the KL from the last depth."""
+    name = "mean_nll" if "mean_nll" in result else "mean_kl"
+    _lines(panel, result[name], result.get(f"{name}_interval"))
+    panel.set_ylabel("loss (nats)" if name == "mean_nll" else "KL from the last depth (nats)")
+    panel.set_ylim(bottom=0)
+    panel.legend(frameon=False, fontsize=8)
+
+
+def _lines(panel: Axes, means: xr.DataArray, bounds: xr.DataArray | None) -> None:
     for number, group in enumerate(means["group"].values):
         colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
         values = means.sel(group=group)
         label = shown(str(group))
         panel.plot(values["depth"], values, color=colour, marker="o", markersize=3, label=label)
+        if bounds is not None:
+            low, high = (bounds.sel(group=group, bound=end) for end in ("lower", "upper"))
+            panel.fill_between(values["depth"], low, high, color=colour, alpha=0.2, linewidth=0)
     panel.set_xlabel("depth")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 
-from actlas.analysis.data.sentences import Indices
+from actlas.analysis.groups.means import with_means
+from actlas.analysis.groups.resampling import Resampling
+from actlas.analysis.groups.token_groups import TokenGroups
 
 AVERAGED = ("nll", "kl", "entropy")
 
 
-def group_means(result: xr.Dataset, groups: Mapping[str, Indices]) -> xr.Dataset:
-    """Return ``mean_nll``, ``mean_kl``, ``mean_entropy`` (group, depth), ``tokens`` (group).
+def with_group_means(
+    result: xr.Dataset, groups: TokenGroups, drawn: Resampling | None
+) -> xr.Dataset:
+    """Return ``result`` with ``mean_nll``, ``mean_kl``, ``mean_entropy`` (group, depth), in nats.
 
-    result: of ``lens``. groups: name → indices along the run's ``token``; those that the result
-    does not have are left out. Lazy stays lazy.
+    result: of ``lens``. groups: of its tokens alone. drawn: clusters that are drawn again for
+    ``…_interval``. Adds ``tokens`` (group). Lazy stays lazy.
     """
-    places = result["index"].values
-    members = {name: np.isin(places, indices) for name, indices in groups.items()}
-    members = {name: mask for name, mask in members.items() if mask.any()}
-    names = xr.Variable("group", list(members))
-    weights = xr.DataArray(np.stack(list(members.values())), dims=("group", "token"))
-    found = {}
+    tokens = result["index"].values
     for name in AVERAGED:
         if name in result:
-            plain = result[name].drop_vars(list(result[name].coords))
-            known = (plain.notnull() & weights).sum("token")
-            total = plain.where(weights, 0.0).fillna(0.0).sum("token")
-            found[f"mean_{name}"] = (total / known.where(known > 0)).transpose("group", "depth")
-    found["tokens"] = weights.sum("token")
-    return xr.Dataset(found).assign_coords(group=names)
+            result = with_means(result, f"mean_{name}", result[name], groups, tokens, drawn)
+    sizes = np.array([len(each) for each in groups.values()])
+    return result.assign(tokens=("group", sizes))

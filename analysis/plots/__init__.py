@@ -3,6 +3,7 @@
 No window is opened. Nothing else in the analyses knows matplotlib.
 """
 
+from actlas.analysis.attribution.figures import attribution_bars, attribution_panel, head_maps
 from actlas.analysis.cosine.figures import (
     cosine_heatmap,
     cosine_matrix,
@@ -17,6 +18,8 @@ from actlas.analysis.downstream.figures import (
     redundancy_panel,
     redundant_layers,
 )
+from actlas.analysis.heads.figures import group_maps, head_panel, score_maps
+from actlas.analysis.lens.figures import lens_grid, lens_panel, lens_profile
 from actlas.analysis.norms.figures import norm_groups, norm_panel, norm_sites, norm_stream
 from actlas.analysis.plots.style import figure_files, save_figure
 from actlas.analysis.reconstruction.figures import (
@@ -24,9 +27,16 @@ from actlas.analysis.reconstruction.figures import (
     reconstruction_panel,
     reconstruction_profile,
 )
+from actlas.analysis.triangulation.figures import (
+    attribution_against_ablation,
+    triangulation_panel,
+)
 from actlas.analysis.variance.figures import variance_panel, variance_profile
 
 __all__ = [
+    "attribution_against_ablation",
+    "attribution_bars",
+    "attribution_panel",
     "cosine_heatmap",
     "cosine_matrix",
     "cosine_panel",
@@ -37,6 +47,12 @@ __all__ = [
     "downstream_delta",
     "downstream_profile",
     "figure_files",
+    "group_maps",
+    "head_maps",
+    "head_panel",
+    "lens_grid",
+    "lens_panel",
+    "lens_profile",
     "norm_groups",
     "norm_panel",
     "norm_sites",
@@ -46,6 +62,8 @@ __all__ = [
     "redundancy_panel",
     "redundant_layers",
     "save_figure",
+    "score_maps",
+    "triangulation_panel",
     "variance_panel",
     "variance_profile",
 ]

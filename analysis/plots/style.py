@@ -33,6 +33,7 @@ PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 FORMATS = ("png", "svg")
 DPI = 150
 MARK = "�"  # in place of what cannot be drawn or written
+MOST_LABELS = 13  # of the rows of a map
 LONGEST = 60  # characters of a name from the data
 LONGEST_TEXT = 400  # of any text: more than we write ourselves
 #: of Unicode: control, surrogate, not assigned (XML has none of some), separators of lines
@@ -58,6 +59,13 @@ def shown(text: str, longest: int = LONGEST) -> str:
     plain = plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
     # of which matplotlib's legends would say nothing
     return f" {plain}" if plain.startswith("_") else plain
+
+
+def label_layers(panel: Axes, layers: Iterable[int]) -> None:
+    """Label the rows of a map by their layers, some of them where there are many."""
+    numbers = [int(layer) for layer in layers]
+    step = -(-len(numbers) // MOST_LABELS)
+    panel.set_yticks(range(0, len(numbers), step), [str(each) for each in numbers[::step]])
 
 
 def projection_label(projection: str, heads: Mapping[str, int]) -> str:

@@ -12,16 +12,21 @@ from actlas.analysis.attribution.asking import (
     chosen_answers,
     pair_text,
 )
-from actlas.analysis.declaring import Caption, PlannedRun, Study, Subject, Table, cell
+from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell
+from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.groups import ReadStudy
 from actlas.analysis.declaring.study import Edits, Figures
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.analysis.declaring.study import Axes
+
 MOST_HEADS = 1 << 12  # of a layer, in the key of a variant
 SHOWN = 12  # heads in a terminal
-NAMED = 3
+#: numbers of groups that are compared
+COMPARED = {"attribution": "what a head adds", "ablation": "what the removal of a head costs"}
 
 
 def zeroed_head(edits: Edits) -> tuple[int, int] | None:
@@ -36,7 +41,7 @@ def zeroed_head(edits: Edits) -> tuple[int, int] | None:
     return edit.index, edit.head
 
 
-class Triangulate(Study[AnswerOptions]):
+class Triangulate(ReadStudy[AnswerOptions]):
     """What each head of RUN adds, what its removal costs, and what it attends to, side by side.
 
     Removal is taken from the stored variants that zero a single head, as `actlas sweep … --edit
@@ -54,11 +59,15 @@ class Triangulate(Study[AnswerOptions]):
     options = AnswerOptions
     needs = ("resid", "attn_out", "mlp_out")
     variants = "found"
-    numbers = ("attribution", "ablation", "excess", "logit_difference")
+    numbers = (
+        *("attribution", "ablation", "excess", "logit_difference", "tokens"),
+        *("attribution_interval", "ablation_interval", "ablation_contrast"),
+    )
 
     def check(self, options: AnswerOptions, planned: PlannedRun) -> None:
         """Raise UsageError where no head is removed, or blocks are no sums."""
         check_law("the model", planned.law)
+        super().check(options, planned)
         if all(zeroed_head(edits) is None for edits in planned.edits):
             raise UsageError(
                 'no head is removed: give the run edits = ["zero:site=z,layer=2,head=*"]'
@@ -78,8 +87,8 @@ class Triangulate(Study[AnswerOptions]):
         return None if place is None else place[0] * MOST_HEADS + place[1]
 
     def words(self, options: AnswerOptions) -> str:
-        """Return the answers."""
-        return options.asked
+        """Return the answers, and names of groups."""
+        return " ".join(filter(None, (options.asked, super().words(options))))
 
     def compute(self, subject: Subject, options: AnswerOptions) -> xr.Dataset:
         """Return the three by layer and head."""
@@ -98,15 +107,20 @@ class Triangulate(Study[AnswerOptions]):
             place = zeroed_head(variant.edits)
             if place is not None:
                 variants[place] = variant.dataset
-        readout, answers = subject.readout, chosen_answers(subject, options)
-        heads = subject.readouts.heads()
-        result = triangulation(subject.dataset, variants, readout, heads, answers, options.seed)
+        groups = self.groups(subject.dataset, options)
+        readout, answers = subject.readout, chosen_answers(subject, options, groups)
+        readouts, asked = (readout, subject.readouts.heads()), groups.among(answers.tokens)
+        drawn = options.resampling(asked)
+        result = triangulation(subject.dataset, variants, readouts, answers, asked, drawn)
         found = {"asked": pair_text(subject, answers), "removed": len(variants)}
-        return result.assign_attrs(found, tokens=len(answers.tokens), readout=readout.digest)
+        return with_groups(result.assign_attrs(found, readout=readout.digest), groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
         """Return a row a head, those that matter most first."""
-        return [_table(result, _ranked(result))]
+        tables = [_table(result, _ranked(result))]
+        for name, what in COMPARED.items():
+            tables += contrast_table(result, name, f"Difference of {what}")
+        return tables
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return the heads that matter most."""
@@ -114,7 +128,7 @@ class Triangulate(Study[AnswerOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: AnswerOptions) -> Figures:
         """Return attribution against ablation."""
-        from actlas.analysis.triangulation.figures import attribution_against_ablation
+        from actlas.analysis.plots import attribution_against_ablation
 
         caption = Caption(
             "What a head adds against what its removal costs",
@@ -123,40 +137,63 @@ class Triangulate(Study[AnswerOptions]):
         )
         return {"": (attribution_against_ablation(result), caption)}
 
+    def panel(
+        self, axes: Axes, result: xr.Dataset, subject: Subject, options: AnswerOptions
+    ) -> None:
+        """Draw attribution against ablation, a point a head."""
+        from actlas.analysis import plots
+
+        plots.triangulation_panel(axes, result)
+
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Name the heads that each look puts first, and whether they agree."""
-        asked = f"{result.attrs['asked']}: {float(result['logit_difference']):+.3g} on average"
-        found = [f"{asked}; {result.attrs['removed']} heads are removed in stored variants"]
-        firsts = []
-        for name, verb in (("attribution", "adds"), ("ablation", "costs")):
-            values = abs(result[name].transpose("layer", "head")).fillna(-1).values
-            layer, head = divmod(int(values.argmax()), values.shape[1])
-            firsts.append((layer, head))
-            number = float(result[name].isel(layer=layer, head=head))
-            found.append(f"L{layer}H{head} {verb} most: {number:+.3g}")
-        agree = "name the same head" if firsts[0] == firsts[1] else "name different heads"
-        return [*found, f"attribution and ablation {agree}"]
+        """Name the heads that each look puts first, and whether they agree, group by group."""
+        found, several = [], result.sizes["group"] > 1
+        for group in map(str, result["group"].values):
+            lines = _looks(result.sel(group=group))
+            found += [f"{group}: {line}" for line in lines] if several else lines
+        found.insert(1, f"{result.attrs['removed']} heads are removed in stored variants")
+        for name, what in COMPARED.items():
+            found += apart(result, name, what)
+        return [*found, *(self.compared(result, subject) if "contrast" in result.dims else [])]
+
+
+def _looks(result: xr.Dataset) -> list[str]:
+    """Return the sentences of one group."""
+    difference, tokens = float(result["logit_difference"]), int(result["tokens"])
+    found = [f"{result.attrs['asked']}: {difference:+.3g} on average at {tokens} tokens"]
+    firsts = []
+    for name, verb in (("attribution", "adds"), ("ablation", "costs")):
+        values = abs(result[name].transpose("layer", "head")).fillna(-1).values
+        layer, head = divmod(int(values.argmax()), values.shape[1])
+        firsts.append((layer, head))
+        number = float(result[name].isel(layer=layer, head=head))
+        found.append(f"L{layer}H{head} {verb} most: {number:+.3g}")
+    agree = "name the same head" if firsts[0] == firsts[1] else "name different heads"
+    return [*found, f"attribution and ablation {agree}"]
 
 
 def _ranked(result: xr.Dataset) -> list[tuple[int, int]]:
-    """Return layer and head, by the larger of what it adds and what it costs."""
-    both = [abs(result[name].transpose("layer", "head")).fillna(0).values for name in THREE[:2]]
-    most = both[0].clip(min=both[1])
+    """Return layer and head, by the larger of what it adds and what it costs in any group."""
+    adds, costs = (abs(result[name]).fillna(0).max("group") for name in COMPARED)
+    most = adds.where(adds > costs, costs).transpose("layer", "head").values
     places = [(layer, head) for layer in range(len(most)) for head in range(most.shape[1])]
     return sorted(places, key=lambda place: -most[place])
 
 
-THREE = ("attribution", "ablation")
-
-
 def _table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> Table:
-    kinds, rows = [str(kind) for kind in result["kind"].values], []
+    kinds, several = [str(kind) for kind in result["kind"].values], result.sizes["group"] > 1
+    bounded, rows = "ablation_interval" in result, []
     for layer, head in heads:
-        here = result.isel(layer=layer, head=head)
-        low, high = here["ablation_bounds"].values
-        numbers = [here["attribution"], here["ablation"], low, high]
-        excess = (cell(value, "+.3f") for value in here["excess"].values)
-        rows.append((cell(f"L{layer}H{head}"), *(cell(n, "+.3f") for n in numbers), *excess))
-    header = ("head", "adds", "costs", "from", "to", *kinds)
-    caption = "Attribution; what its removal costs, with its 95 % band; attention beyond uniform"
+        name = cell(f"L{int(result['layer'][layer])}H{head}")
+        for group in result["group"].values:
+            here = result.isel(layer=layer, head=head).sel(group=group)
+            numbers = [here["attribution"], here["ablation"]]
+            if bounded:
+                numbers += [here["ablation_interval"].sel(bound=end) for end in ("lower", "upper")]
+            names = (cell(str(group)),) if several else ()
+            excess = (cell(value, "+.3f") for value in here["excess"].values)
+            rows.append((name, *names, *(cell(n, "+.3f") for n in numbers), *excess))
+    groups, ends = ("tokens",) if several else (), ("from", "to") if bounded else ()
+    header = ("head", *groups, "adds", "costs", *ends, *kinds)
+    caption = "Attribution; what its removal costs; attention beyond uniform"
     return Table.of(caption, header, rows)

@@ -13,7 +13,7 @@ from actlas.analysis.declaring import Study, Subject
 from actlas.analysis.declaring.laws import check_sites
 from actlas.analysis.declaring.options import specs
 from actlas.scripts.analyses.asked import Asked
-from actlas.scripts.analyses.variants import comparable, named_baseline, variants_of
+from actlas.scripts.analyses.variants import beside, comparable, named_baseline
 from actlas.scripts.api.result import Result
 from actlas.scripts.study.tables import filled
 from actlas.store.errors import UsageError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SAID = ("law", "dtype", "stored_dtype")
 DATA = {
     "none": "data: a Run, or a Dataset that ``Run.dataset`` gave or a part of it.",
+    "baseline": "data: a Run; of one with edits, the run without stands beside it.",
     "found": "data: the Run without edits; the variants that its store has are compared with it.",
     "named": "data: variants, a Run or several, of one run without edits.",
 }
@@ -108,9 +109,7 @@ def _asked(study: Study[Any], data: Any, options: Any) -> Asked:
         variants = comparable(list(runs))
         return Asked(study, options, named_baseline(variants[0]), tuple(variants))
     _check_run(study, data)
-    return Asked(
-        study, options, data, variants_of(study, data) if study.variants == "found" else ()
-    )
+    return Asked(study, options, data, beside(study, data))
 
 
 def _check_run(study: Study[Any], run: Any) -> None:
@@ -129,7 +128,10 @@ def _of_dataset(study: Study[Any], dataset: xr.Dataset, options: Any) -> Result:
     from threadpoolctl import threadpool_limits
 
     if study.variants != "none":
-        raise UsageError(f"{study.name}() compares stored runs: give Runs in place of a Dataset")
+        reads = "reads the readout of a stored run" if study.variants == "baseline" else ""
+        raise UsageError(
+            f"{study.name}() {reads or 'compares stored runs'}: give Runs in place of a Dataset"
+        )
     attributes = dataset.attrs
     if missing := [name for name in SAID if name not in attributes]:
         raise UsageError(

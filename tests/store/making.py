@@ -216,11 +216,17 @@ def make_run(
     return run
 
 
-def make_variant(path, baseline: Run, after: Content, first: Mapping[str, int] = FIRST) -> Run:
+def make_variant(
+    path,
+    baseline: Run,
+    after: Content,
+    first: Mapping[str, int] = FIRST,
+    edits: Sequence[Mapping] = (SKIP,),
+) -> Run:
     """Return a run with the blocks of ``baseline`` before ``first`` and those of ``after`` then."""
     store = Store(path)
     run = store.add(
-        {**baseline.specification, "edits": [SKIP]},
+        {**baseline.specification, "edits": [*edits]},
         {"created": "2026-01-02", **after.description},
         after.plan,
     )

@@ -11,26 +11,30 @@ from actlas.scripts.analyses.command import command_of
 from actlas.scripts.terminal.shown import text_of
 from actlas.store.errors import UsageError
 from tests import commands
-from tests.store.laws import LawContent, run_of, variant_of
+from tests.analysis.groups.answering import answering_run, without_a_head
+from tests.store.laws import variant_of
 
 GROUPS = ("her=her", "before=her@-1")
 CHOICES = {"by": "COLUMN", "group": "NAME=CONDITION", "contrast": "A:B", "match": None}
+#: what studies of an answer are asked: the tokens before those of id 3, the words of three letters
+OPTIONS = {"attribute": {"answer": "t3"}, "triangulate": {"answer": "t3"}}
 NAMES = (*CHOICES, "cluster", "first_token", "pool", "seed", "bootstrap", "target", "control")
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run, and a variant of it whose layer 1 is skipped, without a model."""
-    store, content = tmp_path_factory.mktemp("groups") / "store", LawContent(law="add")
-    run = run_of(store, content)
-    return run, variant_of(store, run, content)
+    """A run, and variants whose layer 1 is skipped or that lack a head, without a model."""
+    store = tmp_path_factory.mktemp("groups") / "store"
+    run, content = answering_run(store)
+    return run, variant_of(store, run, content), without_a_head(store, run, content)
 
 
 def computed(runs, name, **options):
     """Return the result of a study as its tables take it, and what it finds."""
-    study, (run, variant) = registry.find(name), runs
-    variants = () if study.variants == "none" else (variant,)
-    asked = Asked(study, study.options(**options), run, variants)
+    study, (run, skipped, removed) = registry.find(name), runs
+    variants = () if study.variants in ("none", "baseline") else (skipped,)
+    variants = (removed,) if name == "triangulate" else variants
+    asked = Asked(study, study.options(**OPTIONS.get(name, {}), **options), run, variants)
     lazy = study.compute(asked.subject, asked.options)
     result = lazy.compute().assign_attrs({**asked.recorded, **lazy.attrs})
     return result, study.findings(result, asked.subject), asked
@@ -106,11 +110,12 @@ def test_every_study_has_one_spelling_for_the_first_token(runs, name, choice):
 
 def test_what_means_nothing_to_a_study_is_refused_with_the_reason():
     refusing = [name for name in registry.names() if registry.find(name).options.refused]
-    assert refusing == ["histogram", "norms", "reconstruct"]
+    answered = ["attribute", "triangulate"]
+    assert refusing == sorted([*answered, "heads", "histogram", "lens", "norms", "reconstruct"])
     for name in refusing:
         options = registry.find(name).options
         with pytest.raises(UsageError, match=r"^pool: .* one|^pool: "):
-            options(pool="mean")
+            options(**OPTIONS.get(name, {}), pool="mean")
         (hidden,) = [each for each in command_of(registry.find(name)).params if each.name == "pool"]
         assert hidden.hidden
 

@@ -7,7 +7,7 @@ from tests.tiny_runs.readouts import heads_of, readout_of
 from tests.tiny_runs.storing import stored
 
 #: whose heads are followed by a norm
-POST_NORMED = ("gemma2", "gemma3")
+POST_NORMED = ("gemma2", "gemma3", "olmo2")
 
 
 class Tiny:

@@ -7,13 +7,27 @@ from actlas.analysis import registry
 from actlas.analysis.attribution.answers import column_answers, last_tokens, word_answers
 from actlas.analysis.attribution.compute import EDITED, Answers, attribution
 from actlas.analysis.attribution.declaration import AttributeOptions
-from actlas.analysis.attribution.means import cluster_means
 from actlas.analysis.declaring import PlannedRun
+from actlas.analysis.groups.means import with_means
+from actlas.analysis.groups.resampling import resampling
+from actlas.analysis.groups.token_groups import Members, TokenGroups
 from actlas.store.errors import UsageError
 from tests.analysis.laws.asking import asked, found
 
 FEW = ("gpt_neox", "gptj", "llama-biases", "gemma2")
-SLOW = ("gpt_neo", "llama-tied", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma3", "llama")
+SLOW = (
+    "gpt_neo",
+    "llama-tied",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "phi3",
+    "gemma",
+    "gemma3",
+    "llama",
+    "phi",
+    "olmo2",
+)
 NAMES = [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 PARTS = ("resid", "attn_out", "mlp_out")
 TOKENS = np.array([2, 6, 9, 15])
@@ -86,18 +100,32 @@ def test_which_tokens_are_asked(tiny):
         word_answers(dataset, model.readout, "t3", "t3", "last")
 
 
-def test_means_and_bands():
+def test_means_of_groups_are_over_those_that_are_asked():
+    """Clusters are drawn again; a group of one cluster has no interval, of none no mean."""
     import xarray as xr
 
     random = np.random.default_rng(0)
     cluster = np.repeat(np.arange(40), 5)
+    drawn_of = {"all": np.arange(200), "one": np.arange(3), "none": np.arange(200, 205)}
+    members = {}
+    for name, tokens in drawn_of.items():
+        of_token = tokens // 5
+        members[name] = Members(tokens, tokens, of_token, tokens % 5, of_token)
+    asked = TokenGroups(members, contrasts=(("all", "one"),)).among(np.arange(200))
     values = xr.DataArray(random.normal(size=40)[cluster] + 3, dims="token")
-    means = cluster_means(values, cluster, seed=0)
-    low, high = means["bounds"].values
-    assert low < float(means["mean"]) == float(values.mean()) < high
-    # tokens of a cluster are one draw: the band is that of 40, not of 200
+    drawn = resampling(asked.clusters, resamples=500, seed=0)
+    result = with_means(xr.Dataset(), "mean", values, asked, np.arange(200), drawn)
+    every = result.sel(group="all")
+    low, high = every["mean_interval"].values
+    assert low < float(every["mean"]) < high
+    assert float(every["mean"]) == pytest.approx(float(values.mean()))
+    # tokens of a cluster are one draw: the interval is that of 40, not of 200
     assert high - low > 2.5 * 1.96 * float(values.std()) / 200**0.5
-    assert np.isnan(cluster_means(values[:3], cluster[:3], seed=0)["bounds"]).all()
+    assert float(result["mean"].sel(group="one")) == pytest.approx(float(values[:3].mean()))
+    assert np.isnan(result["mean_interval"].sel(group=["one", "none"])).all()
+    assert np.isnan(result["mean"].sel(group="none"))
+    expected = float(values.mean() - values[:3].mean())
+    assert float(result["mean_contrast"][0]) == pytest.approx(expected)
 
 
 def test_the_study(tiny):
@@ -135,7 +163,9 @@ def test_what_is_refused(tiny):
         found(tiny("bert").run, "attribute", answer="t7")
     study = registry.find("attribute")
     with pytest.raises(UsageError, match="the model has no logit"):
-        study.check(AttributeOptions("a"), PlannedRun(3, (), (), lambda: None, "post", False))
+        study.check(
+            AttributeOptions(answer="a"), PlannedRun(3, (), (), lambda: None, "post", False)
+        )
     with pytest.raises(UsageError, match="unknown column 'b'"):
         study.check(
             AttributeOptions(answer_column="b"), PlannedRun(3, ("a",), (), lambda: None, "add")

@@ -7,6 +7,7 @@ from actlas.analysis import registry
 from actlas.analysis.attribution.asking import AnswerOptions
 from actlas.analysis.attribution.compute import Answers, attribution, logit_differences
 from actlas.analysis.declaring import PlannedRun
+from actlas.analysis.groups import select_groups
 from actlas.analysis.triangulation.compute import triangulation
 from actlas.analysis.triangulation.declaration import zeroed_head
 from actlas.store.errors import UsageError
@@ -16,6 +17,10 @@ from tests.analysis.laws.asking import asked
 TOKENS = np.array([2, 6, 9, 15])
 ANSWERS = Answers(TOKENS, np.full(4, 7), np.full(4, 9))
 SITES = ("resid", "attn_out", "mlp_out", "z", "pattern")
+
+
+def every_asked(dataset):
+    return select_groups(dataset, first_token="include", every=True).among(TOKENS)
 
 
 def without_head(model, layer, head):
@@ -34,23 +39,25 @@ def test_a_head_that_nobody_reads_costs_what_it_adds(tiny):
     model = tiny("llama-biases")
     dataset = model.run.dataset(SITES)
     variants = {place: without_head(model, *place) for place in ((2, 1), (0, 3))}
-    result = triangulation(dataset, variants, model.readout, model.heads, ANSWERS).compute()
+    result = triangulation(
+        dataset, variants, (model.readout, model.heads), ANSWERS, every_asked(dataset)
+    ).compute()
     assert int(result["ablation"].notnull().sum()) == 2
     base = attribution(dataset, model.readout, ANSWERS).compute()["logit_difference"]
     for (layer, head), variant in variants.items():
         without = logit_differences(variant, model.readout, ANSWERS).compute()
-        got = float(result["ablation"].sel(layer=layer).isel(head=head))
+        got = float(result["ablation"].sel(layer=layer).isel(head=head, group=0))
         assert got == pytest.approx(float((base - without).mean()), abs=1e-9)
     own = attribution(dataset, model.readout, ANSWERS, model.heads).compute()
     expected = own["head_attribution"].mean("token")
-    np.testing.assert_allclose(result["attribution"], expected, atol=1e-12)
+    np.testing.assert_allclose(result["attribution"].isel(group=0), expected, atol=1e-12)
 
 
 def test_building_computes_nothing(tiny, forbid_compute):
     model = tiny("llama-biases")
     dataset = model.run.dataset(SITES)
     variants = {(1, 2): model.run.dataset(("resid",))}
-    triangulation(dataset, variants, model.readout, model.heads, ANSWERS)
+    triangulation(dataset, variants, (model.readout, model.heads), ANSWERS, every_asked(dataset))
 
 
 def test_which_variants_remove_a_head():
@@ -68,7 +75,7 @@ def test_which_variants_remove_a_head():
 def test_what_is_refused(tiny):
     study = registry.find("triangulate")
     with pytest.raises(UsageError, match="no head is removed: give the run edits"):
-        study.check(AnswerOptions("a"), PlannedRun(3, (), (), lambda: None, "add"))
+        study.check(AnswerOptions(answer="a"), PlannedRun(3, (), (), lambda: None, "add"))
     question = asked(tiny("llama-biases").run, "triangulate", answer="t7", at="last")
     with pytest.raises(UsageError, match="no variant of run it removes a head: the sentences"):
         study.compute(question.subject, question.options)

@@ -53,14 +53,14 @@ def test_the_demo_finds_its_circuit_without_torch(folder):
     assert "+8.62 on average" in record["findings"][0]
     assert "at 83 tokens of 75 sentences" in record["findings"][0]
     result = read_result(folder / next(f for f in record["files"] if f.endswith(".nc")))
-    means = result["mean_head"].transpose("layer", "head")
+    means = result["mean_head"].isel(group=0).transpose("layer", "head")
     ranked = abs(means).values.ravel().argsort()[::-1]
     assert divmod(int(ranked[0]), 6) == (2, 3)
     assert means.values[2, 3] == pytest.approx(1.98, rel=0.1)
     assert abs(means.values.ravel()[ranked[1]]) == pytest.approx(0.19, rel=0.1)
-    assert float(result["mean_attribution"].sel(part="MLP", layer=7)) == pytest.approx(
-        3.17, rel=0.1
-    )
+    assert float(
+        result["mean_attribution"].isel(group=0).sel(part="MLP", layer=7)
+    ) == pytest.approx(3.17, rel=0.1)
 
 
 def test_lens_without_torch(folder):
@@ -88,7 +88,7 @@ def test_a_variant_has_the_readout_of_its_model(folder):
     )
     assert done["holds"]
     result = read_result(folder / next(f for f in done["files"] if f.endswith(".nc")))
-    skipped = result["mean_attribution"].sel(layer=2)
+    skipped = result["mean_attribution"].isel(group=0).sel(layer=2)
     assert abs(float(skipped.sel(part="edited layer"))) < 1e-9
     assert float(skipped.sel(part="attention")) == 0
 

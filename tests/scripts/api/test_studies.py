@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,13 +18,19 @@ from matplotlib.figure import Figure
 import actlas
 from actlas.analysis import registry
 from actlas.analysis.declaring import Subject
+from actlas.pipeline.models.folder import resolve
 from actlas.pipeline.models.sites import DEFAULT_SITES
+from actlas.pipeline.readouts.making import make_readout
 from actlas.scripts.api.functions import function_of
 from actlas.store import Store, UsageError
 from tests.small_model import TEXTS
 
 ROOT = Path(__file__).parents[3]
+ANSWER = {"answer": "her", "bootstrap": 5}
 OPTIONS = {
+    "attribute": {**ANSWER, "heads": True},
+    "lens": {"answer": ("her",)},
+    "triangulate": ANSWER,
     "variance": {"target": "her", "bootstrap": 5},
     "cosine": {"target": "her", "bins": 10, "layers": [0, 2]},
     "histogram": {"site": "q", "bins": 12},
@@ -45,6 +52,10 @@ def varied(small_model, tmp_path_factory):
     options = {"store": store, "quiet": True, "sites": (*DEFAULT_SITES, "resid_mid")}
     for layer in range(3):
         actlas.extract(TEXTS, small_model, edits=f"skip:layer={layer}", **options)
+    for head in (1, 4):
+        edits = f"zero:site=z,layer=2,head={head}"
+        actlas.extract(TEXTS, small_model, edits=edits, **options)
+    make_readout(store, resolve(str(small_model)), "heads")
     return Store(store)
 
 
@@ -133,7 +144,7 @@ def test_a_dataset_is_as_good_as_its_run(run):
 
 REFUSED = {
     "key": ("variance", {"tarjet": "her"}, "variance.. unknown key 'tarjet'|unknown key"),
-    "missing": ("variance", {}, "variance.. lacks the key 'target'"),
+    "missing": ("variance", {}, "variance... no tokens to study: expected --target"),
     "kind": ("variance", {"target": 7}, "target is 7, expected text"),
     "choice": ("variance", {"target": "her", "pool": "all"}, "expected last, first, mean"),
     "bounds": ("variance", {"target": "her", "bootstrap": -1}, "bootstrap is -1, expected 0 to"),
@@ -170,10 +181,10 @@ def test_help_and_completion_show_the_options():
     for name in registry.BUILT_IN:
         study, function = registry.find(name), getattr(actlas, name)
         parameters = inspect.signature(function).parameters
-        assert ["data", *vars(study.options)["__dataclass_fields__"]] == [*parameters]
+        assert ["data", *(field.name for field in fields(study.options))] == [*parameters]
         assert all(f"\n{option}: " in function.__doc__ for option in parameters)
         assert function.__name__ == name
-    assert inspect.signature(actlas.variance).parameters["bootstrap"].default == 0
+    assert inspect.signature(actlas.variance).parameters["bootstrap"].default == 1000
     assert set(registry.BUILT_IN) <= {*dir(actlas)} & {*dir(actlas.studies)}
     with pytest.raises(AttributeError, match="no study 'varianze': expected cosine"):
         _ = actlas.studies.varianze

@@ -13,6 +13,7 @@ ROTARY = ("q_rot", "k_rot")
 PLAIN, NORMED = ("q", "k"), ("q_normed", "k_normed")
 FEW = [
     *(("gpt_neox", ROTARY), ("gpt_neox", PLAIN), ("gemma2", PLAIN), ("gptj", PLAIN)),
+    *(("phi", PLAIN), ("olmo2", NORMED)),
     *(("gpt_neo", PLAIN), ("bert", PLAIN), ("llama-yarn", PLAIN), ("llama-llama3-rope", PLAIN)),
 ]
 SLOW = [

@@ -1,0 +1,65 @@
+"""Means of what tokens have, by group, with intervals over clusters and contrasts."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from actlas.analysis.data.sentences import Indices
+from actlas.analysis.groups.resampling import (
+    FEWEST,
+    Resampling,
+    mean_draws,
+    with_contrasts,
+    with_intervals,
+)
+from actlas.analysis.groups.token_groups import TokenGroups
+
+
+def means_by_group(values: xr.DataArray, groups: TokenGroups, tokens: Indices) -> xr.DataArray:
+    """Return the mean of ``values`` (…, token) over the tokens of each group: (group, …).
+
+    tokens: of the run, ascending, those that ``values`` has along ``token``. groups: of these
+    alone, as ``TokenGroups.among`` makes them. NaN values are left out; a group without any has
+    NaN. Lazy stays lazy.
+    """
+    plain = _plain(values)
+    parts = []
+    for places in _places(groups, tokens).values():
+        chosen = plain.isel(token=places)
+        known = chosen.notnull().sum("token")
+        parts.append(chosen.sum("token") / known.where(known > 0))
+    found: xr.DataArray = xr.concat(parts, xr.Variable("group", list(groups)))
+    return found.transpose("group", *(dim for dim in values.dims if dim != "token"))
+
+
+def with_means(
+    result: xr.Dataset,
+    name: str,
+    values: xr.DataArray,
+    groups: TokenGroups,
+    tokens: Indices,
+    drawn: Resampling | None,
+) -> xr.Dataset:
+    """Return ``result`` with the means of ``values`` by group as its variable ``name``.
+
+    values, groups, tokens: as ``means_by_group`` takes them. drawn: clusters that are drawn again,
+    None for no intervals; groups of fewer than two clusters have NaN. The groups that are compared
+    have ``<name>_contrast``.
+    """
+    result = result.assign({name: means_by_group(values, groups, tokens)})
+    result[name].attrs["long_name"] = f"mean over tokens of: {values.attrs.get('long_name', name)}"
+    if drawn is None:
+        return with_contrasts(result, name, groups.contrasts)
+    draws = mean_draws(_plain(values), _places(groups, tokens), drawn)
+    clusters = [len(np.unique(each)) for each in groups.clusters.values()]
+    enough = xr.DataArray(np.array(clusters) >= FEWEST, dims="group")
+    return with_intervals(result, name, draws.where(enough), groups.contrasts)
+
+
+def _places(groups: TokenGroups, tokens: Indices) -> dict[str, Indices]:
+    return {name: np.searchsorted(tokens, chosen) for name, chosen in groups.items()}
+
+
+def _plain(values: xr.DataArray) -> xr.DataArray:
+    return values.drop_vars([name for name, at in values.coords.items() if "token" in at.dims])
