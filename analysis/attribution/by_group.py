@@ -49,6 +49,12 @@ def with_counts(result: xr.Dataset, groups: TokenGroups) -> xr.Dataset:
     return result
 
 
+def first_asked(result: xr.Dataset) -> str:
+    """Return the first group of which any token is asked."""
+    asked = result["tokens"].values > 0
+    return str(result["group"].values[int(asked.argmax())])
+
+
 def with_changes(result: xr.Dataset, before: xr.Dataset, groups: TokenGroups) -> xr.Dataset:
     """Return ``result`` with ``change_<name>``, the mean change from ``before`` by group.
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from actlas.analysis.attribution.by_group import first_asked
 from actlas.analysis.plots.style import SERIES_COLOURS, label_layers, shown
 
 WIDTH = 0.8  # of the bars of a layer
@@ -41,7 +42,7 @@ def attribution_bars(result: xr.Dataset, title: str) -> Figure:
 
 def attribution_panel(panel: Axes, result: xr.Dataset) -> None:
     """Mean of each part by layer with its interval, of the first group."""
-    group = str(result["group"].values[0])
+    group = first_asked(result)
     _bars(panel, result, group)
     panel.set_title(_titled(result, group), fontsize=10)
     panel.set_xlabel("layer")
@@ -49,7 +50,7 @@ def attribution_panel(panel: Axes, result: xr.Dataset) -> None:
 
 
 def _titled(result: xr.Dataset, group: str) -> str:
-    return f"{shown(group)}, {int(result['tokens'].sel(group=group))} tokens"
+    return f"{shown(group)}, {int(result['tokens'].sel(group=group))} asked"
 
 
 def _bars(panel: Axes, result: xr.Dataset, group: str) -> None:
@@ -67,7 +68,7 @@ def _bars(panel: Axes, result: xr.Dataset, group: str) -> None:
         style: dict[str, Any] = {"color": colour, "error_kw": {"elinewidth": 0.8}}
         panel.bar(places, values, width, yerr=bars, label=part, **style)
     panel.axhline(0, color="0.4", linewidth=0.8)
-    panel.set_ylabel("adds")
+    panel.set_ylabel("adds to the difference")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from actlas.analysis.attribution.by_group import first_asked
 from actlas.analysis.declaring.shown import Cell, Table, cell
 
 NAMED = 3  # heads and parts that a finding lists
@@ -68,7 +69,7 @@ def ranked_heads(result: xr.Dataset, group: str) -> list[tuple[int, int, float]]
 def head_table(result: xr.Dataset) -> Table:
     """Return the heads that add most in each group."""
     rows, bounded = [], "mean_head_interval" in result
-    for group in map(str, result["group"].values):
+    for group in map(str, result["group"].values[result["tokens"].values > 0]):
         for layer, head, mean in ranked_heads(result, group)[:MOST_HEADS]:
             numbers = [cell(mean, "+.3f")]
             if bounded:
@@ -86,6 +87,9 @@ def sentences(result: xr.Dataset) -> list[str]:
     asked, found = result.attrs["asked"], []
     for group in map(str, result["group"].values):
         here = result.sel(group=group)
+        if not int(here["tokens"]):
+            found.append(f"{group}: none of its tokens is asked")
+            continue
         line = f"{asked}: {float(here['mean_difference']):+.3g} on average"
         if "mean_difference_interval" in result:
             bounds = here["mean_difference_interval"]
@@ -105,7 +109,7 @@ def sentences(result: xr.Dataset) -> list[str]:
 
 def _largest(result: xr.Dataset) -> list[str]:
     """Name the parts and heads that add most, in the first group."""
-    first = str(result["group"].values[0])
+    first = first_asked(result)
     parts = result["mean_attribution"].sel(group=first).transpose("part", "layer")
     names = [
         (f"{part} {int(layer)}", float(parts.sel(part=part, layer=layer)))

@@ -92,6 +92,8 @@ def apart(result: xr.Dataset, name: str, what: str) -> list[str]:
     for contrast in bounds["contrast"].values:
         lower, upper = (bounds.sel(bound=end, contrast=contrast) for end in ("lower", "upper"))
         known = int((lower.notnull() & upper.notnull()).sum())
+        if not known:  # one of the groups has no numbers
+            continue
         above, below = int((lower > 0).sum()), int((upper < 0).sum())
         one, _, other = str(contrast).partition(":")
         found.append(

@@ -44,17 +44,21 @@ def with_means(
     """Return ``result`` with the means of ``values`` by group as its variable ``name``.
 
     values, groups, tokens: as ``means_by_group`` takes them. drawn: clusters that are drawn again,
-    None for no intervals; groups of fewer than two clusters have NaN. The groups that are compared
+    None for no intervals; groups of fewer than two clusters have NaN, and there are none where all
+    are such. The groups that are compared
     have ``<name>_contrast``.
     """
     result = result.assign({name: means_by_group(values, groups, tokens)})
     result[name].attrs["long_name"] = f"mean over tokens of: {values.attrs.get('long_name', name)}"
     if drawn is None:
         return with_contrasts(result, name, groups.contrasts)
-    draws = mean_draws(_plain(values), _places(groups, tokens), drawn)
-    clusters = [len(np.unique(each)) for each in groups.clusters.values()]
-    enough = xr.DataArray(np.array(clusters) >= FEWEST, dims="group")
-    return with_intervals(result, name, draws.where(enough), groups.contrasts)
+    clusters = {group: len(np.unique(each)) for group, each in groups.clusters.items()}
+    places = _places(groups, tokens)
+    enough = {group: at for group, at in places.items() if clusters[group] >= FEWEST}
+    if not enough:
+        return with_contrasts(result, name, groups.contrasts)
+    draws = mean_draws(_plain(values), enough, drawn).reindex(group=list(groups))
+    return with_intervals(result, name, draws, groups.contrasts)
 
 
 def _places(groups: TokenGroups, tokens: Indices) -> dict[str, Indices]:

@@ -83,6 +83,8 @@ def _lines(panel: Axes, means: xr.DataArray, bounds: xr.DataArray | None) -> Non
         colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
         values = means.sel(group=group)
         label = shown(str(group))
+        if not values.notnull().any():  # first tokens have no loss
+            continue
         panel.plot(values["depth"], values, color=colour, marker="o", markersize=3, label=label)
         if bounds is not None:
             low, high = (bounds.sel(group=group, bound=end) for end in ("lower", "upper"))

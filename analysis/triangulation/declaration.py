@@ -159,6 +159,8 @@ class Triangulate(ReadStudy[AnswerOptions]):
 
 def _looks(result: xr.Dataset) -> list[str]:
     """Return the sentences of one group."""
+    if not int(result["tokens"]):
+        return ["none of its tokens is asked"]
     difference, tokens = float(result["logit_difference"]), int(result["tokens"])
     found = [f"{result.attrs['asked']}: {difference:+.3g} on average at {tokens} tokens"]
     firsts = []

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from actlas.analysis.attribution.by_group import first_asked
 from actlas.analysis.plots.style import SERIES_COLOURS, shown
 
 NAMED = 6  # heads that are named beside their points
@@ -30,8 +31,8 @@ def attribution_against_ablation(result: xr.Dataset) -> Figure:
 
 
 def triangulation_panel(panel: Axes, result: xr.Dataset) -> None:
-    """What each removed head adds, against what its removal costs, of the first group."""
-    _points(panel, result.isel(group=0))
+    """What each removed head adds, against what its removal costs, of the first group asked."""
+    _points(panel, result.sel(group=first_asked(result)))
 
 
 def _points(panel: Axes, result: xr.Dataset) -> None:

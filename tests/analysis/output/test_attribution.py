@@ -112,9 +112,9 @@ def test_means_of_groups_are_over_those_that_are_asked():
         of_token = tokens // 5
         members[name] = Members(tokens, tokens, of_token, tokens % 5, of_token)
     asked = TokenGroups(members, contrasts=(("all", "one"),)).among(np.arange(200))
-    values = xr.DataArray(random.normal(size=40)[cluster] + 3, dims="token")
+    values = xr.DataArray(random.normal(size=40)[cluster] + 3, dims="token").chunk(token=50)
     drawn = resampling(asked.clusters, resamples=500, seed=0)
-    result = with_means(xr.Dataset(), "mean", values, asked, np.arange(200), drawn)
+    result = with_means(xr.Dataset(), "mean", values, asked, np.arange(200), drawn).compute()
     every = result.sel(group="all")
     low, high = every["mean_interval"].values
     assert low < float(every["mean"]) < high
@@ -134,6 +134,14 @@ def test_the_study(tiny):
     )
     assert done.holds
     assert done.findings[0].startswith("'t7' − 't9': ")
+    with pytest.raises(UsageError, match="none of the 3 tokens that are asked is of a group"):
+        found(
+            tiny("llama-biases").run,
+            "attribute",
+            answer="t7",
+            at="last",
+            group=("a=position:0-1", "b=position:2"),
+        )
     study = registry.find("attribute")
     layers, heads = study.overview(done.result, done.subject)
     assert layers.header == ("layer", "attention", "MLP")

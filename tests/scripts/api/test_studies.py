@@ -186,7 +186,7 @@ def test_help_and_completion_show_the_options():
         assert function.__name__ == name
     assert inspect.signature(actlas.variance).parameters["bootstrap"].default == 1000
     assert set(registry.BUILT_IN) <= {*dir(actlas)} & {*dir(actlas.studies)}
-    with pytest.raises(AttributeError, match="no study 'varianze': expected cosine"):
+    with pytest.raises(AttributeError, match="no study 'varianze': expected attribute"):
         _ = actlas.studies.varianze
 
 
