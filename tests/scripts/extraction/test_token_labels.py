@@ -85,8 +85,8 @@ def test_labels_reach_datasets_exports_and_show(folder, actlas):
     kept = Exported(folder / "out.h5")
     assert {label for _, text, label in labelled(kept) if "her" in text} == {"PRON"}
     assert actlas("verify", "out.h5").returncode == 0
-    norms = actlas("norms", "it", "--store", "store", "--by", "pos", "--json")
-    assert json.loads(norms.stdout)["tokens"]["pos=PRON"] >= 2
+    norms = actlas("norms", "it", "--store", "store", "--group", "pronoun=pos:PRON", "--json")
+    assert json.loads(norms.stdout)["tokens"]["pronoun"] >= 2
 
 
 def test_labels_are_replaced_and_kept_apart(folder, actlas):
