@@ -26,7 +26,7 @@ SCORES: Mapping[str, str] = {
     "first": "weight of the first token of the sentence",
     "current": "weight of the token itself",
     "duplicate": "weight of earlier tokens with the same id",
-    "induction": "weight of the tokens behind earlier ones with the same id",
+    "induction": "weight behind earlier tokens with the same id",
     "entropy": "entropy, as a share of that of uniform attention",
     "distance": "distance in tokens",
 }

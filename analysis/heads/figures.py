@@ -23,7 +23,7 @@ def score_maps(result: xr.Dataset) -> Figure:
     figure = Figure(figsize=(13, 5.6), layout="constrained")
     panels: list[Axes] = list(figure.subplots(2, 4).ravel())
     for panel, kind in zip(panels, kinds, strict=False):
-        _map(panel, result["excess"].sel(kind=kind), f"{kind}\n{SCORES[kind]}")
+        _map(panel, result["excess"].sel(kind=kind), f"{kind}: {SCORES[kind]}")
     for panel in panels[len(kinds) :]:
         panel.set_axis_off()
     figure.suptitle("Scores of heads beyond uniform attention", fontsize=11)
@@ -33,7 +33,7 @@ def score_maps(result: xr.Dataset) -> Figure:
 def head_panel(panel: Axes, result: xr.Dataset, kind: str) -> None:
     """Excess of one score over uniform attention, a map of layers and heads."""
     _map(
-        panel, result["excess"].sel(kind=kind), f"{kind}\n{SCORES[kind]}, beyond uniform attention"
+        panel, result["excess"].sel(kind=kind), f"{kind}: {SCORES[kind]}, beyond uniform attention"
     )
 
 
@@ -55,7 +55,7 @@ def _map(panel: Axes, values: xr.DataArray, title: str) -> None:
     finite = numbers[np.isfinite(numbers)]
     most = float(np.abs(finite).max(initial=0.0)) or 1.0
     image = panel.imshow(numbers, aspect="auto", origin="lower", cmap="RdBu", vmin=-most, vmax=most)
-    panel.set_title(title, fontsize=7)
+    panel.set_title(title, fontsize=7, loc="left")
     panel.set_xlabel("head", fontsize=8)
     panel.set_ylabel("layer", fontsize=8)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
