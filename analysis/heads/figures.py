@@ -40,9 +40,12 @@ def head_panel(panel: Axes, result: xr.Dataset, kind: str) -> None:
 def group_maps(result: xr.Dataset) -> Figure:
     """Weight that queries of one group put on keys of another, beyond uniform attention."""
     names = [str(name) for name in result["from"].values][:MOST_GROUPS]
-    figure = Figure(figsize=(1 + 3.0 * len(names), 0.8 + 2.4 * len(names)), layout="constrained")
-    panels: np.ndarray = figure.subplots(len(names), len(names), squeeze=False)
-    for row, start in zip(panels, names, strict=True):
+    # a first token sees itself alone: nothing is beyond uniform attention there
+    starts = [name for name in names if abs(result["attention_excess"].sel({"from": name})).max()]
+    rows = starts or names
+    figure = Figure(figsize=(1 + 3.0 * len(names), 0.8 + 2.4 * len(rows)), layout="constrained")
+    panels: np.ndarray = figure.subplots(len(rows), len(names), squeeze=False)
+    for row, start in zip(panels, rows, strict=True):
         for panel, end in zip(row, names, strict=True):
             values = result["attention_excess"].sel({"from": start, "to": end})
             _map(panel, values, f"{shown(start, 20)} → {shown(end, 20)}")
