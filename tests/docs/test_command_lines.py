@@ -45,7 +45,7 @@ BLOCK = re.compile(
     re.MULTILINE,
 )
 COMMAND = re.compile(r"^(actlas|echo|python3?|pip|eval|srun|[A-Z_]+=)\b", re.MULTILINE)
-BENCH = re.compile(r"^python (?:-m actlas\.)?scripts[/.]bench[/.](\w+)")
+BENCH = re.compile(r"^python (?:-m actlas\.)?scripts[/.]bench[/.]([\w/.]+?)(?:\.py)?(?= |$)")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ def perform(line, folder):
     if bench := BENCH.match(line):
         import importlib
 
-        command = importlib.import_module(f"actlas.scripts.bench.{bench[1]}").main
+        module = f"actlas.scripts.bench.{bench[1].replace('/', '.')}"
+        command = importlib.import_module(module).main
         command.make_context(bench[1], words[2:])
         return
     stdin = ""
