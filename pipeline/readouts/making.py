@@ -13,7 +13,7 @@ from actlas.pipeline.models.files.output import OutputTensors, head_outputs, out
 from actlas.pipeline.models.files.weights import opened_weights
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.readouts.tensors import Tensor, tensors_of
-from actlas.store.errors import UsageError
+from actlas.store.errors import LaterRecord, UsageError
 from actlas.store.format.schema import Json
 from actlas.store.readouts.record import Part
 from actlas.store.readouts.words import word_bytes
@@ -51,11 +51,11 @@ def make_readout(store: Path, model: ModelFolder, part: Part = "output") -> tupl
 
 def ensure_readout(store: Path, model: ModelFolder) -> str | None:
     """Store a model's readout unless it is there; return why not, for a model without one."""
-    if has_readout(store, model_identity(model), "output"):
-        return None
     try:
+        if has_readout(store, model_identity(model), "output"):
+            return None
         make_readout(store, model)
-    except UsageError as error:
+    except (UsageError, LaterRecord) as error:
         return str(error)
     return None
 

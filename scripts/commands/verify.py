@@ -121,7 +121,8 @@ def _repair(found: _Found, *, whole: bool) -> list[str]:
     left = [reason for _, done in found.repaired.values() for reason in done.left]
     if not whole:
         return left
-    found.names = [*store.repair_names(), *drop_damaged(store.path)]
+    dropped, kept = drop_damaged(store.path)
+    found.names, left = [*store.repair_names(), *dropped], left + kept
     return left + [str(error) for error in (store.damaged() if found.damaged else {}).values()]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from actlas.store.errors import DamagedStore
+from actlas.store.errors import DamagedStore, LaterRecord
 from actlas.store.format.digest import metadata_checksum_of, span_checksum
 from actlas.store.format.hdf5_check import plain_problems
 from actlas.store.io.safe_open import listed, opened
@@ -54,11 +54,30 @@ def readout_problems(path: Path) -> Iterator[Checked]:
     yield Checked(path.name, size, tuple(problems), "file")
 
 
-def drop_damaged(store: Path) -> list[str]:
-    """Remove the readouts that are damaged, which their models make again; say which."""
-    dropped = []
+def drop_damaged(store: Path) -> tuple[list[str], list[str]]:
+    """Remove the readouts that are damaged, which their models make again.
+
+    Return what was dropped, and what is left as it is: of a later version, or not readable.
+    """
+    dropped, left = [], []
     for path in readout_paths(store):
-        if any(checked.problems for checked in readout_problems(path)):
+        problems = [each for checked in readout_problems(path) for each in checked.problems]
+        if problems and is_damaged(path):
             path.unlink(missing_ok=True)
             dropped.append(f"dropped readout {path.name}: {REMEDY}")
-    return dropped
+        else:
+            left += problems
+    return dropped, left
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a readout may be replaced: damaged, and not of a later version of actlas."""
+    try:
+        read_readout(path)
+    except LaterRecord:
+        return False
+    except OSError:
+        return False  # what cannot be read may be whole
+    except DamagedStore:
+        return True
+    return any(checked.problems for checked in readout_problems(path))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import xxhash
 
-from actlas.store.errors import DamagedStore, StoreError
+from actlas.store.errors import DamagedStore, LaterRecord, StoreError
 from actlas.store.format.digest import metadata_checksum_of
 from actlas.store.format.schema import Json
 from actlas.store.io.durable import make_folder, naming, publish_file, remedy_of, reserve
@@ -25,7 +25,7 @@ from actlas.store.readouts.record import (
     file_name,
     read_readout,
 )
-from actlas.store.readouts.verify import readout_problems
+from actlas.store.readouts.verify import is_damaged
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def add_readout(
     folder = store / FOLDER
     path = folder / file_name(model, part)
     make_folder(folder)
-    if path.exists() and not any(checked.problems for checked in readout_problems(path)):
+    if path.exists() and not is_damaged(path):
+        read_readout(path)  # one of a later version stays, and is no use here
         return path, False
     try:
         with workspace(folder) as work:
@@ -66,9 +67,14 @@ def add_readout(
 
 
 def has_readout(store: Path, model: Json, part: Part) -> bool:
-    """Whether the store has a readout of a model whose record is valid; its bytes are not read."""
+    """Whether the store has a readout of a model whose record is valid; its bytes are not read.
+
+    Raises LaterRecord for one of a later version of actlas.
+    """
     try:
         read_readout(store / FOLDER / file_name(model, part))
+    except LaterRecord:
+        raise
     except (FileNotFoundError, DamagedStore):
         return False
     return True
@@ -76,7 +82,7 @@ def has_readout(store: Path, model: Json, part: Part) -> bool:
 
 def _drop_damaged(path: Path) -> None:
     """Remove a damaged file, which is looked at again: another may have made it meanwhile."""
-    if path.exists() and any(checked.problems for checked in readout_problems(path)):
+    if path.exists() and is_damaged(path):
         with suppress(FileNotFoundError):
             path.unlink()
 

@@ -38,6 +38,13 @@ ELSEWHERE = {
     ),
     "actlas-study": (("study", "run", "study.toml", "--out", "study"), ("report", "study", *STORE)),
     "actlas-result": (("report", "results", *STORE), ("verify", "results")),
+    "actlas-weight": (
+        ("verify", *STORE),
+        ("verify", "--repair", *STORE),
+        ("gc", *STORE),
+        ("readout", "demo", *STORE),
+        ("lens", "it", *STORE),
+    ),
 }
 #: format → the file that is altered, and the run that its commands are about
 FILES = {
@@ -50,6 +57,7 @@ FILES = {
     "actlas-export": ("it.h5", "it"),
     "actlas-study": ("study/study.json", "it"),
     "actlas-result": ("results/*.nc", "it"),
+    "actlas-weight": ("store/readouts/*.h5", "it"),
 }
 GENERAL = ("gc", "verify")  # report each problem, and have other work
 

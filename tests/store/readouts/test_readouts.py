@@ -118,7 +118,8 @@ def test_damage_is_found_and_nothing_is_read(path, tmp_path, place):
     size = path.stat().st_size
     flip(path, int(size * place))
     assert [checked for checked in readout_problems(path) if checked.problems]
-    dropped = drop_damaged(tmp_path)
+    dropped, left = drop_damaged(tmp_path)
+    assert not left
     assert len(dropped) == 1
     assert "`actlas readout` with its model makes it again" in dropped[0]
     assert not path.exists()
