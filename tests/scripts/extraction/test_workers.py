@@ -86,6 +86,7 @@ def test_two_processes_store_what_one_stores(actlas, small_model, tmp_path):
     assert not list((tmp_path / "two").glob("runs/*/tmp/*"))
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
         "names",
+        "readouts",
         "removed",
         "runs",
         "store.json",

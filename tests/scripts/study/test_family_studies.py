@@ -20,7 +20,6 @@ SMALLER = {
     '"demo:her.txt"': '"her.txt"',
     '"demo:english.txt"': '"her.txt"',
     'pair = "6,7"': 'pair = "1,2"',
-    "bootstrap = 1000": "bootstrap = 9",
     "layer=4,head=2": "layer=1,head=2",
     "site=mlp_post,layer=3": "site=mlp_post,layer=1",
     "skip:layer=3": "skip:layer=1",
