@@ -22,6 +22,6 @@ def test_sites_of_a_family(actlas):
 
 
 def test_an_unknown_type_is_one_line(actlas):
-    done = actlas("models", "lama")
+    done = actlas("models", "lam")
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean llama?" in done.stderr
