@@ -52,7 +52,6 @@ def write_contexts(
     hook: the name of the column. name: the column that is copied, where there are others. Raises
     UsageError for more than one column, or where no sentence has so many tokens.
     """
-    datasets, pa = _datasets("saelens"), arrow("saelens")
     columns = [each for each in content.columns if name in (None, each.name)]
     if len(columns) != 1:
         names = ", ".join(column.name for column in columns[:3])
@@ -68,6 +67,7 @@ def write_contexts(
             f"no sentence has {size} tokens, the longest has {longest}: give a smaller "
             "--context-size"
         )
+    datasets, pa = _datasets("saelens"), arrow("saelens")
     width = int(np.prod(column.shape, dtype=np.int64))
     dtype = "float16" if column.layout.dtype == "float16" else "float32"
     shaped = datasets.Array2D(shape=(size, width), dtype=dtype)
