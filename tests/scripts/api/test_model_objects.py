@@ -193,9 +193,9 @@ def test_a_tokenizer_that_saves_something_else_is_refused(extract):
             return super().__call__([text.upper() for text in texts], **options)
 
     other = Upper(tokenizer_object=small_tokenizer(), eos_token="<|endoftext|>")
-    with pytest.raises(
-        actlas.UsageError, match="has other ids for 'Mary lost her key|tokenizer cannot be used"
-    ):
+    # transformers 4 cannot read a class of its user's from the folder at all
+    refused = r"has other ids for 'Mary lost her key|tokenizer cannot be used"
+    with pytest.raises(actlas.UsageError, match=refused):
         extract(llama(), tokenizer=other)
 
 
