@@ -10,12 +10,12 @@ import xarray as xr
 from actlas.analysis.attribution.compute import Answers
 from actlas.analysis.data.apart import special_tokens
 from actlas.analysis.data.sentences import Indices, sentences_of
+from actlas.analysis.groups.evaluation import columns_of
 from actlas.analysis.lens.compute import following_ids
 from actlas.store.errors import UsageError, quoted, unknown
 from actlas.store.readouts.readout import Readout, single_answer
 
 BEFORE, EITHER, LAST = "before", "either", "last"
-OWN_LABELS = ("sentence", "position", "token_id", "char_start", "char_end", "special", "text")
 
 
 def word_answers(
@@ -69,11 +69,7 @@ def last_tokens(dataset: xr.Dataset) -> Indices:
 
 
 def _ids(dataset: xr.Dataset, readout: Readout, column: str, tokens: Indices) -> Indices:
-    columns = [
-        str(name)
-        for name, label in dataset.coords.items()
-        if label.dims == ("token",) and name not in OWN_LABELS
-    ]
+    columns = columns_of(dataset)
     if column not in columns:
         raise unknown("label column", column, columns)
     words = [str(word) for word in dataset[column].values[tokens]]

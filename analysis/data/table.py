@@ -9,6 +9,7 @@ import xarray as xr
 
 from actlas.analysis.data.sentences import sentences_of, texts_of
 from actlas.analysis.data.words import Word, all_words
+from actlas.analysis.groups.evaluation import columns_of
 from actlas.analysis.kernels.streaming import Floats, by_token
 from actlas.store.errors import UsageError
 
@@ -58,7 +59,7 @@ def word_table(dataset: xr.Dataset, *, norms: bool = False) -> pd.DataFrame:
         "shared": _shared(words),
     }
     columns |= {
-        name: values[first] for name, values in labels.items() if name in own_columns(dataset)
+        name: values[first] for name, values in labels.items() if name in columns_of(dataset)
     }
     nll = numbers.pop(NLL, None)
     if nll is not None:
@@ -75,13 +76,6 @@ def labels_of(dataset: xr.Dataset) -> dict[str, npt.NDArray[np.generic]]:
         for name, label in dataset.coords.items()
         if label.dims == ("token",)
     }
-
-
-def own_columns(dataset: xr.Dataset) -> set[str]:
-    """Return the names of labels that are not those every run has."""
-    from actlas.analysis.groups.evaluation import OWN_LABELS
-
-    return set(labels_of(dataset)) - {*OWN_LABELS}
 
 
 def numbers_of(dataset: xr.Dataset, *, norms: bool) -> dict[str, Floats]:

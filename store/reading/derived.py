@@ -63,13 +63,6 @@ class Derivation:
             found.update(dict.fromkeys(parts))
         return tuple(found)
 
-    def can_derive(self, site: str) -> bool:
-        """Whether a site that is not stored follows from what is."""
-        try:
-            return site in DERIVED and bool(self._parts(site))
-        except UsageError:
-            return False
-
     def added(self, dataset: xr.Dataset, wanted: Sequence[str]) -> xr.Dataset:
         """Return the sites ``wanted`` of a view of what they need; lazy."""
         found = {}

@@ -13,23 +13,14 @@ from actlas.pipeline.models.folder import load, resolve
 from actlas.store import UsageError
 from tests.families.configs import TINY
 from tests.families.tiny import save_tiny
-from tests.families.tried import Tried
+from tests.families.tried import made_once
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory):
-    made = {}
-
-    def of(name):
-        if name not in made:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                made[name] = Tried(tmp_path_factory.mktemp(name), name)
-        return made[name]
-
-    return of
+    return made_once(tmp_path_factory)
 
 
 def of_type(tmp_path, config):

@@ -1,6 +1,7 @@
 """A tiny model at work: loaded once, its runs in a store, and its oracle beside it."""
 
 import json
+import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
@@ -208,3 +209,17 @@ def error(got, wanted, site=""):
     assert (np.isnan(got) == ~known).all(), site
     scale = np.abs(wanted[known]).max(initial=1e-9)
     return np.abs(got - wanted)[known].max(initial=0) / scale
+
+
+def made_once(tmp_path_factory):
+    """Return name → a tiny model at work, made when it is first asked for."""
+    made = {}
+
+    def of(name):
+        if name not in made:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                made[name] = Tried(tmp_path_factory.mktemp(name), name)
+        return made[name]
+
+    return of
