@@ -158,6 +158,13 @@ class Study(ABC, Generic[O]):
         """Return the figures of a computed result with their captions."""
         return {}
 
+    def charts(self, result: xr.Dataset) -> dict[str, Any]:
+        """Return interactive figures, Vega-Lite specifications, by the kind of the figure.
+
+        result: computed, with options and what was found in ``attrs``, as ``tables`` gets it.
+        """
+        return {}
+
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: O) -> None:
         """Draw what matters most of a computed result into the one panel ``axes``.
 
