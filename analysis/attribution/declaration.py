@@ -131,16 +131,16 @@ class Attribute(ReadStudy[AttributeOptions]):
         return [layer_table(some), *heads, *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: AttributeOptions) -> Figures:
-        """Return the bars by layer, and the map of heads."""
-        from actlas.analysis.plots import attribution_bars, head_maps
+        """Return what parts add by layer, and the map of heads."""
+        from actlas.analysis.plots import attribution_profile, head_maps
 
         title = f"What adds to {result.attrs['asked']}"
-        bars = Caption(
+        profile = Caption(
             "What attention and MLP of each layer add to the logit difference",
-            "Bars above 0 write the answer, below 0 against it; lines are 95 % intervals over "
+            "Dots above 0 write the answer, below 0 against it; lines are 95 % intervals over "
             "clusters. Look which few layers make most of it.",
         )
-        drawn = {"": (attribution_bars(result, title), bars)}
+        drawn = {"": (attribution_profile(result, title), profile)}
         if "mean_head" in result:
             heads = Caption(
                 "What each head adds",

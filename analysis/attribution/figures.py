@@ -1,4 +1,4 @@
-"""Figures of attribution: bars by layer, and maps of heads."""
+"""Figures of attribution: what parts add by layer, and maps of heads."""
 
 from __future__ import annotations
 
@@ -6,98 +6,111 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from actlas.analysis.attribution.by_group import first_asked
-from actlas.analysis.plots.style import SERIES_COLOURS, label_layers, shown
+from actlas.analysis.plots.marks import (
+    balanced,
+    dots,
+    heat,
+    layer_axis,
+    layer_rows,
+    legend_in,
+    swatches,
+    zero_line,
+)
+from actlas.analysis.plots.sheet import Room, Sheet
+from actlas.analysis.plots.style import SERIES_COLOURS, Look, house_style, shown
 
-WIDTH = 0.8  # of the bars of a layer
+SPREAD = 0.5  # of the distance of two layers, over which the dots of parts lie side by side
 MOST_NUMBERS = 200  # of a map: of a larger one the colours alone are shown
 MOST_GROUPS = 4  # of a figure
+INTERVAL = "95 % bootstrap over clusters"
 
 
-def attribution_bars(result: xr.Dataset, title: str) -> Figure:
+@house_style()
+def attribution_profile(result: xr.Dataset, title: str) -> Figure:
     """Mean of each part by layer with its interval, a panel for each group.
 
     result: of the study, computed: ``mean_attribution`` (group, part, layer).
     """
     groups = [str(group) for group in result["group"].values][:MOST_GROUPS]
-    width = max(6.0, 1.5 + 0.28 * result.sizes["layer"])
-    figure = Figure(figsize=(width, 1.6 + 2.4 * len(groups)), layout="constrained")
-    grid: np.ndarray = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)
-    panels = grid[:, 0]
-    for panel, group in zip(panels, groups, strict=True):
-        _bars(panel, result, group)
-        if len(groups) > 1:
-            panel.set_title(_titled(result, group), fontsize=10)
-    panels[-1].set_xlabel("layer")
-    named = panels[0].get_legend_handles_labels()
-    figure.legend(*named, loc="outside lower center", ncols=len(named[0]), frameon=False)
-    figure.suptitle(title, fontsize=11)
-    return figure
+    width, several = min(9.0, max(5.0, 0.14 * result.sizes["layer"])), len(groups) > 1
+    room = Room(width=width, height=1.9, down=0.3, panel_title=several)
+    sheet = Sheet(len(groups), 1, room, sharex=True, sharey=True)
+    for panel, group in zip(sheet.flat, groups, strict=True):
+        _parts(panel, result, group)
+        panel.set_xlabel("")
+        if several:
+            panel.set_title(_titled(result, group))
+    layer_axis(sheet.flat[-1], "layer")
+    sheet.legend([*sheet.flat[0].get_legend_handles_labels()[0], *_swatches(result)])
+    return sheet.done(title)
 
 
 def attribution_panel(panel: Axes, result: xr.Dataset) -> None:
     """Mean of each part by layer with its interval, of the first group."""
     group = first_asked(result)
-    _bars(panel, result, group)
-    panel.set_title(_titled(result, group), fontsize=10)
-    panel.set_xlabel("layer")
-    panel.legend(frameon=False, fontsize=8)
+    _parts(panel, result, group)
+    panel.set_title(_titled(result, group))
+    legend_in(panel, _swatches(result))
 
 
 def _titled(result: xr.Dataset, group: str) -> str:
     return f"{shown(group)}, {int(result['tokens'].sel(group=group))} asked"
 
 
-def _bars(panel: Axes, result: xr.Dataset, group: str) -> None:
+def _swatches(result: xr.Dataset) -> list[Artist]:
+    return swatches(INTERVAL if "mean_attribution_interval" in result else "")
+
+
+def _parts(panel: Axes, result: xr.Dataset, group: str) -> None:
+    zero_line(panel)
     means, name = result["mean_attribution"].sel(group=group), "mean_attribution_interval"
     layers, parts = result["layer"].values, [str(part) for part in means["part"].values]
-    width = WIDTH / len(parts)
     for number, part in enumerate(parts):
-        places = layers + (number - (len(parts) - 1) / 2) * width
-        values, bars = means.sel(part=part).values, None
+        places = layers + (number - (len(parts) - 1) / 2) * SPREAD / len(parts)
+        bounds = None
         if name in result:
-            bounds = result[name].sel(group=group, part=part)
-            low, high = (bounds.sel(bound=end).values for end in ("lower", "upper"))
-            bars = np.nan_to_num(np.stack([values - low, high - values])).clip(0)
-        colour = SERIES_COLOURS[number]
-        style: dict[str, Any] = {"color": colour, "error_kw": {"elinewidth": 0.8}}
-        panel.bar(places, values, width, yerr=bars, label=part, **style)
-    panel.axhline(0, color="0.4", linewidth=0.8)
+            bounds = result[name].sel(group=group, part=part).transpose("bound", "layer").values
+        dots(panel, places, means.sel(part=part).values, Look(SERIES_COLOURS[number]), bounds, part)
     panel.set_ylabel("adds to the difference")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    layer_axis(panel, "layer")
 
 
-def head_maps(means: xr.DataArray, title: str, label: str = "added") -> Figure:
+@house_style()
+def head_maps(
+    means: xr.DataArray, title: str, label: str = "adds to the logit difference"
+) -> Figure:
     """Draw numbers of heads, (group, layer, head), blue above 0 and red below."""
     groups = [str(group) for group in means["group"].values][:MOST_GROUPS]
     layers, heads = means.sizes["layer"], means.sizes["head"]
-    size = (1.2 + (1 + 0.5 * min(heads, 24)) * len(groups), 1.4 + 0.36 * min(layers, 24))
-    figure = Figure(figsize=size, layout="constrained")
-    panels: np.ndarray = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    most = float(np.nanmax(np.abs(means.values), initial=0.0)) or 1.0
-    for panel, group in zip(panels, groups, strict=True):
-        image = _map(panel, means.sel(group=group), most)
-        panel.set_title(shown(group) if len(groups) > 1 else "", fontsize=10)
-    panels[0].set_ylabel("layer")
-    label_layers(panels[0], means["layer"].values)
-    figure.colorbar(image, ax=list(panels), label=label)
-    figure.suptitle(title, fontsize=11)
-    return figure
+    several = len(groups) > 1
+    width, height = 0.6 + 0.36 * min(heads, 14), 0.5 + 0.2 * min(layers, 22)
+    room = Room(width, height, panel_title=several)
+    sheet = Sheet(1, len(groups), room, sharex=True, sharey=True)
+    colours = balanced(means.sel(group=groups).values)
+    for panel, group in zip(sheet.flat, groups, strict=True):
+        values = means.sel(group=group).transpose("layer", "head").values
+        image = heat(panel, values, **colours)
+        _numbers(panel, values, colours["vmax"])
+        panel.set_xlabel("head")
+        panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        panel.set_title(shown(group, 40) if several else "")
+    sheet.flat[0].set_ylabel("layer")
+    layer_rows(sheet.flat[0], means["layer"].values)
+    sheet.bar(image, label)
+    return sheet.done(title)
 
 
-def _map(panel: Axes, means: xr.DataArray, most: float) -> AxesImage:
-    values = means.transpose("layer", "head").values
-    image = panel.imshow(values, aspect="auto", origin="lower", cmap="RdBu", vmin=-most, vmax=most)
-    if values.size <= MOST_NUMBERS:
-        for (layer, head), value in np.ndenumerate(values):
-            colour = "white" if abs(value) > 0.6 * most else "black"
-            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": colour}
-            panel.text(head, layer, f"{value:.2f}", **style)
-    panel.set_xlabel("head")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return image
+def _numbers(panel: Axes, values: np.ndarray, most: float) -> None:
+    """Write the numbers into the cells of a small map."""
+    if values.size > MOST_NUMBERS:
+        return
+    for (layer, head), value in np.ndenumerate(values):
+        colour = "white" if abs(value) > 0.6 * most else "black"
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": colour}
+        panel.text(head, layer, f"{value:.2f}", **style)

@@ -21,15 +21,16 @@ SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, an
 
 CAPTIONS = {
     "": Caption(
-        "Histograms of the cosines, a ridge per layer",
-        "Look for ridges that pile up near ±1 in the lowest layers of the target and flatten "
+        "Histograms of the cosines at a few layers, target over control",
+        "Look for pairs that pile up near ±1 in the lowest layers of the target and spread "
         "further up: one static vector fixes all columns at first, then each feature has its own "
         "say.",
     ),
     "heatmap": Caption(
         "The same histograms as layer × bin",
         "Bright edges are pairs of features that move together; look how fast the brightness "
-        "leaves them with depth.",
+        "leaves them with depth. Difference: blue where the first group has more pairs, red where "
+        "it has fewer.",
     ),
     "profile": Caption(
         "Mean |cosine| of each pair of projections over layers",
@@ -38,8 +39,9 @@ CAPTIONS = {
     ),
     "matrix": Caption(
         "All cosines of the deepest layer",
-        "Each point is a pair of features. Look for stripes, which are features alike to a whole "
-        "head, and for pairs that differ between target and control.",
+        "Each point is a pair of features, each pair once; within a head, features that are alike "
+        "lie side by side. Look for stripes, which are features alike to a whole head, and for "
+        "pairs that differ between target and control.",
     ),
 }
 
@@ -141,12 +143,12 @@ class Cosine(GroupStudy[CosineOptions]):
         return [Table(table.caption, header, table.rows), *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
-        """Return ridges, heat map, profile and the matrix of the deepest layer."""
+        """Return histograms, heat map, profile and the matrix of the deepest layer."""
         from actlas.analysis import plots
 
         word, matrix = options.target, self._matrix(subject, options).isel(layer=-1)
         drawn = {
-            "": plots.cosine_ridgelines(result, word),
+            "": plots.cosine_layers(result, word),
             "heatmap": plots.cosine_heatmap(result, word),
             "profile": plots.cosine_profile(result, word),
             "matrix": plots.cosine_matrix(matrix, word),

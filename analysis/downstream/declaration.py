@@ -28,6 +28,18 @@ CAPTIONS = {
         "How far each layer moves the residual stream",
         "The dashed line is the run without edits. At a skipped layer the step is exactly zero.",
     ),
+    "dose": Caption(
+        "Effect against the number that varies",
+        "Look whether the effect grows evenly or from some number on, and where it is smallest.",
+    ),
+    "groups": Caption(
+        "Distance to the run without edits, by group of tokens",
+        "Look whether an edit changes one group more than another, and from which depth on.",
+    ),
+    "loss": Caption(
+        "Change of the loss by group of tokens",
+        "Look for groups whose intervals lie apart: the edit matters to one more than to another.",
+    ),
     "std": Caption(
         "Spread of the residual stream",
         "Look whether later layers bring an exploded or collapsed spread back to the dashed line.",
@@ -100,11 +112,17 @@ class Downstream(GroupStudy[GroupOptions]):
         return [Table.of("Distance to the run without edits", header, rows), *_by_group(result)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
-        """Return distances, steps and spread."""
+        """Return distances, steps and spread; effects by dose and by group, where there are any."""
         from actlas.analysis import plots
 
         drawn = {"": plots.downstream_delta(result)}
         drawn |= {kind: plots.downstream_profile(result, kind) for kind in ("step", "std")}
+        if plots.dose_of(result) is not None:
+            drawn["dose"] = plots.dose_response(result)
+        if "group_relative_delta" in result:
+            drawn["groups"] = plots.downstream_groups(result)
+        if "group_nll_change" in result:
+            drawn["loss"] = plots.group_losses(result)
         return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
 
     def panel(

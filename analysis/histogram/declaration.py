@@ -129,15 +129,23 @@ class Histogram(GroupStudy[HistogramOptions]):
         return self.tables(result.isel({place: spread_out(result.sizes[place], SHOWN)}))
 
     def figures(self, result: xr.Dataset, subject: Subject, options: HistogramOptions) -> Figures:
-        """Return the histograms."""
-        from actlas.analysis.histogram.figures import histograms
+        """Return the histograms, and how far groups lie apart where two are compared."""
+        from actlas.analysis.histogram.figures import group_distances, histograms
 
         caption = Caption(
             "Histograms by layer, a line for each group of tokens",
             "Look whether the tails are heavier than a parabola, which a normal distribution has "
             "here, and which group leaves the others, from which layer on.",
         )
-        return {"": (histograms(result, options.site), caption)}
+        drawn = {"": (histograms(result, options.site), caption)}
+        if "group_distance" in result:
+            apart_from = Caption(
+                "Distance between groups, and by chance",
+                "Groups of few tokens are never alike: look where the distance leaves what the "
+                "same tokens give when clusters are put into groups at random.",
+            )
+            drawn["distance"] = (group_distances(result, options.site), apart_from)
+        return drawn
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: HistogramOptions

@@ -172,7 +172,7 @@ class Lens(ReadStudy[LensOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: LensOptions) -> Figures:
         """Return the words of a sentence at every depth, and the profile by group."""
-        from actlas.analysis.plots import lens_grid, lens_profile
+        from actlas.analysis.plots import lens_grid, lens_profile, sentence_loss
 
         grid = Caption(
             "First choice of every depth, token by token",
@@ -185,9 +185,12 @@ class Lens(ReadStudy[LensOptions]):
             "others.",
         )
         drawn = {"": (lens_profile(result), profile)}
-        if _drawn(result) is not None:
-            figure = lens_grid(result, subject.readout.words, int(str(_drawn(result))))
-            drawn["words"] = (figure, grid)
+        sentence = _drawn(result)
+        if sentence is not None:
+            words = subject.readout.words
+            drawn["words"] = (lens_grid(result, words, sentence), grid)
+            if "nll" in result:
+                drawn["loss"] = (sentence_loss(result, words, sentence), LOSS)
         return drawn
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: LensOptions) -> None:
@@ -212,6 +215,10 @@ class Lens(ReadStudy[LensOptions]):
         return [Check("The last depth gives the stored loss", error <= TOLERANCE, why)]
 
 
+LOSS = Caption(
+    "Loss on the sentence, token by token",
+    "The darker a token, the less the model expected it. Look which words it could not know.",
+)
 HEADERS = {
     "mean_nll": "loss",
     "baseline_nll": "without edits",

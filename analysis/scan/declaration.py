@@ -99,20 +99,20 @@ class Scan(GroupStudy[GroupOptions]):
         return self.tables(result.isel(layer=result["nll_change"].values.argsort()[::-1]))
 
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
-        """Return the bars."""
+        """Return what skipping each layer costs, by group too."""
         from actlas.analysis import plots
 
         caption = Caption(
             "Change of the loss when a layer is skipped",
-            "The longer the bar, the more the model needs the layer. Look for bars hardly longer "
-            "than their error.",
+            "The farther from 0, the more the model needs the layer. Look for layers hardly "
+            "farther from 0 than their interval is long.",
         )
         return {"": (plots.redundant_layers(result), caption)}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
     ) -> None:
-        """Draw the bars."""
+        """Draw what skipping each layer costs."""
         from actlas.analysis import plots
 
         plots.redundancy_panel(axes, result)
