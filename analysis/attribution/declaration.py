@@ -56,7 +56,7 @@ class Attribute(ReadStudy[AttributeOptions]):
 
     name = "attribute"
     help = "What attention, MLP and each head add to the logit of an answer."
-    heading = "Who writes the answer"
+    heading = "Who writes the answer?"
     question = (
         "The logit of an answer is a sum over everything that was written into the residual "
         "stream. Which layers and heads write it?"

@@ -76,7 +76,7 @@ class Cosine(GroupStudy[CosineOptions]):
 
     name = "cosine"
     help = "Cosines between features over contexts, in six pairs of projections, layer by layer."
-    heading = "How alike features are over contexts"
+    heading = "How alike are features over contexts?"
     question = (
         "Every feature of Q, K and V is a column of numbers, one for each token. Two features "
         "whose columns point the same way do not tell contexts apart."

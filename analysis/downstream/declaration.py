@@ -46,7 +46,7 @@ class Downstream(GroupStudy[GroupOptions]):
 
     name = "downstream"
     help = "What edits do to the residual stream and the loss, depth by depth."
-    heading = "What edits do downstream"
+    heading = "What do edits do downstream?"
     question = (
         "The same sentences with and without an edit, compared depth by depth. Before the edit "
         "nothing may differ."

@@ -53,7 +53,7 @@ class Heads(GroupStudy[HeadOptions]):
 
     name = "heads"
     help = "What each attention head attends to: the token before, the first, repeats."
-    heading = "What heads attend to"
+    heading = "What do heads attend to?"
     question = (
         "Some heads have a simple habit: the token before, the first one, what followed an earlier "
         "occurrence. Which, and how far beyond chance?"

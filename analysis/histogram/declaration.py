@@ -64,7 +64,7 @@ class Histogram(GroupStudy[HistogramOptions]):
 
     name = "histogram"
     help = "How the values of a site are distributed, layer by layer and by group of tokens."
-    heading = "How values are distributed"
+    heading = "How are values distributed?"
     question = (
         "Means and norms hide the shape: heavy tails, values that are exactly zero, groups of "
         "tokens that lie apart."

@@ -68,7 +68,7 @@ class Lens(ReadStudy[LensOptions]):
 
     name = "lens"
     help = "What the model would say at each depth, in words."
-    heading = "What the model would say at each depth"
+    heading = "What would the model say at each depth?"
     question = (
         "The residual stream is read as if each depth were the last. Early depths are not "
         "calibrated: it is a lens, not a belief."

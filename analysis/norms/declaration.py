@@ -88,7 +88,7 @@ class Norms(GroupStudy[NormOptions]):
 
     name = "norms"
     help = "How large activations are, layer by layer, and who writes the residual stream."
-    heading = "How large activations are"
+    heading = "How large are activations, and who writes the stream?"
     question = (
         "Sizes decide what a layer can move. The first token of a sentence is shown apart: in "
         "causal models it is often much larger."

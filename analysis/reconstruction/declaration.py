@@ -127,7 +127,7 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
 
     name = "reconstruct"
     help = "Check that each layer is the sum of its parts; correlate consecutive depths."
-    heading = "A layer is a sum"
+    heading = "How much does each layer change the stream, and is it a sum?"
     question = (
         "A layer adds what its attention and its MLP give to what it was given. On stored numbers "
         "that is arithmetic: anything beyond rounding is a fault."

@@ -51,7 +51,7 @@ class Triangulate(ReadStudy[AnswerOptions]):
 
     name = "triangulate"
     help = "What each head adds, what its removal costs, what it attends to, side by side."
-    heading = "Three looks at each head"
+    heading = "Do three looks at a head agree?"
     question = (
         "Attribution says what a head writes, ablation what is lost without it, its attention "
         "where it looks. Do they name the same heads?"

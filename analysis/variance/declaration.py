@@ -27,7 +27,7 @@ class Variance(GroupStudy[NamedOptions]):
 
     name = "variance"
     help = "Variance and mean of groups of tokens, layer by layer."
-    heading = "How context enters the word"
+    heading = "Where does context enter?"
     question = (
         "A target is one and the same word in every sentence, its control another token each "
         "time. What differs between the sentences in Q, K and V is what context has put there."

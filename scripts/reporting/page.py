@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,11 +15,13 @@ from markupsafe import Markup
 
 from actlas.analysis.declaring import Table
 from actlas.analysis.declaring.group_tables import group_tables
+from actlas.scripts.reporting.headlines import Candidate, pick_headlines
 from actlas.scripts.reporting.results import Folder, Result, naming_result, read_folder
 from actlas.scripts.reporting.seal import seal_comment
-from actlas.scripts.reporting.sentences import words_in_sentences
-from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating, verdicts
+from actlas.scripts.reporting.sentences import marked_sentences
+from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating
 from actlas.scripts.reporting.svg import inline_svg
+from actlas.scripts.reporting.verdicts import verdict_line, verdicts_of
 from actlas.scripts.study.update import REPORT
 from actlas.store.io.replacing import replacing
 
@@ -79,6 +81,32 @@ def render(folder: Folder, store: Path | None) -> str:
     subjects, no_store = find_subjects(folder, store)
     runs = {subject.id: subject.run for subject in subjects if subject.run}
     variants = {key: run for subject in subjects for key, run in subject.variants.items()}
+    names = [f"part-{number}" for number in range(len(folder.results))]
+    sections = [
+        _section(name, result, folder, outdated_labels(result, runs | variants))
+        for name, result in zip(names, folder.results, strict=True)
+    ]
+    verdicts = verdicts_of(folder, subjects, names)
+    return fill(
+        "page.html",
+        title=folder.record.get("title") or f"Results in {folder.path.name}",
+        study=folder.record.get("text"),
+        study_name=folder.record.get("study"),
+        subjects=subjects,
+        no_store=no_store,
+        found=pick_headlines([_candidate(section) for section in sections], verdicts),
+        verdicts=verdicts,
+        verdict_line=verdict_line(verdicts),
+        words=marked_sentences(folder.results, runs),
+        sections=sections,
+        commands=repeating(folder, subjects, store),
+        software=sorted({item for result in folder.results for item in result.software.items()}),
+        series=SERIES,
+    )
+
+
+def fill(template: str, **content: Any) -> str:
+    """Return a template of this room filled with ``content``, style and script within."""
     script = (HERE / "page.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -87,25 +115,24 @@ def render(folder: Folder, store: Path | None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
-        title=folder.record.get("title") or f"Results in {folder.path.name}",
-        study=folder.record.get("text"),
-        study_name=folder.record.get("study"),
-        subjects=subjects,
-        no_store=no_store,
-        verdicts=verdicts(folder, subjects),
-        words=words_in_sentences(folder.results, runs),
-        sections=[
-            _section(f"part-{number}", result, folder, outdated_labels(result, runs | variants))
-            for number, result in enumerate(folder.results)
-        ],
-        commands=repeating(folder, subjects, store),
-        software=sorted({item for result in folder.results for item in result.software.items()}),
-        series=SERIES,
+    return environment.get_template(template).render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **content,
     )
+
+
+def _candidate(section: Section) -> Candidate:
+    """Return what a section offers to the beginning of the page."""
+    result, drawn = section.result, [kind for kind, _ in section.result.figures]
+    wanted = result.study.shown_in if result.study else ""
+    offered = Candidate(section.id, result.stage, section.heading, section.findings)
+    if not drawn:
+        return offered
+    place = drawn.index(wanted) if wanted in drawn else 0
+    prefix = f"{section.id}-{drawn[place] or 'figure'}"
+    return replace(offered, prefix=prefix, svg=section.figures[place].svg)
 
 
 def _section(section: str, result: Result, folder: Folder, outdated: str | None) -> Section:
