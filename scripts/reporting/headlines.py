@@ -75,13 +75,13 @@ def pick_headlines(candidates: Sequence[Candidate], verdicts: Sequence[Verdict])
 
 
 def _headline(candidate: Candidate, place: int) -> Headline:
-    thumbnail = None
+    small = None
     if candidate.svg is not None and place == 0:
-        thumbnail = _thumbnail(candidate.svg, candidate.prefix)
-    return Headline(candidate.findings[place], candidate.section, candidate.heading, thumbnail)
+        small = thumbnail(candidate.svg, candidate.prefix)
+    return Headline(candidate.findings[place], candidate.section, candidate.heading, small)
 
 
-def _thumbnail(svg: Markup, prefix: str) -> Markup | None:
+def thumbnail(svg: Markup, prefix: str) -> Markup | None:
     """Return the figure again, small: it refers to the drawing in its section, which it repeats.
 
     None where the drawing has no outline to refer to.

@@ -22,7 +22,7 @@ LEVELS = (0.69, 2.0, 4.0, 6.0, 8.0)
 
 
 @dataclass(frozen=True)
-class Piece:
+class Part:
     """A part of a sentence. group: place among the names; loss: place among the shades."""
 
     text: str
@@ -35,7 +35,7 @@ class Marked:
     """A sentence by its number, in pieces."""
 
     number: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,12 @@ def _cut(
                 level = bisect_right(LEVELS, float(losses[token]))
             if group is not None or level is not None:
                 start, end = (int(labels.token[f"char_{edge}"][token]) for edge in ("start", "end"))
-                spans.append((start, end, Piece("", group, level)))
+                spans.append((start, end, Part("", group, level)))
         found.append(Marked(sentence, tuple(pieces(labels.text[sentence], spans))))
     return tuple(found)
 
 
-def pieces(text: str, spans: Sequence[tuple[int, int, Piece]]) -> list[Piece]:
+def pieces(text: str, spans: Sequence[tuple[int, int, Part]]) -> list[Part]:
     """Cut ``text`` at ``spans`` (start, end, what it is), leading spaces of a token outside.
 
     Joined, the pieces are the text. Of spans that overlap, the first counts.
@@ -185,6 +185,6 @@ def pieces(text: str, spans: Sequence[tuple[int, int, Piece]]) -> list[Piece]:
         start += len(text[start:stop]) - len(text[start:stop].lstrip())
         if start < end or start >= stop:  # shares characters with the one before, or has none
             continue
-        found += [Piece(text[end:start]), Piece(text[start:stop], kind.group, kind.loss)]
+        found += [Part(text[end:start]), Part(text[start:stop], kind.group, kind.loss)]
         end = stop
-    return [piece for piece in (*found, Piece(text[end:])) if piece.text]
+    return [piece for piece in (*found, Part(text[end:])) if piece.text]

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlas.scripts.reporting.sentences import Piece, pieces
+from actlas.scripts.reporting.sentences import Part, pieces
 
 
 @given(
@@ -14,7 +14,7 @@ from actlas.scripts.reporting.sentences import Piece, pieces
 )
 def test_pieces_joined_are_the_text(text, spans):
     spans = [
-        (min(a, b, len(text)), min(max(a, b), len(text)), Piece("", kind)) for a, b, kind in spans
+        (min(a, b, len(text)), min(max(a, b), len(text)), Part("", kind)) for a, b, kind in spans
     ]
     assert "".join(piece.text for piece in pieces(text, spans)) == text
 
