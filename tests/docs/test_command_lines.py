@@ -109,10 +109,11 @@ def in_order():
     return [ROOT / "README.md", ROOT / "docs/tutorial.md", index, *how_to]
 
 
-def follow(page, folder, also=()):
+def follow(page, folder, also=(), do=None):
     """Do what a page says, block by block, in the folder; later blocks know names of earlier.
 
-    also: text and what stands for it, beside what does on all pages.
+    also: text and what stands for it, beside what does on all pages. do: a line, in place of
+    ``perform``.
     """
     names = {"__name__": "page"}
     for block in blocks(page):
@@ -125,7 +126,7 @@ def follow(page, folder, also=()):
             exec(compile(content, str(page), "exec"), names)
         else:
             for line in content.replace("\\\n", " ").splitlines():
-                perform(line, folder)
+                (do or perform)(line, folder)
 
 
 def other_model(folder):
