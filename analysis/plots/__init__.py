@@ -3,8 +3,12 @@
 No window is opened. Nothing else in the analyses knows matplotlib.
 """
 
-from actlas.analysis.attribution.figures import attribution_bars, attribution_panel, head_maps
-from actlas.analysis.attribution.neuron_figures import neuron_bars
+from actlas.analysis.attribution.figures import (
+    attribution_bars,
+    attribution_panel,
+    head_maps,
+    neuron_bars,
+)
 from actlas.analysis.cosine.figures import (
     cosine_heatmap,
     cosine_matrix,
