@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from actlas.analysis.attribution.by_group import first_asked
+from actlas.analysis.attribution.neuron_tables import neuron_sentences
 from actlas.analysis.attribution.tables import ranked_heads
 from actlas.analysis.declaring.phrases import holds_value, interval, measured
 from actlas.analysis.declaring.shown import Caption
@@ -49,7 +50,8 @@ def captions(result: xr.Dataset) -> dict[str, Caption]:
     """Return the captions by kind of figure: which parts and heads stand out, and against."""
     if not bool((result["tokens"] > 0).any()):
         nothing = "No token of the groups is asked."
-        return {"": Caption("What each layer adds", nothing), "heads": Caption("Heads", nothing)}
+        titles = {"": "What each layer adds", "heads": "Heads", "neurons": "Neurons"}
+        return {kind: Caption(title, nothing) for kind, title in titles.items()}
     group = first_asked(result)
     parts = ranked_parts(result, group)
     total = sum(abs(np.nan_to_num(value)) for _, _, value in parts)
@@ -68,5 +70,11 @@ def captions(result: xr.Dataset) -> dict[str, Caption]:
         found["heads"] = Caption(
             "What each head adds",
             f"Largest: {named}. What a head adds is not what its removal takes away.",
+        )
+    if "mean_neuron" in result:
+        lines = " ".join(f"{line[0].upper()}{line[1:]}." for line in neuron_sentences(result))
+        found["neurons"] = Caption(
+            "What single MLP neurons add",
+            f"The neurons that add most, with 95 % intervals over clusters. {lines}",
         )
     return found

@@ -9,6 +9,7 @@ from actlas.analysis.declaring import PlannedRun, Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import parse_layers
+from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Figures
 
@@ -40,7 +41,9 @@ class CosineOptions(NamedOptions):
         metavar="LIST",
     )
     save_matrix: bool = option(
-        False, help="Write the whole matrix of the chosen layers too, to a file of its own."
+        False,
+        help="Write the whole matrix of the chosen layers too, to a file of its own.",
+        heading=WRITTEN,
     )
 
 
@@ -60,6 +63,7 @@ class Cosine(GroupStudy[CosineOptions]):
         "whose columns point the same way do not tell contexts apart."
     )
     shown_in = "profile"
+    examples = ("actlas cosine her-demo --store actlas-demo/store --target her --control matched",)
     options = CosineOptions
     every = False
     needs = ("q", "k", "v")

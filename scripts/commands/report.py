@@ -8,9 +8,17 @@ from pathlib import Path
 import click
 
 from actlas.scripts.terminal.paths import UserPath
+from actlas.scripts.terminal.sections import SectionedCommand
 
 
-@click.command("report")
+@click.command(
+    "report",
+    cls=SectionedCommand,
+    examples=[
+        "actlas report actlas-demo",
+        "actlas report actlas-demo/results/scale-2 actlas-demo/results/replace --out both.html",
+    ],
+)
 @click.argument("folders", metavar="DIR...", type=UserPath(), nargs=-1, required=True)
 @click.option(
     "--out",

@@ -24,7 +24,7 @@ from actlas.scripts.reporting.sentences import marked_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating
 from actlas.scripts.reporting.svg import inline_svg
 from actlas.scripts.reporting.verdicts import verdict_line, verdicts_of
-from actlas.scripts.study.update import REPORT
+from actlas.scripts.study.analysing import REPORT
 from actlas.store.io.replacing import replacing
 
 HERE = Path(__file__).parent
