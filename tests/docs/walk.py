@@ -55,6 +55,7 @@ def walk(folder):
     os.chdir(folder)
     for page in pages:
         print(page.relative_to(ROOT), flush=True)
+        written_by_reader(page, folder)
         follow(page, folder, [("actlas-store", "atlas")], shell)
     print(f"{len(pages)} pages, {sum(len(blocks(page)) for page in pages)} blocks: all of it works")
 
