@@ -23,6 +23,7 @@ from tests.docs.test_command_lines import (
     in_order,
     other_model,
     prepare,
+    written_by_reader,
 )
 
 #: folders that the root of a container has, read-only

@@ -39,22 +39,12 @@ def test_version(actlas):
 
 
 HEAVY = ("torch", "transformers", "xarray", "dask", "matplotlib", "tokenizers")
-ALL = (*HEAVY, "numpy", "h5py")
 
 
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        ("import actlas.scripts.cli", ALL),
-        ("import actlas.store", ALL),
-        ("import actlas.scripts.commands.extract", HEAVY),
-        ("from actlas.scripts.cli import overview; overview()", ALL),
-        (
-            "from actlas.analysis.registry import names; from actlas.scripts.cli import load; "
-            "[*map(load, (*names(), 'ls', 'show', 'rm', 'export', 'pack', 'relabel'))]",
-            ALL,
-        ),
-        ("import actlas.scripts.commands.study, actlas.scripts.commands.demo", HEAVY),
+        ("import actlas.store", (*HEAVY, "numpy", "h5py")),
         (
             "import actlas.analysis.variance.compute, actlas.analysis.plots",
             ("torch", "transformers", "tokenizers"),
