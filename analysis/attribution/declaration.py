@@ -69,6 +69,7 @@ class Attribute(ReadStudy[AttributeOptions]):
         "The logit of an answer is a sum over everything that was written into the residual "
         "stream. Which layers and heads write it?"
     )
+    examples = ("actlas attribute her-demo --store actlas-demo/store --answer her --against him",)
     options = AttributeOptions
     needs = ("resid", "attn_out", "mlp_out")
     variants = "baseline"

@@ -7,11 +7,17 @@ from pathlib import Path
 import click
 
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, size
-from actlas.store.catalog import Store
 
 
-@click.command("readout")
+@click.command(
+    "readout",
+    cls=SectionedCommand,
+    examples=[
+        "actlas readout demo --store actlas-demo/store --heads",
+    ],
+)
 @click.argument("model")
 @click.option("--revision", help="Commit, tag or branch of a hub model.")
 @store_option
@@ -39,6 +45,7 @@ def command(
     """
     from actlas.pipeline.models.folder import resolve
     from actlas.pipeline.readouts.making import make_readout
+    from actlas.store.catalog import Store
 
     folder, store = resolve(model, revision), Store.create(store_path)
     made = [make_readout(store.path, folder)]
