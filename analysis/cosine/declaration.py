@@ -9,6 +9,7 @@ from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell,
 from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import parse_layers
+from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.study import Figures
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class CosineOptions(NamedOptions):
         metavar="LIST",
     )
     save_matrix: bool = option(
-        False, help="Write the whole matrix of the chosen layers too, to a file of its own."
+        False,
+        help="Write the whole matrix of the chosen layers too, to a file of its own.",
+        heading=WRITTEN,
     )
 
 
@@ -81,6 +84,7 @@ class Cosine(GroupStudy[CosineOptions]):
         "Every feature of Q, K and V is a column of numbers, one for each token. Two features "
         "whose columns point the same way do not tell contexts apart."
     )
+    examples = ("actlas cosine her-demo --store actlas-demo/store --target her --control matched",)
     options = CosineOptions
     every = False
     needs = ("q", "k", "v")

@@ -100,6 +100,7 @@ class Study(ABC, Generic[O]):
     variants: ClassVar[Literal["none", "named", "found", "baseline"]] = "none"
     together: ClassVar[int] = 0  # variants computed in one pass, joined along ``variant``; 0: all
     numbers: ClassVar[tuple[str, ...]] = ()  # variables that --json prints
+    examples: ClassVar[tuple[str, ...]] = ()  # command lines, for the help
 
     def check(self, options: O, planned: PlannedRun) -> None:
         """Raise UsageError for options that the model, the sentences or the edits do not allow."""

@@ -51,6 +51,7 @@ class Downstream(GroupStudy[GroupOptions]):
         "The same sentences with and without an edit, compared depth by depth. Before the edit "
         "nothing may differ."
     )
+    examples = ("actlas downstream 'english-demo.scale*' --store actlas-demo/store",)
     options = GroupOptions
     needs = ("resid",)
     optional = ("nll",)

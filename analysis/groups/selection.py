@@ -22,7 +22,7 @@ from actlas.analysis.data.words import nowhere
 from actlas.analysis.groups.choice import FirstToken, GroupChoice, parse_contrasts
 from actlas.analysis.groups.conditions import Word
 from actlas.analysis.groups.evaluation import Found, Mask, TokenTable, column_labels
-from actlas.analysis.groups.grammar import Group, parse_groups, with_words
+from actlas.analysis.groups.grammar import Group, parse_group, parse_groups, with_words
 from actlas.analysis.groups.matching import matched
 from actlas.analysis.groups.token_groups import Members, Origin, TokenGroups
 from actlas.store.errors import UsageError, quoted, unknown
@@ -74,6 +74,18 @@ def select_groups(
 def chosen_groups(labels: xr.Dataset, choice: GroupChoice) -> TokenGroups:
     """Return the groups of ``choice``; see ``select_groups``."""
     return _Selecting(choice, TokenTable(labels, choice.case)).groups()
+
+
+def tokens_where(labels: xr.Dataset, text: str) -> Indices:
+    """Return the indices along ``token`` of the tokens that a condition names, ascending.
+
+    text: ``CONDITION`` or ``NAME=CONDITION``, as groups are written; of a word its last token.
+    First and special tokens count. Raises UsageError for what is no condition or names none.
+    """
+    name, equals, _ = text.partition("=")
+    group = parse_group(text if equals and name.isidentifier() else f"where={text}")
+    chosen = _Selecting(GroupChoice(first_token="include"), TokenTable(labels, case=False))
+    return np.unique(chosen._matches(with_words(group)).last)
 
 
 @dataclass(frozen=True)

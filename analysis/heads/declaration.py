@@ -10,6 +10,7 @@ from actlas.analysis.data.group_names import FIRST, SPECIAL
 from actlas.analysis.declaring import Caption, Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import apart, with_groups
 from actlas.analysis.declaring.groups import GroupStudy, ReadOptions, first_token_option
+from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.study import Figures
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class HeadOptions(ReadOptions):
         help="Write a page of the attention in this sentence, counted from 0.",
         bounds=(0, 1 << 31),
         metavar="N",
+        heading=WRITTEN,
     )
 
 
@@ -58,6 +60,7 @@ class Heads(GroupStudy[HeadOptions]):
         "Some heads have a simple habit: the token before, the first one, what followed an earlier "
         "occurrence. Which, and how far beyond chance?"
     )
+    examples = ("actlas heads her-demo --store actlas-demo/store",)
     options = HeadOptions
     needs = ("q", "k")  # of a run; the weights are read, or follow from them
     numbers = (

@@ -69,6 +69,7 @@ class Histogram(GroupStudy[HistogramOptions]):
         "Means and norms hide the shape: heavy tails, values that are exactly zero, groups of "
         "tokens that lie apart."
     )
+    examples = ("actlas histogram her-demo --store actlas-demo/store --site resid",)
     options = HistogramOptions
     numbers = (
         *MEASURES,

@@ -17,6 +17,7 @@ from actlas.analysis.declaring import (
 from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import ReadOptions, ReadStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
+from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError
 
@@ -49,7 +50,9 @@ class LensOptions(ReadOptions):
     first: int | None = option(
         None, help="Read only the first N sentences.", bounds=(1, 1 << 31), metavar="N"
     )
-    sentence: int = option(0, help="Draw this sentence, counted from 0.", bounds=(0, 1 << 31))
+    sentence: int = option(
+        0, help="Draw this sentence, counted from 0.", bounds=(0, 1 << 31), heading=WRITTEN
+    )
     yes: bool = option(
         False, help="Begin a computation of more than 10¹⁴ operations.", command_only=True
     )
@@ -73,6 +76,7 @@ class Lens(ReadStudy[LensOptions]):
         "The residual stream is read as if each depth were the last. Early depths are not "
         "calibrated: it is a lens, not a belief."
     )
+    examples = ("actlas lens her-demo --store actlas-demo/store --sentence 3",)
     options = LensOptions
     needs = ("resid",)
     optional = ("nll",)

@@ -13,6 +13,7 @@ from actlas.analysis.declaring.group_tables import apart, contrast_table, whole_
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.laws import ADD, PARALLEL, POST, SUMS, no_sum
 from actlas.analysis.declaring.layers import spread_out
+from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError, unknown
 
@@ -67,6 +68,7 @@ class NormOptions(GroupOptions):
         help="List the N dimensions with the largest values, and where.",
         bounds=(0, 100_000),
         metavar="N",
+        heading=WRITTEN,
     )
 
     def __post_init__(self) -> None:
@@ -93,6 +95,7 @@ class Norms(GroupStudy[NormOptions]):
         "Sizes decide what a layer can move. The first token of a sentence is shown apart: in "
         "causal models it is often much larger."
     )
+    examples = ("actlas norms her-demo --store actlas-demo/store --outliers 5",)
     options = NormOptions
     numbers = (
         *("tokens", "norm_resid", "step", "std", "share", "mean_norm_resid"),

@@ -3,7 +3,12 @@
 No window is opened. Nothing else in the analyses knows matplotlib.
 """
 
-from actlas.analysis.attribution.figures import attribution_bars, attribution_panel, head_maps
+from actlas.analysis.attribution.figures import (
+    attribution_bars,
+    attribution_panel,
+    head_maps,
+    neuron_bars,
+)
 from actlas.analysis.cosine.figures import (
     cosine_heatmap,
     cosine_matrix,
@@ -53,6 +58,7 @@ __all__ = [
     "lens_grid",
     "lens_panel",
     "lens_profile",
+    "neuron_bars",
     "norm_groups",
     "norm_panel",
     "norm_sites",

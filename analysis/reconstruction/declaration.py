@@ -14,6 +14,7 @@ from actlas.analysis.declaring.group_tables import apart, with_groups
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.laws import ADD, check_sum
 from actlas.analysis.declaring.layers import spread_out
+from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.study import Figures
 from actlas.analysis.reconstruction.by_group import correlation_tables, with_correlations
 from actlas.store.errors import UsageError
@@ -54,7 +55,10 @@ class ReconstructOptions(GroupOptions):
 
     first_token: str = first_token_option("include")
     pair: str | None = option(
-        None, help="Draw these two depths against each other, such as 10,11.", metavar="D,D+1"
+        None,
+        help="Draw these two depths against each other, such as 10,11.",
+        metavar="D,D+1",
+        heading=WRITTEN,
     )
     quantile: float | None = option(
         None,
@@ -132,6 +136,7 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
         "A layer adds what its attention and its MLP give to what it was given. On stored numbers "
         "that is arithmetic: anything beyond rounding is a fault."
     )
+    examples = ("actlas reconstruct her-demo --store actlas-demo/store --pair 6,7",)
     options = ReconstructOptions
     needs = ("resid", "attn_out", "mlp_out")
     optional = ("resid_mid",)

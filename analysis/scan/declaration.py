@@ -36,6 +36,7 @@ class Scan(GroupStudy[GroupOptions]):
         "Each layer is skipped in turn: its output is replaced by its input. What that costs is "
         "what the layer is good for."
     )
+    examples = ("actlas scan english-demo --store actlas-demo/store",)
     options = GroupOptions
     needs = ("resid", "nll")
     variants = "found"

@@ -56,6 +56,12 @@ class Triangulate(ReadStudy[AnswerOptions]):
         "Attribution says what a head writes, ablation what is lost without it, its attention "
         "where it looks. Do they name the same heads?"
     )
+    examples = (
+        "actlas extract mine.txt --store atlas",
+        "actlas readout demo --store atlas --heads",
+        'actlas sweep mine.txt --store atlas --edit "zero:site=z,layer=2,head=*"',
+        "actlas triangulate mine-demo --store atlas --answer her --against him",
+    )
     options = AnswerOptions
     needs = ("resid", "attn_out", "mlp_out")
     variants = "found"

@@ -32,6 +32,7 @@ class Variance(GroupStudy[NamedOptions]):
         "A target is one and the same word in every sentence, its control another token each "
         "time. What differs between the sentences in Q, K and V is what context has put there."
     )
+    examples = ("actlas variance her-demo --store actlas-demo/store --target her",)
     options = NamedOptions
     every = False
     needs = ("q", "k", "v")

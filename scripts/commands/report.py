@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from actlas.scripts.terminal.paths import UserPath
+from actlas.scripts.terminal.sections import SectionedCommand
 
 
-@click.command("report")
+@click.command("report", cls=SectionedCommand, examples=["actlas report actlas-demo"])
 @click.argument("folder", metavar="DIR", type=UserPath())
 @click.option(
     "--store",

@@ -20,7 +20,7 @@ from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import words_in_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating, verdicts
 from actlas.scripts.reporting.svg import inline_svg
-from actlas.scripts.study.update import REPORT
+from actlas.scripts.study.analysing import REPORT
 from actlas.store.io.replacing import replacing
 
 HERE = Path(__file__).parent

@@ -20,10 +20,10 @@ from actlas.analysis import registry
 from actlas.analysis.declaring import Caption, Study
 from actlas.analysis.results.files import load
 from actlas.analysis.results.seals import REMEDY, DamagedResult, Seal, check_result, ends_as_result
+from actlas.scripts.study.analysing import result_path
 from actlas.scripts.study.own import PREFIX
 from actlas.scripts.study.record import ID as RUN_ID
 from actlas.scripts.study.record import RECORD, read_record
-from actlas.scripts.study.update import result_path
 from actlas.store.errors import UsageError, quoted
 from actlas.store.io.replacing import DRAFT
 
