@@ -7,29 +7,32 @@ study and whose value is its class, ``package.module:Class``.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
+import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from actlas.analysis.declaring.study import Study
 from actlas.store.errors import ActlasError
+
+if TYPE_CHECKING:
+    from actlas.analysis.declaring.study import Study
 
 GROUP = "actlas.studies"
 PACKAGE = "actlas"
-#: those that setup.cfg declares too; found without looking through what is installed
+#: those that setup.cfg declares too, in the order of the overview
 BUILT_IN = {
-    "attribute": "actlas.analysis.attribution.declaration:Attribute",
+    "variance": "actlas.analysis.variance.declaration:Variance",
     "cosine": "actlas.analysis.cosine.declaration:Cosine",
-    "downstream": "actlas.analysis.downstream.declaration:Downstream",
-    "heads": "actlas.analysis.heads.declaration:Heads",
     "histogram": "actlas.analysis.histogram.declaration:Histogram",
-    "lens": "actlas.analysis.lens.declaration:Lens",
     "norms": "actlas.analysis.norms.declaration:Norms",
     "reconstruct": "actlas.analysis.reconstruction.declaration:Reconstruct",
     "scan": "actlas.analysis.scan.declaration:Scan",
+    "downstream": "actlas.analysis.downstream.declaration:Downstream",
+    "lens": "actlas.analysis.lens.declaration:Lens",
+    "attribute": "actlas.analysis.attribution.declaration:Attribute",
     "triangulate": "actlas.analysis.triangulation.declaration:Triangulate",
-    "variance": "actlas.analysis.variance.declaration:Variance",
+    "heads": "actlas.analysis.heads.declaration:Heads",
 }
 
 
@@ -57,6 +60,8 @@ def find(name: str) -> Study[Any] | None:
 
 def software(name: str) -> dict[str, str]:
     """Return the package that declares a study with its version: results are of that version."""
+    import importlib.metadata
+
     entry = _entry(name)
     package = PACKAGE if entry is None else entry.package
     return {package: importlib.metadata.version(package)}
@@ -74,6 +79,10 @@ def _entries() -> dict[str, Entry]:
     Raises ActlasError where two packages declare the same name.
     """
     found = {name: Entry(value, PACKAGE) for name, value in BUILT_IN.items()}
+    if not any(map(_may_declare, sys.path)):
+        return found
+    import importlib.metadata
+
     for point in importlib.metadata.entry_points(group=GROUP):
         package = point.dist.name if point.dist else point.module.partition(".")[0]
         entry = Entry(point.value, package)
@@ -86,8 +95,33 @@ def _entries() -> dict[str, Entry]:
     return found
 
 
+def _may_declare(folder: str) -> bool:
+    """Whether a package in a folder of ``sys.path``, beside actlas itself, may declare studies.
+
+    importlib.metadata takes longer to import than `actlas --help` takes without it.
+    """
+    place = Path(folder)
+    if place.is_file():
+        return True  # an archive: importlib.metadata looks into it
+    try:
+        names = [each.name for each in place.iterdir()]
+    except OSError:
+        return False
+    for name in names:
+        if name.endswith((".dist-info", ".egg-info")) and not name.startswith(f"{PACKAGE}-"):
+            try:
+                declared = (place / name / "entry_points.txt").read_bytes()
+            except OSError:
+                continue
+            if GROUP.encode() in declared:
+                return True
+    return False
+
+
 @cache
 def _loaded(name: str, entry: Entry) -> Study[Any]:
+    from actlas.analysis.declaring.study import Study
+
     module, _, attribute = entry.value.partition(":")
     try:
         kind = getattr(importlib.import_module(module), attribute)

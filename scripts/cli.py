@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import signal
 import sys
@@ -21,42 +20,54 @@ from actlas.scripts.terminal.failures import FAILURE, fail, failure, leave_outpu
 from actlas.scripts.terminal.streams import flushed, use_visible_streams
 from actlas.store.errors import ActlasError
 
-#: command that is no study → its line in the overview; the module of the same name holds it
-COMMANDS = {
-    "demo": "Run all five studies on the shipped model; a minute.",
-    "du": "Show what takes the room in a store.",
-    "export": "Write a run, or part of it, to one file, or for other libraries.",
-    "extract": "Run sentences through a model once and keep the activations.",
-    "gc": "Sweep what killed commands left behind.",
-    "index": "List a store's files for reading from a web server.",
-    "ls": "List the runs of a store.",
-    "models": "List the models that are read, and their sites.",
-    "pack": "Pack the many files of a run into few.",
-    "readout": "Store what turns activations into words: final norm, unembedding, vocabulary.",
-    "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
-    "rename": "Give a run another name.",
-    "report": "Write results as one page, with figures, tables and verdicts.",
-    "rm": "Remove a run.",
-    "show": "Show what a run is and what it holds.",
-    "study": "Check and run a study file: all of a study, brought up to date.",
-    "sweep": "Extract many variants of a run, one model load, edits from one text.",
-    "table": "Write a run as a table of tokens or words: text, labels, losses.",
-    "verify": "Check every stored byte against its checksum.",
+STUDIES = "Studies of stored activations"
+#: heading of the overview → its commands, each with its line; the module of that name holds it
+SECTIONS: dict[str, dict[str, str]] = {
+    "Models and activations": {
+        "demo": "Run all five studies on the shipped model; a minute.",
+        "extract": "Run sentences through a model once and keep the activations.",
+        "sweep": "Extract many variants of a run, one model load, edits from one text.",
+        "models": "List the models that are read, and their sites.",
+        "readout": "Store what turns activations into words: final norm, unembedding, vocabulary.",
+    },
+    STUDIES: {},  # those that are declared
+    "Results and reports": {
+        "study": "Check and run a study file: all of a study, brought up to date.",
+        "report": "Write results as one page, with figures, tables and verdicts.",
+        "table": "Write a run as a table of tokens or words: text, labels, losses.",
+        "export": "Write a run, or part of it, to one file, or for other libraries.",
+    },
+    "The store": {
+        "ls": "List the runs of a store.",
+        "show": "Show what a run is and what it holds.",
+        "relabel": "Give a stored run other labels, from the file of its sentences; no model.",
+        "rename": "Give a run another name.",
+        "rm": "Remove a run.",
+        "verify": "Check every stored byte against its checksum.",
+        "du": "Show what takes the room in a store.",
+        "gc": "Sweep what killed commands left behind.",
+        "pack": "Pack the many files of a run into few.",
+        "index": "List a store's files for reading from a web server.",
+    },
 }
+#: commands that are no studies
+COMMANDS = tuple(name for lines in SECTIONS.values() for name in lines)
 #: command → the room of its module, where that is not ``commands``
 ROOMS = {"index": "exporting", "models": "models", "readout": "readouts", "table": "exporting"}
 
 
-def overview() -> dict[str, str]:
-    """Return all commands by name, each with its line: studies say theirs, or what is wrong."""
-    lines = dict(COMMANDS)
-    for name in registry.names():
+def overview() -> dict[str, dict[str, str]]:
+    """Return the commands by heading, each with its line: studies say theirs, or what is wrong."""
+    studies = {}
+    declared = registry.names()
+    for name in (*registry.BUILT_IN, *(each for each in declared if each not in registry.BUILT_IN)):
         try:
             study = registry.find(name)
-            lines.setdefault(name, study.help if study else "")
+            studies[name] = study.help if study else ""
         except ActlasError as error:
-            lines.setdefault(name, f"not available: {error}")
-    return dict(sorted(lines.items()))
+            studies[name] = f"not available: {error}"
+    kept = {name: line for name, line in studies.items() if name not in COMMANDS}
+    return {heading: lines or kept for heading, lines in SECTIONS.items()}
 
 
 def load(name: str) -> click.Command | None:
@@ -84,6 +95,8 @@ class Root(click.Group):
         """Import and return a command."""
         command = load(name)
         if command is None and not ctx.resilient_parsing:
+            import difflib
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             if near:
                 ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
@@ -91,17 +104,22 @@ class Root(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Offer commands, from the overview, and options."""
+        lines = {name: line for section in overview().values() for name, line in section.items()}
         commands = [
             CompletionItem(name, help=line)
-            for name, line in overview().items()
+            for name, line in sorted(lines.items())
             if name.startswith(incomplete)
         ]
         return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview; of commands it imports studies alone, which are light."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(overview().items()))
+        sections = overview()
+        first = max(len(name) for lines in sections.values() for name in lines)
+        for heading, lines in sections.items():
+            with formatter.section(heading):
+                padded = [(name.ljust(first), line) for name, line in lines.items()]
+                formatter.write_dl(padded)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run; exit with 2 for wrong usage, 1 for failure, 130 when interrupted.

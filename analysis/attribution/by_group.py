@@ -14,6 +14,7 @@ AVERAGED = {
     "difference": "logit_difference",
     "attribution": "attribution",
     "head": "head_attribution",
+    "neuron": "neuron_attribution",
 }
 
 
@@ -24,7 +25,8 @@ def with_group_means(
 
     result: of ``attribution``. groups: of its tokens alone. drawn: clusters that are drawn again
     for ``…_interval``. Adds ``mean_difference`` (group), ``mean_attribution`` (group, part, layer),
-    ``mean_head`` (group, layer, head) where heads are told apart, ``mean_embedding`` and
+    ``mean_head`` (group, layer, head) where heads are told apart, ``mean_neuron``
+    (group, layer, choice) where neurons are, ``mean_embedding`` and
     ``mean_bias`` (group); ``tokens`` and ``sentences`` (group): how many are asked.
     """
     tokens = result["index"].values

@@ -96,8 +96,7 @@ def attribution(
     directions = Directions(readout, pairs)
     chosen = {name: _plain(dataset[name]).isel(token=answers.tokens) for name in dataset}
     pair = xr.DataArray(of_token, dims="token")
-    resid = chosen["resid"]
-    sigma = _by_row(partial(_deviation, directions=directions), resid.isel(depth=-1), pair)
+    resid, sigma = chosen["resid"], divisors(dataset, directions, answers)
     project = partial(_projected, directions=directions)
     found = {
         name: _by_row(project, chosen[site], pair) / sigma
@@ -120,6 +119,13 @@ def attribution(
         result |= _of_heads(chosen["z"], heads, directions, pair, sigma)
     labelled = xr.Dataset({name: array.astype("float64") for name, array in result.items()})
     return labelled.assign_coords(_labels(dataset, answers))
+
+
+def divisors(dataset: xr.Dataset, directions: Directions, answers: Answers) -> xr.DataArray:
+    """Return what the final norm divides each token of ``answers`` by, (token,); lazy."""
+    last = _plain(dataset["resid"]).isel(token=answers.tokens, depth=-1)
+    pair = xr.DataArray(answers.pairs()[1], dims="token")
+    return _by_row(partial(_deviation, directions=directions), last, pair)
 
 
 def logit_differences(dataset: xr.Dataset, readout: Readout, answers: Answers) -> xr.DataArray:

@@ -1,4 +1,4 @@
-"""Figures of attribution: what parts add by layer, and maps of heads."""
+"""Figures of attribution: what parts add by layer, maps of heads, neurons that add most."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from actlas.analysis.attribution.by_group import first_asked
+from actlas.analysis.attribution.neuron_tables import MOST, ranked_neurons
 from actlas.analysis.plots.marks import (
     balanced,
     dots,
@@ -23,7 +24,7 @@ from actlas.analysis.plots.marks import (
     zero_line,
 )
 from actlas.analysis.plots.sheet import Room, Sheet
-from actlas.analysis.plots.style import SERIES_COLOURS, Look, house_style, shown
+from actlas.analysis.plots.style import GREY, SERIES_COLOURS, Look, house_style, shown
 
 SPREAD = 0.5  # of the distance of two layers, over which the dots of parts lie side by side
 MOST_NUMBERS = 200  # of a map: of a larger one the colours alone are shown
@@ -114,3 +115,37 @@ def _numbers(panel: Axes, values: np.ndarray, most: float) -> None:
         colour = "white" if abs(value) > 0.6 * most else "black"
         style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": colour}
         panel.text(head, layer, f"{value:.2f}", **style)
+
+
+@house_style()
+def neuron_dots(result: xr.Dataset, title: str) -> Figure:
+    """Mean of the neurons that add most, whatever their layer, a panel for each group.
+
+    result: of the study, computed: ``mean_neuron`` (group, layer, choice).
+    """
+    asked = result["group"].values[result["tokens"].values > 0]
+    groups = [str(group) for group in asked][:MOST_GROUPS]
+    several = len(groups) > 1
+    room = Room(width=2.6, height=3.6, across=0.85, left=0.85, panel_title=several, words="y")
+    sheet = Sheet(1, len(groups), room, sharex=True)
+    for panel, group in zip(sheet.flat, groups, strict=True):
+        _neurons(panel, result.sel(group=group), result["neuron"])
+        panel.set_title(shown(group, 40) if several else "")
+    sheet.legend(swatches(INTERVAL if "mean_neuron_interval" in result else ""))
+    return sheet.done(title)
+
+
+def _neurons(panel: Axes, here: xr.Dataset, numbers: xr.DataArray) -> None:
+    ranked = ranked_neurons(here["mean_neuron"], numbers)[:MOST]
+    means, rows = [each.mean for each in ranked], range(len(ranked))
+    if "mean_neuron_interval" in here:
+        for row, each in enumerate(ranked):
+            at = here["mean_neuron_interval"].sel(layer=each.layer).isel(choice=each.choice)
+            low, high = (float(at.sel(bound=end)) for end in ("lower", "upper"))
+            panel.hlines(row, low, high, color=SERIES_COLOURS[1], linewidth=1)
+    style: dict[str, Any] = {"linestyle": "none", "marker": "o"}
+    panel.plot(means, rows, color=SERIES_COLOURS[1], **style)
+    panel.axvline(0, color=GREY, linewidth=0.7, zorder=0.5)
+    panel.set_yticks(rows, [each.name for each in ranked])
+    panel.set_ylim(len(ranked) - 0.5, -0.5)
+    panel.set_xlabel("adds to the difference")

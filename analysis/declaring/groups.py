@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from actlas.analysis.declaring.options import Options, option
+from actlas.analysis.declaring.options import COMPARED, WHICH, Options, option
 from actlas.analysis.declaring.study import PlannedRun, Study, Subject
 from actlas.store.errors import UsageError
 
@@ -33,6 +33,7 @@ def first_token_option(default: str) -> str:
         help="Leave the first token of each sentence and special ones out, make them a group, or "
         "include them: the first dwarf all others in many models.",
         choices=FIRST_TOKENS,
+        heading=WHICH,
     )
     return found
 
@@ -48,56 +49,68 @@ class GroupOptions(Options):
         None,
         help="A word, as a whole word, and a control for each: `can` is not in `can't`.",
         metavar="WORD",
+        heading=WHICH,
     )
     group: tuple[str, ...] = option(
         (),
         help="A group of tokens: a word (a|an), text:, regex:, id:, length:, position:, freq: or "
         "COLUMN:, joined by commas, ! for not, @-1 for the token before; may be repeated.",
         metavar="NAME=CONDITION",
+        heading=WHICH,
     )
     by: str | None = option(
-        None, help="A group for each value of this column of the input.", metavar="COLUMN"
+        None,
+        help="A group for each value of this column of the input.",
+        metavar="COLUMN",
+        heading=WHICH,
     )
     contrast: tuple[str, ...] = option(
         (),
         help="Compare group A with B, or with `rest`; may be repeated.  [default: two groups with "
         "each other, others with the rest]",
         metavar="A:B",
+        heading=COMPARED,
     )
     match: str | None = option(
         None,
         help="Draw equally many tokens of the compared groups at every position, length or value "
         "of a column.",
         metavar="position|length|COLUMN",
+        heading=COMPARED,
     )
     cluster: str = option(
         "sentence",
         help="Column whose values hang together: intervals are over these, not over tokens.",
         metavar="COLUMN",
+        heading=COMPARED,
     )
     first_token: str = first_token_option("leave")
-    case: bool = option(False, help="Let upper and lower case of words differ.")
+    case: bool = option(False, help="Let upper and lower case of words differ.", heading=WHICH)
     occurrence: str = option(
         "first",
         help="Which target, where a sentence has the word more than once.",
         choices=("first", "last", "all"),
+        heading=WHICH,
     )
     pool: str = option(
         "last",
         help="Which token stands for a word of several, or the mean of all.",
         choices=("last", "first", "mean"),
+        heading=WHICH,
     )
     control: str = option(
         "previous",
         help="Compare with the token just before the target, a random earlier one, or one at the "
         "same position in another sentence; never with the first of a sentence or a special token.",
         choices=("previous", "random", "matched"),
+        heading=COMPARED,
     )
-    seed: int = option(0, help="Seed of all that is drawn.", bounds=SEEDS)
+    seed: int = option(0, help="Seed of all that is drawn.", bounds=SEEDS, heading=COMPARED)
     bootstrap: int = option(
         RESAMPLES,
         help="Resamples over clusters for 95 % intervals; 0 for none.",
         bounds=(0, 100_000),
+        heading=COMPARED,
     )
 
     def __post_init__(self) -> None:

@@ -14,6 +14,9 @@ from actlas.store.errors import UsageError
 
 LONGEST = 20  # digits of a number in a message
 KEY = "option"  # of a field's metadata
+#: headings of the help, which options are sorted by
+WHICH, COMPARED = "Which tokens", "How they are compared"
+COMPUTED, WRITTEN = "What is computed", "What is written"
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class OptionSpec:
     flag: str | None = None  # on the command line, where it is not the field's name
     sites: bool = False  # whether the values are names of sites
     command_only: bool = False  # whether study files do not have it
+    heading: str = COMPUTED  # in the help of the command
 
 
 def option(
@@ -39,13 +43,15 @@ def option(
     flag: str | None = None,
     sites: bool = False,
     command_only: bool = False,
+    heading: str = COMPUTED,
 ) -> Any:
     """Return a field of a dataclass of options; without a default it must be given.
 
     help: one or two sentences. bounds: least and most of a whole number. choices: of a text. flag:
     the name on the command line, such as ``--site``. sites: the values are names of sites.
+    heading: of the help, below which it stands.
     """
-    spec = OptionSpec(help, bounds, tuple(choices), metavar, flag, sites, command_only)
+    spec = OptionSpec(help, bounds, tuple(choices), metavar, flag, sites, command_only, heading)
     return dataclasses.field(default=default, metadata={KEY: spec})
 
 

@@ -4,7 +4,12 @@ No window is opened. Nothing else in the analyses knows matplotlib. ``STYLE`` is
 ``plt.style.use``.
 """
 
-from actlas.analysis.attribution.figures import attribution_panel, attribution_profile, head_maps
+from actlas.analysis.attribution.figures import (
+    attribution_panel,
+    attribution_profile,
+    head_maps,
+    neuron_dots,
+)
 from actlas.analysis.cosine.figures import (
     cosine_heatmap,
     cosine_layers,
@@ -62,6 +67,7 @@ __all__ = [
     "lens_grid",
     "lens_panel",
     "lens_profile",
+    "neuron_dots",
     "norm_groups",
     "norm_panel",
     "norm_sites",

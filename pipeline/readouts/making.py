@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from actlas.pipeline.inputs.tokenizer import open_tokenizer
-from actlas.pipeline.models.files.output import OutputTensors, head_outputs, output_tensors
+from actlas.pipeline.models.files.output import (
+    OutputTensors,
+    head_outputs,
+    neuron_outputs,
+    output_tensors,
+)
 from actlas.pipeline.models.files.weights import opened_weights
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.readouts.tensors import Tensor, tensors_of
@@ -44,6 +49,8 @@ def make_readout(store: Path, model: ModelFolder, part: Part = "output") -> tupl
         tensors = tensors_of(opened, family.weights)
         if part == "heads":
             return add_readout(store, identity, part, {}, head_arrays(model, tensors))
+        if part == "neurons":
+            return add_readout(store, identity, part, *neuron_arrays(model, tensors))
         facts, arrays = output_arrays(model, tensors)
         words, of_tokenizer = vocabulary_arrays(model)
         return add_readout(store, identity, part, facts | of_tokenizer, arrays | words)
@@ -147,23 +154,61 @@ def vocabulary_arrays(model: ModelFolder) -> tuple[dict[str, NewArray], Json]:
 def head_arrays(model: ModelFolder, tensors: Mapping[str, Tensor]) -> dict[str, NewArray]:
     """Return the output matrices of attention, each as (head, d_head, d_model)."""
     names, sizes = head_outputs(model.architecture), model.geometry
+    shape = (len(names), sizes.n_head, sizes.d_head, sizes.d_model)
+    dims = ("layer", "head", "d_head", MODEL)
+    arrays = {"w_o": _matrices(model, names, tensors, dims, shape, "what a head writes")}
+    what = "what attention adds whatever it sees"
+    return arrays | _biases(names, tensors, "b_o", what)
+
+
+def neuron_arrays(
+    model: ModelFolder, tensors: Mapping[str, Tensor]
+) -> tuple[Json, dict[str, NewArray]]:
+    """Return facts and output matrices of MLPs, each as (d_mlp, d_model)."""
+    (names, norms), sizes = neuron_outputs(model.architecture), model.geometry
+    shape = (len(names), sizes.d_mlp, sizes.d_model)
+    dims = ("layer", "d_mlp", MODEL)
+    arrays = {"w_out": _matrices(model, names, tensors, dims, shape, "what a neuron writes")}
+    arrays |= _biases(names, tensors, "b_out", "what the MLP adds whatever it sees")
+    if not norms:
+        return {}, arrays
+    output = output_tensors(model.family, model.effective)
+    gains = [_tensor(model, f"{name}.weight", tensors).widened() for name in norms]
+    gain = np.stack(gains) + np.float32(output.gain_offset)
+    what = "what the norm behind the MLP multiplies by"
+    arrays["norm_gain"] = _small(("layer", MODEL), gain, what)
+    return {"epsilon": output.epsilon}, arrays
+
+
+def _matrices(
+    model: ModelFolder,
+    names: Sequence[str],
+    tensors: Mapping[str, Tensor],
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    meaning: str,
+) -> NewArray:
+    """Return the matrices of linear maps, inputs first, in one array."""
     found = [_tensor(model, f"{name}.weight", tensors) for name in names]
     alike = {tensor.dtype for tensor in found}
     dtype = found[0].dtype if len(alike) == 1 else "float32"
-    dims = ("layer", "head", "d_head", MODEL)
-    shape = (len(found), sizes.n_head, sizes.d_head, sizes.d_model)
 
-    def matrices() -> Iterator[bytes]:
+    def pieces() -> Iterator[bytes]:
         for tensor in found:
             matrix = tensor.stored() if len(alike) == 1 else tensor.widened()
             yield (matrix if model.family.readout.inputs_first else matrix.T).tobytes()
 
-    arrays = {"w_o": NewArray(dims, shape, dtype, "what a head writes", matrices)}
-    if f"{names[0]}.bias" in tensors:
-        biases = [tensors[f"{name}.bias"].widened() for name in names]
-        what = "what attention adds whatever it sees"
-        arrays["b_o"] = _small(("layer", MODEL), np.stack(biases), what)
-    return arrays
+    return NewArray(dims, shape, dtype, meaning, pieces)
+
+
+def _biases(
+    names: Sequence[str], tensors: Mapping[str, Tensor], array: str, meaning: str
+) -> dict[str, NewArray]:
+    """Return the biases of linear maps as ``array``; empty for maps without."""
+    if f"{names[0]}.bias" not in tensors:
+        return {}
+    biases = [tensors[f"{name}.bias"].widened() for name in names]
+    return {array: _small(("layer", MODEL), np.stack(biases), meaning)}
 
 
 def _small(dims: tuple[str, ...], values: npt.NDArray[np.float32], meaning: str) -> NewArray:

@@ -25,6 +25,7 @@ from actlas.scripts.terminal.options import (
     run_argument,
     store_option,
 )
+from actlas.scripts.terminal.sections import SectionedCommand, SectionedOption
 from actlas.scripts.terminal.shown import labelled, paragraphs, text_of
 from actlas.scripts.terminal.text import echo_json
 
@@ -58,7 +59,14 @@ def command_of(study: Study[Any]) -> click.Command:
     # as if written above the function: the last of the list is applied first
     for decorator in reversed(decorators):
         function = decorator(function)
-    return click.command(study.name, help=study.__doc__, short_help=study.help)(function)
+    made = click.command(
+        study.name,
+        cls=SectionedCommand,
+        help=study.__doc__,
+        short_help=study.help,
+        examples=study.examples,
+    )
+    return made(function)
 
 
 def _subject_of(study: Study[Any]) -> list[Decorator]:
@@ -95,9 +103,11 @@ def field_option(
 ) -> Decorator:
     """Return the option of the command line for a field of a dataclass of options."""
     flag, required = spec.flag or f"--{field.name.replace('_', '-')}", False
-    settings: dict[str, Any] = {"help": spec.help, "metavar": spec.metavar, "hidden": hidden}
+    settings: dict[str, Any] = {"help": spec.help, "hidden": hidden, "heading": spec.heading}
+    settings |= {"cls": SectionedOption}
     if hint is bool:
-        return click.option(flag, field.name, is_flag=True, default=field.default, help=spec.help)
+        return click.option(flag, field.name, is_flag=True, default=field.default, **settings)
+    settings |= {"metavar": spec.metavar}
     if field.default is dataclasses.MISSING:
         required = True
     elif field.default not in (None, ()):

@@ -9,13 +9,20 @@ import click
 
 from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, size, table
 
 if TYPE_CHECKING:
     from actlas.store.maintenance.disk_usage import Usage
 
 
-@click.command("du")
+@click.command(
+    "du",
+    cls=SectionedCommand,
+    examples=[
+        "actlas du --store actlas-demo/store",
+    ],
+)
 @store_option
 @json_option
 def command(store_path: Path, as_json: bool) -> None:

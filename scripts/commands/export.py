@@ -12,7 +12,7 @@ from actlas.scripts.analyses.bounds import number
 from actlas.scripts.terminal.completion import complete_site
 from actlas.scripts.terminal.options import json_option, named_sites, run_argument
 from actlas.scripts.terminal.paths import UserPath
-from actlas.scripts.terminal.progress import Bar
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, extent, size
 from actlas.store.exporting.formats import COPIES
 from actlas.store.format.schema import NUMPY_VIEW
@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from actlas.store.writing.selection import Selection
 
 
-@click.command("export")
+WHAT = "What is exported"
+
+
+@click.command(
+    "export",
+    cls=SectionedCommand,
+    examples=[
+        "actlas export her-demo her.h5 --store actlas-demo/store --target her --context 1",
+        "actlas export her-demo her-zarr --store actlas-demo/store --site resid --format zarr",
+    ],
+    headings=dict.fromkeys(("sites", "layers", "word", "case", "context", "dtype"), WHAT),
+)
 @run_argument
 @click.argument("out", metavar="OUT", type=UserPath())
 @click.option(
@@ -84,6 +95,8 @@ def command(
     if (kind == "saelens") != (context_size is not None):
         raise click.UsageError("--format saelens and --context-size N go together: give both")
     selection, summary = _selection(run, **chosen)
+    from actlas.scripts.terminal.progress import Bar
+
     with Bar(unit="B", unit_scale=True, desc=out.name, disable=True if as_json else None) as bar:
 
         def progress(nbytes: int, total: int) -> None:

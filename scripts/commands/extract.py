@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, edit_notes
-from actlas.scripts.extraction.extraction import carry_out
 from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.extraction.planned import (
     label_lines,
@@ -20,27 +18,28 @@ from actlas.scripts.extraction.planned import (
     plan_record,
     plan_text,
 )
-from actlas.scripts.extraction.request import (
-    Request,
-    chosen,
-    echo_skipped,
-    generate_options,
-    plan_sites,
-)
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json, extent, size
 from actlas.store.errors import IncompleteRun, UsageError
 from actlas.store.labels.special import special_of
-from actlas.store.maintenance.disk_usage import has_many_files
 
 if TYPE_CHECKING:
+    from actlas.pipeline.extraction.plan import Plan
     from actlas.pipeline.extraction.progress import ExtractionStats
+    from actlas.scripts.extraction.request import Request
     from actlas.store.runs.run import Run
 
 
 @click.command(
-    "extract", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too."
+    "extract",
+    cls=SectionedCommand,
+    examples=[
+        "actlas extract mine.txt --model gpt2 --store atlas",
+        'echo "We saw her." | actlas extract - --store atlas --name one',
+    ],
+    epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.",
 )
 @click.argument("sentences", shell_complete=complete_sentences)
 @extraction_options
@@ -111,6 +110,14 @@ def command(
     .parquet), or - for lines on standard input. What is stored already is not computed again: the
     same command resumes, and further sites, layers and depths are added to the same run.
     """
+    from actlas.scripts.extraction.extraction import carry_out
+    from actlas.scripts.extraction.request import (
+        chosen,
+        echo_skipped,
+        generate_options,
+        plan_sites,
+    )
+
     if seed is not None and not train_mode and temperature is None:
         raise UsageError("--seed is of --train-mode or --temperature: give one of them too")
     options = replace(request.options, dropout_seed=(seed or 0) if train_mode else None)
@@ -158,6 +165,8 @@ def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
 
 def _advice(run: Run) -> list[str]:
     """Say how a run of many files opens quickly."""
+    from actlas.store.maintenance.disk_usage import has_many_files
+
     if not has_many_files(run):
         return []
     return [f"many small files: `actlas pack {run.name}` packs them into few, which open at once"]

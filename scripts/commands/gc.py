@@ -8,10 +8,17 @@ from pathlib import Path
 import click
 
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json, size
 
 
-@click.command("gc")
+@click.command(
+    "gc",
+    cls=SectionedCommand,
+    examples=[
+        "actlas gc --store actlas-demo/store --dry-run",
+    ],
+)
 @store_option
 @click.option("--dry-run", is_flag=True, help="List what would be removed; change nothing.")
 @json_option

@@ -9,6 +9,7 @@ import click
 
 from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, printable, size, table
 from actlas.store.errors import DamagedStore
 
@@ -20,7 +21,13 @@ MOST_NAMES = 12  # characters of column names: a line has 80
 COLUMNS = ("id", "model", "sentences", "tokens")
 
 
-@click.command("ls")
+@click.command(
+    "ls",
+    cls=SectionedCommand,
+    examples=[
+        "actlas ls --store actlas-demo/store",
+    ],
+)
 @store_option
 @json_option
 def command(store_path: Path, as_json: bool) -> None:

@@ -8,12 +8,19 @@ import click
 
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json
 
 MEGABYTE = 1_000_000
 
 
-@click.command("pack")
+@click.command(
+    "pack",
+    cls=SectionedCommand,
+    examples=[
+        "actlas pack english-demo --store actlas-demo/store",
+    ],
+)
 @click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @store_option
 @click.option(

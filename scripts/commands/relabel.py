@@ -12,6 +12,7 @@ import click
 from actlas.scripts.extraction.text_options import labels_option
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import is_export, json_option, reading_options, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json, printable
 from actlas.store.errors import InputError, StoreError, UsageError, quoted
 
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from actlas.store.runs.run import Run
 
 
-@click.command("relabel")
+@click.command(
+    "relabel",
+    cls=SectionedCommand,
+    examples=[
+        "actlas relabel mine-gpt2 mine.csv --store atlas --dry-run",
+        "actlas relabel mine-gpt2 mine.csv --store atlas",
+    ],
+)
 @click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @click.argument("file", metavar="[FILE]", required=False)
 @labels_option

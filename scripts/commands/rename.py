@@ -8,10 +8,17 @@ import click
 
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json
 
 
-@click.command("rename")
+@click.command(
+    "rename",
+    cls=SectionedCommand,
+    examples=[
+        "actlas rename mine-gpt2 first-try --store atlas",
+    ],
+)
 @click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @click.argument("new", metavar="NEW")
 @store_option

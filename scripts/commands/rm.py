@@ -9,11 +9,18 @@ import click
 
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json, size
 from actlas.store.errors import StoreError
 
 
-@click.command("rm")
+@click.command(
+    "rm",
+    cls=SectionedCommand,
+    examples=[
+        "actlas rm first-try --store atlas --force --yes",
+    ],
+)
 @click.argument("reference", metavar="RUN", shell_complete=complete_run)
 @store_option
 @click.option("--force", is_flag=True, help="Remove a baseline too, although variants refer to it.")

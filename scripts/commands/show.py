@@ -10,6 +10,7 @@ import click
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record
 from actlas.scripts.extraction.kept import kept_parts
 from actlas.scripts.terminal.options import json_option, run_argument
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import (
     counted,
     echo_json,
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
     from actlas.store.runs.run import Run
 
 
-@click.command("show")
+@click.command(
+    "show",
+    cls=SectionedCommand,
+    examples=[
+        "actlas show her-demo --store actlas-demo/store",
+    ],
+)
 @run_argument
 @json_option
 def command(run: Run, as_json: bool) -> None:

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actlas.analysis.scan.declaration import skipped_layer
-from actlas.pipeline.edits.grid import expand
-from actlas.pipeline.extraction.plan import Plan
-from actlas.pipeline.extraction.planning import plan_variants
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import SITES
 from actlas.scripts.extraction.edit_check import PERCENT, edit_check_record, edit_checks, edit_notes
-from actlas.scripts.extraction.extraction import Extraction, extraction
 from actlas.scripts.extraction.planned import label_lines, label_record, missing_sites
-from actlas.scripts.extraction.request import Request, echo_skipped, plan_request
 from actlas.scripts.extraction.stopping import Interrupted
 from actlas.scripts.terminal.completion import complete_sentences, complete_site
 from actlas.scripts.terminal.options import extraction_options, json_option
-from actlas.scripts.terminal.progress import Bar
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json, size, table
 from actlas.store.format.edit_records import edits_text
 
 if TYPE_CHECKING:
+    from actlas.pipeline.extraction.plan import Plan
     from actlas.pipeline.extraction.progress import ExtractionStats
+    from actlas.scripts.extraction.extraction import Extraction
+    from actlas.scripts.extraction.request import Request
     from actlas.store.runs.run import Run
 
 SWEEP_SITES = ("resid", "nll")
@@ -40,7 +38,13 @@ class Stored:
 
 
 @click.command(
-    "sweep", epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too."
+    "sweep",
+    cls=SectionedCommand,
+    examples=[
+        'actlas sweep mine.txt --model gpt2 --store atlas --edit "skip:layer=*"',
+        'actlas sweep mine.txt --store atlas --edit "zero:site=z,layer=2,head=*" --dry-run',
+    ],
+    epilog=f"Sites: {' '.join(SITES)}. TransformerLens names are understood too.",
 )
 @click.argument("sentences", shell_complete=complete_sentences)
 @extraction_options
@@ -81,6 +85,8 @@ def command(
     The model is loaded once. What is stored is not computed again, and layers before an edit are
     the baseline's.
     """
+    from actlas.scripts.extraction.request import echo_skipped, plan_request
+
     kept, by_default = site_names(sites or SWEEP_SITES), () if sites else SWEEP_SITES
     options = replace(request.options, sites=kept, by_default=by_default)
     request = replace(request, options=options)
@@ -110,6 +116,9 @@ def variant_plans(plan: Plan, edits: tuple[str, ...]) -> list[Plan]:
 
     Raises UsageError for edits that its model has no place for.
     """
+    from actlas.pipeline.edits.grid import expand
+    from actlas.pipeline.extraction.planning import plan_variants
+
     return plan_variants(plan, [(edit,) for edit in expand(edits, plan.model.architecture)])
 
 
@@ -121,6 +130,8 @@ def carry_out_sweep(
     Raises Interrupted, saying how many are stored, when the user stops it; the same sweep goes on
     from there.
     """
+    from actlas.scripts.extraction.extraction import extraction
+
     needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
     with extraction(request, [needed, *plans], quiet=quiet) as started:
         baseline = Stored(*started.carry_out(needed))
@@ -133,6 +144,8 @@ def carry_out_sweep(
 def _one_by_one(
     started: Extraction, baseline: Stored, plans: list[Plan], quiet: bool
 ) -> list[Stored]:
+    from actlas.scripts.terminal.progress import Bar
+
     variants: list[Stored] = []
     for each in Bar(
         plans, unit=" variants", desc=f"{baseline.run.name}.*", disable=True if quiet else None

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from actlas.scripts.extraction.restoring import extract_command
 from actlas.scripts.terminal.completion import complete_run
 from actlas.scripts.terminal.options import (
     is_export,
@@ -19,16 +18,16 @@ from actlas.scripts.terminal.options import (
     open_run,
     store_option,
 )
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
-from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
-from actlas.store.format.commit_record import Work
 from actlas.store.format.parts import SitePart, parts_of, together
-from actlas.store.maintenance.checks import Checked
-from actlas.store.maintenance.repair import Begun, Repair, begin, condemned, finish, stranded_units
-from actlas.store.maintenance.verify import verify
-from actlas.store.readouts.verify import drop_damaged, verify_readouts
-from actlas.store.runs.run import Run
+
+if TYPE_CHECKING:
+    from actlas.store.format.commit_record import Work
+    from actlas.store.maintenance.checks import Checked
+    from actlas.store.maintenance.repair import Begun, Repair
+    from actlas.store.runs.run import Run
 
 READOUTS = "(readouts)"  # no name of a run
 
@@ -56,7 +55,14 @@ class _Found:
         return found + [str(error) for error in self.damaged.values()]
 
 
-@click.command("verify")
+@click.command(
+    "verify",
+    cls=SectionedCommand,
+    examples=[
+        "actlas verify --store actlas-demo/store",
+        "actlas verify actlas-demo",
+    ],
+)
 @click.argument("reference", metavar="[RUN|DIR]", required=False, shell_complete=complete_run)
 @store_option
 @click.option(
@@ -90,6 +96,8 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
         sys.exit(0 if verify_folder(Path(reference), as_json=as_json) else 1)
     if repairing and reference and is_export(reference):
         raise UsageError(f"{reference} is an export, which cannot be repaired: export it again")
+    from actlas.store.readouts.verify import verify_readouts
+
     found = _Found(store_path, *_runs(reference, store_path))
     for run in found.runs:
         found.checked[run.name] = list(_check(run))
@@ -105,6 +113,10 @@ def command(reference: str | None, store_path: Path, repairing: bool, as_json: b
 
 def _repair(found: _Found, *, whole: bool) -> list[str]:
     """Repair the runs, and the variants that lose blocks by it; return what is left as it is."""
+    from actlas.store.catalog import Store
+    from actlas.store.maintenance.repair import begin, condemned
+    from actlas.store.readouts.verify import drop_damaged
+
     store = Store(found.store)
     # what a baseline will drop must be known before its variants are looked at
     baselines_first = sorted(found.runs, key=lambda run: run.baseline_id is not None)
@@ -131,6 +143,8 @@ def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dic
 
     Killed at any time, what is there can be read. going: what each baseline is about to drop.
     """
+    from actlas.store.maintenance.repair import finish, stranded_units
+
     finished, needed = dict[str, Repair](), dict[str, set[int]]()
     # variants first: a unit that they could not drop keeps its blocks in the baseline
     for run_id, each in reversed(begun.items()):
@@ -182,10 +196,13 @@ def _echo_verdicts(
 
 def _runs(reference: str | None, store: Path) -> tuple[list[Run], dict[str, DamagedStore]]:
     """Return the runs to check, and what of the store cannot be opened, by id or name."""
+    from actlas.store.catalog import Store
+
     return ([open_run(reference, store)], {}) if reference else Store(store).survey()
 
 
 def _check(run: Run) -> Iterator[Checked]:
+    from actlas.store.maintenance.verify import verify
     from actlas.store.maintenance.verify_export import verify_export
     from actlas.store.runs.exported import Exported
 
@@ -220,6 +237,8 @@ def _repairs(found: _Found) -> dict[str, Any]:
 
     Also return the command that restores it.
     """
+    from actlas.scripts.extraction.restoring import extract_command
+
     return {
         run.name: {
             "restored": done.restored,

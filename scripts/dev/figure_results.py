@@ -12,7 +12,8 @@ import xarray as xr
 from actlas.analysis.cosine.compute import PROJECTION_PAIRS
 from actlas.analysis.data.group_names import FIRST, LATER
 from actlas.analysis.heads.compute import SCORES
-from actlas.analysis.norms.compute import STATISTICS, WRITERS
+from actlas.analysis.norms.accumulating import STATISTICS
+from actlas.analysis.norms.compute import WRITERS
 
 NAMED = ("noun", "verb", "adjective", "pronoun", "number", "name", "article", "preposition")
 WORDS = ("the", " cat", " sat", " on", " the", " mat", ",", " and", " it", " purred", ".", " ")

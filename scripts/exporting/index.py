@@ -7,11 +7,17 @@ from pathlib import Path
 import click
 
 from actlas.scripts.terminal.options import json_option, store_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted, echo_json
-from actlas.store.catalog import Store
 
 
-@click.command("index")
+@click.command(
+    "index",
+    cls=SectionedCommand,
+    examples=[
+        "actlas index --store actlas-demo/store",
+    ],
+)
 @store_option
 @json_option
 def command(store_path: Path, as_json: bool) -> None:
@@ -19,6 +25,7 @@ def command(store_path: Path, as_json: bool) -> None:
 
     Run it again when the store has grown. S3 lists files by itself.
     """
+    from actlas.store.catalog import Store
     from actlas.store.maintenance.index_file import write_index
     from actlas.store.remote.listing import INDEX
 

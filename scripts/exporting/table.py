@@ -12,18 +12,26 @@ import click
 
 from actlas.scripts.terminal.options import run_argument
 from actlas.scripts.terminal.paths import UserPath
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import counted
 from actlas.store.errors import StoreError, UsageError
-from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from actlas.store.runs.run import Run
 
 SUFFIXES = (".csv", ".parquet")
 ROWS = 1 << 14  # that become text at a time
 
 
-@click.command("table")
+@click.command(
+    "table",
+    cls=SectionedCommand,
+    examples=[
+        "actlas table her-demo --store actlas-demo/store --per word --out words.csv",
+    ],
+)
 @run_argument
 @click.option(
     "--per",

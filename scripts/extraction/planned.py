@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actlas.pipeline.extraction.plan import Plan
 from actlas.pipeline.models.sites import SITES
 from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.terminal.text import counted, printable, size
 from actlas.store.errors import DamagedStore, LaterRecord
 from actlas.store.format.edit_records import edits_text
 from actlas.store.format.parts import SitePart, sites_of, together
+
+if TYPE_CHECKING:
+    from actlas.pipeline.extraction.plan import Plan
 
 MOST_NAMES = 60  # characters of column names in a line
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actlas.scripts.terminal.options import json_option
+from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, table
 from actlas.store.errors import unknown
 
@@ -42,7 +43,14 @@ REFUSED = (
 )
 
 
-@click.command("models")
+@click.command(
+    "models",
+    cls=SectionedCommand,
+    examples=[
+        "actlas models",
+        "actlas models gpt2",
+    ],
+)
 @click.argument("model_type", metavar="[TYPE]", required=False)
 @json_option
 def command(model_type: str | None, as_json: bool) -> None:

@@ -14,8 +14,8 @@ import click
 from actlas.analysis.results.seals import REMEDY, DamagedResult, Seal, damages, read_seal
 from actlas.scripts.reporting.results import files_below, of_stage, result_files
 from actlas.scripts.reporting.seal import check_report
+from actlas.scripts.study.analysing import REPORT, result_path
 from actlas.scripts.study.record import RECORD, DamagedRecord, read_record
-from actlas.scripts.study.update import REPORT, result_path
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.errors import ActlasError, LaterRecord, UsageError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 Edits = tuple[EditRecord, ...]  # of one variant
+LONGEST = 40  # characters of an option in a line
 
 
 @dataclass(frozen=True)
@@ -126,29 +127,49 @@ def _matches(edits: Edits, pattern: str) -> bool:
 
 
 def is_current(stage: Stage, subject: Subject, attributes: Mapping[str, str]) -> bool:
-    """Whether a result is what ``stage`` would compute.
+    """Whether a result is what ``stage`` would compute; attributes: what it says of itself."""
+    return not outdated(stage, subject, attributes)
+
+
+def outdated(stage: Stage, subject: Subject, attributes: Mapping[str, str]) -> str:
+    """Return why a result is not what ``stage`` would compute, empty where it is.
 
     It has to be of the same runs and options, by the same version of its package.
 
     attributes: what the result, whose bytes were checked, says of itself.
     """
     try:
-        asked = stage.asked(subject)
-        options, software = (json.loads(attributes[name]) for name in ("options", "software"))
-        # through JSON, as the result's own options went: tuples are lists then
-        wanted = json.loads(json.dumps(asked.recorded))
-        versions = registry.software("") | registry.software(stage.title)
-        return bool(
-            attributes["stage"] == stage.title
-            and attributes["runs"].split() == [run.id for run in asked.runs]
-            and label_digests(attributes["labels"]) == [run.labels_digest for run in asked.runs]
-            # a result may record more than the options, such as sentences that were left out
-            and {name: options[name] for name in wanted} == wanted
-            and {name: software.get(name) for name in versions} == versions
-        )
+        return next(_differences(stage, subject, attributes), "")
     # attributes of an older actlas, or made up
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return False
+        return "its attributes are not those of a result of this version"
+
+
+def _differences(stage: Stage, subject: Subject, attributes: Mapping[str, str]) -> Iterator[str]:
+    asked = stage.asked(subject)
+    options, software = (json.loads(attributes[name]) for name in ("options", "software"))
+    if attributes["stage"] != stage.title:
+        yield f"stage was {attributes['stage']}, is {stage.title}"
+    if attributes["runs"].split() != [run.id for run in asked.runs]:
+        yield "it is of other runs: the sentences, the model or the edits changed"
+    if label_digests(attributes["labels"]) != [run.labels_digest for run in asked.runs]:
+        yield "the labels of its runs changed"
+    # through JSON, as the result's own options went: tuples are lists then
+    wanted = json.loads(json.dumps(asked.recorded))
+    # a result may record more than the options, such as sentences that were left out
+    for name, value in wanted.items():
+        if options[name] != value:
+            yield f"{name} was {_short(options[name])}, is {_short(value)}"
+    versions = registry.software("") | registry.software(stage.title)
+    for name, version in versions.items():
+        if software.get(name) != version:
+            yield f"it was made by {name} {software.get(name)}, this is {version}"
+
+
+def _short(value: object) -> str:
+    """Return a value of an option as a study file has it, the beginning of a long one."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def label_digests(labels: str) -> list[str]:

@@ -10,21 +10,28 @@ finished.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from actlas.analysis.results.seals import REMEDY, DamagedResult, check_result, read_seal
 from actlas.scripts.extraction.edit_check import edit_notes
 from actlas.scripts.extraction.extraction import extraction
 from actlas.scripts.extraction.planned import label_lines
 from actlas.scripts.extraction.stopping import Interrupted
-from actlas.scripts.results.output import Destination
+from actlas.scripts.study.analysing import (
+    CURRENT,
+    Begun,
+    Choice,
+    Say,
+    StudyPaths,
+    analyse,
+    begin,
+    state,
+)
 from actlas.scripts.study.file import Analysis, Input, Study
 from actlas.scripts.study.ownership import beside, check_owner, study_place
 from actlas.scripts.study.plan import Planned, plan_study
@@ -35,7 +42,8 @@ from actlas.scripts.study.record import (
     read_record,
     write_record,
 )
-from actlas.scripts.study.stage import Subject, is_current
+from actlas.scripts.study.stage import Subject
+from actlas.scripts.study.workers import workers
 from actlas.scripts.terminal.text import counted, extent, size
 from actlas.store.errors import StoreError
 from actlas.store.format.edit_records import edits_text
@@ -45,47 +53,58 @@ from actlas.store.runs.run import Run
 if TYPE_CHECKING:
     from actlas.pipeline.extraction.progress import ExtractionStats
 
-REPORT = "report.html"
-Say = Callable[[str, str], None]  # what it is about, and what was done
-
-
-@dataclass(frozen=True)
-class StudyPaths:
-    """Where a study's files lie."""
-
-    out: Path
-    store: Path
-
-    @property
-    def record(self) -> Path:
-        """The record of what is done."""
-        return self.out / RECORD
-
-    def destination(self, analysis: Analysis) -> Destination:
-        """Where an analysis writes: the same place whatever its options are now."""
-        return Destination(self.out / "results" / analysis.name, analysis.stage.title)
-
-    def result(self, analysis: Analysis) -> Path:
-        """The result that an analysis writes."""
-        return result_path(self.out, analysis.name, analysis.stage.title)
-
-
-def result_path(out: Path, analysis: str, stage: str) -> Path:
-    """Return where in a study's folder the result of an analysis lies."""
-    return out / "results" / analysis / f"{stage}.nc"
-
 
 def bring_up_to_date(
-    study: Study, place: StudyPaths, say: Say, *, quiet: bool = False
+    study: Study,
+    place: StudyPaths,
+    say: Say,
+    *,
+    quiet: bool = False,
+    choice: Choice | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Compute what is missing, verify what is new, redo the stages whose inputs changed.
 
     Return the record of it all.
 
-    say: called with each part and what was done. Raises StoreError where a byte of a run is not
-    what was committed.
+    say: called with each part and what was done. jobs: analyses that are done side by side, and
+    beside the extraction. Raises UsageError for a name that is no analysis, StoreError where a byte
+    of a run is not what was committed.
     """
+    choice = choice or Choice()
+    chosen = choice.of(study)
     planned = plan_study(study, place.store)
+    record = _begun(study, place, planned, say)
+    found = {each.name: _state(each, planned, place, record) for each in chosen}
+    busy = any(each.name in choice.force or found[each.name] != CURRENT for each in chosen)
+    with workers(min(jobs, len(chosen)) if busy else 1) as pool:
+        begun: dict[str, Begun] = {}
+        for name in choice.runs(study):
+            subject = _extract(name, planned[name], say, quiet)
+            before = record["runs"].get(name, {}).get("verified", {})
+            record["runs"][name] = _run_record(
+                study.runs[name], subject, _verified(name, subject, before, say)
+            )
+            write_record(place.record, record)
+            for each in (each for each in chosen if each.run == name):
+                forced = each.name in choice.force
+                started = begin(each, subject, place, record, force=forced, workers=pool)
+                begun |= {each.name: started} if started else {}
+        pool.nothing_else()
+        analyse(chosen, begun, place, record, say)
+    record["analyses"] = {
+        analysis.name: record["analyses"][analysis.name]
+        for analysis in study.analyses
+        if analysis.name in record["analyses"]
+    }
+    write_record(place.record, record)
+    return record
+
+
+def _begun(
+    study: Study, place: StudyPaths, planned: Mapping[str, Planned], say: Say
+) -> dict[str, Any]:
+    """Return the record of the study's folder, which is this study's from now on."""
     record = _own_record(
         study,
         place,
@@ -101,20 +120,6 @@ def bring_up_to_date(
     record["runs"] = {name: record["runs"][name] for name in study.runs if name in record["runs"]}
     wanted = {analysis.name for analysis in study.analyses}
     record["analyses"] = {name: each for name, each in record["analyses"].items() if name in wanted}
-    write_record(place.record, record)  # the folder is this study's from now on
-    subjects = {}
-    for name, each in planned.items():
-        subjects[name] = _extract(name, each, say, quiet)
-        before = record["runs"].get(name, {}).get("verified", {})
-        record["runs"][name] = _run_record(
-            study.runs[name], subjects[name], _verified(name, subjects[name], before, say)
-        )
-        write_record(place.record, record)
-    for analysis in study.analyses:
-        _analyse(analysis, subjects[analysis.run], place, record, say)
-    record["analyses"] = {
-        analysis.name: record["analyses"][analysis.name] for analysis in study.analyses
-    }
     write_record(place.record, record)
     return record
 
@@ -179,58 +184,20 @@ def _verified(name: str, subject: Subject, before: dict[str, Any], say: Say) -> 
     return {"commits": key, "checked": len(checked), "bytes": nbytes, "when": _now()}
 
 
-def _analyse(
-    analysis: Analysis, subject: Subject, place: StudyPaths, record: dict[str, Any], say: Say
-) -> None:
+def states(study: Study, place: StudyPaths, planned: Mapping[str, Planned]) -> dict[str, str]:
+    """Return analysis → whether it is up to date, missing, or why it is to be done again."""
+    record = _own_record(study, place, planned, lambda problem: None)
+    return {each.name: _state(each, planned, place, record) for each in study.analyses}
+
+
+def _state(
+    analysis: Analysis,
+    planned: Mapping[str, Planned],
+    place: StudyPaths,
+    record: Mapping[str, Any],
+) -> str:
     done = record["analyses"].get(analysis.name)
-    try:
-        if done and _is_done(analysis, subject, place, done):
-            say(analysis.name, f"up to date: {done['summary']}")
-            return
-    except DamagedResult as error:
-        say(analysis.name, f"to be done again: {str(error).removesuffix(f': {REMEDY}')}")
-    if record["analyses"].pop(analysis.name, None):
-        write_record(place.record, record)
-    start = time.perf_counter()
-    finding = analysis.stage.carry_out(subject, place.destination(analysis))
-    record["analyses"][analysis.name] = {
-        "stage": analysis.stage.title,
-        "run": analysis.run,
-        "summary": "; ".join(finding.findings),
-        "holds": finding.holds,
-        "seal": read_seal(place.result(analysis)).checksum,
-    }
-    write_record(place.record, record)
-    took = time.perf_counter() - start
-    say(analysis.name, f"done in {took:.1f} s: {'; '.join(finding.findings)}")
-
-
-def _is_done(analysis: Analysis, subject: Subject, place: StudyPaths, done: dict[str, Any]) -> bool:
-    """Whether nothing is to be done.
-
-    Raises DamagedResult where a byte of its files is not as it was written.
-    """
-    if (done["run"], done["stage"]) != (analysis.run, analysis.stage.title):
-        return False
-    found = check_result(place.result(analysis))
-    if found.checksum != done["seal"]:
-        raise DamagedResult(f"{found.path} is not the result that {RECORD} records: {REMEDY}")
-    return is_current(analysis.stage, subject, found.attributes)
-
-
-def states(study: Study, place: StudyPaths, planned: dict[str, Planned]) -> dict[str, str]:
-    """Return analysis → what ``bring_up_to_date`` would do about it."""
-    record, found = _own_record(study, place, planned, lambda problem: None)["analyses"], {}
-    for analysis in study.analyses:
-        each, done = planned[analysis.run], record.get(analysis.name)
-        try:
-            stored = each.stored and not each.plan.label_change
-            current = stored and done and _is_done(analysis, each.subject(), place, done)
-            state = "up to date" if current else "to do" if each.stored else "to do after its run"
-        except DamagedResult:
-            state = "damaged, to do again"
-        found[analysis.name] = state
-    return found
+    return state(analysis, planned[analysis.run], place, done)
 
 
 def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +210,10 @@ def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dic
 
 
 def _own_record(
-    study: Study, place: StudyPaths, planned: dict[str, Planned], damaged: Callable[[str], None]
+    study: Study,
+    place: StudyPaths,
+    planned: Mapping[str, Planned],
+    damaged: Callable[[str], None],
 ) -> dict[str, Any]:
     """Return the record of the folder, an empty one in place of a damaged one.
 

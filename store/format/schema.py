@@ -7,7 +7,6 @@ A record knows its JSON form; every JSON file carries a checksum of the rest of 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -213,6 +212,8 @@ def canonical(record: Json) -> bytes:
 
 def identity(specification: Json) -> str:
     """Return the run id: the first 16 hex digits of the SHA-256 of the canonical specification."""
+    import hashlib  # OpenSSL, which the overview of commands has no use for
+
     return hashlib.sha256(canonical(specification)).hexdigest()[:16]
 
 

@@ -134,9 +134,12 @@ def read_block(source: BlockSource, number: int, check: bool = False) -> npt.NDA
     Raises DamagedStore, naming the file, where it is missing, has another size or, with ``check``,
     was altered.
     """
-    layout = source.stored.layout
-    stored = read_stored(source, number, check)
-    if layout.dtype == "bfloat16":
+    return widened(read_stored(source, number, check), source.stored.layout.dtype)
+
+
+def widened(stored: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
+    """Return numbers as they are stored as float32; those of float32 are not copied."""
+    if dtype == "bfloat16":
         # bfloat16 is the upper half of a float32
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)

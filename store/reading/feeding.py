@@ -3,17 +3,20 @@
 Units are drawn at random into a pool of several; batches are drawn from half of it, the other half
 stays until more came. So the rows of a batch come from all over the run, while each block is read
 once an epoch and no more than the pool is in use at a time. Blocks of float32 are mapped, not held.
-Within a batch the rows of a unit stand side by side, which its mean does not see: putting them in
-another order would be a second copy of every row, and cost half of the throughput.
+A batch is in the order of the run's tokens, which its mean does not see: rows are copied as they
+lie, once. Threads read blocks and gather batches ahead of who takes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +24,17 @@ import numpy.typing as npt
 from actlas.store.errors import UsageError
 from actlas.store.format.parts import ranges
 from actlas.store.format.schema import BLOCK_DIMS, SiteLayout
-from actlas.store.reading.blocks import find_source, read_block
+from actlas.store.reading.blocks import find_source, read_stored, widened
 from actlas.store.reading.sources import Sources, layout_of, site_sources
 from actlas.store.runs.run import Run
 
 Indices = npt.NDArray[np.int64]
 Batch = tuple[npt.NDArray[np.float32], Indices]
+Stored = tuple[npt.NDArray[Any], str]  # a block as it is stored, and its dtype
+T = TypeVar("T")
 
+THREADS = 2
+AHEAD = 2  # batches, and blocks, that are made while one is in use
 LEAST_UNITS = 4  # that a pool mixes, however large they are
 
 
@@ -54,9 +61,19 @@ class Feed:
         """
         units = np.flatnonzero(np.diff(self._cuts))
         order = np.random.default_rng([self.seed, number]).permutation(units)
-        pool = _Pool(np.random.default_rng([self.seed, number, part + 1]))
-        for unit in order[part::parts].tolist():
-            pool.add(self._block(unit), *self._rows(unit))
+        random = np.random.default_rng([self.seed, number, part + 1])
+        pool = _Pool(random, self._starts, self.batch)
+        mine = order[part::parts].tolist()
+        with ThreadPoolExecutor(THREADS) as threads:
+            blocks = ahead(threads, (partial(self._block, unit) for unit in mine))
+            yield from ahead(threads, self._gathers(pool, zip(mine, blocks, strict=True)))
+
+    def _gathers(
+        self, pool: _Pool, blocks: Iterable[tuple[int, Stored]]
+    ) -> Iterator[Callable[[], Batch]]:
+        """Yield for each batch of an epoch what gathers it."""
+        for unit, block in blocks:
+            pool.add(unit, block, self.tokens[slice(*self._cuts[unit : unit + 2])])
             if len(pool) >= self.pool and pool.units >= LEAST_UNITS:
                 # half stays, to be mixed with what comes next
                 yield from pool.draw(max(len(pool) // 2 // self.batch, 1), self.batch)
@@ -70,64 +87,102 @@ class Feed:
     def _cuts(self) -> Indices:
         return np.searchsorted(self.tokens, self._starts)
 
-    def _rows(self, unit: int) -> tuple[Indices, Indices]:
-        """Return the rows of a unit that are fed, and their indices along the run's ``token``."""
-        tokens = self.tokens[self._cuts[unit] : self._cuts[unit + 1]]
-        return tokens - self._starts[unit], tokens
-
-    def _block(self, unit: int) -> npt.NDArray[np.float32]:
+    def _block(self, unit: int) -> Stored:
         check = self.check and unit not in self.checked
-        block = read_block(find_source(self.sources[unit], self.number), self.number, check)
+        source = find_source(self.sources[unit], self.number)
+        block = read_stored(source, self.number, check)
         self.checked.add(unit)
-        return block
+        return block, source.stored.layout.dtype
+
+
+def ahead(threads: ThreadPoolExecutor, tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield what ``tasks`` return, in their order; AHEAD of them are done while one is in use."""
+    waiting: deque[Future[T]] = deque()
+    for task in tasks:
+        waiting.append(threads.submit(task))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 class _Pool:
-    """Blocks of several units and the rows of them that were not drawn yet."""
+    """Blocks of several units and the tokens of them that were not drawn yet."""
 
-    def __init__(self, random: np.random.Generator) -> None:
-        self._random = random
-        self._blocks: dict[int, npt.NDArray[np.float32]] = {}
-        self._next = 0
-        self._left = np.empty((3, 0), dtype=np.int64)  # (block, row, token) of each
+    def __init__(self, random: np.random.Generator, starts: Indices, batch: int) -> None:
+        self._random, self._starts = random, starts
+        self._memory = _Memory(batch)
+        self._blocks: dict[int, Stored] = {}  # by unit
+        self._left = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
-        return self._left.shape[1]
+        return len(self._left)
 
     @property
     def units(self) -> int:
         """Number of blocks that have rows left."""
         return len(self._blocks)
 
-    def add(self, block: npt.NDArray[np.float32], rows: Indices, tokens: Indices) -> None:
+    def add(self, unit: int, block: Stored, tokens: Indices) -> None:
         """Put the rows of a block in."""
-        numbers = np.full(len(rows), self._next)
-        self._blocks[self._next] = block
-        self._next += 1
-        self._left = np.concatenate([self._left, [numbers, rows, tokens]], axis=1)
+        self._blocks[unit] = block
+        self._left = np.concatenate([self._left, tokens])
 
-    def draw(self, batches: int, size: int) -> Iterator[Batch]:
-        """Yield so many batches of rows drawn at random, and let go of blocks without any left."""
-        mixed = self._left[:, self._random.permutation(len(self))]
+    def draw(self, batches: int, size: int) -> Iterator[Callable[[], Batch]]:
+        """Yield what gathers so many batches of rows drawn at random.
+
+        Blocks without any left are let go of.
+        """
+        mixed = self._random.permutation(self._left)
         end = min(batches * size, len(self))
-        drawn, self._left = mixed[:, :end], mixed[:, end:]
+        drawn, self._left = mixed[:end], mixed[end:]
         for first in range(0, end, size):
-            yield self._gather(*drawn[:, first : first + size])
-        left = set(np.unique(self._left[0]).tolist())
-        self._blocks = {number: each for number, each in self._blocks.items() if number in left}
+            tokens = np.sort(drawn[first : first + size])
+            yield partial(_gathered, tokens, self._parts(tokens), self._memory)
+        left = {start for start, *_ in self._parts(np.sort(self._left))}
+        kept = [unit for unit in self._blocks if int(self._starts[unit]) in left]
+        self._blocks = {unit: self._blocks[unit] for unit in kept}
 
-    def _gather(self, numbers: Indices, rows: Indices, tokens: Indices) -> Batch:
-        """Copy rows once, from their blocks to their places: those of one block side by side."""
-        order = np.argsort(numbers, kind="stable")
-        numbers, rows = numbers[order], rows[order]
-        shape = next(iter(self._blocks.values())).shape[1:]
-        found = np.empty((len(rows), *shape), dtype=np.float32)
-        ends = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
-        for first, last in pairwise(ends):
-            block = self._blocks[int(numbers[first])]
+    def _parts(self, tokens: Indices) -> list[tuple[int, int, int, Stored]]:
+        """Return the units of ascending ``tokens``: first token, its part of them, block."""
+        units = sorted(self._blocks)
+        firsts, lasts = (self._starts[np.add(units, end)] for end in (0, 1))
+        cuts = zip(*np.searchsorted(tokens, [firsts, lasts]).tolist(), strict=True)
+        found = zip(units, firsts.tolist(), cuts, strict=True)
+        return [(first, *cut, self._blocks[unit]) for unit, first, cut in found if cut[0] < cut[1]]
+
+
+def _gathered(
+    tokens: Indices, parts: Sequence[tuple[int, int, int, Stored]], memory: _Memory
+) -> Batch:
+    """Copy rows once, from their blocks to their places; in ascending order memory is fast."""
+    shape = parts[0][3][0].shape[1:]
+    found = memory.rows(len(tokens), shape)
+    for start, first, last, (block, dtype) in parts:
+        rows, place = tokens[first:last] - start, found[first:last]
+        if dtype == "float32":
             # a mode other than "raise" writes into ``out`` without a copy between
-            np.take(block, rows[first:last], axis=0, out=found[first:last], mode="clip")
-        return found, tokens[order]
+            np.take(block, rows, axis=0, out=place, mode="clip")
+        else:
+            place[...] = widened(block[rows], dtype)
+    return found, tokens
+
+
+class _Memory:
+    """Memory of batches, given out again once nobody holds the batch: new pages are slow."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._free: list[memoryview] = []
+
+    def rows(self, count: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Return room for a batch of ``count`` rows."""
+        width = math.prod(shape)
+        memory = self._free.pop() if self._free else np.empty(self._batch * width, np.float32).data
+        # views of it, also torch's, hold this array, because what it is made of is no array
+        whole = np.frombuffer(memory, np.float32, count * width)
+        weakref.finalize(whole, self._free.append, memory).atexit = False
+        return whole.reshape(count, *shape)
 
 
 def feed(

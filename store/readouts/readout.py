@@ -22,6 +22,7 @@ from actlas.store.readouts.words import Words
 Floats = npt.NDArray[np.float32]
 #: kinds of norm → whether the mean is subtracted
 NORMS = {"layer": True, "rms": False}
+Index = int | slice | npt.NDArray[np.integer]
 
 
 class StoredReadout:
@@ -55,8 +56,8 @@ class StoredReadout:
             self._found[name] = flat.reshape(stored.shape)
         return self._found[name]
 
-    def array(self, name: str, index: int | slice = slice(None)) -> Floats:
-        """Return an array, or a part along its first dim, as float32.
+    def array(self, name: str, index: Index | tuple[Index, ...] = slice(None)) -> Floats:
+        """Return an array, or a part along its first dims, as float32.
 
         What is stored in float32 is mapped, anything else widened.
         """
@@ -129,11 +130,47 @@ class HeadReadout(StoredReadout):
         return self.array("b_o", layer) if "b_o" in self else None
 
 
+class NeuronReadout(StoredReadout):
+    """Output matrices of MLPs: ``w_out`` (layer, d_mlp, d_model), ``b_out`` (layer, d_model).
+
+    ``norm_gain`` (layer, d_model) where an RMS norm follows, whose ε is ``epsilon``. Raises
+    DamagedStore where its facts do not make sense.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            #: of the norm that follows the MLP; None where none does
+            self.epsilon = float(self.facts["epsilon"]) if "norm_gain" in self else None
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedStore(f"{path} has facts that are none ({error}): {REMEDY}") from error
+
+    def w_out(self, layer: int, neurons: Index = slice(None)) -> Floats:
+        """Return what neurons of a layer write, (neuron, d_model)."""
+        return self.array("w_out", (layer, neurons))
+
+    def b_out(self, layer: int) -> Floats | None:
+        """Return what the MLP of a layer adds whatever it sees, (d_model,)."""
+        return self.array("b_out", layer) if "b_out" in self else None
+
+    def gain(self, layer: int) -> Floats | None:
+        """Return what the norm behind the MLP multiplies by, (d_model,); None without one."""
+        return self.array("norm_gain", layer) if "norm_gain" in self else None
+
+
 def widened(stored: npt.NDArray[Any], dtype: str) -> Floats:
     """Return numbers as they are stored as float32; those of float32 are not copied."""
     if dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(np.float32, copy=False)
+
+
+#: part → what is missing, and the option of `actlas readout` that stores it
+MISSING: Mapping[Part, tuple[str, str]] = {
+    "output": ("readout", ""),
+    "heads": ("output matrices of attention", " --heads"),
+    "neurons": ("output matrices of MLPs", " --neurons"),
+}
 
 
 @dataclass(frozen=True)
@@ -157,6 +194,10 @@ class ReadoutSource:
         """Return the output matrices of attention; raises as ``output``."""
         return HeadReadout(self._path("heads"))
 
+    def neurons(self) -> NeuronReadout:
+        """Return the output matrices of MLPs; raises as ``output``."""
+        return NeuronReadout(self._path("neurons"))
+
     def has(self, part: Part) -> bool:
         """Whether there is a file of that part."""
         store = self.store
@@ -171,9 +212,7 @@ class ReadoutSource:
         path = self.store / FOLDER / file_name(self.model, part)
         if path.is_file():
             return path
-        what, option = "readout", ""
-        if part == "heads":
-            what, option = "output matrices of attention", " --heads"
+        what, option = MISSING[part]
         others = not option and any((self.store / FOLDER).glob("*.h5"))
         found = " (those there are of other weights)" if others else ""
         raise UsageError(

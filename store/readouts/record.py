@@ -1,7 +1,8 @@
 """The record of a readout: what its arrays are and where they lie, sealed behind its HDF5 part.
 
 A readout belongs to a model, not to a run: ``readouts/<weights>-<config>.h5`` has the final norm,
-the unembedding and the words; ``…-heads.h5`` the output matrices of attention. Neither changes.
+the unembedding and the words; ``…-heads.h5`` the output matrices of attention; ``…-neurons.h5``
+those of MLPs. None changes.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from actlas.store.io.safe_open import LARGEST_RECORD, opened
 FOLDER = "readouts"
 FORMAT_READOUT = "actlas-weight"
 REMEDY = "`actlas readout` with its model makes it again"
-Part = Literal["output", "heads"]
-ENDINGS: Mapping[Part, str] = {"output": "", "heads": "-heads"}
-NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}(-heads)?\.h5")
+Part = Literal["output", "heads", "neurons"]
+ENDINGS: Mapping[Part, str] = {"output": "", "heads": "-heads", "neurons": "-neurons"}
+NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}(-heads|-neurons)?\.h5")
 #: as the record calls a dtype → how NumPy sees its bytes; bfloat16 is the upper half of a float32
 VIEWS: Mapping[str, str] = {
     "float64": "<f8",
@@ -42,6 +43,7 @@ VIEWS: Mapping[str, str] = {
 NEEDED: Mapping[Part, tuple[str, ...]] = {
     "output": ("unembed", "vocabulary_length", "vocabulary_bytes"),
     "heads": ("w_o",),
+    "neurons": ("w_out",),
 }
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 #: array → its dims; a file with another is of a later version
@@ -56,6 +58,9 @@ DIMS: Mapping[str, tuple[str, ...]] = {
     "transform_bias": ("d_model_out",),
     "w_o": ("layer", "head", "d_head", "d_model"),
     "b_o": ("layer", "d_model"),
+    "w_out": ("layer", "d_mlp", "d_model"),
+    "b_out": ("layer", "d_model"),
+    "norm_gain": ("layer", "d_model"),
 }
 KINDS: Mapping[str, tuple[str, ...]] = {
     "vocabulary_length": ("int32",),

@@ -32,12 +32,9 @@ def block(url: str, size: int, offset: int, count: int, checksum: str, what: str
     where the object is missing or altered, StoreError where it cannot be read.
     """
     kept = _place(url, checksum, count)
-    with contextlib.suppress(OSError):
-        content = kept.read_bytes()
-        if len(content) == count and xxhash.xxh3_64_hexdigest(content) == checksum:
-            os.utime(kept)  # used now
-            return content
-        kept.unlink()
+    content = b"" if kept is None else _kept(kept, count, checksum)
+    if content:
+        return content
     try:
         found = objects.known(url).size
         if found != size:
@@ -49,13 +46,17 @@ def block(url: str, size: int, offset: int, count: int, checksum: str, what: str
         raise stale(url) from error
     if xxhash.xxh3_64_hexdigest(content) != checksum:
         raise DamagedStore(f"{url}: {what} was altered (checksum differs): copy the store again")
-    _keep(kept, content)
+    if kept is not None:
+        _keep(kept, content)
     return content
 
 
-def folder() -> Path:
-    """Return the folder of the cache."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+def folder() -> Path | None:
+    """Return the folder of the cache, None where there is no home to keep it in."""
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # neither HOME nor an entry in passwd, as in a container
+        return None
     return home.absolute() / "actlas" / "blocks"
 
 
@@ -69,16 +70,30 @@ def limit() -> int:
     return int(given)
 
 
-def _place(url: str, checksum: str, count: int) -> Path:
-    """Return where a block is kept.
+def _place(url: str, checksum: str, count: int) -> Path | None:
+    """Return where a block is kept, None where none is.
 
     By its object, because XXH3 is no protection against a store made to collide with another.
     """
-    return folder() / hashlib.sha256(url.encode()).hexdigest()[:32] / f"{checksum}-{count}"
+    root = folder()
+    if root is None:
+        return None
+    return root / hashlib.sha256(url.encode()).hexdigest()[:32] / f"{checksum}-{count}"
+
+
+def _kept(place: Path, count: int, checksum: str) -> bytes:
+    """Return a block that is kept, empty where it is not there or damaged."""
+    with contextlib.suppress(OSError):
+        content = place.read_bytes()
+        if len(content) == count and xxhash.xxh3_64_hexdigest(content) == checksum:
+            os.utime(place)  # used now
+            return content
+        place.unlink()
+    return b""
 
 
 def _keep(place: Path, content: bytes) -> None:
-    most, root = limit(), folder()
+    most, root = limit(), place.parents[1]
     if len(content) > most:
         return
     draft = place.with_name(f".{secrets.token_hex(8)}.draft")

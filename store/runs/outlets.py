@@ -16,12 +16,14 @@ class Outlets:
 
         Each is (rows, token index), float32 (batch, …) and int64 (batch,); every token comes once
         an epoch, units and rows in random order. layer: of ``resid`` the depth. options: ``where``
-        (a boolean on ``token`` or indices along it), ``seed``, ``pool`` (tokens that are mixed
-        with one another, at least), ``check``.
+        (a boolean on ``token``, indices along it, or a text that names a group of tokens, such as
+        ``"her@-1"`` or ``"position:1-9"``), ``seed``, ``pool`` (tokens that are mixed with one
+        another, at least), ``check``.
         Raises UsageError, IncompleteRun; DamagedStore on reading.
         """
         # by name: the store knows no torch, and who never calls this needs none
         rows = import_module("actlas.pipeline.feeding").TokenRows
+        options["where"] = _named(self, site, options.get("where"))
         return rows(self, site, layer, batch, **options)
 
     def to_rsatoolbox(self, site: str, layer: int | None = None, *, where: Any = None) -> Any:
@@ -33,4 +35,13 @@ class Outlets:
         Raises UsageError, IncompleteRun, DamagedStore.
         """
         bridge = import_module("actlas.store.exporting.rsatoolbox")
-        return bridge.dataset_of(self, site, layer, where)
+        return bridge.dataset_of(self, site, layer, _named(self, site, where))
+
+
+def _named(run: Any, site: str, where: Any) -> Any:
+    """Return ``where``; of a text, the indices of the tokens that it names."""
+    if not isinstance(where, str):
+        return where
+    # by name: groups are of the analyses, which the store does not know
+    selection = import_module("actlas.analysis.groups.selection")
+    return selection.tokens_where(run.dataset(site), where)

@@ -34,7 +34,7 @@ FILES = {
     "pipeline": ROOT / "pipeline",
 }
 #: of GPT-2 XL → of the demo model, which is not as deep
-STANDS_FOR = {"0,12,47": "0,3,7", "depth=12": "depth=6"}
+STANDS_FOR = {"0,12,47": "0,3,7"}
 #: what a reader has done before reading a page
 BEFORE = {
     "docs/studies.md": ["extract pipeline/texts/her.txt --name her-demo --store actlas-demo/store"],
@@ -89,26 +89,37 @@ def test_what_a_page_says_works(page, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_how_to_pages_work_one_after_the_other_in_one_store(tmp_path, monkeypatch):
-    """As a reader does: README, then its how-to pages in its order, all of them in one folder."""
-    readme = ROOT / "README.md"
-    listed = re.search(
-        r"^- How to:(.*?)^- ", readme.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    pages = [readme, *(ROOT / link for link in LINK.findall(listed[1]) if "/how-to/" in link)]
-    assert len(pages) > 5
-    prepare(readme, tmp_path)
+    """As a reader does: README, the tutorial, the how-to pages in their order, in one folder."""
+    pages = in_order()
+    assert len(pages) > 15
+    prepare(pages[0], tmp_path)
     other_model(tmp_path / "gpt2-xl")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACTLAS_STORE", "atlas")
     for page in pages:
-        follow(page, tmp_path)
+        written_by_reader(page, tmp_path)
+        follow(page, tmp_path, [("actlas-store", "atlas")])
 
 
-def follow(page, folder):
-    """Do what a page says, block by block, in the folder; later blocks know names of earlier."""
+def in_order():
+    """Return README, the tutorial, and the how-to pages in the order of their table of contents."""
+    index = ROOT / "docs/how-to/index.md"
+    listed = re.search(r"^```{toctree}\n:hidden:\n\n(.*?)```", index.read_text(), re.DOTALL | re.M)
+    names = listed[1].split()
+    how_to = [(index.parent / f"{name}.md").resolve() for name in names]
+    return [ROOT / "README.md", ROOT / "docs/tutorial.md", index, *how_to]
+
+
+def follow(page, folder, also=(), do=None):
+    """Do what a page says, block by block, in the folder; later blocks know names of earlier.
+
+    also: text and what stands for it, beside what does on all pages. do: a line, in place of
+    ``perform``.
+    """
     names = {"__name__": "page"}
     for block in blocks(page):
         content = block.content
-        for theirs, ours in STANDS_FOR.items():
+        for theirs, ours in (*STANDS_FOR.items(), *also):
             content = content.replace(theirs, ours)
         if block.marked:
             continue
@@ -116,7 +127,7 @@ def follow(page, folder):
             exec(compile(content, str(page), "exec"), names)
         else:
             for line in content.replace("\\\n", " ").splitlines():
-                perform(line, folder)
+                (do or perform)(line, folder)
 
 
 def other_model(folder):
@@ -143,6 +154,13 @@ def prepare(page, folder):
     (folder / "mine.csv").write_text(
         "\n".join(["text,kind", *(f'"{line}",a' for line in lines)]), encoding="utf-8"
     )
+    written_by_reader(page, folder)
+    for line in BEFORE.get(str(page.relative_to(ROOT)), []):
+        perform(f"actlas {line}", folder)
+
+
+def written_by_reader(page, folder):
+    """Write what the page has its reader write: Python files and a study file."""
     text = page.read_text(encoding="utf-8")
     for name, content in re.findall(
         r"^```python\n# (\w+\.py)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
@@ -151,8 +169,6 @@ def prepare(page, folder):
     study = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     if study:
         (folder / "mine.toml").write_text(study[1])
-    for line in BEFORE.get(str(page.relative_to(ROOT)), []):
-        perform(f"actlas {line}", folder)
 
 
 def perform(line, folder):

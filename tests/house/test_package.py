@@ -1,6 +1,7 @@
 """The package as it is installed: every room is listed, and importing it costs nothing."""
 
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_every_room_is_installed():
     listed = setup["options"]["packages"].split()
     found = [".".join(("actlas", *room.parts[room.parts[0] == "actlas" :])) for room in rooms()]
     assert sorted(listed) == sorted(found)
+
+
+def test_the_version_is_the_same_everywhere():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    version = setup["metadata"]["version"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)", changes, re.MULTILINE)[1] == version
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "tests"])

@@ -92,6 +92,38 @@ def test_only_the_tokens_asked_for_come(run):
         assert sorted(epoch(fed)[1].tolist()) == wanted.tolist()
 
 
+def test_a_condition_names_the_tokens(run):
+    labels = run.dataset("resid")
+    for text, wanted in (
+        ("position:2-9", labels["position"] > 1),
+        ("mine=position:0", labels["position"] == 0),
+        ("position:1@-1", (labels["position"] == 0) & (labels["position"].shift(token=-1) == 1)),
+    ):
+        fed = run.to_torch("resid", 2, 16, where=text)
+        assert sorted(epoch(fed)[1].tolist()) == np.flatnonzero(wanted).tolist()
+
+
+def test_memory_of_a_batch_is_not_given_out_while_a_part_of_it_is_held(run):
+    stored = run.dataset("resid")["resid"].isel(depth=3)
+    parts, places = [], set()
+    for rows, tokens in run.to_torch("resid", 3, 16, pool=64):
+        places.add(rows.data_ptr())
+        part = rows[2:4] if len(parts) % 2 else rows.numpy()[1:3, :2]
+        first = 2 if len(parts) % 2 else 1
+        parts.append((part, tokens[first : first + 2]))
+        if len(parts) == 5:
+            break
+    del rows
+    for later, _ in run.to_torch("resid", 3, 16, pool=64):
+        later.fill_(-1)
+    for part, tokens in parts:
+        expected = stored.isel(token=tokens.numpy())[:, : part.shape[1]]
+        np.testing.assert_array_equal(part, expected)
+    assert len(places) == 5
+    fed = [rows.data_ptr() for rows, _ in run.to_torch("resid", 3, 16, pool=64)]
+    assert len(set(fed)) < len(fed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
@@ -105,6 +137,8 @@ def test_only_the_tokens_asked_for_come(run):
         (("q", 0), {"where": np.zeros(3, bool)}, "expected a boolean on the run's"),
         (("q", 0), {"where": [-1, 3]}, "expected indices from 0 to"),
         (("q", 0), {"where": [0.5]}, "got float64 of shape"),
+        (("q", 0), {"where": "position:90"}, "position:90 matches none of the"),
+        (("q", 0), {"where": "colour:red"}, "unknown condition or column 'colour'"),
     ],
 )
 def test_what_cannot_be_fed_is_refused(run, arguments, options, message):

@@ -8,9 +8,14 @@ from safetensors.numpy import load_file
 
 from actlas.pipeline.models.files.weights import opened_weights
 from actlas.pipeline.models.folder import resolve
-from actlas.pipeline.readouts.making import head_arrays, model_identity, output_arrays
+from actlas.pipeline.readouts.making import (
+    head_arrays,
+    model_identity,
+    neuron_arrays,
+    output_arrays,
+)
 from actlas.pipeline.readouts.tensors import tensors_of
-from actlas.store.readouts.readout import HeadReadout, Readout
+from actlas.store.readouts.readout import HeadReadout, NeuronReadout, Readout
 from actlas.store.readouts.words import word_bytes
 from actlas.store.readouts.writing import NewArray, add_readout
 from tests.families.oracle import activations
@@ -41,6 +46,15 @@ def heads_of(store: Path, folder: Path) -> HeadReadout:
     with opened_weights(model.weight_files, model.family, model.effective) as opened:
         arrays = head_arrays(model, tensors_of(opened, model.family.weights))
         return HeadReadout(add_readout(store, model_identity(model), "heads", {}, arrays)[0])
+
+
+def neurons_of(store: Path, folder: Path) -> NeuronReadout:
+    """Store the output matrices of MLPs."""
+    model = resolve(str(folder))
+    with opened_weights(model.weight_files, model.family, model.effective) as opened:
+        facts, arrays = neuron_arrays(model, tensors_of(opened, model.family.weights))
+        identity = model_identity(model)
+        return NeuronReadout(add_readout(store, identity, "neurons", facts, arrays)[0])
 
 
 def by_hand(folder: Path, tokens: int = 9):

@@ -1,4 +1,4 @@
-"""The end of a model: what its final norm, its unembedding and its heads' outputs are called.
+"""The end of a model, and what its heads and MLPs write: how final norm and matrices are called.
 
 Names of tensors are without the prefix, as ``WeightRules`` has them.
 """
@@ -76,12 +76,30 @@ def head_outputs(architecture: Architecture) -> list[str]:
 
     Raises UsageError where a norm follows it, so that what attention adds is no sum over heads.
     """
-    family, layers = architecture.family, architecture.geometry.n_layer
+    family = architecture.family
     module = family.rows["z"].module
     if family.rows["attn_out"].module != module:
         raise UsageError(
             f"what attention adds in {family.weights.title} is no sum over its heads: a norm "
             "follows them"
         )
-    paths = (module.format(block=architecture.block(layer)) for layer in range(layers))
-    return [path.removeprefix(family.weights.prefix) for path in paths]
+    return _in_layers(module, architecture)
+
+
+def _in_layers(module: str, architecture: Architecture) -> list[str]:
+    """Return the names of a module of each layer, without an ending."""
+    prefix = architecture.family.weights.prefix
+    layers = range(architecture.geometry.n_layer)
+    paths = (module.format(block=architecture.block(layer)) for layer in layers)
+    return [path.removeprefix(prefix) for path in paths]
+
+
+def neuron_outputs(architecture: Architecture) -> tuple[list[str], list[str]]:
+    """Return the linear map that writes what the neurons of each layer add, without an ending.
+
+    Beside it the RMS norm that follows, which is empty where none does.
+    """
+    rows = architecture.family.rows
+    module, behind = rows["mlp_post"].module, rows["mlp_out"].module
+    norms = [] if module == behind else _in_layers(behind, architecture)
+    return _in_layers(module, architecture), norms

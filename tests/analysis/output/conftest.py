@@ -3,7 +3,7 @@
 import pytest
 
 from tests.families.tiny import save_tiny
-from tests.tiny_runs.readouts import heads_of, readout_of
+from tests.tiny_runs.readouts import heads_of, neurons_of, readout_of
 from tests.tiny_runs.storing import stored
 
 #: whose heads are followed by a norm
@@ -18,6 +18,7 @@ class Tiny:
         self.store = root / "store"
         self.run, self.every = stored(self.store, self.folder)
         self.readout = readout_of(self.store, self.folder)
+        self.neurons = neurons_of(self.store, self.folder)
         normed = name.startswith(POST_NORMED)
         self.heads = None if normed else heads_of(self.store, self.folder)
 

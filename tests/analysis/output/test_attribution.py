@@ -7,10 +7,11 @@ from actlas.analysis import registry
 from actlas.analysis.attribution.answers import column_answers, last_tokens, word_answers
 from actlas.analysis.attribution.compute import EDITED, Answers, attribution
 from actlas.analysis.attribution.declaration import AttributeOptions
+from actlas.analysis.attribution.neurons import Neurons, with_neurons
 from actlas.analysis.declaring import PlannedRun
 from actlas.analysis.groups.means import with_means
 from actlas.analysis.groups.resampling import resampling
-from actlas.analysis.groups.token_groups import Members, TokenGroups
+from actlas.analysis.groups.token_groups import Members, Origin, TokenGroups
 from actlas.store.errors import UsageError
 from tests.analysis.laws.asking import asked, found
 
@@ -51,6 +52,41 @@ def test_parts_add_up_to_the_logits(tiny, name):
         np.testing.assert_allclose(heads, attention, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_neurons_add_up_to_the_mlp(tiny, name):
+    model = tiny(name)
+    dataset = model.run.dataset((*PARTS, "mlp_post"))
+    groups = groups_of({"all": np.arange(4), "few": np.array([1, 3]), "none": np.array([], int)})
+    result = attribution(dataset, model.readout, TWO)
+    neurons = Neurons(dataset, model.readout, model.neurons, TWO)
+    found = with_neurons(result, neurons, groups, 5).compute()
+    part = found["attribution"].sel(part="MLP")
+    np.testing.assert_allclose(found["neuron_sum"] + found["neuron_bias"], part, atol=1e-5)
+    assert (np.abs(found["neuron_bias"]).max() > 0) == ("b_out" in model.neurons)
+    means = found["mean_every_neuron"]
+    assert means.sel(group="none").isnull().all()
+    for layer, name in ((0, "all"), (2, "few")):
+        at = {"layer": layer, "group": name}
+        total = means.sel(at).sum("d_mlp")
+        chosen = found["neuron_sum"].sel(layer=layer).values[np.searchsorted(TOKENS, groups[name])]
+        assert float(total) == pytest.approx(chosen.mean(), abs=1e-9)
+        best = found["neuron"].sel(layer=layer).values
+        most = np.abs(means.sel(layer=layer)).max("group")
+        np.testing.assert_array_equal(np.sort(best), np.sort(np.argsort(-most.values)[:5]))
+        each = found["neuron_attribution"].sel(layer=layer)
+        places = np.searchsorted(TOKENS, groups[name])
+        np.testing.assert_allclose(each[:, places].mean("token"), means.sel(at)[best], atol=1e-12)
+
+
+def groups_of(places):
+    """Return groups of the tokens at ``places`` of TOKENS."""
+    members = {}
+    for name, chosen in places.items():
+        tokens = TOKENS[chosen]
+        members[name] = Members(tokens, tokens, tokens, tokens, tokens)
+    return TokenGroups(members)
+
+
 def test_it_is_linear_and_centred_logits_cancel(tiny):
     model = tiny("gpt_neox")
     dataset = model.run.dataset(PARTS)
@@ -75,7 +111,10 @@ def test_an_edited_layer_is_one_part(tiny):
 
 def test_building_computes_nothing(tiny, forbid_compute):
     model = tiny("llama-biases")
-    attribution(model.run.dataset((*PARTS, "z")), model.readout, TWO, model.heads)
+    dataset = model.run.dataset((*PARTS, "z", "mlp_post"))
+    result = attribution(dataset, model.readout, TWO, model.heads)
+    neurons = Neurons(dataset, model.readout, model.neurons, TWO)
+    with_neurons(result, neurons, groups_of({"all": np.arange(4)}), 3)
 
 
 def test_which_tokens_are_asked(tiny):
@@ -107,10 +146,10 @@ def test_means_of_groups_are_over_those_that_are_asked():
     random = np.random.default_rng(0)
     cluster = np.repeat(np.arange(40), 5)
     drawn_of = {"all": np.arange(200), "one": np.arange(3), "none": np.arange(200, 205)}
-    members = {}
+    members, every = {}, np.arange(205)
+    origin = Origin(every // 5, every % 5, every // 5)
     for name, tokens in drawn_of.items():
-        of_token = tokens // 5
-        members[name] = Members(tokens, tokens, of_token, tokens % 5, of_token)
+        members[name] = Members(tokens, tokens, origin)
     asked = TokenGroups(members, contrasts=(("all", "one"),)).among(np.arange(200))
     values = xr.DataArray(random.normal(size=40)[cluster] + 3, dims="token").chunk(token=50)
     drawn = resampling(asked.clusters, resamples=500, seed=0)
@@ -129,11 +168,11 @@ def test_means_of_groups_are_over_those_that_are_asked():
 
 
 def test_the_study(tiny):
-    done = found(
-        tiny("llama-biases").run, "attribute", answer="t7", against="t9", at="last", heads=True
-    )
+    asks = {"answer": "t7", "against": "t9", "at": "last", "heads": True, "neurons": 4}
+    done = found(tiny("llama-biases").run, "attribute", **asks)
     assert done.holds
-    assert done.findings[0].startswith("'t7' − 't9': ")
+    assert "'t7' − 't9': " in done.findings[0]
+    assert done.findings[1].startswith("'t7' − 't9': ")
     with pytest.raises(UsageError, match="none of the 3 tokens that are asked is of a group"):
         found(
             tiny("llama-biases").run,
@@ -143,11 +182,16 @@ def test_the_study(tiny):
             group=("a=position:0-1", "b=position:2"),
         )
     study = registry.find("attribute")
-    layers, heads = study.overview(done.result, done.subject)
+    layers, heads, neurons = study.overview(done.result, done.subject)
     assert layers.header == ("layer", "attention", "MLP")
     assert heads.rows[0][0][0].startswith("L")
+    assert neurons.header == ("neuron", "mean", "from", "to")
+    assert len(neurons.rows) == 3 * 4
+    first = neurons.rows[0][0][0]
+    assert any(f"of single neurons {first} (" in line for line in done.findings)
+    assert sum("add up to" in check.claim for check in study.checks(done.result)) == 3
     options = study.options(answer="t7")
-    assert set(study.figures(done.result, done.subject, options)) == {"", "heads"}
+    assert set(study.figures(done.result, done.subject, options)) == {"", "heads", "neurons"}
 
 
 @pytest.mark.parametrize(
@@ -183,3 +227,13 @@ def test_what_is_refused(tiny):
     with pytest.raises(UsageError, match="has no output matrices of attention"):
         asked_heads = asked(tiny("gemma2").run, "attribute", answer="t7", at="last", heads=True)
         asked_heads.study.compute(asked_heads.subject, asked_heads.options)
+
+
+def test_neurons_of_groups_are_compared(tiny):
+    asks = {"answer": "t7", "at": "last", "first_token": "include", "neurons": 3}
+    lengths = ("short=position:0-4", "long=position:5-8")
+    done = found(tiny("llama-biases").run, "attribute", group=lengths, **asks)
+    study = registry.find("attribute")
+    tables = {table.caption: table for table in study.tables(done.result)}
+    compared = tables["Difference of what a neuron adds"]
+    assert compared.rows[0][1][0].startswith("L")

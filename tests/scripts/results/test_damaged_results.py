@@ -52,7 +52,7 @@ def test_a_damaged_file_is_reported_and_its_analysis_done_again(actlas, studied,
     path = studied / RESULTS / "variance" / file
     before = path.read_bytes()
     damage(path)
-    assert states(studied)["variance"] == "damaged, to do again"
+    assert states(studied)["variance"] == "damaged or lost: it is made again"
     done = actlas("verify", "actlas-small")
     assert done.returncode == 1
     assert str(path.relative_to(studied)) in done.stderr
@@ -142,7 +142,7 @@ def test_a_renamed_result_is_refused(actlas, store, tmp_path):
 def test_a_damaged_record_is_reported_and_made_again(actlas, studied, damage):
     path = studied / "actlas-small/study.json"
     damage(path)
-    assert set(states(studied).values()) == {"to do"}
+    assert set(states(studied).values()) == {"missing"}
     assert "study.json was altered or cut short" in actlas("verify", "actlas-small").stderr
     refused = actlas("report", "actlas-small")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from actlas.scripts.commands.study import find_paths
+from actlas.scripts.study.analysing import StudyPaths
 from actlas.scripts.study.file import read_study
-from actlas.scripts.study.update import StudyPaths, bring_up_to_date
+from actlas.scripts.study.update import bring_up_to_date
 
 STUDY = (
     '[model]\nname = "MODEL"\n[runs.it]\nsentences = "her.txt"\n'
@@ -36,9 +36,10 @@ def run(name, out=None):
     """Bring a study up to date; return what was said."""
     said = []
     study = read_study(read_path(name))
+    folder = out or read_path(".").parent / "actlas-s"
     bring_up_to_date(
         study,
-        find_paths(study, out, None),
+        StudyPaths(folder, folder / "store"),
         lambda of, what: said.append(f"{of}: {what}"),
         quiet=True,
     )

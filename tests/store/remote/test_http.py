@@ -102,6 +102,18 @@ def test_the_cache_keeps_its_limit(server, tmp_path, monkeypatch):
         Store(f"{server.url}/store").run("her").dataset("attn_out").load()
 
 
+def test_nothing_is_cached_without_a_home(server, stored, monkeypatch):
+    """As in a container whose user has no name: HOME is not set, and passwd has no entry."""
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(cache.Path, "home", home)
+    view = Store(f"{server.url}/store").run("her").dataset("q")["q"]
+    np.testing.assert_array_equal(view, stored.dataset("q")["q"])
+
+
 def test_nothing_is_cached_where_it_is_switched_off(server, tmp_path, monkeypatch):
     monkeypatch.setenv(cache.LIMIT_VARIABLE, "0")
     Store(f"{server.url}/store").run("her").dataset("q").load()
