@@ -256,8 +256,10 @@ def _variant_axis(panel: Axes, names: Sequence[str], few: bool) -> None:
     panel.set_ylabel(CHANGE)
 
 
-def _errors(result: xr.Dataset) -> np.ndarray:
-    """Return the change of the loss less and plus its standard error: (bound, …)."""
+def _errors(result: xr.Dataset) -> Any:
+    """Return the interval of the change of the loss, else less and plus its standard error."""
+    if "nll_change_interval" in result:
+        return result["nll_change_interval"].transpose("bound", ...).values
     by_sentence = result["sentence_nll_change"]
     error = by_sentence.std("sentence", ddof=1) / by_sentence.notnull().sum("sentence") ** 0.5
     change = result["nll_change"].values
@@ -268,6 +270,8 @@ def _intervals(result: xr.Dataset) -> list[Artist]:
     """Return the entries of a legend that say what intervals are: groups have their own."""
     if "nll_change" not in result:
         return []
+    if "nll_change_interval" in result:
+        return swatches(INTERVAL)
     grouped = "group_nll_change_interval" in result
     return [*swatches(ERROR), *swatches(f"of groups {INTERVAL}" if grouped else "")]
 
