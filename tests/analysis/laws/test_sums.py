@@ -68,7 +68,7 @@ class TestReconstruct:
         done = found(run, "reconstruct", depths_only=True, quantile=1.0)
         assert done.holds
         assert "sum" not in done.result.dims
-        assert "least alike are depths" in done.findings[0]
+        assert "changes the residual stream most" in done.findings[0]
         stream = content.values["resid"].astype(np.float64)
         for depth in range(SIZES["layer"]):
             r = np.corrcoef(stream[depth].ravel(), stream[depth + 1].ravel())[0, 1]
