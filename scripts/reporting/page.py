@@ -18,7 +18,7 @@ from markupsafe import Markup
 from actlas.analysis.declaring import Table
 from actlas.analysis.declaring.group_tables import group_tables
 from actlas.scripts.reporting.headlines import Candidate, pick_headlines
-from actlas.scripts.reporting.results import Folder, Result, naming_result, read_folder
+from actlas.scripts.reporting.results import Folder, Result, naming_result, option_text, read_folder
 from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import marked_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating
@@ -139,7 +139,7 @@ def fill(template: str, **content: Any) -> str:
 def as_sentence(text: str) -> str:
     """Return a finding as a sentence: with a capital, unless it begins with a name, and a point."""
     begun = f"{text[0].upper()}{text[1:]}" if BEGINNING.match(text) else text
-    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
+    return begun if begun[-1:] in (".", "!", "?", "") else f"{begun}."
 
 
 def _candidate(section: Section) -> Candidate:
@@ -170,7 +170,7 @@ def drawings(section: str, result: Result) -> Iterator[Drawing]:
 def _section_of(section: str, result: Result, place: Path, outdated: str | None) -> Section:
     study = result.study
     options = [
-        (name, _shown(value))
+        (name, option_text(value))
         for name, value in result.options.items()
         if name not in ("left_out", "selection", "variants", "group_notes")
     ]
@@ -191,13 +191,3 @@ def _section_of(section: str, result: Result, place: Path, outdated: str | None)
         files,
         outdated,
     )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {each}" for name, each in value.items()) or "none"
-    return "not set" if value is None else str(value)
