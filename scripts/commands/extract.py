@@ -165,7 +165,7 @@ def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
 
 def _advice(run: Run) -> list[str]:
     """Say how a run of many files opens quickly."""
-    from actlas.store.maintenance.disk_usage import has_many_files
+    from actlas.store.runs.many_files import has_many_files
 
     if not has_many_files(run):
         return []
