@@ -180,7 +180,8 @@ def test_tables(folder):
     found, groups, table = (part.splitlines() for part in done.stdout.split("\n\n")[:3])
     (at,) = (number for number, line in enumerate(table) if line.startswith("edits"))
     assert [line.split("  ")[0] for line in groups] == ["Groups of tokens", "group", "later tokens"]
-    assert found[0].startswith("2 variants: at the last depth they differ")
+    assert found[0].startswith("of 2 edits, scale:layer=2,factor=")
+    assert any(line.startswith("2 variants: at the last depth they differ") for line in found)
     assert table[0].startswith("Distance to the run without edits, at the first depth that changes")
     assert table[at].split("  ")[-1] == "change of loss"
     assert table[at + 1].startswith("scale:layer=2,factor=0.5  ")
