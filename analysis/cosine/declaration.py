@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actlas.analysis.declaring import PlannedRun, Subject, Table, cell, option
-from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    heads_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import parse_layers
 from actlas.analysis.declaring.options import WRITTEN
@@ -113,11 +119,10 @@ class Cosine(GroupStudy[CosineOptions]):
         header = (
             *("pair", "layer"),
             *(f"mean |cos|, {group}" for group in groups),
-            *(f"above 0.9, {group}" for group in groups),
+            *(f"share above 0.9, {group}" for group in groups),
         )
-        caption = "Mean |cosine|, and the share of pairs with |cosine| above 0.9" + heads_note(
-            result
-        )
+        caption = "Mean |cosine|, and the share of pairs of features with |cosine| above 0.9"
+        caption += heads_note(result) + control_note(result)
         compared = contrast_table(result, "mean_abs", "Difference of mean |cosine| between groups")
         return [Table.of(caption, header, rows), *compared]
 
@@ -125,7 +130,8 @@ class Cosine(GroupStudy[CosineOptions]):
         """Return the first, the middle and the last layer, under shorter headings."""
         layers, groups = result.sizes["layer"], [str(group) for group in result["group"].values]
         table, *compared = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
-        header = ("pair", "layer", *groups, *(f"{group}>0.9" for group in groups))
+        means = (f"mean {group}" for group in groups)
+        header = ("pair", "layer", *means, *(f">0.9 {group}" for group in groups))
         return [Table(table.caption, header, table.rows), *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:

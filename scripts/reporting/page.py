@@ -186,7 +186,7 @@ def _section_of(section: str, result: Result, place: Path, outdated: str | None)
         result.findings,
         options,
         list(drawings(section, result)),
-        [*group_tables(result.data), *study.tables(result.described)] if study else [],
+        [*group_tables(result.described), *study.tables(result.described)] if study else [],
         study.slider(result.data) if study else None,
         files,
         outdated,
