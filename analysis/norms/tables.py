@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import xarray as xr
 
 from actlas.analysis.data.group_names import FIRST
@@ -28,8 +30,14 @@ def site_table(result: xr.Dataset, name: str) -> Table:
             rows.append((*where, cell(str(group)), *numbers))
     header = (*((axis,) if axis else ()), "tokens", *map(str, norms["statistic"].values))
     of_heads = f", mean over {result.sizes[heads]} heads" if heads else ""
-    caption = f"Norm of {name.removeprefix('norm_')}{of_heads}"
+    caption = f"Norm of {name.removeprefix('norm_')}{of_heads}{exactness(result, [name])}"
     return Table.of(caption, header, rows)
+
+
+def exactness(result: xr.Dataset, names: Iterable[str]) -> str:
+    """Return what ends a caption where quantiles of ``names`` are of bins, and not exact."""
+    error = max((result[name].attrs.get("quantile_error", 0.0) for name in names), default=0.0)
+    return f"; quartiles and medians to {error:.2g} of themselves" if error else ""
 
 
 def stream_table(result: xr.Dataset) -> Table:
@@ -54,6 +62,7 @@ def stream_table(result: xr.Dataset) -> Table:
     caption = (
         f"Residual stream: {'norm of first tokens (median);' if first else ''}\n"
         f"norm, step ‖h[d] − h[d−1]‖{', std and shares' if writers else ' and std'} of {whole}"
+        f"{exactness(result, ['norm_resid'])}"
     )
     return Table.of(caption, (*header, *(f"{name} share" for name in writers)), rows)
 
@@ -61,14 +70,16 @@ def stream_table(result: xr.Dataset) -> Table:
 def sites_table(result: xr.Dataset) -> Table:
     """Return the norms of each site, a row a group of tokens."""
     rows = []
-    for name in (str(name) for name in result if str(name).startswith("norm_")):
+    names = [str(name) for name in result if str(name).startswith("norm_")]
+    for name in names:
         places = [dim for dim in result[name].dims if dim not in ("group", "statistic")]
         norms = result[name].mean(places)
         for group in result["group"].values:
             site = cell(name.removeprefix("norm_"))
             rows.append((site, cell(str(group)), *map(cell, norms.sel(group=group))))
     header = ("site", "group", *map(str, result["statistic"].values))
-    return Table.of("Norms, mean over layers and heads", header, rows)
+    caption = f"Norms, mean over layers and heads{exactness(result, names)}"
+    return Table.of(caption, header, rows)
 
 
 def outlier_tables(result: xr.Dataset) -> list[Table]:
