@@ -9,7 +9,7 @@ from actlas.analysis.declaring import PlannedRun, Subject, Table, cell
 from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Edits, Figures
+from actlas.analysis.declaring.study import Charts, Edits, Figures
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import EditRecord
 
@@ -109,6 +109,12 @@ class Scan(GroupStudy[GroupOptions]):
         from actlas.analysis.scan.findings import caption
 
         return {"": (plots.redundant_layers(result), caption(result))}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the cost of each layer."""
+        from actlas.analysis.scan.charts import cost_chart
+
+        return {"": cost_chart(result)}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
