@@ -195,17 +195,17 @@ def report(found: dict[str, list[dict[str, float]]]) -> str:
 
 def beyond(found: dict[str, list[dict[str, float]]]) -> str:
     """Return what each adapter takes beyond the trunk, and actlas's over it."""
-    ways = {"median": _median, "least": _least}
+    measures = {"median": _median, "least": _least}
     rest = {}
-    for way, of in ways.items():
+    for way, of in measures.items():
         bare = of(found[TRUNK], "seconds")
         for name in found:
             rest[name, way] = of(found[name], "seconds") - bare
     rows = []
     for name in found:
         if name != TRUNK:
-            own = [rest["actlas", way] / rest[name, way] for way in ways]
-            seconds = [f"{rest[name, way]:.2f}" for way in ways]
+            own = [rest["actlas", way] / rest[name, way] for way in measures]
+            seconds = [f"{rest[name, way]:.2f}" for way in measures]
             rows.append((name, *seconds, *(f"{ratio:.2f}" for ratio in own)))
     header = ("beyond the trunk", "median s", "least s", "actlas's over it", "least over least")
     return table(header, rows)
