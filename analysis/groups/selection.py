@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,19 +13,18 @@ import xarray as xr
 from actlas.analysis.data.apart import first_tokens, later_tokens
 from actlas.analysis.data.apart import special_tokens as special
 from actlas.analysis.data.group_names import ALL, FIRST, LATER, REST, SPECIAL
-from actlas.analysis.data.pooling import Pool
+from actlas.analysis.data.kept import with_places
+from actlas.analysis.data.pooling import Pool, have_rows
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.tokens import Selection, select_tokens
-from actlas.analysis.data.words import nowhere
+from actlas.analysis.groups.checks import check_groups, shared_tokens
 from actlas.analysis.groups.choice import FirstToken, GroupChoice, parse_contrasts
-from actlas.analysis.groups.conditions import Word
 from actlas.analysis.groups.evaluation import Found, Mask, TokenTable, column_labels
 from actlas.analysis.groups.grammar import Group, parse_group, parse_groups, with_words
 from actlas.analysis.groups.matching import matched
 from actlas.analysis.groups.token_groups import Members, TokenGroups
 from actlas.store.errors import UsageError, quoted, unknown
 
-FEWEST = 2  # clusters of a group: of one there is no telling what is its own
 MOST_VALUES = 24  # of a column, to be distinguished in a figure
 LENGTHS = {"length 1-2": (1, 2), "length 3-4": (3, 4), "length 5-6": (5, 6), "length 7+": (7, 999)}
 MOST_REST = 5_000  # tokens whose rows are held at a time; studies that stream take all
@@ -72,7 +70,7 @@ def select_groups(
 
 def chosen_groups(labels: xr.Dataset, choice: GroupChoice) -> TokenGroups:
     """Return the groups of ``choice``; see ``select_groups``."""
-    return _Selecting(choice, TokenTable(labels, choice.case)).groups()
+    return _selecting(labels, choice).groups()
 
 
 def tokens_where(labels: xr.Dataset, text: str) -> Indices:
@@ -83,21 +81,38 @@ def tokens_where(labels: xr.Dataset, text: str) -> Indices:
     """
     name, equals, _ = text.partition("=")
     group = parse_group(text if equals and name.isidentifier() else f"where={text}")
-    chosen = _Selecting(GroupChoice(first_token="include"), TokenTable(labels, case=False))
-    return np.unique(chosen._matches(with_words(group)).last)
+    chosen = _selecting(labels, GroupChoice(first_token="include"))
+    tokens = np.unique(chosen._with_rows(group.name, chosen._matches(with_words(group))).last)
+    return tokens if chosen.places is None else chosen.places[tokens]
+
+
+def _selecting(view: xr.Dataset, choice: GroupChoice) -> _Selecting:
+    every, places = with_places(view)
+    return _Selecting(
+        choice, TokenTable(every, choice.case), places, str(view.attrs.get("tokens", "some"))
+    )
 
 
 @dataclass(frozen=True)
 class _Selecting:
-    """One selection: what was chosen, and the labels."""
+    """One selection: what was chosen, and the labels.
+
+    places: of each token along the view, -1 where that has no rows of it; None where it is of all.
+    kept: how the tokens that have rows were asked for.
+    """
 
     choice: GroupChoice
     table: TokenTable
+    places: Indices | None = None
+    kept: str = ""
+    lost: list[str] = field(default_factory=list)  # what is to be said of tokens without rows
 
     def groups(self) -> TokenGroups:
         """Return the groups, checked."""
         choice, notes = self.choice, list[str]()
-        pairs = None if choice.target is None else select_tokens(self.table.labels, choice.target)
+        pairs = None
+        if choice.target is not None:
+            pairs = select_tokens(self.table.labels, choice.target, self._stored)
         named = {**self._pairs(pairs), **self._conditions(), **self._by(), **self._lengths()}
         contrasts = self._contrasts(list(named))
         if any(REST in pair for pair in contrasts):
@@ -108,25 +123,40 @@ class _Selecting:
                 raise UsageError("no token is in the rest: the groups have all of them")
             else:
                 contrasts = ()
-        _check(named)
+        check_groups(named)
         if choice.match is not None:
             names = [name for name in named if any(name in pair for pair in contrasts)]
             if len(names) < CONTRASTED:
                 raise UsageError(f"--match {choice.match}: expected two groups to be compared")
             named, note = matched(named, names, choice.match, self.table, choice.seed)
             notes.append(note)
-            _check(named)
+            check_groups(named)
             pairs = None  # what was drawn is paired no more
-        notes += _shared(named)
+        notes += [*self.lost, *shared_tokens(named)]
         members = {**(self._every() if choice.every else {}), **named}
+        if self.places is not None:
+            members = {
+                name: each.placed(self.places, choice.pool) for name, each in members.items()
+            }
+            pairs = None if pairs is None else pairs.placed(self.places)
         return TokenGroups(members, choice.cluster, choice.pool, contrasts, tuple(notes), pairs)
+
+    @cached_property
+    def _stored(self) -> Mask | None:
+        """Which tokens have rows, None where all have."""
+        return None if self.places is None else self.places >= 0
+
+    @cached_property
+    def _allowed(self) -> Mask:
+        """Which tokens can be in a group where they have rows."""
+        if self.choice.first_token == "include":
+            return np.ones(self.table.size, dtype=bool)
+        return later_tokens(self.table.labels)
 
     @cached_property
     def _kept(self) -> Mask:
         """Which tokens can be in a group."""
-        if self.choice.first_token == "include":
-            return np.ones(self.table.size, dtype=bool)
-        return later_tokens(self.table.labels)
+        return self._allowed if self._stored is None else self._allowed & self._stored
 
     @cached_property
     def _cluster(self) -> Indices:
@@ -164,29 +194,37 @@ class _Selecting:
             if self.choice.target is not None and group.name in ("target", "control"):
                 raise UsageError(f"group {quoted(group.name)} is that of --target: name it apart")
             tokens = self._matches(group)
-            kept = self._kept[tokens.first] & self._kept[tokens.last]
+            kept = self._allowed[tokens.first] & self._allowed[tokens.last]
             if len(tokens.last) and not kept.any():
                 raise UsageError(
                     f"group {quoted(group.name)}: its {len(tokens.last)} tokens are all first or "
                     "special ones, which are left out: --first-token include keeps them"
                 )
-            found[group.name] = self._members(Found(tokens.first[kept], tokens.last[kept]))
+            tokens = self._with_rows(group.name, Found(tokens.first[kept], tokens.last[kept]))
+            found[group.name] = self._members(tokens)
         return found
+
+    def _with_rows(self, name: str, found: Found) -> Found:
+        """Return those matches that have rows, of all of their tokens where a mean is taken."""
+        if self._stored is None:
+            return found
+        there = have_rows(self._stored, found.first, found.last, self.choice.pool)
+        lost = int((~there).sum())
+        if lost == len(there):
+            raise UsageError(
+                f"group {quoted(name)}: no activations are kept of its {lost} tokens, the run has "
+                f"those of {quoted(self.kept)}: `actlas extract … --tokens` adds them"
+            )
+        if lost:
+            of_all = f"{lost} of {len(there)} tokens of {name} have no activations"
+            self.lost.append(f"{of_all}: the run keeps {self.kept}")
+        return Found(found.first[there], found.last[there])
 
     def _matches(self, group: Group) -> Found:
         try:
-            found = self.table.found(group)
+            return self.table.matches(group)
         except UsageError as error:
             raise UsageError(f"group {quoted(group.name)}: {error}") from error
-        if not len(found.last):
-            reason = f"{group.condition_text} matches none of the {self.table.size} tokens"
-            first, *others = group.conditions
-            if not others and isinstance(first, Word) and len(first.words) == 1:
-                # there or not, its tokens may not be in this part of the run
-                absent = not self.table.words(first.words[0]).found
-                reason = str(nowhere(self.table.labels, first.words[0])) if absent else reason
-            raise UsageError(f"group {quoted(group.name)}: {reason}")
-        return found
 
     def _by(self) -> dict[str, Members]:
         by, labels = self.choice.by, self.table.labels
@@ -220,13 +258,16 @@ class _Selecting:
     def _every(self) -> dict[str, Members]:
         labels, choice = self.table.labels, self.choice.first_token
         if choice == "include":
-            return {ALL: self._of_tokens(np.arange(self.table.size))}
+            return {ALL: self._of_tokens(np.flatnonzero(self._kept))}
         apart = {LATER: later_tokens(labels)}
         if choice == "group":
             apart = {FIRST: first_tokens(labels), **apart}
             if special(labels).any():
                 apart[SPECIAL] = special(labels)
-        return {name: self._of_tokens(np.flatnonzero(mask)) for name, mask in apart.items()}
+        stored = True if self._stored is None else self._stored
+        return {
+            name: self._of_tokens(np.flatnonzero(mask & stored)) for name, mask in apart.items()
+        }
 
     def _rest(self, named: Mapping[str, Members]) -> Members:
         left = self._kept.copy()
@@ -256,27 +297,3 @@ class _Selecting:
             return ((names[0], names[1]),)
         # values of a column, and lengths, have no rest worth the name
         return tuple((group.name, REST) for group in self.choice.groups)
-
-
-def _check(named: Mapping[str, Members]) -> None:
-    """Refuse groups of one cluster, and two of the same tokens."""
-    for name, members in named.items():
-        clusters = len(np.unique(members.cluster))
-        if clusters < FEWEST:
-            tokens = f"{len(members)} token{'' if len(members) == 1 else 's'}"
-            raise UsageError(
-                f"group {quoted(name)} has {tokens} of {clusters} cluster: expected {FEWEST} "
-                "clusters or more, or nothing can be said of it"
-            )
-    for one, other in combinations(named, 2):
-        if np.array_equal(named[one].last, named[other].last):
-            raise UsageError(f"groups {quoted(one)} and {quoted(other)} have the same tokens")
-
-
-def _shared(named: Mapping[str, Members]) -> list[str]:
-    notes = []
-    for one, other in combinations(named, 2):
-        shared = len(np.intersect1d(named[one].last, named[other].last))
-        if shared:
-            notes.append(f"groups {one} and {other} share {shared} tokens")
-    return notes

@@ -52,6 +52,16 @@ class Members:
         arrays = (self.first, self.last, self.sentence, self.position, self.cluster)
         return Members(*(array[places] for array in arrays))
 
+    def placed(self, places: Indices, pool: Pool) -> Members:
+        """Return them along a view; places: of each token there.
+
+        Where no mean is taken, the token that stands for a match is first and last of it.
+        """
+        if pool == "mean":
+            return replace(self, first=places[self.first], last=places[self.last])
+        at = places[self.first if pool == "first" else self.last]
+        return replace(self, first=at, last=at)
+
 
 @dataclass(frozen=True, eq=False)
 class TokenGroups(Mapping[str, Indices]):

@@ -24,6 +24,7 @@ from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES
 from actlas.pipeline.token_labels.join import token_labels
 from actlas.pipeline.token_labels.spans import Spans, read_spans
+from actlas.scripts.extraction.kept_tokens import with_kept
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, IncompleteRun, UsageError
@@ -159,6 +160,7 @@ def plan_request(
     store = Store(request.store) if Store.is_at(request.store) else None
     if request.generate:
         tokens = _with_answers(request, store, model, tokens, request.generate)
+    tokens = with_kept(tokens, request.options.tokens)
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
         check_run_name(request.name)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from actlas.scripts.reporting.results import Result, naming_result
 from actlas.store.runs.run import Run
 
@@ -52,10 +55,11 @@ def words_in_sentences(results: tuple[Result, ...], runs: dict[str, Run]) -> lis
 
 
 def _marked(result: Result, run: Run) -> WordInSentences:
-    labels = run.labels
+    labels, kept = run.labels, _kept(result, run)
     spans: dict[int, list[tuple[int, int, str]]] = {}
     for kind in ("target", "control"):
-        for token in result.data[f"pair_{kind}"].values:
+        for place in result.data[f"pair_{kind}"].values:
+            token = place if kept is None else kept[place]
             sentence = int(labels.token["sentence"][token])
             span = (
                 int(labels.token["char_start"][token]),
@@ -74,6 +78,15 @@ def _marked(result: Result, run: Run) -> WordInSentences:
     return WordInSentences(
         result.word or "", run.name, sentences, len(spans) - len(shown), left_out
     )
+
+
+def _kept(result: Result, run: Run) -> npt.NDArray[np.int64] | None:
+    """Return the tokens of ``run`` that the result's are counted along, None where all are."""
+    for digest in result.options.get("kept", {}):
+        index = run.index.view(digest)
+        if digest in index.selections.known:
+            return np.flatnonzero(np.concatenate([index.mask(unit) for unit in run.units]))
+    return None
 
 
 def pieces(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str]]:

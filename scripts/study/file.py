@@ -59,6 +59,7 @@ class Input:
     ] = ()  # those of `actlas extract`, and what the analyses need, where there are none
     layers: str | None = None  # to keep, such as "0,6,11"; all where left out
     depths: str | None = None  # of resid; input and output of each of the layers where left out
+    tokens: str | tuple[str, ...] | None = None  # to keep, such as "last"; all where left out
     edits: tuple[
         str | tuple[str, ...], ...
     ] = ()  # each a sweep; a list within the list acts together in one pass

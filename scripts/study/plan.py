@@ -91,6 +91,7 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         by_default=by_default,
         layers=layers,
         depths=depths,
+        tokens=(given.tokens,) if isinstance(given.tokens, str) else given.tokens,
         dtype=model.dtype,  # type: ignore[arg-type]  # checked by ExtractOptions
         stored_dtype=model.stored_dtype,  # type: ignore[arg-type]
         attention=model.attention,  # type: ignore[arg-type]
