@@ -129,9 +129,8 @@ def _sentences(texts: Any, request: Request) -> Sentences:
 
 def _carried_out(request: Request, planned: Planned, given: Chosen, *, quiet: bool) -> Run:
     try:
-        return carry_out(request, planned.plan, quiet=quiet, frontend=PYTHON, engine=given.engine)[
-            0
-        ]
+        engine = given.engine or planned.engine
+        return carry_out(request, planned.plan, quiet=quiet, frontend=PYTHON, engine=engine)[0]
     except Interrupted as error:
         raise KeyboardInterrupt(str(error)) from None
 

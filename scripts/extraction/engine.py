@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.plan import Job, Plan
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Engine(Protocol):
 
 
 class OneProcess:
-    """The engine that is this process: the model is loaded once, by the first plan."""
+    """The engine that is this process: the model is loaded once, by what needs it first."""
 
     def __init__(self) -> None:
         self._model: Model | None = None
@@ -53,12 +53,17 @@ class OneProcess:
 
     def prepare(self, plan: Plan) -> None:
         """Load the model."""
+        self.model(plan.job)
+
+    def model(self, job: Job) -> Model:
+        """Return the model of ``job``, loaded the first time."""
         from actlas.pipeline.extraction.loop import load_for
 
         if self._model is None:
             start = time.perf_counter()
-            self._model = load_for(plan)
+            self._model = load_for(job)
             self._loaded = time.perf_counter() - start
+        return self._model
 
     def extract(
         self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks

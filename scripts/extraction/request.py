@@ -24,6 +24,7 @@ from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES
 from actlas.pipeline.token_labels.join import token_labels
 from actlas.pipeline.token_labels.spans import Spans, read_spans
+from actlas.scripts.extraction.engine import OneProcess
 from actlas.scripts.extraction.kept_tokens import with_kept
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
@@ -69,6 +70,7 @@ class Planned:
     plan: Plan
     skipped: tuple[BadLine, ...]
     notes: tuple[str, ...] = ()  # of the reader, on windows, on labels, and what else there is
+    engine: OneProcess | None = None  # that has the model, where text was generated with it
 
 
 def special_choice(*, bos: bool, no_special: bool) -> SpecialChoice:
@@ -158,8 +160,9 @@ def plan_request(
     )
     tokens = tokens if spans is None else _labelled(tokens, spans)
     store = Store(request.store) if Store.is_at(request.store) else None
+    engine = None
     if request.generate:
-        tokens = _with_answers(request, store, model, tokens, request.generate)
+        tokens, engine = _with_answers(request, store, model, tokens, request.generate)
     tokens = with_kept(tokens, request.options.tokens)
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
@@ -167,7 +170,7 @@ def plan_request(
         if store:
             store.check_name(request.name, plan.run_id)
     skipped = (*sentences.skipped, *tokens.skipped)
-    return Planned(plan, skipped, (*notes, *tokens.notes))
+    return Planned(plan, skipped, (*notes, *tokens.notes), engine)
 
 
 def _check_generate(request: Request) -> None:
@@ -195,16 +198,23 @@ def _with_answers(
     model: ModelFolder,
     prompts: Tokenized,
     how: GenerateOptions,
-) -> Tokenized:
-    """Return the prompts with their answers, from the store where a run has them."""
+) -> tuple[Tokenized, OneProcess | None]:
+    """Return the prompts with their answers, from the store where a run has them.
+
+    With those that were generated comes what has the model, for the extraction in this process.
+    """
     answers = Answers(prompts, model, settled(request.options, model.architecture), how)
     stored = answers.stored(store)
     if stored is None and request.only_stored:
         raise IncompleteRun(
             "no stored run has what this model writes behind these prompts with these settings: "
-            "leave --dry-run or --cached-only out to generate it"
+            "`actlas study run` generates it, or `actlas extract` without --dry-run, --cached-only"
         )
-    return stored or answers.generate()
+    if stored is not None:
+        return stored, None
+    engine = OneProcess()
+    generated = answers.generate(engine.model(answers.job))
+    return generated, engine if request.cluster is None else None
 
 
 def echo_skipped(planned: Planned) -> None:

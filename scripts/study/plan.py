@@ -19,6 +19,7 @@ from actlas.pipeline.models.folder import DEMO
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.commands.sweep import SWEEP_SITES
+from actlas.scripts.extraction.engine import OneProcess
 from actlas.scripts.extraction.kept import kept_numbers
 from actlas.scripts.extraction.request import Request, echo_skipped, plan_request, special_choice
 from actlas.scripts.study.file import Input, Study, sentence_file
@@ -35,6 +36,7 @@ class Planned:
     request: Request
     plan: Plan
     variants: tuple[Plan, ...]
+    engine: OneProcess | None = None  # that has the model, where text was generated with it
 
     @property
     def stored(self) -> bool:
@@ -57,16 +59,17 @@ class Planned:
         )
 
 
-def plan_study(study: Study, store: Path) -> dict[str, Planned]:
+def plan_study(study: Study, store: Path, *, generate: bool = False) -> dict[str, Planned]:
     """Plan every run and check every analysis against it.
 
-    Reads sentences and model, computes and creates nothing. Raises UsageError or
+    Reads sentences and model, computes and creates nothing, but with ``generate`` text that a run
+    asks for and no stored one has; raises IncompleteRun for it without. Raises UsageError or
     InputError, with the table of the study file, for what cannot be done.
     """
     planned = {}
     for name, given in study.runs.items():
         with _naming(f"{study.path} [runs.{name}]"):
-            planned[name] = _plan(study, name, given, store)
+            planned[name] = _plan(study, name, given, store, generate)
     for analysis in study.analyses:
         with _naming(f"{study.path} [analyses.{analysis.name}]"):
             analysis.stage.check(planned[analysis.run].plan, planned[analysis.run].edits)
@@ -82,7 +85,7 @@ def _naming(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error}") from error
 
 
-def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
+def _plan(study: Study, name: str, given: Input, store: Path, generate: bool) -> Planned:
     model = study.model
     sites, by_default = _sites(study, name)
     layers, depths = kept_numbers(given.layers, given.depths)
@@ -111,11 +114,14 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         drop=given.drop,
         windows=given.windows,
         labels=None if given.labels is None else sentence_file(study, given.labels),
+        generate=given.how,
+        only_stored=not generate,
     )
     found = plan_request(request)
     check_layers(given.sites, found.plan.model.geometry.n_layer)
     echo_skipped(found)
-    return Planned(request, found.plan, tuple(variant_plans(found.plan, given.edits)))
+    variants = tuple(variant_plans(found.plan, given.edits))
+    return Planned(request, found.plan, variants, found.engine)
 
 
 def _model_name(study: Study) -> str:

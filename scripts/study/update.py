@@ -73,7 +73,7 @@ def bring_up_to_date(
     """
     choice = choice or Choice()
     chosen = choice.of(study)
-    planned = plan_study(study, place.store)
+    planned = plan_study(study, place.store, generate=True)
     record = _begun(study, place, planned, say)
     found = {each.name: _state(each, planned, place, record) for each in chosen}
     busy = any(each.name in choice.force or found[each.name] != CURRENT for each in chosen)
@@ -130,7 +130,8 @@ def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
     all_stats = []
     for line in label_lines(planned.plan, done=True):
         say(name, line)
-    with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
+    plans, engine = [planned.plan, *planned.variants], planned.engine
+    with extraction(planned.request, plans, quiet=quiet, engine=engine) as started:
         run, stats = started.carry_out(planned.plan)
         say(
             name,
