@@ -69,7 +69,8 @@ class TokenGroups(Mapping[str, Indices]):
 
     cluster: what tokens that hang together share, ``sentence`` or a column. contrasts: pairs of
     groups that are compared. notes: what is to be kept in mind, a sentence each. pairs: of a target
-    word and its control, where groups are these.
+    word and its control, where groups are these. paired: names of pairs, of which each group of a
+    contrast has one token, in this order.
     """
 
     members: Mapping[str, Members]
@@ -78,6 +79,7 @@ class TokenGroups(Mapping[str, Indices]):
     contrasts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     pairs: Selection | None = None
+    paired: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Indices:
         """Return the indices along ``token`` of a group."""
@@ -115,9 +117,16 @@ class TokenGroups(Mapping[str, Indices]):
     def among(self, tokens: Indices) -> TokenGroups:
         """Return the groups with those of their members alone that are among ``tokens``."""
         members = {}
+        compared = {name for pair in self.contrasts for name in pair} if self.paired else set()
+        there = {name: np.isin(self[name], tokens) for name in self.members}
+        # a pair stays as a whole
+        whole = np.logical_and.reduce([there[name] for name in compared]) if compared else None
         for name, each in self.members.items():
-            members[name] = each.part(np.flatnonzero(np.isin(self[name], tokens)))
-        return replace(self, members=members, pairs=None)
+            kept = whole if whole is not None and name in compared else there[name]
+            members[name] = each.part(np.flatnonzero(kept))
+        left = () if whole is None else np.flatnonzero(whole).tolist()
+        names = tuple(self.paired[at] for at in left)
+        return replace(self, members=members, pairs=None, paired=names)
 
     @property
     def apart(self) -> TokenGroups:

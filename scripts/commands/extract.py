@@ -139,8 +139,7 @@ def command(
     if cached_only and planned.plan.missing:
         raise IncompleteRun(miss_text(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
-    silent = quiet or as_json
-    run, stats = carry_out(request, planned.plan, quiet=silent, engine=planned.engine)
+    run, stats = carry_out(request, planned.plan, quiet=quiet or as_json, engine=planned.engine)
     for note in edit_notes(run):
         click.echo(note, err=True)
     text = [_text(run, stats, planned.plan), *labels, *_advice(run)]

@@ -160,9 +160,7 @@ def plan_request(
     )
     tokens = tokens if spans is None else _labelled(tokens, spans)
     store = Store(request.store) if Store.is_at(request.store) else None
-    engine = None
-    if request.generate:
-        tokens, engine = _with_answers(request, store, model, tokens, request.generate)
+    tokens, engine = _with_answers(request, store, model, tokens)
     tokens = with_kept(tokens, request.options.tokens)
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
@@ -197,13 +195,16 @@ def _with_answers(
     store: Store | None,
     model: ModelFolder,
     prompts: Tokenized,
-    how: GenerateOptions,
 ) -> tuple[Tokenized, OneProcess | None]:
     """Return the prompts with their answers, from the store where a run has them.
 
-    With those that were generated comes what has the model, for the extraction in this process.
+    They are as they are where they are not to be extended. With answers that were generated comes
+    what has the model, for the extraction in this process.
     """
-    answers = Answers(prompts, model, settled(request.options, model.architecture), how)
+    if request.generate is None:
+        return prompts, None
+    options = settled(request.options, model.architecture)
+    answers = Answers(prompts, model, options, request.generate)
     stored = answers.stored(store)
     if stored is None and request.only_stored:
         raise IncompleteRun(
