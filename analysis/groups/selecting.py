@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from actlas.analysis.data.apart import first_tokens, later_tokens
@@ -20,7 +21,7 @@ from actlas.analysis.groups.choice import GroupChoice
 from actlas.analysis.groups.evaluation import Found, Mask, TokenTable, column_labels
 from actlas.analysis.groups.grammar import Group
 from actlas.analysis.groups.matching import matched, paired
-from actlas.analysis.groups.token_groups import Members, TokenGroups
+from actlas.analysis.groups.token_groups import Members, Origin, TokenGroups
 from actlas.store.errors import UsageError, quoted, unknown
 
 MOST_VALUES = 24  # of a column, to be distinguished in a figure
@@ -61,28 +62,40 @@ class Selecting:
                 contrasts = ()
         check_groups(named)
         names_of_pairs: tuple[str, ...] = ()
-        if (by := choice.match or choice.within) is not None:
-            names = [name for name in named if any(name in pair for pair in contrasts)]
-            if len(names) < CONTRASTED:
-                option = "--match" if choice.match else "--within"
-                raise UsageError(f"{option} {by}: expected two groups to be compared")
-            if choice.within is None:
-                named, note = matched(named, names, by, self.table, choice.seed)
-            else:
-                named, note, names_of_pairs = paired(named, names, by, self.table, choice.seed)
+        if choice.match is not None or choice.within is not None:
+            named, note, names_of_pairs = self._drawn_alike(named, contrasts)
             notes.append(note)
             check_groups(named)
             pairs = None  # what was drawn is paired no more
         notes += [*self.lost, *shared_tokens(named)]
         members = {**(self._every() if choice.every else {}), **named}
         if self.places is not None:
-            members = {
-                name: each.placed(self.places, choice.pool) for name, each in members.items()
-            }
+            members = self._placed(members, self.places)
             pairs = None if pairs is None else pairs.placed(self.places)
         said = tuple(notes)
         cluster = choice.within or choice.cluster
         return TokenGroups(members, cluster, choice.pool, contrasts, said, pairs, names_of_pairs)
+
+    def _drawn_alike(
+        self, named: dict[str, Members], contrasts: Sequence[tuple[str, str]]
+    ) -> tuple[dict[str, Members], str, tuple[str, ...]]:
+        """Return groups with as many tokens of those that are compared, a note, names of pairs."""
+        choice, by = self.choice, str(self.choice.match or self.choice.within)
+        names = [name for name in named if any(name in pair for pair in contrasts)]
+        if len(names) < CONTRASTED:
+            option = "--match" if choice.match else "--within"
+            raise UsageError(f"{option} {by}: expected two groups to be compared")
+        if choice.within is not None:
+            return paired(named, names, by, self.table, choice.seed)
+        return *matched(named, names, by, self.table, choice.seed), ()
+
+    def _placed(self, members: Mapping[str, Members], places: Indices) -> dict[str, Members]:
+        """Return groups with their tokens counted along the view."""
+        there = np.flatnonzero(places >= 0)
+        of_view = np.empty_like(there)
+        of_view[places[there]] = there
+        origin = self._origin.part(of_view)
+        return {name: each.placed(places, origin) for name, each in members.items()}
 
     @cached_property
     def _stored(self) -> Mask | None:
@@ -102,34 +115,35 @@ class Selecting:
         return self._allowed if self._stored is None else self._allowed & self._stored
 
     @cached_property
-    def _cluster(self) -> Indices:
-        """Cluster of each token."""
+    def _origin(self) -> Origin:
+        """Sentence, position and cluster of each token."""
         name, labels = self.choice.within or self.choice.cluster, self.table.labels
         if name not in column_labels(labels):
             what = "pairs" if self.choice.within else "clusters"
             raise unknown(f"column of {what}", name, ("sentence", *self.table.columns))
-        codes: Indices = pd.factorize(labels[name].values, use_na_sentinel=False)[0]
-        return codes
+        sentence: npt.NDArray[np.integer] = labels["sentence"].values
+        cluster = sentence
+        if name != "sentence":
+            codes = pd.factorize(labels[name].values, use_na_sentinel=False)[0]
+            cluster = codes.astype(np.int32)
+        return Origin(sentence, self.table.position, cluster)
 
-    def _members(self, found: Found, cluster: Indices | None = None) -> Members:
-        at = found.first if self.choice.pool == "first" else found.last
-        sentence = self.table.labels["sentence"].values[at].astype(np.int64)
-        position = self.table.position[at]
-        cluster = self._cluster[at] if cluster is None else cluster
-        return Members(found.first, found.last, sentence, position, cluster)
+    def _members(self, found: Found, owner: Indices | None = None) -> Members:
+        return Members(found.first, found.last, self._origin, self.choice.pool, owner)
 
     def _of_tokens(self, tokens: Indices) -> Members:
-        return self._members(Found(tokens, tokens))
+        narrow = tokens.astype(np.min_scalar_type(self.table.size))  # there may be 10⁸ of them
+        return self._members(Found(narrow, narrow))
 
     def _pairs(self, pairs: Selection | None) -> dict[str, Members]:
         if pairs is None:
             return {}
-        cluster = self._cluster[pairs.target_token]  # a control belongs to its word
+        owner = pairs.target_token  # a control belongs to its word
         target = Found(pairs.first_token, pairs.last_token)
         control = Found(pairs.control_token, pairs.control_token)
         return {
-            "target": self._members(target, cluster),
-            "control": self._members(control, cluster),
+            "target": self._members(target, owner),
+            "control": self._members(control, owner),
         }
 
     def _conditions(self) -> dict[str, Members]:

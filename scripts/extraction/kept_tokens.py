@@ -35,7 +35,9 @@ def with_kept(tokens: Tokenized, texts: Sequence[str] | None) -> Tokenized:
     from actlas.analysis.groups.evaluation import TokenTable
     from actlas.store.reading.view import label_view
 
-    table = TokenTable(label_view(tokens.labels, tokens.special))
+    written = tokens.generated
+    prompts = np.array(written.prompt_tokens, dtype=np.int32) if written else None
+    table = TokenTable(label_view(tokens.labels, tokens.special, prompts))
     kept = np.zeros(tokens.labels.tokens, dtype=np.int32)
     for text in texts:
         group = _group(text)

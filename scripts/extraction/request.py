@@ -36,6 +36,7 @@ from actlas.store.labels.special import SpecialChoice
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
 
+NO_HOME = "no home folder (HOME is not set), so weights are hashed again: set XDG_CACHE_HOME"
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
 
 
@@ -127,11 +128,15 @@ def plan_sites(
 
 
 def plan_request(
-    request: Request, sentences: Sentences | None = None, model: ModelFolder | None = None
+    request: Request,
+    sentences: Sentences | None = None,
+    model: ModelFolder | None = None,
+    engine: OneProcess | None = None,
 ) -> Planned:
     """Read, tokenize and look into the store; imports no torch and creates nothing.
 
-    sentences, model: those that are in memory, in place of the ones that ``request`` names.
+    sentences, model: those that are in memory, in place of the ones that ``request`` names. engine:
+    what loads the model where text is to be generated.
     """
     require_model_extra()
     _check_generate(request)
@@ -148,9 +153,7 @@ def plan_request(
     model = model or resolve(request.model, request.revision)
     notes = list(sentences.notes)
     if cache_folder() is None:
-        notes.append(
-            "no home folder (HOME is not set), so weights are hashed again: set XDG_CACHE_HOME"
-        )
+        notes.append(NO_HOME)
     tokens = tokenize(
         sentences,
         model,
@@ -160,7 +163,7 @@ def plan_request(
     )
     tokens = tokens if spans is None else _labelled(tokens, spans)
     store = Store(request.store) if Store.is_at(request.store) else None
-    tokens, engine = _with_answers(request, store, model, tokens)
+    tokens, engine = _with_answers(request, store, model, tokens, engine)
     tokens = with_kept(tokens, request.options.tokens)
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
@@ -195,6 +198,7 @@ def _with_answers(
     store: Store | None,
     model: ModelFolder,
     prompts: Tokenized,
+    engine: OneProcess | None,
 ) -> tuple[Tokenized, OneProcess | None]:
     """Return the prompts with their answers, from the store where a run has them.
 
@@ -213,7 +217,7 @@ def _with_answers(
         )
     if stored is not None:
         return stored, None
-    engine = OneProcess()
+    engine = engine or OneProcess()
     generated = answers.generate(engine.model(answers.job))
     return generated, engine if request.cluster is None else None
 

@@ -36,7 +36,6 @@ class Planned:
     request: Request
     plan: Plan
     variants: tuple[Plan, ...]
-    engine: OneProcess | None = None  # that has the model, where text was generated with it
 
     @property
     def stored(self) -> bool:
@@ -59,17 +58,17 @@ class Planned:
         )
 
 
-def plan_study(study: Study, store: Path, *, generate: bool = False) -> dict[str, Planned]:
+def plan_study(study: Study, store: Path, engine: OneProcess | None = None) -> dict[str, Planned]:
     """Plan every run and check every analysis against it.
 
-    Reads sentences and model, computes and creates nothing, but with ``generate`` text that a run
-    asks for and no stored one has; raises IncompleteRun for it without. Raises UsageError or
+    Reads sentences and model, computes and creates nothing, but with an ``engine`` the text that a
+    run asks for and no stored one has; raises IncompleteRun for it without. Raises UsageError or
     InputError, with the table of the study file, for what cannot be done.
     """
     planned = {}
     for name, given in study.runs.items():
         with _naming(f"{study.path} [runs.{name}]"):
-            planned[name] = _plan(study, name, given, store, generate)
+            planned[name] = _plan(study, name, given, store, engine)
     for analysis in study.analyses:
         with _naming(f"{study.path} [analyses.{analysis.name}]"):
             analysis.stage.check(planned[analysis.run].plan, planned[analysis.run].edits)
@@ -85,7 +84,7 @@ def _naming(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error}") from error
 
 
-def _plan(study: Study, name: str, given: Input, store: Path, generate: bool) -> Planned:
+def _plan(study: Study, name: str, given: Input, store: Path, engine: OneProcess | None) -> Planned:
     model = study.model
     sites, by_default = _sites(study, name)
     layers, depths = kept_numbers(given.layers, given.depths)
@@ -115,13 +114,12 @@ def _plan(study: Study, name: str, given: Input, store: Path, generate: bool) ->
         windows=given.windows,
         labels=None if given.labels is None else sentence_file(study, given.labels),
         generate=given.how,
-        only_stored=not generate,
+        only_stored=engine is None,
     )
-    found = plan_request(request)
+    found = plan_request(request, engine=engine)
     check_layers(given.sites, found.plan.model.geometry.n_layer)
     echo_skipped(found)
-    variants = tuple(variant_plans(found.plan, given.edits))
-    return Planned(request, found.plan, variants, found.engine)
+    return Planned(request, found.plan, tuple(variant_plans(found.plan, given.edits)))
 
 
 def _model_name(study: Study) -> str:
