@@ -132,7 +132,8 @@ def _selection(
     dtype: Any,
 ) -> tuple[Selection, str]:
     """Return what is to be exported, and a few words on it."""
-    from actlas.analysis.data.tokens import Target, context_window
+    from actlas.analysis.data.context import context_window
+    from actlas.analysis.data.tokens import Target
     from actlas.store.writing.selection import Selection, layers_of
 
     if word is None and (case or context is not None):
