@@ -48,7 +48,7 @@ def test_a_study_answers(folder, law, line):
     done = commands.run(folder, *line.split(), "--store", law, "--out", f"out/{law}")
     assert done.returncode == 0, done.stderr
     assert ANSWERED[law, line] in " ".join(done.stdout.split())
-    assert "Δ loss" not in done.stdout
+    assert "change of loss" not in done.stdout
 
 
 @pytest.mark.parametrize(("law", "line"), REFUSED, ids=str)
