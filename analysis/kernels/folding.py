@@ -69,7 +69,7 @@ def folded(
         da.arange(places, chunks=1),
         hidden=hidden,
         chunks=((1,) * places, *((size,) for size in sizes.values())),
-        new_axis=list(range(1, len(sizes) + 1)),
+        new_axis=list(range(1, len(sizes) + 1)) or None,
         dtype=np.float64,
         name=f"folded-{uuid4().hex}",
         meta=np.empty((0,) * (len(sizes) + 1)),
@@ -92,7 +92,7 @@ def _place(number: npt.NDArray[np.int64], hidden: _Hidden) -> Floats:
     units = zip(accumulate(sizes, initial=0), sizes, strict=False)
     name, state = f"step-{uuid4().hex}", hidden.make()
     graph: dict[Any, Any] = {}
-    # a step waits for the one before, so that a block is gone before the next is read
+    # a step waits for the one before, so that a block is dropped before the next is read
     for unit, (first, count) in enumerate(units):
         if hidden.wanted is None or hidden.wanted(first, count):
             before = (name, len(graph) - 1) if graph else None
