@@ -84,15 +84,15 @@ def main(
         random_model(scratch / "model", *GEOMETRIES[geometry])
         sizes = ("--sentences", sentences, "--tokens", tokens, "--threads", threads)
         options = [*map(str, sizes), "--folder", place]
-        for way in ("without", "with") if loss == "both" else (loss,):
-            found = in_turn(runs, [*options, "--loss", way])
+        for choice in ("without", "with") if loss == "both" else (loss,):
+            found = in_turn(runs, [*options, "--loss", choice])
             click.echo(
                 f"\n{geometry} geometry, float32, {sentences} × {tokens} tokens, sites "
-                f"{' '.join(SITES)}, {way} the loss, {threads} threads\n"
+                f"{' '.join(SITES)}, {choice} the loss, {threads} threads\n"
             )
             click.echo(report(found))
             click.echo("\n" + beyond(found))
-            sites = (*SITES, "nll") if way == "with" else SITES
+            sites = (*SITES, "nll") if choice == "with" else SITES
             click.echo("\n" + differences(scratch, sites, GEOMETRIES[geometry][0]))
 
 
@@ -195,17 +195,17 @@ def report(found: dict[str, list[dict[str, float]]]) -> str:
 
 def beyond(found: dict[str, list[dict[str, float]]]) -> str:
     """Return what each adapter takes beyond the trunk, and actlas's over it."""
-    ways = {"median": _median, "least": _least}
+    kinds = {"median": _median, "least": _least}
     rest = {}
-    for way, of in ways.items():
+    for kind, of in kinds.items():
         bare = of(found[TRUNK], "seconds")
         for name in found:
-            rest[name, way] = of(found[name], "seconds") - bare
+            rest[name, kind] = of(found[name], "seconds") - bare
     rows = []
     for name in found:
         if name != TRUNK:
-            own = [rest["actlas", way] / rest[name, way] for way in ways]
-            seconds = [f"{rest[name, way]:.2f}" for way in ways]
+            own = [rest["actlas", kind] / rest[name, kind] for kind in kinds]
+            seconds = [f"{rest[name, kind]:.2f}" for kind in kinds]
             rows.append((name, *seconds, *(f"{ratio:.2f}" for ratio in own)))
     header = ("beyond the trunk", "median s", "least s", "actlas's over it", "least over least")
     return table(header, rows)
