@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 Edits = tuple[EditRecord, ...]  # of one variant
+Charts = dict[str, dict[str, Any]]  # by what follows the result's name; "" for the main
 Figures = dict[str, "tuple[Figure, Caption]"]  # by what follows the result's name; "" for the main
 
 
@@ -90,8 +91,9 @@ class Study(ABC, Generic[O]):
 
     name: str  # the command, the stage of study files, the beginning of results' names
     help: str  # one line, for overviews
-    heading: str  # of its section in the report
+    heading: str  # of its section in the report: a question
     question: str  # below the heading: a sentence or two
+    shown_in: ClassVar[str] = ""  # kind of the figure that shows the first finding
     options: type[O]
     needs: ClassVar[tuple[str, ...]] = ()  # sites that it cannot do without
     optional: ClassVar[tuple[str, ...]] = ()  # sites that it reads where all runs have them
@@ -159,10 +161,11 @@ class Study(ABC, Generic[O]):
         """Return the figures of a computed result with their captions."""
         return {}
 
-    def charts(self, result: xr.Dataset) -> dict[str, Any]:
+    def charts(self, result: xr.Dataset) -> Charts:
         """Return interactive figures, Vega-Lite specifications, by the kind of the figure.
 
-        result: computed, with options and what was found in ``attrs``, as ``tables`` gets it.
+        result: computed, with options and what was found in ``attrs``, as ``tables`` gets it. A
+        page shows the figure of that kind where the chart cannot be drawn.
         """
         return {}
 
@@ -177,7 +180,11 @@ class Study(ABC, Generic[O]):
 
     @abstractmethod
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Return sentences with numbers of the computed result: what is to be learned from it."""
+        """Return sentences with numbers of the computed result: what is to be learned from it.
+
+        The first is the headline: what was found, with its number, unit, interval and layer, for a
+        reader who knows the field and not this study. Reports begin with it.
+        """
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Return what the result bears out or not; the command exits with 1 where one fails."""
@@ -186,7 +193,3 @@ class Study(ABC, Generic[O]):
     def large(self, subject: Subject, options: O) -> dict[str, xr.DataArray]:
         """Return lazy arrays (…, …, row, column) too large for the result, a file each."""
         return {}
-
-    def slider(self, result: xr.Dataset) -> dict[str, Any] | None:
-        """Return histograms for the slider over layers on the report's page, None without."""
-        return None

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from actlas.analysis.groups.resampling import Resampling, mean_draws, with_contrasts, with_intervals
+from actlas.analysis.data.group_names import ALL
+from actlas.analysis.declaring.groups import GroupOptions
+from actlas.analysis.groups.resampling import (
+    FEWEST,
+    Resampling,
+    bounds,
+    group_means,
+    mean_draws,
+    resampling,
+    with_contrasts,
+    with_intervals,
+)
 from actlas.analysis.groups.token_groups import TokenGroups
 from actlas.analysis.kernels.streaming import Floats, by_token
 
@@ -25,7 +39,8 @@ def group_changes(
     squares = token_distances(baseline["resid"], variant["resid"])
     sizes = token_squares(baseline["resid"])
     depth = np.arange(baseline.sizes["depth"])
-    found = (_means(squares, apart) / _means(sizes, apart)) ** 0.5
+    changed, whole = (group_means(each, apart, skipna=False) for each in (squares, sizes))
+    found = (changed / whole) ** 0.5
     found = found.assign_coords(depth=depth)
     result = xr.Dataset({"group_relative_delta": found})
     if drawn is None:
@@ -48,12 +63,37 @@ def group_losses(
     if not len(apart) or "nll" not in baseline or "nll" not in variant:
         return xr.Dataset()
     change = loss_differences(baseline, variant).where(baseline["position"].values > 0)
-    parts = [change.isel(token=tokens).mean("token") for tokens in apart.values()]
-    result = xr.Dataset({"group_nll_change": xr.concat(parts, xr.Variable("group", list(apart)))})
+    result = xr.Dataset({"group_nll_change": group_means(change, apart, skipna=True)})
     if drawn is None:
         return with_contrasts(result, "group_nll_change", groups.contrasts)
     draws = mean_draws(change, apart, drawn)
     return with_intervals(result, "group_nll_change", draws, groups.contrasts)
+
+
+def with_loss_interval(
+    result: xr.Dataset,
+    baseline: xr.Dataset,
+    variants: Sequence[xr.Dataset],
+    dim: str,
+    options: GroupOptions,
+) -> xr.Dataset:
+    """Return ``result`` with ``nll_change_interval`` (bound, dim); lazy.
+
+    variants: along ``dim`` of ``result``, as many as there are. Whole clusters of tokens are drawn
+    again; without a loss, resamples or a second cluster there is no interval.
+    """
+    tokens = np.flatnonzero(baseline["position"].values > 0)
+    codes = pd.factorize(baseline[options.cluster].values[tokens], use_na_sentinel=False)[0]
+    if "nll_change" not in result or not options.bootstrap or len(np.unique(codes)) < FEWEST:
+        return result
+    drawn = resampling({ALL: codes}, resamples=options.bootstrap, seed=options.seed)
+    found = []
+    for variant in variants:
+        draws = mean_draws(loss_differences(baseline, variant), {ALL: tokens}, drawn)
+        found.append(bounds(draws.isel(group=0, drop=True)))
+    joined = xr.concat(found, dim).transpose("bound", dim)
+    joined.attrs = {"long_name": "95 % percentile interval of bootstraps over clusters"}
+    return result.assign(nll_change_interval=joined)
 
 
 def loss_differences(baseline: xr.Dataset, variant: xr.Dataset) -> xr.DataArray:
@@ -83,10 +123,3 @@ def _distances(one: Floats, other: Floats) -> Floats:
 
 def _plain(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
-
-
-def _means(values: xr.DataArray, groups: TokenGroups) -> xr.DataArray:
-    """Return the mean of ``values`` (depth, token) of each group: (group, depth)."""
-    parts = [values.isel(token=tokens).mean("token", skipna=False) for tokens in groups.values()]
-    joined: xr.DataArray = xr.concat(parts, xr.Variable("group", list(groups)))
-    return joined

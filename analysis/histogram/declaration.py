@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from actlas.analysis.data.sites import DEEP_SITES
-from actlas.analysis.declaring import Caption, Subject, Table, cell, option
+from actlas.analysis.declaring import Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import (
     apart,
     contrast_table,
+    control_note,
     whole_group,
     with_groups,
 )
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MEASURES = ("mean", "std", "skew", "share_zero", "outside", "distance")
 SHOWN = 4  # layers in a terminal
+DIGITS = 12  # of a share
 POOLED = "values are counted token by token, as they are stored: of a word, its last"
 
 
@@ -64,7 +66,7 @@ class Histogram(GroupStudy[HistogramOptions]):
 
     name = "histogram"
     help = "How the values of a site are distributed, layer by layer and by group of tokens."
-    heading = "How values are distributed"
+    heading = "How are values distributed?"
     question = (
         "Means and norms hide the shape: heavy tails, values that are exactly zero, groups of "
         "tokens that lie apart."
@@ -117,10 +119,16 @@ class Histogram(GroupStudy[HistogramOptions]):
         for at in result[place].values:
             for group in result["group"].values:
                 here = result.sel({place: at, "group": group})
+                # what is left of 1 by rounding is no value outside
+                here = here.assign(outside=here["outside"].round(DIGITS))
                 numbers = [cell(here[name], ".3g") for name in MEASURES]
                 rows.append((cell(at, "d"), cell(str(group)), *numbers))
         header = (place, "tokens", "mean", "std", "skew", "zeros", "outside", "distance")
-        caption = f"Values by group of tokens; distance: Wasserstein-1 to {whole_group(result)}"
+        caption = (
+            f"Values of {result.attrs.get('site', 'a site')} by group of tokens; zeros, outside: "
+            "share of values that are 0, or lie outside the bins; distance: Wasserstein-1 to "
+            f"{whole_group(result)}, in the unit of the values{control_note(result)}"
+        )
         compared = contrast_table(result, "mean", "Difference of the mean value between groups")
         return [Table.of(caption, header, rows), *compared, *_distance_table(result, place)]
 
@@ -132,13 +140,16 @@ class Histogram(GroupStudy[HistogramOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: HistogramOptions) -> Figures:
         """Return the histograms."""
         from actlas.analysis.histogram.figures import histograms
+        from actlas.analysis.histogram.findings import caption
 
-        caption = Caption(
-            "Histograms by layer, a line for each group of tokens",
-            "Look whether the tails are heavier than a parabola, which a normal distribution has "
-            "here, and which group leaves the others, from which layer on.",
-        )
-        return {"": (histograms(result, options.site), caption)}
+        noted = caption(result, _place(result))
+        return {"": (histograms(result, options.site), noted)}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the histograms, a layer or depth at a time."""
+        from actlas.analysis.histogram.charts import value_chart
+
+        return {"": value_chart(result, str(result.attrs["site"]))}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: HistogramOptions
@@ -151,40 +162,23 @@ class Histogram(GroupStudy[HistogramOptions]):
         axes.legend(frameon=False, fontsize=8)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how the spread grows, and which group lies farthest from the others."""
-        place, site, whole = _place(result), str(result.attrs["site"]), whole_group(result)
-        later = result.sel(group=whole)
-        numbers, std = later[place].values, later["std"].values
-        found = [
-            f"{site}: standard deviation of {whole} {std[0]:.3g} at {place} {numbers[0]}, "
-            f"{std[-1]:.3g} at {place} {numbers[-1]}"
-        ]
-        away = result["distance"] / later["std"].where(later["std"] > 0)
-        away = away.stack(at=("group", place))
-        if bool(away.notnull().any()):
-            farthest = away.isel(at=int(away.fillna(-1).values.argmax()))
-            found.append(
-                f"farthest from {whole}: {farthest['group'].item()} at {place} "
-                f"{int(farthest[place])}, {float(farthest):.3g} standard deviations on average"
-            )
-        found += apart(result, "mean", f"the mean value of {site}")
-        found += _beyond_chance(result, place)
-        return [*found, *result.attrs.get("group_notes", [])]
-
-
-def _beyond_chance(result: xr.Dataset, place: str) -> list[str]:
-    """Say for each contrast at how many places the distance is more than chance gives."""
-    if "group_distance" not in result:
-        return []
-    beyond, found = result["group_distance"] > result["group_distance_chance_upper"], []
-    for contrast in beyond["contrast"].values:
-        one, _, other = str(contrast).partition(":")
-        count = int(beyond.sel(contrast=contrast).sum())
-        found.append(
-            f"values of {one} and {other} lie farther apart than by chance at {count} of "
-            f"{beyond.sizes[place]} {place}s (95 % of permutations of clusters)"
+        """Say how the spread goes, where groups lie apart, which is farthest off."""
+        from actlas.analysis.histogram.findings import (
+            beyond_chance,
+            farthest,
+            headline,
+            spread,
+            tails,
         )
-    return found
+
+        place = _place(result)
+        first, whole = headline(result, place), spread(result, place)
+        found = [first, *([whole] if whole != first else []), *farthest(result, place)]
+        found += [
+            *tails(result, place),
+            *apart(result, "mean", f"the mean value of {result.attrs['site']}"),
+        ]
+        return [*found, *beyond_chance(result, place), *result.attrs.get("group_notes", [])]
 
 
 def _distance_table(result: xr.Dataset, place: str) -> list[Table]:
@@ -195,10 +189,15 @@ def _distance_table(result: xr.Dataset, place: str) -> list[Table]:
         for at in result[place].values:
             here = result.sel({"contrast": contrast, place: at})
             rows.append(
-                (cell(str(contrast)), cell(at, "d"), *(cell(here[name], ".3g") for name in names))
+                (
+                    cell(str(contrast).replace(":", " − ")),
+                    cell(at, "d"),
+                    *(cell(here[name], ".3g") for name in names),
+                )
             )
-    header = ("contrast", place, "distance", "by chance", "95 % of chance")
-    return [Table.of("Wasserstein-1 distance between groups", header, rows)]
+    header = ("contrast", place, "distance", "by chance", "95 % of chance below")
+    caption = "Wasserstein-1 distance between groups, and between random groups of their clusters"
+    return [Table.of(caption + control_note(result), header, rows)]
 
 
 def _place(result: xr.Dataset) -> str:

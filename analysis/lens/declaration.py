@@ -7,18 +7,23 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from actlas.analysis.declaring import (
-    Caption,
     Check,
     Subject,
     Table,
     cell,
     option,
 )
-from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import ReadOptions, ReadStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.options import WRITTEN
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.phrases import bracket_note
+from actlas.analysis.declaring.study import Charts, Figures
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +38,6 @@ FLOPS = 3e10  # a second on a core, about
 SILENT = 5.0  # seconds that need no notice
 TOLERANCE = 1e-4  # of the stored loss and the last depth, relative above 1, in float32
 SHOWN = 9  # depths in a terminal
-SETTLED = 0.5  # share of tokens whose first choice is the final one
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Lens(ReadStudy[LensOptions]):
 
     name = "lens"
     help = "What the model would say at each depth, in words."
-    heading = "What the model would say at each depth"
+    heading = "What would the model say at each depth?"
     question = (
         "The residual stream is read as if each depth were the last. Early depths are not "
         "calibrated: it is a lens, not a belief."
@@ -121,6 +125,7 @@ class Lens(ReadStudy[LensOptions]):
         from actlas.analysis.groups.means import means_by_group
         from actlas.analysis.lens.compute import lens
         from actlas.analysis.lens.groups import with_group_means
+        from actlas.analysis.lens.words import with_words
         from actlas.store.readouts.readout import single_answer
 
         dataset, readout = subject.dataset, subject.readout
@@ -147,6 +152,7 @@ class Lens(ReadStudy[LensOptions]):
             # without labels: the stored loss has those of the run
             stored = dataset["nll"].data[result["index"].values]
             result["stored_nll"] = ("token", stored)
+        result = with_words(result, readout, options.sentence)
         answered = {word: [number, readout.words[number]] for word, number in answers.items()}
         edited = any(edit.site == "final_norm" for edit in subject.edits)
         facts = {"answers": answered, "readout": readout.digest, "final_norm_edited": edited}
@@ -163,8 +169,9 @@ class Lens(ReadStudy[LensOptions]):
                 numbers = [cell(here[name]) for name in names]
                 rows.append((cell(depth, "d"), cell(str(group)), *numbers))
         header = ("depth", "tokens", *(HEADERS[name] for name in names))
-        means = Table.of("What each depth says, in nats, by group of tokens", header, rows)
-        return [means, *contrast_table(result, "mean_nll", "Difference of the mean loss, in nats")]
+        caption = "What each depth says: mean over tokens, in nats" + control_note(result)
+        what = "Difference of the mean loss between groups, in nats"
+        return [Table.of(caption, header, rows), *contrast_table(result, "mean_nll", what)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the depths, and the words of the sentence that is drawn."""
@@ -176,23 +183,22 @@ class Lens(ReadStudy[LensOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: LensOptions) -> Figures:
         """Return the words of a sentence at every depth, and the profile by group."""
+        from actlas.analysis.lens.findings import captions
         from actlas.analysis.plots import lens_grid, lens_profile
 
-        grid = Caption(
-            "First choice of every depth, token by token",
-            "Below each column the token that was read; in it, from the last depth down, what that "
-            "depth would say comes next. Look from which depth on the final word stands there.",
-        )
-        profile = Caption(
-            "Loss and divergence from the last depth",
-            "Look at which depth the loss falls most, and whether a group is decided later than "
-            "others.",
-        )
-        drawn = {"": (lens_profile(result), profile)}
+        noted = captions(result)
+        drawn = {"": (lens_profile(result), noted[""])}
         if _drawn(result) is not None:
             figure = lens_grid(result, subject.readout.words, int(str(_drawn(result))))
-            drawn["words"] = (figure, grid)
+            drawn["words"] = (figure, noted["words"])
         return drawn
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the profile by group, and the words of sentences at every depth."""
+        from actlas.analysis.lens.charts import profile_chart, words_chart
+
+        words = words_chart(result)
+        return {"": profile_chart(result), **({"words": words} if words else {})}
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: LensOptions) -> None:
         """Draw the loss by depth, or where there is none the divergence from the last depth."""
@@ -201,12 +207,17 @@ class Lens(ReadStudy[LensOptions]):
         plots.lens_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how the loss falls, when the first choice is settled, and whether the law holds."""
+        """Say when the first choice is settled, how the loss falls, and whether the law holds."""
+        from actlas.analysis.lens.findings import headline, others
+
         compared = self.compared(result, subject) if "contrast" in result.dims else []
-        return [*_findings(result), *apart(result, "mean_nll", "the mean loss"), *compared]
+        found = [headline(result), *others(result), *apart(result, "mean_nll", "the mean loss")]
+        return bracket_note(result, [*found, *compared])
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Hold the last depth against the stored loss, in float32."""
+        from actlas.analysis.lens.findings import loss_error
+
         error = loss_error(result)
         if error is None or result.attrs.get("final_norm_edited"):
             return []
@@ -219,7 +230,7 @@ class Lens(ReadStudy[LensOptions]):
 HEADERS = {
     "mean_nll": "loss",
     "baseline_nll": "without edits",
-    "mean_kl": "from the last depth",
+    "mean_kl": "KL from the last depth",
     "mean_entropy": "entropy",
 }
 
@@ -250,37 +261,3 @@ def _drawn(result: xr.Dataset) -> int | None:
     if wanted in numbers:
         return wanted
     return int(numbers[0]) if len(numbers) else None
-
-
-def loss_error(result: xr.Dataset) -> float | None:
-    """Return how far the last depth is from the stored loss at most, relative above 1 nat."""
-    import numpy as np
-
-    if "stored_nll" not in result:
-        return None
-    stored, last = result["stored_nll"].values, result["nll"].isel(depth=-1).values
-    errors = np.abs(last - stored) / np.maximum(1, np.abs(stored))
-    return float(np.nanmax(errors)) if np.isfinite(errors).any() else None
-
-
-def _findings(result: xr.Dataset) -> list[str]:
-    depths, found = result["depth"].values, []
-    tokens = result.sizes["token"]
-    if "nll" in result:
-        mean = result["nll"].mean("token")
-        found.append(
-            f"mean loss of {tokens:,} tokens from {float(mean[0]):.3g} nats at depth {depths[0]} "
-            f"to {float(mean[-1]):.3g} at depth {depths[-1]}"
-        )
-    agreement = result["agreement"].values
-    settled = next(at for at in range(len(depths)) if (agreement[at:] >= SETTLED).all())
-    found.append(
-        f"from depth {depths[settled]} on the first choice is the final one for "
-        f"{agreement[settled]:.0%} of them or more"
-    )
-    for word, (number, text) in result.attrs.get("answers", {}).items():
-        found.append(f"answer {word!r} is the token {text!r} (id {number})")
-    error = loss_error(result)
-    if error is not None:
-        found.append(f"the last depth gives the stored loss to {error:.1e}")
-    return found
