@@ -13,10 +13,11 @@ from actlas.analysis.attribution.asking import (
     chosen_answers,
     pair_text,
 )
-from actlas.analysis.declaring import Caption, Check, PlannedRun, Subject, Table, option
+from actlas.analysis.declaring import Check, PlannedRun, Subject, Table, option
 from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import ReadStudy
 from actlas.analysis.declaring.layers import spread_out
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import unknown
 
@@ -64,7 +65,7 @@ class Attribute(ReadStudy[AttributeOptions]):
 
     name = "attribute"
     help = "What attention, MLP, heads and neurons add to the logit of an answer."
-    heading = "Who writes the answer"
+    heading = "Who writes the answer?"
     question = (
         "The logit of an answer is a sum over everything that was written into the residual "
         "stream. Which layers and heads write it?"
@@ -155,29 +156,15 @@ class Attribute(ReadStudy[AttributeOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: AttributeOptions) -> Figures:
         """Return the bars by layer, the map of heads, and the bars of neurons."""
+        from actlas.analysis.attribution.findings import captions
         from actlas.analysis.plots import attribution_bars, head_maps, neuron_bars
 
-        title = f"What adds to {result.attrs['asked']}"
-        bars = Caption(
-            "What attention and MLP of each layer add to the logit difference",
-            "Bars above 0 write the answer, below 0 against it; lines are 95 % intervals over "
-            "clusters. Look which few layers make most of it.",
-        )
-        drawn = {"": (attribution_bars(result, title), bars)}
+        title, noted = f"What adds to {result.attrs['asked']}", captions(result)
+        drawn = {"": (attribution_bars(result, title), noted[""])}
         if "mean_head" in result:
-            heads = Caption(
-                "What each head adds",
-                "Look for single heads that stand out. What a head adds is not what its removal "
-                "takes away.",
-            )
-            drawn["heads"] = (head_maps(result["mean_head"], title), heads)
+            drawn["heads"] = (head_maps(result["mean_head"], title), noted["heads"])
         if "mean_neuron" in result:
-            neurons = Caption(
-                "What single MLP neurons add",
-                "The neurons that add most, whatever their layer, with 95 % intervals over "
-                "clusters. Look whether a few stand out, or many add a little each.",
-            )
-            drawn["neurons"] = (neuron_bars(result, title), neurons)
+            drawn["neurons"] = (neuron_bars(result, title), noted["neurons"])
         return drawn
 
     def panel(
@@ -189,14 +176,16 @@ class Attribute(ReadStudy[AttributeOptions]):
         plots.attribution_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how large the difference is, who adds most, and whether the parts add up."""
+        """Say who adds most, how large the difference is, and whether the parts add up."""
+        from actlas.analysis.attribution.findings import headline
         from actlas.analysis.attribution.neuron_tables import neuron_sentences
         from actlas.analysis.attribution.tables import sentences
 
-        found = [*sentences(result), *neuron_sentences(result)]
+        found = [*headline(result), *sentences(result), *neuron_sentences(result)]
         for name, what in COMPARED.items():
             found += apart(result, name, what)
-        return [*found, *(self.compared(result, subject) if "contrast" in result.dims else [])]
+        compared = self.compared(result, subject) if "contrast" in result.dims else []
+        return bracket_note(result, [*found, *compared])
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Hold the sum of the parts against the logit difference, in float32."""

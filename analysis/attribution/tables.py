@@ -94,7 +94,7 @@ def sentences(result: xr.Dataset) -> list[str]:
         if "mean_difference_interval" in result:
             bounds = here["mean_difference_interval"]
             low, high = (float(bounds.sel(bound=end)) for end in ("lower", "upper"))
-            line += f" ({low:+.3g} to {high:+.3g})"
+            line += f" [{low:+.3g}, {high:+.3g}]"
         line += f" at {int(here['tokens'])} tokens of {int(here['sentences'])} sentences"
         found.append(line if result.sizes["group"] == 1 else f"{group}: {line}")
         if "change_difference" in result:

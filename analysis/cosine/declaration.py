@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell, option
+from actlas.analysis.declaring import PlannedRun, Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import parse_layers
 from actlas.analysis.declaring.options import WRITTEN
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Figures
 
 if TYPE_CHECKING:
@@ -18,31 +19,8 @@ if TYPE_CHECKING:
     from actlas.analysis.declaring.study import Axes
     from actlas.analysis.groups.token_groups import TokenGroups
 
+OVERALL = {"long_name": "mean |cosine| of the six pairs of projections"}
 SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and fine enough
-
-CAPTIONS = {
-    "": Caption(
-        "Histograms of the cosines, a ridge per layer",
-        "Look for ridges that pile up near ±1 in the lowest layers of the target and flatten "
-        "further up: one static vector fixes all columns at first, then each feature has its own "
-        "say.",
-    ),
-    "heatmap": Caption(
-        "The same histograms as layer × bin",
-        "Bright edges are pairs of features that move together; look how fast the brightness "
-        "leaves them with depth.",
-    ),
-    "profile": Caption(
-        "Mean |cosine| of each pair of projections over layers",
-        "1: features move together; 0: not at all. Dotted: what unrelated features have by chance "
-        "with as many clusters. Look where the target comes down to the control.",
-    ),
-    "matrix": Caption(
-        "All cosines of the deepest layer",
-        "Each point is a pair of features. Look for stripes, which are features alike to a whole "
-        "head, and for pairs that differ between target and control.",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -79,16 +57,20 @@ class Cosine(GroupStudy[CosineOptions]):
 
     name = "cosine"
     help = "Cosines between features over contexts, in six pairs of projections, layer by layer."
-    heading = "How alike features are over contexts"
+    heading = "How alike are features over contexts?"
     question = (
         "Every feature of Q, K and V is a column of numbers, one for each token. Two features "
         "whose columns point the same way do not tell contexts apart."
     )
+    shown_in = "profile"
     examples = ("actlas cosine her-demo --store actlas-demo/store --target her --control matched",)
     options = CosineOptions
     every = False
     needs = ("q", "k", "v")
-    numbers = ("mean_abs", "mean_abs_interval", "mean_abs_contrast", "chance")
+    numbers = (
+        *("mean_abs", "mean_abs_interval", "mean_abs_contrast", "chance"),
+        *("overall_abs", "overall_abs_interval"),
+    )
 
     def check(self, options: CosineOptions, planned: PlannedRun) -> None:
         """Raise UsageError for a word or a layer that is not there."""
@@ -106,6 +88,7 @@ class Cosine(GroupStudy[CosineOptions]):
         groups = self.groups(dataset, options)
         result = cosine_histograms(dataset, groups, bins=options.bins, center=center)
         drawn = options.resampling(groups)
+        result["overall_abs"] = result["mean_abs"].mean("projection_pair").assign_attrs(OVERALL)
         if drawn is None:
             result = with_contrasts(result, "mean_abs", groups.contrasts)
         else:
@@ -113,6 +96,7 @@ class Cosine(GroupStudy[CosineOptions]):
                 dataset, groups, drawn, result["mean_abs"], center=center, seed=options.seed
             )
             result = with_intervals(result, "mean_abs", draws, groups.contrasts)
+            result = with_intervals(result, "overall_abs", draws.mean("projection_pair"), ())
         result = with_chance(result, groups, center=center)
         return with_groups(result, groups).assign_attrs(heads=heads_of(dataset, self.needs))
 
@@ -147,6 +131,7 @@ class Cosine(GroupStudy[CosineOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
         """Return ridges, heat map, profile and the matrix of the deepest layer."""
         from actlas.analysis import plots
+        from actlas.analysis.cosine.findings import captions
 
         word, matrix = options.target, self._matrix(subject, options).isel(layer=-1)
         drawn = {
@@ -155,7 +140,8 @@ class Cosine(GroupStudy[CosineOptions]):
             "profile": plots.cosine_profile(result, word),
             "matrix": plots.cosine_matrix(matrix, word),
         }
-        return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+        noted = captions(result)
+        return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: CosineOptions
@@ -166,27 +152,16 @@ class Cosine(GroupStudy[CosineOptions]):
         plots.cosine_panel(axes, result, options.target)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how the mean |cosine| goes from the first layer to the last."""
-        means, layers = (
-            result["mean_abs"].mean("projection_pair").isel(layer=[0, -1]),
-            result["layer"].values,
-        )
-        parts = []
-        for group in means["group"].values:
-            first, last = means.sel(group=group).values
-            parts.append(f"{group} {first:.3f} to {last:.3f}")
-        found = [
-            *self.compared(result, subject),
-            "mean |cosine| of the six pairs of projections from layer "
-            f"{layers[0]} to {layers[-1]}: {', '.join(parts)}",
-            *_chance_finding(result),
-            *apart(result, "mean_abs", "the mean |cosine|"),
-        ]
+        """Say how far features move together, first and last, beside controls and chance."""
+        from actlas.analysis.cosine.findings import chance_line, ends, headline
+
+        found = [headline(result), ends(result), chance_line(result)]
+        found += apart(result, "mean_abs", "the mean |cosine|")
         undefined = int(result["undefined"].sum())
         if undefined:
             why = "zero, or constant with --center"
             found.append(f"{undefined} pairs of features had no cosine ({why})")
-        return found
+        return bracket_note(result, [*found, *self.compared(result, subject)])
 
     def large(self, subject: Subject, options: CosineOptions) -> dict[str, xr.DataArray]:
         """Return the whole matrix, if wanted."""
@@ -226,14 +201,6 @@ def with_chance(result: xr.Dataset, groups: TokenGroups, *, center: bool) -> xr.
     levels = [chance_cosine(count, center=center) for count in clusters]
     meaning = "mean |cosine| of unrelated features over as many independent clusters"
     return result.assign(chance=("group", levels, {"long_name": meaning}))
-
-
-def _chance_finding(result: xr.Dataset) -> list[str]:
-    levels = []
-    for group in result["group"].values:
-        at = result.sel(group=group)
-        levels.append(f"{group} {float(at['chance']):.3f} ({int(at['group_clusters'])} clusters)")
-    return [f"by chance, unrelated features would have a mean |cosine| of {', '.join(levels)}"]
 
 
 def _chosen(subject: Subject, options: CosineOptions) -> xr.Dataset:

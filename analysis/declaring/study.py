@@ -90,8 +90,9 @@ class Study(ABC, Generic[O]):
 
     name: str  # the command, the stage of study files, the beginning of results' names
     help: str  # one line, for overviews
-    heading: str  # of its section in the report
+    heading: str  # of its section in the report: a question
     question: str  # below the heading: a sentence or two
+    shown_in: ClassVar[str] = ""  # kind of the figure that shows the first finding
     options: type[O]
     needs: ClassVar[tuple[str, ...]] = ()  # sites that it cannot do without
     optional: ClassVar[tuple[str, ...]] = ()  # sites that it reads where all runs have them
@@ -177,7 +178,11 @@ class Study(ABC, Generic[O]):
 
     @abstractmethod
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Return sentences with numbers of the computed result: what is to be learned from it."""
+        """Return sentences with numbers of the computed result: what is to be learned from it.
+
+        The first is the headline: what was found, with its number, unit, interval and layer, for a
+        reader who knows the field and not this study. Reports begin with it.
+        """
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Return what the result bears out or not; the command exits with 1 where one fails."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from actlas.analysis.data.group_names import ALL
+from actlas.analysis.declaring.groups import GroupOptions
 from actlas.analysis.groups.resampling import (
+    FEWEST,
     Resampling,
+    bounds,
     group_means,
     mean_draws,
+    resampling,
     with_contrasts,
     with_intervals,
 )
@@ -60,6 +68,32 @@ def group_losses(
         return with_contrasts(result, "group_nll_change", groups.contrasts)
     draws = mean_draws(change, apart, drawn)
     return with_intervals(result, "group_nll_change", draws, groups.contrasts)
+
+
+def with_loss_interval(
+    result: xr.Dataset,
+    baseline: xr.Dataset,
+    variants: Sequence[xr.Dataset],
+    dim: str,
+    options: GroupOptions,
+) -> xr.Dataset:
+    """Return ``result`` with ``nll_change_interval`` (bound, dim); lazy.
+
+    variants: along ``dim`` of ``result``, as many as there are. Whole clusters of tokens are drawn
+    again; without a loss, resamples or a second cluster there is no interval.
+    """
+    tokens = np.flatnonzero(baseline["position"].values > 0)
+    codes = pd.factorize(baseline[options.cluster].values[tokens], use_na_sentinel=False)[0]
+    if "nll_change" not in result or not options.bootstrap or len(np.unique(codes)) < FEWEST:
+        return result
+    drawn = resampling({ALL: codes}, resamples=options.bootstrap, seed=options.seed)
+    found = []
+    for variant in variants:
+        draws = mean_draws(loss_differences(baseline, variant), {ALL: tokens}, drawn)
+        found.append(bounds(draws.isel(group=0, drop=True)))
+    joined = xr.concat(found, dim).transpose("bound", dim)
+    joined.attrs = {"long_name": "95 % percentile interval of bootstraps over clusters"}
+    return result.assign(nll_change_interval=joined)
 
 
 def loss_differences(baseline: xr.Dataset, variant: xr.Dataset) -> xr.DataArray:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import Caption, Subject, Table, cell
+from actlas.analysis.declaring import Subject, Table, cell
 from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import branch_of, edits_text
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
 
     from actlas.analysis.declaring.study import Axes
     from actlas.analysis.downstream.compute import Variant
-
-CAPTIONS = {
-    "": Caption(
-        "Distance to the run without edits",
-        "Zero before the edit, a jump at the diamond, then growth or repair. Right: relative to a "
-        "stream that grows.",
-    ),
-    "step": Caption(
-        "How far each layer moves the residual stream",
-        "The dashed line is the run without edits. At a skipped layer the step is exactly zero.",
-    ),
-    "std": Caption(
-        "Spread of the residual stream",
-        "Look whether later layers bring an exploded or collapsed spread back to the dashed line.",
-    ),
-}
 
 
 class Downstream(GroupStudy[GroupOptions]):
@@ -46,7 +31,7 @@ class Downstream(GroupStudy[GroupOptions]):
 
     name = "downstream"
     help = "What edits do to the residual stream and the loss, depth by depth."
-    heading = "What edits do downstream"
+    heading = "What do edits do downstream?"
     question = (
         "The same sentences with and without an edit, compared depth by depth. Before the edit "
         "nothing may differ."
@@ -59,12 +44,13 @@ class Downstream(GroupStudy[GroupOptions]):
     together = 4
     numbers = (
         *("edits", "first_depth", "delta", "relative_delta", "step", "std"),
-        *("nll_change", "group_nll_change", "group_nll_change_interval"),
+        *("nll_change", "nll_change_interval", "group_nll_change", "group_nll_change_interval"),
     )
 
     def compute(self, subject: Subject, options: GroupOptions) -> xr.Dataset:
         """Return distances, steps, spread and the change of loss, by variant and depth."""
         from actlas.analysis.downstream import compute
+        from actlas.analysis.downstream.by_group import with_loss_interval
 
         variants = [_variant(variant) for variant in subject.variants]
         groups = self.groups(subject.dataset, options)
@@ -73,6 +59,8 @@ class Downstream(GroupStudy[GroupOptions]):
             result = compute.downstream(subject.dataset, variants, groups, drawn)
         except ValueError as error:
             raise UsageError(str(error)) from error
+        datasets = [variant.dataset for variant in subject.variants]
+        result = with_loss_interval(result, subject.dataset, datasets, "variant", options)
         return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
@@ -103,10 +91,12 @@ class Downstream(GroupStudy[GroupOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
         """Return distances, steps and spread."""
         from actlas.analysis import plots
+        from actlas.analysis.downstream.findings import captions
 
         drawn = {"": plots.downstream_delta(result)}
         drawn |= {kind: plots.downstream_profile(result, kind) for kind in ("step", "std")}
-        return {kind: (figure, CAPTIONS[kind]) for kind, figure in drawn.items()}
+        noted = captions(result)
+        return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
@@ -117,22 +107,12 @@ class Downstream(GroupStudy[GroupOptions]):
         plots.delta_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how far the variants end from the baseline, and what they do to the loss."""
-        count = result.sizes["variant"]
-        ends = result["relative_delta"].isel(depth=-1).values
-        end = f"{ends.min():.3g}" + (f" to {ends.max():.3g}" if count > 1 else "")
-        last = int(result["depth"][-1])
-        where = "the last depth" if subject.layers in (None, last) else f"depth {last}"
-        found = [
-            f"{count} variant{'s' if count > 1 else ''}: at {where} they differ from the "
-            f"run without edits by {end} of its norm"
-        ]
-        if "nll_change" in result:
-            changes = result["nll_change"].values
-            most = f" to {changes.max():+.3g}" if count > 1 else ""
-            found.append(f"change of loss {changes.min():+.3g}{most} nats")
+        """Say which edit changes the loss most, and how far the variants end from the baseline."""
+        from actlas.analysis.downstream.findings import ends, headline
+
+        found = [headline(result), *ends(result, subject.layers)]
         found += apart(result, "group_nll_change", "the change of loss")
-        return [*found, *result.attrs.get("group_notes", [])]
+        return bracket_note(result, [*found, *result.attrs.get("group_notes", [])])
 
 
 def _by_group(result: xr.Dataset) -> list[Table]:

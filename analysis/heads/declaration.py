@@ -7,26 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actlas.analysis.data.group_names import FIRST, SPECIAL
-from actlas.analysis.declaring import Caption, Subject, Table, cell, option
+from actlas.analysis.declaring import Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import apart, with_groups
 from actlas.analysis.declaring.groups import GroupStudy, ReadOptions, first_token_option
 from actlas.analysis.declaring.options import WRITTEN
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Figures
+from actlas.analysis.heads.findings import NAMED, of_heads
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from actlas.analysis.declaring.study import Axes
 
-#: scores of which the head that leaves uniform attention most is named
-NAMED = ("previous", "first", "duplicate", "induction")
-MEANINGS = {
-    "previous": "looks at the token before most",
-    "first": "parks most on the first token",
-    "duplicate": "looks at earlier occurrences most",
-    "induction": "looks behind earlier occurrences most",
-}
-FEWEST = 30  # queries, below which a finding says how few there are
 SHOWN = 10  # heads in a terminal
 
 
@@ -55,7 +48,7 @@ class Heads(GroupStudy[HeadOptions]):
 
     name = "heads"
     help = "What each attention head attends to: the token before, the first, repeats."
-    heading = "What heads attend to"
+    heading = "What do heads attend to?"
     question = (
         "Some heads have a simple habit: the token before, the first one, what followed an earlier "
         "occurrence. Which, and how far beyond chance?"
@@ -103,22 +96,11 @@ class Heads(GroupStudy[HeadOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: HeadOptions) -> Figures:
         """Return a map of heads for each score, and the weights between groups."""
+        from actlas.analysis.heads.findings import captions
         from actlas.analysis.plots import group_maps, score_maps
 
-        maps = Caption(
-            "Score of each head beyond uniform attention",
-            "Blue: more than uniform attention would give. Look for single dark cells: heads with "
-            "a habit of their own.",
-        )
-        between = Caption(
-            "Weight between groups of tokens, beyond uniform attention",
-            "Rows of panels are the queries, columns the keys. Look for heads that take from one "
-            "group alone.",
-        )
-        return {
-            "": (score_maps(result), maps),
-            "groups": (group_maps(result), between),
-        }
+        drawn, noted = {"": score_maps(result), "groups": group_maps(result)}, captions(result)
+        return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: HeadOptions) -> None:
         """Draw the map of the score by which some head leaves uniform attention most."""
@@ -136,27 +118,11 @@ class Heads(GroupStudy[HeadOptions]):
         return {"attention": attention_page(subject, options.sentence)}
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Name the head with the largest excess of each score."""
-        found = [f"weights of attention {result.attrs['pattern']}"]
-        for kind in NAMED:
-            excess = result["excess"].sel(kind=kind).transpose("layer", "head")
-            queries = int(result["queries"].sel(kind=kind).max())
-            if not queries or not bool(excess.notnull().any()):
-                continue
-            layer, head = divmod(int(excess.fillna(-9).values.argmax()), excess.sizes["head"])
-            score = float(result["score"].sel(kind=kind).isel(layer=layer, head=head))
-            few = f", of {queries} queries only" if queries < FEWEST else ""
-            number = int(result["layer"].values[layer])
-            found.append(
-                f"L{number}H{head} {MEANINGS[kind]}: {score:.2f}, "
-                f"{float(excess[layer, head]):+.2f} beyond uniform attention{few}"
-            )
+        """Name the head with the largest excess of each score, the largest first."""
+        found = [*of_heads(result), f"weights of attention {result.attrs['pattern']}"]
         compared = self.compared(result, subject) if "contrast" in result.dims else []
-        return [
-            *found,
-            *apart(result, "group_excess", "weight beyond uniform attention"),
-            *compared,
-        ]
+        apart_ = apart(result, "group_excess", "weight beyond uniform attention")
+        return bracket_note(result, [*found, *apart_, *compared])
 
 
 def _heads(result: xr.Dataset) -> list[tuple[int, int]]:

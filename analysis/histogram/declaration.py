@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from actlas.analysis.data.sites import DEEP_SITES
-from actlas.analysis.declaring import Caption, Subject, Table, cell, option
+from actlas.analysis.declaring import Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import (
     apart,
     contrast_table,
@@ -64,7 +64,7 @@ class Histogram(GroupStudy[HistogramOptions]):
 
     name = "histogram"
     help = "How the values of a site are distributed, layer by layer and by group of tokens."
-    heading = "How values are distributed"
+    heading = "How are values distributed?"
     question = (
         "Means and norms hide the shape: heavy tails, values that are exactly zero, groups of "
         "tokens that lie apart."
@@ -132,13 +132,10 @@ class Histogram(GroupStudy[HistogramOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: HistogramOptions) -> Figures:
         """Return the histograms."""
         from actlas.analysis.histogram.figures import histograms
+        from actlas.analysis.histogram.findings import caption
 
-        caption = Caption(
-            "Histograms by layer, a line for each group of tokens",
-            "Look whether the tails are heavier than a parabola, which a normal distribution has "
-            "here, and which group leaves the others, from which layer on.",
-        )
-        return {"": (histograms(result, options.site), caption)}
+        noted = caption(result, _place(result))
+        return {"": (histograms(result, options.site), noted)}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: HistogramOptions
@@ -151,40 +148,23 @@ class Histogram(GroupStudy[HistogramOptions]):
         axes.legend(frameon=False, fontsize=8)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how the spread grows, and which group lies farthest from the others."""
-        place, site, whole = _place(result), str(result.attrs["site"]), whole_group(result)
-        later = result.sel(group=whole)
-        numbers, std = later[place].values, later["std"].values
-        found = [
-            f"{site}: standard deviation of {whole} {std[0]:.3g} at {place} {numbers[0]}, "
-            f"{std[-1]:.3g} at {place} {numbers[-1]}"
-        ]
-        away = result["distance"] / later["std"].where(later["std"] > 0)
-        away = away.stack(at=("group", place))
-        if bool(away.notnull().any()):
-            farthest = away.isel(at=int(away.fillna(-1).values.argmax()))
-            found.append(
-                f"farthest from {whole}: {farthest['group'].item()} at {place} "
-                f"{int(farthest[place])}, {float(farthest):.3g} standard deviations on average"
-            )
-        found += apart(result, "mean", f"the mean value of {site}")
-        found += _beyond_chance(result, place)
-        return [*found, *result.attrs.get("group_notes", [])]
-
-
-def _beyond_chance(result: xr.Dataset, place: str) -> list[str]:
-    """Say for each contrast at how many places the distance is more than chance gives."""
-    if "group_distance" not in result:
-        return []
-    beyond, found = result["group_distance"] > result["group_distance_chance_upper"], []
-    for contrast in beyond["contrast"].values:
-        one, _, other = str(contrast).partition(":")
-        count = int(beyond.sel(contrast=contrast).sum())
-        found.append(
-            f"values of {one} and {other} lie farther apart than by chance at {count} of "
-            f"{beyond.sizes[place]} {place}s (95 % of permutations of clusters)"
+        """Say how the spread goes, where groups lie apart, which is farthest off."""
+        from actlas.analysis.histogram.findings import (
+            beyond_chance,
+            farthest,
+            headline,
+            spread,
+            tails,
         )
-    return found
+
+        place = _place(result)
+        first, whole = headline(result, place), spread(result, place)
+        found = [first, *([whole] if whole != first else []), *farthest(result, place)]
+        found += [
+            *tails(result, place),
+            *apart(result, "mean", f"the mean value of {result.attrs['site']}"),
+        ]
+        return [*found, *beyond_chance(result, place), *result.attrs.get("group_notes", [])]
 
 
 def _distance_table(result: xr.Dataset, place: str) -> list[Table]:

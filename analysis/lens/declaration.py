@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from actlas.analysis.declaring import (
-    Caption,
     Check,
     Subject,
     Table,
@@ -18,6 +17,7 @@ from actlas.analysis.declaring.group_tables import apart, contrast_table, with_g
 from actlas.analysis.declaring.groups import ReadOptions, ReadStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.options import WRITTEN
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Figures
 from actlas.store.errors import UsageError
 
@@ -33,7 +33,6 @@ FLOPS = 3e10  # a second on a core, about
 SILENT = 5.0  # seconds that need no notice
 TOLERANCE = 1e-4  # of the stored loss and the last depth, relative above 1, in float32
 SHOWN = 9  # depths in a terminal
-SETTLED = 0.5  # share of tokens whose first choice is the final one
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Lens(ReadStudy[LensOptions]):
 
     name = "lens"
     help = "What the model would say at each depth, in words."
-    heading = "What the model would say at each depth"
+    heading = "What would the model say at each depth?"
     question = (
         "The residual stream is read as if each depth were the last. Early depths are not "
         "calibrated: it is a lens, not a belief."
@@ -176,22 +175,14 @@ class Lens(ReadStudy[LensOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: LensOptions) -> Figures:
         """Return the words of a sentence at every depth, and the profile by group."""
+        from actlas.analysis.lens.findings import captions
         from actlas.analysis.plots import lens_grid, lens_profile
 
-        grid = Caption(
-            "First choice of every depth, token by token",
-            "Below each column the token that was read; in it, from the last depth down, what that "
-            "depth would say comes next. Look from which depth on the final word stands there.",
-        )
-        profile = Caption(
-            "Loss and divergence from the last depth",
-            "Look at which depth the loss falls most, and whether a group is decided later than "
-            "others.",
-        )
-        drawn = {"": (lens_profile(result), profile)}
+        noted = captions(result)
+        drawn = {"": (lens_profile(result), noted[""])}
         if _drawn(result) is not None:
             figure = lens_grid(result, subject.readout.words, int(str(_drawn(result))))
-            drawn["words"] = (figure, grid)
+            drawn["words"] = (figure, noted["words"])
         return drawn
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: LensOptions) -> None:
@@ -201,12 +192,17 @@ class Lens(ReadStudy[LensOptions]):
         plots.lens_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how the loss falls, when the first choice is settled, and whether the law holds."""
+        """Say when the first choice is settled, how the loss falls, and whether the law holds."""
+        from actlas.analysis.lens.findings import headline, others
+
         compared = self.compared(result, subject) if "contrast" in result.dims else []
-        return [*_findings(result), *apart(result, "mean_nll", "the mean loss"), *compared]
+        found = [headline(result), *others(result), *apart(result, "mean_nll", "the mean loss")]
+        return bracket_note(result, [*found, *compared])
 
     def checks(self, result: xr.Dataset) -> list[Check]:
         """Hold the last depth against the stored loss, in float32."""
+        from actlas.analysis.lens.findings import loss_error
+
         error = loss_error(result)
         if error is None or result.attrs.get("final_norm_edited"):
             return []
@@ -250,37 +246,3 @@ def _drawn(result: xr.Dataset) -> int | None:
     if wanted in numbers:
         return wanted
     return int(numbers[0]) if len(numbers) else None
-
-
-def loss_error(result: xr.Dataset) -> float | None:
-    """Return how far the last depth is from the stored loss at most, relative above 1 nat."""
-    import numpy as np
-
-    if "stored_nll" not in result:
-        return None
-    stored, last = result["stored_nll"].values, result["nll"].isel(depth=-1).values
-    errors = np.abs(last - stored) / np.maximum(1, np.abs(stored))
-    return float(np.nanmax(errors)) if np.isfinite(errors).any() else None
-
-
-def _findings(result: xr.Dataset) -> list[str]:
-    depths, found = result["depth"].values, []
-    tokens = result.sizes["token"]
-    if "nll" in result:
-        mean = result["nll"].mean("token")
-        found.append(
-            f"mean loss of {tokens:,} tokens from {float(mean[0]):.3g} nats at depth {depths[0]} "
-            f"to {float(mean[-1]):.3g} at depth {depths[-1]}"
-        )
-    agreement = result["agreement"].values
-    settled = next(at for at in range(len(depths)) if (agreement[at:] >= SETTLED).all())
-    found.append(
-        f"from depth {depths[settled]} on the first choice is the final one for "
-        f"{agreement[settled]:.0%} of them or more"
-    )
-    for word, (number, text) in result.attrs.get("answers", {}).items():
-        found.append(f"answer {word!r} is the token {text!r} (id {number})")
-    error = loss_error(result)
-    if error is not None:
-        found.append(f"the last depth gives the stored loss to {error:.1e}")
-    return found

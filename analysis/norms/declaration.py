@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from actlas.analysis.data.sites import VECTOR_SITES
-from actlas.analysis.declaring import Caption, Subject, Table
+from actlas.analysis.declaring import Subject, Table
 from actlas.analysis.declaring import option as option
-from actlas.analysis.declaring.group_tables import apart, contrast_table, whole_group, with_groups
+from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
-from actlas.analysis.declaring.laws import ADD, PARALLEL, POST, SUMS, no_sum
+from actlas.analysis.declaring.laws import SUMS, no_sum
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.study import Figures
@@ -25,28 +25,6 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # depths of a comparison in a terminal
 POOLED = "tokens are measured one by one, as they are stored: of a word, its last"
-#: what a step of the stream is, by law
-STEPS = {
-    ADD: "A step is what attention adds, and then the MLP, which reads the sum. ",
-    PARALLEL: "A step is what attention and MLP add, which read the same input. ",
-    POST: "A step is all that a block changes, the LayerNorms behind its two sums included; "
-    "nothing therefore has a share of the stream. ",
-}
-CAPTIONS = {
-    "": Caption(
-        "The residual stream: norms, what is written into it, steps and shares",
-        "Look how the stream grows, which of attention and MLP writes more of it, and where a "
-        "share is below zero: there the writer takes away what was there.",
-    ),
-    "sites": Caption(
-        "Norm of a token's vector at every site",
-        "Look for a site whose largest values leave its quartiles far behind: these are outliers.",
-    ),
-    "groups": Caption(
-        "Norms by group of tokens",
-        "Look whether a group lies apart from the others, and from which depth on.",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +68,7 @@ class Norms(GroupStudy[NormOptions]):
 
     name = "norms"
     help = "How large activations are, layer by layer, and who writes the residual stream."
-    heading = "How large activations are"
+    heading = "How large are activations, and who writes the stream?"
     question = (
         "Sizes decide what a layer can move. The first token of a sentence is shown apart: in "
         "causal models it is often much larger."
@@ -132,7 +110,8 @@ class Norms(GroupStudy[NormOptions]):
         if groups.named:
             result = _with_means(result, dataset, groups.named, options)
         if options.outliers:
-            result = result.merge(outliers(dataset["resid"], options.outliers))
+            found = outliers(dataset["resid"], options.outliers, subject.token_text)
+            result = result.merge(found)
         return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
@@ -155,11 +134,12 @@ class Norms(GroupStudy[NormOptions]):
         if "mean_norm_resid" in result:
             some = result.isel(depth=spread_out(result.sizes["depth"], SHOWN))
             compared = contrast_table(some, "mean_norm_resid", "Difference of the mean norm")
-        return [main, *compared, *outlier_tables(result, subject.token_text)]
+        return [main, *compared, *outlier_tables(result)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: NormOptions) -> Figures:
         """Return the stream, every site by layer, and groups."""
         from actlas.analysis import plots
+        from actlas.analysis.norms.findings import captions
 
         # the others have one place in the model
         deep = [str(site) for site, array in subject.dataset.items() if array.dims[0] != "token"]
@@ -170,8 +150,8 @@ class Norms(GroupStudy[NormOptions]):
             drawn["sites"] = plots.norm_sites(result)
         if deep and options.named:
             drawn["groups"] = plots.norm_groups(result, deep[0])
-        captions = CAPTIONS | {"": _stream_caption(subject.law)}
-        return {kind: (figure, captions[kind]) for kind, figure in drawn.items()}
+        noted = captions(result, subject.law)
+        return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: NormOptions) -> None:
         """Draw the norms of the residual stream over depths, or those of the first site."""
@@ -180,28 +160,16 @@ class Norms(GroupStudy[NormOptions]):
         plots.norm_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how the residual stream grows, and how far first tokens are from the others."""
-        from actlas.analysis.data.group_names import FIRST
+        """Say how the residual stream grows, who writes it, and where groups lie apart."""
+        from actlas.analysis.norms.findings import headline, sites_line, steepest, writers
 
-        sites = [str(name)[5:] for name in result if str(name).startswith("norm_")]
-        found = [f"{len(sites)} site{'s' if len(sites) > 1 else ''}: {' '.join(sites)}"]
-        if "norm_resid" in result:
-            medians = result["norm_resid"].sel(statistic="median")
-            whole, depth = medians.sel(group=whole_group(result)), medians["depth"].values
-            line = (
-                f"median norm of the residual stream: {float(whole[0]):.3g} at depth {depth[0]}, "
-                f"{float(whole[-1]):.3g} at depth {depth[-1]}"
-            )
-            if FIRST in medians["group"].values:
-                times = medians.sel(group=FIRST) / whole
-                line += f"; of first tokens up to {float(times.max()):.3g} times that of later ones"
-            found.append(line)
+        found = [headline(result), *steepest(result), *writers(result)]
         why_not = no_sum(subject.law)
         if "norm_resid" in result and why_not:
             found.append(f"no shares of what attention and MLP write: {why_not}")
-        for site in sites:
-            found += apart(result, f"mean_norm_{site}", f"the mean norm of {site}")
-        return [*found, *result.attrs.get("group_notes", [])]
+        for name in (str(name) for name in result if str(name).startswith("norm_")):
+            found += apart(result, f"mean_{name}", f"the mean norm of {name.removeprefix('norm_')}")
+        return [*found, sites_line(result), *result.attrs.get("group_notes", [])]
 
 
 def _with_means(
@@ -223,11 +191,3 @@ def _with_means(
             draws = norm_draws(dataset[site], groups, drawn)
             result = with_intervals(result, f"mean_{name}", draws, groups.contrasts)
     return result
-
-
-def _stream_caption(law: str) -> Caption:
-    caption = CAPTIONS[""]
-    if law not in SUMS:
-        title = "The residual stream: norms, what attention and MLP write, steps"
-        return Caption(title, STEPS.get(law, "") + "Look where a step or a norm leaves the others.")
-    return Caption(caption.title, STEPS.get(law, "") + caption.note)

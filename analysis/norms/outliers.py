@@ -6,7 +6,8 @@ Also the tokens they lie on.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,11 +19,14 @@ from actlas.analysis.data.apart import tokens_apart
 from actlas.analysis.kernels.streaming import Floats, Indices, by_place
 from actlas.store.errors import UsageError
 
+LONGEST = 60  # characters of a token
 FIELDS = ("value", "dimension", "token")  # of a candidate
 PLACES = ("dimension", "depth", "token", "sentence", "position")
 
 
-def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
+def outliers(
+    resid: xr.DataArray, count: int, token_text: Callable[[int], str] | None = None
+) -> xr.Dataset:
     """The ``count`` dimensions with the largest |values|, each at its largest.
 
     First tokens of sentences, later ones and, where there are any, special ones are ranked apart.
@@ -30,7 +34,8 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     resid: (depth, token, d_model) with ``sentence`` and ``position`` on ``token``. Returns, lazily,
     ``outlier_value`` and the places ``outlier_dimension``, ``_depth``, ``_token`` (of the run),
     ``_sentence``, ``_position`` (part, rank), largest first; NaN and -1 where a group has fewer.
-    Raises UsageError for fewer than one.
+    token_text: returns the characters of a token; ``outlier_text`` has them then. Raises
+    UsageError for fewer than one.
     """
     if count < 1:
         raise UsageError(f"{count} outliers, expected 1 or more")
@@ -66,7 +71,37 @@ def outliers(resid: xr.DataArray, count: int) -> xr.Dataset:
     result["outlier_value"].attrs["long_name"] = (
         "largest value, by size, of the dimension in the residual stream"
     )
+    if token_text is not None:
+        result["outlier_text"] = _texts(places["token"], token_text)
     return result
+
+
+def _texts(tokens: xr.DataArray, token_text: Callable[[int], str]) -> xr.DataArray:
+    """Return the characters of ``tokens``, lazily."""
+    texts: xr.DataArray = xr.apply_ufunc(
+        _Texts(token_text),
+        tokens,
+        dask="parallelized",
+        output_dtypes=[np.dtype(f"<U{LONGEST}")],
+    )
+    texts.attrs["long_name"] = "characters of the token it lies on"
+    return texts
+
+
+class _Texts:
+    """Of tokens their characters, none for -1; hides what it asks from dask."""
+
+    def __init__(self, token_text: Callable[[int], str]) -> None:
+        self._token_text = token_text
+
+    def __dask_tokenize__(self) -> str:
+        """Return a name of its own: dask would look into all labels for one."""
+        return uuid.uuid4().hex
+
+    def __call__(self, tokens: Indices) -> npt.NDArray[np.str_]:
+        """Return the texts of an array of tokens, cut."""
+        texts = [self._token_text(int(n))[:LONGEST] if n >= 0 else "" for n in tokens.ravel()]
+        return np.array(texts, dtype=f"<U{LONGEST}").reshape(tokens.shape)
 
 
 def _candidates(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import xarray as xr
 
@@ -82,13 +82,8 @@ def sites_table(result: xr.Dataset) -> Table:
     return Table.of(caption, header, rows)
 
 
-def outlier_tables(
-    result: xr.Dataset, token_text: Callable[[int], str] | None = None
-) -> list[Table]:
-    """Return the largest values of the residual stream, where they were asked for.
-
-    token_text: returns the characters of a token; a column has them then.
-    """
+def outlier_tables(result: xr.Dataset) -> list[Table]:
+    """Return the largest values of the residual stream, where they were asked for."""
     if "outlier_value" not in result:
         return []
     rows = []
@@ -99,7 +94,7 @@ def outlier_tables(
             if token < 0:  # the group has fewer
                 continue
             places = [cell(found[f"outlier_{place}"], "d") for place in PLACES]
-            texts = [cell(repr(token_text(token)))] if token_text else []
-            rows.append((cell(str(part)), *places, *texts, cell(found["outlier_value"])))
-    header = ("of", *PLACES, *(("token",) if token_text else ()), "value")
+            text = cell(repr(str(found["outlier_text"].values)))
+            rows.append((cell(str(part)), *places, text, cell(found["outlier_value"])))
+    header = ("of", *PLACES, "token", "value")
     return [Table.of("Largest values of the residual stream, each dimension once", header, rows)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from actlas.analysis.declaring import Caption, Check, PlannedRun, Subject, Table
+from actlas.analysis.declaring import Check, PlannedRun, Subject, Table
 from actlas.analysis.declaring import option as option
 from actlas.analysis.declaring.group_tables import apart, with_groups
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
 
 POOLED = "a sum holds for each token by itself: of a word, its last"
 SHOWN = 5  # pairs of depths of groups in a terminal
-CAPTIONS = {
-    "": Caption(
-        "Errors of the sums, and correlation of consecutive depths",
-        "Left: the error of every layer should lie at the rounding of the stored precision, with "
-        "none apart. Right: the nearer to 1, the less a layer changes the stream; look where the "
-        "curve dips.",
-    ),
-    "depths": Caption(
-        "Correlation of consecutive depths",
-        "The nearer to 1, the less a layer changes the stream; look where the curve dips.",
-    ),
-    "pair": Caption(
-        "Two consecutive depths against each other",
-        "Each entry of the residual stream at one depth against the next. Look how close the cloud "
-        "lies to the diagonal, and whether a few far entries alone make the correlation.",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -131,7 +114,7 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
 
     name = "reconstruct"
     help = "Check that each layer is the sum of its parts; correlate consecutive depths."
-    heading = "A layer is a sum"
+    heading = "How much does each layer change the stream, and is it a sum?"
     question = (
         "A layer adds what its attention and its MLP give to what it was given. On stored numbers "
         "that is arithmetic: anything beyond rounding is a fault."
@@ -229,6 +212,7 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: ReconstructOptions) -> Figures:
         """Return errors beside correlations, and the pair of depths."""
         from actlas.analysis import plots
+        from actlas.analysis.reconstruction.findings import captions
         from actlas.analysis.reconstruction.laminar import pair_entries
 
         drawn = {"": plots.reconstruction_profile(result, result.attrs["edited"])}
@@ -236,8 +220,8 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
         if pair is not None:
             lower, upper, note = pair_entries(subject.dataset["resid"], pair, options.mask)
             drawn["pair"] = plots.depth_pair(lower, upper, result.sel(pair=pair), note)
-        captions = CAPTIONS if "sum" in result.dims else CAPTIONS | {"": CAPTIONS["depths"]}
-        return {kind: (figure, captions[kind]) for kind, figure in drawn.items()}
+        noted = captions(result)
+        return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: ReconstructOptions
@@ -248,18 +232,17 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
         plots.reconstruction_panel(axes, result, result.attrs["edited"])
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say whether every layer is its sum, if not where, and where the stream changes most."""
+        """Say which layer changes the stream most, and whether every layer is its sum.
+
+        A sum that does not hold comes first.
+        """
+        from actlas.analysis.reconstruction.findings import change_line
         from actlas.analysis.reconstruction.verdict import verdict_line
 
-        r = result["laminar_correlation"]
-        found = [verdict_line(result, subject)[1]] if "sum" in result.dims else []
-        if r.size and bool(r.notnull().any()):
-            least = r.isel(pair=int(r.fillna(2).values.argmin()))
-            pair = int(least["pair"])
-            found.append(
-                f"least alike are depths {pair} and {pair + 1}: r = {float(least):.4f} without the "
-                "largest values"
-            )
+        found = change_line(result)
+        if "sum" in result.dims:
+            wrong, line = verdict_line(result, subject)
+            found = [line, *found] if wrong else [*found, line]
         found += apart(result, "group_correlation", "the correlation of depths")
         return [*found, *result.attrs.get("group_notes", [])]
 

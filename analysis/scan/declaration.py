@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell
+from actlas.analysis.declaring import PlannedRun, Subject, Table, cell
 from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Edits, Figures
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import EditRecord
@@ -41,7 +42,7 @@ class Scan(GroupStudy[GroupOptions]):
     needs = ("resid", "nll")
     variants = "found"
     numbers = (
-        *("layer", "nll_change", "final_relative_delta"),
+        *("layer", "nll_change", "nll_change_interval", "final_relative_delta"),
         *("group_nll_change", "group_nll_change_interval"),
     )
 
@@ -57,6 +58,7 @@ class Scan(GroupStudy[GroupOptions]):
 
     def compute(self, subject: Subject, options: GroupOptions) -> xr.Dataset:
         """Return the change of the loss and of the last residual, by the layer that is skipped."""
+        from actlas.analysis.downstream.by_group import with_loss_interval
         from actlas.analysis.downstream.compute import redundancy
 
         if not subject.variants:
@@ -80,6 +82,8 @@ class Scan(GroupStudy[GroupOptions]):
             result = redundancy(subject.dataset, skipped, groups, drawn)
         except ValueError as error:
             raise UsageError(f"run {subject.name}: {error}") from error
+        datasets = list(skipped.values())
+        result = with_loss_interval(result, subject.dataset, datasets, "layer", options)
         return with_groups(result, groups)
 
     def tables(self, result: xr.Dataset) -> list[Table]:
@@ -102,13 +106,9 @@ class Scan(GroupStudy[GroupOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
         """Return the bars."""
         from actlas.analysis import plots
+        from actlas.analysis.scan.findings import caption
 
-        caption = Caption(
-            "Change of the loss when a layer is skipped",
-            "The longer the bar, the more the model needs the layer. Look for bars hardly longer "
-            "than their error.",
-        )
-        return {"": (plots.redundant_layers(result), caption)}
+        return {"": (plots.redundant_layers(result), caption(result))}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
@@ -119,14 +119,12 @@ class Scan(GroupStudy[GroupOptions]):
         plots.redundancy_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Name the layers whose removal costs most and least."""
-        ranked = result["nll_change"].sortby(result["nll_change"])
-        least, most = (
-            f"layer {int(end['layer'])} ({float(end):+.3g} nats)" for end in (ranked[0], ranked[-1])
-        )
-        found = [f"{ranked.size} layers: skipping {most} costs most, {least} least"]
+        """Say what skipping the layers costs, and whose cost is not told from 0."""
+        from actlas.analysis.scan.findings import headline, least, stream_line, undecided
+
+        found = [headline(result), *least(result), *undecided(result), stream_line(result)]
         found += apart(result, "group_nll_change", "the change of loss")
-        return [*found, *result.attrs.get("group_notes", [])]
+        return bracket_note(result, [*found, *result.attrs.get("group_notes", [])])
 
 
 def _named(result: xr.Dataset) -> list[str]:

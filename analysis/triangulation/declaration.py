@@ -12,9 +12,10 @@ from actlas.analysis.attribution.asking import (
     chosen_answers,
     pair_text,
 )
-from actlas.analysis.declaring import Caption, PlannedRun, Subject, Table, cell
+from actlas.analysis.declaring import PlannedRun, Subject, Table, cell
 from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import ReadStudy
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Edits, Figures
 from actlas.store.errors import UsageError
 
@@ -51,7 +52,7 @@ class Triangulate(ReadStudy[AnswerOptions]):
 
     name = "triangulate"
     help = "What each head adds, what its removal costs, what it attends to, side by side."
-    heading = "Three looks at each head"
+    heading = "Do three looks at a head agree?"
     question = (
         "Attribution says what a head writes, ablation what is lost without it, its attention "
         "where it looks. Do they name the same heads?"
@@ -135,13 +136,9 @@ class Triangulate(ReadStudy[AnswerOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: AnswerOptions) -> Figures:
         """Return attribution against ablation."""
         from actlas.analysis.plots import attribution_against_ablation
+        from actlas.analysis.triangulation.findings import caption
 
-        caption = Caption(
-            "What a head adds against what its removal costs",
-            "On the line both agree. Above it, others read what the head writes; below, others "
-            "take its place.",
-        )
-        return {"": (attribution_against_ablation(result), caption)}
+        return {"": (attribution_against_ablation(result), caption(result))}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: AnswerOptions
@@ -153,31 +150,17 @@ class Triangulate(ReadStudy[AnswerOptions]):
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Name the heads that each look puts first, and whether they agree, group by group."""
-        found, several = [], result.sizes["group"] > 1
+        from actlas.analysis.triangulation.findings import headline, looks
+
+        found, several = headline(result), result.sizes["group"] > 1
+        found.append(f"{result.attrs['removed']} heads are removed in stored variants")
         for group in map(str, result["group"].values):
-            lines = _looks(result.sel(group=group))
+            lines = looks(result.sel(group=group))
             found += [f"{group}: {line}" for line in lines] if several else lines
-        found.insert(1, f"{result.attrs['removed']} heads are removed in stored variants")
         for name, what in COMPARED.items():
             found += apart(result, name, what)
-        return [*found, *(self.compared(result, subject) if "contrast" in result.dims else [])]
-
-
-def _looks(result: xr.Dataset) -> list[str]:
-    """Return the sentences of one group."""
-    if not int(result["tokens"]):
-        return ["none of its tokens is asked"]
-    difference, tokens = float(result["logit_difference"]), int(result["tokens"])
-    found = [f"{result.attrs['asked']}: {difference:+.3g} on average at {tokens} tokens"]
-    firsts = []
-    for name, verb in (("attribution", "adds"), ("ablation", "costs")):
-        values = abs(result[name].transpose("layer", "head")).fillna(-1).values
-        layer, head = divmod(int(values.argmax()), values.shape[1])
-        firsts.append((layer, head))
-        number = float(result[name].isel(layer=layer, head=head))
-        found.append(f"L{layer}H{head} {verb} most: {number:+.3g}")
-    agree = "name the same head" if firsts[0] == firsts[1] else "name different heads"
-    return [*found, f"attribution and ablation {agree}"]
+        compared = self.compared(result, subject) if "contrast" in result.dims else []
+        return bracket_note(result, [*found, *compared])
 
 
 def _ranked(result: xr.Dataset) -> list[tuple[int, int]]:

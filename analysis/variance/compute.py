@@ -5,6 +5,7 @@ Each layer is taken by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import xarray as xr
@@ -12,7 +13,7 @@ import xarray as xr
 from actlas.analysis.data.sites import feature_dims
 from actlas.analysis.data.tokens import FEWEST
 from actlas.analysis.groups.by_block import BlockRows
-from actlas.analysis.groups.resampling import Resampling
+from actlas.analysis.groups.resampling import Resampling, bounds
 from actlas.analysis.groups.token_groups import Grouped
 from actlas.analysis.kernels.folding import folded
 from actlas.analysis.variance.accumulating import FeatureMoments, ResampledVariance
@@ -104,6 +105,36 @@ def variance_draws(dataset: xr.Dataset, selection: Grouped, drawn: Resampling) -
     if "layer" in dataset.coords:
         result = result.assign_coords(layer=dataset["layer"].values)
     return result.transpose("resample", "group", "projection", "layer")
+
+
+def with_ratios(
+    result: xr.Dataset, draws: xr.DataArray | None, contrasts: Sequence[tuple[str, str]]
+) -> xr.Dataset:
+    """Return ``result`` with ``variance_ratio`` (contrast, layer) of each A:B, and its interval.
+
+    It is the variance of A over that of B, each averaged over projections; lazy stays lazy. result:
+    of ``variance_profile``. draws: of ``variance_draws``, None for no interval.
+    """
+    if not contrasts:
+        return result
+    names = xr.Variable("contrast", [f"{one}:{other}" for one, other in contrasts])
+
+    def ratios(variance: xr.DataArray) -> xr.DataArray:
+        means = variance.mean("projection", skipna=False)
+        parts = []
+        for one, other in contrasts:
+            below = means.sel(group=other, drop=True)
+            parts.append(means.sel(group=one, drop=True) / below.where(below > 0))
+        joined: xr.DataArray = xr.concat(parts, names)
+        return joined
+
+    ratio = ratios(result["variance"])
+    ratio.attrs["long_name"] = "variance of the first group, of that of the second"
+    found = result.assign(variance_ratio=ratio)
+    if draws is None:
+        return found
+    interval = bounds(ratios(draws)).transpose("bound", *ratio.dims)
+    return found.assign(variance_ratio_interval=interval)
 
 
 def flat(activations: xr.DataArray) -> xr.DataArray:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actlas.analysis.declaring import Caption, Subject, Table, cell
+from actlas.analysis.declaring import Subject, Table, cell
 from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import spread_out
+from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Figures
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Variance(GroupStudy[NamedOptions]):
 
     name = "variance"
     help = "Variance and mean of groups of tokens, layer by layer."
-    heading = "How context enters the word"
+    heading = "Where does context enter?"
     question = (
         "A target is one and the same word in every sentence, its control another token each "
         "time. What differs between the sentences in Q, K and V is what context has put there."
@@ -36,22 +37,27 @@ class Variance(GroupStudy[NamedOptions]):
     options = NamedOptions
     every = False
     needs = ("q", "k", "v")
-    numbers = ("variance", "variance_interval", "variance_contrast", "variance_contrast_interval")
+    numbers = (
+        *("variance", "variance_interval", "variance_contrast", "variance_contrast_interval"),
+        *("variance_ratio", "variance_ratio_interval"),
+    )
 
     def compute(self, subject: Subject, options: NamedOptions) -> xr.Dataset:
         """Return variances and means by group, projection and layer, with intervals."""
         from actlas.analysis.data.sites import heads_of
         from actlas.analysis.groups.resampling import with_contrasts, with_intervals
-        from actlas.analysis.variance.compute import variance_draws, variance_profile
+        from actlas.analysis.variance.compute import variance_draws, variance_profile, with_ratios
 
         dataset = subject.dataset
         groups = self.groups(dataset, options)
         result, drawn = variance_profile(dataset, groups), options.resampling(groups)
+        draws = None
         if drawn is None:
             result = with_contrasts(result, "variance", groups.contrasts)
         else:
             draws = variance_draws(dataset, groups, drawn)
             result = with_intervals(result, "variance", draws, groups.contrasts)
+        result = with_ratios(result, draws, groups.contrasts)
         return with_groups(result, groups).assign_attrs(heads=heads_of(dataset, self.needs))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
@@ -80,13 +86,9 @@ class Variance(GroupStudy[NamedOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: NamedOptions) -> Figures:
         """Return the profile."""
         from actlas.analysis import plots
+        from actlas.analysis.variance.findings import caption
 
-        caption = Caption(
-            "Variance of each group, layer by layer",
-            "Near zero, the model treats the tokens alike in every sentence. Look whether a word "
-            "starts there and grows with depth, while its control is diverse from the start.",
-        )
-        return {"": (plots.variance_profile(result, options.target), caption)}
+        return {"": (plots.variance_profile(result, options.target), caption(result))}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: NamedOptions
@@ -97,16 +99,8 @@ class Variance(GroupStudy[NamedOptions]):
         plots.variance_panel(axes, result, options.target)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
-        """Say how the variances of each projection go from the first layer to the last."""
-        found, layers = self.compared(result, subject), result["layer"].values
-        for projection in result["projection"].values:
-            ends = result["variance"].sel(projection=projection).isel(layer=[0, -1])
-            parts = []
-            for group in ends["group"].values:
-                first, last = ends.sel(group=group).values
-                parts.append(f"{group} {first:.3g} to {last:.3g}")
-            found.append(
-                f"variance in {str(projection).upper()} from layer {layers[0]} to {layers[-1]}: "
-                f"{', '.join(parts)}"
-            )
-        return [*found, *apart(result, "variance", "the variance")]
+        """Say where context enters, and how the variances go from the first layer to the last."""
+        from actlas.analysis.variance.findings import headline, profiles
+
+        found = [headline(result), *profiles(result), *apart(result, "variance", "the variance")]
+        return bracket_note(result, [*found, *self.compared(result, subject)])

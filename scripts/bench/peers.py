@@ -6,10 +6,11 @@ The same weights, sentences and sites, on disk.
     python scripts/bench/peers.py --geometry gpt2-xl
 
 Each adapter runs in processes of its own, in turn, after a warm-up of one sentence, the disk
-quiet; no adapter computes logits, and only actlas waits for the disk at the end. TransformerLens
-runs with the
-weights as they are: nothing folded, nothing centred. Memory is what the job takes beside the loaded
-model, whose files every adapter maps. Compares the values of all adapters, site by site.
+quiet: without logits, and with the loss of each token. Among them the trunk, the forward pass alone
+that all have to do: what each takes beyond it is compared with what actlas does. Only actlas waits
+for the disk at the end. TransformerLens runs with the weights as they are: nothing folded, nothing
+centred. Memory is what the job takes beside the loaded model, whose files every adapter maps.
+Compares the values of all adapters, site by site.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ import click
 import numpy as np
 
 from actlas.scripts.bench.common.measuring import Measured
-from actlas.scripts.bench.common.peers import ADAPTERS, SITES, read_layer, stored_site, work_of
+from actlas.scripts.bench.common.peers import (
+    ADAPTERS,
+    SITES,
+    TRUNK,
+    read_layer,
+    stored_site,
+    work_of,
+)
 from actlas.scripts.bench.extraction import GEOMETRIES, random_model
 from actlas.scripts.terminal.text import size, table
 
@@ -46,6 +54,13 @@ READS = 5
     type=click.Path(path_type=Path),
     help="Where to write.  [default: that of temporary files]",
 )
+@click.option(
+    "--loss",
+    type=click.Choice(("with", "without", "both")),
+    default="both",
+    show_default=True,
+    help="Whether the loss of each token is computed.",
+)
 @click.option("--adapter", type=click.Choice(list(ADAPTERS)), hidden=True)
 def main(
     geometry: str,
@@ -54,52 +69,65 @@ def main(
     runs: int,
     threads: int,
     folder: Path | None,
+    loss: str,
     adapter: str | None,
 ) -> None:
     """Compare actlas with what else does its job."""
     if adapter is not None:
         assert folder is not None
-        click.echo(json.dumps(measured(adapter, folder, sentences, tokens, threads)))
+        job = (sentences, tokens, threads)
+        click.echo(json.dumps(measured(adapter, folder, job, loss == "with")))
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix="actlas-bench-") as place:
         # the same weights for all, random: speed does not depend on what they are
         scratch = Path(place)
         random_model(scratch / "model", *GEOMETRIES[geometry])
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in ADAPTERS}
-        for number in range(runs):
-            turned = number % len(ADAPTERS)  # so that none always comes after the same other
-            for name in [*ADAPTERS][turned:] + [*ADAPTERS][:turned]:
-                os.sync()  # what the one before left to the system is not this one's to wait for
-                command = [sys.executable, __file__, "--adapter", name, "--folder", place]
-                command += ["--sentences", str(sentences), "--tokens", str(tokens)]
-                command += ["--threads", str(threads)]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise click.ClickException(f"{name} failed: {done.stderr.strip()[-2000:]}")
-                found[name].append(json.loads(done.stdout.splitlines()[-1]))
-                click.echo(f"{name}: {found[name][-1]}", err=True)
-        click.echo(
-            f"{geometry} geometry, float32, {sentences} × {tokens} tokens, sites "
-            f"{' '.join(SITES)}, {threads} threads\n"
-        )
-        click.echo(report(found))
-        click.echo("\n" + differences(scratch, GEOMETRIES[geometry][0]))
+        sizes = ("--sentences", sentences, "--tokens", tokens, "--threads", threads)
+        options = [*map(str, sizes), "--folder", place]
+        for way in ("without", "with") if loss == "both" else (loss,):
+            found = in_turn(runs, [*options, "--loss", way])
+            click.echo(
+                f"\n{geometry} geometry, float32, {sentences} × {tokens} tokens, sites "
+                f"{' '.join(SITES)}, {way} the loss, {threads} threads\n"
+            )
+            click.echo(report(found))
+            click.echo("\n" + beyond(found))
+            sites = (*SITES, "nll") if way == "with" else SITES
+            click.echo("\n" + differences(scratch, sites, GEOMETRIES[geometry][0]))
 
 
-def measured(
-    adapter: str, folder: Path, sentences: int, tokens: int, threads: int
-) -> dict[str, float]:
-    """Do the job by one ``adapter`` in this process, then read one layer's target tokens back."""
+def in_turn(runs: int, options: list[str]) -> dict[str, list[dict[str, float]]]:
+    """Return what each adapter took in each of its processes."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ADAPTERS}
+    for number in range(runs):
+        turned = number % len(ADAPTERS)  # so that none always comes after the same other
+        for name in [*ADAPTERS][turned:] + [*ADAPTERS][:turned]:
+            os.sync()  # what the one before left to the system is not this one's to wait for
+            command = [sys.executable, __file__, "--adapter", name, *options]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise click.ClickException(f"{name} failed: {done.stderr.strip()[-2000:]}")
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+            click.echo(f"{name}: {found[name][-1]}", err=True)
+    return found
+
+
+def measured(adapter: str, folder: Path, job: tuple[int, int, int], loss: bool) -> dict[str, float]:
+    """Do the job by one ``adapter`` in this process, then read one layer's target tokens back.
+
+    job: sentences, tokens of each, threads.
+    """
     import torch
 
     from actlas.scripts.bench.common.synthetic import labels_of
 
+    sentences, tokens, threads = job
     torch.set_num_threads(threads)
     token_ids = (
         labels_of(sentences, tokens).token["token_id"].reshape(sentences, tokens).astype(np.int64)
     )
     start = time.perf_counter()
-    work = work_of(adapter, folder / "model")
+    work = work_of(adapter, folder / "model", loss)
     loaded = time.perf_counter() - start
     with tempfile.TemporaryDirectory(dir=folder) as warm_up:
         work(token_ids[:1], Path(warm_up) / "out")
@@ -110,14 +138,14 @@ def measured(
     written = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     layer = json.loads((folder / "model" / "config.json").read_text())["n_layer"] // 2
     reading = Measured(anonymous=True)
-    for number in range(READS + 1):
+    for number in range(0 if adapter == TRUNK else READS + 1):
         reading.add(lambda: read_layer(adapter, out, layer, tokens), counted=number > 0)
     return {
         "seconds": taken.median,
         "load": loaded,
         "peak": taken.peak,
         "bytes": written,
-        "read seconds": reading.median,
+        "read seconds": reading.median if reading.seconds else 0.0,
         "read peak": reading.peak,
     }
 
@@ -154,7 +182,7 @@ def report(found: dict[str, list[dict[str, float]]]) -> str:
                 f"{one['seconds'] / own['seconds']:.2f}",
                 f"{least[name] / least['actlas']:.2f}",
                 f"{own['peak'] / max(one['peak'], 1):.3f}",
-                f"{one['read seconds'] / own['read seconds']:.2f}",
+                f"{one['read seconds'] / own['read seconds']:.2f}" if name != TRUNK else "",
             )
         )
     written = ", ".join(f"{name} {size(int(runs[0]['bytes']))}" for name, runs in found.items())
@@ -165,21 +193,39 @@ def report(found: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join([table(header, rows), "", legend, f"written: {written}"])
 
 
-def differences(scratch: Path, blocks: int) -> str:
+def beyond(found: dict[str, list[dict[str, float]]]) -> str:
+    """Return what each adapter takes beyond the trunk, and actlas's over it."""
+    ways = {"median": _median, "least": _least}
+    rest = {}
+    for way, of in ways.items():
+        bare = of(found[TRUNK], "seconds")
+        for name in found:
+            rest[name, way] = of(found[name], "seconds") - bare
+    rows = []
+    for name in found:
+        if name != TRUNK:
+            own = [rest["actlas", way] / rest[name, way] for way in ways]
+            seconds = [f"{rest[name, way]:.2f}" for way in ways]
+            rows.append((name, *seconds, *(f"{ratio:.2f}" for ratio in own)))
+    header = ("beyond the trunk", "median s", "least s", "actlas's over it", "least over least")
+    return table(header, rows)
+
+
+def differences(scratch: Path, sites: tuple[str, ...], blocks: int) -> str:
     """Return per site the largest difference of each adapter from actlas.
 
     Absolute and relative to the largest value.
     """
     rows = []
-    for site in SITES:
+    for site in sites:
         row: list[Any] = [site]
         own = [
             stored_site("actlas", scratch / "actlas", site, number)
-            for number in range(blocks + (site == "resid"))
+            for number in range(1 if site == "nll" else blocks + (site == "resid"))
         ]
         largest = max(float(np.abs(values).max()) for values in own)
         for adapter in ADAPTERS:
-            if adapter != "actlas":
+            if adapter not in ("actlas", TRUNK):
                 other = (
                     stored_site(adapter, scratch / adapter, site, number)
                     for number in range(len(own))
@@ -187,10 +233,14 @@ def differences(scratch: Path, blocks: int) -> str:
                 worst = max(float(np.abs(a - b).max()) for a, b in zip(own, other, strict=True))
                 row.append(f"{worst:.1e} ({worst / largest:.1e})")
         rows.append(tuple(row))
-    others = [adapter for adapter in ADAPTERS if adapter != "actlas"]
+    others = [adapter for adapter in ADAPTERS if adapter not in ("actlas", TRUNK)]
     return "largest difference from actlas (and over the site's largest value)\n" + table(
         ("site", *others), rows
     )
+
+
+def _least(runs: list[dict[str, float]], key: str) -> float:
+    return min(run[key] for run in runs)
 
 
 def _median(runs: list[dict[str, float]], key: str) -> float:

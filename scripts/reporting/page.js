@@ -77,6 +77,14 @@ for (const part of document.querySelectorAll(".layers")) {
   draw();
 }
 
+// A link to what is folded opens it.
+function unfold() {
+  const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let each = part; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+
 // On paper, everything that can be opened is.
 let opened = [];
 addEventListener("beforeprint", () => {

@@ -23,7 +23,7 @@ from actlas.analysis.results.seals import REMEDY, DamagedResult, Seal, check_res
 from actlas.scripts.study.analysing import result_path
 from actlas.scripts.study.own import PREFIX
 from actlas.scripts.study.record import ID as RUN_ID
-from actlas.scripts.study.record import RECORD, read_record
+from actlas.scripts.study.record import RECORD, empty_record, read_record
 from actlas.store.errors import UsageError, quoted
 from actlas.store.io.replacing import DRAFT
 
@@ -109,12 +109,15 @@ class Folder:
 
 
 def read_folder(path: Path) -> Folder:
-    """Read the results in and below ``path``, those of a study in its order.
+    """Read the results in and below ``path``, those of a study in its order; or one result.
 
     Raises UsageError where there are none.
 
     Raises DamagedResult for one that was altered, cut short, renamed, or put in another's place.
     """
+    if path.suffix == ".nc" and path.is_file():
+        seal = check_result(path)
+        return Folder(path.parent, empty_record(), (_read(seal, seal.name),))
     if not path.is_dir():
         raise UsageError(
             f"{path} is not a directory of results: give the one that `actlas study run` or "

@@ -1,91 +1,190 @@
-"""The sentences of a study of a word, cut so that the page can mark target and control."""
+"""The sentences of a run, cut so that the page can mark groups of tokens and their loss."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
 
 from actlas.scripts.reporting.results import Result, naming_result
+from actlas.store.errors import ActlasError
 from actlas.store.runs.run import Run
 
 MOST = 500  # sentences on a page
+MOST_UNMARKED = 100  # of a run that is shown for its loss alone
+MOST_GROUPS = 6  # that are marked: as many as there are colours
+PAIRED = ("target", "control")
+#: nats from which on a token has the next shade; 0.69 is one chance in two
+LEVELS = (0.69, 2.0, 4.0, 6.0, 8.0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a sentence. group: place among the names; loss: place among the shades."""
+
+    text: str
+    group: int | None = None
+    loss: int | None = None
 
 
 @dataclass(frozen=True)
 class Marked:
-    """A sentence by its number, in pieces: what it is (target, control or nothing) and the text."""
+    """A sentence by its number, in pieces."""
 
     number: int
-    pieces: tuple[tuple[str, str], ...]
+    pieces: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
-class WordInSentences:
-    """Where a word was found."""
+class MarkedSentences:
+    """Where groups of tokens were found.
 
-    word: str
-    run: str
-    sentences: tuple[Marked, ...]
-    more: int  # sentences that are not shown
-    left_out: tuple[tuple[int, str, str], ...]  # number, text, reason
-
-
-def words_in_sentences(results: tuple[Result, ...], runs: dict[str, Run]) -> list[WordInSentences]:
-    """Return each choice of tokens that the results were made with, once.
-
-    Results whose run is not among ``runs`` are left out.
+    names: of the groups that are marked. unmarked: of the others. losses: what each shade means;
+    empty where no loss is stored. more: sentences that are not shown. left_out: number, text and
+    reason of sentences without a pair.
     """
-    found: dict[tuple[object, ...], WordInSentences] = {}
+
+    title: str
+    names: tuple[str, ...]
+    sentences: tuple[Marked, ...]
+    unmarked: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    more: int = 0
+    left_out: tuple[tuple[int, str, str], ...] = ()
+    note: str = ""  # why the loss is not shown, though it is stored
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The groups of a result: their names, and the group of each token."""
+
+    names: tuple[str, ...]
+    tokens: Mapping[int, int] = field(default_factory=dict)
+
+
+def marked_sentences(results: Sequence[Result], runs: Mapping[str, Run]) -> list[MarkedSentences]:
+    """Return the sentences of each choice of groups that the results were made with, once.
+
+    Of a run with a stored loss and no groups, the first sentences with their loss. Results whose
+    run is not among ``runs``, by id, are left out.
+    """
+    found: dict[tuple[object, ...], MarkedSentences] = {}
+    plain: dict[str, MarkedSentences] = {}
     for result in results:
         with naming_result(result):
             run = runs.get(result.runs[0])
-            if result.word is None or run is None:
+            if run is None:
                 continue
-            key = (
-                run.id,
-                result.word,
-                tuple(result.data["pair_target"].values),
-                tuple(result.data["pair_control"].values),
-            )
-            if key not in found:
-                found[key] = _marked(result, run)
-    return list(found.values())
+            groups = _groups(result)
+            key = (run.id, groups.names, tuple(sorted(groups.tokens.items())))
+            if groups.names and key not in found:
+                found[key] = _marked(result, run, groups)
+            elif not groups.names and run.id not in plain and "nll" in run.sites:
+                plain[run.id] = _plain(run)
+    marked = {key[0] for key in found}
+    return [*found.values(), *(each for run, each in plain.items() if run not in marked)]
 
 
-def _marked(result: Result, run: Run) -> WordInSentences:
-    labels = run.labels
-    spans: dict[int, list[tuple[int, int, str]]] = {}
-    for kind in ("target", "control"):
-        for token in result.data[f"pair_{kind}"].values:
-            sentence = int(labels.token["sentence"][token])
-            span = (
-                int(labels.token["char_start"][token]),
-                int(labels.token["char_end"][token]),
-                kind,
-            )
-            spans.setdefault(sentence, []).append(span)
-    shown = sorted(spans)[:MOST]
-    sentences = tuple(
-        Marked(number, tuple(pieces(labels.text[number], spans[number]))) for number in shown
-    )
+def _groups(result: Result) -> _Groups:
+    """Return the groups that the user named: target and control, and those with members."""
+    data, tokens = result.data, dict[int, int]()
+    names = list(PAIRED) if "pair_target" in data else []
+    for place, name in enumerate(names):
+        for token in data[f"pair_{name}"].values:
+            tokens.setdefault(int(token), place)
+    if "member_token" in data:
+        places = data["member_group"].values
+        every = [str(name) for name in data["group"].values]
+        for number in np.unique(places):
+            names.append(every[int(number)])
+            for token in data["member_token"].values[places == number]:
+                tokens.setdefault(int(token), len(names) - 1)
+    return _Groups(tuple(names), tokens)
+
+
+def _marked(result: Result, run: Run, groups: _Groups) -> MarkedSentences:
+    numbers = run.labels.token["sentence"]
+    wanted = sorted({int(numbers[token]) for token in groups.tokens})
+    what = f"“{result.word}”" if result.word else ", ".join(groups.names)
     listed = result.options.get("left_out", [])[:MOST]
-    left_out = tuple(
-        (int(number), labels.text[int(number)], str(reason)) for number, reason in listed
+    left_out = [(int(number), run.labels.text[int(number)], str(why)) for number, why in listed]
+    losses, note = _losses(run)
+    return MarkedSentences(
+        f"{what} in {run.name}",
+        groups.names[:MOST_GROUPS],
+        _cut(run, wanted[:MOST], groups, losses),
+        groups.names[MOST_GROUPS:],
+        _shades() if losses is not None else (),
+        len(wanted) - len(wanted[:MOST]),
+        tuple(left_out),
+        note,
     )
-    return WordInSentences(
-        result.word or "", run.name, sentences, len(spans) - len(shown), left_out
+
+
+def _plain(run: Run) -> MarkedSentences:
+    """Return the first sentences of a run, for their loss."""
+    losses, note = _losses(run)
+    count = len(run.labels.text)
+    shown = range(min(count, MOST_UNMARKED)) if losses is not None else range(0)
+    return MarkedSentences(
+        f"Loss of each token in {run.name}",
+        (),
+        _cut(run, shown, _Groups(()), losses),
+        losses=_shades(),
+        more=count - len(shown),
+        note=note,
     )
 
 
-def pieces(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str]]:
-    """Cut ``text`` at ``spans`` (start, end, kind), leading spaces of a token outside.
+def _losses(run: Run) -> tuple[np.ndarray | None, str]:
+    """Return the stored loss (token,), or None and why it is not shown."""
+    if "nll" not in run.sites:
+        return None, ""
+    try:
+        return run.dataset(("nll",))["nll"].values.astype(np.float64), ""
+    except ActlasError as error:
+        return None, f"The loss is not shown: {error}"
 
-    Joined, the pieces are the text.
+
+def _shades() -> tuple[str, ...]:
+    bounds = [f"{level:g}" for level in LEVELS]
+    between = (f"{low}–{high}" for low, high in pairwise(bounds))
+    return (f"below {bounds[0]}", *between, f"{bounds[-1]} and more")
+
+
+def _cut(
+    run: Run, sentences: Sequence[int], groups: _Groups, losses: np.ndarray | None
+) -> tuple[Marked, ...]:
+    labels, found = run.labels, []
+    number = labels.token["sentence"]
+    for sentence in sentences:
+        spans = []
+        for token in np.flatnonzero(number == sentence).tolist():
+            group = groups.tokens.get(token)
+            group = group if group is not None and group < MOST_GROUPS else None
+            level = None
+            if losses is not None and not np.isnan(losses[token]):
+                level = bisect_right(LEVELS, float(losses[token]))
+            if group is not None or level is not None:
+                start, end = (int(labels.token[f"char_{edge}"][token]) for edge in ("start", "end"))
+                spans.append((start, end, Part("", group, level)))
+        found.append(Marked(sentence, tuple(pieces(labels.text[sentence], spans))))
+    return tuple(found)
+
+
+def pieces(text: str, spans: Sequence[tuple[int, int, Part]]) -> list[Part]:
+    """Cut ``text`` at ``spans`` (start, end, what it is), leading spaces of a token outside.
+
+    Joined, the pieces are the text. Of spans that overlap, the first counts.
     """
     found, end = [], 0
-    for start, stop, kind in sorted(set(spans)):
+    for start, stop, kind in sorted(spans, key=lambda span: span[:2]):
         start += len(text[start:stop]) - len(text[start:stop].lstrip())
-        if start < end:  # the same token twice: a control of one pair and the target of another
+        if start < end or start >= stop:  # shares characters with the one before, or has none
             continue
-        found += [("", text[end:start]), (kind, text[start:stop])]
+        found += [Part(text[end:start]), Part(text[start:stop], kind.group, kind.loss)]
         end = stop
-    return [piece for piece in (*found, ("", text[end:])) if piece[1]]
+    return [piece for piece in (*found, Part(text[end:])) if piece.text]

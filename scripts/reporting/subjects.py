@@ -1,11 +1,11 @@
 """What the results are of.
 
-The runs in their store, the check of their edits, and what is to be believed of it all.
+The runs in their store, and the check of their edits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,6 @@ from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
 from actlas.store.format.parts import parts_of
 from actlas.store.runs.run import Run
-
-HOLDS, FAILS, OPEN = "holds", "fails", "not checked"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Something to be believed or not: HOLDS, FAILS or OPEN, and why."""
-
-    claim: str
-    state: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +37,18 @@ class Subject:
     def name(self) -> str:
         """How the page calls it."""
         return self.run.name if self.run else self.id
+
+    @property
+    def line(self) -> str:
+        """What it is, in a line: run, model, how much text."""
+        if self.run is None:
+            return f"run {self.id}, whose store is not at hand"
+        run, model = self.run, self.run.description["model"]
+        edits = f", {counted(len(self.variants), 'run')} with edits" if self.variants else ""
+        return (
+            f"{run.name}: {model['name']}, {counted(model['layer'], 'layer')}; "
+            f"{counted(run.sentences, 'sentence')}, {counted(run.tokens, 'token')}{edits}"
+        )
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -86,7 +87,7 @@ class Subject:
             ("size", f"{size(run.nbytes)} in {counted(len(run.units), 'unit')}"),
             (
                 "made",
-                f"{_day(description['created'])} with actlas {description['actlas']} on "
+                f"{day(description['created'])} with actlas {description['actlas']} on "
                 f"{', '.join(devices)}",
             ),
         ]
@@ -180,59 +181,6 @@ def _subject(store: Store | None, run: str, others: Iterable[str]) -> Subject:
     )
 
 
-def verdicts(folder: Folder, subjects: list[Subject]) -> list[Verdict]:
-    """Return what holds, what does not, and what nobody looked at."""
-    return [_stored(folder), *_checks(folder), *_edits(subjects)]
-
-
-def _stored(folder: Folder) -> Verdict:
-    claim = "Every stored byte is what was committed"
-    checks = [each["verified"] for each in folder.record["runs"].values() if each.get("verified")]
-    if not checks:
-        return Verdict(claim, OPEN, "`actlas verify` reads every byte and says")
-    shards, nbytes = (sum(check[key] for check in checks) for key in ("checked", "bytes"))
-    return Verdict(
-        claim,
-        HOLDS,
-        f"{shards} shards, {size(nbytes)}, checked on "
-        f"{_day(max(check['when'] for check in checks))}",
-    )
-
-
-def _checks(folder: Folder) -> Iterator[Verdict]:
-    """Yield what the studies check: of each result what it bears out or not."""
-    for result in folder.results:
-        study = result.study
-        with naming_result(result):
-            for check in study.checks(result.described) if study else []:
-                yield Verdict(check.claim, HOLDS if check.holds else FAILS, check.why)
-
-
-def _edits(subjects: list[Subject]) -> list[Verdict]:
-    found = []
-    for subject in subjects:
-        if not subject.edit_checks:
-            continue
-        edits = [edit for check in subject.edit_checks.values() for edit in check["edits"]]
-        silent = [edit["edit"] for edit in edits if edit["times_applied"] == 0]
-        upstream = max(
-            check["upstream"]["max_difference"] for check in subject.edit_checks.values()
-        )
-        how = "exactly" if upstream == 0 else f"within {upstream:.2g}"
-        claim = f"Every edit of {subject.name} was applied"
-        if silent:
-            found.append(Verdict(claim, FAILS, f"{silent[0]} never was"))
-        else:
-            idle = sum(edit["changed"] == 0 for edit in edits)
-            nothing = f", {idle} of them changed nothing" if idle else ""
-            why = (
-                f"{counted(len(edits), 'edit')}{nothing}; upstream equals the run without edits "
-                f"{how}"
-            )
-            found.append(Verdict(claim, HOLDS, why))
-    return found
-
-
 def repeating(folder: Folder, subjects: list[Subject], store: Path | None) -> list[str]:
     """Return the commands that do it all again: of a study the one, otherwise those of its runs."""
     if folder.record.get("study"):
@@ -243,5 +191,6 @@ def repeating(folder: Folder, subjects: list[Subject], store: Path | None) -> li
     return [extract_command(run, parts_of(run.index.numbers), place) for run in runs]
 
 
-def _day(time: str) -> str:
+def day(time: str) -> str:
+    """Return a time of a record as people write it."""
     return time.replace("T", " ").replace("+00:00", " UTC")

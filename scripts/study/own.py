@@ -39,7 +39,7 @@ class OwnStudy(Study[Options]):
     def __init__(self, file: Path, source: str, function: str) -> None:
         self.file, self.source, self.function = file, source, function
         self.name = f"{PREFIX}-{function}"
-        self.heading, self.question = function, f"A function of {file.name}."
+        self.heading, self.question = f"What does {function} find?", f"A function of {file.name}."
         self._figure: Figure | None = None
         self._findings: list[str] = []
 

@@ -24,7 +24,7 @@ def test_a_study_is_declared_in_full(name):
     assert study.name == name
     assert study.__doc__
     assert study.help.endswith(".")
-    assert study.heading
+    assert study.heading.endswith("?")
     assert study.question
     assert [field.name for field, spec in specs(study.options) if not spec.help] == []
 

@@ -97,6 +97,7 @@ def test_the_how_to_pages_work_one_after_the_other_in_one_store(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACTLAS_STORE", "atlas")
     for page in pages:
+        written_by_reader(page, tmp_path)
         follow(page, tmp_path, [("actlas-store", "atlas")])
 
 
@@ -153,6 +154,13 @@ def prepare(page, folder):
     (folder / "mine.csv").write_text(
         "\n".join(["text,kind", *(f'"{line}",a' for line in lines)]), encoding="utf-8"
     )
+    written_by_reader(page, folder)
+    for line in BEFORE.get(str(page.relative_to(ROOT)), []):
+        perform(f"actlas {line}", folder)
+
+
+def written_by_reader(page, folder):
+    """Write what the page has its reader write: Python files and a study file."""
     text = page.read_text(encoding="utf-8")
     for name, content in re.findall(
         r"^```python\n# (\w+\.py)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
@@ -161,8 +169,6 @@ def prepare(page, folder):
     study = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     if study:
         (folder / "mine.toml").write_text(study[1])
-    for line in BEFORE.get(str(page.relative_to(ROOT)), []):
-        perform(f"actlas {line}", folder)
 
 
 def perform(line, folder):

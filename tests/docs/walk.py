@@ -23,6 +23,7 @@ from tests.docs.test_command_lines import (
     in_order,
     other_model,
     prepare,
+    written_by_reader,
 )
 
 #: folders that the root of a container has, read-only
@@ -55,6 +56,7 @@ def walk(folder):
     os.chdir(folder)
     for page in pages:
         print(page.relative_to(ROOT), flush=True)
+        written_by_reader(page, folder)
         follow(page, folder, [("actlas-store", "atlas")], shell)
     print(f"{len(pages)} pages, {sum(len(blocks(page)) for page in pages)} blocks: all of it works")
 

@@ -20,21 +20,49 @@ FloatArray = npt.NDArray[np.float32]
 Work = Callable[[IntArray, Path], None]
 
 
-def work_of(adapter: str, model: Path) -> Work:
+def work_of(adapter: str, model: Path, loss: bool) -> Work:
     """Load the model as ``adapter`` does and return the job.
 
-    Token ids (sentence, position) and a new folder to fill.
+    Token ids (sentence, position) and a new folder to fill. loss: of each token too.
     """
-    return ADAPTERS[adapter](model)
+    return ADAPTERS[adapter](model, loss)
 
 
-def notebook(folder: Path) -> Work:
+def trunk(folder: Path, loss: bool) -> Work:
+    """The forward pass alone, nothing kept; with the loss, logits too."""
+    return partial(_trunk, _transformers(folder), loss)
+
+
+def _trunk(model: Any, loss: bool, token_ids: IntArray, out: Path) -> None:
+    import torch
+
+    with torch.inference_mode():
+        _forward(model, loss, torch.from_numpy(token_ids))
+    out.mkdir(parents=True)
+
+
+def _forward(model: Any, loss: bool, ids: Any) -> dict[str, Any]:
+    """Run the model; return the loss of each token but the first of its sentence, if asked."""
+    if loss:
+        return {"nll.0": token_losses(model(ids, use_cache=False).logits, ids)}
+    model.transformer(ids, use_cache=False)
+    return {}
+
+
+def token_losses(logits: Any, ids: Any) -> Any:
+    """Return −ln p of each token but the first, (sentence, position), of whole logits."""
+    from torch.nn.functional import cross_entropy
+
+    found = cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return found.reshape(len(ids), -1)
+
+
+def notebook(folder: Path, loss: bool) -> Work:
     """Hooks, a dict of tensors, ``np.save``."""
-    model = _transformers(folder)
-    return partial(_notebook, model)
+    return partial(_notebook, _transformers(folder), loss)
 
 
-def _notebook(model: Any, token_ids: IntArray, out: Path) -> None:
+def _notebook(model: Any, loss: bool, token_ids: IntArray, out: Path) -> None:
     import torch
 
     found: dict[str, torch.Tensor] = {}
@@ -62,36 +90,39 @@ def _notebook(model: Any, token_ids: IntArray, out: Path) -> None:
     )
     try:
         with torch.no_grad():
-            model.transformer(torch.from_numpy(token_ids), use_cache=False)
+            found |= _forward(model, loss, torch.from_numpy(token_ids))
     finally:
         for handle in handles:
             handle.remove()
     _save(found, out, model.config.n_head)
 
 
-def nnsight(folder: Path) -> Work:
+def nnsight(folder: Path, loss: bool) -> Work:
     """A trace, every value saved."""
     from nnsight import NNsight
 
     model = _transformers(folder)
-    return partial(_nnsight, NNsight(model), model.config)
+    return partial(_nnsight, NNsight(model), model.config, loss)
 
 
-def _nnsight(model: Any, config: Any, token_ids: IntArray, out: Path) -> None:
+def _nnsight(model: Any, config: Any, loss: bool, token_ids: IntArray, out: Path) -> None:
     import torch
 
     found: dict[str, torch.Tensor] = {}
-    with torch.no_grad(), model.transformer.trace(torch.from_numpy(token_ids), use_cache=False):
+    traced, ids = model if loss else model.transformer, torch.from_numpy(token_ids)
+    with torch.no_grad(), traced.trace(ids, use_cache=False):
         for number, block in enumerate(model.transformer.h):
             found[f"resid.{number}"] = block.ln_1.input.save()
             found[f"qkv.{number}"] = block.attn.c_attn.output.save()
             found[f"attn_out.{number}"] = block.attn.c_proj.output.save()
             found[f"mlp_out.{number}"] = block.mlp.c_proj.output.save()
         found[f"resid.{config.n_layer}"] = model.transformer.ln_f.input.save()
+        if loss:
+            found["nll.0"] = token_losses(model.lm_head.output, ids).save()
     _save(found, out, config.n_head)
 
 
-def transformer_lens(folder: Path) -> Work:
+def transformer_lens(folder: Path, loss: bool) -> Work:
     """``run_with_cache`` of a bridge, weights not processed."""
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -99,10 +130,10 @@ def transformer_lens(folder: Path) -> Work:
     bridge = TransformerBridge.boot_transformers(
         str(folder), hf_model=model, tokenizer=_tokenizer(folder), device="cpu"
     )
-    return partial(_transformer_lens, bridge, model.config.n_layer)
+    return partial(_transformer_lens, bridge, model.config.n_layer, loss)
 
 
-def _transformer_lens(bridge: Any, blocks: int, token_ids: IntArray, out: Path) -> None:
+def _transformer_lens(bridge: Any, blocks: int, loss: bool, token_ids: IntArray, out: Path) -> None:
     import torch
 
     names = {"resid": "hook_resid_pre", "q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_v"}
@@ -115,13 +146,16 @@ def _transformer_lens(bridge: Any, blocks: int, token_ids: IntArray, out: Path) 
     }
     wanted[f"blocks.{blocks - 1}.hook_resid_post"] = f"resid.{blocks}"
     with torch.no_grad():
-        _, cache = bridge.run_with_cache(
-            torch.from_numpy(token_ids), return_type=None, names_filter=list(wanted)
+        returned, cache = bridge.run_with_cache(
+            torch.from_numpy(token_ids),
+            names_filter=list(wanted),
+            **({"return_type": "loss", "loss_per_token": True} if loss else {"return_type": None}),
         )
-    _save({name: cache[hook] for hook, name in wanted.items()}, out, 0)
+    found = {name: cache[hook] for hook, name in wanted.items()}
+    _save({**found, **({"nll.0": returned} if loss else {})}, out, 0)
 
 
-def actlas(folder: Path) -> Work:
+def actlas(folder: Path, loss: bool) -> Work:
     """Plan, extract, commit; as `actlas extract` does after it has read the sentences."""
     import torch
 
@@ -129,10 +163,10 @@ def actlas(folder: Path) -> Work:
 
     model_folder = resolve(str(folder))
     model = load(model_folder, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
-    return partial(_actlas, model, model_folder)
+    return partial(_actlas, model, model_folder, loss)
 
 
-def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> None:
+def _actlas(model: Any, model_folder: Any, loss: bool, token_ids: IntArray, out: Path) -> None:
     from dataclasses import replace
 
     from actlas.pipeline.extraction.loop import extract_with
@@ -148,7 +182,7 @@ def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> No
         labels, token={**labels.token, "token_id": token_ids.reshape(-1).astype(np.int32)}
     )
     store = Store.create(out)
-    options = ExtractOptions(SITES, unit_tokens=token_ids.size)
+    options = ExtractOptions((*SITES, *(("nll",) if loss else ())), unit_tokens=token_ids.size)
     plan = make_plan(
         store, model_folder, Tokenized(labels, (), SpecialTokens(), ""), "random", options
     )
@@ -156,7 +190,9 @@ def _actlas(model: Any, model_folder: Any, token_ids: IntArray, out: Path) -> No
     extract_with(model, plan, store.name(run, "it"))
 
 
-ADAPTERS: dict[str, Callable[[Path], Work]] = {
+TRUNK = "trunk"
+ADAPTERS: dict[str, Callable[[Path, bool], Work]] = {
+    TRUNK: trunk,
     "notebook": notebook,
     "TransformerLens": transformer_lens,
     "nnsight": nnsight,
@@ -182,14 +218,18 @@ def read_layer(adapter: str, out: Path, layer: int, tokens: int) -> FloatArray:
 
 
 def stored_site(adapter: str, out: Path, site: str, number: int) -> FloatArray:
-    """Return one layer or depth of a site as that adapter stored it, (token · feature)."""
+    """Return one layer or depth of a site as that adapter stored it, (token · feature).
+
+    Of ``nll`` those of the tokens that have one.
+    """
     if adapter != "actlas":
         values: FloatArray = np.load(out / f"{site}.{number}.npy")
         return values.reshape(-1)
     from actlas.store.catalog import Store
 
     run = Store(out).run("it")
-    return run.rows(run.units[0], site, number).reshape(-1)
+    found = run.rows(run.units[0], site, number).reshape(-1)
+    return found[~np.isnan(found)]
 
 
 def _save(found: dict[str, Any], out: Path, heads: int) -> None:

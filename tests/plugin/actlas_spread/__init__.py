@@ -23,7 +23,7 @@ class Spread(Study[SpreadOptions]):
 
     name = "spread"
     help = "How widely the residual stream is spread."
-    heading = "Spread of the residual stream"
+    heading = "Does the stream spread?"
     question = "Does each layer widen the stream?"
     options = SpreadOptions
     needs = ("resid",)

@@ -181,7 +181,8 @@ def test_tables(folder):
         part.splitlines() for part in done.stdout.split("\n\n")[:3]
     )
     assert [line.split("  ")[0] for line in groups] == ["Groups of tokens", "group", "later tokens"]
-    assert found[0].startswith("2 variants: at the last depth they differ")
+    assert found[0].startswith("of 2 edits, scale:layer=2,factor=")
+    assert any(line.startswith("2 variants: at the last depth they differ") for line in found)
     assert (caption, header.split("  ")[0]) == ("Distance to the run without edits", "edits")
     assert first.startswith("scale:layer=2,factor=0.5  ")
     done = commands.run(folder, "scan", "english-demo", "--store", "store", "--json")

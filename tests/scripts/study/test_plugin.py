@@ -67,7 +67,7 @@ def test_it_is_a_stage_and_a_section_of_the_report(with_plugin, plugged, studied
     study = studied / "small.toml"
     study.write_text(study.read_text() + "\n[analyses.spread]\nddof = 1\n")
     assert "the spread goes from" in with_plugin("study", "run", "small.toml", "--quiet")
-    assert "Spread of the residual stream" in (studied / "actlas-small/report.html").read_text()
+    assert "Does the stream spread?" in (studied / "actlas-small/report.html").read_text()
     states = json.loads(with_plugin("study", "check", "small.toml", "--json"))["analyses"]
     assert set(states.values()) == {"up to date"}
     assert (

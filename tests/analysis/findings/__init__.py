@@ -1,0 +1,1 @@
+"""What studies say of their results: sentences held against numbers that are known."""
