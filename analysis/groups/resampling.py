@@ -8,7 +8,7 @@ Davison and Hinkley 1997, section 3.8.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ import xarray as xr
 
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.groups.by_block import BlockRows
-from actlas.analysis.kernels.folding import folded
+from actlas.analysis.kernels.folding import Accumulator, folded
 from actlas.store.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
@@ -105,29 +105,74 @@ def mean_draws(
     (resample, group, …), float64; lazy stays lazy. A resample without a token of a group is NaN;
     NaN values are left out. Memory: a block of tokens, and sums by block of clusters.
     """
+    sizes = {"resample": drawn.resamples}
+    found = _of_groups(values, groups, sizes, partial(_Draws, drawn=drawn))
+    return found.transpose("resample", "group", ...)
+
+
+def group_means(
+    values: xr.DataArray, groups: Mapping[str, Indices], *, skipna: bool
+) -> xr.DataArray:
+    """Return the mean of ``values`` (…, token, …) over the tokens of each group: (group, …).
+
+    float64; lazy stays lazy. NaN of a group without tokens. skipna: leave NaN values out. Memory: a
+    block of tokens.
+    """
+    return _of_groups(values, groups, {}, partial(_Means, skipna=skipna))
+
+
+def _of_groups(
+    values: xr.DataArray,
+    groups: Mapping[str, Indices],
+    sizes: Mapping[str, int],
+    make: Callable[[BlockRows, tuple[int, ...]], Accumulator],
+) -> xr.DataArray:
+    """Return what accumulators find of groups, place by place: (group, …), ``sizes`` last.
+
+    make: makes one for rows of groups and values (token, …) of the shape that follows ``token``.
+    """
     plain = values.drop_vars([name for name, at in values.coords.items() if "token" in at.dims])
     leading = str(plain.dims[0]) if plain.dims[0] != "token" else "place"
     placed = plain if leading in plain.dims else plain.expand_dims(leading)
     rest = [str(dim) for dim in placed.dims if dim not in (leading, "token")]
     placed = placed.transpose(leading, "token", *rest)
-    sizes = placed.shape[2:]
-    rows = BlockRows(groups)
-    shape = {"group": len(groups)} | dict(zip(rest, sizes, strict=True))
-    make, shape = partial(_Means, rows, drawn, sizes), {**shape, "resample": drawn.resamples}
-    draws = folded(make, shape, placed, wanted=rows.any)
-    draws = draws if values.chunks else draws.compute()
-    draws = draws.assign_coords({**plain.coords, "group": list(groups)})
-    if leading not in plain.dims:
-        draws = draws.isel({leading: 0})
-    return draws.transpose("resample", "group", *(dim for dim in plain.dims if dim != "token"))
+    rows, shape = BlockRows(groups), placed.shape[2:]
+    every = {"group": len(groups)} | dict(zip(rest, shape, strict=True)) | dict(sizes)
+    found = folded(partial(make, rows, shape), every, placed, wanted=rows.any)
+    found = found if values.chunks else found.compute()
+    found = found.assign_coords({**plain.coords, "group": list(groups)})
+    found = found if leading in plain.dims else found.isel({leading: 0})
+    return found.transpose("group", *(dim for dim in plain.dims if dim != "token"), *sizes)
 
 
 class _Means:
+    """Sums of values by group, and how many there are."""
+
+    def __init__(self, rows: BlockRows, shape: tuple[int, ...], *, skipna: bool) -> None:
+        self._rows, self._skipna = rows, skipna
+        self._sums = {name: (np.zeros(shape), np.zeros(shape)) for name in rows}
+
+    def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:
+        """Take in values (token, …)."""
+        (values,) = blocks
+        for name, (sums, counts) in self._sums.items():
+            chosen = values[self._rows.rows(name, first, len(values))].astype(np.float64)
+            there = ~np.isnan(chosen) if self._skipna else np.ones_like(chosen, dtype=bool)
+            sums += np.where(there, chosen, 0).sum(0)
+            counts += np.count_nonzero(there, axis=0)
+
+    def result(self) -> Floats:
+        """Return the means (group, …)."""
+        with np.errstate(invalid="ignore"):
+            return np.stack([sums / counts for sums, counts in self._sums.values()])
+
+
+class _Draws:
     """Sums of values by group and block of clusters, and how many there are."""
 
-    def __init__(self, rows: BlockRows, drawn: Resampling, sizes: tuple[int, ...]) -> None:
+    def __init__(self, rows: BlockRows, shape: tuple[int, ...], drawn: Resampling) -> None:
         self._rows, self._drawn = rows, drawn
-        shape = (drawn.blocks, *sizes)
+        shape = (drawn.blocks, *shape)
         self._sums = {name: (np.zeros(shape), np.zeros(shape)) for name in rows}
 
     def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:

@@ -59,7 +59,10 @@ def folded(
     (place, token, …), alike along place and token. Blocks are added in the order of their tokens,
     each once; those that are not ``wanted`` are not read.
     """
-    places = arrays[0].shape[0]
+    places, dims = arrays[0].shape[0], (arrays[0].dims[0], *sizes)
+    if not places:
+        none = da.zeros((0, *sizes.values()), chunks=-1)
+        return xr.DataArray(xr.Variable(dims, none))
     first = _whole(arrays[0])
     tokens = first.chunks[1]
     others = [_whole(array).rechunk({0: 1, 1: tokens}) for array in arrays[1:]]
@@ -69,13 +72,13 @@ def folded(
         da.arange(places, chunks=1),
         hidden=hidden,
         chunks=((1,) * places, *((size,) for size in sizes.values())),
-        new_axis=list(range(1, len(sizes) + 1)),
+        new_axis=list(range(1, len(sizes) + 1)) or None,
         dtype=np.float64,
         name=f"folded-{uuid4().hex}",
         meta=np.empty((0,) * (len(sizes) + 1)),
     )
     # a DataArray of a dask array would take its name, which is another each time
-    return xr.DataArray(xr.Variable((arrays[0].dims[0], *sizes), found))
+    return xr.DataArray(xr.Variable(dims, found))
 
 
 def _whole(array: xr.DataArray) -> da.Array:
@@ -92,7 +95,7 @@ def _place(number: npt.NDArray[np.int64], hidden: _Hidden) -> Floats:
     units = zip(accumulate(sizes, initial=0), sizes, strict=False)
     name, state = f"step-{uuid4().hex}", hidden.make()
     graph: dict[Any, Any] = {}
-    # a step waits for the one before, so that a block is gone before the next is read
+    # a step waits for the one before, so that a block is dropped before the next is read
     for unit, (first, count) in enumerate(units):
         if hidden.wanted is None or hidden.wanted(first, count):
             before = (name, len(graph) - 1) if graph else None

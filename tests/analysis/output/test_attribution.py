@@ -80,10 +80,10 @@ def test_neurons_add_up_to_the_mlp(tiny, name):
 
 def groups_of(places):
     """Return groups of the tokens at ``places`` of TOKENS."""
-    members = {}
+    members, every = {}, np.arange(TOKENS.max() + 1)
     for name, chosen in places.items():
         tokens = TOKENS[chosen]
-        members[name] = Members(tokens, tokens, tokens, tokens, tokens)
+        members[name] = Members(tokens, tokens, Origin(every, every, every))
     return TokenGroups(members)
 
 
