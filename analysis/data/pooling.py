@@ -18,10 +18,7 @@ def taken(activations: xr.DataArray, first: Indices, last: Indices | None = None
 
     Labels but ``layer`` are dropped. Lazy stays lazy. Means are float64.
     """
-    plain = activations.drop_vars(
-        [name for name, label in activations.coords.items() if "token" in label.dims]
-    )
-    plain = plain.drop_vars([name for name in plain.coords if name != "layer"])
+    plain = unlabelled(activations)
     if last is None:
         return plain.isel(token=first)
     sizes = last - first + 1
@@ -42,8 +39,26 @@ def taken(activations: xr.DataArray, first: Indices, last: Indices | None = None
     return pooled.transpose(*activations.dims)
 
 
+def unlabelled(activations: xr.DataArray) -> xr.DataArray:
+    """Return ``activations`` with no label but ``layer``."""
+    return activations.drop_vars([name for name in activations.coords if name != "layer"])
+
+
 def _mean_of_runs(
     values: npt.NDArray[Any], *, starts: Indices, sizes: Indices
 ) -> npt.NDArray[np.float64]:
     """Return the means of consecutive runs along the last axis."""
     return np.add.reduceat(values, starts, axis=-1) / sizes
+
+
+def have_rows(
+    stored: npt.NDArray[np.bool_], first: Indices, last: Indices, pool: Pool
+) -> npt.NDArray[np.bool_]:
+    """Return which matches, from ``first`` to ``last``, have the rows that stand for them.
+
+    stored: which tokens have any; of a mean all of a match are needed.
+    """
+    if pool != "mean":
+        return np.asarray(stored[first if pool == "first" else last])
+    counted = np.concatenate([[0], np.cumsum(stored)])
+    return np.asarray(counted[last + 1] - counted[first] == last + 1 - first)

@@ -15,7 +15,7 @@ from actlas.analysis.declaring.group_tables import (
 )
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import branch_of, edits_text
 
@@ -110,6 +110,13 @@ class Downstream(GroupStudy[GroupOptions]):
         drawn |= {kind: plots.downstream_profile(result, kind) for kind in ("step", "std")}
         noted = captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return distances, steps and spread."""
+        from actlas.analysis.downstream.charts import delta_chart, profile_chart
+
+        profiles = {kind: profile_chart(result, kind) for kind in ("step", "std")}
+        return {"": delta_chart(result), **profiles}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions

@@ -12,7 +12,7 @@ import xarray as xr
 
 from actlas.analysis.data.apart import special_tokens
 from actlas.analysis.data.sentences import Indices, Sentences, sentences_of, texts_of
-from actlas.analysis.data.words import Words, find_words
+from actlas.analysis.data.words import Words, find_words, nowhere
 from actlas.analysis.groups.conditions import (
     KEYS,
     Column,
@@ -68,7 +68,8 @@ class TokenTable:
     @cached_property
     def position(self) -> Indices:
         """Position of each token in its sentence."""
-        return self.labels["position"].values.astype(np.int64)
+        position: Indices = self.labels["position"].values
+        return position
 
     @cached_property
     def of_sentence(self) -> Indices:
@@ -112,6 +113,19 @@ class TokenTable:
         found = Found(first[last], last)
         return self._moved(found, group.offset) if group.offset else found
 
+    def matches(self, group: Group) -> Found:
+        """Return ``found``; raises UsageError, naming the nearest words, where there is none."""
+        found = self.found(group)
+        if len(found.last):
+            return found
+        first, *others = group.conditions
+        alone = not others and isinstance(first, Word) and len(first.words) == 1
+        words = first.words if alone and isinstance(first, Word) else ()
+        # there or not, its tokens may not be in this part of the run
+        if words and self.words(words[0]).nowhere:
+            raise UsageError(str(nowhere(self.labels, words[0])))
+        raise UsageError(f"{group.condition_text} matches none of the {self.size} tokens")
+
     def holds(self, condition: Condition) -> Mask:
         """Return which tokens a condition holds for, of a word its last ones: (token,)."""
         if isinstance(condition, Not):
@@ -139,20 +153,18 @@ class TokenTable:
 
     def _begins(self, condition: Word) -> Indices:
         """Return the first token of the word that each token ends, the longest one; -1 of none."""
-        begins = np.full(self.size, -1)
+        begins = np.full(self.size, self.size)
         for word in condition.words:
-            for matches in self.words(word).found.values():
-                for tokens in matches:
-                    first, last = tokens[0], tokens[-1]
-                    begins[last] = first if begins[last] < 0 else min(first, begins[last])
-        return begins
+            matches = self.words(word).found
+            np.minimum.at(begins, matches.last, matches.first)
+        return np.where(begins < self.size, begins, -1)
 
     def _covered(self, condition: Word) -> Mask:
         covered = np.zeros(self.size, dtype=bool)
         for word in condition.words:
-            for matches in self.words(word).found.values():
-                for tokens in matches:
-                    covered[tokens] = True
+            matches = self.words(word).found
+            for first, last in zip(matches.first, matches.last, strict=True):
+                covered[first : last + 1] = True
         return covered
 
     def _within(self, condition: Numbers) -> Mask:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from actlas.analysis.data.group_names import REST, WHOLE
-from actlas.analysis.data.pooling import Pool, taken
+from actlas.analysis.data.pooling import Pool, taken, unlabelled
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.tokens import Selection
 from actlas.analysis.groups.grammar import OWN
@@ -30,27 +30,79 @@ class Grouped(Protocol):
     def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
         """Return the rows of a group along ``token``."""
 
+    def rows(self, activations: xr.DataArray, group: str) -> tuple[xr.DataArray, Indices]:
+        """Return an array, and which of its rows along ``token`` are those of a group."""
+
     def coordinates(self) -> xr.Dataset:
         """Return what is to be saved with a result."""
 
 
-@dataclass(frozen=True)
-class Members:
-    """The tokens of a group, in equally long arrays: of each match its first and last token."""
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Sentence, position and cluster of every token of the run, one for all groups: (token,)."""
 
-    first: Indices
-    last: Indices
     sentence: Indices
     position: Indices
     cluster: Indices
 
+    def part(self, tokens: Indices) -> Origin:
+        """Return that of some tokens."""
+        return Origin(self.sentence[tokens], self.position[tokens], self.cluster[tokens])
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The tokens of a group, in equally long arrays: of each match its first and last token.
+
+    origin: where they are from. owner: the tokens whose clusters they belong to, where these are
+    others.
+    """
+
+    first: Indices
+    last: Indices
+    origin: Origin
+    pool: Pool = "last"
+    owner: Indices | None = None
+
     def __len__(self) -> int:
         return len(self.last)
 
+    @property
+    def at(self) -> Indices:
+        """The token that stands for each."""
+        return self.first if self.pool == "first" else self.last
+
+    @property
+    def sentence(self) -> Indices:
+        """Sentence of each."""
+        found: Indices = self.origin.sentence[self.at]
+        return found
+
+    @property
+    def position(self) -> Indices:
+        """Position of each in its sentence."""
+        found: Indices = self.origin.position[self.at]
+        return found
+
+    @property
+    def cluster(self) -> Indices:
+        """Cluster of each."""
+        found: Indices = self.origin.cluster[self.at if self.owner is None else self.owner]
+        return found
+
     def part(self, places: Indices) -> Members:
         """Return those at ``places``."""
-        arrays = (self.first, self.last, self.sentence, self.position, self.cluster)
-        return Members(*(array[places] for array in arrays))
+        owner = None if self.owner is None else self.owner[places]
+        return replace(self, first=self.first[places], last=self.last[places], owner=owner)
+
+    def placed(self, places: Indices, origin: Origin) -> Members:
+        """Return them along a view; places: of each token there, origin: of its tokens.
+
+        Where no mean is taken, the token that stands for a match is first and last of it.
+        """
+        owner = None if self.owner is None else places[self.owner]
+        first, last = (self.first, self.last) if self.pool == "mean" else (self.at, self.at)
+        return Members(places[first], places[last], origin, self.pool, owner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +111,8 @@ class TokenGroups(Mapping[str, Indices]):
 
     cluster: what tokens that hang together share, ``sentence`` or a column. contrasts: pairs of
     groups that are compared. notes: what is to be kept in mind, a sentence each. pairs: of a target
-    word and its control, where groups are these.
+    word and its control, where groups are these. paired: names of pairs, of which each group of a
+    contrast has one token, in this order.
     """
 
     members: Mapping[str, Members]
@@ -68,6 +121,7 @@ class TokenGroups(Mapping[str, Indices]):
     contrasts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     pairs: Selection | None = None
+    paired: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Indices:
         """Return the indices along ``token`` of a group."""
@@ -105,9 +159,16 @@ class TokenGroups(Mapping[str, Indices]):
     def among(self, tokens: Indices) -> TokenGroups:
         """Return the groups with those of their members alone that are among ``tokens``."""
         members = {}
+        compared = {name for pair in self.contrasts for name in pair} if self.paired else set()
+        there = {name: np.isin(self[name], tokens) for name in self.members}
+        # a pair stays as a whole
+        whole = np.logical_and.reduce([there[name] for name in compared]) if compared else None
         for name, each in self.members.items():
-            members[name] = each.part(np.flatnonzero(np.isin(self[name], tokens)))
-        return replace(self, members=members, pairs=None)
+            kept = whole if whole is not None and name in compared else there[name]
+            members[name] = each.part(np.flatnonzero(kept))
+        left = () if whole is None else np.flatnonzero(whole).tolist()
+        names = tuple(self.paired[at] for at in left)
+        return replace(self, members=members, pairs=None, paired=names)
 
     @property
     def apart(self) -> TokenGroups:
@@ -130,6 +191,15 @@ class TokenGroups(Mapping[str, Indices]):
         if self.pool != "mean" or group == "control":
             return taken(activations, self[group])
         return taken(activations, members.first, members.last)
+
+    def rows(self, activations: xr.DataArray, group: str) -> tuple[xr.DataArray, Indices]:
+        """Return an array, and which of its rows along ``token`` are those of a group.
+
+        That is ``activations`` without labels of tokens; with ``pool="mean"`` the means.
+        """
+        if self.pool == "mean" and group != "control":
+            return self.take(activations, group), np.arange(len(self.members[group]))
+        return unlabelled(activations), self[group]
 
     def summary(self) -> xr.Dataset:
         """Return ``group_tokens``, ``group_sentences``, ``group_clusters``, ``group_position``.

@@ -16,7 +16,7 @@ from actlas.analysis.declaring.group_tables import (
 from actlas.analysis.declaring.groups import GroupStudy, ReadOptions, first_token_option
 from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 from actlas.analysis.heads.findings import NAMED, of_heads
 
 if TYPE_CHECKING:
@@ -105,6 +105,12 @@ class Heads(GroupStudy[HeadOptions]):
 
         drawn, noted = {"": score_maps(result), "groups": group_maps(result)}, captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return a map of heads for each score, and for weights between groups."""
+        from actlas.analysis.heads.charts import between_chart, score_chart
+
+        return {"": score_chart(result), "groups": between_chart(result)}
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: HeadOptions) -> None:
         """Draw the map of the score by which some head leaves uniform attention most."""

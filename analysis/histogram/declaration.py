@@ -17,7 +17,7 @@ from actlas.analysis.declaring.group_tables import (
 )
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -144,6 +144,12 @@ class Histogram(GroupStudy[HistogramOptions]):
 
         noted = caption(result, _place(result))
         return {"": (histograms(result, options.site), noted)}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the histograms, a layer or depth at a time."""
+        from actlas.analysis.histogram.charts import value_chart
+
+        return {"": value_chart(result, str(result.attrs["site"]))}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: HistogramOptions

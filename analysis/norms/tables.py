@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import xarray as xr
 
@@ -29,8 +31,15 @@ def site_table(result: xr.Dataset, name: str) -> Table:
             rows.append((*where, cell(str(group)), *numbers))
     header = (*((axis,) if axis else ()), "tokens", *map(str, norms["statistic"].values))
     of_heads = f", mean over {result.sizes[heads]} heads" if heads else ""
-    caption = f"Norm of a token's {name.removeprefix('norm_')}{of_heads}"
+    name_of = name.removeprefix("norm_")
+    caption = f"Norm of a token's {name_of}{of_heads}{exactness(result, [name])}"
     return Table.of(caption, header, rows)
+
+
+def exactness(result: xr.Dataset, names: Iterable[str]) -> str:
+    """Return what ends a caption where quantiles of ``names`` are of bins, and not exact."""
+    error = max((result[name].attrs.get("quantile_error", 0.0) for name in names), default=0.0)
+    return f"; quartiles and medians to {error:.2g} of themselves" if error else ""
 
 
 def stream_table(result: xr.Dataset) -> Table:
@@ -59,7 +68,7 @@ def stream_table(result: xr.Dataset) -> Table:
     caption = (
         f"Residual stream: norm of a token, {'median of first tokens, ' if first else ''}median "
         f"and largest of {whole}; of these also step, the root mean square of ‖h[d] − h[d−1]‖, "
-        "and std of values"
+        f"and std of values{exactness(result, ['norm_resid'])}"
     )
     caption += "; share of the stream that each part wrote" if writers else ""
     return Table.of(caption, (*header, *(f"{name} share" for name in writers)), rows)
@@ -68,14 +77,16 @@ def stream_table(result: xr.Dataset) -> Table:
 def sites_table(result: xr.Dataset) -> Table:
     """Return the norms of each site, a row a group of tokens."""
     rows = []
-    for name in (str(name) for name in result if str(name).startswith("norm_")):
+    names = [str(name) for name in result if str(name).startswith("norm_")]
+    for name in names:
         places = [dim for dim in result[name].dims if dim not in ("group", "statistic")]
         norms = result[name].mean(places)
         for group in result["group"].values:
             site = cell(name.removeprefix("norm_"))
             rows.append((site, cell(str(group)), *map(cell, norms.sel(group=group))))
     header = ("site", "group", *map(str, result["statistic"].values))
-    return Table.of("Norm of a token's vector, mean over layers and heads", header, rows)
+    caption = f"Norm of a token's vector, mean over layers and heads{exactness(result, names)}"
+    return Table.of(caption, header, rows)
 
 
 def outlier_tables(result: xr.Dataset) -> list[Table]:

@@ -14,7 +14,7 @@ from actlas.analysis.declaring.group_tables import (
 )
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Edits, Figures
+from actlas.analysis.declaring.study import Charts, Edits, Figures
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import EditRecord
 
@@ -116,6 +116,12 @@ class Scan(GroupStudy[GroupOptions]):
         from actlas.analysis.scan.findings import caption
 
         return {"": (plots.redundant_layers(result), caption(result))}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the cost of each layer."""
+        from actlas.analysis.scan.charts import cost_chart
+
+        return {"": cost_chart(result)}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions

@@ -15,7 +15,7 @@ from actlas.analysis.declaring.group_tables import (
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -96,6 +96,12 @@ class Variance(GroupStudy[NamedOptions]):
         from actlas.analysis.variance.findings import caption
 
         return {"": (plots.variance_profile(result, options.target), caption(result))}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the profile."""
+        from actlas.analysis.variance.charts import variance_chart
+
+        return {"": variance_chart(result)}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: NamedOptions
