@@ -145,7 +145,8 @@ def _finished(begun: dict[str, Begun], going: dict[str, frozenset[Work]]) -> dic
     """
     from actlas.store.maintenance.repair import finish, stranded_units
 
-    finished, needed = dict[str, Repair](), dict[str, set[int]]()
+    finished: dict[str, Repair] = {}
+    needed: dict[str, set[int]] = {}
     # variants first: a unit that they could not drop keeps its blocks in the baseline
     for run_id, each in reversed(begun.items()):
         baseline = each.run.baseline_id or ""
