@@ -132,7 +132,7 @@ class Asked:
         answer, described = self.answered()
         findings = self.findings(described)
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
-            answer.draw(figure, kind, caption)
+            answer.draw(figure, kind, caption, pdf=out.pdf)
         for kind, page in study.pages(subject, self.options).items():
             answer.take_page(kind, page)
         for kind, array in study.large(subject, self.options).items():
@@ -231,11 +231,11 @@ def _kept_in_part(subject: Subject, run: Run) -> list[str]:
 
 
 def readouts_of(run: Run) -> ReadoutSource:
-    """Return where the readout of the model of ``run`` is; an export is of no store."""
+    """Return where the readout of the model of ``run`` is: of an export beside it."""
     from actlas.store.readouts.readout import ReadoutSource
     from actlas.store.runs.exported import Exported
 
-    store = None if isinstance(run, Exported) else run.folder.parent.parent
+    store = run.folder if isinstance(run, Exported) else run.folder.parent.parent
     named = run.description.get("model", {})
     model_name = str(named.get("name", "MODEL")) if isinstance(named, dict) else "MODEL"
     return ReadoutSource(store, run.specification.get("model", {}), run.name, model_name)
