@@ -132,7 +132,9 @@ def carry_out_sweep(
     """
     from actlas.scripts.extraction.extraction import extraction
 
-    needed = next((each.baseline for each in plans if each.missing and each.baseline), plan)
+    baselines = [each.baseline for each in plans if each.baseline]
+    missing = (each.baseline for each in plans if each.missing and each.baseline)
+    needed = next(missing, baselines[0] if baselines else plan)
     with extraction(request, [needed, *plans], quiet=quiet) as started:
         baseline = Stored(*started.carry_out(needed))
         # a variant has few units: workers take those of all variants

@@ -12,6 +12,7 @@ from actlas.analysis.groups.grammar import Group, parse_conditions, parse_group,
 from actlas.pipeline.inputs.tokens import Tokenized
 from actlas.store.errors import UsageError, quoted
 from actlas.store.format.digest import rows_checksum
+from actlas.store.format.parts import LONGEST_TOKENS
 from actlas.store.labels.labels import KeptTokens
 from actlas.store.reading.index import ALL
 
@@ -56,6 +57,10 @@ def with_kept(tokens: Tokenized, texts: Sequence[str] | None) -> Tokenized:
 
 def _group(text: str) -> Group:
     """Return the group that ``text`` means; raises UsageError for what is none."""
+    if not text.isprintable() or len(text) > LONGEST_TOKENS:
+        raise UsageError(
+            f"--tokens {quoted(text)}: expected printable characters, {LONGEST_TOKENS} at most"
+        )
     try:
         if text.strip() == LAST:
             return parse_conditions(NAME, "position:-1")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 WHOLE = ""  # the selection of all tokens
+LONGEST_TOKENS = 1000  # characters by which tokens are asked for
 
 
 class SitePart(NamedTuple):

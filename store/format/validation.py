@@ -15,6 +15,7 @@ from typing import Any
 
 from actlas.store.errors import DamagedStore
 from actlas.store.format.commit_record import DIGITS, FORMAT_COMMIT, CommitRecord
+from actlas.store.format.parts import LONGEST_TOKENS
 from actlas.store.format.pools import POOLED
 from actlas.store.format.schema import (
     BLOCK_DIMS,
@@ -98,7 +99,8 @@ def _check_kept(record: CommitRecord) -> None:
         return
     kept = record.kept
     expect(_is_digest(kept.digest) and bool(kept.tokens), "tokens that are kept")
-    expect(all(isinstance(text, str) for text in kept.tokens), "tokens that are kept")
+    named = all(isinstance(text, str) and text.isprintable() for text in kept.tokens)
+    expect(named and all(len(text) <= LONGEST_TOKENS for text in kept.tokens), "tokens kept")
     expect(len(kept.rows) == len(record.units), "rows that are kept")
     for unit, rows in zip(record.units, kept.rows, strict=True):
         expect(is_whole(rows) and rows <= unit.tokens, f"{rows!r} rows of {unit.tokens} tokens")

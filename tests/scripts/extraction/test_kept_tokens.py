@@ -202,6 +202,7 @@ def actlas_command(actlas, monkeypatch, tmp_path):
         ("her@x", "expected one number at the end"),
         ("x=", "expected"),
         ("3-1", "is not a range"),
+        ("regex:\ta", "expected printable characters"),
         ("", "expected"),
         (["all", "last"], "--tokens all is every token"),
         ([], "expected such as 'last'"),
