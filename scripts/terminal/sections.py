@@ -32,7 +32,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
         *("sites", "layers", "depths", "tokens", "stored_dtype", "readout", "pack"),
         *("heads", "neurons"),
     ),
-    WRITTEN: ("kind", "context_size"),
+    WRITTEN: ("kind", "context_size", "pdf"),
     "Which stages": ("only", "force"),
     "Where": ("store_path", "name", "out", "workers", "scheduler", "jobs"),
     "What is printed": ("listing", "dry_run", "cached_only", "quiet", "as_json", "help"),

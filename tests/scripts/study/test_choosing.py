@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -176,6 +177,8 @@ def exits():
 
 
 def test_workers_give_results_and_errors():
+    if threading.active_count() > 1:
+        pytest.skip("an earlier test left a thread behind: nothing is forked then")
     with workers(2) as pool:
         assert isinstance(pool, Workers)
         jobs = [pool.submit(sorted, [number, 0]) for number in range(4)]

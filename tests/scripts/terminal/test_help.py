@@ -125,6 +125,7 @@ def test_the_last_example_is_of_its_command():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # forty commands, the demo among them
 def test_examples_run_one_after_the_other_in_one_folder(tmp_path):
     (tmp_path / "mine.txt").symlink_to(TEXTS / "her.txt")
     (tmp_path / "gpt2").symlink_to(TEXTS.parent / "demo_model")
