@@ -132,7 +132,7 @@ class Asked:
         answer, described = self.answered()
         findings = self.findings(described)
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
-            answer.draw(figure, kind, caption)
+            answer.draw(figure, kind, caption, pdf=out.pdf)
         for kind, page in study.pages(subject, self.options).items():
             answer.take_page(kind, page)
         for kind, array in study.large(subject, self.options).items():

@@ -292,8 +292,9 @@ def output_options(function: F) -> F:
         type=UserPath(file_okay=False),
         help="Folder for the result and its figures.  [default: actlas-results/RUN]",
     )
+    @click.option("--pdf", is_flag=True, help="Write the figures as PDF too.")
     @wraps(function)
-    def command(*args: Any, out: Path | None, **options: Any) -> Any:
-        return function(*args, out=Destination(out), **options)
+    def command(*args: Any, out: Path | None, pdf: bool, **options: Any) -> Any:
+        return function(*args, out=Destination(out, pdf=pdf), **options)
 
     return command  # type: ignore[return-value]
