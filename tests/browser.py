@@ -1,28 +1,23 @@
-"""A real browser, driven over WebDriver as its own driver speaks it.
-
-Chromium, without a window, no library between.
-"""
+"""A real browser: Chromium, without a window, driven by Selenium."""
 
 import base64
 import json
 import shutil
-import socket
-import subprocess
-import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # how WebDriver marks a reference to an element
-KEYS = {
-    "right": "\ue014",
-    "left": "\ue012",
-    "end": "\ue010",
-    "home": "\ue011",
-    "enter": "\ue007",
-    "tab": "\ue004",
-}
+AXE = Path(__file__).parent / "vendor/axe.min.js"
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--force-color-profile=srgb",
+)
 
 
 def installed():
@@ -33,134 +28,84 @@ def installed():
 
 
 @contextmanager
-def browser():
-    """Open a browser; yield it; close it with its driver."""
+def browser(downloads):
+    """Open a browser that saves files to ``downloads``; yield it; close it with its driver."""
     binary, driver = installed()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in ARGUMENTS:
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
-        session = Browser(f"http://127.0.0.1:{port}", binary)
-        try:
-            yield session
-        finally:
-            session.ask("DELETE", "")
+        allow = {"behavior": "allow", "downloadPath": str(downloads)}
+        chrome.execute_cdp_cmd("Browser.setDownloadBehavior", allow)
+        yield Browser(chrome)
     finally:
-        process.terminate()
-        process.wait(timeout=20)
+        chrome.quit()
 
 
 class Browser:
-    """A session of WebDriver."""
+    """A page in the browser."""
 
-    def __init__(self, driver, binary):
-        self._base = driver
-        options = {
-            "binary": binary,
-            "args": [
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-dev-shm-usage",
-                "--disable-gpu",
-                "--force-color-profile=srgb",
-            ],
-        }
-        wanted = {
-            "goog:chromeOptions": options,
-            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-        }
-        for attempt in range(100):
-            try:
-                self._base = (
-                    f"{driver}/session/{self._post(f'{driver}/session', wanted)['sessionId']}"
-                )
-                break
-            except ConnectionError:
-                if attempt == 99:
-                    raise
-                time.sleep(0.1)
-
-    @staticmethod
-    def _post(url, capabilities):
-        body = json.dumps({"capabilities": {"alwaysMatch": capabilities}}).encode()
-        try:
-            with urllib.request.urlopen(
-                urllib.request.Request(url, body, method="POST"), timeout=120
-            ) as answer:
-                return json.load(answer)["value"]
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()) from error
-        except urllib.error.URLError as error:
-            raise ConnectionError(error) from error
-
-    def ask(self, method, command, body=None):
-        """Give a command; return its value."""
-        data = None if method in ("GET", "DELETE") else json.dumps(body or {}).encode()
-        request = urllib.request.Request(f"{self._base}{command}", data, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                return json.load(answer)["value"]
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()) from error
+    def __init__(self, chrome):
+        self.chrome = chrome
+        self.run = chrome.execute_script
 
     def open(self, path):
-        self.ask("POST", "/url", {"url": Path(path).resolve().as_uri()})
+        """Open a page, with empty logs."""
+        self.chrome.get_log("browser"), self.chrome.get_log("performance")
+        self.chrome.get(Path(path).resolve().as_uri())
 
-    def run(self, script, *arguments):
-        """Run the body of a function in the page; return what it returns."""
-        return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
-
-    def press(self, selector, *keys):
-        """Press keys, by name, on the element of ``selector``."""
-        element = self.ask("POST", "/element", {"using": "css selector", "value": selector})[
-            ELEMENT
-        ]
-        self.ask("POST", f"/element/{element}/value", {"text": "".join(KEYS[key] for key in keys)})
-
-    def click(self, selector):
-        element = self.ask("POST", "/element", {"using": "css selector", "value": selector})[
-            ELEMENT
-        ]
-        self.ask("POST", f"/element/{element}/click")
-
-    def tell(self, command, **parameters):
-        """Give a command of Chromium's own protocol."""
-        return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+    def find(self, selector):
+        return self.chrome.find_element(By.CSS_SELECTOR, selector)
 
     def resize(self, width, height=900, *, dark=False, paper=False):
-        self.tell(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.tell("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
+        media = {"media": "print" if paper else "", "features": [scheme]}
+        self.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    def scripts(self, allowed):
+        """Say whether the page may run scripts when it is opened."""
+        off = {"value": not allowed}
+        self.chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", off)
+
+    def point(self, selector, right=0, down=0):
+        """Move the pointer to the middle of an element, or beside it."""
+        found = self.find(selector)
+        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", found)
+        moves = webdriver.ActionChains(self.chrome, duration=20)
+        moves.move_to_element_with_offset(found, right - 9, down).pause(0.05)
+        moves.move_to_element_with_offset(found, right, down).perform()
 
     def picture(self, path):
         """Write the whole page, as high as it is."""
-        shot = self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+        whole = {"format": "png", "captureBeyondViewport": True}
+        shot = self.chrome.execute_cdp_cmd("Page.captureScreenshot", whole)["data"]
         Path(path).write_bytes(base64.b64decode(shot))
 
-    def paper(self, path):
-        """Write the page as it is printed; return the bytes."""
-        content = base64.b64decode(self.tell("Page.printToPDF", printBackground=True)["data"])
-        Path(path).write_bytes(content)
-        return content
+    def paper(self):
+        """Return the page as it is printed, PDF."""
+        printed = self.chrome.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+        return base64.b64decode(printed["data"])
 
-    def log(self, kind):
-        """Return the entries of a log since it was last asked for."""
-        return self.ask("POST", "/se/log", {"type": kind})
+    def messages(self):
+        """Return what the console says since the page was opened."""
+        return [entry["message"] for entry in self.chrome.get_log("browser")]
 
     def requests(self):
-        """Return the addresses that the page asked for."""
-        messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
-        return [
-            m["params"]["request"]["url"]
-            for m in messages
-            if m["method"] == "Network.requestWillBeSent"
-        ]
+        """Return the addresses that were asked for since the page was opened."""
+        logged = self.chrome.get_log("performance")
+        messages = [json.loads(entry["message"])["message"] for entry in logged]
+        sent = [each for each in messages if each["method"] == "Network.requestWillBeSent"]
+        return [each["params"]["request"]["url"] for each in sent]
+
+    def violations(self):
+        """Return what axe-core finds wrong with the page: rule, and the first such element."""
+        self.run(AXE.read_text(encoding="utf-8"))
+        return self.chrome.execute_async_script(
+            "const done = arguments[0]; axe.run(document).then((found) => done("
+            "found.violations.map((each) => [each.id, each.nodes[0].html.slice(0, 200)])))"
+        )

@@ -18,7 +18,7 @@ from actlas.analysis.declaring.group_tables import apart, contrast_table, with_g
 from actlas.analysis.declaring.groups import ReadStudy
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 from actlas.store.errors import unknown
 
 if TYPE_CHECKING:
@@ -166,6 +166,13 @@ class Attribute(ReadStudy[AttributeOptions]):
         if "mean_neuron" in result:
             drawn["neurons"] = (neuron_bars(result, title), noted["neurons"])
         return drawn
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return what layers add, and the map of heads."""
+        from actlas.analysis.attribution.charts import head_chart, part_chart
+
+        heads = {"heads": head_chart(result)} if "mean_head" in result else {}
+        return {"": part_chart(result), **heads}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: AttributeOptions

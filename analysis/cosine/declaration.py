@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actlas.analysis.declaring import PlannedRun, Subject, Table, cell, option
-from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    heads_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import parse_layers
 from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
     from actlas.analysis.groups.token_groups import TokenGroups
 
 OVERALL = {"long_name": "mean |cosine| of the six pairs of projections"}
-SHARE_UNIT = 1_000_000  # shares go to the page as whole millionths: shorter, and fine enough
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,10 @@ class Cosine(GroupStudy[CosineOptions]):
         header = (
             *("pair", "layer"),
             *(f"mean |cos|, {group}" for group in groups),
-            *(f"above 0.9, {group}" for group in groups),
+            *(f"share above 0.9, {group}" for group in groups),
         )
-        caption = "Mean |cosine|, and the share of pairs with |cosine| above 0.9" + heads_note(
-            result
-        )
+        caption = "Mean |cosine|, and the share of pairs of features with |cosine| above 0.9"
+        caption += heads_note(result) + control_note(result)
         compared = contrast_table(result, "mean_abs", "Difference of mean |cosine| between groups")
         return [Table.of(caption, header, rows), *compared]
 
@@ -125,7 +129,8 @@ class Cosine(GroupStudy[CosineOptions]):
         """Return the first, the middle and the last layer, under shorter headings."""
         layers, groups = result.sizes["layer"], [str(group) for group in result["group"].values]
         table, *compared = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
-        header = ("pair", "layer", *groups, *(f"{group}>0.9" for group in groups))
+        means = (f"mean {group}" for group in groups)
+        header = ("pair", "layer", *means, *(f">0.9 {group}" for group in groups))
         return [Table(table.caption, header, table.rows), *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
@@ -142,6 +147,17 @@ class Cosine(GroupStudy[CosineOptions]):
         }
         noted = captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the histograms of one layer at a time, of all layers, and the profile."""
+        from actlas.analysis.cosine import charts
+
+        records = charts.histogram_records(result)
+        return {
+            "": charts.histogram_chart(result, records),
+            "heatmap": charts.heat_chart(result, records),
+            "profile": charts.profile_chart(result),
+        }
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: CosineOptions
@@ -166,25 +182,6 @@ class Cosine(GroupStudy[CosineOptions]):
     def large(self, subject: Subject, options: CosineOptions) -> dict[str, xr.DataArray]:
         """Return the whole matrix, if wanted."""
         return {"matrix": self._matrix(subject, options)} if options.save_matrix else {}
-
-    def slider(self, result: xr.Dataset) -> dict[str, Any]:
-        """Return shares (group, projection_pair, layer, bin), in whole millionths, and means."""
-        import numpy as np
-
-        order = ("group", "projection_pair", "layer")
-        defined = result["pairs"] - result["undefined"]
-        shares = (result["count"] / defined.where(defined > 0, 1)).transpose(*order, "bin").values
-        means = result["mean_abs"].transpose(*order).values
-        rounded = means.round(3).astype(object)
-        rounded[np.isnan(means)] = None
-        return {
-            "unit": SHARE_UNIT,
-            "groups": [str(group) for group in result["group"].values],
-            "pairs": [str(pair) for pair in result["projection_pair"].values],
-            "layers": result["layer"].values.tolist(),
-            "shares": np.round(shares * SHARE_UNIT).astype(int).tolist(),
-            "means": rounded.tolist(),
-        }
 
     def _matrix(self, subject: Subject, options: CosineOptions) -> xr.DataArray:
         from actlas.analysis.cosine.compute import cosine_matrix

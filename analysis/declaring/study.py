@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 Edits = tuple[EditRecord, ...]  # of one variant
+Charts = dict[str, dict[str, Any]]  # by what follows the result's name; "" for the main
 Figures = dict[str, "tuple[Figure, Caption]"]  # by what follows the result's name; "" for the main
 
 
@@ -160,10 +161,11 @@ class Study(ABC, Generic[O]):
         """Return the figures of a computed result with their captions."""
         return {}
 
-    def charts(self, result: xr.Dataset) -> dict[str, Any]:
+    def charts(self, result: xr.Dataset) -> Charts:
         """Return interactive figures, Vega-Lite specifications, by the kind of the figure.
 
-        result: computed, with options and what was found in ``attrs``, as ``tables`` gets it.
+        result: computed, with options and what was found in ``attrs``, as ``tables`` gets it. A
+        page shows the figure of that kind where the chart cannot be drawn.
         """
         return {}
 
@@ -191,7 +193,3 @@ class Study(ABC, Generic[O]):
     def large(self, subject: Subject, options: O) -> dict[str, xr.DataArray]:
         """Return lazy arrays (…, …, row, column) too large for the result, a file each."""
         return {}
-
-    def slider(self, result: xr.Dataset) -> dict[str, Any] | None:
-        """Return histograms for the slider over layers on the report's page, None without."""
-        return None

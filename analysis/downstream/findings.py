@@ -27,8 +27,9 @@ def headline(result: xr.Dataset) -> str:
         return f"{line}; {_travel(most)}" if count == 1 else line
     ends = result["relative_delta"].isel(depth=-1).fillna(-1).values
     most = result.isel(variant=int(ends.argmax()))
-    of = f"of {count} edits, " if count > 1 else ""
-    return f"{of}{_edits(most)} moves the stream most: {_travel(most)}"
+    if count == 1:
+        return f"with {_edits(most)} {_travel(most)}"
+    return f"of {count} edits, {_edits(most)} moves the stream most: {_travel(most)}"
 
 
 def ends(result: xr.Dataset, layers: int | None) -> list[str]:

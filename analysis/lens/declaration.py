@@ -13,12 +13,17 @@ from actlas.analysis.declaring import (
     cell,
     option,
 )
-from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import ReadOptions, ReadStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,6 +125,7 @@ class Lens(ReadStudy[LensOptions]):
         from actlas.analysis.groups.means import means_by_group
         from actlas.analysis.lens.compute import lens
         from actlas.analysis.lens.groups import with_group_means
+        from actlas.analysis.lens.words import with_words
         from actlas.store.readouts.readout import single_answer
 
         dataset, readout = subject.dataset, subject.readout
@@ -146,6 +152,7 @@ class Lens(ReadStudy[LensOptions]):
             # without labels: the stored loss has those of the run
             stored = dataset["nll"].data[result["index"].values]
             result["stored_nll"] = ("token", stored)
+        result = with_words(result, readout, options.sentence)
         answered = {word: [number, readout.words[number]] for word, number in answers.items()}
         edited = any(edit.site == "final_norm" for edit in subject.edits)
         facts = {"answers": answered, "readout": readout.digest, "final_norm_edited": edited}
@@ -162,8 +169,9 @@ class Lens(ReadStudy[LensOptions]):
                 numbers = [cell(here[name]) for name in names]
                 rows.append((cell(depth, "d"), cell(str(group)), *numbers))
         header = ("depth", "tokens", *(HEADERS[name] for name in names))
-        means = Table.of("What each depth says, in nats, by group of tokens", header, rows)
-        return [means, *contrast_table(result, "mean_nll", "Difference of the mean loss, in nats")]
+        caption = "What each depth says: mean over tokens, in nats" + control_note(result)
+        what = "Difference of the mean loss between groups, in nats"
+        return [Table.of(caption, header, rows), *contrast_table(result, "mean_nll", what)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the depths, and the words of the sentence that is drawn."""
@@ -184,6 +192,13 @@ class Lens(ReadStudy[LensOptions]):
             figure = lens_grid(result, subject.readout.words, int(str(_drawn(result))))
             drawn["words"] = (figure, noted["words"])
         return drawn
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the profile by group, and the words of sentences at every depth."""
+        from actlas.analysis.lens.charts import profile_chart, words_chart
+
+        words = words_chart(result)
+        return {"": profile_chart(result), **({"words": words} if words else {})}
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: LensOptions) -> None:
         """Draw the loss by depth, or where there is none the divergence from the last depth."""
@@ -215,7 +230,7 @@ class Lens(ReadStudy[LensOptions]):
 HEADERS = {
     "mean_nll": "loss",
     "baseline_nll": "without edits",
-    "mean_kl": "from the last depth",
+    "mean_kl": "KL from the last depth",
     "mean_entropy": "entropy",
 }
 

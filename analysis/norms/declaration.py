@@ -14,7 +14,7 @@ from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_tok
 from actlas.analysis.declaring.laws import SUMS, no_sum
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.options import WRITTEN
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 from actlas.store.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Norms(GroupStudy[NormOptions]):
         names = [str(name) for name in result if str(name).startswith("norm_")]
         tables = [site_table(result, name) for name in names]
         for name in names:
-            caption = f"Difference of the mean norm of {name.removeprefix('norm_')}"
+            caption = f"Difference of the mean norm of {name.removeprefix('norm_')} between groups"
             tables += contrast_table(result, f"mean_{name}", caption)
         return [*tables, *outlier_tables(result)]
 
@@ -152,6 +152,19 @@ class Norms(GroupStudy[NormOptions]):
             drawn["groups"] = plots.norm_groups(result, deep[0])
         noted = captions(result, subject.law)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return the stream, every site by layer, and groups."""
+        from actlas.analysis.norms.charts import group_chart, site_chart, stream_chart
+
+        names = [str(name) for name in result if str(name).startswith("norm_")]
+        deep = [name for name in names if {"layer", "depth"} & set(result[name].dims)]
+        found = {"": stream_chart(result)} if "norm_resid" in result else {}
+        if deep:
+            found["sites"] = site_chart(result)
+        if deep and f"mean_{deep[0]}" in result:
+            found["groups"] = group_chart(result, deep[0].removeprefix("norm_"))
+        return found
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: NormOptions) -> None:
         """Draw the norms of the residual stream over depths, or those of the first site."""

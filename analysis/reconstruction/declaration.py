@@ -15,7 +15,7 @@ from actlas.analysis.declaring.groups import GroupOptions, GroupStudy, first_tok
 from actlas.analysis.declaring.laws import ADD, check_sum
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.options import WRITTEN
-from actlas.analysis.declaring.study import Figures
+from actlas.analysis.declaring.study import Charts, Figures
 from actlas.analysis.reconstruction.by_group import correlation_tables, with_correlations
 from actlas.store.errors import UsageError
 from actlas.store.format.parts import ranges
@@ -222,6 +222,12 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
             drawn["pair"] = plots.depth_pair(lower, upper, result.sel(pair=pair), note)
         noted = captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return errors beside correlations."""
+        from actlas.analysis.reconstruction.charts import sums_chart
+
+        return {"": sums_chart(result)}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: ReconstructOptions

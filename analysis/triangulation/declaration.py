@@ -16,7 +16,7 @@ from actlas.analysis.declaring import PlannedRun, Subject, Table, cell
 from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
 from actlas.analysis.declaring.groups import ReadStudy
 from actlas.analysis.declaring.phrases import bracket_note
-from actlas.analysis.declaring.study import Edits, Figures
+from actlas.analysis.declaring.study import Charts, Edits, Figures
 from actlas.store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,6 +139,12 @@ class Triangulate(ReadStudy[AnswerOptions]):
         from actlas.analysis.triangulation.findings import caption
 
         return {"": (attribution_against_ablation(result), caption(result))}
+
+    def charts(self, result: xr.Dataset) -> Charts:
+        """Return attribution against ablation."""
+        from actlas.analysis.triangulation.charts import heads_chart
+
+        return {"": heads_chart(result)}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: AnswerOptions

@@ -12,6 +12,8 @@ from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, edit_notes
 from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.extraction.planned import (
+    kept_record,
+    kept_text,
     label_lines,
     label_record,
     miss_text,
@@ -110,13 +112,7 @@ def command(
     .parquet), or - for lines on standard input. What is stored already is not computed again: the
     same command resumes, and further sites, layers and depths are added to the same run.
     """
-    from actlas.scripts.extraction.extraction import carry_out
-    from actlas.scripts.extraction.request import (
-        chosen,
-        echo_skipped,
-        generate_options,
-        plan_sites,
-    )
+    from actlas.scripts.extraction.request import chosen, generate_options
 
     if seed is not None and not train_mode and temperature is None:
         raise UsageError("--seed is of --train-mode or --temperature: give one of them too")
@@ -129,15 +125,25 @@ def command(
         only_stored=dry_run or cached_only,
     )
     request = chosen(request, sites, edits)
+    _answer(request, sites, dry_run=dry_run, quiet=quiet or as_json, as_json=as_json)
+
+
+def _answer(
+    request: Request, sites: tuple[str, ...], *, dry_run: bool, quiet: bool, as_json: bool
+) -> None:
+    """Plan, carry out unless only that is wanted, and print what was done."""
+    from actlas.scripts.extraction.extraction import carry_out
+    from actlas.scripts.extraction.request import echo_skipped, plan_sites
+
     planned = plan_sites(request, sites)
     echo_skipped(planned)
     if dry_run:
         echo_json(plan_record(planned.plan)) if as_json else click.echo(plan_text(planned.plan))
         return
-    if cached_only and planned.plan.missing:
+    if request.only_stored and planned.plan.missing:
         raise IncompleteRun(miss_text(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
-    run, stats = carry_out(request, planned.plan, quiet=quiet or as_json)
+    run, stats = carry_out(request, planned.plan, quiet=quiet, engine=planned.engine)
     for note in edit_notes(run):
         click.echo(note, err=True)
     text = [_text(run, stats, planned.plan), *labels, *_advice(run)]
@@ -145,8 +151,9 @@ def command(
 
 
 def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
-    sites = parts_text(plan.parts, plan.model.geometry.n_layer)
-    head = f"run {run.name} ({run.id}): {extent(run)}, sites {sites}"
+    sites, kept = parts_text(plan.parts, plan.model.geometry.n_layer), kept_text(plan)
+    kept = f", tokens {kept}" if kept else ""
+    head = f"run {run.name} ({run.id}): {extent(run)}, sites {sites}{kept}"
     if stats is None:
         return "\n".join([head, "all stored already: nothing computed", *edit_check_lines(run)])
     seconds = ", ".join(f"{part} {value:.1f} s" for part, value in stats.seconds.items())
@@ -165,7 +172,7 @@ def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
 
 def _advice(run: Run) -> list[str]:
     """Say how a run of many files opens quickly."""
-    from actlas.store.maintenance.disk_usage import has_many_files
+    from actlas.store.runs.many_files import has_many_files
 
     if not has_many_files(run):
         return []
@@ -180,7 +187,8 @@ def _record(run: Run, stats: ExtractionStats | None, plan: Plan) -> dict[str, An
         "tokens": run.tokens,
         "special": special_of(run.description).to_json(),
         "sites": list(plan.options.sites),
-        "numbers": dict(plan.parts),
+        "numbers": {part.site: part.numbers for part in plan.parts},
+        "tokens_kept": kept_record(plan),
         "units": {
             "total": len(plan.units),
             "cached": len(plan.units) - len(plan.missing),

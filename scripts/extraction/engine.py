@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.plan import Job, Plan
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -38,10 +38,14 @@ class Engine(Protocol):
 
 
 class OneProcess:
-    """The engine that is this process: the model is loaded once, by the first plan."""
+    """The engine that is this process: the model is loaded once, by what needs it first.
+
+    A plan of another model or precision, which only a study's next run can be, loads its own.
+    """
 
     def __init__(self) -> None:
         self._model: Model | None = None
+        self._of: tuple[object, ...] = ()  # model and how it computes
         self._loaded = 0.0  # seconds
 
     def __enter__(self) -> Self:
@@ -53,12 +57,20 @@ class OneProcess:
 
     def prepare(self, plan: Plan) -> None:
         """Load the model."""
+        self.model(plan.job)
+
+    def model(self, job: Job) -> Model:
+        """Return the model of ``job``, loaded if it is not the one that is there."""
         from actlas.pipeline.extraction.loop import load_for
 
-        if self._model is None:
+        options = job.options
+        wanted = (job.model.folder, options.dtype, options.device, options.attention)
+        if self._model is None or self._of != wanted:
             start = time.perf_counter()
-            self._model = load_for(plan)
+            self._model = None  # before there are two in memory
+            self._model, self._of = load_for(job), wanted
             self._loaded = time.perf_counter() - start
+        return self._model
 
     def extract(
         self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks

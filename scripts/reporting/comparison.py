@@ -11,8 +11,10 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from actlas.analysis.declaring import Table
+from actlas.scripts.charts.embedding import Datasets
+from actlas.scripts.reporting.figures import Drawing, drawings
 from actlas.scripts.reporting.headlines import MOST, thumbnail
-from actlas.scripts.reporting.page import SERIES, Drawing, drawings, fill, store_of, write_page
+from actlas.scripts.reporting.page import SERIES, fill, store_of, write_page
 from actlas.scripts.reporting.pairing import (
     Matched,
     Numbers,
@@ -94,7 +96,9 @@ def write_comparison(
         names = [""] * len(folder.results)
         verdicts = verdicts_of(folder, subjects, names)
         compared.append(Compared(label, folder, subjects, verdicts, _relative(path, out.parent)))
-    sections = [_comparison(f"part-{n}", m, labels, out.parent) for n, m in enumerate(matched)]
+    sections, datasets = [], Datasets()
+    for number, each in enumerate(matched):
+        sections.append(_comparison(f"part-{number}", each, labels, out.parent, datasets))
     page = fill(
         "comparison.html",
         title=f"{' and '.join([', '.join(labels[:-1]), labels[-1]])} compared",
@@ -103,6 +107,7 @@ def write_comparison(
         found=_beginnings(sections),
         alone=unmatched(folders, labels, matched),
         series=SERIES,
+        datasets=datasets.texts,
     )
     return write_page(page, out)
 
@@ -130,14 +135,16 @@ def _relative(path: Path, place: Path) -> str:
     return quote(os.fsencode(os.path.relpath(path, place)))
 
 
-def _comparison(part: str, matched: Matched, labels: Sequence[str], place: Path) -> Comparison:
+def _comparison(
+    part: str, matched: Matched, labels: Sequence[str], place: Path, datasets: Datasets
+) -> Comparison:
     pairs = list(zip(labels, matched.results, strict=True))
     drawn: dict[str, dict[str, Drawing]] = {}
     for number, (label, result) in enumerate(pairs):
         if result is not None:
             with naming_result(result):
                 kinds = [kind for kind, _ in result.figures]
-                figures = drawings(f"{part}-{number}", result)
+                figures = drawings(f"{part}-{number}", result, datasets)
                 drawn[label] = dict(zip(kinds, figures, strict=False))
     shared = []
     for kind in dict.fromkeys(kind for figures in drawn.values() for kind in figures):
@@ -181,7 +188,9 @@ def _thumbnail(
     kind = wanted if wanted in shared else next(iter(shared))
     small = {}
     for label, drawing in shared[kind]:
-        small[label] = thumbnail(drawing.svg, f"{prefix}-{kind or 'figure'}")
+        small[label] = drawing.small
+        if drawing.picture is not None and drawing.small is None:
+            small[label] = thumbnail(drawing.picture, f"{prefix}-{kind or 'figure'}")
     return small
 
 

@@ -20,7 +20,8 @@ class Candidate:
     """What a section of the page offers to its beginning.
 
     stage: of the study. findings: the first is the headline. svg: of the figure that shows it,
-    whose ids begin with ``prefix``; None where the result has no figure.
+    whose ids begin with ``prefix``; None where the result has no figure. small: a small image of
+    the figure, where it is no SVG.
     """
 
     section: str
@@ -29,6 +30,7 @@ class Candidate:
     findings: tuple[str, ...]
     prefix: str = ""
     svg: Markup | None = None
+    small: Markup | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def pick_headlines(candidates: Sequence[Candidate], verdicts: Sequence[Verdict])
 
 
 def _headline(candidate: Candidate, place: int) -> Headline:
-    small = None
-    if candidate.svg is not None and place == 0:
+    small = candidate.small if place == 0 else None
+    if small is None and candidate.svg is not None and place == 0:
         small = thumbnail(candidate.svg, candidate.prefix)
     return Headline(candidate.findings[place], candidate.section, candidate.heading, small)
 

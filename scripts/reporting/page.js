@@ -21,60 +21,28 @@ function value(text) {
   return text === "-inf" ? -Number.MAX_VALUE : Number(text);
 }
 
-// Histograms: a panel for each pair of projections, redrawn when the slider moves.
-const WIDTH = 240, HEIGHT = 130, LEFT = 10, RIGHT = 230, TOP = 22, BOTTOM = 108;
-
-function element(name, attributes, parent, text) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, each] of Object.entries(attributes)) made.setAttribute(key, each);
-  if (text !== undefined) made.textContent = text;
-  parent.append(made);
-  return made;
-}
-
-const SERIES = ["target", "control", "third", "fourth", "fifth", "sixth"]; // of groups, in their order
-
-function outline(shares, highest) {
-  const step = (RIGHT - LEFT) / shares.length;
-  const points = [`M${LEFT},${BOTTOM}`];
-  shares.forEach((share, bin) => {
-    const y = (BOTTOM - (BOTTOM - TOP) * Math.sqrt(share / highest)).toFixed(1);
-    points.push(`L${(LEFT + bin * step).toFixed(1)},${y}L${(LEFT + (bin + 1) * step).toFixed(1)},${y}`);
-  });
-  return `${points.join("")}L${RIGHT},${BOTTOM}Z`;
-}
-
-for (const part of document.querySelectorAll(".layers")) {
-  const data = JSON.parse(part.querySelector("script").textContent);
-  const slider = part.querySelector("input"), output = part.querySelector("output");
-  const highest = data.shares.flat(3).reduce((most, share) => Math.max(most, share), 1);
-  const panels = data.pairs.map((pair, number) => {
-    const svg = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" }, part.querySelector(".panels"));
-    const title = element("title", {}, svg);
-    element("text", { x: LEFT, y: 15, "font-weight": 600 }, svg, pair);
-    const note = element("text", { x: RIGHT, y: 15, "text-anchor": "end" }, svg);
-    const paths = data.groups.map((_, g) => element("path", { class: SERIES[g % SERIES.length] }, svg));
-    element("line", { x1: LEFT, x2: RIGHT, y1: BOTTOM, y2: BOTTOM }, svg);
-    for (const tick of [-1, 0, 1]) {
-      const x = (LEFT + RIGHT) / 2 + (tick * (RIGHT - LEFT)) / 2;
-      element("line", { x1: x, x2: x, y1: BOTTOM, y2: BOTTOM + 4 }, svg);
-      element("text", { x, y: BOTTOM + 16, "text-anchor": "middle" }, svg, String(tick).replace("-", "−"));
-    }
-    return { pair, number, title, note, paths };
-  });
-  const draw = () => {
-    const place = Number(slider.value), layer = data.layers[place];
-    output.textContent = `${layer}`;
-    slider.setAttribute("aria-valuetext", `layer ${layer}`);
-    for (const { pair, number, title, note, paths } of panels) {
-      const means = data.groups.map((group, g) => `${group} ${data.means[g][number][place]?.toFixed(2) ?? "undefined"}`);
-      paths.forEach((path, g) => path.setAttribute("d", outline(data.shares[g][number][place], highest)));
-      note.textContent = `mean |cos|: ${data.groups.map((_, g) => data.means[g][number][place]?.toFixed(2) ?? "–").join(" / ")}`;
-      title.textContent = `Cosines of ${pair} at layer ${layer}; mean |cosine|: ${means.join(", ")}`;
-    }
+// Tables as CSV: numbers with their full precision. A text that a spreadsheet would take for a formula is quoted.
+function csv(table) {
+  const field = (text) => `"${text.replaceAll('"', '""')}"`;
+  const safe = (text) => field(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+  const cell = (each) => {
+    if (each.dataset.key === undefined) return safe(each.textContent);
+    return each.dataset.key === "-inf" ? "" : each.dataset.key;
   };
-  slider.addEventListener("input", draw);
-  draw();
+  const lines = [[...table.tHead.rows[0].cells].map((each) => safe(each.textContent))];
+  for (const row of table.tBodies[0].rows) lines.push([...row.cells].map(cell));
+  return lines.map((line) => `${line.join(",")}\r\n`).join("");
+}
+
+for (const button of document.querySelectorAll("button.csv")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const table = button.parentElement.querySelector("table"), link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([csv(table)], { type: "text/csv" }));
+    link.download = `${table.caption.textContent.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "table"}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
 }
 
 // A link to what is folded opens it.

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from markupsafe import Markup
 
 from actlas.analysis.declaring import Table
 from actlas.analysis.declaring.group_tables import group_tables
+from actlas.scripts.charts.embedding import Datasets, runtime, style
+from actlas.scripts.reporting.figures import Drawing, drawings
 from actlas.scripts.reporting.headlines import Candidate, pick_headlines
-from actlas.scripts.reporting.results import Folder, Result, naming_result, read_folder
+from actlas.scripts.reporting.results import Folder, Result, naming_result, option_text, read_folder
 from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import marked_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating
-from actlas.scripts.reporting.svg import inline_svg
 from actlas.scripts.reporting.verdicts import verdict_line, verdicts_of
 from actlas.scripts.study.analysing import REPORT
 from actlas.store.io.replacing import replacing
@@ -30,15 +31,6 @@ from actlas.store.io.replacing import replacing
 HERE = Path(__file__).parent
 BEGINNING = re.compile(r"[a-z]+[ ,]")  # of a word, not of an edit or a formula
 SERIES = ("target", "control", "third", "fourth", "fifth", "sixth")  # classes of groups
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure on the page."""
-
-    title: str
-    note: str
-    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class Section:
     options: list[tuple[str, str]]
     figures: list[Drawing]
     tables: list[Table]
-    histograms: dict[str, Any] | None
+    pages: list[tuple[str, str]]  # name, link
     files: list[tuple[str, str, int]]  # name, link, bytes
     outdated: str | None  # where its labels are not those of its runs any more
 
@@ -94,10 +86,10 @@ def render(folder: Folder, store: Path | None, place: Path) -> str:
     runs = {subject.id: subject.run for subject in subjects if subject.run}
     variants = {key: run for subject in subjects for key, run in subject.variants.items()}
     names = [f"part-{number}" for number in range(len(folder.results))]
-    sections = [
-        _section(name, result, place, outdated_labels(result, runs | variants))
-        for name, result in zip(names, folder.results, strict=True)
-    ]
+    sections, datasets = [], Datasets()
+    for name, result in zip(names, folder.results, strict=True):
+        outdated = outdated_labels(result, runs | variants)
+        sections.append(_section(name, result, place, outdated, datasets))
     verdicts = verdicts_of(folder, subjects, names)
     return fill(
         "page.html",
@@ -114,12 +106,18 @@ def render(folder: Folder, store: Path | None, place: Path) -> str:
         commands=repeating(folder, subjects, store),
         software=sorted({item for result in folder.results for item in result.software.items()}),
         series=SERIES,
+        datasets=datasets.texts,
     )
 
 
-def fill(template: str, **content: Any) -> str:
-    """Return a template of this room filled with ``content``, style and script within."""
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+def fill(template: str, *, datasets: Mapping[str, Markup], **content: Any) -> str:
+    """Return a template of this room filled with ``content``, style and scripts within.
+
+    datasets: of charts, by id; without any, what draws charts is left out.
+    """
+    own = Markup((HERE / "page.js").read_text(encoding="utf-8"))
+    scripts = [*(runtime() if datasets else ()), own]
+    digests = [hashlib.sha256(script.encode()).digest() for script in scripts]
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -129,9 +127,10 @@ def fill(template: str, **content: Any) -> str:
     )
     environment.filters["sentence"] = as_sentence
     return environment.get_template(template).render(
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")) + style(),
+        scripts=scripts,
+        digests=[base64.b64encode(digest).decode() for digest in digests],
+        datasets=datasets,
         **content,
     )
 
@@ -139,7 +138,7 @@ def fill(template: str, **content: Any) -> str:
 def as_sentence(text: str) -> str:
     """Return a finding as a sentence: with a capital, unless it begins with a name, and a point."""
     begun = f"{text[0].upper()}{text[1:]}" if BEGINNING.match(text) else text
-    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
+    return begun if begun[-1:] in (".", "!", "?", "") else f"{begun}."
 
 
 def _candidate(section: Section) -> Candidate:
@@ -151,26 +150,23 @@ def _candidate(section: Section) -> Candidate:
         return offered
     place = drawn.index(wanted) if wanted in drawn else 0
     prefix = f"{section.id}-{drawn[place] or 'figure'}"
-    return replace(offered, prefix=prefix, svg=section.figures[place].svg)
+    drawing = section.figures[place]
+    return replace(offered, prefix=prefix, svg=drawing.picture, small=drawing.small)
 
 
-def _section(section: str, result: Result, place: Path, outdated: str | None) -> Section:
+def _section(
+    section: str, result: Result, place: Path, outdated: str | None, datasets: Datasets
+) -> Section:
     with naming_result(result):
-        return _section_of(section, result, place, outdated)
+        return _section_of(section, result, place, outdated, datasets)
 
 
-def drawings(section: str, result: Result) -> Iterator[Drawing]:
-    """Yield the figures of a result in the order of its captions; section: ids begin with it."""
-    for kind, path in result.figures:
-        title, note = result.captions[kind].title, result.captions[kind].note
-        svg = inline_svg(path, f"{section}-{kind or 'figure'}", title, note)
-        yield Drawing(title, note, svg)
-
-
-def _section_of(section: str, result: Result, place: Path, outdated: str | None) -> Section:
+def _section_of(
+    section: str, result: Result, place: Path, outdated: str | None, datasets: Datasets
+) -> Section:
     study = result.study
     options = [
-        (name, _shown(value))
+        (name, option_text(value))
         for name, value in result.options.items()
         if name not in ("left_out", "selection", "variants", "group_notes")
     ]
@@ -185,19 +181,9 @@ def _section_of(section: str, result: Result, place: Path, outdated: str | None)
         study.question if study else "",
         result.findings,
         options,
-        list(drawings(section, result)),
-        [*group_tables(result.data), *study.tables(result.described)] if study else [],
-        study.slider(result.data) if study else None,
+        list(drawings(section, result, datasets)),
+        [*group_tables(result.described), *study.tables(result.described)] if study else [],
+        [(name, link) for name, link, _ in files if name.endswith(".html")],
         files,
         outdated,
     )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {each}" for name, each in value.items()) or "none"
-    return "not set" if value is None else str(value)

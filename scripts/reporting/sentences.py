@@ -13,6 +13,7 @@ import xxhash
 
 from actlas.scripts.reporting.results import Result, naming_result
 from actlas.store.errors import ActlasError
+from actlas.store.format.parts import WHOLE
 from actlas.store.runs.run import Run
 
 MOST = 500  # sentences on a page
@@ -92,7 +93,7 @@ def marked_sentences(results: Sequence[Result], runs: Mapping[str, Run]) -> list
             run = runs.get(result.runs[0])
             if run is None:
                 continue
-            groups = _groups(result)
+            groups = _of_run(_groups(result), _kept(result, run))
             key = (run.id, groups.names, groups.digest)
             if groups.names and key not in found:
                 found[key] = _marked(result, run, groups)
@@ -119,6 +120,21 @@ def _groups(result: Result) -> _Groups:
     tokens, first = np.unique(np.concatenate(parts), return_index=True)
     sizes = [len(part) for part in parts]
     return _Groups(tuple(names), tokens, np.repeat(np.arange(len(parts)), sizes)[first])
+
+
+def _kept(result: Result, run: Run) -> npt.NDArray[np.int64] | None:
+    """Return the tokens of ``run`` that the result's are counted along, None where all are."""
+    for digest in result.options.get("kept", {}):
+        index = run.index.view(digest)
+        if digest in index.selections.known:
+            return np.flatnonzero(np.concatenate([index.mask(unit) for unit in run.units]))
+    return None
+
+
+def _of_run(groups: _Groups, kept: npt.NDArray[np.int64] | None) -> _Groups:
+    if kept is None:
+        return groups
+    return _Groups(groups.names, kept[groups.tokens], groups.places)
 
 
 def _marked(result: Result, run: Run, groups: _Groups) -> MarkedSentences:
@@ -159,9 +175,15 @@ def _losses(run: Run, sentences: Sequence[int]) -> tuple[dict[int, float] | None
     if "nll" not in run.sites:
         return None, ""
     try:
-        chosen = [token for sentence in sentences for token in _tokens_of(run, sentence)]
-        nll = run.dataset(("nll",))["nll"].isel(token=chosen).values.astype(np.float64)
-        return dict(zip(chosen, nll.tolist(), strict=True)), ""
+        chosen = np.array([at for each in sentences for at in _tokens_of(run, each)], np.int64)
+        index, losses = run.index.of(("nll",)), run.dataset(("nll",))["nll"]
+        places = chosen
+        if index.kept != WHOLE:  # the loss of some tokens is stored
+            kept = np.flatnonzero(np.concatenate([index.mask(unit) for unit in run.units]))
+            chosen = chosen[np.isin(chosen, kept)]
+            places = np.searchsorted(kept, chosen)
+        found = losses.isel(token=places).values.astype(np.float64)
+        return dict(zip(chosen.tolist(), found.tolist(), strict=True)), ""
     except ActlasError as error:
         return None, f"The loss is not shown: {error}"
 
@@ -188,8 +210,9 @@ def _cut(
             group = groups.of(token)
             group = group if group is not None and group < MOST_GROUPS else None
             level = None
-            if losses is not None and not np.isnan(losses[token]):
-                level = bisect_right(LEVELS, losses[token])
+            loss = np.nan if losses is None else losses.get(token, np.nan)
+            if not np.isnan(loss):
+                level = bisect_right(LEVELS, loss)
             if group is not None or level is not None:
                 start, end = (int(labels.token[f"char_{edge}"][token]) for edge in ("start", "end"))
                 spans.append((start, end, Part("", group, level)))

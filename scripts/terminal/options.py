@@ -153,6 +153,13 @@ def extraction_options(function: F) -> F:
         help="Depths of `resid` to keep.  [default: input and output of each of --layers]",
     )
     @click.option(
+        "--tokens",
+        multiple=True,
+        metavar="last|GROUP|POSITIONS",
+        help="Tokens to keep: the last of each sentence, positions such as 0,1,-1, or a group such "
+        "as her or her@-1; may be repeated.  [default: all; of a variant, those of its baseline]",
+    )
+    @click.option(
         "--stored-dtype",
         type=click.Choice(DTYPES),
         help="Precision of the store.  [default: as computed]",
@@ -196,7 +203,7 @@ def extraction_options(function: F) -> F:
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
         }
-        numerics |= {"layers": layers, "depths": depths}
+        numerics |= {"layers": layers, "depths": depths, "tokens": options.pop("tokens") or None}
         others = ("model", "revision", "pack", "readout", "windows", "labels")
         reading = {name: options.pop(name) for name in (*others, *READING)}
         special = special_choice(bos=options.pop("bos"), no_special=options.pop("no_special"))

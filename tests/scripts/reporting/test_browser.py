@@ -1,13 +1,17 @@
 """The report in a real browser.
 
-Nothing is asked for, nothing goes wrong, slider and tables do what they say.
+Nothing is asked for, nothing goes wrong; charts, tables and the page do what they say at every
+width, in the dark, on paper, and without scripts.
 """
 
+import csv
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.browser import browser, installed
 
@@ -22,152 +26,226 @@ FIRST_COLUMN = (
     "return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(row => "
     "row.cells[arguments[1]].textContent)"
 )
+DRAW_ALL = (
+    "document.querySelectorAll('.chart').forEach((each) => {each.chart.seen = true; "
+    "each.chart.draw()}); return document.querySelectorAll('.chart canvas').length"
+)
+SIZES = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    with browser() as session:
-        yield session
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def chromium(downloads):
+    with browser(downloads) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def report(studied_once):
+    return studied_once[0] / "actlas-small" / "report.html"
 
 
 @pytest.fixture
-def opened(chromium, studied_once):
-    """The browser, with the report just opened in it, and its logs emptied before."""
+def opened(chromium, report):
+    """The browser, with the report just opened in it."""
     chromium.resize(1280)
-    chromium.log("browser"), chromium.log("performance")
-    chromium.open(studied_once[0] / "actlas-small" / "report.html")
+    chromium.open(report)
     return chromium
 
 
-def test_it_opens_without_an_error_or_a_request(opened, studied_once):
+def drawn(opened, stage):
+    """Draw the first chart of a study; return how its figure is found."""
+    number = opened.run(
+        "const names = [...document.querySelectorAll('section.analysis')];"
+        "return names.findIndex((each) => each.querySelector('h2 .quiet').textContent === "
+        "arguments[0])",
+        stage,
+    )
+    selector = f"#part-{number} figure:has(.chart)"
+    opened.run(
+        "const chart = document.querySelector(arguments[0] + ' .chart').chart;"
+        "chart.seen = true; chart.draw()",
+        selector,
+    )
+    return selector
+
+
+def pixels(opened, selector):
+    time.sleep(0.1)  # it is painted with the next frame
+    return opened.run(
+        "return document.querySelector(arguments[0] + ' canvas').toDataURL()", selector
+    )
+
+
+def test_it_opens_and_a_chart_tells_its_numbers(opened, report):
     asked = [url for url in opened.requests() if not url.startswith("data:")]
-    assert asked == [(studied_once[0] / "actlas-small" / "report.html").as_uri()]
-    assert opened.log("browser") == []
-    assert "A small study" in opened.run("return document.title")
-    assert opened.run("return document.querySelectorAll('.drawing').length") > 10
+    assert asked == [report.as_uri()]
+    assert "A small study" in opened.chrome.title
+    figure = drawn(opened, "variance")
+    opened.point(f"{figure} canvas")
+    tip = opened.find(".tip")
+    assert tip.is_displayed()
+    shown = tip.text
+    assert "variance" in shown
+    assert "layer" in shown
+    first = pixels(opened, figure)
+    button = opened.find(f"{figure} .legend button")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+    hidden = pixels(opened, figure)
+    assert hidden != first
+    button.send_keys(Keys.ENTER)
+    assert button.get_attribute("aria-pressed") == "true"
+    assert pixels(opened, figure) != hidden
+    assert opened.messages() == []
 
 
-def test_the_slider_redraws_by_keyboard(opened):
-    paths = (
-        "return [...document.querySelectorAll('.panels path')].map(path => path.getAttribute('d'))"
+def test_the_layer_of_histograms_is_chosen_by_keyboard(opened):
+    figure = drawn(opened, "cosine")
+    first = pixels(opened, figure)
+    slider, value = (opened.find(f"{figure} {each}") for each in ("input", "output"))
+    assert (value.text, slider.accessible_name) == ("0", "layer")
+    slider.send_keys(Keys.ARROW_RIGHT)
+    assert (value.text, slider.get_attribute("aria-valuetext")) == ("1", "layer 1")
+    assert pixels(opened, figure) != first
+    slider.send_keys(Keys.HOME)
+    assert value.text == "0"
+    assert pixels(opened, figure) == first
+    assert opened.messages() == []
+
+
+def test_a_table_sorts_and_is_saved_as_csv(opened, downloads):
+    opened.run(
+        "document.querySelectorAll('details').forEach((each) => (each.open = true));"
+        "document.querySelector('#runs table').id = 'edits'"
     )
-    titles = (
-        "return [...document.querySelectorAll('.panels title')].map(title => title.textContent)"
-    )
-    first = opened.run(paths)
-    assert len(first) == 12
-    assert all("layer 0;" in title for title in opened.run(titles))
-    opened.press("input[type=range]", "right")
-    assert opened.run("return document.querySelector('output').textContent") == "1"
-    assert (
-        opened.run(
-            "return document.querySelector('input[type=range]').getAttribute('aria-valuetext')"
-        )
-        == "layer 1"
-    )
-    assert all("layer 1;" in title for title in opened.run(titles))
-    assert all(old != new for old, new in zip(first, opened.run(paths), strict=True))
-    opened.press("input[type=range]", "home")
-    assert opened.run(paths) == first
-
-
-def test_a_table_sorts_by_click_and_by_keyboard(opened):
-    opened.run("document.querySelector('#runs table').id = 'edits'")
     column = opened.run(
         "return [...document.querySelectorAll('#edits th')].findIndex(th => "
         "th.textContent.includes('by at most'))"
     )
-    heading = f"#edits th:nth-child({column + 1})"
+    heading = opened.find(f"#edits th:nth-child({column + 1})")
+    button = opened.find(f"#edits th:nth-child({column + 1}) button")
 
     def numbers():
         return [float(text) for text in opened.run(FIRST_COLUMN, "#edits", column)]
 
     before = numbers()
-    opened.click(f"{heading} button")
-    assert (
-        opened.run(f"return document.querySelector('{heading}').getAttribute('aria-sort')")
-        == "ascending"
-    )
+    button.send_keys(Keys.ENTER)
+    assert heading.get_attribute("aria-sort") == "ascending"
     assert numbers() == sorted(before) != before
-    opened.press(f"{heading} button", "enter")
-    assert (
-        opened.run(f"return document.querySelector('{heading}').getAttribute('aria-sort')")
-        == "descending"
-    )
+    button.send_keys(Keys.ENTER)
+    assert heading.get_attribute("aria-sort") == "descending"
     assert numbers() == sorted(before, reverse=True)
-    opened.click("#edits th:first-child button")
-    texts = opened.run(FIRST_COLUMN, "#edits", 0)
-    assert texts == sorted(texts)
-    assert (
-        opened.run("return document.querySelectorAll('#edits th:not([aria-sort=none])').length")
-        == 1
-    )
+    opened.find("#runs button.csv").send_keys(Keys.ENTER)
+    until = time.monotonic() + 10
+    while not (saved := list(downloads.glob("*.csv"))) and time.monotonic() < until:
+        time.sleep(0.1)
+    with saved[0].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][column] == "by at most"
+    assert [f"{float(row[column]):.4g}" for row in rows[1:]] == [f"{n:.4g}" for n in numbers()]
 
 
-@pytest.mark.parametrize(
-    ("name", "width", "dark"), [("wide", 1280, False), ("phone", 390, False), ("dark", 1280, True)]
-)
-def test_it_fits_and_is_drawn(opened, tmp_path, name, width, dark):
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_it_fits_is_drawn_and_accessible(opened, report, tmp_path, width, dark):
     opened.resize(width, dark=dark)
-    sizes = opened.run(
-        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    )
+    opened.open(report)
+    assert opened.run(DRAW_ALL) > 10
+    sizes = opened.run(SIZES)
     assert sizes[0] <= sizes[1]  # nothing runs out of the window
-    picture = tmp_path / f"{name}.png"
-    opened.picture(picture)
-    assert picture.stat().st_size > 100_000
+    wide = opened.run(
+        "return [...document.querySelectorAll('figure, figure .plot')].filter((each) => "
+        "each.scrollWidth > each.clientWidth + 1).map((each) => each.outerHTML.slice(0, 200))"
+    )
+    assert wide == []  # no figure is moved sideways
+    stretched = opened.run(
+        "return [...document.querySelectorAll('.chart canvas')].filter((each) => "
+        "Math.abs(each.clientWidth - each.width) > 12).length"
+    )
+    assert stretched == 0
+    assert opened.violations() == []
     background, ink = opened.run(
         "const style = getComputedStyle(document.body);"
         "return [style.backgroundColor, style.color].map(colour => "
         "colour.match(/\\d+/g).slice(0, 3).map(Number))"
     )
     assert (sum(background) < sum(ink)) == dark
+    assert opened.messages() == []
+    assert [url for url in opened.requests() if not url.startswith("data:")] == [report.as_uri()]
     if kept := os.environ.get("ACTLAS_SCREENSHOTS"):  # a folder, to look at them
+        picture = tmp_path / f"{width}-{'dark' if dark else 'light'}.png"
+        opened.picture(picture)
         Path(kept).mkdir(parents=True, exist_ok=True)
         shutil.copy(picture, kept)
 
 
-def test_figures_are_read_in_the_dark(opened):
-    """Lines and letters of a figure stand out from its background in both schemes.
-
-    Over a picture they stay dark on light.
-    """
-    for dark in (False, True):
-        opened.resize(1280, dark=dark)
-        contrasts = opened.run(
-            "const light = (each) => getComputedStyle(each).fill.match(/[\\d.]+/g).slice(0, 3)"
-            ".reduce((sum, part) => sum + Number(part), 0);"
-            "return [...document.querySelectorAll('.drawing')].map((svg) =>"
-            " Math.abs(light(svg.querySelector('text')) - light(svg.querySelector('path'))))"
-        )
-        assert min(contrasts) > 450  # of 765
-
-
-def test_it_prints_with_everything_open(opened, tmp_path):
-    assert opened.run("return document.querySelectorAll('details:not([open])').length") > 0
-    assert opened.paper(tmp_path / "report.pdf").startswith(b"%PDF")
-    opened.resize(760, paper=True)  # as wide as A4
-    sizes = opened.run(
-        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+@pytest.mark.slow
+def test_pictures_stand_for_charts_on_paper_and_without_scripts(opened, report):
+    shown = (
+        "return [...document.querySelectorAll('figure')].filter((each) => "
+        "each.querySelector('.static')?.offsetHeight > 50).length"
     )
+    with_pictures = opened.run("return document.querySelectorAll('figure .static').length")
+    charted = opened.run("return document.querySelectorAll('figure:has(.static) .chart').length")
+    assert opened.run(shown) == with_pictures - charted
+    folded = "return document.querySelectorAll('details:not([open])').length"
+    assert opened.run(folded) > 0
+    opened.run("dispatchEvent(new Event('beforeprint'))")
+    assert opened.run(folded) == 0
+    opened.resize(760, paper=True)  # as wide as A4
+    assert opened.run(shown) == with_pictures
+    visible = "return [...document.querySelectorAll('.chart')].filter((e) => e.offsetHeight).length"
+    alone = opened.run(
+        "return document.querySelectorAll('figure:not(:has(.static)) .chart').length"
+    )
+    assert opened.run(visible) == alone
+    sizes = opened.run(SIZES)
     assert sizes[0] <= sizes[1]
     opened.resize(1280)
-    states = (
-        "dispatchEvent(new Event('beforeprint')); const closed = "
-        "document.querySelectorAll('details:not([open])').length;"
+    opened.run("dispatchEvent(new Event('afterprint'))")
+    assert opened.run(folded) > 0
+    assert opened.paper().startswith(b"%PDF")
+    opened.scripts(False)
+    try:
+        opened.open(report)
+        assert opened.run(shown) == with_pictures
+        assert opened.run(visible) == 0
+    finally:
+        opened.scripts(True)
+
+
+@pytest.mark.slow
+def test_charts_follow_the_scheme_and_the_width(opened):
+    figure = drawn(opened, "variance")
+    light = pixels(opened, figure)
+    opened.resize(1280, dark=True)
+    dark = pixels(opened, figure)
+    assert dark != light
+    opened.resize(700, dark=True)
+    time.sleep(0.3)
+    assert pixels(opened, figure) != dark
+    sizes = opened.run(
+        "return ['.chart', 'canvas'].map((each) => document.querySelector(arguments[0] + ' ' + "
+        "each).clientWidth)",
+        figure,
     )
-    assert opened.run(f"{states} dispatchEvent(new Event('afterprint')); return closed") == 0
-    assert opened.run("return document.querySelectorAll('details:not([open])').length") > 0
+    assert 0 <= sizes[0] - sizes[1] <= 12
 
 
 def test_what_can_be_used_is_reached_by_tab_and_has_a_name(opened):
     nameless = opened.run(
-        "return [...document.querySelectorAll('a, button, input, summary, "
+        "return [...document.querySelectorAll('a, button, input, select, summary, "
         "[tabindex]')].filter((each) =>"
         " !(each.textContent.trim() || each.getAttribute('aria-label') || "
-        "each.labels?.length)).map((each) => each.outerHTML)"
+        "each.labels?.length || each.getAttribute('aria-hidden'))).map((each) => each.outerHTML)"
     )
     assert nameless == []
     opened.run("document.activeElement.blur()")
-    opened.press("body", "tab")
+    opened.find("body").send_keys(Keys.TAB)
     assert opened.run("return document.activeElement.className") == "skip"

@@ -1,0 +1,54 @@
+"""Charts of attribution: what layers and heads add."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from actlas.analysis import charts
+
+
+def part_chart(result: xr.Dataset) -> charts.Chart:
+    """What attention and MLP add by layer, with intervals, a panel for each group."""
+    found = charts.bounded(result, "mean_attribution")
+    parts = tuple(map(str, result["part"].values))
+    series, groups = charts.Series("part", parts, "part"), charts.group_labels(result)
+    hover = charts.tips(
+        *(("part", "part"), ("#layer", "layer"), ("#mean_attribution", "adds to the difference")),
+        *(*charts.ends(found), ("group", "tokens")),
+    )
+    shown = charts.Lines(
+        *("layer", "mean_attribution", series, "layer", "adds to the logit difference", hover),
+        interval=charts.interval(found),
+    )
+    view = charts.with_zero(charts.lines(shown))
+    several = len(groups) > 1
+    panels = charts.facet("group", view, columns=2, names=list(groups.values()))
+    return charts.chart(
+        f"What attention and MLP of each layer add to {result.attrs.get('asked', 'the answer')}",
+        charts.Records(found, labels={"group": groups}),
+        panels if several else {"height": 280, **view},
+        series=series,
+    )
+
+
+def head_chart(result: xr.Dataset) -> charts.Chart:
+    """What each head adds, a map of layers and heads for each group."""
+    found, groups = charts.bounded(result, "mean_head"), charts.group_labels(result)
+    hover = charts.tips(
+        *(("#layer", "layer"), ("#head", "head"), ("#mean_head", "adds"), *charts.ends(found)),
+        ("group", "tokens"),
+    )
+    numbers = np.asarray(result["mean_head"].values)
+    most = float(np.nanmax(np.abs(numbers), initial=0.0)) or 1.0
+    shown = charts.Map(
+        *("head", "layer", "mean_head", "head", "layer", "adds to the logit difference"),
+        *(result.sizes["layer"], hover, most),
+    )
+    view = charts.heat_map(shown)
+    panels = charts.facet("group", view, columns=2, names=list(groups.values()))
+    return charts.chart(
+        f"What each head adds to {result.attrs.get('asked', 'the answer')}",
+        charts.Records(found, labels={"group": groups}),
+        panels if len(groups) > 1 else view,
+    )

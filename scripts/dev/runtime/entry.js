@@ -1,0 +1,11 @@
+import { extend } from "vega-util";
+import { transforms } from "vega-dataflow";
+import * as data from "vega-transforms";
+import * as view from "vega-view-transforms";
+import * as encode from "vega-encode";
+import * as voronoi from "vega-voronoi";
+extend(transforms, data, view, encode, voronoi);
+export { parse } from "vega-parser";
+export { View } from "vega-view";
+export { compile } from "vega-lite";
+export { expressionInterpreter } from "vega-interpreter";

@@ -1,0 +1,123 @@
+"""Charts of every study: valid Vega-Lite, with the result's numbers, whatever its size."""
+
+import json
+import math
+
+import altair as alt
+import numpy as np
+import pytest
+import xarray as xr
+
+from actlas.analysis import registry
+from actlas.scripts.bench.common.results import STAGES, Sizes, synthetic_result
+from actlas.scripts.charts.embedding import Datasets
+
+#: the demo, GPT-2 XL, and more than a legend holds
+SIZES = [
+    Sizes(),
+    Sizes(layers=48, heads=25),
+    Sizes(layers=80, heads=3, variants=100, groups=tuple(f"g{n}" for n in range(3))),
+    Sizes(layers=1, heads=1, variants=1, groups=("all tokens",), tokens=1),
+]
+
+
+def charts_of(stage, size):
+    study = registry.find(stage)
+    result = synthetic_result(stage, size)
+    return study.charts(result), result
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("size", SIZES, ids=["demo", "XL", "many", "one"])
+def test_a_chart_is_valid_and_its_numbers_are_short(stage, size):
+    found, _ = charts_of(stage, size)
+    assert "" in found
+    for spec in found.values():
+        few = {**spec, "datasets": {name: rows[:5] for name, rows in spec["datasets"].items()}}
+        plain = json.loads(json.dumps(few, allow_nan=False))
+        if size is SIZES[0] or "series" not in plain["usermeta"]["actlas"]:
+            alt.Chart.from_dict(plain, validate=True)
+        assert all(len(rows) for rows in spec["datasets"].values())
+        for rows in spec["datasets"].values():
+            for number in rows[-1].values():
+                assert not isinstance(number, float) or len(f"{number:.15g}".strip("0.-")) <= 13
+
+
+def test_studies_with_figures_have_charts():
+    assert set(STAGES) == set(registry.names())
+
+
+def test_the_numbers_are_those_of_the_result():
+    found, result = charts_of("cosine", Sizes(layers=3))
+    row = found[""]["datasets"]["rows"][123]
+    at = {"projection_pair": row["projection_pair"], "layer": row["layer"]}
+    group = {"target “her”": "target", "control: same position": "control"}[row["group"]]
+    number = round((row["bin"] + 1) * 50 - 0.5)
+    here = result.sel(at).sel(group=group)
+    share = float(here["count"].isel(bin=number) / (here["pairs"] - here["undefined"]))
+    assert math.isclose(row["share"], share, rel_tol=1e-4)
+    assert math.isclose(row["mean"], float(here["mean_abs"]), rel_tol=1e-4)
+    found, result = charts_of("variance", Sizes(layers=2))
+    for row in found[""]["datasets"]["rows"]:
+        group = "target" if row["group"].startswith("target") else "control"
+        where = {"group": group, "projection": row["projection"][-1].lower(), "layer": row["layer"]}
+        assert math.isclose(row["variance"], float(result["variance"].sel(where)), rel_tol=1e-4)
+        low, high = result["variance_interval"].sel(where).values
+        assert math.isclose(row["low"], low, rel_tol=1e-4)
+        assert math.isclose(row["high"], high, rel_tol=1e-4)
+
+
+def test_what_has_no_number_is_left_out():
+    result = synthetic_result("scan")
+    result["nll_change"][3] = np.nan
+    result["group_nll_change"][:, 3] = np.nan
+    spec = registry.find("scan").charts(result)[""]
+    rows = spec["datasets"]["rows"]
+    assert {row["layer"] for row in rows if row["change"] is not None} == {0, 1, 2, 4, 5, 6, 7}
+    json.dumps(spec, allow_nan=False)
+
+
+def test_many_variants_have_a_scale_of_colours_and_no_legend():
+    few, _ = charts_of("downstream", Sizes(variants=8))
+    many, _ = charts_of("downstream", Sizes(variants=9))
+    assert len(few[""]["usermeta"]["actlas"]["series"]["names"]) == 8
+    assert "series" not in many[""]["usermeta"]["actlas"]
+    colour = many[""]["concat"][0]["encoding"]["color"]
+    assert (colour["field"], colour["type"]) == ("number", "quantitative")
+    (param,) = many[""]["params"]
+    assert param["bind"]["options"][0] is None
+    assert len(param["bind"]["options"]) == 10
+
+
+def test_layers_that_are_not_in_a_row_are_chosen_from_a_list():
+    spec = registry.find("cosine").charts(synthetic_result("cosine"))[""]
+    assert spec["params"][0]["bind"]["input"] == "range"
+    some = synthetic_result("cosine").isel(layer=[0, 3, 7])
+    spec = registry.find("cosine").charts(some)[""]
+    assert spec["params"][0]["bind"]["options"] == [0, 3, 7]
+
+
+def test_words_of_the_data_are_no_markup_and_no_expression():
+    evil = "</script><b>'+alert(1)+'\u2028\x00"
+    result = synthetic_result("downstream")
+    result["edits"] = ("variant", [evil] * result.sizes["variant"])
+    spec = registry.find("downstream").charts(result)[""]
+    page = Datasets()
+    texts = [page.embed(spec), *page.texts.values()]
+    assert all(sign not in text for text in texts for sign in "<>&\u2028\x00")
+    names = {row["variant"] for row in spec["datasets"]["rows"]}
+    assert len(names) == result.sizes["variant"]  # called alike, they stay apart
+    lens = registry.find("lens").charts(synthetic_result("lens"))["words"]
+    shown = json.dumps({**lens, "datasets": {}})
+    assert "</script>" not in shown
+    assert "</script>" in json.dumps(lens["datasets"])
+
+
+def test_a_group_that_the_result_has_no_number_of_does_not_break_the_chart():
+    result = synthetic_result("lens")
+    result["mean_nll"][0] = np.nan
+    result["mean_nll_interval"][:, 0] = np.nan
+    spec = registry.find("lens").charts(result)[""]
+    losses = [r for r in spec["datasets"]["rows"] if r["measure"] == "loss (nats)"]
+    assert {row["group"] for row in losses} == {"control"}
+    assert isinstance(result, xr.Dataset)

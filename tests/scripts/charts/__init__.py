@@ -1,0 +1,1 @@
+"""Charts on a page: their script, their data."""
