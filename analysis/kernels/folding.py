@@ -109,9 +109,7 @@ def _place(number: npt.NDArray[np.int64], hidden: _Hidden) -> Floats:
     return state.result()[np.newaxis]
 
 
-def _step_through(
-    state: Accumulator, arrays: list[Any], units: Sequence[tuple[int, int]]
-) -> None:
+def _step_through(state: Accumulator, arrays: list[Any], units: Sequence[tuple[int, int]]) -> None:
     """Let ``state`` add the blocks of ``units``, each a number and its first token."""
     name, graph = f"step-{uuid4().hex}", dict[Any, Any]()
     # a step waits for the one before, so that a block is dropped before the next is read
