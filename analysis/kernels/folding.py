@@ -19,6 +19,10 @@ from dask.highlevelgraph import HighLevelGraph
 
 Floats = npt.NDArray[np.float64]
 
+# tasks take about 30 kB for each unit and array: those of so many units are there at a time, or of
+# this share of the run, because dask looks at the keys of the whole run each time
+UNITS, SHARE = 64, 1 / 64
+
 
 class Accumulator(Protocol):
     """What is kept of the tokens seen so far."""
@@ -91,21 +95,31 @@ def _whole(array: xr.DataArray) -> da.Array:
 def _place(number: npt.NDArray[np.int64], hidden: _Hidden) -> Floats:
     """Return the numbers of one place: (1, …)."""
     arrays = [array[int(number[0])] for array in hidden.arrays]
-    sizes = arrays[0].chunks[0]
-    units = zip(accumulate(sizes, initial=0), sizes, strict=False)
-    name, state = f"step-{uuid4().hex}", hidden.make()
-    graph: dict[Any, Any] = {}
-    # a step waits for the one before, so that a block is dropped before the next is read
-    for unit, (first, count) in enumerate(units):
-        if hidden.wanted is None or hidden.wanted(first, count):
-            before = (name, len(graph) - 1) if graph else None
-            blocks = [(array.name, unit, *(0,) * (array.ndim - 1)) for array in arrays]
-            graph[name, len(graph)] = (_add, state, first, before, *blocks)
-    if graph:
-        layers = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
-        steps = da.Array(layers, name, chunks=((1,) * len(graph),), dtype=np.int64)
-        steps[-1:].compute(scheduler="synchronous")
+    sizes, state = arrays[0].chunks[0], hidden.make()
+    wanted = [
+        (unit, first)
+        for unit, (first, count) in enumerate(
+            zip(accumulate(sizes, initial=0), sizes, strict=False)
+        )
+        if hidden.wanted is None or hidden.wanted(first, count)
+    ]
+    step = max(UNITS, round(len(wanted) * SHARE))
+    for start in range(0, len(wanted), step):
+        _step_through(state, arrays, wanted[start : start + step])
     return state.result()[np.newaxis]
+
+
+def _step_through(state: Accumulator, arrays: list[Any], units: Sequence[tuple[int, int]]) -> None:
+    """Let ``state`` add the blocks of ``units``, each a number and its first token."""
+    name, graph = f"step-{uuid4().hex}", dict[Any, Any]()
+    # a step waits for the one before, so that a block is dropped before the next is read
+    for step, (unit, first) in enumerate(units):
+        before = (name, step - 1) if step else None
+        blocks = [(array.name, unit, *(0,) * (array.ndim - 1)) for array in arrays]
+        graph[name, step] = (_add, state, first, before, *blocks)
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
+    steps = da.Array(layers, name, chunks=((1,) * len(graph),), dtype=np.int64)
+    steps[-1:].compute(scheduler="synchronous")
 
 
 def _add(state: Accumulator, first: int, before: object, *blocks: npt.NDArray[Any]) -> Any:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from actlas.scripts.reporting.results import Result, naming_result
 from actlas.store.errors import ActlasError
@@ -59,12 +60,24 @@ class MarkedSentences:
     note: str = ""  # why the loss is not shown, though it is stored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Groups:
-    """The groups of a result: their names, and the group of each token."""
+    """The groups of a result: their names, their tokens, ascending, and the group of each."""
 
-    names: tuple[str, ...]
-    tokens: Mapping[int, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    tokens: npt.NDArray[np.integer] = field(default_factory=lambda: np.empty(0, np.int64))
+    places: npt.NDArray[np.integer] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def digest(self) -> str:
+        """Equal for the same groups: there may be millions of tokens."""
+        return xxhash.xxh3_64_hexdigest(self.tokens.tobytes() + self.places.tobytes())
+
+    def of(self, token: int) -> int | None:
+        """Return the group of a token, None of one that is in none."""
+        at = int(np.searchsorted(self.tokens, token))
+        inside = at < len(self.tokens) and self.tokens[at] == token
+        return int(self.places[at]) if inside else None
 
 
 def marked_sentences(results: Sequence[Result], runs: Mapping[str, Run]) -> list[MarkedSentences]:
@@ -81,7 +94,7 @@ def marked_sentences(results: Sequence[Result], runs: Mapping[str, Run]) -> list
             if run is None:
                 continue
             groups = _of_run(_groups(result), _kept(result, run))
-            key = (run.id, groups.names, tuple(sorted(groups.tokens.items())))
+            key = (run.id, groups.names, groups.digest)
             if groups.names and key not in found:
                 found[key] = _marked(result, run, groups)
             elif not groups.names and run.id not in plain and "nll" in run.sites:
@@ -92,19 +105,21 @@ def marked_sentences(results: Sequence[Result], runs: Mapping[str, Run]) -> list
 
 def _groups(result: Result) -> _Groups:
     """Return the groups that the user named: target and control, and those with members."""
-    data, tokens = result.data, dict[int, int]()
+    data = result.data
     names = list(PAIRED) if "pair_target" in data else []
-    for place, name in enumerate(names):
-        for token in data[f"pair_{name}"].values:
-            tokens.setdefault(int(token), place)
+    parts = [data[f"pair_{name}"].values for name in names]
     if "member_token" in data:
         places = data["member_group"].values
         every = [str(name) for name in data["group"].values]
         for number in np.unique(places):
             names.append(every[int(number)])
-            for token in data["member_token"].values[places == number]:
-                tokens.setdefault(int(token), len(names) - 1)
-    return _Groups(tuple(names), tokens)
+            parts.append(data["member_token"].values[places == number])
+    if not parts:
+        return _Groups()
+    # of a token in several groups, the first counts
+    tokens, first = np.unique(np.concatenate(parts), return_index=True)
+    sizes = [len(part) for part in parts]
+    return _Groups(tuple(names), tokens, np.repeat(np.arange(len(parts)), sizes)[first])
 
 
 def _kept(result: Result, run: Run) -> npt.NDArray[np.int64] | None:
@@ -119,17 +134,15 @@ def _kept(result: Result, run: Run) -> npt.NDArray[np.int64] | None:
 def _of_run(groups: _Groups, kept: npt.NDArray[np.int64] | None) -> _Groups:
     if kept is None:
         return groups
-    tokens = {int(kept[place]): group for place, group in groups.tokens.items()}
-    return _Groups(groups.names, tokens)
+    return _Groups(groups.names, kept[groups.tokens], groups.places)
 
 
 def _marked(result: Result, run: Run, groups: _Groups) -> MarkedSentences:
-    numbers = run.labels.token["sentence"]
-    wanted = sorted({int(numbers[token]) for token in groups.tokens})
+    wanted = np.unique(run.labels.token["sentence"][groups.tokens]).tolist()
     what = f"“{result.word}”" if result.word else ", ".join(groups.names)
     listed = result.options.get("left_out", [])[:MOST]
     left_out = [(int(number), run.labels.text[int(number)], str(why)) for number, why in listed]
-    losses, note = _losses(run)
+    losses, note = _losses(run, wanted[:MOST])
     return MarkedSentences(
         f"{what} in {run.name}",
         groups.names[:MOST_GROUPS],
@@ -144,31 +157,33 @@ def _marked(result: Result, run: Run, groups: _Groups) -> MarkedSentences:
 
 def _plain(run: Run) -> MarkedSentences:
     """Return the first sentences of a run, for their loss."""
-    losses, note = _losses(run)
     count = len(run.labels.text)
+    losses, note = _losses(run, range(min(count, MOST_UNMARKED)))
     shown = range(min(count, MOST_UNMARKED)) if losses is not None else range(0)
     return MarkedSentences(
         f"Loss of each token in {run.name}",
         (),
-        _cut(run, shown, _Groups(()), losses),
+        _cut(run, shown, _Groups(), losses),
         losses=_shades(),
         more=count - len(shown),
         note=note,
     )
 
 
-def _losses(run: Run) -> tuple[np.ndarray | None, str]:
-    """Return the stored loss (token,), or None and why it is not shown."""
+def _losses(run: Run, sentences: Sequence[int]) -> tuple[dict[int, float] | None, str]:
+    """Return the stored loss of the tokens of ``sentences``, or None and why it is not shown."""
     if "nll" not in run.sites:
         return None, ""
     try:
-        losses = run.dataset(("nll",))["nll"].values.astype(np.float64)
-        index = run.index.of(("nll",))
-        if index.kept == WHOLE:
-            return losses, ""
-        whole = np.full(run.tokens, np.nan)
-        whole[np.concatenate([index.mask(unit) for unit in run.units])] = losses
-        return whole, ""
+        chosen = np.array([at for each in sentences for at in _tokens_of(run, each)], np.int64)
+        index, losses = run.index.of(("nll",)), run.dataset(("nll",))["nll"]
+        places = chosen
+        if index.kept != WHOLE:  # the loss of some tokens is stored
+            kept = np.flatnonzero(np.concatenate([index.mask(unit) for unit in run.units]))
+            chosen = chosen[np.isin(chosen, kept)]
+            places = np.searchsorted(kept, chosen)
+        found = losses.isel(token=places).values.astype(np.float64)
+        return dict(zip(chosen.tolist(), found.tolist(), strict=True)), ""
     except ActlasError as error:
         return None, f"The loss is not shown: {error}"
 
@@ -179,19 +194,25 @@ def _shades() -> tuple[str, ...]:
     return (f"below {bounds[0]}", *between, f"{bounds[-1]} and more")
 
 
+def _tokens_of(run: Run, sentence: int) -> range:
+    """Return the tokens of a sentence, which follow each other."""
+    numbers = run.labels.token["sentence"]
+    return range(*map(int, np.searchsorted(numbers, (sentence, sentence + 1))))
+
+
 def _cut(
-    run: Run, sentences: Sequence[int], groups: _Groups, losses: np.ndarray | None
+    run: Run, sentences: Sequence[int], groups: _Groups, losses: Mapping[int, float] | None
 ) -> tuple[Marked, ...]:
     labels, found = run.labels, []
-    number = labels.token["sentence"]
     for sentence in sentences:
         spans = []
-        for token in np.flatnonzero(number == sentence).tolist():
-            group = groups.tokens.get(token)
+        for token in _tokens_of(run, sentence):
+            group = groups.of(token)
             group = group if group is not None and group < MOST_GROUPS else None
             level = None
-            if losses is not None and not np.isnan(losses[token]):
-                level = bisect_right(LEVELS, float(losses[token]))
+            loss = np.nan if losses is None else losses.get(token, np.nan)
+            if not np.isnan(loss):
+                level = bisect_right(LEVELS, loss)
             if group is not None or level is not None:
                 start, end = (int(labels.token[f"char_{edge}"][token]) for edge in ("start", "end"))
                 spans.append((start, end, Part("", group, level)))
