@@ -171,7 +171,7 @@ def test_the_study(tiny):
     asks = {"answer": "t7", "against": "t9", "at": "last", "heads": True, "neurons": 4}
     done = found(tiny("llama-biases").run, "attribute", **asks)
     assert done.holds
-    assert "'t7' − 't9': " in done.findings[0]
+    assert "('t7' − 't9'): " in done.findings[0]
     assert done.findings[1].startswith("'t7' − 't9': ")
     with pytest.raises(UsageError, match="none of the 3 tokens that are asked is of a group"):
         found(
