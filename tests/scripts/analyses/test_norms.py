@@ -53,7 +53,7 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
         "chosen",
         "--pdf",
     )
-    assert "Norms, mean over layers and heads" in chosen.stdout
+    assert "mean over layers and heads" in chosen.stdout
     forms = {f"_sites.{form}" for form in ("png", "svg", "pdf")}
     assert endings(tmp_path / "chosen", "norms") == {".nc", *forms}
     assert "and the same as .svg and .pdf" in chosen.stdout
