@@ -59,7 +59,8 @@ def synthetic_result(stage: str, sizes: Sizes | None = None) -> xr.Dataset:
     named |= {"sum": ("half", "layer"), "pair": range(size.layers)}
     named |= {"variant": [f"run.skip-{number}" for number in range(size.variants)]}
     found = {name: list(each) for name, each in named.items() if name in result.dims}
-    return result.assign_coords(found).assign_attrs(attrs)
+    known = {"edits", "first_depth"} & {*result.data_vars}
+    return result.assign_coords(found).set_coords(known).assign_attrs(attrs)
 
 
 Made = tuple[Mapping[str, Any], dict[str, Any]]
@@ -78,7 +79,8 @@ def _cosine(size: Sizes) -> Made:
     count = (size.array(*place, "bin") * 10_000).astype(np.int64)
     pairs = count.sum("bin")
     numbers: dict[str, Any] = {"count": count, "pairs": pairs, "undefined": pairs * 0}
-    numbers |= size.bounded("mean_abs", *place)
+    numbers |= size.bounded("mean_abs", *place) | size.bounded("overall_abs", "group", "layer")
+    numbers["share_above_0.9"] = size.array(*place)
     numbers |= {"chance": size.array("group"), "bin_edge": ("edge", np.linspace(-1, 1, 101))}
     return numbers, {"target": "her", "control": "matched"}
 
@@ -99,7 +101,9 @@ def _norms(size: Sizes) -> Made:
 def _reconstruct(size: Sizes) -> Made:
     numbers = {name: size.array("sum", "layer") * 1e-7 for name in ("max_abs_error", "rounding")}
     numbers["relative_error"] = size.array("sum", "layer", low=0) * 1e-7
-    for name in ("laminar_correlation", "unmasked_correlation", "excluded_share"):
+    for name in ("correlation", "error_token", "error_dimension"):
+        numbers[name] = size.array("sum", "layer")
+    for name in ("laminar_correlation", "unmasked_correlation", "excluded_share", "cut"):
         numbers[name] = size.array("pair")
     return numbers, {"edited": []}
 
