@@ -60,11 +60,16 @@ def find(name: str) -> Study[Any] | None:
 
 def software(name: str) -> dict[str, str]:
     """Return the package that declares a study with its version: results are of that version."""
-    import importlib.metadata
-
     entry = _entry(name)
     package = PACKAGE if entry is None else entry.package
-    return {package: importlib.metadata.version(package)}
+    return {package: _version(package)}
+
+
+@cache
+def _version(package: str) -> str:
+    import importlib.metadata
+
+    return importlib.metadata.version(package)
 
 
 def _entry(name: str) -> Entry | None:

@@ -24,7 +24,7 @@ STUDIES = "Studies of stored activations"
 #: heading of the overview → its commands, each with its line; the module of that name holds it
 SECTIONS: dict[str, dict[str, str]] = {
     "Models and activations": {
-        "demo": "Run all five studies on the shipped model; a minute.",
+        "demo": "Run all five studies on the shipped model, under a minute.",
         "extract": "Run sentences through a model once and keep the activations.",
         "sweep": "Extract many variants of a run, one model load, edits from one text.",
         "models": "List the models that are read, and their sites.",

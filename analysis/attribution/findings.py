@@ -16,7 +16,7 @@ def headline(result: xr.Dataset) -> list[str]:
     """Return which part adds most to the logit difference, of the first group that is asked."""
     if not bool((result["tokens"] > 0).any()):
         return []
-    group, asked = first_asked(result), result.attrs["asked"]
+    group = first_asked(result)
     (part, layer, value), *others = ranked_parts(result, group)
     bounds = result.get("mean_attribution_interval")
     here = None if bounds is None else bounds.sel(group=group, part=part, layer=layer)
@@ -25,8 +25,8 @@ def headline(result: xr.Dataset) -> list[str]:
     agrees = value * float(result["mean_difference"].sel(group=group)) >= 0
     verb = "writes most of" if agrees else "works most against"
     line = (
-        f"{of}{part} of layer {layer} {verb} {asked}: {value:+.3g}{interval(here, '+.3g')} "
-        f"of {whole} in logits"
+        f"{of}{part} of layer {layer} {verb} {asked_for(result)}: "
+        f"{value:+.3g}{interval(here, '+.3g')} of {whole}"
     )
     if holds_value(here):
         line += ", not told from 0"
@@ -34,6 +34,12 @@ def headline(result: xr.Dataset) -> list[str]:
         part, layer, value = others[0]
         line += f"; then {part} of layer {layer}, {value:+.3g}"
     return [line]
+
+
+def asked_for(result: xr.Dataset) -> str:
+    """Return what is asked as a sentence has it: a logit, or the difference of two."""
+    asked = str(result.attrs["asked"])
+    return f"the logit difference ({asked})" if " − " in asked else f"the logit of {asked}"
 
 
 def ranked_parts(result: xr.Dataset, group: str) -> list[tuple[str, int, float]]:

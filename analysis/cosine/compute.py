@@ -5,6 +5,7 @@ For the six pairs of projections of Q, K and V, layer by layer.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -13,15 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.cosine.many import MANY, ManyCosines
 from actlas.analysis.data.sites import feature_dims, heads_of
+from actlas.analysis.groups.by_block import BlockRows
 from actlas.analysis.groups.token_groups import Grouped
-from actlas.analysis.kernels.cosine_tiles import (
-    CosineCounts,
-    count_cosines,
-    directions,
-    unit_columns,
-)
-from actlas.analysis.variance.compute import PROJECTIONS
+from actlas.analysis.kernels.cosine_tiles import count_cosines, directions, unit_columns
+from actlas.analysis.kernels.folding import folded
+from actlas.analysis.kernels.tile_counts import CosineCounts
+from actlas.analysis.variance.compute import PROJECTIONS, flat
 from actlas.store.errors import UsageError
 
 #: name → the two projections whose features are compared; within one, every pair once and none
@@ -59,7 +59,8 @@ def cosine_histograms(
     its mean is taken off). Returns, lazily, ``count`` (group, projection_pair, layer, bin) int64
     with ``bin_edge`` (edge) on [-1, 1]; ``mean``, ``mean_abs``, ``std``, ``share_above_0.9``
     float64 and ``pairs``, ``undefined`` int64 (group, projection_pair, layer); and the tokens.
-    Counts sum to pairs - undefined. Memory: one tile a thread. Fastest with one BLAS thread in each
+    Counts sum to pairs - undefined. Memory: one tile a thread; of groups of more than
+    ``many.MANY`` tokens the products of all features. Fastest with one BLAS thread in each
     of dask's: ``threadpoolctl.threadpool_limits(1, "blas")``. Source: study 1. Raises UsageError
     for fewer than one bin.
     """
@@ -78,6 +79,8 @@ def cosine_histograms(
 def _group(
     dataset: xr.Dataset, selection: Grouped, group: str, bins: int, center: bool
 ) -> xr.Dataset:
+    if len(selection.groups[group]) > MANY:
+        return _of_many(dataset, selection, group, bins, center)
     columns = feature_columns(dataset, selection, group)
     counts, moments, pairs = xr.apply_ufunc(
         _layers,
@@ -100,6 +103,30 @@ def _group(
             },
         },
     )
+    return _named(counts, moments, pairs)
+
+
+def _of_many(
+    dataset: xr.Dataset, selection: Grouped, group: str, bins: int, center: bool
+) -> xr.Dataset:
+    found = [selection.rows(dataset[projection], group) for projection in PROJECTIONS]
+    columns, rows = [flat(array) for array, _ in found], BlockRows({group: found[0][1]})
+    pairs = tuple(
+        (PROJECTIONS.index(one), PROJECTIONS.index(two)) for one, two in PROJECTION_PAIRS.values()
+    )
+    make = partial(ManyCosines, rows=rows, group=group, pairs=pairs, bins=bins, center=center)
+    sizes = {"projection_pair": len(pairs), "number": bins + len(MOMENTS) + len(PAIRS)}
+    numbers = folded(make, sizes, *columns, wanted=rows.any)
+    if "layer" in dataset.coords:
+        numbers = numbers.assign_coords(layer=dataset["layer"].values)
+    counts = numbers.isel(number=slice(bins)).rename(number="bin").astype(np.int64)
+    moments = numbers.isel(number=slice(bins, bins + len(MOMENTS))).rename(number="moment")
+    of_pairs = numbers.isel(number=slice(bins + len(MOMENTS), None)).rename(number="kind")
+    return _named(counts, moments, of_pairs.astype(np.int64))
+
+
+def _named(counts: xr.DataArray, moments: xr.DataArray, pairs: xr.DataArray) -> xr.Dataset:
+    """Return counts, moments and numbers of pairs by name."""
     parts = {"count": counts}
     parts |= {name: moments.isel(moment=index) for index, name in enumerate(MOMENTS)}
     parts |= {name: pairs.isel(kind=index) for index, name in enumerate(PAIRS)}

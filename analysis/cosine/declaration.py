@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actlas.analysis.declaring import PlannedRun, Subject, Table, cell, option
-from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    heads_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import parse_layers
 from actlas.analysis.declaring.options import WRITTEN
@@ -79,6 +85,7 @@ class Cosine(GroupStudy[CosineOptions]):
     def compute(self, subject: Subject, options: CosineOptions) -> xr.Dataset:
         """Return histograms and moments of the cosines by group, pair of projections and layer."""
         from actlas.analysis.cosine.compute import cosine_histograms
+        from actlas.analysis.cosine.heads import head_cosines
         from actlas.analysis.cosine.intervals import cosine_draws
         from actlas.analysis.data.sites import heads_of
         from actlas.analysis.groups.resampling import with_contrasts, with_intervals
@@ -97,6 +104,7 @@ class Cosine(GroupStudy[CosineOptions]):
             result = with_intervals(result, "mean_abs", draws, groups.contrasts)
             result = with_intervals(result, "overall_abs", draws.mean("projection_pair"), ())
         result = with_chance(result, groups, center=center)
+        result["head_cosine"] = head_cosines(dataset, groups, center=center)
         return with_groups(result, groups).assign_attrs(heads=heads_of(dataset, self.needs))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
@@ -112,11 +120,10 @@ class Cosine(GroupStudy[CosineOptions]):
         header = (
             *("pair", "layer"),
             *(f"mean |cos|, {group}" for group in groups),
-            *(f"above 0.9, {group}" for group in groups),
+            *(f"share above 0.9, {group}" for group in groups),
         )
-        caption = "Mean |cosine|, and the share of pairs with |cosine| above 0.9" + heads_note(
-            result
-        )
+        caption = "Mean |cosine|, and the share of pairs of features with |cosine| above 0.9"
+        caption += heads_note(result) + control_note(result)
         compared = contrast_table(result, "mean_abs", "Difference of mean |cosine| between groups")
         return [Table.of(caption, header, rows), *compared]
 
@@ -124,7 +131,8 @@ class Cosine(GroupStudy[CosineOptions]):
         """Return the first, the middle and the last layer, under shorter headings."""
         layers, groups = result.sizes["layer"], [str(group) for group in result["group"].values]
         table, *compared = self.tables(result.isel(layer=sorted({0, layers // 2, layers - 1})))
-        header = ("pair", "layer", *groups, *(f"{group}>0.9" for group in groups))
+        means = (f"mean {group}" for group in groups)
+        header = ("pair", "layer", *means, *(f">0.9 {group}" for group in groups))
         return [Table(table.caption, header, table.rows), *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
@@ -151,6 +159,7 @@ class Cosine(GroupStudy[CosineOptions]):
             "": charts.histogram_chart(result, records),
             "heatmap": charts.heat_chart(result, records),
             "profile": charts.profile_chart(result),
+            "heads": charts.head_chart(result),
         }
 
     def panel(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.cosine.compute import PROJECTION_PAIRS, feature_columns
-from actlas.analysis.groups.resampling import Floats, Resampling
+from actlas.analysis.cosine.compute import PROJECTION_PAIRS
+from actlas.analysis.groups.by_block import BlockRows
+from actlas.analysis.groups.resampling import Floats, Resampling, add_by_block
 from actlas.analysis.groups.token_groups import Grouped
-from actlas.analysis.variance.compute import PROJECTIONS
+from actlas.analysis.kernels.folding import folded
+from actlas.analysis.variance.compute import PROJECTIONS, flat
 
 SAMPLE = 256  # pairs of features of each pair of projections: enough for the width of an interval
 
@@ -35,26 +38,17 @@ def cosine_draws(
     """
     groups = []
     for group in selection.groups:
-        columns = feature_columns(dataset, selection, group)
-        sizes = [column.shape[-1] for column in columns.values()]
-        draws = xr.apply_ufunc(
-            _draws,
-            *columns.values(),
-            kwargs={"drawn": drawn, "group": group, "pairs": _pairs(sizes, seed), "center": center},
-            input_core_dims=[["token", f"feature_{projection}"] for projection in columns],
-            output_core_dims=[["projection_pair", "resample"]],
-            dask="parallelized",
-            output_dtypes=[np.float64],
-            dask_gufunc_kwargs={
-                "output_sizes": {
-                    "projection_pair": len(PROJECTION_PAIRS),
-                    "resample": drawn.resamples,
-                }
-            },
-        )
-        groups.append(draws)
+        found = [selection.rows(dataset[projection], group) for projection in PROJECTIONS]
+        columns, tokens = [flat(array) for array, _ in found], found[0][1]
+        pairs = _pairs([column.sizes["feature"] for column in columns], seed)
+        rows = BlockRows({group: tokens})
+        make = partial(_Draws, rows, drawn, group, pairs, center=center)
+        sizes = {"projection_pair": len(pairs), "resample": drawn.resamples}
+        groups.append(folded(make, sizes, *columns, wanted=rows.any))
     joined: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))
     joined = joined.assign_coords(projection_pair=list(PROJECTION_PAIRS))
+    if "layer" in dataset.coords:
+        joined = joined.assign_coords(layer=dataset["layer"].values)
     shifted = joined - joined.mean("resample") + mean_abs
     return shifted.transpose("resample", "group", "projection_pair", "layer")
 
@@ -71,36 +65,58 @@ def _pairs(sizes: list[int], seed: int) -> Pairs:
     return found
 
 
-def _draws(
-    *columns: npt.NDArray[Any], drawn: Resampling, group: str, pairs: Pairs, center: bool
-) -> Floats:
-    """Return (layer, projection_pair, resample) of columns (layer, token, feature)."""
-    found = np.empty((len(columns[0]), len(pairs), drawn.resamples))
-    names = list(PROJECTIONS)
-    for layer in range(len(found)):
+class _Draws:
+    """Products of the pairs' columns, and with ``center`` their sums, by block of clusters.
+
+    Their sums are taken about a mean near their own, so that little is subtracted in the end.
+    """
+
+    def __init__(
+        self, rows: BlockRows, drawn: Resampling, group: str, pairs: Pairs, *, center: bool
+    ) -> None:
+        self._rows, self._drawn, self._group = rows, drawn, group
+        self._pairs, self._center = pairs, center
+        self._near: list[tuple[Floats, Floats]] = []
+        numbers = 5 if center else 3  # xy, xx, yy and, of the centred, x, y
+        self._sums = np.zeros((len(pairs), numbers, drawn.blocks, SAMPLE))
+
+    def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:
+        """Take in blocks of Q, K and V (token, feature)."""
+        where, names = (self._group, first, len(blocks[0])), list(PROJECTIONS)
+        chosen = self._rows.rows(*where)
+        block = self._drawn.block[self._group][self._rows.places(*where)]
+        begun = bool(self._near)
         for number, (one, two) in enumerate(PROJECTION_PAIRS.values()):
-            rows, others = pairs[number]
-            x = columns[names.index(one)][layer][:, rows].astype(np.float64)
-            y = columns[names.index(two)][layer][:, others].astype(np.float64)
-            found[layer, number] = _mean_abs(x, y, drawn, group, center=center)
-    return found
+            columns = zip((one, two), self._pairs[number], strict=True)
+            x, y = (
+                blocks[names.index(name)][chosen][:, features].astype(np.float64)
+                for name, features in columns
+            )
+            if self._center:
+                if not begun:
+                    self._near.append((x.mean(0), y.mean(0)))
+                x, y = x - self._near[number][0], y - self._near[number][1]
+            values = (x * y, x * x, y * y, x, y)
+            for sums, each in zip(self._sums[number], values, strict=False):
+                add_by_block(sums, block, each)
 
+    def result(self) -> Floats:
+        """Return the mean |cosine| in every resample: (projection_pair, resample)."""
+        size = self._drawn.tokens(self._group)[:, None].clip(1)
+        return np.stack([self._mean_abs(sums, size) for sums in self._sums])
 
-def _mean_abs(x: Floats, y: Floats, drawn: Resampling, group: str, *, center: bool) -> Floats:
-    """Return the mean |cosine| of columns (token, pair) in every resample: (resample,)."""
-    if center:  # about their means, so that little is subtracted below
-        x, y = x - x.mean(0), y - y.mean(0)
-    products = [drawn.weights @ drawn.sums(group, each) for each in (x * y, x * x, y * y)]
-    if center:
-        size = drawn.tokens(group)[:, None].clip(1)
-        mean_x, mean_y = (drawn.weights @ drawn.sums(group, each) for each in (x, y))
-        for product, off in zip(products, (mean_x * mean_y, mean_x**2, mean_y**2), strict=True):
-            product -= off / size
-    both, one, other = products
-    norm = np.sqrt(one.clip(0)) * np.sqrt(other.clip(0))
-    cosine = np.divide(np.abs(both), norm, out=np.full_like(norm, np.nan), where=norm > 0)
-    there = ~np.isnan(cosine)
-    count = there.sum(1)
-    sums = np.where(there, cosine.clip(max=1), 0).sum(1)
-    mean: Floats = np.divide(sums, count, out=np.full(len(sums), np.nan), where=count > 0)
-    return mean
+    def _mean_abs(self, sums: Floats, size: Floats) -> Floats:
+        """Return the mean |cosine| of the pairs in every resample: (resample,)."""
+        both, one, other = (self._drawn.weights @ each for each in sums[:3])
+        if self._center:
+            mean_x, mean_y = (self._drawn.weights @ each for each in sums[3:])
+            both -= mean_x * mean_y / size
+            one -= mean_x**2 / size
+            other -= mean_y**2 / size
+        norm = np.sqrt(one.clip(0)) * np.sqrt(other.clip(0))
+        cosine = np.divide(np.abs(both), norm, out=np.full_like(norm, np.nan), where=norm > 0)
+        there = ~np.isnan(cosine)
+        count = there.sum(1)
+        total = np.where(there, cosine.clip(max=1), 0).sum(1)
+        mean: Floats = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        return mean

@@ -18,10 +18,7 @@ def taken(activations: xr.DataArray, first: Indices, last: Indices | None = None
 
     Labels but ``layer`` are dropped. Lazy stays lazy. Means are float64.
     """
-    plain = activations.drop_vars(
-        [name for name, label in activations.coords.items() if "token" in label.dims]
-    )
-    plain = plain.drop_vars([name for name in plain.coords if name != "layer"])
+    plain = unlabelled(activations)
     if last is None:
         return plain.isel(token=first)
     sizes = last - first + 1
@@ -40,6 +37,11 @@ def taken(activations: xr.DataArray, first: Indices, last: Indices | None = None
         dask_gufunc_kwargs={"output_sizes": {"token": len(sizes)}},
     )
     return pooled.transpose(*activations.dims)
+
+
+def unlabelled(activations: xr.DataArray) -> xr.DataArray:
+    """Return ``activations`` with no label but ``layer``."""
+    return activations.drop_vars([name for name in activations.coords if name != "layer"])
 
 
 def _mean_of_runs(

@@ -16,7 +16,7 @@ from actlas.store.errors import UsageError
 
 TEXTS = 1 << 14  # that are read at a time: those of a large run are never all in memory
 
-Indices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.integer]  # of the narrowest type, where there may be 10⁸
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Every study selects through here.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.apart import later_tokens
-from actlas.analysis.data.pooling import Pool, taken
+from actlas.analysis.data.pooling import Pool, taken, unlabelled
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.words import TargetError, Words, find_words, nowhere
 from actlas.store.errors import UsageError
@@ -111,6 +112,12 @@ class Selection:
             return taken(activations, self.groups[group])
         return taken(activations, self.first_token, self.last_token)
 
+    def rows(self, activations: xr.DataArray, group: str) -> tuple[xr.DataArray, Indices]:
+        """Return an array, and which of its rows along ``token`` are those of a group."""
+        if group == "control" or self.target.pool != "mean":
+            return unlabelled(activations), self.groups[group]
+        return self.take(activations, group), np.arange(len(self.first_token))
+
     def coordinates(self) -> xr.Dataset:
         """Return the pairs as a Dataset on ``pair``, to be saved with a result."""
         names = {
@@ -153,23 +160,21 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     """
     words = find_words(labels, target.word, target.case)
     controls = _Controls(target, words, labels["position"].values, later_tokens(labels))
-    pairs, left_out = [], []
-    for sentence, number in enumerate(words.numbers.tolist()):
+    pairs, left_out = array("q"), []
+    for sentence, number in enumerate(words.numbers):
         found = words.found.get(sentence, [])
         chosen = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
         drawn = [controls.draw(sentence, word) for word in chosen]
-        pairs += [
-            (number, word[0], word[-1], one)
-            for word, one in zip(chosen, drawn, strict=True)
-            if one is not None
-        ]
+        for word, one in zip(chosen, drawn, strict=True):
+            if one is not None:
+                pairs.extend((number, word[0], word[-1], one))
         if not chosen or None in drawn:
             reason = IMPOSSIBLE if chosen else CLIPPED if sentence in words.clipped else ABSENT
-            left_out.append(LeftOut(number, reason))
-    if not pairs and not words.found:
+            left_out.append(LeftOut(int(number), reason))
+    if not pairs and words.nowhere:
         raise nowhere(labels, target.word)
-    _check(len(pairs), left_out, len(words.numbers), target)
-    sentences, first, last, control = np.array(pairs, dtype=np.int64).T
+    _check(len(pairs) // 4, left_out, len(words.numbers), target)
+    sentences, first, last, control = np.array(pairs, dtype=np.int64).reshape(-1, 4).T
     return Selection(target, first, last, control, sentences, tuple(left_out))
 
 
@@ -222,10 +227,11 @@ class _Controls:
     @cached_property
     def _plain(self) -> npt.NDArray[np.bool_]:
         """Which tokens are part of no match."""
-        plain = np.ones(len(self.position), dtype=bool)
-        for found in self.words.found.values():
-            for word in found:
-                plain[word] = False
+        # matches may share tokens: each opens a run and closes it behind its last
+        depth = np.zeros(len(self.position) + 1, dtype=np.int32)
+        np.add.at(depth, self.words.found.first, 1)
+        np.subtract.at(depth, self.words.found.last + 1, 1)
+        plain: npt.NDArray[np.bool_] = np.cumsum(depth[:-1], dtype=np.int32) == 0
         return plain
 
     def draw(self, sentence: int, word: Indices) -> int | None:

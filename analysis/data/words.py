@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -24,15 +25,49 @@ class TargetError(ActlasError, ValueError):
     """The word cannot be studied in these sentences; the message is one line."""
 
 
+@dataclass(frozen=True, eq=False)
+class Matches(Mapping[int, list[Indices]]):
+    """Matches of a word: place of their sentence, first and last token, each (match,), in order."""
+
+    sentence: Indices
+    first: Indices
+    last: Indices
+
+    @classmethod
+    def of(cls, rows: array[int]) -> Matches:
+        """Return those of sentence, first and last token, one after the other."""
+        return cls(*np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+
+    def __getitem__(self, sentence: int) -> list[Indices]:
+        """Return the tokens of each match of a sentence."""
+        start, end = np.searchsorted(self.sentence, (sentence, sentence + 1))
+        if start == end:
+            raise KeyError(sentence)
+        ends = zip(self.first[start:end].tolist(), self.last[start:end].tolist(), strict=True)
+        return [np.arange(first, last + 1) for first, last in ends]
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the sentences that have a match."""
+        return iter(np.unique(self.sentence).tolist())
+
+    def __len__(self) -> int:
+        return len(np.unique(self.sentence))
+
+
 @dataclass(frozen=True)
 class Words:
     """Where a word is: indices along ``token`` of the run."""
 
     # place among ``sentences`` → the tokens of each match that has all of them
-    found: Mapping[int, list[Indices]]
+    found: Matches
     clipped: frozenset[int]  # places of sentences with a match that has not
     starts: Indices  # first token of each sentence, and the number of all
     numbers: Indices  # of each sentence, in ``sentence``
+
+    @property
+    def nowhere(self) -> bool:
+        """Whether no sentence has the word, with or without its tokens."""
+        return not len(self.found.first) and not self.clipped
 
 
 def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
@@ -47,7 +82,7 @@ def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
     sentences = sentences_of(labels)
     starts = sentences.starts
     places = _Places(*(labels[name].values for name in ("position", "char_start", "char_end")))
-    found, clipped = {}, set()
+    found, clipped = array("q"), set()
     for sentence, text in enumerate(texts_of(labels, sentences)):
         spans = pattern.spans(text)
         if not spans:
@@ -55,10 +90,12 @@ def find_words(labels: xr.Dataset, word: str, case: bool = False) -> Words:
         tokens = [
             places.covered(starts[sentence], starts[sentence + 1], text, *span) for span in spans
         ]
-        found[sentence] = [each for each in tokens if each is not None]
-        if len(found[sentence]) < len(spans):
-            clipped.add(sentence)
-    return Words(found, frozenset(clipped), starts, sentences.numbers)
+        for each in tokens:
+            if each is None:
+                clipped.add(sentence)
+            else:  # they follow one another
+                found.extend((sentence, int(each[0]), int(each[-1])))
+    return Words(Matches.of(found), frozenset(clipped), starts, sentences.numbers)
 
 
 @dataclass(frozen=True)

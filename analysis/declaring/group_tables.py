@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from actlas.analysis.groups.token_groups import TokenGroups
 
 
+#: how controls are chosen → what a caption says of it
+CONTROLS = {
+    "previous": "the token before the target",
+    "random": "a random earlier token of the sentence",
+    "matched": "a token at the target's position in another sentence",
+}
+#: dims of a result → how a column of them is headed
+HEADERS = {"projection_pair": "pair"}
+
+
 def with_groups(result: xr.Dataset, groups: TokenGroups) -> xr.Dataset:
     """Return ``result`` with the tokens of its groups, and what is to be said of them."""
     names = list(groups)
@@ -39,6 +49,15 @@ def heads_note(result: xr.Dataset) -> str:
     return f"; {words}" if words else ""
 
 
+def control_note(result: xr.Dataset) -> str:
+    """Return what ends a caption where a target is compared with its control: which token it is.
+
+    result: with its options as attributes.
+    """
+    kind = CONTROLS.get(str(result.attrs.get("control"))) if "pair_target" in result else None
+    return f"; control: {kind}" if kind else ""
+
+
 def group_tables(result: xr.Dataset) -> list[Table]:
     """Return the table of the groups of a result; empty for one that has none."""
     if "group_tokens" not in result:
@@ -49,13 +68,14 @@ def group_tables(result: xr.Dataset) -> list[Table]:
         at = result.sel(group=name)
         counts = [cell(at[f"group_{each}"], "d") for each in names[:3]]
         rows.append((cell(str(name)), *counts, cell(at["group_position"], ".3g")))
-    return [Table.of("Groups of tokens", ("group", *names[:3], "mean position"), rows)]
+    caption = f"Groups of tokens{control_note(result)}"
+    return [Table.of(caption, ("group", *names[:3], "mean position"), rows)]
 
 
 def contrast_table(result: xr.Dataset, name: str, caption: str) -> list[Table]:
     """Return the differences of ``name`` between groups with their intervals, where there are any.
 
-    A row for each contrast and place.
+    A row for each contrast and place; caption: with the unit, where there is one.
     """
     if f"{name}_contrast" not in result:
         return []
@@ -71,13 +91,14 @@ def contrast_table(result: xr.Dataset, name: str, caption: str) -> list[Table]:
         if limits is not None:
             numbers += [cell(limits.isel(at=place).sel(bound=end)) for end in ("lower", "upper")]
         rows.append((*where, *numbers))
-    ends = () if bounds is None else ("2.5 %", "97.5 %")
-    return [Table.of(caption, (*dims, "difference", *ends), rows)]
+    ends = () if bounds is None else ("95 % from", "to")
+    header = (*(HEADERS.get(dim, dim) for dim in dims), "difference", *ends)
+    return [Table.of(f"{caption}{control_note(result)}", header, rows)]
 
 
 def _label(value: object) -> Cell:
-    """Return the cell of a coordinate: a number of a layer, or a name."""
-    return cell(value) if isinstance(value, str) else cell(value, "d")
+    """Return the cell of a coordinate: a number of a layer, or a name; ``A:B`` is a difference."""
+    return cell(value.replace(":", " − ")) if isinstance(value, str) else cell(value, "d")
 
 
 def apart(result: xr.Dataset, name: str, what: str) -> list[str]:

@@ -14,6 +14,7 @@ from actlas.analysis.groups.resampling import (
     FEWEST,
     Resampling,
     bounds,
+    group_means,
     mean_draws,
     resampling,
     with_contrasts,
@@ -38,7 +39,8 @@ def group_changes(
     squares = token_distances(baseline["resid"], variant["resid"])
     sizes = token_squares(baseline["resid"])
     depth = np.arange(baseline.sizes["depth"])
-    found = (_means(squares, apart) / _means(sizes, apart)) ** 0.5
+    changed, whole = (group_means(each, apart, skipna=False) for each in (squares, sizes))
+    found = (changed / whole) ** 0.5
     found = found.assign_coords(depth=depth)
     result = xr.Dataset({"group_relative_delta": found})
     if drawn is None:
@@ -61,8 +63,7 @@ def group_losses(
     if not len(apart) or "nll" not in baseline or "nll" not in variant:
         return xr.Dataset()
     change = loss_differences(baseline, variant).where(baseline["position"].values > 0)
-    parts = [change.isel(token=tokens).mean("token") for tokens in apart.values()]
-    result = xr.Dataset({"group_nll_change": xr.concat(parts, xr.Variable("group", list(apart)))})
+    result = xr.Dataset({"group_nll_change": group_means(change, apart, skipna=True)})
     if drawn is None:
         return with_contrasts(result, "group_nll_change", groups.contrasts)
     draws = mean_draws(change, apart, drawn)
@@ -122,10 +123,3 @@ def _distances(one: Floats, other: Floats) -> Floats:
 
 def _plain(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
-
-
-def _means(values: xr.DataArray, groups: TokenGroups) -> xr.DataArray:
-    """Return the mean of ``values`` (depth, token) of each group: (group, depth)."""
-    parts = [values.isel(token=tokens).mean("token", skipna=False) for tokens in groups.values()]
-    joined: xr.DataArray = xr.concat(parts, xr.Variable("group", list(groups)))
-    return joined

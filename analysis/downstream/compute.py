@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.data.sentences import sentences_of
+from actlas.analysis.data.sentences import Indices, sentences_of
 from actlas.analysis.downstream.by_group import (
     group_changes,
     group_losses,
@@ -20,6 +22,7 @@ from actlas.analysis.downstream.by_group import (
 from actlas.analysis.groups.resampling import Resampling
 from actlas.analysis.groups.selection import select_groups
 from actlas.analysis.groups.token_groups import TokenGroups
+from actlas.analysis.kernels.folding import folded
 from actlas.analysis.kernels.streaming import Floats
 from actlas.analysis.norms.depths import std_by_depth, step_norms
 
@@ -142,23 +145,36 @@ def sentence_sums(
     values: xr.DataArray, labels: xr.Dataset, kept: npt.NDArray[np.bool_]
 ) -> xr.DataArray:
     """Sum ``values`` (…, token) over the ``kept`` tokens of each sentence: (…, sentence)."""
-    sentences = sentences_of(labels)
-    sums: xr.DataArray = xr.apply_ufunc(
-        _sums,
-        values,
-        kwargs={"kept": kept, "starts": sentences.starts[:-1]},
-        input_core_dims=[["token"]],
-        output_core_dims=[["sentence"]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"sentence": len(sentences)}, "allow_rechunk": True},
-    )
-    return sums
+    starts = sentences_of(labels).starts
+    if not values.chunks:
+        found = np.add.reduceat(np.where(kept, values.values, 0), starts[:-1], axis=-1)
+        return xr.DataArray(found, dims=[*values.dims[:-1], "sentence"])
+    placed = values if values.dims[0] != "token" else values.expand_dims("place")
+    sums = folded(partial(_Sums, kept, starts), {"sentence": len(starts) - 1}, placed)
+    return sums if placed is values else sums.isel(place=0)
 
 
-def _sums(values: Floats, kept: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> Floats:
-    sums: Floats = np.add.reduceat(np.where(kept, values, 0), starts, axis=-1)
-    return sums
+class _Sums:
+    """Sums over the kept tokens of each sentence: (sentence,)."""
+
+    def __init__(self, kept: npt.NDArray[np.bool_], starts: Indices) -> None:
+        self._kept, self._starts = kept, starts
+        self._sums = np.zeros(len(starts) - 1)
+
+    def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:
+        """Take in values (token,)."""
+        (values,) = blocks
+        end = first + len(values)
+        begin = int(np.searchsorted(self._starts, first, side="right")) - 1
+        last = int(np.searchsorted(self._starts, end, side="left"))
+        # a sentence may have begun in the block before
+        starts = np.maximum(self._starts[begin:last], first) - first
+        chosen = np.where(self._kept[first:end], values, 0)
+        self._sums[begin:last] += np.add.reduceat(chosen, starts)
+
+    def result(self) -> Floats:
+        """Return the sums."""
+        return self._sums
 
 
 def _share(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:

@@ -6,7 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from actlas.analysis.declaring import Subject, Table, cell
-from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    whole_group,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Charts, Figures
@@ -69,9 +75,11 @@ class Downstream(GroupStudy[GroupOptions]):
         Runs without a stored loss, such as those of masked models, have no column of it.
         """
         last, rows, has_loss = int(result["depth"][-1]), [], "nll_change" in result
+        # `delta` is the norm of all tokens at once: of one token, its root mean square
+        root = math.sqrt(int(result["group_tokens"].sel(group=whole_group(result))))
         for place in range(result.sizes["variant"]):
             variant = result.isel(variant=place)
-            first, delta = int(variant["first_depth"]), variant["delta"]
+            first, delta = int(variant["first_depth"]), variant["delta"] / root
             loss = (cell(variant["nll_change"], "+.4f"),) if has_loss else ()
             row = (
                 cell(str(variant["edits"].values)),
@@ -83,10 +91,15 @@ class Downstream(GroupStudy[GroupOptions]):
             )
             rows.append(row)
         header = (
-            *("edits", "first depth", "Δ there", f"Δ at depth {last}", "relative"),
-            *(("Δ loss (nats)",) if has_loss else ()),
+            *("edits", "depth", "RMS there", f"RMS at {last}", "relative"),
+            *(("change of loss",) if has_loss else ()),
         )
-        return [Table.of("Distance to the run without edits", header, rows), *_by_group(result)]
+        caption = (
+            "Distance to the run without edits, at the first depth that changes and at the last: "
+            "root mean square over tokens of the change of the residual stream; at the last also "
+            "relative to its norm"
+        ) + ("; change of loss in nats a token" if has_loss else "")
+        return [Table.of(caption, header, rows), *_by_group(result)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
         """Return distances, steps and spread."""
@@ -134,10 +147,11 @@ def _by_group(result: xr.Dataset) -> list[Table]:
             loss = [cell(variant["group_nll_change"].sel(group=group), "+.4f")] if has_loss else []
             edits = cell(str(variant["edits"].values))
             rows.append((edits, cell(str(group)), cell(ends.sel(group=group), ".3g"), *loss))
-    header = ("edits", "group", "relative Δ at the end", *(("Δ loss (nats)",) if has_loss else ()))
-    what = "Difference of the change of loss between groups"
+    header = ("edits", "group", "relative", *(("change of loss",) if has_loss else ()))
+    what = "Difference of the change of loss between groups, in nats a token"
+    caption = "The same by group of tokens, at the last depth" + control_note(result)
     return [
-        Table.of("The same by group of tokens", header, rows),
+        Table.of(caption, header, rows),
         *contrast_table(result, "group_nll_change", what),
     ]
 

@@ -68,7 +68,8 @@ class TokenTable:
     @cached_property
     def position(self) -> Indices:
         """Position of each token in its sentence."""
-        return self.labels["position"].values.astype(np.int64)
+        position: Indices = self.labels["position"].values
+        return position
 
     @cached_property
     def of_sentence(self) -> Indices:
@@ -139,20 +140,18 @@ class TokenTable:
 
     def _begins(self, condition: Word) -> Indices:
         """Return the first token of the word that each token ends, the longest one; -1 of none."""
-        begins = np.full(self.size, -1)
+        begins = np.full(self.size, self.size)
         for word in condition.words:
-            for matches in self.words(word).found.values():
-                for tokens in matches:
-                    first, last = tokens[0], tokens[-1]
-                    begins[last] = first if begins[last] < 0 else min(first, begins[last])
-        return begins
+            matches = self.words(word).found
+            np.minimum.at(begins, matches.last, matches.first)
+        return np.where(begins < self.size, begins, -1)
 
     def _covered(self, condition: Word) -> Mask:
         covered = np.zeros(self.size, dtype=bool)
         for word in condition.words:
-            for matches in self.words(word).found.values():
-                for tokens in matches:
-                    covered[tokens] = True
+            matches = self.words(word).found
+            for first, last in zip(matches.first, matches.last, strict=True):
+                covered[first : last + 1] = True
         return covered
 
     def _within(self, condition: Numbers) -> Mask:

@@ -8,8 +8,9 @@ Davison and Hinkley 1997, section 3.8.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.sentences import Indices
+from actlas.analysis.groups.by_block import BlockRows
+from actlas.analysis.kernels.folding import Accumulator, folded
 from actlas.store.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
@@ -31,11 +34,12 @@ class Resampling:
     """Clusters drawn with replacement, the same draw for all groups of tokens.
 
     weights: how often each block of clusters is drawn (resample, block). block: of each token of a
-    group. With more than MOST_BLOCKS clusters, random ones are joined to blocks of equal size.
+    group, two bytes each. With more than MOST_BLOCKS clusters, random ones are joined to blocks of
+    equal size.
     """
 
     weights: Floats
-    block: Mapping[str, Indices]
+    block: Mapping[str, npt.NDArray[np.integer]]
 
     @property
     def resamples(self) -> int:
@@ -47,17 +51,22 @@ class Resampling:
         """How many are drawn each time."""
         return int(self.weights.shape[1])
 
-    def sums(self, group: str, values: Floats) -> Floats:
-        """Return the sums of ``values`` (token, …) of a group by block: (block, …), float64."""
-        found = np.zeros((self.blocks, *values.shape[1:]))
-        np.add.at(found, self.block[group], values)
-        return found
-
     def tokens(self, group: str) -> Floats:
         """Return how many tokens of a group each resample has: (resample,)."""
         counts = np.bincount(self.block[group], minlength=self.blocks)
         drawn: Floats = self.weights @ counts
         return drawn
+
+
+def add_by_block(
+    sums: Floats, block: npt.NDArray[np.integer], values: npt.NDArray[np.float64]
+) -> None:
+    """Add ``values`` (token, …) to the ``sums`` (block, …) of their blocks of clusters."""
+    if len(block):
+        order = np.argsort(block, kind="stable")
+        ordered = block[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        sums[ordered[starts]] += np.add.reduceat(values[order], starts, axis=0)
 
 
 def resampling(clusters: Mapping[str, Indices], *, resamples: int, seed: int) -> Resampling:
@@ -70,14 +79,22 @@ def resampling(clusters: Mapping[str, Indices], *, resamples: int, seed: int) ->
             f"{resamples} bootstrap resamples, expected {FEWEST} or more, or 0 for none"
         )
     generator = np.random.default_rng(seed)
-    every = np.unique(np.concatenate([*clusters.values()]))
+    every = _distinct(clusters.values())
     count = min(len(every), MOST_BLOCKS)
-    joined = np.arange(len(every))
+    joined = np.arange(count, dtype=np.uint16)  # a number below MOST_BLOCKS of each token
     if len(every) > MOST_BLOCKS:
-        joined = generator.permutation(len(every)) % count
+        joined = (generator.permutation(len(every)) % count).astype(np.uint16)
     draws = generator.multinomial(count, np.full(count, 1 / count), resamples)
     block = {name: joined[np.searchsorted(every, codes)] for name, codes in clusters.items()}
     return Resampling(draws.astype(np.float64), block)
+
+
+def _distinct(parts: Iterable[npt.NDArray[np.integer]]) -> npt.NDArray[np.integer]:
+    """Return the different clusters of all groups, ascending."""
+    found = np.empty(0, dtype=np.int64)
+    for part in parts:
+        found = np.union1d(found, part)
+    return found
 
 
 def mean_draws(
@@ -85,38 +102,97 @@ def mean_draws(
 ) -> xr.DataArray:
     """Return the mean of ``values`` (…, token, …) of each group in every resample.
 
-    (resample, group, …), float64; lazy stays lazy. A resample without a token of a group is NaN,
-    and NaN values are left out.
+    (resample, group, …), float64; lazy stays lazy. A resample without a token of a group is NaN;
+    NaN values are left out. Memory: a block of tokens, and sums by block of clusters.
     """
-    found = []
-    for name, tokens in groups.items():
-        chosen = values.isel(token=tokens).drop_vars(
-            [each for each, label in values.coords.items() if "token" in label.dims]
-        )
-        mean: xr.DataArray = xr.apply_ufunc(
-            _means,
-            chosen.chunk({"token": -1}) if chosen.chunks else chosen,
-            kwargs={"drawn": drawn, "group": name},
-            input_core_dims=[["token"]],
-            output_core_dims=[["resample"]],
-            dask="parallelized",
-            output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"output_sizes": {"resample": drawn.resamples}},
-        )
-        found.append(mean)
-    draws: xr.DataArray = xr.concat(found, xr.Variable("group", list(groups)))
-    return draws.transpose("resample", "group", ...)
+    sizes = {"resample": drawn.resamples}
+    found = _of_groups(values, groups, sizes, partial(_Draws, drawn=drawn))
+    return found.transpose("resample", "group", ...)
 
 
-def _means(values: npt.NDArray[Any], *, drawn: Resampling, group: str) -> Floats:
-    """Return (…, resample) of (…, token)."""
-    by_token = np.moveaxis(values, -1, 0).astype(np.float64)
-    there = ~np.isnan(by_token)
-    sums = drawn.sums(group, np.where(there, by_token, 0))
-    counts = drawn.sums(group, there.astype(np.float64))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.tensordot(drawn.weights, sums, 1) / np.tensordot(drawn.weights, counts, 1)
-    return np.moveaxis(means, 0, -1)
+def group_means(
+    values: xr.DataArray, groups: Mapping[str, Indices], *, skipna: bool
+) -> xr.DataArray:
+    """Return the mean of ``values`` (…, token, …) over the tokens of each group: (group, …).
+
+    float64; lazy stays lazy. NaN of a group without tokens. skipna: leave NaN values out. Memory: a
+    block of tokens.
+    """
+    return _of_groups(values, groups, {}, partial(_Means, skipna=skipna))
+
+
+def _of_groups(
+    values: xr.DataArray,
+    groups: Mapping[str, Indices],
+    sizes: Mapping[str, int],
+    make: Callable[[BlockRows, tuple[int, ...]], Accumulator],
+) -> xr.DataArray:
+    """Return what accumulators find of groups, place by place: (group, …), ``sizes`` last.
+
+    make: makes one for rows of groups and values (token, …) of the shape that follows ``token``.
+    """
+    plain = values.drop_vars([name for name, at in values.coords.items() if "token" in at.dims])
+    leading = str(plain.dims[0]) if plain.dims[0] != "token" else "place"
+    placed = plain if leading in plain.dims else plain.expand_dims(leading)
+    rest = [str(dim) for dim in placed.dims if dim not in (leading, "token")]
+    placed = placed.transpose(leading, "token", *rest)
+    rows, shape = BlockRows(groups), placed.shape[2:]
+    every = {"group": len(groups)} | dict(zip(rest, shape, strict=True)) | dict(sizes)
+    found = folded(partial(make, rows, shape), every, placed, wanted=rows.any)
+    found = found if values.chunks else found.compute()
+    found = found.assign_coords({**plain.coords, "group": list(groups)})
+    found = found if leading in plain.dims else found.isel({leading: 0})
+    return found.transpose("group", *(dim for dim in plain.dims if dim != "token"), *sizes)
+
+
+class _Means:
+    """Sums of values by group, and how many there are."""
+
+    def __init__(self, rows: BlockRows, shape: tuple[int, ...], *, skipna: bool) -> None:
+        self._rows, self._skipna = rows, skipna
+        self._sums = {name: (np.zeros(shape), np.zeros(shape)) for name in rows}
+
+    def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:
+        """Take in values (token, …)."""
+        (values,) = blocks
+        for name, (sums, counts) in self._sums.items():
+            chosen = values[self._rows.rows(name, first, len(values))].astype(np.float64)
+            there = ~np.isnan(chosen) if self._skipna else np.ones_like(chosen, dtype=bool)
+            sums += np.where(there, chosen, 0).sum(0)
+            counts += np.count_nonzero(there, axis=0)
+
+    def result(self) -> Floats:
+        """Return the means (group, …)."""
+        with np.errstate(invalid="ignore"):
+            return np.stack([sums / counts for sums, counts in self._sums.values()])
+
+
+class _Draws:
+    """Sums of values by group and block of clusters, and how many there are."""
+
+    def __init__(self, rows: BlockRows, shape: tuple[int, ...], drawn: Resampling) -> None:
+        self._rows, self._drawn = rows, drawn
+        shape = (drawn.blocks, *shape)
+        self._sums = {name: (np.zeros(shape), np.zeros(shape)) for name in rows}
+
+    def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:
+        """Take in values (token, …)."""
+        (values,) = blocks
+        for name, (sums, counts) in self._sums.items():
+            chosen = values[self._rows.rows(name, first, len(values))].astype(np.float64)
+            block = self._drawn.block[name][self._rows.places(name, first, len(values))]
+            there = ~np.isnan(chosen)
+            add_by_block(sums, block, np.where(there, chosen, 0))
+            add_by_block(counts, block, there.astype(np.float64))
+
+    def result(self) -> Floats:
+        """Return the means (group, …, resample)."""
+        found, weights = [], self._drawn.weights
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for sums, counts in self._sums.values():
+                means = np.tensordot(weights, sums, 1) / np.tensordot(weights, counts, 1)
+                found.append(np.moveaxis(means, 0, -1))
+        return np.stack(found)
 
 
 def bounds(draws: xr.DataArray) -> xr.DataArray:

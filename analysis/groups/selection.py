@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -23,7 +24,7 @@ from actlas.analysis.groups.conditions import Word
 from actlas.analysis.groups.evaluation import Found, Mask, TokenTable, column_labels
 from actlas.analysis.groups.grammar import Group, parse_group, parse_groups, with_words
 from actlas.analysis.groups.matching import matched
-from actlas.analysis.groups.token_groups import Members, TokenGroups
+from actlas.analysis.groups.token_groups import Members, Origin, TokenGroups
 from actlas.store.errors import UsageError, quoted, unknown
 
 FEWEST = 2  # clusters of a group: of one there is no telling what is its own
@@ -129,33 +130,34 @@ class _Selecting:
         return later_tokens(self.table.labels)
 
     @cached_property
-    def _cluster(self) -> Indices:
-        """Cluster of each token."""
+    def _origin(self) -> Origin:
+        """Sentence, position and cluster of each token."""
         name, labels = self.choice.cluster, self.table.labels
         if name not in column_labels(labels):
             raise unknown("column of clusters", name, ("sentence", *self.table.columns))
-        codes: Indices = pd.factorize(labels[name].values, use_na_sentinel=False)[0]
-        return codes
+        sentence: npt.NDArray[np.integer] = labels["sentence"].values
+        cluster = sentence
+        if name != "sentence":
+            codes = pd.factorize(labels[name].values, use_na_sentinel=False)[0]
+            cluster = codes.astype(np.int32)
+        return Origin(sentence, self.table.position, cluster)
 
-    def _members(self, found: Found, cluster: Indices | None = None) -> Members:
-        at = found.first if self.choice.pool == "first" else found.last
-        sentence = self.table.labels["sentence"].values[at].astype(np.int64)
-        position = self.table.position[at]
-        cluster = self._cluster[at] if cluster is None else cluster
-        return Members(found.first, found.last, sentence, position, cluster)
+    def _members(self, found: Found, owner: Indices | None = None) -> Members:
+        return Members(found.first, found.last, self._origin, self.choice.pool, owner)
 
     def _of_tokens(self, tokens: Indices) -> Members:
-        return self._members(Found(tokens, tokens))
+        narrow = tokens.astype(np.min_scalar_type(self.table.size))  # there may be 10⁸ of them
+        return self._members(Found(narrow, narrow))
 
     def _pairs(self, pairs: Selection | None) -> dict[str, Members]:
         if pairs is None:
             return {}
-        cluster = self._cluster[pairs.target_token]  # a control belongs to its word
+        owner = pairs.target_token  # a control belongs to its word
         target = Found(pairs.first_token, pairs.last_token)
         control = Found(pairs.control_token, pairs.control_token)
         return {
-            "target": self._members(target, cluster),
-            "control": self._members(control, cluster),
+            "target": self._members(target, owner),
+            "control": self._members(control, owner),
         }
 
     def _conditions(self) -> dict[str, Members]:
@@ -183,7 +185,7 @@ class _Selecting:
             first, *others = group.conditions
             if not others and isinstance(first, Word) and len(first.words) == 1:
                 # there or not, its tokens may not be in this part of the run
-                absent = not self.table.words(first.words[0]).found
+                absent = self.table.words(first.words[0]).nowhere
                 reason = str(nowhere(self.table.labels, first.words[0])) if absent else reason
             raise UsageError(f"group {quoted(group.name)}: {reason}")
         return found

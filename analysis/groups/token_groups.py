@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from actlas.analysis.data.group_names import REST, WHOLE
-from actlas.analysis.data.pooling import Pool, taken
+from actlas.analysis.data.pooling import Pool, taken, unlabelled
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.tokens import Selection
 from actlas.analysis.groups.grammar import OWN
@@ -30,27 +30,66 @@ class Grouped(Protocol):
     def take(self, activations: xr.DataArray, group: str) -> xr.DataArray:
         """Return the rows of a group along ``token``."""
 
+    def rows(self, activations: xr.DataArray, group: str) -> tuple[xr.DataArray, Indices]:
+        """Return an array, and which of its rows along ``token`` are those of a group."""
+
     def coordinates(self) -> xr.Dataset:
         """Return what is to be saved with a result."""
 
 
-@dataclass(frozen=True)
-class Members:
-    """The tokens of a group, in equally long arrays: of each match its first and last token."""
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Sentence, position and cluster of every token of the run, one for all groups: (token,)."""
 
-    first: Indices
-    last: Indices
     sentence: Indices
     position: Indices
     cluster: Indices
 
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The tokens of a group, in equally long arrays: of each match its first and last token.
+
+    origin: where they are from. owner: the tokens whose clusters they belong to, where these are
+    others.
+    """
+
+    first: Indices
+    last: Indices
+    origin: Origin
+    pool: Pool = "last"
+    owner: Indices | None = None
+
     def __len__(self) -> int:
         return len(self.last)
 
+    @property
+    def at(self) -> Indices:
+        """The token that stands for each."""
+        return self.first if self.pool == "first" else self.last
+
+    @property
+    def sentence(self) -> Indices:
+        """Sentence of each."""
+        found: Indices = self.origin.sentence[self.at]
+        return found
+
+    @property
+    def position(self) -> Indices:
+        """Position of each in its sentence."""
+        found: Indices = self.origin.position[self.at]
+        return found
+
+    @property
+    def cluster(self) -> Indices:
+        """Cluster of each."""
+        found: Indices = self.origin.cluster[self.at if self.owner is None else self.owner]
+        return found
+
     def part(self, places: Indices) -> Members:
         """Return those at ``places``."""
-        arrays = (self.first, self.last, self.sentence, self.position, self.cluster)
-        return Members(*(array[places] for array in arrays))
+        owner = None if self.owner is None else self.owner[places]
+        return replace(self, first=self.first[places], last=self.last[places], owner=owner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +169,15 @@ class TokenGroups(Mapping[str, Indices]):
         if self.pool != "mean" or group == "control":
             return taken(activations, self[group])
         return taken(activations, members.first, members.last)
+
+    def rows(self, activations: xr.DataArray, group: str) -> tuple[xr.DataArray, Indices]:
+        """Return an array, and which of its rows along ``token`` are those of a group.
+
+        That is ``activations`` without labels of tokens; with ``pool="mean"`` the means.
+        """
+        if self.pool == "mean" and group != "control":
+            return self.take(activations, group), np.arange(len(self.members[group]))
+        return unlabelled(activations), self[group]
 
     def summary(self) -> xr.Dataset:
         """Return ``group_tokens``, ``group_sentences``, ``group_clusters``, ``group_position``.

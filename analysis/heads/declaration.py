@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from actlas.analysis.data.group_names import FIRST, SPECIAL
 from actlas.analysis.declaring import Subject, Table, cell, option
-from actlas.analysis.declaring.group_tables import apart, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    control_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import GroupStudy, ReadOptions, first_token_option
 from actlas.analysis.declaring.options import WRITTEN
 from actlas.analysis.declaring.phrases import bracket_note
@@ -146,7 +150,11 @@ def _table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> Table:
     uniform = result["uniform"].isel(head=0).mean("layer").values
     rows.append((cell("uniform"), *(cell(value, ".3f") for value in uniform)))
     header = ("head", *map(str, result["kind"].values))
-    return Table.of("Mean over queries; last row: uniform attention", header, rows)
+    caption = (
+        "Mean over queries of the attention weight on each kind of key, of the entropy (1: "
+        "uniform) and of the distance in tokens; last row: uniform attention"
+    )
+    return Table.of(caption, header, rows)
 
 
 def _group_table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> list[Table]:
@@ -161,5 +169,5 @@ def _group_table(result: xr.Dataset, heads: Sequence[tuple[int, int]]) -> list[T
             name = f"L{result['layer'].values[layer]}H{head}"
             numbers = (cell(value, "+.3f") for value in here.values)
             rows.append((cell(name), cell(str(group)), *numbers))
-    caption = "Weight beyond uniform attention, by group of queries"
+    caption = "Weight beyond uniform attention, by group of queries" + control_note(result)
     return [Table.of(caption, ("head", "queries", *kinds), rows)]

@@ -89,7 +89,7 @@ def _edges(plain: xr.DataArray, bins: int) -> Floats:
     return np.linspace(low - reach, high + reach, bins + 1, axis=-1)
 
 
-def _member(count: int, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _member(count: int, tokens: Indices) -> npt.NDArray[np.bool_]:
     member = np.zeros(count, dtype=bool)
     member[tokens] = True
     return member

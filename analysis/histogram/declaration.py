@@ -11,6 +11,7 @@ from actlas.analysis.declaring import Subject, Table, cell, option
 from actlas.analysis.declaring.group_tables import (
     apart,
     contrast_table,
+    control_note,
     whole_group,
     with_groups,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MEASURES = ("mean", "std", "skew", "share_zero", "outside", "distance")
 SHOWN = 4  # layers in a terminal
+DIGITS = 12  # of a share
 POOLED = "values are counted token by token, as they are stored: of a word, its last"
 
 
@@ -117,10 +119,16 @@ class Histogram(GroupStudy[HistogramOptions]):
         for at in result[place].values:
             for group in result["group"].values:
                 here = result.sel({place: at, "group": group})
+                # what is left of 1 by rounding is no value outside
+                here = here.assign(outside=here["outside"].round(DIGITS))
                 numbers = [cell(here[name], ".3g") for name in MEASURES]
                 rows.append((cell(at, "d"), cell(str(group)), *numbers))
         header = (place, "tokens", "mean", "std", "skew", "zeros", "outside", "distance")
-        caption = f"Values by group of tokens; distance: Wasserstein-1 to {whole_group(result)}"
+        caption = (
+            f"Values of {result.attrs.get('site', 'a site')} by group of tokens; zeros, outside: "
+            "share of values that are 0, or lie outside the bins; distance: Wasserstein-1 to "
+            f"{whole_group(result)}, in the unit of the values{control_note(result)}"
+        )
         compared = contrast_table(result, "mean", "Difference of the mean value between groups")
         return [Table.of(caption, header, rows), *compared, *_distance_table(result, place)]
 
@@ -181,10 +189,15 @@ def _distance_table(result: xr.Dataset, place: str) -> list[Table]:
         for at in result[place].values:
             here = result.sel({"contrast": contrast, place: at})
             rows.append(
-                (cell(str(contrast)), cell(at, "d"), *(cell(here[name], ".3g") for name in names))
+                (
+                    cell(str(contrast).replace(":", " − ")),
+                    cell(at, "d"),
+                    *(cell(here[name], ".3g") for name in names),
+                )
             )
-    header = ("contrast", place, "distance", "by chance", "95 % of chance")
-    return [Table.of("Wasserstein-1 distance between groups", header, rows)]
+    header = ("contrast", place, "distance", "by chance", "95 % of chance below")
+    caption = "Wasserstein-1 distance between groups, and between random groups of their clusters"
+    return [Table.of(caption + control_note(result), header, rows)]
 
 
 def _place(result: xr.Dataset) -> str:

@@ -79,7 +79,7 @@ def _cluster_counts(
     """Return the values in each bin by group and block of clusters: (place, quantity), lazy."""
     codes = []
     for name, tokens in groups.items():
-        code = np.full(plain.sizes["token"], -1)
+        code = np.full(plain.sizes["token"], -1, dtype=np.int16)  # of at most MOST_BLOCKS
         code[tokens] = drawn.block[name]
         codes.append(code)
     place, size = str(plain.dims[0]), len(codes) * drawn.blocks * (edges.shape[1] - 1)
@@ -106,7 +106,7 @@ def _kernel(
         number = np.searchsorted(edges, values, side="right") - 1
         number[values == edges[-1]] = bins - 1  # the last bin has its upper edge too
         inside = (number >= 0) & (number < bins)
-        key = code[tokens[rows]][:, np.newaxis] * bins + number
+        key = code[tokens[rows]][:, np.newaxis].astype(np.int64) * bins + number
         found.append(np.bincount(key[inside], minlength=blocks * bins))
     return np.concatenate(found).astype(np.float64)
 

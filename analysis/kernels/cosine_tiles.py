@@ -15,13 +15,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from actlas.analysis.kernels.tile_counts import CosineCounts, TileCounts
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 # rows of a tile: with 1600 columns of float32 1.3 MB, about a cache; smaller steps make threads
 # wait for each other
 TILE = 200
-HIGH = 0.9
 #: a centred column this much smaller than the column itself is float32's rounding: the column is
 #: constant
 CONSTANT = float(np.finfo(np.float32).eps)
@@ -65,22 +66,6 @@ class Directions:
         return squares
 
 
-@dataclass(frozen=True)
-class CosineCounts:
-    """What is known of one pair of projections.
-
-    ``count`` (bin,) int64 and, over its defined pairs, float64 moments (NaN without a pair).
-    """
-
-    count: npt.NDArray[np.int64]
-    mean: float
-    mean_abs: float
-    std: float
-    share_high: float
-    pairs: int
-    undefined: int
-
-
 def unit_columns(columns: npt.NDArray[np.floating], *, center: bool) -> Floats:
     """Return the columns of (token, feature) over their Euclidean norms, as rows.
 
@@ -120,76 +105,27 @@ def count_cosines(left: Directions, right: Directions | None, bins: int) -> Cosi
     total = left.features * other.features if right else left.features * (left.features - 1) // 2
     pairs = left.defined * other.defined if right else left.defined * (left.defined - 1) // 2
     # values in bins: a pass over every tile less than scaling them there
-    scale = np.float32(bins / 2)
-    histogram, absolute, high = _Histogram(bins, other.defined), 0.0, 0
-    ones = np.ones(other.defined, dtype=np.float32)
-    for tile, masked in _tiles(left.rows * scale, other.columns, triangle=right is None):
-        histogram.add(tile, masked)
-        np.abs(tile, out=tile)
-        absolute += float((tile @ ones[: tile.shape[1]]).sum(dtype=np.float64))
-        high += int(np.count_nonzero(tile > HIGH * scale))
+    tiles = TileCounts(bins)
+    for tile, triangle in _tiles(left.rows * tiles.scale, other.columns, triangle=right is None):
+        tiles.add(tile, triangle=triangle)
     mean, std = _moments(left, right, pairs)
-    share = (absolute / float(scale) / pairs, high / pairs) if pairs else (np.nan, np.nan)
-    return CosineCounts(histogram.count, mean, share[0], std, share[1], total, total - pairs)
+    return tiles.found(mean, std, total, pairs)
 
 
-def _tiles(rows: Floats, columns: Floats, *, triangle: bool) -> Iterator[tuple[Floats, int]]:
-    """Yield every tile of ``rows @ columns`` in one buffer, with its masked values.
+def _tiles(rows: Floats, columns: Floats, *, triangle: bool) -> Iterator[tuple[Floats, bool]]:
+    """Yield every tile of ``rows @ columns`` in one buffer, and whether it is on the diagonal.
 
-    The second number says how many of its values are zeros put there as a mask.
-
-    With ``triangle`` only what lies right of the diagonal: a tile on the diagonal has zeros for the
-    rest.
+    With ``triangle`` only what lies right of the diagonal: of a tile on it, that of its first
+    columns.
     """
     width = columns.shape[1]
     buffer = np.empty(TILE * width, dtype=np.float32)
-    above = np.triu(np.ones((TILE, TILE), dtype=np.float32), 1)
     for start in range(0, len(rows), TILE):
         part = rows[start : start + TILE]
         first = start if triangle else 0
         tile = buffer[: len(part) * (width - first)].reshape(len(part), -1)
         np.matmul(part, columns[:, first:], out=tile)
-        if triangle:
-            corner = len(part)
-            tile[:, :corner] *= above[:corner, :corner]
-            yield tile, corner * (corner + 1) // 2
-        else:
-            yield tile, 0
-
-
-class _Histogram:
-    """Counts of equal bins.
-
-    Values come scaled to bins and counted from the middle; cut to the smallest integers that hold
-    them, they are bin numbers, which ``np.bincount`` counts.
-
-    A fifth of ``np.histogram``'s time, and holding Python's lock for less of it than fast-histogram
-    does, so that threads gain.
-    """
-
-    def __init__(self, bins: int, columns: int) -> None:
-        self._bins = bins
-        self._numbers = np.empty(
-            TILE * columns, dtype=np.uint8 if bins < np.iinfo(np.uint8).max - 1 else np.uint32
-        )
-        # what is below -1, the bins, what is 1 or above
-        self._found = np.zeros(bins + 2, dtype=np.int64)
-
-    def add(self, tile: Floats, masked: int) -> None:
-        """Count a tile, ``masked`` of whose values are zeros that do not belong to it."""
-        numbers = self._numbers[: tile.size]
-        # bin b is number b + 1
-        np.add(tile.ravel(), np.float32(self._bins / 2 + 1), out=numbers, casting="unsafe")
-        self._found += np.bincount(numbers, minlength=self._bins + 2)
-        self._found[int(np.float32(self._bins / 2 + 1))] -= masked
-
-    @property
-    def count(self) -> npt.NDArray[np.int64]:
-        """Counts of the bins, what rounding put outside among the first and last."""
-        count = self._found[1:-1].copy()
-        count[0] += self._found[0]
-        count[-1] += self._found[-1]
-        return count
+        yield tile, triangle
 
 
 def _moments(left: Directions, right: Directions | None, pairs: int) -> tuple[float, float]:

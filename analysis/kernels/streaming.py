@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.kernels.folding import folded
+
 TILE = 1 << 16  # values a tile, 512 kB as float64
 MERGED = 8  # units whose numbers are merged at a time
 
 Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.integer]
 #: blocks (…, vector) → numbers of every vector (…, quantity)
 TokenKernel = Callable[..., Floats]
 #: indices of tokens along the run, blocks (token, vector) → numbers of the block (quantity,)
@@ -103,45 +105,23 @@ def by_place(kernel: BlockKernel, merge: Merge, size: int, *arrays: xr.DataArray
     Merged over the units: (place, quantity) float64.
 
     arrays: (place, token, vector), alike in all but their values; always lazy. ``merge`` must give
-    the same in any order, to rounding, because units are merged as they come, MERGED at a time.
+    the same, to rounding, however blocks are put together: numbers are merged MERGED at a time.
     """
-    place = arrays[0].dims[0]
-    data = _alike([array.chunk({place: 1}) for array in arrays])
-    parts, units, _ = data[0].chunks
-    tokens = da.arange(sum(units), chunks=(units,), dtype=np.int64)[np.newaxis, :, np.newaxis]
-    blocks = da.map_blocks(
-        _block,
-        tokens,
-        *data,
-        kernel=kernel,
-        chunks=(parts, (1,) * len(units), (size,)),
-        dtype=np.float64,
-        meta=np.empty((0, 0, 0)),
-    )
-    together = partial(_merged, merge=merge)
-    found = da.reduction(
-        blocks,
-        chunk=_same,
-        combine=together,
-        aggregate=together,
-        axis=1,
-        split_every=MERGED,
-        dtype=np.float64,
-        meta=blocks._meta,
-    )
-    return xr.DataArray(found, dims=(place, "quantity"))
+    return folded(partial(_Merging, kernel, merge), {"quantity": size}, *arrays)
 
 
-def _block(tokens: Indices, *blocks: npt.NDArray[Any], kernel: BlockKernel) -> Floats:
-    # (place, unit, quantity)
-    return kernel(tokens[0, :, 0], *(block[0] for block in blocks))[np.newaxis, np.newaxis]
+class _Merging:
+    """The numbers of the blocks so far, at most MERGED of them apart."""
 
+    def __init__(self, kernel: BlockKernel, merge: Merge) -> None:
+        self._kernel, self._merge = kernel, merge
+        self._parts: list[Floats] = []
 
-def _same(blocks: Floats, axis: object, keepdims: bool) -> Floats:
-    return blocks
+    def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:
+        tokens = np.arange(first, first + len(blocks[0]), dtype=np.int64)
+        self._parts.append(self._kernel(tokens, *blocks))
+        if len(self._parts) == MERGED:
+            self._parts = [self.result()]
 
-
-def _merged(blocks: Floats, axis: object, keepdims: bool, merge: Merge) -> Floats:
-    """Merge (place of one, unit, quantity) over units."""
-    found = merge(blocks[0])
-    return found[np.newaxis, np.newaxis] if keepdims else found[np.newaxis]
+    def result(self) -> Floats:
+        return self._merge(np.array(self._parts))

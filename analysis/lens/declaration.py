@@ -13,7 +13,12 @@ from actlas.analysis.declaring import (
     cell,
     option,
 )
-from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import ReadOptions, ReadStudy, first_token_option
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.options import WRITTEN
@@ -164,8 +169,9 @@ class Lens(ReadStudy[LensOptions]):
                 numbers = [cell(here[name]) for name in names]
                 rows.append((cell(depth, "d"), cell(str(group)), *numbers))
         header = ("depth", "tokens", *(HEADERS[name] for name in names))
-        means = Table.of("What each depth says, in nats, by group of tokens", header, rows)
-        return [means, *contrast_table(result, "mean_nll", "Difference of the mean loss, in nats")]
+        caption = "What each depth says: mean over tokens, in nats" + control_note(result)
+        what = "Difference of the mean loss between groups, in nats"
+        return [Table.of(caption, header, rows), *contrast_table(result, "mean_nll", what)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:
         """Return some of the depths, and the words of the sentence that is drawn."""
@@ -224,7 +230,7 @@ class Lens(ReadStudy[LensOptions]):
 HEADERS = {
     "mean_nll": "loss",
     "baseline_nll": "without edits",
-    "mean_kl": "from the last depth",
+    "mean_kl": "KL from the last depth",
     "mean_entropy": "entropy",
 }
 

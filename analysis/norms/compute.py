@@ -8,22 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.sites import VECTOR_SITES
+from actlas.analysis.groups.by_block import BlockRows
 from actlas.analysis.groups.resampling import Resampling, mean_draws
+from actlas.analysis.kernels.distribution import ERROR
+from actlas.analysis.kernels.folding import folded
 from actlas.analysis.kernels.streaming import Floats, by_token
-from actlas.analysis.norms.depths import span, spread, stored_layers
+from actlas.analysis.norms.accumulating import STATISTICS, NormsByGroup, Stream, kept, norm
+from actlas.analysis.norms.depths import span, stored_layers
 
-STATISTICS = ("mean", "lower quartile", "median", "upper quartile", "largest")
-QUANTILES = (0.25, 0.5, 0.75, 1)
-PART = 256  # squares that are summed as they are stored, before float64 takes over
-#: sums of squares between which all of those in float32 are safe
-SMALLEST, LARGEST = 1e-25, 1e37
 WRITERS = {"attention": "attn_out", "MLP": "mlp_out"}
 MEANINGS = {
     "std": "standard deviation over tokens and dimensions",
@@ -32,8 +30,6 @@ MEANINGS = {
     "tokens": "tokens of the group",
 }
 Groups = Mapping[str, Indices]  # name → tokens
-#: numbers of the tokens of a group (token, …, quantity) → of the group (…, number)
-Reduce = Callable[[Floats], Floats]
 
 
 def norm_profile(dataset: xr.Dataset, groups: Groups, *, sums: bool) -> xr.Dataset:
@@ -45,8 +41,10 @@ def norm_profile(dataset: xr.Dataset, groups: Groups, *, sums: bool) -> xr.Datas
     and ``std`` (group, depth) over tokens and dimensions. With ``resid`` and what a writer writes:
     ``share`` (group, writer, layer), the mean over tokens of ⟨out, h[l+1]⟩ / ‖h[l+1]‖²; the shares
     of attention, MLP and of h[l] itself add up to 1, because h[l+1] is their sum. sums: whether it
-    is; where a LayerNorm follows, nothing has a share. Memory: one block, and the norms of the
-    run's tokens at one layer. Source: study 2. A group without tokens has NaN.
+    is; where a LayerNorm follows, nothing has a share. Memory: one block, and of each layer at work
+    at most ``distribution.EXACT`` norms or, of more, the bins that their quantiles come from:
+    ``quantile_error``, an attribute of each, is what those may be off, relative to themselves.
+    Source: study 2. A group without tokens has NaN.
     """
     sites = [site for site in VECTOR_SITES if site in dataset]
     writers = WRITERS if sums and "resid" in sites else {}
@@ -86,10 +84,20 @@ def norm_profile(dataset: xr.Dataset, groups: Groups, *, sums: bool) -> xr.Datas
 def norm_statistics(activations: xr.DataArray, groups: Groups) -> xr.DataArray:
     """STATISTICS of the Euclidean norms of ``activations`` (…, token, …, vector).
 
-    The result is (group, …, statistic) in float64, lazy.
+    The result is (group, …, statistic) in float64, lazy. ``quantile_error`` among its attributes
+    is what a quantile may be off, relative to itself: 0 where all norms of a layer were kept.
     """
-    norms = by_token(_norm, 1, activations, tiled=False)
-    return _in_groups(_statistics, len(STATISTICS), norms, groups).rename(number="statistic")
+    place = activations.dims[0]
+    placed = activations if place != "token" else activations.expand_dims("place")
+    heads = placed.shape[2:-1]
+    rows, names = BlockRows(groups), tuple(groups)
+    make = partial(NormsByGroup, rows, names, heads)
+    sizes = {"group": len(names)} | {str(dim): placed.sizes[dim] for dim in placed.dims[2:-1]}
+    found = folded(make, {**sizes, "statistic": len(STATISTICS)}, placed)
+    result = found.transpose("group", ...)
+    result = result.isel(place=0) if place == "token" else result
+    few = kept(rows, names, int(np.prod(heads, dtype=np.int64)))
+    return result.assign_attrs(quantile_error=0.0 if few else ERROR)
 
 
 def norm_draws(activations: xr.DataArray, groups: Groups, drawn: Resampling) -> xr.DataArray:
@@ -127,18 +135,18 @@ def _stream(
 
     lower: where the inputs of layers lie whose outputs lie behind them.
     """
-    reduce, statistics = partial(_stream_numbers, width=resid.sizes["d_model"]), len(STATISTICS)
+    rows, names, statistics = BlockRows(groups), tuple(groups), len(STATISTICS)
     count = (statistics + 1) * (1 + len(outs)) + 1
     after, before = resid.isel(depth=span(lower + 1)), resid.isel(depth=span(lower))
     first = np.setdiff1d(np.arange(resid.sizes["depth"]), lower + 1)  # no step leads there
-    blocks = _in_groups(
-        reduce, count, by_token(_stream_rows, 4 + 2 * len(outs), after, before, *outs), groups
-    )
-    start = _in_groups(
-        reduce, statistics + 2, by_token(_start_rows, 4, resid.isel(depth=span(first))), groups
-    )
+    make = partial(Stream, rows, names, writers=len(outs))
+    blocks = _stream_numbers(make, len(names), count, after, before, *outs)
+    make = partial(Stream, rows, names, writers=0, steps=False)
+    start = _stream_numbers(make, len(names), statistics + 2, resid.isel(depth=span(first)))
     depths = xr.concat([start, blocks.isel(number=slice(statistics + 2))], "depth")
     depths = depths.isel(depth=np.argsort(np.concatenate([first, lower + 1])))
+    few = kept(rows, names, 1 + len(outs))
+    depths.attrs["quantile_error"] = blocks.attrs["quantile_error"] = 0.0 if few else ERROR
     variables = {
         "norm_resid": depths.isel(number=slice(statistics)).rename(number="statistic"),
         "std": depths.isel(number=statistics),
@@ -157,97 +165,13 @@ def _stream(
     return variables
 
 
-def _stream_rows(after: Floats, before: Floats, *outs: Floats) -> Floats:
-    """Return of every row norm, mean, centred square and step of the stream.
-
-    Norm and share of each of ``outs`` follow.
-    """
-    np.subtract(after, before, out=before)
-    numbers = [*spread(after), np.vecdot(before, before)]
-    # a stream that was scaled to 0 is nobody's: NaN
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for out in outs:
-            numbers += [*_norm(out), np.vecdot(out, after) / (numbers[0] * numbers[0])]
-    return np.stack(numbers)
+def _stream_numbers(
+    make: Callable[[], Stream], groups: int, count: int, *arrays: xr.DataArray
+) -> xr.DataArray:
+    """Return (group, depth, number), lazily."""
+    found = folded(make, {"group": groups, "number": count}, *arrays)
+    return found.transpose("group", ...)
 
 
-def _start_rows(rows: Floats) -> Floats:
-    """Return norm, mean and centred square of the first depth, which no step leads to."""
-    return np.concatenate([spread(rows), np.full((1, len(rows)), np.nan)])
-
-
-def _norm(rows: npt.NDArray[np.floating]) -> Floats:
-    """Return the Euclidean norm of each of ``rows`` (row, vector): (1, row).
-
-    Squares do not cancel: sums of PART of them in float32 keep its digits, and cost half of what
-    float64 does.
-    """
-    squares = np.zeros(len(rows))
-    with np.errstate(over="ignore", under="ignore"):
-        for start in range(0, rows.shape[1], PART):
-            part = rows[:, start : start + PART]
-            squares += np.vecdot(part, part)
-    # the square of a value may lie outside float32
-    unsure = ~((squares > SMALLEST) & (squares < LARGEST))
-    if unsure.any():
-        wide = rows[unsure].astype(np.float64)
-        squares[unsure] = np.vecdot(wide, wide)
-    return np.sqrt(squares)[np.newaxis]
-
-
-def _in_groups(reduce: Reduce, count: int, rows: xr.DataArray, groups: Groups) -> xr.DataArray:
-    """Return the ``count`` numbers of each group's tokens of ``rows`` (…, token, …, quantity).
-
-    The result is (group, …, number).
-    """
-    axis, tokens = rows.dims.index("token"), list(groups.values())
-    if rows.chunks:
-        whole = rows.data.rechunk({axis: -1})
-        chunks = [*whole.chunks]
-        chunks[axis], chunks[-1] = (len(tokens),), (count,)
-        found = da.map_blocks(
-            *(_each_group, whole),
-            reduce=reduce,
-            count=count,
-            tokens=tokens,
-            axis=axis,
-            chunks=tuple(chunks),
-            dtype=np.float64,
-        )
-        found = found.rechunk({0: -1})
-    else:
-        found = _each_group(rows.values, reduce=reduce, count=count, tokens=tokens, axis=axis)
-    dims = [*rows.dims[:axis], "group", *rows.dims[axis + 1 : -1], "number"]
-    return xr.DataArray(found, dims=dims).transpose("group", ...)
-
-
-def _each_group(
-    rows: Floats, *, reduce: Reduce, count: int, tokens: Sequence[npt.NDArray[np.int64]], axis: int
-) -> Floats:
-    by_token_first = np.moveaxis(rows, axis, 0)
-    found = np.full((len(tokens), *by_token_first.shape[1:-1], count), np.nan)
-    for number, chosen in enumerate(tokens):
-        if len(chosen):
-            found[number] = reduce(by_token_first[chosen])
-    return np.moveaxis(found, 0, axis)
-
-
-def _statistics(norms: Floats) -> Floats:
-    """Return STATISTICS of the first quantity (token, …, quantity)."""
-    of_norm = norms[..., 0]
-    return np.stack([of_norm.mean(0), *np.quantile(of_norm, QUANTILES, axis=0)], axis=-1)
-
-
-def _stream_numbers(rows: Floats, width: int) -> Floats:
-    """Return statistics of the norm, std and step.
-
-    For each writer, statistics of the norm of what it writes and its share follow.
-    """
-    mean, square, step = (rows[..., quantity] for quantity in (1, 2, 3))
-    away = mean - mean.mean(0)
-    # within the tokens, and between their means
-    std = np.sqrt(square.mean(0) / width + (away * away).mean(0))
-    numbers = [_statistics(rows), std[..., np.newaxis], np.sqrt(step.sum(0))[..., np.newaxis]]
-    for writer in range(4, rows.shape[-1], 2):
-        numbers += [_statistics(rows[..., writer:]), rows[..., writer + 1].mean(0)[..., np.newaxis]]
-    return np.concatenate(numbers, axis=-1)
+def _norm(rows: Floats) -> Floats:
+    return norm(rows)[np.newaxis]

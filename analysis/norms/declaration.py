@@ -121,7 +121,7 @@ class Norms(GroupStudy[NormOptions]):
         names = [str(name) for name in result if str(name).startswith("norm_")]
         tables = [site_table(result, name) for name in names]
         for name in names:
-            caption = f"Difference of the mean norm of {name.removeprefix('norm_')}"
+            caption = f"Difference of the mean norm of {name.removeprefix('norm_')} between groups"
             tables += contrast_table(result, f"mean_{name}", caption)
         return [*tables, *outlier_tables(result)]
 

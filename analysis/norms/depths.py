@@ -5,11 +5,14 @@ How far each layer moves it, and how widely its values spread.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from actlas.analysis.kernels.streaming import Floats, by_token
+from actlas.analysis.kernels.folding import folded
+from actlas.analysis.kernels.streaming import Floats, by_token, tiles
 
 #: share of a row's sum of squares below which its centred sum is not the difference of two sums any
 #: more
@@ -67,13 +70,9 @@ def std_by_depth(resid: xr.DataArray) -> xr.DataArray:
     resid: (depth, token, d_model) of any float dtype; choose tokens with ``.isel(token=…)``.
     Source: study 5.
     """
-    rows = by_token(spread, 3, _numbered(resid))
-    mean, square = rows.isel(quantity=1), rows.isel(quantity=2)
-    # Chan: spread within the tokens, and of the tokens' means
-    between = ((mean - mean.mean("token", skipna=False)) ** 2).mean("token", skipna=False)
-    found: xr.DataArray = (
-        square.mean("token", skipna=False) / resid.sizes["d_model"] + between
-    ) ** 0.5
+    numbered = _numbered(resid)
+    found = folded(_Spread, {}, numbered).assign_coords(numbered.coords)
+    found = found if resid.chunks else found.compute()
     found.attrs["long_name"] = (
         "standard deviation of the residual stream over tokens and dimensions"
     )
@@ -92,6 +91,31 @@ def spread(rows: Floats) -> Floats:
         centred = rows[unsure] - mean[unsure, np.newaxis]
         square[unsure] = np.vecdot(centred, centred)
     return np.stack([np.sqrt(whole), mean, square])
+
+
+class _Spread:
+    """Spread of values within tokens, and of the tokens' means."""
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._within, self._between = 0, 0.0, 0.0, 0.0
+
+    def add(self, first: int, *blocks: npt.NDArray[Any]) -> None:
+        """Take in rows (token, d_model)."""
+        for _, (rows,) in tiles(*blocks):
+            _, mean, square = spread(rows)
+            self._within += float(square.sum()) / rows.shape[1]
+            # Chan, Golub and LeVeque: within the parts, and between their means
+            total, away = self._count + len(mean), float(mean.mean()) - self._mean
+            self._between += float(((mean - mean.mean()) ** 2).sum())
+            self._between += away * away * self._count * len(mean) / total
+            self._mean += away * len(mean) / total
+            self._count = total
+
+    def result(self) -> Floats:
+        """Return the standard deviation, NaN of nothing."""
+        if not self._count:
+            return np.array(np.nan)
+        return np.sqrt((self._within + self._between) / np.array(self._count))
 
 
 def _steps(after: Floats, before: Floats) -> Floats:

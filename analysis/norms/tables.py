@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import xarray as xr
 
 from actlas.analysis.data.group_names import FIRST
@@ -28,8 +31,15 @@ def site_table(result: xr.Dataset, name: str) -> Table:
             rows.append((*where, cell(str(group)), *numbers))
     header = (*((axis,) if axis else ()), "tokens", *map(str, norms["statistic"].values))
     of_heads = f", mean over {result.sizes[heads]} heads" if heads else ""
-    caption = f"Norm of {name.removeprefix('norm_')}{of_heads}"
+    name_of = name.removeprefix("norm_")
+    caption = f"Norm of a token's {name_of}{of_heads}{exactness(result, [name])}"
     return Table.of(caption, header, rows)
+
+
+def exactness(result: xr.Dataset, names: Iterable[str]) -> str:
+    """Return what ends a caption where quantiles of ``names`` are of bins, and not exact."""
+    error = max((result[name].attrs.get("quantile_error", 0.0) for name in names), default=0.0)
+    return f"; quartiles and medians to {error:.2g} of themselves" if error else ""
 
 
 def stream_table(result: xr.Dataset) -> Table:
@@ -37,38 +47,46 @@ def stream_table(result: xr.Dataset) -> Table:
     writers = [str(name) for name in result["share"]["writer"].values] if "share" in result else []
     whole, rows = whole_group(result), []
     later, first = result.sel(group=whole), FIRST in result["group"].values
+    # `step` is the norm of all tokens at once: of one token, its root mean square
+    step = later["step"] / np.sqrt(later["tokens"])
     for place in spread_out(result.sizes["depth"], SHOWN):
         norms, depth = result["norm_resid"].isel(depth=place), int(result["depth"][place])
         numbers: list[Cell] = [
             cell(depth, "d"),
             *([cell(norms.sel(group=FIRST, statistic="median"))] if first else []),
             *map(cell, norms.sel(group=whole, statistic=["median", "largest"])),
-            *(cell(later[name].isel(depth=place)) for name in ("step", "std")),
+            cell(step.isel(depth=place)),
+            cell(later["std"].isel(depth=place)),
         ]
         for writer in writers:
             shares = later["share"].sel(writer=writer)
             written = depth - 1 in shares["layer"]
             numbers.append(cell(shares.sel(layer=depth - 1) if written else float("nan")))
         rows.append(numbers)
-    header = ("depth", *(("first",) if first else ()), "median", "largest", "step", "std")
+    names = ("median", "largest", "step", "std")
+    header = ("depth", *(("first median",) if first else ()), *names)
     caption = (
-        f"Residual stream: {'norm of first tokens (median);' if first else ''}\n"
-        f"norm, step ‖h[d] − h[d−1]‖{', std and shares' if writers else ' and std'} of {whole}"
+        f"Residual stream: norm of a token, {'median of first tokens, ' if first else ''}median "
+        f"and largest of {whole}; of these also step, the root mean square of ‖h[d] − h[d−1]‖, "
+        f"and std of values{exactness(result, ['norm_resid'])}"
     )
+    caption += "; share of the stream that each part wrote" if writers else ""
     return Table.of(caption, (*header, *(f"{name} share" for name in writers)), rows)
 
 
 def sites_table(result: xr.Dataset) -> Table:
     """Return the norms of each site, a row a group of tokens."""
     rows = []
-    for name in (str(name) for name in result if str(name).startswith("norm_")):
+    names = [str(name) for name in result if str(name).startswith("norm_")]
+    for name in names:
         places = [dim for dim in result[name].dims if dim not in ("group", "statistic")]
         norms = result[name].mean(places)
         for group in result["group"].values:
             site = cell(name.removeprefix("norm_"))
             rows.append((site, cell(str(group)), *map(cell, norms.sel(group=group))))
     header = ("site", "group", *map(str, result["statistic"].values))
-    return Table.of("Norms, mean over layers and heads", header, rows)
+    caption = f"Norm of a token's vector, mean over layers and heads{exactness(result, names)}"
+    return Table.of(caption, header, rows)
 
 
 def outlier_tables(result: xr.Dataset) -> list[Table]:

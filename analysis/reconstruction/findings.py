@@ -18,8 +18,8 @@ def change_line(result: xr.Dataset) -> list[str]:
     least = r.isel(pair=int(order[0]))
     pair = int(least["pair"])
     line = (
-        f"layer {pair} changes the residual stream most: least alike are depths {pair} and "
-        f"{pair + 1}, r = {float(least):.4f} without the largest values"
+        f"layer {pair} changes the residual stream most: its input and its output correlate "
+        f"least, r = {float(least):.4f} with the largest values left out"
     )
     if int(r.notnull().sum()) > 1:
         next_ = r.isel(pair=int(order[1]))

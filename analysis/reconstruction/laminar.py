@@ -20,7 +20,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.apart import later_tokens
-from actlas.analysis.groups.resampling import Resampling, mean_draws
+from actlas.analysis.groups.resampling import Resampling, group_means, mean_draws
 from actlas.analysis.kernels.moments import FIELDS, correlation, merged, moments
 from actlas.analysis.kernels.streaming import MERGED, Floats, Indices, by_place, by_token, tiles
 from actlas.analysis.norms.depths import span, stored_layers
@@ -140,7 +140,7 @@ def group_correlation(
 
     resid: as ``laminar_correlation`` takes it. Returns ``group_correlation`` (group, pair), lazy,
     float64, and with ``drawn`` the same of clusters drawn again, ``draws`` (resample, group, pair).
-    A sum over dimensions is kept for each token, so that whole tokens can be drawn.
+    Sums over dimensions are taken of each token, so that whole tokens can be drawn.
     """
     plain, (lower, pairs) = (
         resid.drop_vars(list(resid.coords)).rename(depth="pair"),
@@ -149,8 +149,7 @@ def group_correlation(
     below, above = plain.isel(pair=span(lower)), plain.isel(pair=span(lower + 1))
     sums = by_token(_token_sums, 5, below, above).assign_coords(pair=pairs)
     width = resid.sizes["d_model"]
-    means = [sums.isel(token=tokens).mean("token", skipna=False) for tokens in groups.values()]
-    mean = xr.concat(means, xr.Variable("group", list(groups)))
+    mean = group_means(sums, groups, skipna=False)
     found = xr.Dataset({"group_correlation": _r_of_means(mean, width)})
     meaning = "Pearson's r between depth pair and pair + 1 over the group's tokens, nothing masked"
     found["group_correlation"].attrs["long_name"] = meaning

@@ -21,7 +21,7 @@ def sum_table(result: xr.Dataset) -> Table:
             errors = [cell(here[name], ".3g") for name in ERRORS]
             r = cell(here["correlation"], ".6f")
             rows.append((cell(layer, "d"), cell(str(kind)), *errors, r))
-    caption = "Each sum against its output; it holds where “of rounding” is at most 1"
+    caption = "Each sum against its output; it holds where the error is at most 1 of rounding"
     header = ("layer", "sum", "max |error|", "relative", "of rounding", "r")
     return Table.of(caption, header, rows)
 
@@ -55,9 +55,12 @@ def layer_table(result: xr.Dataset) -> Table:
         sums = cell(whole["correlation"], ".6f")
         rows.append((cell(layer, "d"), *errors, sums, cell(state), *r))
     header = (
-        *("layer", "max |error|", "relative", "rounding", "r of sum", "verdict"),
-        *("r of depths", "unmasked"),
+        *("layer", "max |error|", "relative", "of rounding", "r of sum", "verdict"),
+        *("r masked", "r of all"),
     )
-    left_out = f"{float(result['excluded_share'].mean()):.2%} of entries left out of r of depths"
-    caption = f"Output of each layer against the sum of its parts; {left_out}"
+    caption = (
+        "Output of each layer against the sum of its parts, which holds where the error is at most "
+        f"1 of rounding; Pearson's r of the layer's two depths without the largest "
+        f"{float(result['excluded_share'].mean()):.2%} of entries, and of all"
+    )
     return Table.of(caption, header, rows)

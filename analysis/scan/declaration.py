@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from actlas.analysis.declaring import PlannedRun, Subject, Table, cell
-from actlas.analysis.declaring.group_tables import apart, contrast_table, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Charts, Edits, Figures
@@ -94,9 +99,11 @@ class Scan(GroupStudy[GroupOptions]):
             changes = cell(at["nll_change"], "+.4f"), cell(at["final_relative_delta"], ".3g")
             by_group = [cell(at["group_nll_change"].sel(group=name), "+.4f") for name in names]
             rows.append((cell(layer, "d"), *changes, *by_group))
-        header = ("layer", "change of loss (nats)", "change of the last residual, relative")
-        table = Table.of("What skipping a layer costs", (*header, *names), rows)
-        what = "Difference of the change of loss between groups"
+        header = ("layer", "change of loss", "relative change of the last residual")
+        caption = "What skipping a layer costs; change of loss in nats a token"
+        caption += control_note(result) if names else ""
+        table = Table.of(caption, (*header, *(f"of {name}" for name in names)), rows)
+        what = "Difference of the change of loss between groups, in nats a token"
         return [table, *contrast_table(result, "group_nll_change", what)]
 
     def overview(self, result: xr.Dataset, subject: Subject) -> list[Table]:

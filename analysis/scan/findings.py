@@ -19,7 +19,13 @@ def headline(result: xr.Dataset) -> str:
     if not costs[0] > 0:
         return f"no layer is needed: skipping any lowers the loss, {_cost(result, layers[0])} most"
     close = sum(float(cost) >= CLOSE * float(costs[0]) for cost in costs)
-    named = layers[: min(close, MOST_NAMED)]
+    if close > MOST_NAMED:
+        return (
+            f"no single layer stands out: skipping layer {layers[0]} costs most, "
+            f"{_cost(result, layers[0])} a token, and {close - 1} of the other {len(layers) - 1} "
+            "cost at least half as much"
+        )
+    named = layers[:close]
     first, *others = named
     line = f"skipping layer {first} costs {_cost(result, first)} a token"
     line += "".join(f", layer {layer} {_cost(result, layer)}" for layer in others)
@@ -81,4 +87,7 @@ def _ranked(result: xr.Dataset) -> xr.Dataset:
 def _cost(result: xr.Dataset, layer: int) -> str:
     text = measured(result, "nll_change", layer=layer)
     head, _, tail = text.partition(" [")
-    return f"{head} nats [{tail}" if tail else f"{head} nats"
+    line = f"{head} nats [{tail}" if tail else f"{head} nats"
+    bounds = result.get("nll_change_interval")
+    unsure = bounds is not None and holds_value(bounds.sel(layer=layer))
+    return f"{line} (not told from 0)" if unsure else line

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from actlas.analysis.attribution.by_group import first_asked
+from actlas.analysis.attribution.findings import asked_for
 from actlas.analysis.declaring.phrases import holds_value, interval
 from actlas.analysis.declaring.shown import Caption
 
@@ -22,14 +23,14 @@ def headline(result: xr.Dataset) -> list[str]:
     of = f"of {group}, " if several else ""
     if adds == costs:
         return [
-            f"{of}{_name(result, adds)} both adds most to {result.attrs['asked']} "
-            f"({_value(here, 'attribution', adds)} in logits) and costs most when it is removed "
+            f"{of}{_name(result, adds)} both adds most to {asked_for(result)}: "
+            f"{_value(here, 'attribution', adds)}, and costs most when it is removed "
             f"({_value(here, 'ablation', costs)})"
         ]
     return [
-        f"{of}{_name(result, adds)} adds most to {result.attrs['asked']} "
-        f"({_value(here, 'attribution', adds)} in logits; removing it costs "
-        f"{_value(here, 'ablation', adds)}), but removing {_name(result, costs)} costs most "
+        f"{of}{_name(result, adds)} adds most to {asked_for(result)}: "
+        f"{_value(here, 'attribution', adds)} (removing it costs "
+        f"{_value(here, 'ablation', adds)}); but removing {_name(result, costs)} costs most "
         f"({_value(here, 'ablation', costs)})"
     ]
 

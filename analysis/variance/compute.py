@@ -6,21 +6,21 @@ Each layer is taken by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.sites import feature_dims
 from actlas.analysis.data.tokens import FEWEST
+from actlas.analysis.groups.by_block import BlockRows
 from actlas.analysis.groups.resampling import Resampling, bounds
 from actlas.analysis.groups.token_groups import Grouped
+from actlas.analysis.kernels.folding import folded
+from actlas.analysis.variance.accumulating import FeatureMoments, ResampledVariance
 
 PROJECTIONS = ("q", "k", "v")
 MEANINGS = {"variance": "variance over tokens (ddof=1)", "mean": "mean over tokens"}
-RESAMPLES_AT_ONCE = 1 << 12  # whose sums over all features are held
-TOKENS_AT_ONCE = 1 << 12  # of a layer that are held for its variance; the parts' moments are merged
+MANY = 1 << 12  # tokens of a layer that are held for its variance; of more, moments are merged
 
 
 def token_variance(activations: xr.DataArray) -> xr.Dataset:
@@ -36,9 +36,8 @@ def token_variance(activations: xr.DataArray) -> xr.Dataset:
         )
     whole = activations.astype("float64")
     if whole.chunks is not None:
-        # few tokens have one two-pass variance per layer, however many units they are from; of many
-        # no more than these are held
-        whole = whole.chunk({"token": min(activations.sizes["token"], TOKENS_AT_ONCE)})
+        # one two-pass variance per layer, however many units they are from
+        whole = whole.chunk({"token": -1})
     return xr.Dataset({"variance": whole.var("token", ddof=1), "mean": whole.mean("token")})
 
 
@@ -57,7 +56,7 @@ def variance_profile(dataset: xr.Dataset, selection: Grouped) -> xr.Dataset:
     variables, averaged = {}, []
     for projection in PROJECTIONS:
         activations = dataset[projection]
-        moments = [token_variance(selection.take(activations, name)) for name in selection.groups]
+        moments = [_of_group(activations, selection, name) for name in selection.groups]
         features = xr.concat(moments, xr.Variable("group", list(selection.groups)))
         averaged.append(features.mean(feature_dims(activations)))
         for name, meaning in MEANINGS.items():
@@ -70,21 +69,41 @@ def variance_profile(dataset: xr.Dataset, selection: Grouped) -> xr.Dataset:
     return xr.Dataset(variables).merge(selection.coordinates())
 
 
+def _of_group(activations: xr.DataArray, selection: Grouped, group: str) -> xr.Dataset:
+    """Return what ``token_variance`` does of a group's tokens, MANY of which are never held."""
+    if len(selection.groups[group]) <= MANY or not activations.chunks:
+        return token_variance(selection.take(activations, group))
+    array, tokens = selection.rows(activations, group)
+    rows, dims = BlockRows({group: tokens}), feature_dims(array)
+    columns = flat(array)
+    make = partial(FeatureMoments, rows, group)
+    sizes = {"number": 2, "feature": columns.sizes["feature"]}
+    found = folded(make, sizes, columns, wanted=rows.any).data
+    # (layer, number, head, d_head)
+    split = found.reshape(len(columns), 2, *(array.sizes[dim] for dim in dims))
+    each = xr.DataArray(split, dims=("layer", "number", *dims), coords=array.coords)
+    return xr.Dataset({"variance": each.isel(number=0), "mean": each.isel(number=1)})
+
+
 def variance_draws(dataset: xr.Dataset, selection: Grouped, drawn: Resampling) -> xr.DataArray:
     """Return ``variance`` of clusters that are drawn again: (resample, group, projection, layer).
 
-    Lazy, float64. A resample with fewer than two tokens of a group is NaN.
+    Lazy, float64. A resample with fewer than two tokens of a group is NaN. Memory: of each layer at
+    work a block of tokens, and the sums of all features by block of clusters.
     """
     groups = []
     for group in selection.groups:
         parts = []
         for projection in PROJECTIONS:
-            chosen, dims = dataset[projection], feature_dims(dataset[projection])
-            taken = selection.take(chosen, group)
-            rows = taken.stack(feature=dims, create_index=False)  # (layer, token, feature)
-            parts.append(_lazy_draws(rows, drawn, group))
+            array, tokens = selection.rows(dataset[projection], group)
+            rows = BlockRows({group: tokens})
+            make = partial(ResampledVariance, rows, drawn, group)
+            sizes = {"resample": drawn.resamples}
+            parts.append(folded(make, sizes, flat(array), wanted=rows.any))
         groups.append(xr.concat(parts, xr.Variable("projection", list(PROJECTIONS))))
     result: xr.DataArray = xr.concat(groups, xr.Variable("group", list(selection.groups)))
+    if "layer" in dataset.coords:
+        result = result.assign_coords(layer=dataset["layer"].values)
     return result.transpose("resample", "group", "projection", "layer")
 
 
@@ -118,36 +137,8 @@ def with_ratios(
     return found.assign(variance_ratio_interval=interval)
 
 
-def _lazy_draws(rows: xr.DataArray, drawn: Resampling, group: str) -> xr.DataArray:
-    """Return (resample, layer) of rows (layer, token, feature), lazily."""
-    draws: xr.DataArray = xr.apply_ufunc(
-        _draws,
-        rows.chunk({"layer": 1, "token": -1, "feature": -1}) if rows.chunks else rows,
-        kwargs={"drawn": drawn, "group": group},
-        input_core_dims=[["token", "feature"]],
-        output_core_dims=[["resample"]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"resample": drawn.resamples}},
-    )
-    return draws
-
-
-def _draws(rows: npt.NDArray[Any], *, drawn: Resampling, group: str) -> npt.NDArray[np.float64]:
-    """Return (layer, resample) of rows (layer, token, feature).
-
-    Variances of every resample, averaged over features.
-    """
-    size = drawn.tokens(group)
-    found = np.full((len(rows), drawn.resamples), np.nan)
-    for number, layer in enumerate(rows.astype(np.float64)):
-        # (token, feature); keeps the difference of squares below exact
-        centred = layer - layer.mean(0)
-        squares = drawn.sums(group, np.vecdot(centred, centred) / centred.shape[1])
-        sums = drawn.sums(group, centred)  # (block, feature)
-        for start in range(0, drawn.resamples, RESAMPLES_AT_ONCE):
-            part = slice(start, start + RESAMPLES_AT_ONCE)
-            weights, tokens = drawn.weights[part], size[part]
-            within = weights @ squares - ((weights @ sums) ** 2).mean(1) / tokens.clip(1)
-            found[number, part] = np.where(tokens > 1, within / (tokens - 1).clip(1), np.nan)
-    return found
+def flat(activations: xr.DataArray) -> xr.DataArray:
+    """Return (layer, token, feature), heads side by side."""
+    dims = feature_dims(activations)
+    found: xr.DataArray = activations.stack(feature=dims, create_index=False)
+    return found.transpose("layer", "token", "feature")

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actlas.analysis.declaring import Subject, Table, cell
-from actlas.analysis.declaring.group_tables import apart, contrast_table, heads_note, with_groups
+from actlas.analysis.declaring.group_tables import (
+    apart,
+    contrast_table,
+    control_note,
+    heads_note,
+    with_groups,
+)
 from actlas.analysis.declaring.groups import GroupStudy, NamedOptions
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.phrases import bracket_note
@@ -73,6 +79,7 @@ class Variance(GroupStudy[NamedOptions]):
             for layer, numbers in zip(variance["layer"].values, variance.values, strict=True)
         ]
         caption = "Variance over tokens, mean over features" + heads_note(result)
+        caption += control_note(result)
         compared = contrast_table(result, "variance", "Difference of variances between groups")
         return [Table.of(caption, ("layer", *header), rows), *compared]
 

@@ -18,10 +18,11 @@ import numpy.typing as npt
 from actlas.pipeline.extraction.writes import WriteQueue
 from actlas.pipeline.models.architecture import HookPoint
 from actlas.store.errors import StoreError
-from actlas.store.writing.shard import ShardWriter
 
 if TYPE_CHECKING:
     import torch
+
+    from actlas.store.writing.shard import ShardWriter
 
 RING_SLOTS = 4
 SLOT_BYTES = 32 << 20

@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from actlas.analysis.cosine.compute import PROJECTION_PAIRS, cosine_histograms
 from actlas.analysis.data.tokens import Selection, Target, select_tokens
-from actlas.analysis.kernels.cosine_tiles import HIGH
+from actlas.analysis.kernels.compiled import tile_counter
+from actlas.analysis.kernels.tile_counts import HIGH
 from actlas.analysis.variance.compute import PROJECTIONS
 from actlas.pipeline.models.geometry import Geometry
 from actlas.scripts.bench.common.measuring import HEADER, Measured
@@ -84,7 +85,7 @@ def main(layers: int, runs: int, threads: int, bins: int, units: int, folder: Pa
         ]
         click.echo(
             f"GPT-2 XL geometry, {layers} layers × 2 groups, 54 tokens each, {bins} bins, "
-            f"{threads} threads\n"
+            f"{threads} threads, counted {'by numba' if tile_counter() else 'by NumPy'}\n"
         )
         click.echo(f"{table(HEADER, rows)}\n")
         click.echo(

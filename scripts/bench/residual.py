@@ -24,7 +24,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from actlas.analysis.groups import select_groups
-from actlas.analysis.norms.compute import QUANTILES, norm_profile, norm_statistics
+from actlas.analysis.norms.compute import norm_profile, norm_statistics
 from actlas.analysis.reconstruction.compute import Precision, reconstruction
 from actlas.analysis.reconstruction.laminar import Mask, laminar_correlation
 from actlas.pipeline.models.geometry import Geometry
@@ -46,6 +46,7 @@ DEFAULT = ("resid", "q", "k", "v", "attn_out", "mlp_out")
 SUMS = ("resid", "attn_out", "mlp_out")
 TOKENS = 16  # of a sentence
 GROWTH = 8
+QUANTILES = (0.25, 0.5, 0.75, 1)
 
 
 @click.command()

@@ -110,13 +110,7 @@ def command(
     .parquet), or - for lines on standard input. What is stored already is not computed again: the
     same command resumes, and further sites, layers and depths are added to the same run.
     """
-    from actlas.scripts.extraction.extraction import carry_out
-    from actlas.scripts.extraction.request import (
-        chosen,
-        echo_skipped,
-        generate_options,
-        plan_sites,
-    )
+    from actlas.scripts.extraction.request import chosen, generate_options
 
     if seed is not None and not train_mode and temperature is None:
         raise UsageError("--seed is of --train-mode or --temperature: give one of them too")
@@ -129,15 +123,25 @@ def command(
         only_stored=dry_run or cached_only,
     )
     request = chosen(request, sites, edits)
+    _answer(request, sites, dry_run=dry_run, quiet=quiet or as_json, as_json=as_json)
+
+
+def _answer(
+    request: Request, sites: tuple[str, ...], *, dry_run: bool, quiet: bool, as_json: bool
+) -> None:
+    """Plan, carry out unless only that is wanted, and print what was done."""
+    from actlas.scripts.extraction.extraction import carry_out
+    from actlas.scripts.extraction.request import echo_skipped, plan_sites
+
     planned = plan_sites(request, sites)
     echo_skipped(planned)
     if dry_run:
         echo_json(plan_record(planned.plan)) if as_json else click.echo(plan_text(planned.plan))
         return
-    if cached_only and planned.plan.missing:
+    if request.only_stored and planned.plan.missing:
         raise IncompleteRun(miss_text(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
-    run, stats = carry_out(request, planned.plan, quiet=quiet or as_json)
+    run, stats = carry_out(request, planned.plan, quiet=quiet)
     for note in edit_notes(run):
         click.echo(note, err=True)
     text = [_text(run, stats, planned.plan), *labels, *_advice(run)]
@@ -165,7 +169,7 @@ def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
 
 def _advice(run: Run) -> list[str]:
     """Say how a run of many files opens quickly."""
-    from actlas.store.maintenance.disk_usage import has_many_files
+    from actlas.store.runs.many_files import has_many_files
 
     if not has_many_files(run):
         return []

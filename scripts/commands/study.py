@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -242,6 +242,19 @@ def carry_out(
         jobs=jobs or default_jobs(),
     )
     holds = all(record["analyses"][each.name]["holds"] for each in choice.of(study))
+    _finish(place, record, lines, holds=holds, as_json=as_json)
+    return holds
+
+
+def _finish(
+    place: StudyPaths,
+    record: dict[str, Any],
+    lines: list[dict[str, str]],
+    *,
+    holds: bool,
+    as_json: bool,
+) -> None:
+    """Write the report and say where it is, or all that was done as JSON."""
     from actlas.scripts.reporting.page import write_report
 
     report = write_report(place.out, place.store) if record["analyses"] else None
@@ -259,7 +272,6 @@ def carry_out(
         )
     elif report:
         click.echo(f"{'report':{NAME_WIDTH}} {report}")  # a path is not cut
-    return holds
 
 
 def _cost(planned: Planned) -> tuple[object, ...]:

@@ -141,7 +141,17 @@ def _install(python: Path, wheel: Path, work: Path) -> Path:
     place = work / f"venv-{python.name}"
     _run(python, "-m", "venv", place)
     interpreter = place / "bin" / "python"
-    _run(interpreter, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel)
+    _run(
+        interpreter,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-compile",
+        "-c",
+        ROOT / "constraints.txt",
+        wheel,
+    )
     return interpreter
 
 

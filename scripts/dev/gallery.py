@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 import actlas
+from actlas.analysis.declaring import Caption
 from actlas.scripts.api.result import Result
 from actlas.store import Run
 
@@ -120,7 +121,7 @@ def made(folder: Path) -> tuple[str, dict[str, bytes]]:
             if kind not in drawn:
                 raise click.ClickException(f"{example.study} draws {list(drawn)}, not {kind!r}")
             images[_image(example, kind)] = figure_files(drawn[kind][0])["png"]
-        sections.append(_section(example, result, drawn[example.kind][1].note))
+        sections.append(_section(example, result, drawn[example.kind][1]))
     return "\n".join((HEAD.replace("{commands}", _shown_commands()), *sections)), images
 
 
@@ -148,16 +149,18 @@ def _result(example: Example, runs: Mapping[str, Run]) -> Result:
     return found
 
 
-def _section(example: Example, result: Result, note: str) -> str:
+def _section(example: Example, result: Result, caption: Caption) -> str:
     study = result.study
     findings = [f"> {_escaped(each)}\n" for each in result.findings[:MOST_FINDINGS]]
     return "\n".join(
         (
-            f"## {study.heading}" + (f": {example.name}" if example.name else ""),
+            f"## {study.heading}" + (f" ({example.name})" if example.name else ""),
             "",
             study.question,
             "",
-            f"![{_escaped(note)}](images/{_image(example, example.kind)})",
+            f"![{_escaped(caption.title)}](images/{_image(example, example.kind)})",
+            "",
+            _escaped(caption.note),
             "",
             ">\n".join(findings),
             "```",

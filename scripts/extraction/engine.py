@@ -38,10 +38,14 @@ class Engine(Protocol):
 
 
 class OneProcess:
-    """The engine that is this process: the model is loaded once, by the first plan."""
+    """The engine that is this process: the model is loaded once, by the first plan.
+
+    A plan of another model or precision, which only a study's next run can be, loads its own.
+    """
 
     def __init__(self) -> None:
         self._model: Model | None = None
+        self._of: tuple[object, ...] = ()  # model and how it computes
         self._loaded = 0.0  # seconds
 
     def __enter__(self) -> Self:
@@ -55,9 +59,12 @@ class OneProcess:
         """Load the model."""
         from actlas.pipeline.extraction.loop import load_for
 
-        if self._model is None:
+        options = plan.options
+        wanted = (plan.model.folder, options.dtype, options.device, options.attention)
+        if self._model is None or self._of != wanted:
             start = time.perf_counter()
-            self._model = load_for(plan)
+            self._model = None  # before there are two in memory
+            self._model, self._of = load_for(plan), wanted
             self._loaded = time.perf_counter() - start
 
     def extract(

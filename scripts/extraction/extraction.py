@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +48,12 @@ def extraction(
     *,
     quiet: bool = False,
     frontend: Frontend = TERMINAL,
-    engine: Engine | None = None,
+    engine: AbstractContextManager[Engine] | None = None,
 ) -> Iterator[Extraction]:
     """Yield what carries out ``plans``, its engine ready if one of them needs it.
 
-    See ``stop_requests`` for Ctrl-C.
+    engine: one by ``request`` where None; ``nullcontext`` keeps one ready. See ``stop_requests``
+    for Ctrl-C.
     """
     each_and_baseline = (each for plan in plans for each in (plan, plan.baseline))
     needed = next((each for each in each_and_baseline if each and each.missing), None)

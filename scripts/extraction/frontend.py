@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from actlas.scripts.extraction.stopping import interrupt_requests, stop_requests
-from actlas.scripts.terminal.progress import Bar, bar_of_python
 from actlas.store.errors import ActlasWarning
 
 
@@ -28,6 +27,18 @@ class Frontend:
     stop_requests: Callable[[], AbstractContextManager[Callable[[], bool]]]
 
 
+def _bar(**settings: Any) -> Any:
+    from actlas.scripts.terminal.progress import Bar  # with tqdm, where something is computed
+
+    return Bar(**settings)
+
+
+def _bar_of_python(**settings: Any) -> Any:
+    from actlas.scripts.terminal.progress import bar_of_python
+
+    return bar_of_python(**settings)
+
+
 def _echo(note: str) -> None:
     click.echo(f"note: {note}", err=True)
 
@@ -36,6 +47,6 @@ def _warn(note: str) -> None:
     warnings.warn(note, ActlasWarning, stacklevel=2)
 
 
-TERMINAL = Frontend(Bar, _echo, stop_requests)
+TERMINAL = Frontend(_bar, _echo, stop_requests)
 #: prints nothing but a bar, and leaves the process as it is
-PYTHON = Frontend(bar_of_python, _warn, interrupt_requests)
+PYTHON = Frontend(_bar_of_python, _warn, interrupt_requests)

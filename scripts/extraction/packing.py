@@ -11,7 +11,7 @@ from typing import Any
 from actlas.scripts.extraction.frontend import TERMINAL, Frontend
 from actlas.scripts.terminal.progress import Bar
 from actlas.store.errors import StoreError
-from actlas.store.maintenance.disk_usage import has_many_files
+from actlas.store.runs.many_files import has_many_files
 from actlas.store.runs.run import Run
 from actlas.store.writing.pack import MOST_BYTES, Packed, pack
 

@@ -20,7 +20,7 @@ from actlas.analysis.declaring.group_tables import group_tables
 from actlas.scripts.charts.embedding import Datasets, runtime, style
 from actlas.scripts.reporting.figures import Drawing, drawings
 from actlas.scripts.reporting.headlines import Candidate, pick_headlines
-from actlas.scripts.reporting.results import Folder, Result, naming_result, read_folder
+from actlas.scripts.reporting.results import Folder, Result, naming_result, option_text, read_folder
 from actlas.scripts.reporting.seal import seal_comment
 from actlas.scripts.reporting.sentences import marked_sentences
 from actlas.scripts.reporting.subjects import find_subjects, outdated_labels, repeating
@@ -138,7 +138,7 @@ def fill(template: str, *, datasets: Mapping[str, Markup], **content: Any) -> st
 def as_sentence(text: str) -> str:
     """Return a finding as a sentence: with a capital, unless it begins with a name, and a point."""
     begun = f"{text[0].upper()}{text[1:]}" if BEGINNING.match(text) else text
-    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
+    return begun if begun[-1:] in (".", "!", "?", "") else f"{begun}."
 
 
 def _candidate(section: Section) -> Candidate:
@@ -166,7 +166,7 @@ def _section_of(
 ) -> Section:
     study = result.study
     options = [
-        (name, _shown(value))
+        (name, option_text(value))
         for name, value in result.options.items()
         if name not in ("left_out", "selection", "variants", "group_notes")
     ]
@@ -182,18 +182,8 @@ def _section_of(
         result.findings,
         options,
         list(drawings(section, result, datasets)),
-        [*group_tables(result.data), *study.tables(result.described)] if study else [],
+        [*group_tables(result.described), *study.tables(result.described)] if study else [],
         [(name, link) for name, link, _ in files if name.endswith(".html")],
         files,
         outdated,
     )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {each}" for name, each in value.items()) or "none"
-    return "not set" if value is None else str(value)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from actlas.analysis.declaring import Table, cell
+from actlas.analysis.declaring import Study, Table, cell
 from actlas.analysis.declaring.phrases import interval, number
-from actlas.scripts.reporting.results import Folder, Result
+from actlas.scripts.reporting.results import Folder, Result, option_text
 from actlas.store.errors import UsageError
 
 MOST_ROWS = 400  # of a table of numbers
@@ -83,7 +83,7 @@ def option_table(matched: Matched, labels: Sequence[str]) -> Table | None:
         values = [options.get(name) for options in known]
         there = [v for v, r in zip(values, matched.results, strict=True) if r is not None]
         if name not in NOT_COMPARED and any(value != there[0] for value in there):
-            texts = (cell("–" if value is None else str(value)) for value in values)
+            texts = (cell(option_text(value)) for value in values)
             rows.append((cell(name), *texts))
     return Table.of("Options that differ", ("option", *labels), rows) if rows else None
 
@@ -92,13 +92,14 @@ def option_table(matched: Matched, labels: Sequence[str]) -> Table | None:
 class Numbers:
     """The numbers of matched results that can be held against each other.
 
-    differences: a sentence for each variable, the largest difference. notes: what could not be
-    compared, and why.
+    differences: a sentence for each variable, the largest difference. foremost: that of the
+    variable that the study prints first. notes: what could not be compared, and why.
     """
 
-    tables: tuple[Table, ...]
-    differences: tuple[str, ...]
-    notes: tuple[str, ...]
+    tables: tuple[Table, ...] = ()
+    differences: tuple[str, ...] = ()
+    foremost: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def compare_numbers(matched: Matched, labels: Sequence[str]) -> Numbers:
@@ -111,26 +112,34 @@ def compare_numbers(matched: Matched, labels: Sequence[str]) -> Numbers:
     study = present[0].study
     named = [label for label, r in zip(labels, matched.results, strict=True) if r is not None]
     if study is None:
-        return Numbers((), (), (f"study {present[0].stage} is not installed here",))
-    tables, differences, notes = [], [], []
+        return Numbers(notes=(f"study {present[0].stage} is not installed here",))
+    tables: list[Table] = []
+    said: dict[str, str] = {}
+    notes: dict[str, list[str]] = {}
     for name in study.numbers:
         arrays = [_array(result.data, name) for result in present]
         there = [array for array in arrays if array is not None]
         if name.endswith("_interval") or not there:
             continue
-        why = _incomparable(name, arrays, named)
+        why = _incomparable(arrays, named)
         if why:
-            notes.append(why)
+            notes.setdefault(why, []).append(name)
             continue
-        flat = [array.stack(at=list(array.dims), create_index=False) for array in there]
-        differences += _difference(name, there, present, named)
-        if flat[0].size <= MOST_ROWS:
+        said |= _difference(name, there, present, named)
+        if there[0].size <= MOST_ROWS:
             tables.append(_table(name, there, named))
         else:
-            notes.append(
-                f"{name} has {flat[0].size:,} numbers: only the largest difference is said"
-            )
-    return Numbers(tuple(tables), tuple(differences), tuple(notes))
+            notes.setdefault(f"more than {MOST_ROWS} numbers, listed nowhere", []).append(name)
+    lines = tuple(f"{', '.join(names)}: {why}" for why, names in notes.items())
+    return Numbers(
+        tuple(tables), tuple(said.values()), said.get(_first(study, present)) or "", lines
+    )
+
+
+def _first(study: Study[Any], results: Sequence[Result]) -> str:
+    """Return the name of the first variable of floats that the study prints."""
+    there = (name for name in study.numbers if _array(results[0].data, name) is not None)
+    return next(there, "")
 
 
 def _array(data: xr.Dataset, name: str) -> xr.DataArray | None:
@@ -143,22 +152,22 @@ def _array(data: xr.Dataset, name: str) -> xr.DataArray | None:
     return array
 
 
-def _incomparable(name: str, arrays: Sequence[xr.DataArray | None], labels: Sequence[str]) -> str:
+def _incomparable(arrays: Sequence[xr.DataArray | None], labels: Sequence[str]) -> str:
     """Return why numbers cannot be held against each other, empty where they can."""
     for array, label in zip(arrays, labels, strict=True):
         if array is None:
-            return f"{name} is not in {label}"
+            return f"not in {label}"
     first, *others = [array for array in arrays if array is not None]
     for other, label in zip(others, labels[1:], strict=True):
         if set(first.dims) != set(other.dims):
             dims = [" × ".join(map(str, each.dims)) or "one number" for each in (first, other)]
-            return f"{name} is of {dims[0]} in {labels[0]}, of {dims[1]} in {label}"
+            return f"of {dims[0]} in {labels[0]}, of {dims[1]} in {label}"
         for dim in first.dims:
             here, there = _labels(first, dim), _labels(other, dim)
             if len(here) != len(there):
-                return f"{name} has {len(here)} along {dim} in {labels[0]}, {len(there)} in {label}"
+                return f"{len(here)} along {dim} in {labels[0]}, {len(there)} in {label}"
             if here != there:
-                return f"{name} has other labels along {dim} in {label} than in {labels[0]}"
+                return f"other labels along {dim} in {label} than in {labels[0]}"
     return ""
 
 
@@ -193,14 +202,14 @@ def _table(name: str, arrays: Sequence[xr.DataArray], labels: Sequence[str]) -> 
 
 def _difference(
     name: str, arrays: Sequence[xr.DataArray], results: Sequence[Result], labels: Sequence[str]
-) -> list[str]:
+) -> dict[str, str]:
     """Say where the numbers of the first two differ most, with intervals, if there are any."""
     one, other = (array.transpose(*arrays[0].dims) for array in arrays[:2])
     apart = np.abs(other.values - one.values)
     if not np.isfinite(apart).any():
-        return []
+        return {}
     if not np.nanmax(apart) > 0:
-        return [f"{name} is the same in {labels[0]} and {labels[1]}"]
+        return {name: f"{name} is the same in {labels[0]} and {labels[1]}"}
     at = np.unravel_index(int(np.nanargmax(apart)), apart.shape)
     place = dict(zip(one.dims, map(int, at), strict=True))
     bounds = [result.data.get(f"{name}_interval") for result in results[:2]]
@@ -210,7 +219,7 @@ def _difference(
         texts.append(f"{number(array.isel(place))}{interval(bound)} in {label}")
     where = _where(one, place)
     line = f"{name} differs most{' at ' if where else ''}{where}: {texts[0]}, {texts[1]}"
-    return [line + _overlap(chosen)]
+    return {name: line + _overlap(chosen)}
 
 
 def _overlap(bounds: Sequence[xr.DataArray | None]) -> str:

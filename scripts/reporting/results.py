@@ -199,3 +199,14 @@ def _read(seal: Seal, name: str) -> Result:
         raise DamagedResult(
             f"{seal.path} has attributes of another form than results have: {REMEDY}"
         ) from error
+
+
+def option_text(value: object) -> str:
+    """Return the value of an option as a page shows it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {option_text(each)}" for name, each in value.items()) or "none"
+    return "not set" if value is None else str(value)

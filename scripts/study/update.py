@@ -9,6 +9,7 @@ finished.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from actlas.scripts.extraction.edit_check import edit_notes
+from actlas.scripts.extraction.engine import OneProcess
 from actlas.scripts.extraction.extraction import extraction
 from actlas.scripts.extraction.planned import label_lines
 from actlas.scripts.extraction.stopping import Interrupted
@@ -32,7 +34,7 @@ from actlas.scripts.study.analysing import (
     begin,
     state,
 )
-from actlas.scripts.study.file import Analysis, Input, Study
+from actlas.scripts.study.file import Analysis, Study
 from actlas.scripts.study.ownership import beside, check_owner, study_place
 from actlas.scripts.study.plan import Planned, plan_study
 from actlas.scripts.study.record import (
@@ -79,17 +81,14 @@ def bring_up_to_date(
     busy = any(each.name in choice.force or found[each.name] != CURRENT for each in chosen)
     with workers(min(jobs, len(chosen)) if busy else 1) as pool:
         begun: dict[str, Begun] = {}
-        for name in choice.runs(study):
-            subject = _extract(name, planned[name], say, quiet)
-            before = record["runs"].get(name, {}).get("verified", {})
-            record["runs"][name] = _run_record(
-                study.runs[name], subject, _verified(name, subject, before, say)
-            )
-            write_record(place.record, record)
-            for each in (each for each in chosen if each.run == name):
-                forced = each.name in choice.force
-                started = begin(each, subject, place, record, force=forced, workers=pool)
-                begun |= {each.name: started} if started else {}
+        with OneProcess() as engine:
+            for name in choice.runs(study):
+                subject = _extract(name, planned[name], say, engine=engine, quiet=quiet)
+                _record_run(study, name, subject, place, record, say)
+                for each in (each for each in chosen if each.run == name):
+                    forced = each.name in choice.force
+                    started = begin(each, subject, place, record, force=forced, workers=pool)
+                    begun |= {each.name: started} if started else {}
         pool.nothing_else()
         analyse(chosen, begun, place, record, say)
     record["analyses"] = {
@@ -124,13 +123,17 @@ def _begun(
     return record
 
 
-def _extract(name: str, planned: Planned, say: Say, quiet: bool) -> Subject:
-    """Compute what is missing of a run and its variants, the model loaded once."""
+def _extract(name: str, planned: Planned, say: Say, *, engine: OneProcess, quiet: bool) -> Subject:
+    """Compute what is missing of a run and its variants.
+
+    engine: loads the model once for all runs.
+    """
     variants: dict[str, Run] = {}
     all_stats = []
     for line in label_lines(planned.plan, done=True):
         say(name, line)
-    with extraction(planned.request, [planned.plan, *planned.variants], quiet=quiet) as started:
+    kept, plans = contextlib.nullcontext(engine), [planned.plan, *planned.variants]
+    with extraction(planned.request, plans, quiet=quiet, engine=kept) as started:
         run, stats = started.carry_out(planned.plan)
         say(
             name,
@@ -200,13 +203,18 @@ def _state(
     return state(analysis, planned[analysis.run], place, done)
 
 
-def _run_record(given: Input, subject: Subject, verified: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "input": asdict(given),
+def _record_run(
+    study: Study, name: str, subject: Subject, place: StudyPaths, record: dict[str, Any], say: Say
+) -> None:
+    """Verify a run and its variants, and record what they are."""
+    before = record["runs"].get(name, {}).get("verified", {})
+    record["runs"][name] = {
+        "input": asdict(study.runs[name]),
         "id": subject.run.id,
         "variants": {edits: run.id for edits, run in subject.variants.items()},
-        "verified": verified,
+        "verified": _verified(name, subject, before, say),
     }
+    write_record(place.record, record)
 
 
 def _own_record(

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from typing import Any, Protocol
 
 from actlas.store.errors import ActlasError
@@ -66,19 +67,30 @@ class OneProcess:
 def default_jobs() -> int:
     """Return how many analyses are done side by side: a core each, fewer where memory is short.
 
-    One where forking is not safe: outside Linux, and in a process with threads.
+    One outside Linux, where forking is not safe, and where the free memory is not known.
     """
-    if sys.platform != "linux" or threading.active_count() > 1:
+    if sys.platform != "linux":
         return 1
-    with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123  # no file of ours
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    return max(1, min(len(os.sched_getaffinity(0)), free * 1024 // MEMORY_OF_ONE))
+    return max(1, min(len(os.sched_getaffinity(0)), _free_memory() // MEMORY_OF_ONE))
+
+
+def _free_memory() -> int:
+    """Return the bytes that processes can have, 0 where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    found = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return 1024 * next(found, 0)
 
 
 @contextlib.contextmanager
 def workers(jobs: int) -> Iterator[OneProcess | Workers]:
-    """Yield what does jobs: ``jobs`` of them side by side, or this process where that is one."""
-    if jobs == 1:
+    """Yield what does jobs: ``jobs`` of them side by side, or this process where that is one.
+
+    It is one too where this process has threads, whose locks a fork would keep for ever.
+    """
+    if jobs == 1 or threading.active_count() > 1:
         yield OneProcess()
         return
     started = Workers(jobs)
@@ -116,7 +128,7 @@ class Workers:
         while number not in self._answers:
             try:
                 other, content = self._connection.recv()
-            except EOFError as error:
+            except (EOFError, OSError) as error:
                 raise ActlasError(f"analyses: {ENDED.format('unknown')}") from error
             self._answers[other] = content
         return self._answers.pop(number)
@@ -155,7 +167,8 @@ class _Server:
     def serve(self) -> None:
         """Work until the other end is closed; then end what still runs."""
         # Ctrl-C reaches all processes of a terminal: the first one decides what becomes of us
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         for name in PRELOADED:
             importlib.import_module(name)
         while True:
@@ -181,7 +194,13 @@ class _Server:
 
     def _begin(self, number: int, payload: bytes) -> None:
         ours, theirs = Pipe(duplex=False)
-        process = _forked()
+        try:
+            process = _forked()
+        except ActlasError as error:
+            for unused in (ours, theirs):
+                unused.close()
+            self.connection.send((number, pickle.dumps((False, error))))
+            return
         if not process:
             for inherited in (ours, self.connection, *self.running):
                 inherited.close()
@@ -221,7 +240,13 @@ def _forked() -> int:
     with warnings.catch_warnings():
         # Python 3.12 warns of the threads of BLAS, which ends them before a fork
         warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
+        try:
+            return os.fork()
+        except OSError as error:
+            raise ActlasError(
+                f"no process can be started ({error.strerror}): allow more of them (`ulimit -u`), "
+                "or do one analysis at a time, --jobs 1"
+            ) from error
 
 
 def _as_child(work: Callable[[], None]) -> None:

@@ -28,7 +28,10 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     WHICH: ("word", "case", "context"),
     COMPARED: (),
     COMPUTED: (),
-    "What is kept": ("sites", "layers", "depths", "tokens", "stored_dtype", "readout", "pack"),
+    "What is kept": (
+        *("sites", "layers", "depths", "tokens", "stored_dtype", "readout", "pack"),
+        *("heads", "neurons"),
+    ),
     WRITTEN: ("kind", "context_size"),
     "Which stages": ("only", "force"),
     "Where": ("store_path", "name", "out", "workers", "scheduler", "jobs"),

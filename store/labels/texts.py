@@ -12,9 +12,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import overload
 
+import numpy as np
+
 from actlas.store.errors import DamagedStore
 from actlas.store.format.schema import StoredLabel
-from actlas.store.labels.labels import Labels, bytes_to_text, join_labels
+from actlas.store.labels.labels import TOKEN_LABELS, Labels, bytes_to_text
 from actlas.store.reading.stored_labels import opened_shard, read_label, read_labels
 
 AT_ONCE = 1 << 16  # sentences of a run whose texts are held in memory
@@ -101,10 +103,18 @@ def labels_at(
 
     Raises DamagedStore.
     """
-    if sentences <= AT_ONCE:
-        return join_labels([read_labels(*place) for place in places])
     texts = [TextPlace(path, size, labels["text"]) for path, size, labels in places]
-    parts = [
-        read_labels(*place, StoredTexts([text])) for place, text in zip(places, texts, strict=True)
-    ]
-    return join_labels(parts, StoredTexts(texts))
+    held: list[str] | None = [] if sentences <= AT_ONCE else None
+    tokens = sum(labels["position"].shape[0] for _, _, labels in places)
+    # filled part by part: the parts are never there beside the whole
+    token = {name: np.empty(tokens, dtype=np.int32) for name in TOKEN_LABELS}
+    row_size, first, sentence = np.empty(sentences, dtype=np.int32), 0, 0
+    for place, text in zip(places, texts, strict=True):
+        part = read_labels(*place, None if held is not None else StoredTexts([text]))
+        for name, array in part.token.items():
+            token[name][first : first + part.tokens] = array
+        row_size[sentence : sentence + len(part.text)] = part.row_size
+        first, sentence = first + part.tokens, sentence + len(part.text)
+        if held is not None:
+            held += part.text
+    return Labels(token, row_size, StoredTexts(texts) if held is None else tuple(held), {})

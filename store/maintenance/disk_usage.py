@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from actlas.store.catalog import Store
-from actlas.store.io.safe_open import listed
 from actlas.store.io.workspace import writers
 from actlas.store.maintenance.gc import collect, tree_bytes
 from actlas.store.readouts.verify import readout_paths
 from actlas.store.runs.run import Run
-
-MANY_FILES = 1000  # of a run: from here on opening it takes a second and more
-SMALL_FILE = 1 << 20  # bytes: packing larger ones takes as long as opening them a hundred times
 
 
 @dataclass(frozen=True)
@@ -58,12 +54,6 @@ def usage(store: Store) -> StoreUsage:
     unneeded = {item.path for item in garbage}
     needed = sum(tree_bytes(path) for path in readout_paths(store.path) if path not in unneeded)
     return StoreUsage(runs, sum(item.nbytes for item in garbage), needed)
-
-
-def has_many_files(run: Run) -> bool:
-    """Whether a run lies in so many small files that packing makes opening it faster."""
-    sizes = [path.stat().st_size for path in listed(run.folder / "shards", ".h5")]
-    return len(sizes) > MANY_FILES and sum(sizes) < SMALL_FILE * len(sizes)
 
 
 def _of_run(run: Run, garbage: int) -> Usage:

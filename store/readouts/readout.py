@@ -22,7 +22,7 @@ from actlas.store.readouts.words import Words
 Floats = npt.NDArray[np.float32]
 #: kinds of norm → whether the mean is subtracted
 NORMS = {"layer": True, "rms": False}
-Index = int | slice | npt.NDArray[np.int64]
+Index = int | slice | npt.NDArray[np.integer]
 
 
 class StoredReadout:

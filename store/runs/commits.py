@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actlas.store.errors import DamagedStore, StoreError
 from actlas.store.format.commit_record import CommitRecord, Work, copy_bytes, stem
@@ -23,7 +24,9 @@ from actlas.store.format.schema import SUFFIX, seal
 from actlas.store.format.validation import parse_commit
 from actlas.store.io.durable import publish_bytes, publish_file
 from actlas.store.io.safe_open import LARGEST_PACKED, listed, read_record
-from actlas.store.writing.shard import ShardWriter
+
+if TYPE_CHECKING:
+    from actlas.store.writing.shard import ShardWriter
 
 COMMITS, PACKED = "commits", "packed"
 NAME = re.compile(r"([0-9]{8})-[A-Za-z0-9-]+\.json")

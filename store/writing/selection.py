@@ -29,7 +29,7 @@ from actlas.store.runs.run import Run
 if TYPE_CHECKING:
     import xarray as xr
 
-Indices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from actlas.analysis.downstream.compute import Variant, downstream, redundancy
 from actlas.analysis.groups import select_groups
 from actlas.analysis.groups.resampling import resampling
-from actlas.analysis.groups.token_groups import Members, TokenGroups
+from actlas.analysis.groups.token_groups import Members, Origin, TokenGroups
 
 finite = st.floats(-1e4, 1e4, width=32)
 
@@ -181,12 +181,9 @@ def test_builds_without_computing():
 def test_groups_are_measured_by_their_tokens():
     clean, edited = small(), small(1)
     chosen = {"later tokens": np.array([1, 2, 4]), "one": np.array([1, 2]), "two": np.array([4, 2])}
-    members = {}
-    for name, tokens in chosen.items():
-        sentence = clean["sentence"].values[tokens]
-        members[name] = Members(
-            tokens, tokens, sentence, clean["position"].values[tokens], sentence
-        )
+    sentence = clean["sentence"].values
+    origin = Origin(sentence, clean["position"].values, sentence)
+    members = {name: Members(tokens, tokens, origin) for name, tokens in chosen.items()}
     groups = TokenGroups(members, contrasts=(("one", "two"),))
     drawn = resampling(groups.apart.clusters, resamples=20, seed=0)
     got = downstream(clean, [Variant("v", "e", 0, edited)], groups, drawn).compute()

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from actlas.analysis.data.tokens import Target, select_tokens
 from actlas.analysis.groups.resampling import bounds, resampling
 from actlas.analysis.results.files import save_result, with_provenance
-from actlas.analysis.variance import compute
 from actlas.analysis.variance.compute import token_variance, variance_draws, variance_profile
 from tests import strategies
 from tests.extraction import extract_texts
@@ -37,15 +36,6 @@ def test_a_constant_added_changes_nothing_and_a_constant_has_none(activations, c
         atol=1e-6,
     )
     assert not token_variance(xr.full_like(activations, constant))["variance"].values.any()
-
-
-def test_moments_of_parts_of_many_tokens_are_merged(monkeypatch):
-    monkeypatch.setattr(compute, "TOKENS_AT_ONCE", 8)
-    values = np.random.default_rng(1).normal(1e4, 1e-1, (2, 50, 3))
-    lazy = xr.DataArray(values, dims=("layer", "token", "d")).chunk({"layer": 1, "token": 50})
-    got = token_variance(lazy)
-    np.testing.assert_allclose(got["variance"], values.var(axis=1, ddof=1), rtol=1e-9)
-    np.testing.assert_allclose(got["mean"], values.mean(axis=1), rtol=1e-12)
 
 
 def test_chunks_over_tokens_change_nothing():

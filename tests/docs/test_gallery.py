@@ -17,6 +17,7 @@ def test_every_study_is_shown():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_page_says_what_the_studies_find(tmp_path):
     """The same words; numbers to 2 %, since machines round differently."""
     page, images = made(tmp_path)

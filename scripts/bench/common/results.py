@@ -35,6 +35,7 @@ class Sizes:
         known |= {"group": len(self.groups), "variant": self.variants, "token": self.tokens}
         known |= {"projection_pair": len(PAIRS), "projection": 3, "kind": len(KINDS), "part": 2}
         known |= {"pair": self.layers, "sum": 2, "writer": 2, "grid": min(self.tokens, 28)}
+        known |= {"head_pair": 3 * self.heads * (3 * self.heads + 1) // 2}
         known |= {"from": len(self.groups), "to": len(self.groups)} | fixed
         shape = tuple(known[dim] for dim in dims)
         generator = np.random.default_rng(len(shape) + sum(shape))
@@ -81,6 +82,11 @@ def _cosine(size: Sizes) -> Made:
     numbers: dict[str, Any] = {"count": count, "pairs": pairs, "undefined": pairs * 0}
     numbers |= size.bounded("mean_abs", *place) | size.bounded("overall_abs", "group", "layer")
     numbers["share_above_0.9"] = size.array(*place)
+    named = np.array([f"{name}{head}" for name in "QKV" for head in range(size.heads)])
+    ends = np.tril_indices(len(named))
+    numbers["head_cosine"] = size.array("group", "layer", "head_pair").assign_coords(
+        head_one=("head_pair", named[ends[0]]), head_other=("head_pair", named[ends[1]])
+    )
     numbers |= {"chance": size.array("group"), "bin_edge": ("edge", np.linspace(-1, 1, 101))}
     return numbers, {"target": "her", "control": "matched"}
 

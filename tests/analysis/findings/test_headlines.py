@@ -84,6 +84,12 @@ class TestScan:
         line = scan.headline(self.result([1.0, 0.8, 0.1, 0.1], 0.1))
         assert line.startswith("skipping layer 0 costs 1 nats [0.9, 1.1] a token, layer 1 0.8 nats")
 
+    def test_many_that_cost_alike_are_counted(self):
+        assert scan.headline(self.result([0.4, 0.5, 0.3, 0.1, 0.45], 0.05)) == (
+            "no single layer stands out: skipping layer 1 costs most, 0.5 nats [0.45, 0.55] a "
+            "token, and 3 of the other 4 cost at least half as much"
+        )
+
     def test_no_layer_that_costs_is_none(self):
         assert scan.headline(self.result([-0.2, -0.1], 0.05)).startswith("no layer is needed")
 
@@ -205,8 +211,8 @@ def test_norms_say_how_the_stream_grows(medians, said):
 def test_the_layer_that_changes_the_stream_most():
     result = xr.Dataset({"laminar_correlation": ("pair", [0.9, 0.3, np.nan])}, {"pair": range(3)})
     assert reconstruction.change_line(result) == [
-        "layer 1 changes the residual stream most: least alike are depths 1 and 2, r = 0.3000 "
-        "without the largest values; in every other layer 0.9000 or more"
+        "layer 1 changes the residual stream most: its input and its output correlate least, "
+        "r = 0.3000 with the largest values left out; in every other layer 0.9000 or more"
     ]
 
 
@@ -220,7 +226,7 @@ def test_heads_that_two_looks_name(same):
     (line,) = triangulation.headline(xr.Dataset(data, coords, {"asked": "' her'"}))
     if same:
         assert line == (
-            "L1H0 both adds most to ' her' (+2 in logits) and costs most when it is removed (+5)"
+            "L1H0 both adds most to the logit of ' her': +2, and costs most when it is removed (+5)"
         )
     else:
         assert line.endswith("but removing L1H1 costs most (+5)")

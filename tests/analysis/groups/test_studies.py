@@ -161,3 +161,35 @@ def test_a_command_prints_the_table_and_writes_the_groups(runs):
     assert done.returncode == 0, done.stderr
     assert "Groups of tokens\ngroup   tokens  sentences  clusters  mean position" in done.stdout
     assert "compared are her:before" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "control", "said"), [
+    ("variance", "previous", "; control: the token before the target"),
+    ("cosine", "matched", "; control: a token at the target's position in another sentence"),
+    ("lens", "random", "; control: a random earlier token of the sentence"),
+])  # fmt: skip
+def test_tables_that_compare_target_and_control_say_which_it_is(runs, name, control, said):
+    result, _, _ = computed(runs, name, target="her", control=control, bootstrap=20)
+    tables = registry.find(name).tables(result)
+    assert [table.caption.endswith(said) for table in tables] == [True] * len(tables)
+    assert group_tables(result)[0].caption == f"Groups of tokens{said}"
+    last = tables[-1]
+    assert (last.header[0], last.header[-3:]) == ("contrast", ("difference", "95 % from", "to"))
+    assert {row[0][0] for row in last.rows} == {"target − control"}
+    plain, _, _ = computed(runs, name, group=GROUPS, bootstrap=0)
+    assert not any("control:" in table.caption for table in registry.find(name).tables(plain))
+
+
+def test_sizes_of_changes_and_steps_are_those_of_a_token(runs):
+    result, _, _ = computed(runs, "downstream", bootstrap=0)
+    (table, *_) = registry.find("downstream").tables(result)
+    place = table.header.index(f"RMS at {int(result['depth'][-1])}")
+    change = result["delta"].isel(variant=0, depth=-1) ** 2 / int(result["group_tokens"][0])
+    np.testing.assert_allclose(table.rows[0][place][1], np.sqrt(change), rtol=1e-9)
+    assert table.header[-1] == "change of loss"
+    result, _, asked = computed(runs, "norms", bootstrap=0)
+    table = registry.find("norms").overview(result, asked.subject)[0]
+    later = result.sel(group="later tokens")
+    steps = [row[table.header.index("step")][1] for row in table.rows][1:]
+    whole = later["step"].sel(depth=[row[0][1] for row in table.rows][1:])
+    np.testing.assert_allclose(steps, whole / np.sqrt(float(later["tokens"])), rtol=1e-9)

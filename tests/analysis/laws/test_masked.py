@@ -36,7 +36,7 @@ class TestMasked:
         variant = variant_of(tmp_path / "store", run, content)
         done = found(run, "downstream", variant)
         (table,) = registry.find("downstream").tables(done.result)
-        assert "Δ loss (nats)" in table.header
+        assert "change of loss" in table.header
         assert all(len(row) == len(table.header) for row in table.rows)
 
     @pytest.mark.parametrize("law", ["post"], indirect=True)

@@ -5,7 +5,7 @@ import pytest
 
 from actlas.analysis import registry
 from actlas.analysis.declaring import PlannedRun
-from actlas.analysis.norms.figures import norm_stream
+from actlas.analysis.plots import norm_stream
 from actlas.analysis.reconstruction.compute import ATTENTION, MLP, WHOLE, broken
 from actlas.analysis.reconstruction.declaration import ReconstructOptions
 from actlas.store.errors import UsageError
@@ -68,7 +68,7 @@ class TestReconstruct:
         done = found(run, "reconstruct", depths_only=True, quantile=1.0)
         assert done.holds
         assert "sum" not in done.result.dims
-        assert "least alike are depths" in done.findings[0]
+        assert "changes the residual stream most" in done.findings[0]
         stream = content.values["resid"].astype(np.float64)
         for depth in range(SIZES["layer"]):
             r = np.corrcoef(stream[depth].ravel(), stream[depth + 1].ravel())[0, 1]

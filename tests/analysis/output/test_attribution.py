@@ -11,7 +11,7 @@ from actlas.analysis.attribution.neurons import Neurons, with_neurons
 from actlas.analysis.declaring import PlannedRun
 from actlas.analysis.groups.means import with_means
 from actlas.analysis.groups.resampling import resampling
-from actlas.analysis.groups.token_groups import Members, TokenGroups
+from actlas.analysis.groups.token_groups import Members, Origin, TokenGroups
 from actlas.store.errors import UsageError
 from tests.analysis.laws.asking import asked, found
 
@@ -146,10 +146,10 @@ def test_means_of_groups_are_over_those_that_are_asked():
     random = np.random.default_rng(0)
     cluster = np.repeat(np.arange(40), 5)
     drawn_of = {"all": np.arange(200), "one": np.arange(3), "none": np.arange(200, 205)}
-    members = {}
+    members, every = {}, np.arange(205)
+    origin = Origin(every // 5, every % 5, every // 5)
     for name, tokens in drawn_of.items():
-        of_token = tokens // 5
-        members[name] = Members(tokens, tokens, of_token, tokens % 5, of_token)
+        members[name] = Members(tokens, tokens, origin)
     asked = TokenGroups(members, contrasts=(("all", "one"),)).among(np.arange(200))
     values = xr.DataArray(random.normal(size=40)[cluster] + 3, dims="token").chunk(token=50)
     drawn = resampling(asked.clusters, resamples=500, seed=0)

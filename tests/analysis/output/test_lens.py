@@ -101,7 +101,7 @@ def test_the_study_says_whether_the_law_holds(tiny):
     assert done.result["mean_nll"].sizes == {"group": 2, "depth": 4}
     study = registry.find("lens")
     (means, words) = study.overview(done.result, done.subject)
-    assert means.header == ("depth", "tokens", "loss", "from the last depth", "entropy")
+    assert means.header == ("depth", "tokens", "loss", "KL from the last depth", "entropy")
     assert words.caption == "First choice after each token of sentence 1"
     figures = study.figures(done.result, done.subject, study.options())
     assert set(figures) == {"", "words"}

@@ -177,14 +177,14 @@ def test_results_say_what_they_are_of(folder, result, scanned):
 
 def test_tables(folder):
     done = commands.run(folder, "downstream", "english-demo.scale-layer-2*", "--store", "store")
-    found, groups, (caption, header, first, *_) = (
-        part.splitlines() for part in done.stdout.split("\n\n")[:3]
-    )
+    found, groups, table = (part.splitlines() for part in done.stdout.split("\n\n")[:3])
+    (at,) = (number for number, line in enumerate(table) if line.startswith("edits"))
     assert [line.split("  ")[0] for line in groups] == ["Groups of tokens", "group", "later tokens"]
     assert found[0].startswith("of 2 edits, scale:layer=2,factor=")
     assert any(line.startswith("2 variants: at the last depth they differ") for line in found)
-    assert (caption, header.split("  ")[0]) == ("Distance to the run without edits", "edits")
-    assert first.startswith("scale:layer=2,factor=0.5  ")
+    assert table[0].startswith("Distance to the run without edits, at the first depth that changes")
+    assert table[at].split("  ")[-1] == "change of loss"
+    assert table[at + 1].startswith("scale:layer=2,factor=0.5  ")
     done = commands.run(folder, "scan", "english-demo", "--store", "store", "--json")
     record = json.loads(done.stdout)
     assert record["layer"] == list(range(8))

@@ -29,7 +29,7 @@ ANSWERED = {
     ("parallel", "reconstruct it --pair 0,1"): "holds to the rounding of float32",
     ("post", "cosine it --target her --save-matrix"): "context is what stands before and after",
     ("post", "norms it --outliers 2"): "a LayerNorm follows each sum",
-    ("post", "reconstruct it --depths-only --pair 1,2"): "least alike are depths",
+    ("post", "reconstruct it --depths-only --pair 1,2"): "changes the residual stream most",
     ("post", "downstream skipped"): "1 variant: at the last depth",
     ("post", "histogram it --site v"): "v: standard deviation of later tokens",
 }
@@ -48,7 +48,7 @@ def test_a_study_answers(folder, law, line):
     done = commands.run(folder, *line.split(), "--store", law, "--out", f"out/{law}")
     assert done.returncode == 0, done.stderr
     assert ANSWERED[law, line] in " ".join(done.stdout.split())
-    assert "Δ loss" not in done.stdout
+    assert "change of loss" not in done.stdout
 
 
 @pytest.mark.parametrize(("law", "line"), REFUSED, ids=str)

@@ -25,7 +25,7 @@ ALONE = ["--unit-tokens", "1"]  # a sentence a unit
 @pytest.fixture
 def many(monkeypatch):
     """Let three files be many."""
-    monkeypatch.setattr("actlas.store.maintenance.disk_usage.MANY_FILES", 2)
+    monkeypatch.setattr("actlas.store.runs.many_files.MANY_FILES", 2)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_few_files_are_left(run_command, tmp_path):
 
 @pytest.mark.usefixtures("many")
 def test_large_files_are_left(run_command, monkeypatch):
-    monkeypatch.setattr("actlas.store.maintenance.disk_usage.SMALL_FILE", 1000)
+    monkeypatch.setattr("actlas.store.runs.many_files.SMALL_FILE", 1000)
     assert json.loads(run_command(*ALONE, "--json").stdout)["packed"] is None
 
 
@@ -148,7 +148,7 @@ def test_interrupted_while_packing(run_command, tmp_path, monkeypatch):
 def test_a_sweep_of_workers_starts_from_a_packed_baseline(small_model, sentence_file, tmp_path):
     """In a process of its own, as the workers are."""
     code = (
-        "import actlas.store.maintenance.disk_usage as usage; usage.MANY_FILES = 2; from "
+        "import actlas.store.runs.many_files as usage; usage.MANY_FILES = 2; from "
         "actlas.scripts.cli import main; main()"
     )
     options = [sentence_file, "--model", small_model, "--store", tmp_path / "store", *ALONE]

@@ -79,8 +79,8 @@ def test_what_cannot_be_compared_says_why():
     other = result("a", nll_change=("layer", [2.0, 5.0, 1.0]))
     found = compare_numbers(matched(one, other), LABELS)
     assert found.notes == (
-        "nll_change has 2 along layer in A, 3 in B",
-        "final_relative_delta is not in B",
+        "nll_change: 2 along layer in A, 3 in B",
+        "final_relative_delta: not in B",
     )
     assert found.tables == found.differences == ()
 
@@ -92,7 +92,7 @@ def test_options_that_differ_are_said():
     table = option_table(pair, LABELS)
     assert [[text for text, _ in row] for row in table.rows] == [
         ["seed", "0", "1"],
-        ["first_token", "leave", "–"],
+        ["first_token", "leave", "not set"],
     ]
     assert option_table(matched(result("a"), result("a")), LABELS) is None
 

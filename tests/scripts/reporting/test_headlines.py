@@ -1,8 +1,10 @@
 """What the page begins with: which sentences, in which order; and the line of all checks."""
 
+import pytest
 from markupsafe import Markup
 
 from actlas.scripts.reporting.headlines import Candidate, pick_headlines
+from actlas.scripts.reporting.page import as_sentence
 from actlas.scripts.reporting.verdicts import FAILS, HOLDS, OPEN, Verdict, verdict_line
 
 SVG = Markup('<svg class="drawing" viewBox="0 0 9 9"><g id="part-0-figure-figure_1"/></svg>')
@@ -58,6 +60,20 @@ def test_the_thumbnail_is_the_figure_again():
     assert 'href="#part-0-figure-figure_1"' in first.thumbnail
     assert 'viewBox="0 0 9 9"' in first.thumbnail
     assert second.thumbnail is None
+
+
+@pytest.mark.parametrize(
+    ("finding", "sentence"),
+    [
+        ("the loss falls", "The loss falls."),
+        ("skip:layer=3 raises the loss", "skip:layer=3 raises the loss."),
+        ("resid: wide", "resid: wide."),
+        ("L2H3 adds most.", "L2H3 adds most."),
+        ("", ""),
+    ],
+)
+def test_a_finding_is_a_sentence(finding, sentence):
+    assert as_sentence(finding) == sentence
 
 
 def test_all_checks_are_a_line():

@@ -179,10 +179,10 @@ def test_workers_give_results_and_errors():
     with workers(2) as pool:
         assert isinstance(pool, Workers)
         jobs = [pool.submit(sorted, [number, 0]) for number in range(4)]
-        bad, gone = pool.submit(refuses), pool.submit(exits)
+        bad, ended = pool.submit(refuses), pool.submit(exits)
         pool.nothing_else()
         assert [job.result() for job in reversed(jobs)] == [[0, 3], [0, 2], [0, 1], [0, 0]]
         with pytest.raises(ActlasError, match="not today"):
             bad.result()
         with pytest.raises(ActlasError, match="ended early"):
-            gone.result()
+            ended.result()

@@ -1,0 +1,1 @@
+"""What studies keep of many tokens: bounded, and the same numbers."""
