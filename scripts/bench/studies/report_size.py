@@ -1,6 +1,6 @@
 """Bytes of a report with charts: of random results of any size, and the limits it must hold.
 
-``python scripts/bench/report_size.py`` prints the shapes of the demo and of GPT-2 XL (48 layers, 25
+``python scripts/bench/studies/report_size.py`` prints the shapes of the demo and of GPT-2 XL (48 layers, 25
 heads), each with five studies and figures as they are drawn; it needs no run and no model.
 """
 
