@@ -70,6 +70,7 @@ def with_zero(view: Chart) -> Chart:
     field = points["encoding"]["y"]
     y = {name: value for name, value in field.items() if name != "field"}
     across = {"x": {"value": 0}, "x2": {"value": "width"}, "y": {**y, "datum": 0}}
+    across["color"] = {"value": "#888888"}
     zero = {"mark": {"type": "rule", "style": "guide"}, "encoding": across}
     return {**view, "layer": [*rest, zero, points]}
 

@@ -36,7 +36,14 @@ class Map:
 
 def heat_map(shown: Map) -> Chart:
     """Return a map as a view; a cell tells its numbers on hover."""
-    axis = {"labelOverlap": True, "labelAngle": 0, "grid": False, "ticks": False, "domain": False}
+    axis = {
+        "labelOverlap": True,
+        "labelSeparation": 8,
+        "labelAngle": 0,
+        "grid": False,
+        "ticks": False,
+        "domain": False,
+    }
     height = shown.height or min(HIGHEST, max(LOWEST, CELL * shown.rows))
     legend = {"title": shown.title, "format": ".2~g", "orient": "bottom", "gradientLength": 180}
     view: Chart = {

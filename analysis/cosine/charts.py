@@ -102,6 +102,37 @@ def profile_chart(result: xr.Dataset) -> charts.Chart:
     )
 
 
+def head_chart(result: xr.Dataset) -> charts.Chart:
+    """How alike features of two heads are at one layer, a panel for each group, each pair once."""
+    array = result["head_cosine"].round(3)
+    one, other = (array[f"head_{end}"].values.tolist() for end in ("one", "other"))
+    bare = array.drop_vars(["head_one", "head_other"])
+    found = {"alike": bare}
+    rows = xr.DataArray(one, dims="head_pair")
+    found |= {"row": rows, "column": xr.DataArray(other, dims="head_pair")}
+    hover = charts.tips(
+        *(("row", "head"), ("column", "with"), ("#alike", "root mean square cosine")),
+        *(("#layer", "layer"), ("group", "tokens")),
+    )
+    names = list(dict.fromkeys(one))
+    shown = charts.Map(
+        *("column", "row", "alike", "head", "head", "root mean square cosine"),
+        *(len(names), hover),
+        domain=(0, 1),
+        where="datum.layer == at && isValid(datum.alike)",
+    )
+    view = charts.heat_map(shown)
+    for axis in ("x", "y"):
+        view["encoding"][axis]["sort"] = names[:: 1 if axis == "x" else -1]
+    groups = list(charts.group_labels(result).values())
+    return charts.chart(
+        "How alike the features of two heads are over contexts, at one layer",
+        _records(result, found),
+        charts.facet("group", {**view, "height": 340}, columns=2, names=groups),
+        params=[charts.choice("at", result["layer"].values.tolist(), "layer")],
+    )
+
+
 def _shares(result: xr.Dataset) -> xr.DataArray:
     """Return count over the defined pairs; 0 where there is none."""
     defined = result["pairs"] - result["undefined"]

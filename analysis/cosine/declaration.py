@@ -85,6 +85,7 @@ class Cosine(GroupStudy[CosineOptions]):
     def compute(self, subject: Subject, options: CosineOptions) -> xr.Dataset:
         """Return histograms and moments of the cosines by group, pair of projections and layer."""
         from actlas.analysis.cosine.compute import cosine_histograms
+        from actlas.analysis.cosine.heads import head_cosines
         from actlas.analysis.cosine.intervals import cosine_draws
         from actlas.analysis.data.sites import heads_of
         from actlas.analysis.groups.resampling import with_contrasts, with_intervals
@@ -103,6 +104,7 @@ class Cosine(GroupStudy[CosineOptions]):
             result = with_intervals(result, "mean_abs", draws, groups.contrasts)
             result = with_intervals(result, "overall_abs", draws.mean("projection_pair"), ())
         result = with_chance(result, groups, center=center)
+        result["head_cosine"] = head_cosines(dataset, groups, center=center)
         return with_groups(result, groups).assign_attrs(heads=heads_of(dataset, self.needs))
 
     def tables(self, result: xr.Dataset) -> list[Table]:
@@ -157,6 +159,7 @@ class Cosine(GroupStudy[CosineOptions]):
             "": charts.histogram_chart(result, records),
             "heatmap": charts.heat_chart(result, records),
             "profile": charts.profile_chart(result),
+            "heads": charts.head_chart(result),
         }
 
     def panel(

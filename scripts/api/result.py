@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from actlas.scripts.charts.notebook import Chart
+
 PLACES = ("layer", "depth", "pair")  # dims that figures have as an axis
 WHOLE = re.compile(r"-?[0-9]+")
 
@@ -60,6 +62,19 @@ class Result:
         """Return all figures by kind, those that the command writes; the main one is ``""``."""
         drawn = self.study.figures(self.dataset, self.subject, self.options)
         return {kind: figure for kind, (figure, _) in drawn.items()}
+
+    def chart(self, kind: str = "") -> Chart:
+        """Return an interactive figure, which a notebook shows; the main one by default.
+
+        kind: as in ``figures``. Raises UsageError for one that there is not.
+        """
+        from actlas.scripts.charts.notebook import Chart
+
+        found = self.study.charts(self.dataset)
+        if kind not in found:
+            known = ", ".join(map(repr, found)) or "none"
+            raise UsageError(f"study {self.study.name} has no chart {kind!r}: expected {known}")
+        return Chart(found[kind])
 
     def plot(
         self, ax: Axes | None = None, *, layers: int | str | Iterable[int] | None = None

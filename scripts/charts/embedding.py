@@ -57,7 +57,7 @@ def as_json(content: object) -> Markup:
 
 @cache
 def script(name: str) -> Markup:
-    """Return one of this folder's scripts, as it stands in a page."""
+    """Return one of this folder's files, as it stands in a page."""
     return Markup((HERE / name).read_text(encoding="utf-8"))
 
 

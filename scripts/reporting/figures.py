@@ -21,9 +21,11 @@ from actlas.store.io.safe_open import read_input
 SMALL_SVG = 24_000  # characters, below which no smaller picture is looked for
 MOST_PIXELS = 60_000_000
 #: width in pixels and colours of a picture: one that is read, one that stands for a chart on paper,
-#: one at the beginning of the page
+#: one at the beginning of the page; of a picture that is noise to the eye, fewer
 INCH = 96 / 150  # pixels of CSS for one of a PNG of matplotlib
-READ, PRINTED, SMALL = (1200, 96), (1000, 48), (360, 24)
+READ = (1200, 96), (1000, 48), (900, 24), (700, 16)
+PRINTED, SMALL = READ[1:], (360, 24)
+MOST_BYTES = 120_000  # of a picture on a page, where fewer pixels and colours can hold it
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def _picture(
         return svg, None
     described = f"{caption.title}. {caption.note}"
     shrink = _shrinker(png)
-    image = _image(shrink(*(PRINTED if charted else READ)), described, "drawing plate")
+    tried = (shrink(*each) for each in (PRINTED if charted else READ))
+    made = next((each for each in tried if len(each.content) <= MOST_BYTES), None)
+    image = _image(made or shrink(*READ[-1]), described, "drawing plate")
     if len(svg) <= len(image):
         return svg, None
     return image, _image(shrink(*SMALL), "", "small plate")

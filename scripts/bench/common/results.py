@@ -35,6 +35,7 @@ class Sizes:
         known |= {"group": len(self.groups), "variant": self.variants, "token": self.tokens}
         known |= {"projection_pair": len(PAIRS), "projection": 3, "kind": len(KINDS), "part": 2}
         known |= {"pair": self.layers, "sum": 2, "writer": 2, "grid": min(self.tokens, 28)}
+        known |= {"head_pair": 3 * self.heads * (3 * self.heads + 1) // 2}
         known |= {"from": len(self.groups), "to": len(self.groups)} | fixed
         shape = tuple(known[dim] for dim in dims)
         generator = np.random.default_rng(len(shape) + sum(shape))
@@ -59,7 +60,8 @@ def synthetic_result(stage: str, sizes: Sizes | None = None) -> xr.Dataset:
     named |= {"sum": ("half", "layer"), "pair": range(size.layers)}
     named |= {"variant": [f"run.skip-{number}" for number in range(size.variants)]}
     found = {name: list(each) for name, each in named.items() if name in result.dims}
-    return result.assign_coords(found).assign_attrs(attrs)
+    known = {"edits", "first_depth"} & {*result.data_vars}
+    return result.assign_coords(found).set_coords(known).assign_attrs(attrs)
 
 
 Made = tuple[Mapping[str, Any], dict[str, Any]]
@@ -78,7 +80,13 @@ def _cosine(size: Sizes) -> Made:
     count = (size.array(*place, "bin") * 10_000).astype(np.int64)
     pairs = count.sum("bin")
     numbers: dict[str, Any] = {"count": count, "pairs": pairs, "undefined": pairs * 0}
-    numbers |= size.bounded("mean_abs", *place)
+    numbers |= size.bounded("mean_abs", *place) | size.bounded("overall_abs", "group", "layer")
+    numbers["share_above_0.9"] = size.array(*place)
+    named = np.array([f"{name}{head}" for name in "QKV" for head in range(size.heads)])
+    ends = np.tril_indices(len(named))
+    numbers["head_cosine"] = size.array("group", "layer", "head_pair").assign_coords(
+        head_one=("head_pair", named[ends[0]]), head_other=("head_pair", named[ends[1]])
+    )
     numbers |= {"chance": size.array("group"), "bin_edge": ("edge", np.linspace(-1, 1, 101))}
     return numbers, {"target": "her", "control": "matched"}
 
@@ -99,7 +107,9 @@ def _norms(size: Sizes) -> Made:
 def _reconstruct(size: Sizes) -> Made:
     numbers = {name: size.array("sum", "layer") * 1e-7 for name in ("max_abs_error", "rounding")}
     numbers["relative_error"] = size.array("sum", "layer", low=0) * 1e-7
-    for name in ("laminar_correlation", "unmasked_correlation", "excluded_share"):
+    for name in ("correlation", "error_token", "error_dimension"):
+        numbers[name] = size.array("sum", "layer")
+    for name in ("laminar_correlation", "unmasked_correlation", "excluded_share", "cut"):
         numbers[name] = size.array("pair")
     return numbers, {"edited": []}
 

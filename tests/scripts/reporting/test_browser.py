@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser import browser, installed
+from tests.browser import installed
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,17 +31,6 @@ DRAW_ALL = (
     "each.chart.draw()}); return document.querySelectorAll('.chart canvas').length"
 )
 SIZES = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory):
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def chromium(downloads):
-    with browser(downloads) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

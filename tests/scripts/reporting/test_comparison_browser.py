@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from tests import commands
-from tests.browser import browser, installed
+from tests.browser import installed
 
 pytestmark = [
     pytest.mark.browser,
@@ -15,12 +15,6 @@ pytestmark = [
         reason="Chromium and chromedriver are not installed: apt-get install chromium-driver",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("downloads")) as session:
-        yield session
 
 
 @pytest.fixture(scope="module")
