@@ -101,8 +101,8 @@ def test_only_makes_just_the_runs_that_it_reads(studied):
 
 @pytest.mark.parametrize("option", ["--only", "--force"])
 def test_an_unknown_name_is_one_line_with_the_nearest(studied, option):
-    done = call(studied, option, "varience", code=2)
-    assert done.stderr.startswith("Error: small.toml: unknown analysis 'varience': did you mean")
+    done = call(studied, option, "varianxe", code=2)
+    assert done.stderr.startswith("Error: small.toml: unknown analysis 'varianxe': did you mean")
     assert "variance" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
