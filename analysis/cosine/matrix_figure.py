@@ -21,7 +21,7 @@ from actlas.analysis.plots.style import GREY, group_label, house_style, shown
 
 Matrix = npt.NDArray[np.float32]
 MOST_GROUPS = 3  # of a figure
-LARGEST_PICTURE = 300  # features a side of the picture; more are averaged
+LARGEST_PICTURE = 200  # features a side of the picture; more are averaged
 LEVELS = 33  # of cosines from -1 to 1
 MOST_HEADS = 12  # of a projection whose heads are outlined
 # of a block's name in points, by the share of the matrix that the block has
