@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.attribution.compute import Answers
 from actlas.analysis.data.apart import special_tokens
+from actlas.analysis.data.kept import with_places
 from actlas.analysis.data.sentences import Indices, sentences_of
 from actlas.analysis.groups.evaluation import columns_of
 from actlas.analysis.lens.compute import following_ids
@@ -31,6 +33,7 @@ def word_answers(
     other = -1 if against is None else single_answer(readout, against)
     if number == other:
         raise UsageError(f"{quoted(answer)} and {quoted(against)} are one token: give two")
+    view, (dataset, places) = dataset, with_places(dataset)
     tokens = last_tokens(dataset)
     ids = np.full(len(tokens), number)
     if at != LAST:
@@ -39,6 +42,9 @@ def word_answers(
         wanted = [number, other] if at == EITHER else [number]
         tokens = np.flatnonzero(np.isin(following, wanted) & (following >= 0))
         ids = following[tokens]
+    if len(tokens) and places is not None:
+        there = _with_rows(view, tokens, places)
+        tokens, ids = places[tokens[there]], ids[there]
     if not len(tokens):
         raise UsageError(
             f"no token is followed by {quoted(readout.words[number])}: give --at last for the "
@@ -51,12 +57,28 @@ def column_answers(
     dataset: xr.Dataset, readout: Readout, answer: str, against: str | None
 ) -> Answers:
     """Return the answers that columns name, each of its sentence, at the last token of each."""
+    view, (dataset, places) = dataset, with_places(dataset)
     tokens = last_tokens(dataset)
+    if places is not None:
+        tokens = places[tokens[_with_rows(view, tokens, places)]]
+        dataset = view
     ids = _ids(dataset, readout, answer, tokens)
     others = np.full(len(tokens), -1)
     if against is not None:
         others = _ids(dataset, readout, against, tokens)
     return Answers(tokens, ids, others)
+
+
+def _with_rows(view: xr.Dataset, tokens: Indices, places: Indices) -> npt.NDArray[np.bool_]:
+    """Return which of ``tokens`` have rows in a view; raises UsageError where none has."""
+    there = np.asarray(places[tokens] >= 0)
+    if not there.any():
+        kept = quoted(str(view.attrs.get("tokens", "some")))
+        raise UsageError(
+            f"no activations are kept of the {len(tokens)} tokens that are asked, only of {kept}: "
+            "`actlas extract … --tokens` adds them"
+        )
+    return there
 
 
 def last_tokens(dataset: xr.Dataset) -> Indices:

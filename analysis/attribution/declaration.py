@@ -155,16 +155,16 @@ class Attribute(ReadStudy[AttributeOptions]):
         return [layer_table(some), *_foremost(result), *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: AttributeOptions) -> Figures:
-        """Return the bars by layer, the map of heads, and the bars of neurons."""
+        """Return what parts add by layer, the map of heads, and the neurons that add most."""
         from actlas.analysis.attribution.findings import captions
-        from actlas.analysis.plots import attribution_bars, head_maps, neuron_bars
+        from actlas.analysis.plots import attribution_profile, head_maps, neuron_dots
 
         title, noted = f"What adds to {result.attrs['asked']}", captions(result)
-        drawn = {"": (attribution_bars(result, title), noted[""])}
+        drawn = {"": (attribution_profile(result, title), noted[""])}
         if "mean_head" in result:
             drawn["heads"] = (head_maps(result["mean_head"], title), noted["heads"])
         if "mean_neuron" in result:
-            drawn["neurons"] = (neuron_bars(result, title), noted["neurons"])
+            drawn["neurons"] = (neuron_dots(result, title), noted["neurons"])
         return drawn
 
     def charts(self, result: xr.Dataset) -> Charts:

@@ -42,8 +42,8 @@ PAIRS = {
 }
 DEFAULT_BINS = 100
 # counted in one task: long beside what dask does between two, and the rows of a word in six layers
-# are still few MB
-LAYERS = 6
+# are still few MB; of a word with more than ROWS tokens in all of them, fewer layers
+LAYERS, ROWS = 6, 512
 
 
 def cosine_histograms(
@@ -142,12 +142,13 @@ def _named(counts: xr.DataArray, moments: xr.DataArray, pairs: xr.DataArray) -> 
 def feature_columns(dataset: xr.Dataset, selection: Grouped, group: str) -> dict[str, xr.DataArray]:
     """Return each projection as (layer, token, feature), a few layers a chunk where it is lazy."""
     columns = {}
+    layers = max(1, min(LAYERS, ROWS // max(1, len(selection.groups[group]))))
     for projection in PROJECTIONS:
         chosen = selection.take(dataset[projection], group)
         dims = feature_dims(chosen)
         stacked = chosen.stack({f"feature_{projection}": dims}, create_index=False)  # head · d_head
         columns[projection] = (
-            stacked.chunk({"layer": LAYERS, "token": -1, f"feature_{projection}": -1})
+            stacked.chunk({"layer": layers, "token": -1, f"feature_{projection}": -1})
             if chosen.chunks
             else stacked
         )

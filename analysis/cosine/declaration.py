@@ -136,13 +136,13 @@ class Cosine(GroupStudy[CosineOptions]):
         return [Table(table.caption, header, table.rows), *compared]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
-        """Return ridges, heat map, profile and the matrix of the deepest layer."""
+        """Return histograms, heat map, profile and the matrix of the deepest layer."""
         from actlas.analysis import plots
         from actlas.analysis.cosine.findings import captions
 
         word, matrix = options.target, self._matrix(subject, options).isel(layer=-1)
         drawn = {
-            "": plots.cosine_ridgelines(result, word),
+            "": plots.cosine_layers(result, word),
             "heatmap": plots.cosine_heatmap(result, word),
             "profile": plots.cosine_profile(result, word),
             "matrix": plots.cosine_matrix(matrix, word),

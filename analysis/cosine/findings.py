@@ -74,12 +74,13 @@ def captions(result: xr.Dataset) -> dict[str, Caption]:
     near = " ".join(_near_one(result, str(group)) for group in result["group"].values)
     return {
         "": Caption(
-            "Histograms of the cosines, layer by layer",
+            "Histograms of the cosines at a few layers",
             f"Near ±1 features move together; near 0 each has its own say. {near}",
         ),
         "heatmap": Caption(
             "The same histograms as layer × bin",
-            f"Bright edges are pairs of features that move together. {near}",
+            f"Bright edges are pairs of features that move together; of two groups, blue is where "
+            f"the first has more pairs. {near}",
         ),
         "profile": Caption(
             "Mean |cosine| of each pair of projections over layers",
@@ -88,7 +89,8 @@ def captions(result: xr.Dataset) -> dict[str, Caption]:
         ),
         "matrix": Caption(
             f"All cosines of layer {int(result['layer'].values[-1])}",
-            "Each point is a pair of features; stripes are features alike to a whole head. "
+            "Each point is a pair of features, alike ones of a head side by side; stripes are "
+            "features alike to a whole head. "
             f"{highest}",
         ),
     }

@@ -49,3 +49,16 @@ def _mean_of_runs(
 ) -> npt.NDArray[np.float64]:
     """Return the means of consecutive runs along the last axis."""
     return np.add.reduceat(values, starts, axis=-1) / sizes
+
+
+def have_rows(
+    stored: npt.NDArray[np.bool_], first: Indices, last: Indices, pool: Pool
+) -> npt.NDArray[np.bool_]:
+    """Return which matches, from ``first`` to ``last``, have the rows that stand for them.
+
+    stored: which tokens have any; of a mean all of a match are needed.
+    """
+    if pool != "mean":
+        return np.asarray(stored[first if pool == "first" else last])
+    counted = np.concatenate([[0], np.cumsum(stored)])
+    return np.asarray(counted[last + 1] - counted[first] == last + 1 - first)

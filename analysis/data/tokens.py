@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from actlas.analysis.data.apart import later_tokens
-from actlas.analysis.data.pooling import Pool, taken, unlabelled
+from actlas.analysis.data.pooling import Pool, have_rows, taken, unlabelled
 from actlas.analysis.data.sentences import Indices
 from actlas.analysis.data.words import TargetError, Words, find_words, nowhere
 from actlas.store.errors import UsageError
@@ -30,6 +30,7 @@ CONTROL_NAMES = {
 }
 
 ABSENT, IMPOSSIBLE = "without the word", "without a possible control"
+UNKEPT = "without activations of the word"
 CLIPPED = "without the tokens of the word"
 FEWEST = 2  # tokens a variance can be taken over
 
@@ -97,6 +98,14 @@ class Selection:
         """Sentence of each token of ``target`` and ``control``: a control belongs to its word."""
         return {"target": self.sentence, "control": self.sentence}
 
+    def placed(self, places: Indices) -> Selection:
+        """Return them along a view; places: of each token there."""
+        first, last = places[self.first_token], places[self.last_token]
+        if self.target.pool != "mean":  # of others there may be no rows
+            first = last = places[self.target_token]
+        control = places[self.control_token]
+        return replace(self, first_token=first, last_token=last, control_token=control)
+
     def record(self) -> dict[str, list[list[object]]]:
         """Return, for a result's record, the sentences that were left out, each with the reason."""
         return {"left_out": [[item.sentence, item.reason] for item in self.left_out]}
@@ -148,27 +157,34 @@ class Selection:
         )
 
 
-def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
+def select_tokens(
+    labels: xr.Dataset, target: Target, stored: npt.NDArray[np.bool_] | None = None
+) -> Selection:
     """Find the tokens of a word and a control for each.
 
     labels: Dataset with ``sentence``, ``position``, ``char_start``, ``char_end`` and ``text`` on
     ``token``. Some tokens of a sentence may be left out, as in an export: a word without all of its
     tokens is then none. A match without a possible control is left out of both groups, so that they
-    stay pairs. Position 0 and special tokens are never a control (``later_tokens``). Raises
+    stay pairs. Position 0 and special tokens are never a control (``later_tokens``). stored: which
+    tokens have activations, all where None: others are neither target nor control. Raises
     TargetError if the word occurs nowhere (nearest words named) or fewer than two pairs are found.
     Source: study 1, target and non-target tokens.
     """
     words = find_words(labels, target.word, target.case)
-    controls = _Controls(target, words, labels["position"].values, later_tokens(labels))
+    later = later_tokens(labels) if stored is None else later_tokens(labels) & stored
+    controls = _Controls(target, words, labels["position"].values, later)
     pairs, left_out = array("q"), []
     for sentence, number in enumerate(words.numbers):
         found = words.found.get(sentence, [])
-        chosen = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
+        wanted = {"first": found[:1], "last": found[-1:], "all": found}[target.occurrence]
+        chosen = [word for word in wanted if _has_rows(word, target, stored)]
         drawn = [controls.draw(sentence, word) for word in chosen]
         for word, one in zip(chosen, drawn, strict=True):
             if one is not None:
                 pairs.extend((number, word[0], word[-1], one))
-        if not chosen or None in drawn:
+        if len(chosen) < len(wanted):
+            left_out.append(LeftOut(int(number), UNKEPT))
+        elif not chosen or None in drawn:
             reason = IMPOSSIBLE if chosen else CLIPPED if sentence in words.clipped else ABSENT
             left_out.append(LeftOut(int(number), reason))
     if not pairs and words.nowhere:
@@ -178,29 +194,9 @@ def select_tokens(labels: xr.Dataset, target: Target) -> Selection:
     return Selection(target, first, last, control, sentences, tuple(left_out))
 
 
-def context_window(labels: xr.Dataset, target: Target, context: int | None) -> Indices:
-    """Return the tokens at most ``context`` away from any of a word, in their sentence.
-
-    They ascend. Without ``context`` the whole sentence is returned.
-
-    labels, and what is raised where the word occurs nowhere: as in ``select_tokens``.
-    """
-    words = find_words(labels, target.word, target.case)
-    kept, positions = np.zeros(labels.sizes["token"], dtype=bool), labels["position"].values
-    for sentence, found in words.found.items():
-        first, end = words.starts[sentence : sentence + 2]
-        here = positions[first:end]
-        for word in found:
-            ends = positions[word[[0, -1]]]
-            near = (
-                (here >= ends[0] - context) & (here <= ends[1] + context)
-                if context is not None
-                else True
-            )
-            kept[first:end] |= near
-    if not kept.any():
-        raise nowhere(labels, target.word)
-    return np.flatnonzero(kept)
+def _has_rows(word: Indices, target: Target, stored: npt.NDArray[np.bool_] | None) -> bool:
+    ends = word[:1], word[-1:]
+    return stored is None or bool(have_rows(stored, *ends, target.pool).all())
 
 
 @dataclass(frozen=True)
@@ -265,6 +261,12 @@ def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Targ
         return
     found = f"{pairs} {'pair' if pairs == 1 else 'pairs'}"
     impossible = sum(item.reason == IMPOSSIBLE for item in left_out)
+    unkept = sum(item.reason == UNKEPT for item in left_out)
+    if unkept:
+        raise TargetError(
+            f"{found} of {target.word!r} and a control in {sentences} sentences: of {unkept} the "
+            "word's activations are not kept: `actlas extract … --tokens` adds them"
+        )
     clipped = sum(item.reason == CLIPPED for item in left_out)
     if clipped:
         raise TargetError(

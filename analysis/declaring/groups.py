@@ -78,6 +78,13 @@ class GroupOptions(Options):
         metavar="position|length|COLUMN",
         heading=COMPARED,
     )
+    within: str | None = option(
+        None,
+        help="Compare within pairs of sentences, which this column names: one token of each group "
+        "in a pair, intervals over pairs.",
+        metavar="COLUMN",
+        heading=COMPARED,
+    )
     cluster: str = option(
         "sentence",
         help="Column whose values hang together: intervals are over these, not over tokens.",
@@ -151,6 +158,7 @@ class GroupOptions(Options):
             contrast=parse_contrasts(self.contrast),
             cluster=self.cluster,
             match=self.match,
+            within=self.within,
             first_token=self.first_token,  # type: ignore[arg-type]
             pool=self.pool,  # type: ignore[arg-type]
             case=self.case,
@@ -199,8 +207,8 @@ class GroupStudy(Study[G]):
 
     def check(self, options: G, planned: PlannedRun) -> None:
         """Raise UsageError or TargetError for groups that the sentences do not have."""
-        plain = options.cluster == "sentence" and options.match is None and not options.contrast
-        if options.named or not plain:
+        drawn = options.match or options.within or options.contrast
+        if options.named or drawn or options.cluster != "sentence":
             self.groups(planned.tokens(), options)
 
     def words(self, options: G) -> str:

@@ -102,12 +102,18 @@ class Downstream(GroupStudy[GroupOptions]):
         return [Table.of(caption, header, rows), *_by_group(result)]
 
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
-        """Return distances, steps and spread."""
+        """Return distances, steps and spread; effects by dose and by group, where there are any."""
         from actlas.analysis import plots
         from actlas.analysis.downstream.findings import captions
 
         drawn = {"": plots.downstream_delta(result)}
         drawn |= {kind: plots.downstream_profile(result, kind) for kind in ("step", "std")}
+        if plots.dose_of(result) is not None:
+            drawn["dose"] = plots.dose_response(result)
+        if "group_relative_delta" in result:
+            drawn["groups"] = plots.downstream_groups(result)
+        if "group_nll_change" in result:
+            drawn["loss"] = plots.group_losses(result)
         noted = captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 

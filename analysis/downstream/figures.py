@@ -1,183 +1,125 @@
-"""Studies 3 to 5: figures of what edits do downstream."""
+"""Studies 3 to 5: figures of what edits do downstream, depth by depth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
 
-from actlas.analysis.plots.style import SERIES_COLOURS, shown
+from actlas.analysis.plots.marks import by_orders, entry, layer_axis, legend_in, line
+from actlas.analysis.plots.series import Series, series_of
+from actlas.analysis.plots.sheet import Room, Sheet
+from actlas.analysis.plots.style import MUTED, SERIES_COLOURS, Look, house_style, shown
 
-BASELINE_COLOUR = "#444444"
-WIDE = 20.0  # largest over smallest value from which on an axis is logarithmic
-LETTERS = 15  # of a legend's an inch
 LONGEST_EDITS = 100  # characters of a variant's edits
-LEGEND_LINE = 8  # letters that a legend's line and gaps take
+MANY = 24  # variants, of which nobody tells marks apart
+MOST_NAMED = len(SERIES_COLOURS)  # variants that a legend names
+CLEAN, FIRST_EDITED = "without edits", "first edited depth"
+DEPTH = "depth (output of layer depth − 1)"
+SPREAD_LABELS = {"step": "‖h[d] − h[d−1]‖ (Frobenius)", "std": "standard deviation of h[d]"}
+SPREAD_TITLES = {
+    "step": "How far each layer moves the residual stream",
+    "std": "Spread of the residual stream",
+}
+LABELS = {"delta": "Δ = ‖h[d] − h′[d]‖ (Frobenius)", "relative_delta": "Δ / ‖h[d]‖"}
 
 
+@house_style()
 def downstream_delta(result: xr.Dataset) -> Figure:
     """Δ over depths and Δ relative to the baseline's norm, a line per variant.
 
-    A diamond marks the edited depth.
+    A diamond marks the edited depth. Variants that differ in numbers have the colours of a bar.
 
     result: of ``actlas.analysis.downstream.compute.downstream``.
     """
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    panels: Sequence[Axes] = figure.subplots(1, 2)
-    for panel, name in zip(panels, ("delta", "relative_delta"), strict=True):
-        _lines(panel, result, name)
-        panel.set_ylim(bottom=0)
-        _depth_axis(panel)
-    panels[0].set_ylabel("Δ = ‖h − h′‖ (Frobenius)")
-    panels[1].set_ylabel("Δ / ‖h‖")
-    figure.suptitle("What an edit changes downstream of it", fontsize=11)
-    _legend(figure, panels[0])
-    return figure
+    sheet = Sheet(1, 2, Room(width=3.2, height=2.4, across=0.75, panel_title=False))
+    looks, series = variant_looks(result)
+    for panel, name in zip(sheet.flat, LABELS, strict=True):
+        _lines(panel, result, name, looks)
+        panel.set_ylabel(LABELS[name])
+    _name_variants(sheet, series, result)
+    return sheet.done("What an edit changes downstream of it")
 
 
+@house_style()
 def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
     """``step`` or ``std`` over depths, clean and variants in one figure.
 
     Logarithmic where values differ widely.
     """
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    panel: Axes = figure.subplots()
+    sheet = Sheet(1, 1, Room(width=4.6, height=2.6, panel_title=False))
+    (panel,), (looks, series) = sheet.flat, variant_looks(result)
     clean = result[f"baseline_{kind}"]
-    _lines(panel, result, kind)
-    panel.plot(
-        clean["depth"],
-        clean,
-        color=BASELINE_COLOUR,
-        linestyle=(0, (4, 2)),
-        zorder=3,
-        label="without edits",
-    )
-    values = np.concatenate([clean.values.ravel(), result[kind].values.ravel()])
-    positive = values[values > 0]
-    if positive.size and positive.max() > WIDE * positive.min():
-        # an exact 0, as at a skipped layer, stands at the bottom
-        panel.set_yscale(
-            "symlog" if (values == 0).any() else "log",
-            **({"linthresh": positive.min()} if (values == 0).any() else {}),
-        )
-    else:
-        panel.set_ylim(bottom=0)
-    _depth_axis(panel)
-    panel.set_ylabel(
-        {"step": "‖h[d] − h[d−1]‖ (Frobenius)", "std": "standard deviation of h[d]"}[kind]
-    )
-    title = {
-        "step": "How far each layer moves the residual stream",
-        "std": "Spread of the residual stream",
-    }[kind]
-    panel.set_title(title, fontsize=11)
-    _legend(figure, panel)
-    return figure
-
-
-def redundant_layers(result: xr.Dataset) -> Figure:
-    """Change of the loss per skipped layer, as bars with the standard error over sentences.
-
-    result: of ``actlas.analysis.downstream.compute.redundancy``.
-    """
-    figure = Figure(figsize=(max(6.0, 0.22 * result.sizes["layer"]), 4.2), layout="constrained")
-    redundancy_panel(figure.subplots(), result)
-    return figure
-
-
-def redundancy_panel(panel: Axes, result: xr.Dataset) -> None:
-    """Draw the bars of ``redundant_layers``."""
-    by_sentence = result["sentence_nll_change"]
-    error = by_sentence.std("sentence", ddof=1) / by_sentence.notnull().sum("sentence") ** 0.5
-    change = result["nll_change"].values
-    colours = np.where(change >= 0, SERIES_COLOURS[0], SERIES_COLOURS[1])
-    panel.bar(
-        result["layer"],
-        change,
-        color=list(colours),
-        yerr=error.values,
-        capsize=2,
-        error_kw={"linewidth": 1},
-    )
-    scale = ""
-    if np.abs(change).max() > WIDE * np.median(np.abs(change)) > 0:
-        panel.set_yscale("symlog", linthresh=float(np.median(np.abs(change))))
-        scale = ", logarithmic"
-    panel.axhline(0, color=BASELINE_COLOUR, linewidth=0.8)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("layer that is skipped")
-    panel.set_ylabel(f"change of loss (nats per token{scale})")
-    panel.set_title(
-        "Which layers are redundant? Bars: ± standard error over sentences", fontsize=11
-    )
+    _lines(panel, result, kind, looks, clean.values)
+    style: dict[str, Any] = {"linestyle": (0, (4, 2)), "zorder": 3}
+    panel.plot(clean["depth"], clean, color=MUTED, label=CLEAN, **style)
+    panel.set_ylabel(SPREAD_LABELS[kind])
+    _name_variants(sheet, series, result, [panel.lines[-1]])
+    return sheet.done(SPREAD_TITLES[kind])
 
 
 def delta_panel(panel: Axes, result: xr.Dataset) -> None:
     """Δ relative to the baseline's norm over depths, a line per variant."""
-    _lines(panel, result, "relative_delta")
-    panel.set_ylim(bottom=0)
-    panel.set_ylabel("Δ / ‖h‖")
-    _depth_axis(panel)
-    panel.legend(frameon=False, fontsize=8)
+    looks, series = variant_looks(result)
+    _lines(panel, result, "relative_delta", looks)
+    panel.set_ylabel(LABELS["relative_delta"])
+    if series is None:
+        legend_in(panel)
+    else:
+        series.bar_beside(panel)
 
 
-def _lines(panel: Axes, result: xr.Dataset, name: str) -> None:
-    for number, variant in enumerate(result["variant"].values):
-        of_variant = result.sel(variant=variant)
-        colour = _colour(number, result.sizes["variant"])
-        values = of_variant[name]
-        panel.plot(
-            values["depth"],
-            values,
-            color=colour,
-            marker="o",
-            markersize=3,
-            label=_label(of_variant),
-        )
-        first = int(of_variant["first_depth"])
-        if first in values["depth"].values:
-            panel.plot(
-                first,
-                values.sel(depth=first),
-                color=colour,
-                marker="D",
-                markersize=7,
-                fillstyle="none",
-            )
+def variant_looks(result: xr.Dataset) -> tuple[list[Look], Series | None]:
+    """Return how each variant is drawn, and what a colour bar says where no legend does."""
+    series = series_of([str(text) for text in result["edits"].values], MOST_NAMED)
+    colours: Sequence[str] = SERIES_COLOURS if series is None else series.colours
+    return [Look(colour) for colour in colours[: result.sizes["variant"]]], series
 
 
-def _label(of_variant: xr.Dataset) -> str:
-    edits = shown(str(of_variant["edits"].values), LONGEST_EDITS)
-    if "nll_change" not in of_variant:
+def edits_label(variant: xr.Dataset, longest: int = LONGEST_EDITS) -> str:
+    """Return how a legend calls a variant: its edits, and the change of the loss if known."""
+    edits = shown(str(variant["edits"].values), longest)
+    if "nll_change" not in variant:
         return edits
-    return f"{edits}  ({float(of_variant['nll_change']):+.3g} nats)"
+    return f"{edits}  ({float(variant['nll_change']):+.3g} nats)"
 
 
-def _colour(number: int, count: int) -> str:
-    if count <= len(SERIES_COLOURS):
-        return SERIES_COLOURS[number]
-    colour: str = mpl.colors.to_hex(mpl.colormaps["viridis"](0.9 * number / (count - 1)))
-    return colour
-
-
-def _depth_axis(panel: Axes) -> None:
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("depth d (output of layer d − 1; 0: embeddings); ◇ first edited")
-
-
-def _legend(figure: Figure, panel: Axes) -> None:
-    handles, labels = panel.get_legend_handles_labels()
-    columns = int(figure.get_figwidth() * LETTERS // (max(map(len, labels)) + LEGEND_LINE))
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=max(1, min(columns, len(labels))),
-        frameon=False,
-        fontsize=8,
+def _lines(
+    panel: Axes, result: xr.Dataset, name: str, looks: Sequence[Look], *beside: np.ndarray
+) -> None:
+    depth, many = result["depth"].values, len(looks) > MANY
+    for number, look in enumerate(looks):
+        variant = result.isel(variant=number)
+        values = variant[name].values
+        more: dict[str, Any] = {"linewidth": 0.8} if many else {}
+        line(panel, depth, values, look, edits_label(variant), **more)
+        first = int(variant["first_depth"])
+        if first in depth and not many:
+            mark: dict[str, Any] = {"marker": "D", "markersize": 6, "fillstyle": "none"}
+            panel.plot(first, values[list(depth).index(first)], color=look.colour, **mark)
+    by_orders(
+        panel.yaxis, np.concatenate([each.ravel() for each in (result[name].values, *beside)])
     )
+    layer_axis(panel, DEPTH)
+
+
+def _name_variants(
+    sheet: Sheet, series: Series | None, result: xr.Dataset, more: Sequence[Line2D] = ()
+) -> None:
+    """Name the variants by a legend, or by a colour bar."""
+    diamond: dict[str, Any] = {"marker": "D", "markersize": 6, "fillstyle": "none"}
+    others = [*more]
+    if result.sizes["variant"] <= MANY:
+        others.append(entry(FIRST_EDITED, linestyle="none", **diamond))
+    if series is None:
+        named = sheet.flat[0].get_legend_handles_labels()[0]
+        sheet.legend([*(each for each in named if each not in more), *others])
+        return
+    sheet.legend(others)
+    sheet.bar(series.mappable, series.name)
+    sheet.ticks_of_bar = series.ticks

@@ -27,8 +27,9 @@ def headline(result: xr.Dataset) -> str:
         return f"{line}; {_travel(most)}" if count == 1 else line
     ends = result["relative_delta"].isel(depth=-1).fillna(-1).values
     most = result.isel(variant=int(ends.argmax()))
-    of = f"of {count} edits, " if count > 1 else ""
-    return f"{of}{_edits(most)} moves the stream most: {_travel(most)}"
+    if count == 1:
+        return f"with {_edits(most)} {_travel(most)}"
+    return f"of {count} edits, {_edits(most)} moves the stream most: {_travel(most)}"
 
 
 def ends(result: xr.Dataset, layers: int | None) -> list[str]:
@@ -72,7 +73,38 @@ def captions(result: xr.Dataset) -> dict[str, Caption]:
             f"Dashed: the run without edits. Largest: {_place(std)}, {number(clean)} without the "
             "edit.",
         ),
+        **_effect_captions(result),
     }
+
+
+def _effect_captions(result: xr.Dataset) -> dict[str, Caption]:
+    """Return the captions of effects by dose and by group: who is changed most, who least."""
+    name = "nll_change" if "nll_change" in result else "relative_delta"
+    sizes = abs(result[name] if name == "nll_change" else result[name].isel(depth=-1))
+    order = sizes.argsort().values
+    least, most = (_edits(result.isel(variant=int(order[at]))) for at in (0, -1))
+    found = {"dose": Caption("Effect of the edit by dose", f"Largest: {most}; smallest: {least}.")}
+    titles = {
+        "groups": ("group_relative_delta", "Distance to the run without edits, by group"),
+        "loss": ("group_nll_change", "Change of the loss by group of tokens"),
+    }
+    for kind, (variable, title) in titles.items():
+        if variable in result:
+            found[kind] = Caption(title, _most_changed(result, variable))
+    return found
+
+
+def _most_changed(result: xr.Dataset, variable: str) -> str:
+    """Say which group is changed most, at the last depth or in its loss."""
+    values = (
+        result[variable].isel(depth=-1) if "depth" in result[variable].dims else result[variable]
+    )
+    known = abs(values).transpose("variant", "group").fillna(-1)
+    variant, group = divmod(int(known.values.argmax()), known.sizes["group"])
+    name, where = str(known["group"].values[group]), result.isel(variant=variant)
+    size = number(values.transpose("variant", "group")[variant, group])
+    unit = "of its norm at the last depth" if "depth" in result[variable].dims else "nats a token"
+    return f"Changed most: {name}, {size} {unit} ({_edits(where)})."
 
 
 def _travel(variant: xr.Dataset) -> str:

@@ -20,8 +20,9 @@ class GroupChoice:
 
     groups: as ``--group`` gives them. target: a word and its controls, pairs. by: a column, a group
     for each value. lengths: a group for short and for long tokens. contrast: pairs of names. match:
-    position, length or a column. first_token: whether first and special tokens are left out, a
-    group of their own, or part of all. every: whether all tokens are a group too.
+    position, length or a column. within: a column whose values name pairs of sentences.
+    first_token: whether first and special tokens are left out, a group of their own, or part of
+    all. every: whether all tokens are a group too.
     """
 
     groups: tuple[Group, ...] = ()
@@ -31,6 +32,7 @@ class GroupChoice:
     contrast: tuple[tuple[str, str], ...] = ()
     cluster: str = "sentence"
     match: str | None = None
+    within: str | None = None
     first_token: FirstToken = "leave"
     pool: Pool = "last"
     case: bool = False
@@ -38,7 +40,13 @@ class GroupChoice:
     every: bool = False
 
     def __post_init__(self) -> None:
-        """Raise UsageError for an unknown choice."""
+        """Raise UsageError for an unknown choice, or for pairs and what they exclude."""
+        if self.within is not None and (self.match is not None or self.cluster != "sentence"):
+            other = "--match" if self.match is not None else "--cluster"
+            raise UsageError(
+                f"--within {self.within} has one token of each group in a pair, and intervals over "
+                f"pairs: leave {other} out"
+            )
         for value, valid in (
             (self.first_token, get_args(FirstToken)),
             (self.pool, get_args(Pool)),

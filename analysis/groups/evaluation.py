@@ -12,7 +12,7 @@ import xarray as xr
 
 from actlas.analysis.data.apart import special_tokens
 from actlas.analysis.data.sentences import Indices, Sentences, sentences_of, texts_of
-from actlas.analysis.data.words import Words, find_words
+from actlas.analysis.data.words import Words, find_words, nowhere
 from actlas.analysis.groups.conditions import (
     KEYS,
     Column,
@@ -112,6 +112,19 @@ class TokenTable:
         last = np.flatnonzero(mask)
         found = Found(first[last], last)
         return self._moved(found, group.offset) if group.offset else found
+
+    def matches(self, group: Group) -> Found:
+        """Return ``found``; raises UsageError, naming the nearest words, where there is none."""
+        found = self.found(group)
+        if len(found.last):
+            return found
+        first, *others = group.conditions
+        alone = not others and isinstance(first, Word) and len(first.words) == 1
+        words = first.words if alone and isinstance(first, Word) else ()
+        # there or not, its tokens may not be in this part of the run
+        if words and self.words(words[0]).nowhere:
+            raise UsageError(str(nowhere(self.labels, words[0])))
+        raise UsageError(f"{group.condition_text} matches none of the {self.size} tokens")
 
     def holds(self, condition: Condition) -> Mask:
         """Return which tokens a condition holds for, of a word its last ones: (token,)."""

@@ -1,8 +1,10 @@
-"""Equal numbers of tokens of each group in every stratum, drawn with a seed.
+"""Equal numbers of tokens of each group in every stratum, or one each in every pair, drawn.
 
 Object and possessive "her" stand at other positions; where position alone tells groups apart, a
 difference between them says little. In a stratum (a position, a length, a value of a column) all
-groups keep as many tokens as the smallest has there.
+groups keep as many tokens as the smallest has there. Where sentences come in pairs, which differ
+in a word, each group has one token of a pair, and pairs are drawn again: differences are within
+pairs.
 """
 
 from __future__ import annotations
@@ -44,6 +46,44 @@ def matched(
         left_out = len(members[name]) - len(kept)
         parts.append(f"{left_out} of {len(members[name])} tokens of {name}")
     return found, f"matched by {by}, left out are {', '.join(parts)}"
+
+
+def paired(
+    members: Mapping[str, Members], names: Sequence[str], by: str, table: TokenTable, seed: int
+) -> tuple[dict[str, Members], str, tuple[str, ...]]:
+    """Return ``members`` with one token of each of ``names`` in every pair, and a note.
+
+    by: the column whose values name the pairs; an empty one is of none. Pairs without a token of
+    each group are left out, of several tokens one is drawn. The tokens of all groups are in the
+    order of their pairs, whose names come with them. Raises UsageError for an unknown column, or
+    where no pair has tokens of all groups.
+    """
+    if by not in table.columns:
+        raise unknown("column of pairs", by, table.columns)
+    codes, values = pd.factorize(table.labels[by].values)
+    shown = [str(value) for value in values]
+    level = np.where(np.isin(codes, [n for n, each in enumerate(shown) if each]), codes, -1)
+    counts = {
+        name: np.bincount(level[each.last][level[each.last] >= 0], minlength=len(shown))
+        for name, each in members.items()
+        if name in names
+    }
+    fewest = np.min(list(counts.values()), axis=0)
+    if not fewest.any():
+        raise UsageError(f"--within {by}: no pair has tokens of each of {', '.join(names)}")
+    generator, found = np.random.default_rng(seed), dict(members)
+    for name in names:
+        there = np.flatnonzero(level[members[name].last] >= 0)
+        part = members[name].part(there)
+        kept = _drawn(level[part.last], np.minimum(fewest, 1), generator)
+        part = part.part(kept)
+        found[name] = part.part(np.argsort(level[part.last], kind="stable"))
+    pairs = int((fewest > 0).sum())
+    every = int(np.any(list(counts.values()), axis=0).sum())
+    more = sum(int((each[fewest > 0] - 1).sum()) for each in counts.values())
+    note = f"{pairs} pairs by {by}; left out are {every - pairs} without a token of each group"
+    note += f", and {more} further tokens of pairs" if more else ""
+    return found, note, tuple(shown[at] for at in np.flatnonzero(fewest).tolist())
 
 
 def _drawn(level: Indices, fewest: Indices, generator: np.random.Generator) -> Indices:

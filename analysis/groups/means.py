@@ -9,6 +9,7 @@ from actlas.analysis.data.sentences import Indices
 from actlas.analysis.groups.resampling import (
     FEWEST,
     Resampling,
+    bounds,
     mean_draws,
     with_contrasts,
     with_intervals,
@@ -46,8 +47,21 @@ def with_means(
     values, groups, tokens: as ``means_by_group`` takes them. drawn: clusters that are drawn again,
     None for no intervals; groups of fewer than two clusters have NaN, and there are none where all
     are such. The groups that are compared
-    have ``<name>_contrast``.
+    have ``<name>_contrast``; of pairs that is the mean of the differences within them, which are
+    ``<name>_pair`` (contrast, pair, …).
     """
+    result = _with_group_means(result, name, values, groups, tokens, drawn)
+    return _with_pairs(result, name, values, groups, tokens, drawn) if groups.paired else result
+
+
+def _with_group_means(
+    result: xr.Dataset,
+    name: str,
+    values: xr.DataArray,
+    groups: TokenGroups,
+    tokens: Indices,
+    drawn: Resampling | None,
+) -> xr.Dataset:
     result = result.assign({name: means_by_group(values, groups, tokens)})
     result[name].attrs["long_name"] = f"mean over tokens of: {values.attrs.get('long_name', name)}"
     if drawn is None:
@@ -59,6 +73,40 @@ def with_means(
         return with_contrasts(result, name, groups.contrasts)
     draws = mean_draws(_plain(values), enough, drawn).reindex(group=list(groups))
     return with_intervals(result, name, draws, groups.contrasts)
+
+
+def _with_pairs(
+    result: xr.Dataset,
+    name: str,
+    values: xr.DataArray,
+    groups: TokenGroups,
+    tokens: Indices,
+    drawn: Resampling | None,
+) -> xr.Dataset:
+    """Return ``result`` with the differences within pairs; NaN pairs are left out of means."""
+    places, plain = _places(groups, tokens), _plain(values)
+    parts, intervals = [], []
+    for one, other in groups.contrasts:
+        apart = plain.isel(token=places[one]) - plain.isel(token=places[other])
+        parts.append(apart)
+        if drawn is not None and len(groups.paired) >= FEWEST:
+            draws = mean_draws(apart, {one: np.arange(len(groups.paired))}, drawn)
+            intervals.append(bounds(draws.isel(group=0, drop=True)))
+    names = xr.Variable("contrast", [f"{one}:{other}" for one, other in groups.contrasts])
+    differences = xr.concat(parts, names).rename(token="pair")
+    known = differences.notnull().sum("pair")
+    found = {
+        f"{name}_pair": differences.transpose("contrast", "pair", ...),
+        f"{name}_contrast": differences.sum("pair") / known.where(known > 0),
+    }
+    if intervals:
+        found[f"{name}_contrast_interval"] = xr.concat(intervals, names).transpose("bound", ...)
+    said = f"{result[name].attrs['long_name']}: the first group minus the second"
+    for key, array in found.items():
+        before = result[key].attrs if key in result else {}
+        array.attrs = dict(before) or {"long_name": f"{said}, in each pair"}
+    kept = result.drop_vars([key for key in found if key in result])
+    return kept.assign(found).assign_coords(pair=("pair", list(groups.paired)))
 
 
 def _places(groups: TokenGroups, tokens: Indices) -> dict[str, Indices]:

@@ -45,6 +45,10 @@ class Origin:
     position: Indices
     cluster: Indices
 
+    def part(self, tokens: Indices) -> Origin:
+        """Return that of some tokens."""
+        return Origin(self.sentence[tokens], self.position[tokens], self.cluster[tokens])
+
 
 @dataclass(frozen=True, eq=False)
 class Members:
@@ -91,6 +95,15 @@ class Members:
         owner = None if self.owner is None else self.owner[places]
         return replace(self, first=self.first[places], last=self.last[places], owner=owner)
 
+    def placed(self, places: Indices, origin: Origin) -> Members:
+        """Return them along a view; places: of each token there, origin: of its tokens.
+
+        Where no mean is taken, the token that stands for a match is first and last of it.
+        """
+        owner = None if self.owner is None else places[self.owner]
+        first, last = (self.first, self.last) if self.pool == "mean" else (self.at, self.at)
+        return Members(places[first], places[last], origin, self.pool, owner)
+
 
 @dataclass(frozen=True, eq=False)
 class TokenGroups(Mapping[str, Indices]):
@@ -98,7 +111,8 @@ class TokenGroups(Mapping[str, Indices]):
 
     cluster: what tokens that hang together share, ``sentence`` or a column. contrasts: pairs of
     groups that are compared. notes: what is to be kept in mind, a sentence each. pairs: of a target
-    word and its control, where groups are these.
+    word and its control, where groups are these. paired: names of pairs, of which each group of a
+    contrast has one token, in this order.
     """
 
     members: Mapping[str, Members]
@@ -107,6 +121,7 @@ class TokenGroups(Mapping[str, Indices]):
     contrasts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     pairs: Selection | None = None
+    paired: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Indices:
         """Return the indices along ``token`` of a group."""
@@ -144,9 +159,16 @@ class TokenGroups(Mapping[str, Indices]):
     def among(self, tokens: Indices) -> TokenGroups:
         """Return the groups with those of their members alone that are among ``tokens``."""
         members = {}
+        compared = {name for pair in self.contrasts for name in pair} if self.paired else set()
+        there = {name: np.isin(self[name], tokens) for name in self.members}
+        # a pair stays as a whole
+        whole = np.logical_and.reduce([there[name] for name in compared]) if compared else None
         for name, each in self.members.items():
-            members[name] = each.part(np.flatnonzero(np.isin(self[name], tokens)))
-        return replace(self, members=members, pairs=None)
+            kept = whole if whole is not None and name in compared else there[name]
+            members[name] = each.part(np.flatnonzero(kept))
+        left = () if whole is None else np.flatnonzero(whole).tolist()
+        names = tuple(self.paired[at] for at in left)
+        return replace(self, members=members, pairs=None, paired=names)
 
     @property
     def apart(self) -> TokenGroups:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from actlas.analysis.data.kept import refuse_kept
 from actlas.analysis.data.sentences import Indices
 
 Floats = npt.NDArray[np.float64]
@@ -66,6 +67,7 @@ def head_scores(dataset: xr.Dataset, groups: Mapping[str, Indices] | None = None
     ``attention_excess`` (from, to, layer, head): mean weight that queries of one group put on keys
     of another, and that without what uniform attention would put there.
     """
+    refuse_kept(dataset, "scores of heads")
     pattern, named = dataset["pattern"], groups or {}
     members = np.zeros((len(named), dataset.sizes["token"]), dtype=bool)
     for row, indices in zip(members, named.values(), strict=True):

@@ -138,12 +138,16 @@ class Histogram(GroupStudy[HistogramOptions]):
         return self.tables(result.isel({place: spread_out(result.sizes[place], SHOWN)}))
 
     def figures(self, result: xr.Dataset, subject: Subject, options: HistogramOptions) -> Figures:
-        """Return the histograms."""
-        from actlas.analysis.histogram.figures import histograms
-        from actlas.analysis.histogram.findings import caption
+        """Return the histograms, and how far groups lie apart where two are compared."""
+        from actlas.analysis.histogram.figures import group_distances, histograms
+        from actlas.analysis.histogram.findings import caption, distance_caption
 
-        noted = caption(result, _place(result))
-        return {"": (histograms(result, options.site), noted)}
+        place = _place(result)
+        drawn = {"": (histograms(result, options.site), caption(result, place))}
+        if "group_distance" in result:
+            noted = distance_caption(result, place)
+            drawn["distance"] = (group_distances(result, options.site), noted)
+        return drawn
 
     def charts(self, result: xr.Dataset) -> Charts:
         """Return the histograms, a layer or depth at a time."""

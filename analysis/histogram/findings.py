@@ -77,6 +77,12 @@ def caption(result: xr.Dataset, place: str) -> Caption:
     return Caption("Histograms by layer, a line for each group of tokens", note)
 
 
+def distance_caption(result: xr.Dataset, place: str) -> Caption:
+    """Return the caption of the distances: where they are beyond chance."""
+    lines = " ".join(f"{line[0].upper()}{line[1:]}." for line in beyond_chance(result, place))
+    return Caption("Distance between groups, and by chance", lines)
+
+
 def _farthest_apart(result: xr.Dataset, place: str) -> str:
     """Say of the first contrast where it lies farthest beyond chance, empty where nowhere."""
     if "group_distance" not in result:

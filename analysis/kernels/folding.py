@@ -59,7 +59,10 @@ def folded(
     (place, token, …), alike along place and token. Blocks are added in the order of their tokens,
     each once; those that are not ``wanted`` are not read.
     """
-    places = arrays[0].shape[0]
+    places, dims = arrays[0].shape[0], (arrays[0].dims[0], *sizes)
+    if not places:
+        none = da.zeros((0, *sizes.values()), chunks=-1)
+        return xr.DataArray(xr.Variable(dims, none))
     first = _whole(arrays[0])
     tokens = first.chunks[1]
     others = [_whole(array).rechunk({0: 1, 1: tokens}) for array in arrays[1:]]
@@ -75,7 +78,7 @@ def folded(
         meta=np.empty((0,) * (len(sizes) + 1)),
     )
     # a DataArray of a dask array would take its name, which is another each time
-    return xr.DataArray(xr.Variable((arrays[0].dims[0], *sizes), found))
+    return xr.DataArray(xr.Variable(dims, found))
 
 
 def _whole(array: xr.DataArray) -> da.Array:

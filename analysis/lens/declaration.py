@@ -184,13 +184,15 @@ class Lens(ReadStudy[LensOptions]):
     def figures(self, result: xr.Dataset, subject: Subject, options: LensOptions) -> Figures:
         """Return the words of a sentence at every depth, and the profile by group."""
         from actlas.analysis.lens.findings import captions
-        from actlas.analysis.plots import lens_grid, lens_profile
+        from actlas.analysis.plots import lens_grid, lens_profile, sentence_loss
 
-        noted = captions(result)
+        noted, sentence = captions(result), _drawn(result)
         drawn = {"": (lens_profile(result), noted[""])}
-        if _drawn(result) is not None:
-            figure = lens_grid(result, subject.readout.words, int(str(_drawn(result))))
-            drawn["words"] = (figure, noted["words"])
+        if sentence is not None:
+            words = subject.readout.words
+            drawn["words"] = (lens_grid(result, words, sentence), noted["words"])
+            if "nll" in result:
+                drawn["loss"] = (sentence_loss(result, words, sentence), noted["loss"])
         return drawn
 
     def charts(self, result: xr.Dataset) -> Charts:

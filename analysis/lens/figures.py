@@ -1,23 +1,50 @@
-"""Figures of a lens: the words of a sentence at every depth, and the profile over depths."""
+"""Figures of a lens: the words of a sentence at every depth, its loss, the profile over depths."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Rectangle
 
 from actlas.analysis.lens.words import visible
-from actlas.analysis.plots.style import SERIES_COLOURS, shown
+from actlas.analysis.plots.marks import (
+    MOST_MARKS,
+    band,
+    bars,
+    heat,
+    layer_axis,
+    legend_in,
+    line,
+    swatches,
+)
+from actlas.analysis.plots.sheet import Room, Sheet
+from actlas.analysis.plots.style import MOST_GROUPS, Look, group_looks, house_style, shown
 from actlas.store.readouts.words import Words
 
 MOST_TOKENS = 28  # of a grid
 MOST_ROWS = 25
 LONGEST = 9  # characters of a word in a cell
 LIGHT = 0.6  # above this probability a cell is dark, and its word white
+MOST_READ = 160  # tokens of a sentence whose loss is shown
+ROW_LETTERS, TALLEST = 78, 14  # letters and rows of that sentence
+NARROW, LONGEST_READ = 0.088, 20  # inches of a letter of one width at 9 points; letters of a token
+INTERVAL = "95 % bootstrap over clusters"
+NAMES = {
+    "mean_nll": "loss (nats)",
+    "mean_kl": "KL from the last depth (nats)",
+    "mean_entropy": "entropy (nats)",
+}
 
 
+@house_style()
 def lens_grid(result: xr.Dataset, words: Words, sentence: int) -> Figure:
     """First choice of every depth for the tokens of a sentence, coloured by its probability.
 
@@ -29,65 +56,114 @@ def lens_grid(result: xr.Dataset, words: Words, sentence: int) -> Figure:
     depths = np.arange(result.sizes["depth"] - 1, -1, -step)[::-1]
     here = result.isel(token=places, depth=depths)
     probability = here["top_probability"].isel(choice=0).values
-    figure = Figure(
-        figsize=(1.5 + 0.72 * len(places), 1.6 + 0.28 * len(depths)), layout="constrained"
-    )
-    panel = figure.subplots()
-    image = panel.imshow(probability, aspect="auto", origin="lower", cmap="Blues", vmin=0, vmax=1)
+    tops = here["top_word"].values
+    room = Room(0.62 * len(places), 0.22 * len(depths), bottom=0.95, panel_title=False, words="x")
+    sheet = Sheet(1, 1, room)
+    (panel,) = sheet.flat
+    image = heat(panel, probability, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(probability):
-        word = shown(visible(str(here["top_word"].values[row, column])), LONGEST)
+        word = shown(visible(str(tops[row, column])), LONGEST)
         colour = "white" if value > LIGHT else "black"
         panel.text(column, row, word, ha="center", va="center", fontsize=7, color=colour)
     read = [shown(visible(word), LONGEST) for word in words.of(here["token_id"].values)]
-    panel.set_xticks(range(len(places)), read, rotation=45, ha="right", fontsize=8)
+    panel.set_xticks(range(len(places)), read, rotation=45, ha="right", rotation_mode="anchor")
     panel.set_yticks(range(len(depths)), [str(depth) for depth in here["depth"].values])
+    panel.tick_params(length=0)
     panel.set_xlabel("token that is read; its column says what comes next")
     panel.set_ylabel("depth")
-    figure.colorbar(image, ax=panel, label="probability", shrink=0.8)
-    figure.suptitle(f"First choice of every depth, sentence {sentence}", fontsize=11)
-    return figure
+    sheet.bar(image, "probability")
+    return sheet.done(f"First choice of every depth, sentence {sentence}")
 
 
+@house_style()
+def sentence_loss(result: xr.Dataset, words: Words, sentence: int) -> Figure:
+    """The tokens of a sentence in order, each shaded by its loss at the last depth.
+
+    A token without a loss, the first, has no shade. At most MOST_READ tokens are shown.
+    """
+    places = np.flatnonzero(result["sentence"].values == sentence)[:MOST_READ]
+    losses = result["nll"].isel(token=places, depth=-1).values
+    read = [shown(visible(w), LONGEST_READ) for w in words.of(result["token_id"].values[places])]
+    cells, rows = _flowed(read)
+    room = Room(ROW_LETTERS * NARROW, 0.24 * rows, left=0.2, bottom=0.15, panel_title=False)
+    sheet = Sheet(1, 1, room)
+    (panel,) = sheet.flat
+    most = float(np.nanmax(losses, initial=0.0)) or 1.0
+    shades = ScalarMappable(Normalize(0, most), "Oranges")
+    for (left, row, word), loss in zip(cells, losses, strict=False):
+        colour = shades.to_rgba(loss) if np.isfinite(loss) else "white"
+        edge: dict[str, Any] = {"edgecolor": "white", "linewidth": 1.0}
+        panel.add_patch(Rectangle((left, row), len(word), 0.9, facecolor=colour, **edge))
+        ink = "white" if np.isfinite(loss) and loss > 0.75 * most else "black"
+        where: dict[str, Any] = {"va": "center", "color": ink, "family": "monospace"}
+        panel.text(left + 0.3, row + 0.45, word, fontsize=9 * 0.88, **where)
+    panel.set_xlim(0, ROW_LETTERS)
+    panel.set_ylim(rows, 0)
+    panel.set_axis_off()
+    sheet.bar(shades, "loss (nats)")
+    return sheet.done(f"Loss of each token at the last depth, sentence {sentence}")
+
+
+def _flowed(tokens: Iterable[str]) -> tuple[list[tuple[float, int, str]], int]:
+    """Return left end, row and text of each token in rows of ROW_LETTERS, and how many rows."""
+    left, row, found = 0, 0, []
+    for token in tokens:
+        text = token.strip() + " "
+        if left + len(text) > ROW_LETTERS:
+            left, row = 0, row + 1
+        if row == TALLEST:
+            break
+        found.append((float(left), row, text))
+        left += len(text)
+    return found, min(row + 1, TALLEST)
+
+
+@house_style()
 def lens_profile(result: xr.Dataset) -> Figure:
-    """Loss, divergence from the last depth and entropy over depths, a line for each group."""
-    names = {
-        "mean_nll": "loss (nats)",
-        "mean_kl": "KL from the last depth (nats)",
-        "mean_entropy": "entropy (nats)",
-    }
-    there = [name for name in names if name in result]
-    figure = Figure(figsize=(3.7 * len(there), 3.6), layout="constrained")
-    panels: np.ndarray = figure.subplots(1, len(there), squeeze=False)[0]
-    for panel, name in zip(panels, there, strict=True):
-        _lines(panel, result[name], result.get(f"{name}_interval"))
-        panel.set_title(names[name], fontsize=10)
-        panel.set_ylim(bottom=0)
-    figure.legend(
-        *panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
-    )
-    figure.suptitle("What each depth would say", fontsize=11)
-    return figure
+    """Loss, divergence from the last depth and entropy over depths, a line for each group.
+
+    Of a run with edits, the loss of the run without them is dotted.
+    """
+    there = [name for name in NAMES if name in result]
+    sheet = Sheet(1, len(there), Room(width=2.7, height=2.2, across=0.75, panel_title=False))
+    for panel, name in zip(sheet.flat, there, strict=True):
+        _lines(panel, result, name)
+        panel.set_ylabel(NAMES[name])
+    named = sheet.flat[-1].get_legend_handles_labels()[0]
+    sheet.legend([*named, *_swatches(result, there[0])])
+    return sheet.done("What each depth would say")
 
 
 def lens_panel(panel: Axes, result: xr.Dataset) -> None:
     """Loss over depths, a line for each group; without losses the KL from the last depth."""
     name = "mean_nll" if "mean_nll" in result else "mean_kl"
-    _lines(panel, result[name], result.get(f"{name}_interval"))
-    panel.set_ylabel("loss (nats)" if name == "mean_nll" else "KL from the last depth (nats)")
-    panel.set_ylim(bottom=0)
-    panel.legend(frameon=False, fontsize=8)
+    _lines(panel, result, name)
+    panel.set_ylabel(NAMES[name])
+    legend_in(panel, _swatches(result, name))
 
 
-def _lines(panel: Axes, means: xr.DataArray, bounds: xr.DataArray | None) -> None:
-    for number, group in enumerate(means["group"].values):
-        colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
+def _swatches(result: xr.Dataset, name: str) -> list[Artist]:
+    interval = INTERVAL if f"{name}_interval" in result else ""
+    before = "loss without edits" if "baseline_nll" in result else ""
+    many = result.sizes["depth"] > MOST_MARKS
+    return swatches("" if many else interval, interval if many else "", before)
+
+
+def _lines(panel: Axes, result: xr.Dataset, name: str) -> None:
+    means, bounds, depths = result[name], result.get(f"{name}_interval"), result["depth"].values
+    for group, look in group_looks(means["group"].values[:MOST_GROUPS]).items():
         values = means.sel(group=group)
-        label = shown(str(group))
         if not values.notnull().any():  # first tokens have no loss
             continue
-        panel.plot(values["depth"], values, color=colour, marker="o", markersize=3, label=label)
+        line(panel, depths, values, look, shown(group))
         if bounds is not None:
-            low, high = (bounds.sel(group=group, bound=end) for end in ("lower", "upper"))
-            panel.fill_between(values["depth"], low, high, color=colour, alpha=0.2, linewidth=0)
-    panel.set_xlabel("depth")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            limits = bounds.sel(group=group).transpose("bound", "depth").values
+            if len(depths) > MOST_MARKS:
+                band(panel, depths, limits, look.colour)
+            else:
+                bars(panel, depths, values, limits, look.colour)
+        if name == "mean_nll" and "baseline_nll" in result:
+            before = result["baseline_nll"].sel(group=group)
+            line(panel, depths, before, Look(look.colour, ":"))
+    panel.set_ylim(bottom=0)
+    layer_axis(panel, "depth")

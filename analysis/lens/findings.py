@@ -67,6 +67,10 @@ def captions(result: xr.Dataset) -> dict[str, Caption]:
             "Below each column the token that was read; in it, from the last depth down, what that "
             f"depth would say comes next. {lines[-1]}",
         ),
+        "loss": Caption(
+            "Loss on the sentence, token by token",
+            "The darker a token, the less the model expected it.",
+        ),
     }
 
 

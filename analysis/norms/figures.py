@@ -5,28 +5,48 @@ The residual stream and who writes it, every site, and groups of tokens.
 
 from __future__ import annotations
 
-from typing import Any
-
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator, NullFormatter
 
-from actlas.analysis.data.group_names import ALL, FIRST, LATER
+from actlas.analysis.data.group_names import FIRST
 from actlas.analysis.data.sites import head_dim
 from actlas.analysis.declaring.group_tables import whole_group
 from actlas.analysis.declaring.laws import ADD, no_sum
 from actlas.analysis.norms.compute import WRITERS
-from actlas.analysis.plots.style import SERIES_COLOURS, shown
+from actlas.analysis.plots.marks import (
+    band,
+    bars,
+    entry,
+    layer_axis,
+    legend_in,
+    line,
+    log_axis,
+    swatches,
+    zero_line,
+)
+from actlas.analysis.plots.sheet import Room, Sheet
+from actlas.analysis.plots.style import (
+    MOST_GROUPS,
+    SERIES_COLOURS,
+    Look,
+    group_looks,
+    house_style,
+    shown,
+)
 from actlas.store.errors import UsageError
 
-COLOURS = {LATER: SERIES_COLOURS[0], ALL: SERIES_COLOURS[0], FIRST: SERIES_COLOURS[1]}
+#: what is drawn in a colour of its own; the style of a line says of which tokens
+COLOURS = {"resid": SERIES_COLOURS[0], "step": SERIES_COLOURS[1], "std": SERIES_COLOURS[4]}
 WRITER_COLOURS = dict(zip(WRITERS, SERIES_COLOURS[2:], strict=False))
 NOT_STORED = "attn_out and mlp_out are not stored"
 COLUMNS = 4
-WIDE = 30  # times the lowest value of a scale that powers of ten are enough for
+QUARTILES, LARGEST = "quartiles", "largest"
+INTERVAL = "95 % bootstrap over clusters"
 
 
+@house_style()
 def norm_stream(result: xr.Dataset, law: str = ADD) -> Figure:
     """The residual stream over depths.
 
@@ -35,36 +55,42 @@ def norm_stream(result: xr.Dataset, law: str = ADD) -> Figure:
     result: of ``actlas.analysis.norms.compute.norm_profile``, with ``resid``; without what writers
     write their panels say so, and where by the ``law`` of the model nothing has a share.
     """
-    figure = Figure(figsize=(11, 7.5), layout="constrained")
-    norms, written, steps, shares = figure.subplots(2, 2).ravel()
+    sheet = Sheet(2, 2, Room(width=3.3, height=2.0, across=0.75, down=0.72))
+    norms, written, steps, shares = sheet.flat
     _distribution(norms, result["norm_resid"])
-    norms.set_title("norm of a token's residual stream")
+    norms.set_title("Norm of a token's residual stream")
+    norms.set_ylabel("Euclidean norm")
     _written(written, result)
-    for group, _ in _shown(result):
-        colour = COLOURS[group]
-        per_token = result["step"].sel(group=group) / result["tokens"].sel(group=group) ** 0.5
-        steps.plot(result["depth"], per_token, **_line(colour), label=f"step, {group}")
-        steps.plot(
-            result["depth"],
-            result["std"].sel(group=group),
-            **_line(colour, "--"),
-            label=f"std, {group}",
-        )
-    steps.set_title("step h[d] − h[d−1], root mean square over tokens; std over all")
-    steps.set_xlabel("depth")
+    for group, style in _shown(result):
+        here = result.sel(group=group)
+        per_token = here["step"] / float(here["tokens"]) ** 0.5
+        line(steps, result["depth"], per_token, Look(COLOURS["step"], style))
+        line(steps, result["depth"], here["std"], Look(COLOURS["std"], style))
+    log_axis(steps.yaxis)
+    steps.set_title("Step h[d] − h[d−1] of a token; spread of all values")
+    steps.set_ylabel("RMS step, standard deviation")
+    layer_axis(steps, "depth")
     _shares(shares, result, no_sum(law))
-    for panel in (norms, written, steps):
-        _logarithmic(panel)
-    for panel in (norms, written, steps, shares):
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if panel.get_legend_handles_labels()[0]:
-            panel.legend(frameon=False, fontsize=8)
-    figure.suptitle(
-        f"The residual stream: {', '.join(group for group, _ in _shown(result))}", fontsize=11
-    )
-    return figure
+    sheet.legend(_stream_legend(result))
+    return sheet.done("The residual stream: its size, and who writes it")
 
 
+def _stream_legend(result: xr.Dataset) -> list[Artist]:
+    """Return what colours are, of which tokens lines are, and what else is drawn."""
+    colours = {"norm": COLOURS["resid"], "step": COLOURS["step"], "std": COLOURS["std"]}
+    colours |= {
+        writer: WRITER_COLOURS[writer]
+        for writer, site in WRITERS.items()
+        if f"norm_{site}" in result
+    }
+    found: list[Artist] = [entry(name, colour) for name, colour in colours.items()]
+    shown_groups = _shown(result)
+    for group, style in shown_groups if len(shown_groups) > 1 else ():
+        found.append(entry(group, linestyle=style))
+    return [*found, entry(LARGEST, COLOURS["resid"], linestyle=":")]
+
+
+@house_style()
 def norm_sites(result: xr.Dataset) -> Figure:
     """Norms of every site's vectors over layers.
 
@@ -73,70 +99,53 @@ def norm_sites(result: xr.Dataset) -> Figure:
     Of sites with heads, the mean over heads of each of these.
     """
     sites = [str(name) for name in result if str(name).startswith("norm_") and _axis(result[name])]
-    rows = -(-len(sites) // COLUMNS)
-    figure = Figure(figsize=(13, 0.8 + 2.7 * rows), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False)
-    for panel in panels.flat[len(sites) :]:
-        panel.set_axis_off()
-    for panel, name in zip(panels.flat, sites, strict=False):
+    columns = min(COLUMNS, len(sites))
+    room = Room(width=2.0, height=1.5, across=0.45, down=0.62)
+    sheet = Sheet(-(-len(sites) // columns), columns, room)
+    for panel, name in zip(sheet.each(len(sites)), sites, strict=True):
         heads = head_dim(result[name])
         _distribution(panel, result[name].mean(heads) if heads else result[name])
         of_heads = f", mean over {result.sizes[heads]} heads" if heads else ""
         panel.set_title(name.removeprefix("norm_") + of_heads)
-        _logarithmic(panel)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(
-        *panels.flat[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-    )
-    figure.suptitle("Euclidean norm of a token's vector, by site", fontsize=11)
-    return figure
+    for row in sheet.panels:
+        row[0].set_ylabel("Euclidean norm")
+    named = sheet.flat[0].get_legend_handles_labels()[0]
+    sheet.legend([*named, *swatches(shaded=QUARTILES)])
+    return sheet.done("Euclidean norm of a token's vector, by site")
 
 
+@house_style()
 def norm_groups(result: xr.Dataset, site: str) -> Figure:
     """Norms of one site for every group of tokens but the first ones.
 
     Mean over tokens, quartiles as a band; intervals over clusters as bars, where there are any.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    panel: Axes = figure.subplots()
     norms = result[f"norm_{site}"]
     heads = head_dim(norms)
     norms = norms.mean(heads) if heads else norms
-    groups = [str(group) for group in result["group"].values if group != FIRST]
-    for number, group in enumerate(groups):
-        colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
-        style = ("-", "--", ":", "-.")[number // len(SERIES_COLOURS) % 4]
-        of_group, places = norms.sel(group=group), norms[_axis(norms)]
-        low, high = (of_group.sel(statistic=name) for name in ("lower quartile", "upper quartile"))
-        panel.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
+    places, name = norms[_axis(norms)].values, f"mean_norm_{site}_interval"
+    groups = [str(group) for group in result["group"].values if group != FIRST][:MOST_GROUPS]
+    looks, few = group_looks(result["group"].values), len(groups) <= 3
+    sheet = Sheet(1, 1, Room(width=5.4, height=2.8, panel_title=False))
+    (panel,) = sheet.flat
+    for group in groups:
+        here, look = norms.sel(group=group), looks[group]
+        mean = here.sel(statistic="mean").values
+        if few:
+            low, high = (here.sel(statistic=f"{end} quartile") for end in ("lower", "upper"))
+            band(panel, places, (low, high), look.colour)
         count = int(result["tokens"].sel(group=group))
-        panel.plot(
-            places,
-            of_group.sel(statistic="mean"),
-            **_line(colour, style),
-            label=f"{shown(group)} ({count} tokens)",
-        )
-        if f"mean_norm_{site}_interval" in result and not heads:
-            interval = result[f"mean_norm_{site}_interval"].sel(group=group)
-            mean = of_group.sel(statistic="mean").values
-            low, high = interval.transpose("bound", ...).values
-            bars = [(mean - low).clip(0), (high - mean).clip(0)]
-            panel.errorbar(places, mean, bars, color=colour, fmt="none", capsize=2, linewidth=1)
-    panel.set_xlabel(_place_name(norms))
-    panel.set_ylabel(f"norm of {site}")
-    _logarithmic(panel)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(
-        *panel.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9
-    )
-    bars_named = "; bars: 95 % over clusters" if f"mean_norm_{site}_interval" in result else ""
-    panel.set_title(
-        f"{site}: mean over tokens, band between their quartiles{bars_named}", fontsize=11
-    )
-    return figure
+        line(panel, places, mean, look, f"{shown(group)} ({count} tokens)")
+        if name in result and not heads:
+            bounds = result[name].sel(group=group).transpose("bound", ...).values
+            bars(panel, places, mean, bounds, look.colour)
+    log_axis(panel.yaxis)
+    layer_axis(panel, _axis(norms))
+    panel.set_ylabel(f"Euclidean norm of {site}")
+    named = panel.get_legend_handles_labels()[0]
+    interval = INTERVAL if name in result and not heads else ""
+    sheet.legend([*named, *swatches(interval, QUARTILES if few else "")])
+    return sheet.done(f"Norm of {site}, mean over the tokens of each group")
 
 
 def norm_panel(panel: Axes, result: xr.Dataset) -> None:
@@ -147,99 +156,70 @@ def norm_panel(panel: Axes, result: xr.Dataset) -> None:
     name = "norm_resid" if "norm_resid" in names else names[0]
     heads = head_dim(result[name])
     _distribution(panel, result[name].mean(heads) if heads else result[name])
-    _logarithmic(panel)
     panel.set_ylabel(f"norm of a token's {name.removeprefix('norm_')}")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.legend(frameon=False, fontsize=8)
+    legend_in(panel, swatches(shaded=QUARTILES))
 
 
 def _distribution(panel: Axes, norms: xr.DataArray) -> None:
     """Draw median, quartiles and largest of later tokens, and the median of first ones."""
-    whole = whole_group(norms)
-    places, later = norms[_axis(norms)], norms.sel(group=whole)
-    low, high = (later.sel(statistic=name) for name in ("lower quartile", "upper quartile"))
-    panel.fill_between(
-        places, low, high, color=COLOURS[whole], alpha=0.2, linewidth=0, label=f"quartiles, {whole}"
-    )
-    panel.plot(
-        places, later.sel(statistic="median"), **_line(COLOURS[whole]), label=f"median, {whole}"
-    )
-    panel.plot(
-        places,
-        later.sel(statistic="largest"),
-        color=COLOURS[whole],
-        linestyle=":",
-        label=f"largest, {whole}",
-    )
-    if FIRST in norms["group"].values:
-        first = norms.sel(group=FIRST, statistic="median")
-        panel.plot(places, first, **_line(COLOURS[FIRST]), label=f"median, {FIRST}")
-    panel.set_xlabel(_place_name(norms))
+    places, colour = norms[_axis(norms)].values, COLOURS["resid"]
+    for group, style in _shown(norms):
+        here = norms.sel(group=group)
+        median = here.sel(statistic="median")
+        line(panel, places, median, Look(colour, style), f"median, {group}")
+        if style == "-":
+            low, high = (here.sel(statistic=f"{end} quartile") for end in ("lower", "upper"))
+            band(panel, places, (low, high), colour)
+            largest = here.sel(statistic="largest")
+            panel.plot(places, largest, color=colour, linestyle=":", label=f"{LARGEST}, {group}")
+    log_axis(panel.yaxis)
+    layer_axis(panel, _axis(norms))
 
 
 def _written(panel: Axes, result: xr.Dataset) -> None:
-    for writer, site in WRITERS.items():
-        if f"norm_{site}" in result:
-            norms = result[f"norm_{site}"].sel(statistic="median")
-            for group, style in _shown(result):
-                line = _line(WRITER_COLOURS[writer], style)
-                panel.plot(
-                    norms["layer"], norms.sel(group=group), **line, label=f"{writer}, {group}"
-                )
-    panel.set_title("norm of what a layer writes (median)")
-    panel.set_xlabel("layer")
-    _say_if_empty(panel, NOT_STORED)
+    panel.set_title("Norm of what a layer writes (median)")
+    stored = {
+        writer: f"norm_{site}" for writer, site in WRITERS.items() if f"norm_{site}" in result
+    }
+    if not stored:
+        _say(panel, NOT_STORED)
+        return
+    for writer, name in stored.items():
+        norms = result[name].sel(statistic="median")
+        for group, style in _shown(result):
+            here = norms.sel(group=group)
+            line(panel, norms["layer"], here, Look(WRITER_COLOURS[writer], style))
+    log_axis(panel.yaxis)
+    panel.set_ylabel("Euclidean norm")
+    layer_axis(panel, "layer")
 
 
 def _shares(panel: Axes, result: xr.Dataset, why_not: str) -> None:
-    if "share" in result:
-        for writer in result["share"]["writer"].values:
-            for group, style in _shown(result):
-                share = result["share"].sel(writer=writer, group=group)
-                panel.plot(
-                    share["layer"],
-                    share,
-                    **_line(WRITER_COLOURS[str(writer)], style),
-                    label=f"{writer}, {group}",
-                )
-        panel.axhline(0, color="0.6", linewidth=0.8)
-    panel.set_title("share of a layer's output that it has just written")
-    panel.set_xlabel("layer")
-    _say_if_empty(panel, f"none: {why_not}" if why_not else NOT_STORED)
+    panel.set_title("Share of a layer's output that it has just written")
+    if "share" not in result:
+        _say(panel, f"none: {why_not}" if why_not else NOT_STORED)
+        return
+    zero_line(panel)
+    for writer in map(str, result["share"]["writer"].values):
+        for group, style in _shown(result):
+            share = result["share"].sel(writer=writer, group=group)
+            line(panel, share["layer"], share, Look(WRITER_COLOURS[writer], style))
+    panel.set_ylabel("share, by projection")
+    layer_axis(panel, "layer")
 
 
-def _shown(result: xr.Dataset) -> list[tuple[str, str]]:
+def _shown(result: xr.Dataset | xr.DataArray) -> list[tuple[str, str]]:
     """Return the groups that are drawn, with the style of their lines."""
     first = [(FIRST, "--")] if FIRST in result["group"].values else []
     return [(whole_group(result), "-"), *first]
 
 
-def _say_if_empty(panel: Axes, why: str) -> None:
-    if not panel.lines:
-        where: dict[str, Any] = {"ha": "center", "va": "center", "transform": panel.transAxes}
-        panel.text(0.5, 0.5, why, **where)
-        panel.set_axis_off()
-
-
-def _logarithmic(panel: Axes) -> None:
-    """Set a logarithmic scale whose numbers are written as such.
-
-    Those between powers of ten have labels where powers of ten are few.
-    """
-    panel.set_yscale("log")
-    low, high = panel.get_ylim()
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.yaxis.set_minor_formatter(LogFormatter() if high < WIDE * low else NullFormatter())
-
-
-def _line(colour: str, style: str = "-") -> dict[str, Any]:
-    return {"color": colour, "linestyle": style, "marker": "o", "markersize": 3}
+def _say(panel: Axes, why: str) -> None:
+    """Say in the place of a panel why it is empty."""
+    panel.text(0.5, 0.5, why, ha="center", va="center", transform=panel.transAxes)
+    panel.set_axis_off()
 
 
 def _axis(norms: xr.DataArray) -> str:
     """Return the dim that stands for the place in the model, '' where there is one place only."""
     return next((dim for dim in ("layer", "depth") if dim in norms.dims), "")
-
-
-def _place_name(norms: xr.DataArray) -> str:
-    return "layer" if _axis(norms) == "layer" else "depth"

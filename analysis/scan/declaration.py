@@ -111,7 +111,7 @@ class Scan(GroupStudy[GroupOptions]):
         return self.tables(result.isel(layer=result["nll_change"].values.argsort()[::-1]))
 
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
-        """Return the bars."""
+        """Return what skipping each layer costs, by group too."""
         from actlas.analysis import plots
         from actlas.analysis.scan.findings import caption
 
@@ -126,7 +126,7 @@ class Scan(GroupStudy[GroupOptions]):
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
     ) -> None:
-        """Draw the bars."""
+        """Draw what skipping each layer costs."""
         from actlas.analysis import plots
 
         plots.redundancy_panel(axes, result)

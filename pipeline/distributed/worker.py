@@ -24,8 +24,7 @@ from actlas.pipeline.extraction.progress import Callbacks, ExtractionStats
 from actlas.pipeline.extraction.self_check import check_layout
 from actlas.pipeline.models.model_state import check_model
 from actlas.store.errors import ActlasError, StoreError
-from actlas.store.format.commit_record import stem
-from actlas.store.format.schema import SUFFIX
+from actlas.store.format.schema import SUFFIX, stem
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.runs.run import Run
 

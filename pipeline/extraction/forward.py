@@ -91,11 +91,13 @@ class Extractor:
     ) -> None:
         """Compute ``parts`` of ``unit``, whose labels are ``labels``.
 
-        Every row is queued for ``writer``.
+        Every row is queued for ``writer``; where none of its tokens is kept there is none.
 
         Out of memory, the unit starts again in twice as many batches. Raises StoreError where one
         sentence is too much, KeyboardInterrupt at the next activation after ``stopped`` says so.
         """
+        if not labels.rows and not self._context.variant_pass:
+            return
         if self._context.seed is not None:
             # a sentence at a time: what is drawn must not depend on how units were planned
             self.parts = len(labels.text)
@@ -125,7 +127,7 @@ class Extractor:
             for part in _batches(labels, self.parts):
                 with dropout_drawn(self._model, self._context.seed, int(part.token["sentence"][0])):
                     batch = Batch(padded_ids(part), tuple(part.row_size.tolist()))
-                    self._forward(unit, batch, first, wanted, writer)
+                    self._forward(unit, batch, first, wanted, writer, kept_places(part))
                 first += part.tokens
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -140,22 +142,29 @@ class Extractor:
         first: int,
         wanted: Sequence[HookPoint],
         writer: ShardWriter,
+        kept: npt.NDArray[np.int64] | None,
     ) -> None:
         import torch
 
         family = self._architecture.family
         token_ids = torch.from_numpy(batch.token_ids).to(self._model.device)
+        places = None if kept is None else torch.from_numpy(kept).to(token_ids.device)
+        lengths = batch.lengths if kept is None else (len(kept),)
 
         def sink(point: HookPoint, value: torch.Tensor) -> None:
             if self._stopped():
                 raise KeyboardInterrupt
             if point.site.loss:
                 value = token_loss(family, self._model, value, token_ids, batch.lengths)
-            else:
+            if places is not None:  # (1, token, …), as of one sentence
+                value = value.flatten(0, 1).index_select(0, places)[None]
+            if not sum(lengths):
+                return
+            if not point.site.loss:
                 value = narrowed(value, self._stored, point)
             if point.site.weights:  # a key that is not there has a weight of 0
                 value = torch.nn.functional.pad(value, (0, self._context.keys - value.shape[-1]))
-            self._transfer.send(writer, point, value, batch.lengths)
+            self._transfer.send(writer, point, value, lengths)
 
         with torch.inference_mode():
             if self._context.variant_pass:
@@ -179,6 +188,20 @@ def padded_ids(batch: Labels) -> npt.NDArray[np.int64]:
     rows = starts[:, None] + np.minimum(positions[None, :], batch.row_size[:, None] - 1)
     token_ids: npt.NDArray[np.int64] = batch.token["token_id"][rows].astype(np.int64)
     return token_ids
+
+
+def kept_places(batch: Labels) -> npt.NDArray[np.int64] | None:
+    """Return where the kept tokens of a batch lie along its padded sentence · position.
+
+    None where all are kept.
+    """
+    if batch.kept is None:
+        return None
+    starts = np.concatenate([[0], np.cumsum(batch.row_size)[:-1]])
+    sentence = np.repeat(np.arange(len(batch.row_size)), batch.row_size)
+    places = sentence * int(batch.row_size.max()) + np.arange(batch.tokens) - starts[sentence]
+    found: npt.NDArray[np.int64] = places[batch.kept.mask.astype(bool)]
+    return found
 
 
 def _batches(labels: Labels, parts: int) -> list[Labels]:

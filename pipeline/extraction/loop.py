@@ -25,10 +25,8 @@ from actlas.pipeline.extraction.writes import WriteQueue
 from actlas.pipeline.models.folder import load
 from actlas.pipeline.models.model_state import check_model, loaded_weights
 from actlas.store.errors import StoreError
-from actlas.store.format.commit_record import stem
-from actlas.store.format.parts import without
 from actlas.store.format.pools import Origin
-from actlas.store.format.schema import Json, SharedSite
+from actlas.store.format.schema import Json, SharedSite, stem
 from actlas.store.io.workspace import Workspace, workspace
 from actlas.store.runs.commits import publish
 from actlas.store.writing.shard import ShardWriter
@@ -102,9 +100,7 @@ def extract_with(
         work_items = plan.work_items()
         if work.restored:  # since the plan was made
             run.refresh()
-            work_items = (
-                each for each in work_items if without(each.parts, run.index.held(each.unit))
-            )
+            work_items = (each for each in work_items if run.index.lacks(each.unit, each.parts))
         stats = compute(model, plan.job, work_items, Destination(run, work), callbacks)
     run.refresh()
     return stats
@@ -250,7 +246,7 @@ class _Loop:
         unit, parts, work = item.unit, item.parts, self.destination.work
         path = work.folder / f"{stem(unit.number, parts)}-{work.token}.h5"
         names = {"actlas_run": self.destination.run.id, "actlas_unit": str(unit.number)}
-        return ShardWriter(path, self.job.layouts(unit, parts), item.labels, names)
+        return ShardWriter(path, self.job.layouts(parts, item.labels), item.labels, names)
 
     def _commit(self, item: WorkItem, writer: ShardWriter, proven: _Proven) -> None:
         """Sync, publish, count; where that fails, nothing is left of the unit.

@@ -16,8 +16,8 @@ Attention = Literal["auto", "sdpa", "eager"]
 class ExtractOptions:
     """What to compute and how.
 
-    All but ``sites``, ``layers``, ``depths``, ``unit_tokens`` and ``device`` is part of the run's
-    identity.
+    All but ``sites``, ``layers``, ``depths``, ``tokens``, ``whole``, ``unit_tokens`` and ``device``
+    is part of the run's identity.
     """
 
     sites: tuple[str, ...]
@@ -32,6 +32,9 @@ class ExtractOptions:
     by_default: tuple[str, ...] = ()
     layers: tuple[int, ...] | None = None  # of sites that have layers, ascending; all where None
     depths: tuple[int, ...] | None = None  # of ``resid``
+    #: those that are kept: all, of a variant those of its baseline, where None
+    tokens: tuple[str, ...] | None = None
+    whole: tuple[str, ...] = ()  # sites of which all tokens are kept nevertheless
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside what is possible."""

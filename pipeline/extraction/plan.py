@@ -57,12 +57,12 @@ class Job:
             is_tied(self.model.effective),
         )
 
-    def layouts(self, unit: Unit, parts: Iterable[SitePart]) -> list[SiteLayout]:
-        """Return how the shard of ``parts`` of ``unit`` is laid out."""
+    def layouts(self, parts: Iterable[SitePart], labels: Labels) -> list[SiteLayout]:
+        """Return how the shard of ``parts`` of a unit with these ``labels`` is laid out."""
         geometry, stored, whole = self.model.geometry, self.options.stored, []
-        for site, numbers in parts:
-            every = layout(site, geometry, unit.tokens, stored, self.longest)
-            whole.append(every.take(numbers))
+        for part in parts:
+            every = layout(part.site, geometry, labels.rows, stored, self.longest)
+            whole.append(every.take(part.numbers))
         return self.branch.own(whole) if self.branch else whole
 
 
@@ -82,19 +82,33 @@ class WorkItem:
 def in_shards(parts: Iterable[SitePart]) -> list[tuple[SitePart, ...]]:
     """Return ``parts`` by the shards that they go into.
 
-    All sites of one have the same layers and the same depths, as its variables share these dims.
+    All sites of one have the same layers, depths and tokens, as its variables share these dims.
     """
     shards: list[tuple[dict[str, tuple[int, ...]], list[SitePart]]] = []
     for part in parts:
         dim = SITES[part.site].dims[0]
         for numbers, members in shards:
-            if numbers.get(dim, part.numbers) == part.numbers:
+            alike = numbers.get(dim, part.numbers) == part.numbers
+            if alike and members[0].kept == part.kept:
                 numbers[dim] = part.numbers
                 members.append(part)
                 break
         else:
             shards.append(({dim: part.numbers}, [part]))
     return [tuple(members) for _, members in shards]
+
+
+def wanted_parts(
+    options: ExtractOptions, model: ModelFolder, tokens: Tokenized
+) -> tuple[SitePart, ...]:
+    """Return what ``options`` ask for, of the ``tokens`` that are to be kept."""
+    parts = site_parts(options.sites, model.geometry, options.layers, options.depths)
+    kept = tokens.labels.kept
+    if kept is None:
+        return parts
+    return tuple(
+        part if part.site in options.whole else part._replace(kept=kept.digest) for part in parts
+    )
 
 
 @dataclass(frozen=True)
@@ -147,20 +161,30 @@ class Plan:
         for unit, parts in self.missing:
             of_unit = labels.sentences(unit.first, unit.sentences)
             for number, shard in enumerate(in_shards(parts)):
-                yield WorkItem(unit, shard, of_unit, number > 0)
+                kept = of_unit if shard[0].kept else replace(of_unit, kept=None)
+                yield WorkItem(unit, shard, kept, number > 0)
 
     @property
     def parts(self) -> tuple[SitePart, ...]:
         """What is kept of each unit."""
-        options = self.options
-        return site_parts(options.sites, self.model.geometry, options.layers, options.depths)
+        return wanted_parts(self.options, self.model, self.tokens)
 
     @property
     def missing_bytes(self) -> int:
         """Bytes of activations still to be written."""
+        items = self.work_items()
         return sum(
-            each.nbytes for unit, parts in self.missing for each in self.job.layouts(unit, parts)
+            each.nbytes for item in items for each in self.job.layouts(item.parts, item.labels)
         )
+
+    @property
+    def missing_bytes_of_all(self) -> int:
+        """What these bytes would be if all tokens were kept."""
+        found = 0
+        for item in self.work_items():
+            every = self.job.layouts(item.parts, replace(item.labels, kept=None))
+            found += sum(each.nbytes for each in every)
+        return found
 
     @property
     def memory_bytes(self) -> int:

@@ -13,14 +13,15 @@ from datetime import UTC, datetime
 from actlas.pipeline.edits.branch import Branch
 from actlas.pipeline.edits.spec import Edit, edit_record
 from actlas.pipeline.extraction.options import Attention, ExtractOptions
-from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.plan import Plan, wanted_parts
 from actlas.pipeline.inputs.batches import plan_units
 from actlas.pipeline.inputs.tokens import Tokenized
+from actlas.pipeline.keeping import settled_tokens
 from actlas.pipeline.models.architecture import Architecture
 from actlas.pipeline.models.folder import ModelFolder
 from actlas.pipeline.models.installed import version
 from actlas.pipeline.models.scores import score_facts
-from actlas.pipeline.models.sites import SITES, SITES_VERSION, site_parts
+from actlas.pipeline.models.sites import SITES, SITES_VERSION
 from actlas.store.catalog import Store
 from actlas.store.errors import DamagedStore, UsageError
 from actlas.store.format.edit_records import STREAM
@@ -127,9 +128,11 @@ def _plan_baseline(
         )
     specification = _specification(model, tokens, options)
     run = store.find(identity(specification)) if store else None
-    parts = site_parts(options.sites, model.geometry, options.layers, options.depths)
     if run:
         _check_texts(run, tokens)
+        tokens = settled_tokens(run, tokens, options)
+    parts = wanted_parts(options, model, tokens)
+    if run:
         units, missing = run.units, run.index.missing_parts(parts)
     else:
         units = tuple(plan_units(tokens.labels.row_size.tolist(), options.unit_tokens))
@@ -155,8 +158,7 @@ def _plan_variant(baseline: Plan, options: ExtractOptions) -> Plan:
     specification = {**baseline.specification, "edits": edits}
     run = baseline.store.find(identity(specification)) if baseline.store else None
     units = run.units if run else baseline.units
-    geometry = baseline.model.geometry
-    parts = site_parts(options.sites, geometry, options.layers, options.depths)
+    parts = wanted_parts(options, baseline.model, baseline.tokens)
     missing = run.index.missing_parts(parts) if run else [(unit, parts) for unit in units]
     if run:
         if missing and units != baseline.units:
@@ -166,6 +168,7 @@ def _plan_variant(baseline: Plan, options: ExtractOptions) -> Plan:
             )
         if not baseline.missing:
             _check_stranded(run)
+        settled_tokens(run, baseline.tokens, options)  # which may not cross what it keeps
         _check_texts(run, baseline.tokens)
     return replace(
         baseline,
@@ -194,10 +197,11 @@ def _check_stranded(run: Run) -> None:
 def _of_baseline(options: ExtractOptions) -> ExtractOptions:
     """Return the options of the run without edits.
 
-    A variant shares its sites and starts from its residual, at whatever depth its edits begin.
+    A variant shares its sites and starts from its residual, at whatever depth its edits begin, of
+    all tokens.
     """
     sites = tuple(site for site in SITES if site in (STREAM, *options.sites))
-    return replace(options, edits=(), sites=sites, depths=None)
+    return replace(options, edits=(), sites=sites, depths=None, whole=(STREAM,))
 
 
 def _specification(model: ModelFolder, tokens: Tokenized, options: ExtractOptions) -> Json:

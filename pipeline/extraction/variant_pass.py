@@ -74,10 +74,12 @@ class VariantPass:
     def shared(self, unit: Unit, parts: Iterable[SitePart]) -> dict[str, SharedSite]:
         """Return what the commit of ``parts`` of ``unit`` refers to instead of storing it."""
         found = {}
-        for site, numbers in parts:
+        for site, numbers, kept in parts:
             before = tuple(number for number in numbers if number < self.branch.first(site))
             if before:
-                sources = sources_of(self._baseline.index, unit, site)
+                whole = self._baseline.index
+                there = whole.held(unit).get(site, frozenset()).issuperset(before)
+                sources = sources_of(whole if there else whole.view(kept), unit, site)
                 checksums = [find_source(sources, number).checksum(number) for number in before]
                 found[site] = SharedSite(self._baseline.id, before, tuple(checksums))
         return found

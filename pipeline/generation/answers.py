@@ -119,12 +119,19 @@ class Answers:
             return replace(self.prompts, labels=labels, generated=found)
         return None
 
-    def generate(self) -> Tokenized:
-        """Return the prompts with their answers, generated now.
+    @property
+    def job(self) -> Job:
+        """What the model is loaded for."""
+        prompts, weights = self.prompts, self.model.weights_digest
+        longest, texts = int(prompts.labels.row_size.max()), prompts.text_digest
+        return Job(self.model, self.options, None, longest, prompts.tokenizer, texts, weights)
+
+    def generate(self, model: Model) -> Tokenized:
+        """Return the prompts with their answers, generated now by ``model``, that of ``job``.
 
         Raises StoreError for want of memory, and for an answer that no text can hold.
         """
-        answers = _generated(self)
+        answers = _generated(self, model)
         with open_tokenizer(self.model.folder, self.model.name) as tokenizer:
             parts = [
                 _with_answer(self.prompts.labels.sentences(number, 1), answer, tokenizer.decode)
@@ -139,20 +146,14 @@ class Answers:
         return replace(self.prompts, labels=labels, generated=generated)
 
 
-def _generated(answers: Answers) -> list[IntArray]:
+def _generated(answers: Answers, model: Model) -> list[IntArray]:
     """Return the token ids behind each prompt, without those that end it."""
     import torch
 
     from actlas.pipeline.extraction.forward import out_of_memory
-    from actlas.pipeline.extraction.loop import load_for
 
     labels, found = answers.prompts.labels, dict[int, IntArray]()
     starts = np.concatenate([[0], np.cumsum(labels.row_size)])
-    prompts, weights = answers.prompts, answers.model.weights_digest
-    longest = int(labels.row_size.max())
-    texts = prompts.text_digest
-    job = Job(answers.model, answers.options, None, longest, prompts.tokenizer, texts, weights)
-    model = load_for(job)
     for numbers in _batches(labels.row_size, answers.how.tokens, answers.options.unit_tokens):
         ids = [labels.token["token_id"][starts[n] : starts[n + 1]] for n in numbers]
         given = torch.from_numpy(np.stack(ids).astype(np.int64)).to(model.device)

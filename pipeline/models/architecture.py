@@ -74,7 +74,7 @@ class Architecture:
 
     def points_of(self, parts: Iterable[SitePart]) -> list[HookPoint]:
         """Return the hook points of some layers and depths of sites."""
-        return [self.hook_point(name, number) for name, numbers in parts for number in numbers]
+        return [self.hook_point(part.site, number) for part in parts for number in part.numbers]
 
     def hook_point(self, name: str, index: int) -> HookPoint:
         """Return the hook point of a site in a layer, or at a depth."""

@@ -17,12 +17,13 @@ from actlas.scripts.results.output import Answer, Destination, Output
 from actlas.scripts.results.question import Question
 from actlas.store.errors import DamagedStore, UsageError, quoted
 from actlas.store.format.edit_records import edits_text
-from actlas.store.format.parts import ranges
+from actlas.store.format.parts import WHOLE, ranges
 from actlas.store.format.schema import BLOCK_DIMS
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actlas.store.reading.index import RunIndex
     from actlas.store.readouts.readout import ReadoutSource
     from actlas.store.runs.run import Run
 
@@ -67,13 +68,22 @@ class Asked:
         """What the result says of the options, and of the model: it decides what is computed."""
         numbers = {site: ranges(self._numbers(site)) for site in self.sites}
         stated = {**model_of(self.run), "numbers": numbers}
+        kept = {index.kept: index.kept_text for index in self._indexes if index.kept != WHOLE}
+        if kept:
+            stated["kept"] = kept
         return {**stated, **self.study.recorded(self.options, self.sites)}
 
     def _numbers(self, site: str) -> frozenset[int]:
         """Return the layers or depths of a site that all runs have."""
         return frozenset.intersection(
-            *(frozenset(run.index.numbers.get(site, ())) for run in self.runs)
+            *(frozenset(index.numbers.get(site, ())) for index in self._indexes)
         )
+
+    @cached_property
+    def _indexes(self) -> list[RunIndex]:
+        """By what each run is read."""
+        sites = [self.sites, *(self.study.variant_sites(self.sites) for _ in self.variants)]
+        return [run.index.of(wanted) for run, wanted in zip(self.runs, sites, strict=True)]
 
     @cached_property
     def question(self) -> Question:
@@ -122,7 +132,7 @@ class Asked:
         answer, described = self.answered()
         findings = self.findings(described)
         for kind, (figure, caption) in study.figures(described, subject, self.options).items():
-            answer.draw(figure, kind, caption)
+            answer.draw(figure, kind, caption, pdf=out.pdf)
         for kind, page in study.pages(subject, self.options).items():
             answer.take_page(kind, page)
         for kind, array in study.large(subject, self.options).items():
@@ -185,7 +195,9 @@ def _aligned(datasets: Sequence[xr.Dataset], names: Sequence[str]) -> list[xr.Da
 
     Raises UsageError where there is none.
     """
-    aligned = list(datasets)
+    from actlas.analysis.data.kept import of_same_tokens
+
+    aligned = of_same_tokens(datasets, names)
     for dim in BLOCK_DIMS:
         held = [set(each[dim].values.tolist()) for each in datasets if dim in each.coords]
         if not held or all(each == held[0] for each in held):
@@ -211,15 +223,19 @@ def _kept_in_part(subject: Subject, run: Run) -> list[str]:
             numbers = subject.dataset[dim].values.tolist()
             if len(numbers) < count + more:
                 parts.append(f"{dim} {ranges(numbers)} of 0 to {count + more - 1}")
-    return [f"read at {' and '.join(parts)}: no others are stored"] if parts else []
+    found = [f"read at {' and '.join(parts)}: no others are stored"] if parts else []
+    if (kept := subject.dataset.attrs.get("tokens")) is not None:
+        count = subject.dataset.sizes["token"]
+        found.append(f"read of {count:,} of {run.tokens:,} tokens, {kept}: no others are kept")
+    return found
 
 
 def readouts_of(run: Run) -> ReadoutSource:
-    """Return where the readout of the model of ``run`` is; an export is of no store."""
+    """Return where the readout of the model of ``run`` is: of an export beside it."""
     from actlas.store.readouts.readout import ReadoutSource
     from actlas.store.runs.exported import Exported
 
-    store = None if isinstance(run, Exported) else run.folder.parent.parent
+    store = run.folder if isinstance(run, Exported) else run.folder.parent.parent
     named = run.description.get("model", {})
     model_name = str(named.get("name", "MODEL")) if isinstance(named, dict) else "MODEL"
     return ReadoutSource(store, run.specification.get("model", {}), run.name, model_name)

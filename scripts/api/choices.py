@@ -11,16 +11,18 @@ from actlas.scripts.extraction.request import generate_options
 from actlas.store.errors import UsageError
 
 KEPT = ("layers", "depths")
+TOKENS = "tokens"
 CUT = ("window", "stride")
 WRITTEN = ("generate", "temperature", "seed")
 #: names that ``taken`` takes
-NAMES = (*KEPT, *CUT, *WRITTEN)
+NAMES = (*KEPT, TOKENS, *CUT, *WRITTEN)
 
 
 def taken(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Take these options out of ``options``; return the fields they give.
 
-    layers, depths: a number, several, or a text such as ``"0-5,11"``. window, stride: tokens.
+    layers, depths: a number, several, or a text such as ``"0-5,11"``. tokens: a text or several, or
+    a position. window, stride: tokens.
     generate: tokens that the model writes behind each prompt; temperature, seed: of sampling.
     The first are of ``ExtractOptions``, the second of ``Request``. Raises UsageError.
     """
@@ -38,7 +40,19 @@ def taken(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "windows": chosen_windows(window, stride),
         "generate": generate_options(tokens, temperature, seed),
     }
-    return {"layers": layers, "depths": depths}, of_request
+    kept = {"layers": layers, "depths": depths, TOKENS: _texts(given[TOKENS])}
+    return kept, of_request
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    """Return selections of tokens as the command line has them."""
+    if value is None:
+        return None
+    each = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    texts = tuple(str(_whole(one, TOKENS)) if not isinstance(one, str) else one for one in each)
+    if not texts:
+        raise UsageError(f"{TOKENS} is {value!r}, expected such as 'last' or a position")
+    return texts
 
 
 def _text(value: Any, name: str) -> str | None:

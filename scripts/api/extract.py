@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 #: fields that are arguments of their own
 ARGUMENTS = {
     *("sentences", "store", "options", "model", "name", "cluster"),
-    *("sites", "edits", "by_default", "only_stored", "windows"),
+    *("sites", "edits", "by_default", "only_stored", "windows", "whole"),
 }
 WORKERS = ("workers", "scheduler")
 #: what a model object decides by itself
@@ -90,7 +90,8 @@ def extract(
     ``attention``, ``device``, ``unit_tokens``, ``dropout_seed`` (``--train-mode``), ``special``
     ("default", "bos", "none"), ``revision``, ``text_column``, ``rename``, ``drop``, ``skip_bad``,
     ``pack``, ``readout``, ``labels``, ``workers``, ``scheduler``; ``layers`` and ``depths``, a
-    number or several; ``window`` and ``stride``; ``generate``, ``temperature`` and ``seed``.
+    number or several; ``tokens``, "last", positions or groups; ``window`` and ``stride``;
+    ``generate``, ``temperature`` and ``seed``.
 
     Raises ActlasError, with the message of the command: UsageError for what was asked wrongly,
     InputError for texts that cannot be used, StoreError. Ctrl-C raises KeyboardInterrupt; what is
@@ -128,9 +129,8 @@ def _sentences(texts: Any, request: Request) -> Sentences:
 
 def _carried_out(request: Request, planned: Planned, given: Chosen, *, quiet: bool) -> Run:
     try:
-        return carry_out(request, planned.plan, quiet=quiet, frontend=PYTHON, engine=given.engine)[
-            0
-        ]
+        engine = given.engine or planned.engine
+        return carry_out(request, planned.plan, quiet=quiet, frontend=PYTHON, engine=engine)[0]
     except Interrupted as error:
         raise KeyboardInterrupt(str(error)) from None
 

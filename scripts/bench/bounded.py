@@ -87,8 +87,9 @@ def measured(folder: Path, model: Path, tokens: int, commands: tuple[str, ...]) 
     found = {}
     for command in commands:
         arguments = [part.format(**names) for part in COMMANDS[command]]
-        found[command] = peak_of(arguments)
-        click.echo(f"{tokens:>9} tokens  {command}: {found[command].seconds:.1f} s", err=True)
+        peak = found[command] = peak_of(arguments)
+        took = f"{size(peak.anonymous)} in {peak.seconds:.1f} s"
+        click.echo(f"{tokens:>9} tokens  {command}: {took}", err=True)
     return found
 
 

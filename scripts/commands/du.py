@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actlas.scripts.extraction.kept import kept_parts
+from actlas.scripts.extraction.kept import parts_in_words
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, size, table
@@ -46,7 +46,7 @@ def command(store_path: Path, as_json: bool) -> None:
 
 
 def _rows(run: Usage) -> list[list[str]]:
-    kept = kept_parts(run.run, run.run.index.known)
+    kept = parts_in_words(run.run, run.run.index.known)
     sites = {f"{site} {kept[site]}" if site in kept else site: n for site, n in run.sites.items()}
     parts = {**sites, "(records, labels)": run.records, "(being written)": run.writing}
     rows = [[size(nbytes), name, ""] for name, nbytes in parts.items() if nbytes]

@@ -79,9 +79,20 @@ WHAT = "What is exported"
     type=click.Choice(tuple(NUMPY_VIEW)),
     help="Precision in the file.  [default: as stored]",
 )
+@click.option(
+    "--readout",
+    is_flag=True,
+    help="Copy the model's readouts beside it, which `lens` and `attribute` read; netcdf alone.",
+)
 @json_option
 def command(
-    run: Run, out: Path, kind: str, context_size: int | None, as_json: bool, **chosen: Any
+    run: Run,
+    out: Path,
+    kind: str,
+    context_size: int | None,
+    readout: bool,
+    as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Write RUN, or part of it, to OUT.
 
@@ -94,6 +105,8 @@ def command(
     """
     if (kind == "saelens") != (context_size is not None):
         raise click.UsageError("--format saelens and --context-size N go together: give both")
+    if readout:
+        _check_readout(run, kind)
     selection, summary = _selection(run, **chosen)
     from actlas.scripts.terminal.progress import Bar
 
@@ -111,15 +124,35 @@ def command(
             from actlas.store.writing.export import export
 
             exported, new = export(run, out, selection, progress)
+    carried = _carried(run, out) if readout else []
     if kind != "netcdf":
         copy.echo(as_json, f"run {run.name}, {summary}")
         return
     if as_json:
-        echo_json(_record(exported, new))
+        echo_json({**_record(exported, new), "readouts": list(map(str, carried))})
         return
     state = "" if new else ", which was there already"
     click.echo(f"{out}: {size(out.stat().st_size)} of run {run.name}, {summary}{state}")
     click.echo(f"{extent(exported)}, sites {' '.join(exported.sites)}")
+    for path in carried:
+        click.echo(f"readout {path}: {size(path.stat().st_size)}")
+
+
+def _check_readout(run: Run, kind: str) -> None:
+    """Raise UsageError for another format, and for a run whose model has no readout."""
+    from actlas.scripts.analyses.asked import readouts_of
+
+    if kind != "netcdf":
+        raise click.UsageError("--readout goes with --format netcdf: no other is read by a study")
+    readouts_of(run).output()
+
+
+def _carried(run: Run, out: Path) -> list[Path]:
+    """Copy the readouts of the run's model beside ``out``; return the copies."""
+    from actlas.scripts.analyses.asked import readouts_of
+    from actlas.store.readouts.writing import carry_readouts
+
+    return carry_readouts(readouts_of(run).store, run.specification["model"], out.parent)
 
 
 def _selection(
@@ -132,7 +165,8 @@ def _selection(
     dtype: Any,
 ) -> tuple[Selection, str]:
     """Return what is to be exported, and a few words on it."""
-    from actlas.analysis.data.tokens import Target, context_window
+    from actlas.analysis.data.context import context_window
+    from actlas.analysis.data.tokens import Target
     from actlas.store.writing.selection import Selection, layers_of
 
     if word is None and (case or context is not None):

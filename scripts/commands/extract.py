@@ -12,6 +12,8 @@ from actlas.scripts.analyses.bounds import number
 from actlas.scripts.extraction.edit_check import edit_check_lines, edit_check_record, edit_notes
 from actlas.scripts.extraction.kept import parts_text
 from actlas.scripts.extraction.planned import (
+    kept_record,
+    kept_text,
     label_lines,
     label_record,
     miss_text,
@@ -141,7 +143,7 @@ def _answer(
     if request.only_stored and planned.plan.missing:
         raise IncompleteRun(miss_text(planned.plan))
     labels = label_lines(planned.plan, done=True)  # by what is stored now
-    run, stats = carry_out(request, planned.plan, quiet=quiet)
+    run, stats = carry_out(request, planned.plan, quiet=quiet, engine=planned.engine)
     for note in edit_notes(run):
         click.echo(note, err=True)
     text = [_text(run, stats, planned.plan), *labels, *_advice(run)]
@@ -149,8 +151,9 @@ def _answer(
 
 
 def _text(run: Run, stats: ExtractionStats | None, plan: Plan) -> str:
-    sites = parts_text(plan.parts, plan.model.geometry.n_layer)
-    head = f"run {run.name} ({run.id}): {extent(run)}, sites {sites}"
+    sites, kept = parts_text(plan.parts, plan.model.geometry.n_layer), kept_text(plan)
+    kept = f", tokens {kept}" if kept else ""
+    head = f"run {run.name} ({run.id}): {extent(run)}, sites {sites}{kept}"
     if stats is None:
         return "\n".join([head, "all stored already: nothing computed", *edit_check_lines(run)])
     seconds = ", ".join(f"{part} {value:.1f} s" for part, value in stats.seconds.items())
@@ -184,7 +187,8 @@ def _record(run: Run, stats: ExtractionStats | None, plan: Plan) -> dict[str, An
         "tokens": run.tokens,
         "special": special_of(run.description).to_json(),
         "sites": list(plan.options.sites),
-        "numbers": dict(plan.parts),
+        "numbers": {part.site: part.numbers for part in plan.parts},
+        "tokens_kept": kept_record(plan),
         "units": {
             "total": len(plan.units),
             "cached": len(plan.units) - len(plan.missing),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actlas.scripts.extraction.kept import kept_parts
+from actlas.scripts.extraction.kept import parts_in_words
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, printable, size, table
@@ -81,7 +81,7 @@ def _record(run: Run) -> dict[str, Any]:
         "sentences": run.sentences,
         "tokens": run.tokens,
         "sites": run.sites,
-        "parts": kept_parts(run, run.index.numbers),
+        "parts": parts_in_words(run, run.index.readable_numbers),
         "bytes": run.nbytes,
         "labels": {"version": run.labels_version, "columns": list(run.label_record.columns)},
     }

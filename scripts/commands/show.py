@@ -21,7 +21,7 @@ from actlas.scripts.terminal.text import (
     table,
 )
 from actlas.store.errors import DamagedStore
-from actlas.store.format.parts import ranges
+from actlas.store.format.parts import WHOLE, ranges
 from actlas.store.format.schema import BLOCK_DIMS, SiteLayout
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def command(run: Run, as_json: bool) -> None:
         ) from error
     for line in edit_check_lines(run):
         click.echo(line)
+    for line in _kept_lines(run):
+        click.echo(printable(line))
     files = counted(len({commit.file for commit in run.commits}), "file")
     click.echo(f"units      {len(run.units):,}, {size(run.nbytes)} in {files}\n")
     click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
@@ -78,7 +80,8 @@ def _record(run: Run) -> dict[str, object]:
         "specification": run.specification,
         "description": run.description,
         "sites": run.sites,
-        "numbers": run.index.numbers,
+        "numbers": run.index.readable_numbers,
+        "kept": {site: run.index.of((site,)).kept_text for site in run.sites},
         "units": len(run.units),
         "missing": missing,
         "bytes": run.nbytes,
@@ -136,6 +139,26 @@ def _describe_generated(run: Run) -> None:
     )
 
 
+def _kept_lines(run: Run) -> Iterator[str]:
+    """Say which tokens are kept, where some files do not have all, and what they take."""
+    for digest, kept in run.index.selections.known.items():
+        here = [
+            each for each in run.commits if each.record.kept and each.record.kept.digest == digest
+        ]
+        masks = run.index.selections.masks(digest)
+        tokens, rows = (
+            sum(map(len, masks.values())),
+            sum(int(mask.sum()) for mask in masks.values()),
+        )
+        of_all = taken = 0
+        for each in here:
+            layouts = [site.layout for site in each.sites.values()]
+            taken += sum(layout.nbytes for layout in layouts)
+            of_all += sum(layout.narrow(each.unit.tokens).nbytes for layout in layouts)
+        less = f"{size(taken)} in place of {size(of_all)}"
+        yield f"tokens     {kept.text}: {rows:,} of {counted(tokens, 'token')} kept, {less}"
+
+
 def _labels(run: Run) -> str:
     try:
         of_tokens = f", of tokens {' '.join(run.token_columns)}" if run.token_columns else ""
@@ -157,6 +180,9 @@ def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
     sizes = " ".join(
         f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts)
     )
+    kept = run.index.of((site,))
+    if kept.kept != WHOLE:
+        sizes = sizes.replace("token,", f"token ({printable(kept.kept_text)}),")
     part = kept_parts(run, {site: run.index.known[site]}).get(site)
     if part:
         sizes = f"{part}, {sizes.partition(', ')[2]}"

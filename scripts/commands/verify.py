@@ -263,7 +263,9 @@ def _missing_parts(run: Run, done: Repair) -> list[SitePart]:
     parts = [part for item in done.dropped for part in item.parts]
     if not all(item.parts for item in done.dropped):
         parts += run.index.whole(run.index.known)
-    return parts_of(together(parts))
+    kept = sorted({part.kept for part in parts})
+    held = {each: together(part for part in parts if part.kept == each) for each in kept}
+    return [part for each in kept for part in parts_of(held[each], each)]
 
 
 def _echo_repairs(repairs: dict[str, Any]) -> None:

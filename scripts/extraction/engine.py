@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from actlas.pipeline.extraction.plan import Plan
+from actlas.pipeline.extraction.plan import Job, Plan
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Engine(Protocol):
 
 
 class OneProcess:
-    """The engine that is this process: the model is loaded once, by the first plan.
+    """The engine that is this process: the model is loaded once, by what needs it first.
 
     A plan of another model or precision, which only a study's next run can be, loads its own.
     """
@@ -57,15 +57,20 @@ class OneProcess:
 
     def prepare(self, plan: Plan) -> None:
         """Load the model."""
+        self.model(plan.job)
+
+    def model(self, job: Job) -> Model:
+        """Return the model of ``job``, loaded if it is not the one that is there."""
         from actlas.pipeline.extraction.loop import load_for
 
-        options = plan.options
-        wanted = (plan.model.folder, options.dtype, options.device, options.attention)
+        options = job.options
+        wanted = (job.model.folder, options.dtype, options.device, options.attention)
         if self._model is None or self._of != wanted:
             start = time.perf_counter()
             self._model = None  # before there are two in memory
-            self._model, self._of = load_for(plan), wanted
+            self._model, self._of = load_for(job), wanted
             self._loaded = time.perf_counter() - start
+        return self._model
 
     def extract(
         self, work: Sequence[tuple[Plan, Run]], callbacks: Callbacks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actlas.pipeline.models.sites import SITES
 from actlas.store.errors import UsageError
-from actlas.store.format.parts import SitePart, ranges
+from actlas.store.format.parts import WHOLE, SitePart, ranges
 
 EXAMPLE = "expected such as 0,6,11 or 0-5"
 
@@ -69,13 +69,23 @@ def kept_parts(run: Run, held: Mapping[str, Iterable[int]]) -> dict[str, str]:
     return found
 
 
+def parts_in_words(run: Run, held: Mapping[str, Iterable[int]]) -> dict[str, str]:
+    """Return ``kept_parts``, and of sites that lack tokens which they have."""
+    found = kept_parts(run, held)
+    for site in held if run.index.has_selections else ():
+        index = run.index.of((site,))
+        if index.kept != WHOLE:
+            found[site] = " ".join(filter(None, (found.get(site), f"tokens {index.kept_text}")))
+    return found
+
+
 def parts_text(parts: Iterable[SitePart], layers: int) -> str:
     """Return such as ``q k (0,6,11); nll``, sites with the same numbers together.
 
     layers: of the model; a site with all of its layers or depths is named alone.
     """
     words: dict[str, list[str]] = {}
-    for site, numbers in parts:
+    for site, numbers, _ in parts:
         every = {"layer": layers, "depth": layers + 1}.get(SITES[site].dims[0], 1)
         whole = len(numbers) == every
         words.setdefault("" if whole else ranges(numbers), []).append(site)

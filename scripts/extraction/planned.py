@@ -67,9 +67,13 @@ def plan_text(plan: Plan) -> str:
         f"stored      {len(plan.units) - len(plan.missing):,} of "
         f"{counted(len(plan.units), 'unit')}",
     ]
+    kept = kept_text(plan)
+    if kept:
+        lines.insert(4, f"tokens      {kept}")
     if plan.missing:
         lines.append(f"to compute  {missing_text(plan)} in {counted(len(plan.missing), 'unit')}")
-        lines.append(f"to write    {size(plan.missing_bytes)}")
+        of_all = f" ({size(plan.missing_bytes_of_all)} with all tokens)" if kept else ""
+        lines.append(f"to write    {size(plan.missing_bytes)}{of_all}")
         lines.append(f"memory      about {size(plan.memory_bytes)}")
     if plan.baseline:
         lines.append(f"edits       {edits_text(plan.edits)}")
@@ -78,6 +82,21 @@ def plan_text(plan: Plan) -> str:
     if not plan.run:
         lines.append(f"nearest     {nearest_text(plan)}")
     return "\n".join(lines)
+
+
+def kept_text(plan: Plan) -> str:
+    """Say which tokens are kept, where not all are; empty where they are."""
+    kept = plan.tokens.labels.kept
+    if kept is None:
+        return ""
+    text = printable(" or ".join(kept.tokens))
+    return f"{text}: {kept.rows:,} of {counted(len(kept.mask), 'token')} kept"
+
+
+def kept_record(plan: Plan) -> dict[str, Any] | None:
+    """Return for scripts what ``kept_text`` says."""
+    kept = plan.tokens.labels.kept
+    return None if kept is None else {"tokens": list(kept.tokens), "rows": kept.rows}
 
 
 def label_lines(plan: Plan, *, done: bool = False) -> list[str]:
@@ -120,7 +139,8 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "tokens": plan.tokens.labels.tokens,
         "special": plan.tokens.special.to_json(),
         "sites": list(plan.options.sites),
-        "numbers": dict(plan.parts),
+        "numbers": {part.site: part.numbers for part in plan.parts},
+        "tokens_kept": kept_record(plan),
         "units": len(plan.units),
         "missing": {
             "units": len(plan.missing),

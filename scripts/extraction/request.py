@@ -24,6 +24,8 @@ from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES
 from actlas.pipeline.token_labels.join import token_labels
 from actlas.pipeline.token_labels.spans import Spans, read_spans
+from actlas.scripts.extraction.engine import OneProcess
+from actlas.scripts.extraction.kept_tokens import with_kept
 from actlas.scripts.terminal.text import printable
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError, IncompleteRun, UsageError
@@ -34,6 +36,7 @@ from actlas.store.labels.special import SpecialChoice
 if TYPE_CHECKING:
     from actlas.pipeline.distributed.cluster import Cluster
 
+NO_HOME = "no home folder (HOME is not set), so weights are hashed again: set XDG_CACHE_HOME"
 MODEL_EXTRA = ("tokenizers", "safetensors", "torch", "transformers")
 
 
@@ -68,6 +71,7 @@ class Planned:
     plan: Plan
     skipped: tuple[BadLine, ...]
     notes: tuple[str, ...] = ()  # of the reader, on windows, on labels, and what else there is
+    engine: OneProcess | None = None  # that has the model, where text was generated with it
 
 
 def special_choice(*, bos: bool, no_special: bool) -> SpecialChoice:
@@ -124,11 +128,15 @@ def plan_sites(
 
 
 def plan_request(
-    request: Request, sentences: Sentences | None = None, model: ModelFolder | None = None
+    request: Request,
+    sentences: Sentences | None = None,
+    model: ModelFolder | None = None,
+    engine: OneProcess | None = None,
 ) -> Planned:
     """Read, tokenize and look into the store; imports no torch and creates nothing.
 
-    sentences, model: those that are in memory, in place of the ones that ``request`` names.
+    sentences, model: those that are in memory, in place of the ones that ``request`` names. engine:
+    what loads the model where text is to be generated.
     """
     require_model_extra()
     _check_generate(request)
@@ -145,9 +153,7 @@ def plan_request(
     model = model or resolve(request.model, request.revision)
     notes = list(sentences.notes)
     if cache_folder() is None:
-        notes.append(
-            "no home folder (HOME is not set), so weights are hashed again: set XDG_CACHE_HOME"
-        )
+        notes.append(NO_HOME)
     tokens = tokenize(
         sentences,
         model,
@@ -157,15 +163,15 @@ def plan_request(
     )
     tokens = tokens if spans is None else _labelled(tokens, spans)
     store = Store(request.store) if Store.is_at(request.store) else None
-    if request.generate:
-        tokens = _with_answers(request, store, model, tokens, request.generate)
+    tokens, engine = _with_answers(request, store, model, tokens, engine)
+    tokens = with_kept(tokens, request.options.tokens)
     plan = make_plan(store, model, tokens, _source(sentences), request.options)
     if request.name is not None:
         check_run_name(request.name)
         if store:
             store.check_name(request.name, plan.run_id)
     skipped = (*sentences.skipped, *tokens.skipped)
-    return Planned(plan, skipped, (*notes, *tokens.notes))
+    return Planned(plan, skipped, (*notes, *tokens.notes), engine)
 
 
 def _check_generate(request: Request) -> None:
@@ -192,17 +198,28 @@ def _with_answers(
     store: Store | None,
     model: ModelFolder,
     prompts: Tokenized,
-    how: GenerateOptions,
-) -> Tokenized:
-    """Return the prompts with their answers, from the store where a run has them."""
-    answers = Answers(prompts, model, settled(request.options, model.architecture), how)
+    engine: OneProcess | None,
+) -> tuple[Tokenized, OneProcess | None]:
+    """Return the prompts with their answers, from the store where a run has them.
+
+    They are as they are where they are not to be extended. With answers that were generated comes
+    what has the model, for the extraction in this process.
+    """
+    if request.generate is None:
+        return prompts, None
+    options = settled(request.options, model.architecture)
+    answers = Answers(prompts, model, options, request.generate)
     stored = answers.stored(store)
     if stored is None and request.only_stored:
         raise IncompleteRun(
             "no stored run has what this model writes behind these prompts with these settings: "
-            "leave --dry-run or --cached-only out to generate it"
+            "`actlas study run` generates it, or `actlas extract` without --dry-run, --cached-only"
         )
-    return stored or answers.generate()
+    if stored is not None:
+        return stored, None
+    engine = engine or OneProcess()
+    generated = answers.generate(engine.model(answers.job))
+    return generated, engine if request.cluster is None else None
 
 
 def echo_skipped(planned: Planned) -> None:

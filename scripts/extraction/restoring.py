@@ -58,13 +58,25 @@ def extract_command(run: Run, parts: Sequence[SitePart], store: Path) -> str:
     words += (
         ["--train-mode", "--seed", str(numerics["seed"])] if numerics["mode"] == "train" else []
     )
+    words += [word for text in _kept_tokens(run, parts) for word in ("--tokens", text)]
     return shlex.join(words)
+
+
+def _kept_tokens(run: Run, parts: Sequence[SitePart]) -> tuple[str, ...]:
+    """Return how the tokens were asked for that are kept of all of ``parts``, nothing for all."""
+    known = run.index.selections.known
+    wanted = {part.kept for part in parts}
+    if not wanted <= known.keys():
+        return ()
+    return next(
+        (known[kept].tokens for kept in run.index.selections.widest_first if kept in wanted), ()
+    )
 
 
 def _kept_options(run: Run, parts: Sequence[SitePart]) -> list[str]:
     """Return ``--layers`` and ``--depths`` where not all of the model's are wanted."""
     count, found = layers_of_model(run), dict[str, set[int]]()
-    for site, numbers in parts:
+    for site, numbers, _ in parts:
         if site in SITES:
             found.setdefault(SITES[site].dims[0], set()).update(numbers)
     words: list[str] = []

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from actlas.scripts.reporting.results import Result, naming_result
 from actlas.store.errors import ActlasError
+from actlas.store.format.parts import WHOLE
 from actlas.store.runs.run import Run
 
 MOST = 500  # sentences on a page
@@ -78,7 +80,7 @@ def marked_sentences(results: Sequence[Result], runs: Mapping[str, Run]) -> list
             run = runs.get(result.runs[0])
             if run is None:
                 continue
-            groups = _groups(result)
+            groups = _of_run(_groups(result), _kept(result, run))
             key = (run.id, groups.names, tuple(sorted(groups.tokens.items())))
             if groups.names and key not in found:
                 found[key] = _marked(result, run, groups)
@@ -103,6 +105,22 @@ def _groups(result: Result) -> _Groups:
             for token in data["member_token"].values[places == number]:
                 tokens.setdefault(int(token), len(names) - 1)
     return _Groups(tuple(names), tokens)
+
+
+def _kept(result: Result, run: Run) -> npt.NDArray[np.int64] | None:
+    """Return the tokens of ``run`` that the result's are counted along, None where all are."""
+    for digest in result.options.get("kept", {}):
+        index = run.index.view(digest)
+        if digest in index.selections.known:
+            return np.flatnonzero(np.concatenate([index.mask(unit) for unit in run.units]))
+    return None
+
+
+def _of_run(groups: _Groups, kept: npt.NDArray[np.int64] | None) -> _Groups:
+    if kept is None:
+        return groups
+    tokens = {int(kept[place]): group for place, group in groups.tokens.items()}
+    return _Groups(groups.names, tokens)
 
 
 def _marked(result: Result, run: Run, groups: _Groups) -> MarkedSentences:
@@ -144,7 +162,13 @@ def _losses(run: Run) -> tuple[np.ndarray | None, str]:
     if "nll" not in run.sites:
         return None, ""
     try:
-        return run.dataset(("nll",))["nll"].values.astype(np.float64), ""
+        losses = run.dataset(("nll",))["nll"].values.astype(np.float64)
+        index = run.index.of(("nll",))
+        if index.kept == WHOLE:
+            return losses, ""
+        whole = np.full(run.tokens, np.nan)
+        whole[np.concatenate([index.mask(unit) for unit in run.units])] = losses
+        return whole, ""
     except ActlasError as error:
         return None, f"The loss is not shown: {error}"
 

@@ -17,7 +17,7 @@ from actlas.scripts.reporting.results import Folder, Result, naming_result
 from actlas.scripts.terminal.text import counted, heads_text, size, special_text
 from actlas.store.catalog import Store
 from actlas.store.errors import ActlasError
-from actlas.store.format.parts import parts_of
+from actlas.store.format.parts import SitePart
 from actlas.store.runs.run import Run
 
 
@@ -188,9 +188,17 @@ def repeating(folder: Folder, subjects: list[Subject], store: Path | None) -> li
         return [f"actlas study run {folder.record['study']} --out {folder.path}{elsewhere}"]
     runs = [subject.run for subject in subjects if subject.run]
     place = store or Path("STORE")
-    return [extract_command(run, parts_of(run.index.numbers), place) for run in runs]
+    return [extract_command(run, _readable(run), place) for run in runs]
 
 
 def day(time: str) -> str:
     """Return a time of a record as people write it."""
     return time.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _readable(run: Run) -> list[SitePart]:
+    """Return what of a run is read, of the tokens that are kept."""
+    found = []
+    for site, numbers in sorted(run.index.readable_numbers.items()):
+        found.append(SitePart(site, numbers, run.index.of((site,)).kept))
+    return found

@@ -1,6 +1,6 @@
 """Where results go: ``<out>/<name>.nc`` with ``.png`` and ``.svg`` beside it.
 
-All of them are written, or none.
+``.pdf`` too where it is asked for. All of them are written, or none.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT_RESULTS = Path("actlas-results")
+FORMS = ("svg", "pdf")  # of figures, beside PNG
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Destination:
 
     folder: Path | None = None
     name: str | None = None
+    pdf: bool = False  # whether figures are written as PDF too
 
     def of(self, question: Question) -> Path:
         """Return the path of the answer to ``question``."""
@@ -57,7 +59,8 @@ class Output:
         lines = [f"result  {path}" for path in (self.result, *self.more)]
         lines += [f"figure  {path}" for path in self.figures if path.suffix == ".png"]
         pages = [path for path in self.figures if path.suffix == ".html"]
-        lines += ["        and the same as .svg"] if len(self.figures) > len(pages) else []
+        others = [f".{form}" for form in FORMS if any(p.suffix == f".{form}" for p in self.figures)]
+        lines += [f"        and the same as {' and '.join(others)}"] if others else []
         lines += [f"page    {path}" for path in pages]
         return "\n".join(lines)
 
@@ -89,15 +92,16 @@ class Answer:
             {name: json.dumps(each) for name, each in notes.items()}
         )
 
-    def draw(self, figure: Figure, kind: str, caption: Caption) -> None:
-        """Take ``figure`` along, to be named like the result.
+    def draw(self, figure: Figure, kind: str, caption: Caption, *, pdf: bool = False) -> None:
+        """Take ``figure`` along as PNG and SVG, to be named like the result.
 
-        ``_kind`` is added to the name where it is not empty.
+        ``_kind`` is added to the name where it is not empty. pdf: as PDF too.
         """
         from actlas.analysis.plots import figure_files
 
         self._captions[kind] = (caption.title, caption.note)
-        for form, content in figure_files(figure).items():
+        forms = ("png", *FORMS) if pdf else ("png", "svg")
+        for form, content in figure_files(figure, forms).items():
             self._figures[f"{f'_{kind}' if kind else ''}.{form}"] = content
 
     def take_page(self, kind: str, content: bytes) -> None:

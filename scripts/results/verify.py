@@ -19,7 +19,7 @@ from actlas.scripts.study.record import RECORD, DamagedRecord, read_record
 from actlas.scripts.terminal.text import counted, echo_json, printable, size
 from actlas.store.errors import ActlasError, LaterRecord, UsageError
 
-FIGURES = (".png", ".svg")
+FIGURES = (".png", ".svg", ".pdf")
 
 
 @dataclass

@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actlas.pipeline.generation.answers import GenerateOptions
 from actlas.pipeline.inputs.windows import Windows, chosen_windows
 from actlas.pipeline.models.hook_names import site_names
 from actlas.scripts.analyses.bounds import check_bounds
-from actlas.scripts.extraction.request import special_choice
+from actlas.scripts.extraction.request import generate_options, special_choice
 from actlas.scripts.study.analysis_table import group_texts, read_stage
 from actlas.scripts.study.record import NAME
 from actlas.scripts.study.stage import Stage
@@ -59,6 +60,7 @@ class Input:
     ] = ()  # those of `actlas extract`, and what the analyses need, where there are none
     layers: str | None = None  # to keep, such as "0,6,11"; all where left out
     depths: str | None = None  # of resid; input and output of each of the layers where left out
+    tokens: str | tuple[str, ...] | None = None  # to keep, such as "last"; all where left out
     edits: tuple[
         str | tuple[str, ...], ...
     ] = ()  # each a sweep; a list within the list acts together in one pass
@@ -71,13 +73,23 @@ class Input:
     window: int | None = None  # tokens of a window
     stride: int | None = None  # tokens from one window to the next
     labels: str | None = None  # a file of labels of tokens, beside the study file
+    generate: int | None = None  # tokens that the model writes behind each sentence, at most
+    temperature: float | None = None  # of what is drawn; the likeliest where left out
+    seed: int | None = None  # of what is drawn
 
     def __post_init__(self) -> None:
         """Raise UsageError for special tokens asked for and left out, and for no windows."""
         special_choice(bos=self.bos, no_special=self.no_special)
         given = {"window": self.window, "stride": self.stride}
         check_bounds(**{name: value for name, value in given.items() if value is not None})
-        _ = self.windows
+        _ = self.windows, self.how
+
+    @property
+    def how(self) -> GenerateOptions | None:
+        """How sentences are extended, None where they are not."""
+        if self.seed is not None and self.temperature is None:
+            raise UsageError("seed is of temperature: give both, or neither")
+        return generate_options(self.generate, self.temperature, self.seed)
 
     @property
     def windows(self) -> Windows | None:

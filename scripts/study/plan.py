@@ -19,6 +19,7 @@ from actlas.pipeline.models.folder import DEMO
 from actlas.pipeline.models.hook_names import check_layers, site_names
 from actlas.pipeline.models.sites import DEFAULT_SITES, SITES
 from actlas.scripts.commands.sweep import SWEEP_SITES
+from actlas.scripts.extraction.engine import OneProcess
 from actlas.scripts.extraction.kept import kept_numbers
 from actlas.scripts.extraction.request import Request, echo_skipped, plan_request, special_choice
 from actlas.scripts.study.file import Input, Study, sentence_file
@@ -57,16 +58,17 @@ class Planned:
         )
 
 
-def plan_study(study: Study, store: Path) -> dict[str, Planned]:
+def plan_study(study: Study, store: Path, engine: OneProcess | None = None) -> dict[str, Planned]:
     """Plan every run and check every analysis against it.
 
-    Reads sentences and model, computes and creates nothing. Raises UsageError or
+    Reads sentences and model, computes and creates nothing, but with an ``engine`` the text that a
+    run asks for and no stored one has; raises IncompleteRun for it without. Raises UsageError or
     InputError, with the table of the study file, for what cannot be done.
     """
     planned = {}
     for name, given in study.runs.items():
         with _naming(f"{study.path} [runs.{name}]"):
-            planned[name] = _plan(study, name, given, store)
+            planned[name] = _plan(study, name, given, store, engine)
     for analysis in study.analyses:
         with _naming(f"{study.path} [analyses.{analysis.name}]"):
             analysis.stage.check(planned[analysis.run].plan, planned[analysis.run].edits)
@@ -82,7 +84,7 @@ def _naming(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error}") from error
 
 
-def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
+def _plan(study: Study, name: str, given: Input, store: Path, engine: OneProcess | None) -> Planned:
     model = study.model
     sites, by_default = _sites(study, name)
     layers, depths = kept_numbers(given.layers, given.depths)
@@ -91,6 +93,7 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         by_default=by_default,
         layers=layers,
         depths=depths,
+        tokens=(given.tokens,) if isinstance(given.tokens, str) else given.tokens,
         dtype=model.dtype,  # type: ignore[arg-type]  # checked by ExtractOptions
         stored_dtype=model.stored_dtype,  # type: ignore[arg-type]
         attention=model.attention,  # type: ignore[arg-type]
@@ -110,8 +113,10 @@ def _plan(study: Study, name: str, given: Input, store: Path) -> Planned:
         drop=given.drop,
         windows=given.windows,
         labels=None if given.labels is None else sentence_file(study, given.labels),
+        generate=given.how,
+        only_stored=engine is None,
     )
-    found = plan_request(request)
+    found = plan_request(request, engine=engine)
     check_layers(given.sites, found.plan.model.geometry.n_layer)
     echo_skipped(found)
     return Planned(request, found.plan, tuple(variant_plans(found.plan, given.edits)))

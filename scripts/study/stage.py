@@ -81,11 +81,9 @@ class Stage:
 
         # built on demand: most studies do not look at tokens before the run is stored
         def tokens() -> xr.Dataset:
-            import xarray as xr
+            from actlas.store.reading.view import label_view
 
-            from actlas.store.reading.view import token_coordinates
-
-            return xr.Dataset(coords=token_coordinates(labels, special))
+            return label_view(labels, special)
 
         layers, family = plan.model.geometry.n_layer, plan.model.architecture.family
         columns = (*labels.columns, *labels.token_columns)

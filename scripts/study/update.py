@@ -75,13 +75,14 @@ def bring_up_to_date(
     """
     choice = choice or Choice()
     chosen = choice.of(study)
-    planned = plan_study(study, place.store)
+    engine = OneProcess()
+    planned = plan_study(study, place.store, engine)
     record = _begun(study, place, planned, say)
     found = {each.name: _state(each, planned, place, record) for each in chosen}
     busy = any(each.name in choice.force or found[each.name] != CURRENT for each in chosen)
     with workers(min(jobs, len(chosen)) if busy else 1) as pool:
         begun: dict[str, Begun] = {}
-        with OneProcess() as engine:
+        with engine:
             for name in choice.runs(study):
                 subject = _extract(name, planned[name], say, engine=engine, quiet=quiet)
                 _record_run(study, name, subject, place, record, say)

@@ -8,6 +8,7 @@ no threads by then, and no torch.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import pickle
@@ -171,6 +172,7 @@ class _Server:
             signal.signal(number, signal.SIG_IGN)
         for name in PRELOADED:
             importlib.import_module(name)
+        gc.freeze()  # or each child would copy all of it at its first collection
         while True:
             for ready in wait([self.connection, *self.running]):
                 if ready is not self.connection:

@@ -153,6 +153,13 @@ def extraction_options(function: F) -> F:
         help="Depths of `resid` to keep.  [default: input and output of each of --layers]",
     )
     @click.option(
+        "--tokens",
+        multiple=True,
+        metavar="last|GROUP|POSITIONS",
+        help="Tokens to keep: the last of each sentence, positions such as 0,1,-1, or a group such "
+        "as her or her@-1; may be repeated.  [default: all; of a variant, those of its baseline]",
+    )
+    @click.option(
         "--stored-dtype",
         type=click.Choice(DTYPES),
         help="Precision of the store.  [default: as computed]",
@@ -196,7 +203,7 @@ def extraction_options(function: F) -> F:
             name: options.pop(name)
             for name in ("dtype", "stored_dtype", "attention", "unit_tokens", "device")
         }
-        numerics |= {"layers": layers, "depths": depths}
+        numerics |= {"layers": layers, "depths": depths, "tokens": options.pop("tokens") or None}
         others = ("model", "revision", "pack", "readout", "windows", "labels")
         reading = {name: options.pop(name) for name in (*others, *READING)}
         special = special_choice(bos=options.pop("bos"), no_special=options.pop("no_special"))
@@ -285,8 +292,9 @@ def output_options(function: F) -> F:
         type=UserPath(file_okay=False),
         help="Folder for the result and its figures.  [default: actlas-results/RUN]",
     )
+    @click.option("--pdf", is_flag=True, help="Write the figures as PDF too.")
     @wraps(function)
-    def command(*args: Any, out: Path | None, **options: Any) -> Any:
-        return function(*args, out=Destination(out), **options)
+    def command(*args: Any, out: Path | None, pdf: bool, **options: Any) -> Any:
+        return function(*args, out=Destination(out, pdf=pdf), **options)
 
     return command  # type: ignore[return-value]

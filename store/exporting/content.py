@@ -100,7 +100,7 @@ class Content:
         run, layout = self.plan.run, column.layout
         number, found = column.number or 0, []
         for unit, _ in self.plan.sources:
-            stored = find_source(sources_of(run.index, unit, layout.site), number).stored
+            stored = find_source(sources_of(self.plan.index, unit, layout.site), number).stored
             found.append(stored.checksums[stored.layout.places[number]])
         named = {} if column.number is None else {layout.dims[0]: str(column.number)}
         digest = checksum("".join(found).encode())

@@ -19,8 +19,9 @@ def dataset_of(run: Run, site: str, layer: int | None, where: Any) -> Any:
     except ImportError as error:
         raise UsageError("to_rsatoolbox needs rsatoolbox: pip install rsatoolbox") from error
     run.require(site)
-    number = number_of(run, layout_of(run.index, site), layer)
-    tokens = chosen_tokens(where, run.tokens)
+    index = run.index.of((site,))
+    number = number_of(run, layout_of(index, site), layer)
+    tokens = chosen_tokens(where, sum(index.sizes))
     rows = run.dataset(site)[site]
     rows = (rows if layer is None else rows.sel({rows.dims[0]: number})).isel(token=tokens)
     # (token, feature): heads one after the other

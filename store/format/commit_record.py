@@ -16,14 +16,13 @@ A record never changes: whoever drops units publishes another one, see ``runs.pa
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from actlas.store.format.parts import Parts, SitePart, parts_of, together
+from actlas.store.format.parts import WHOLE, Kept, Parts, SitePart, parts_of, together
 from actlas.store.format.schema import (
     FORMAT_VERSION,
     SUFFIX,
@@ -33,9 +32,11 @@ from actlas.store.format.schema import (
     StoredLabel,
     StoredSite,
     Unit,
-    canonical,
+    as_tuple,
     data_spans_of,
     seal,
+    shared_sites,
+    stem,
 )
 from actlas.store.format.tail import tail_bytes
 
@@ -63,6 +64,7 @@ class CommitRecord:
     members: Mapping[str, list[int]]  # POOLED → for each unit which of these
     hdf5: int = 0  # bytes of the HDF5 part, behind which the file has a copy of this record
     dropped: frozenset[int] = frozenset()  # indices in ``units``
+    kept: Kept | None = None  # the tokens whose rows it has; all where None
     name: str = field(default="", compare=False)  # of its file
 
     @cached_property
@@ -74,6 +76,16 @@ class CommitRecord:
     def first_tokens(self) -> list[int]:
         """First token of each unit in the file, and the number of all."""
         return list(accumulate((unit.tokens for unit in self.units), initial=0))
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """How many rows its sites have of each unit."""
+        return self.kept.rows if self.kept else tuple(unit.tokens for unit in self.units)
+
+    @cached_property
+    def first_rows(self) -> list[int]:
+        """First row of each unit in its sites, and the number of all."""
+        return list(accumulate(self.rows, initial=0))
 
     @cached_property
     def first_sentences(self) -> list[int]:
@@ -111,9 +123,10 @@ class CommitRecord:
     @cached_property
     def _holds(self) -> list[Parts]:
         own, found = [site.layout.part for site in self.sites.values()], []
+        kept = self.kept.digest if self.kept else WHOLE
         for pool in self.pools["shared"]:
             shared = [SitePart(name, blocks.numbers) for name, blocks in pool.items()]
-            found.append(frozenset(parts_of(together([*shared, *own]))))
+            found.append(frozenset(parts_of(together([*shared, *own]), kept)))
         return found
 
     def pooled(self, name: str, index: int) -> Any:
@@ -122,18 +135,17 @@ class CommitRecord:
 
     @cached_property
     def _layouts(self) -> dict[tuple[str, int], SiteLayout]:
-        sizes = {unit.tokens for unit in self.units}
-        sites = self.sites.items()
+        sizes, sites = set(self.rows), self.sites.items()
         return {(name, size): site.layout.narrow(size) for name, site in sites for size in sizes}
 
     def site(self, index: int, name: str) -> StoredSite:
         """Return where the own blocks of a site of a unit lie."""
-        whole, layout = self.sites[name].layout, self._layouts[name, self.units[index].tokens]
+        whole, layout = self.sites[name].layout, self._layouts[name, self.rows[index]]
         width = DIGITS * layout.blocks
         text = self.checksums[name][index * width : (index + 1) * width]
         checksums = tuple([text[start : start + DIGITS] for start in range(0, width, DIGITS)])
         scattered = layout.blocks > 1 and len(self.units) > 1
-        offset = self.sites[name].offset + self.first_tokens[index] * layout.row_bytes
+        offset = self.sites[name].offset + self.first_rows[index] * layout.row_bytes
         return StoredSite(layout, offset, checksums, whole.block_bytes if scattered else 0)
 
     def labels_of(self, first: int, last: int) -> dict[str, StoredLabel]:
@@ -151,18 +163,17 @@ class CommitRecord:
 
     def to_json(self) -> Json:
         """Return the JSON form, checksum left out."""
-        sites = {}
-        for name, site in self.sites.items():
-            sites[name] = {"layout": asdict(site.layout), "offset": site.offset}
+        places = self.sites.items()
+        sites = {name: {"layout": asdict(at.layout), "offset": at.offset} for name, at in places}
         labels = {name: asdict(label) for name, label in self.labels.items()}
         for label in labels.values():
             del label["checksum"]
-        shared = []
-        for each in self.pools["shared"]:
-            shared.append({site: asdict(blocks) for site, blocks in each.items()})
+        pools = self.pools["shared"]
+        shared = [{site: asdict(blocks) for site, blocks in each.items()} for each in pools]
         record = {name: value for name, value in vars(self).items() if name in FIELDS}
         return {
             **record,
+            **({"kept": asdict(self.kept)} if self.kept else {}),
             "format": FORMAT_COMMIT,
             "version": FORMAT_VERSION,
             "units": [unit.to_list() for unit in self.units],
@@ -174,29 +185,21 @@ class CommitRecord:
 
     @classmethod
     def from_json(cls, record: Json, name: str = "") -> CommitRecord:
-        """Build from ``to_json``'s form.
-
-        Raises KeyError, TypeError, ValueError, … for another one.
-        """
+        """Build from ``to_json``'s form; raises KeyError, TypeError, … for another one."""
         fields = {key: value for key, value in record.items() if key not in DERIVED}
-        unknown = fields.keys() ^ set(FIELDS)
+        unknown = fields.keys() ^ {*FIELDS, *fields.keys() & {"kept"}}
         if unknown:
             raise KeyError(*sorted(unknown)[:1])
         sites = {}
         for site, given in fields["sites"].items():
-            layout = {key: _tuple(value) for key, value in given["layout"].items()}
+            layout = {key: as_tuple(value) for key, value in given["layout"].items()}
             if not layout["numbers"]:  # else as many would be made as the shape says
                 raise ValueError(f"{site} without layers or depths")
             sites[site] = StoredSite(SiteLayout(**layout), given["offset"], ())
         labels = {}
         for label, given in fields["labels"].items():
-            labels[label] = StoredLabel(**{key: _tuple(value) for key, value in given.items()})
-        shared = []
-        for each in fields["pools"]["shared"]:
-            blocks = {}
-            for key, at in each.items():
-                blocks[key] = SharedSite(at["run"], tuple(at["numbers"]), tuple(at["checksums"]))
-            shared.append(blocks)
+            labels[label] = StoredLabel(**{key: as_tuple(value) for key, value in given.items()})
+        shared = [shared_sites(each) for each in fields["pools"]["shared"]]
         fields |= {
             "units": tuple(Unit(*unit) for unit in fields["units"]),
             "dropped": frozenset(fields["dropped"]),
@@ -204,10 +207,13 @@ class CommitRecord:
             "labels": labels,
             "pools": {**fields["pools"], "shared": shared},
         }
+        if kept := fields.get("kept"):
+            fields["kept"] = Kept(kept["digest"], tuple(kept["tokens"]), tuple(kept["rows"]))
         return cls(**fields, name=name)
 
 
-FIELDS = tuple(name for name in CommitRecord.__dataclass_fields__ if name != "name")
+#: of every record; ``kept`` is left out where all tokens are
+FIELDS = tuple(name for name in CommitRecord.__dataclass_fields__ if name not in ("name", "kept"))
 
 
 class UnitLocation(NamedTuple):
@@ -225,6 +231,11 @@ class UnitLocation(NamedTuple):
     def unit(self) -> Unit:
         """The unit."""
         return self.record.units[self.member]
+
+    @property
+    def rows(self) -> int:
+        """Tokens of the unit whose rows it has."""
+        return self.record.rows[self.member]
 
     @property
     def file(self) -> str:
@@ -282,17 +293,6 @@ class UnitLocation(NamedTuple):
         return dict(self.record.pooled("upstream", self.member))
 
 
-def stem(unit: int, parts: Iterable[SitePart]) -> str:
-    """Return the name of the record of ``parts`` of a unit: equal work has equal names."""
-    sites = {part.site: list(part.numbers) for part in parts}
-    digest = hashlib.sha256(canonical({"sites": sites})).hexdigest()[:8]
-    return f"{unit:08d}-{digest}"
-
-
 def copy_bytes(record: CommitRecord) -> bytes:
     """Return what stands behind the HDF5 part of a record's file: no unit is dropped there."""
     return tail_bytes(seal(replace(record, dropped=frozenset()).to_json()), FORMAT_COMMIT)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from actlas.store.format.commit_record import CommitRecord
-from actlas.store.format.skeleton import hdf5_type
+from actlas.store.format.skeleton import hdf5_type, site_dims
 from actlas.store.labels.labels import file_dims, file_name
 
 MOST_LINKS = 1000
@@ -97,7 +97,8 @@ def _is_plain(file: h5py.File, name: str, offset: int | None) -> bool:
 
 def _missing(found: list[bytes], commit: CommitRecord) -> Iterator[str]:
     names = {name.decode(errors="replace") for name in found}
-    missing = {*commit.sites, *map(file_name, commit.labels)} - names
+    sites = commit.sites if commit.first_rows[-1] else ()  # of no rows there are no variables
+    missing = {*sites, *map(file_name, commit.labels)} - names
     if missing:
         yield f"without {', '.join(sorted(missing))}"
 
@@ -162,7 +163,8 @@ def _sizes(commit: CommitRecord) -> dict[str, int]:
     """Return dimension → size; ``layer`` and ``depth`` are variables as well."""
     sizes: dict[str, int] = {}
     for site in commit.sites.values():
-        sizes.update(zip(site.layout.dims, site.layout.shape, strict=True))
+        dims = site_dims(site.layout, commit.kept is not None)
+        sizes.update(zip(dims, site.layout.shape, strict=True))
     for label in commit.labels.values():
         sizes.update(zip(file_dims(label.dims), label.shape, strict=True))
     return sizes

@@ -7,6 +7,7 @@ A record knows its JSON form; every JSON file carries a checksum of the rest of 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -18,7 +19,7 @@ from typing import Any, Literal
 import xxhash
 
 from actlas.store.errors import DamagedStore, LaterRecord, quoted
-from actlas.store.format.parts import SitePart
+from actlas.store.format.parts import WHOLE, SitePart
 
 FORMAT = "actlas-store"
 FORMAT_VERSION = 1
@@ -151,6 +152,14 @@ class SharedSite:
     checksums: tuple[str, ...]  # of each
 
 
+def shared_sites(given: Mapping[str, Json]) -> dict[str, SharedSite]:
+    """Return site → what is shared of it, of the JSON form."""
+    found = {}
+    for site, at in given.items():
+        found[site] = SharedSite(at["run"], tuple(at["numbers"]), tuple(at["checksums"]))
+    return found
+
+
 @dataclass(frozen=True)
 class StoredLabel:
     """A structural label (token id, text, …) in a committed shard."""
@@ -201,6 +210,20 @@ def data_spans_of(
             [*spans, *((label.offset, label.offset + label.nbytes) for label in labels.values())]
         )
     )
+
+
+def stem(unit: int, parts: Iterable[SitePart]) -> str:
+    """Return the name of the record of ``parts`` of a unit: equal work has equal names."""
+    parts = tuple(parts)
+    work: Json = {"sites": {part.site: list(part.numbers) for part in parts}}
+    kept = sorted({part.kept for part in parts} - {WHOLE})
+    digest = hashlib.sha256(canonical({**work, "kept": kept} if kept else work)).hexdigest()[:8]
+    return f"{unit:08d}-{digest}"
+
+
+def as_tuple(value: Any) -> Any:
+    """Return a list of JSON as a tuple, anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def canonical(record: Json) -> bytes:

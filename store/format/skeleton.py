@@ -32,6 +32,8 @@ from actlas.store.labels.columns import (
 )
 from actlas.store.labels.labels import (
     INSTANCE,
+    KEPT,
+    KEPT_TOKEN,
     TEXT_DIM,
     TOKEN_LABELS,
     Labels,
@@ -132,7 +134,7 @@ def write_skeleton(
     sizes = _dimensions(layouts, labels)
     names = variable_names(encoded, _taken(layouts, labels))
     sizes.update(column_sizes(encoded, names))
-    blocked = [layout for layout in layouts if layout.dims[0] in BLOCK_DIMS]
+    blocked = [layout for layout in layouts if layout.dims[0] in BLOCK_DIMS and labels.rows]
     numbers = {layout.dims[0]: np.array(layout.numbers, dtype=np.int32) for layout in blocked}
     aligned = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
     with h5py.File(image, "w", libver=LIBVER, track_order=False, **aligned) as file:
@@ -144,14 +146,23 @@ def write_skeleton(
                 file_name(name), file_dims(dims), array.dtype, _label_attributes(name, array), array
             )
         write_columns(netcdf, encoded, names)
-        for layout in layouts:
-            coordinates = (
-                (*TOKEN_LABELS, "layer") if layout.dims[0] == "layer" else tuple(TOKEN_LABELS)
-            )
-            named = " ".join(label for label in coordinates if label not in layout.dims)
-            described = {"long_name": layout.description, "coordinates": named}
-            netcdf.variable(layout.site, layout.dims, hdf5_type(layout.dtype), described)
+        for layout in layouts if labels.rows else ():
+            described = {"long_name": layout.description}
+            if labels.kept is None:  # else their tokens are others
+                own = ("layer",) if layout.dims[0] == "layer" else ()
+                coordinates = (label for label in (*TOKEN_LABELS, *own) if label not in layout.dims)
+                described["coordinates"] = " ".join(coordinates)
+            dims = site_dims(layout, labels.kept is not None)
+            netcdf.variable(layout.site, dims, hdf5_type(layout.dtype), described)
     return netcdf.offsets
+
+
+def site_dims(layout: SiteLayout, kept: bool) -> tuple[str, ...]:
+    """Return the dims of a site as its file calls them; kept: whether that has rows of some tokens.
+
+    There ``token`` is of all, for their labels.
+    """
+    return tuple(KEPT_TOKEN if kept and dim == "token" else dim for dim in layout.dims)
 
 
 def columns_image(
@@ -221,8 +232,8 @@ def unit_label_checksums(labels: Labels, units: Sequence[Unit]) -> dict[str, str
 
 def _dimensions(layouts: Sequence[SiteLayout], labels: Labels) -> dict[str, int]:
     sizes = {"token": labels.tokens, INSTANCE: len(labels.text)}
-    for layout in layouts:
-        sizes.update(zip(layout.dims, layout.shape, strict=True))
+    for layout in layouts if labels.rows else ():
+        sizes.update(zip(site_dims(layout, labels.kept is not None), layout.shape, strict=True))
     for dims, array in _label_arrays(labels).values():
         sizes.update(zip(file_dims(dims), array.shape, strict=True))
     return sizes
@@ -233,6 +244,8 @@ def _label_arrays(labels: Labels) -> dict[str, tuple[tuple[str, ...], npt.NDArra
     arrays: dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]] = {
         name: (("token",), array) for name, array in labels.token.items()
     }
+    if labels.kept is not None:
+        arrays[KEPT] = (("token",), labels.kept.mask)
     arrays["row_size"] = (("sentence",), labels.row_size)
     arrays["text"] = (("sentence", TEXT_DIM), text_to_bytes(labels.text))
     return arrays
@@ -242,6 +255,8 @@ def _label_attributes(name: str, array: npt.NDArray[Any]) -> dict[str, str]:
     attributes = {"_Encoding": "utf-8"} if array.dtype.kind == "S" else {}
     if name in TOKEN_LABELS:
         attributes["long_name"] = TOKEN_LABELS[name]
+    elif name == KEPT:
+        attributes["long_name"] = f"1 where the token has a row along {KEPT_TOKEN}, else 0"
     elif name == "row_size":
         attributes |= {"long_name": "tokens of the sentence", "sample_dimension": "token"}
     elif name == "text":

@@ -24,7 +24,7 @@ from actlas.store.format.schema import (
     Unit,
     unseal,
 )
-from actlas.store.labels.labels import TEXT_DIM, TOKEN_LABELS
+from actlas.store.labels.labels import KEPT, TEXT_DIM, TOKEN_LABELS
 
 FILE = re.compile(r"[A-Za-z0-9-]+\.h5")  # a shard's name, never a path
 SITE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -74,6 +74,7 @@ def check_record(record: CommitRecord) -> None:
     expect(sizes, f"size {record.size!r} with hdf5 {record.hdf5!r}")
     expect(_is_digest(record.run) and _is_digest(record.metadata_checksum), "run or checksum")
     _check_pools(record, count)
+    _check_kept(record)
     spans = sorted([*_site_spans(record), *_label_spans(record)])
     inside = all(0 <= start <= end <= record.hdf5 for start, end in spans)
     expect(inside, f"a site or label outside the {record.hdf5} bytes of the HDF5 part")
@@ -92,6 +93,17 @@ def _check_pools(record: CommitRecord, count: int) -> None:
         expect(len(members) == count and known, f"members of {name}")
 
 
+def _check_kept(record: CommitRecord) -> None:
+    if record.kept is None:
+        return
+    kept = record.kept
+    expect(_is_digest(kept.digest) and bool(kept.tokens), "tokens that are kept")
+    expect(all(isinstance(text, str) for text in kept.tokens), "tokens that are kept")
+    expect(len(kept.rows) == len(record.units), "rows that are kept")
+    for unit, rows in zip(record.units, kept.rows, strict=True):
+        expect(is_whole(rows) and rows <= unit.tokens, f"{rows!r} rows of {unit.tokens} tokens")
+
+
 def _check_shared(record: CommitRecord, shared: Mapping[str, SharedSite]) -> None:
     """Check what a variant shares with its baseline: its own blocks follow."""
     for name, blocks in shared.items():
@@ -106,7 +118,7 @@ def _check_shared(record: CommitRecord, shared: Mapping[str, SharedSite]) -> Non
 
 
 def _site_spans(record: CommitRecord) -> Iterator[Span]:
-    tokens = record.first_tokens[-1]
+    rows = record.first_rows[-1]
     sizes: dict[str, int] = {}
     numbered: dict[str, tuple[int, ...]] = {}
     expect(record.checksums.keys() == record.sites.keys(), "checksums")
@@ -114,12 +126,12 @@ def _site_spans(record: CommitRecord) -> Iterator[Span]:
         layout = site.layout
         expect(bool(SITE.fullmatch(name)) and layout.site == name, f"site {name!r}")
         expect(layout.dtype in NUMPY_VIEW, f"dtype of {name}")
-        _check_shape(name, layout.dims, layout.shape)
+        _check_shape(name, layout.dims, layout.shape, empty=not rows)
         expect(
             layout.dims[layout.token_axis : layout.token_axis + 1] == ("token",), f"dims of {name}"
         )
         expect(len(set(layout.dims)) == len(layout.dims), f"dims of {name}")
-        expect(layout.shape[layout.token_axis] == tokens, f"{name} without {tokens} tokens")
+        expect(layout.shape[layout.token_axis] == rows, f"{name} without {rows} tokens")
         expect(isinstance(layout.description, str), f"description of {name}")
         for dim, size in zip(layout.dims, layout.shape, strict=True):
             expect(sizes.setdefault(dim, size) == size, f"{dim} of {size} and {sizes[dim]}")
@@ -136,7 +148,8 @@ def _site_spans(record: CommitRecord) -> Iterator[Span]:
 
 
 def _label_spans(record: CommitRecord) -> Iterator[Span]:
-    unknown = {*TOKEN_LABELS, "row_size", "text"} ^ record.labels.keys()
+    known = {*TOKEN_LABELS, "row_size", "text", *((KEPT,) if record.kept else ())}
+    unknown = known ^ record.labels.keys()
     expect(not unknown, f"labels with or without {', '.join(sorted(map(repr, unknown)))}")
     expect(record.label_checksums.keys() == record.labels.keys(), "checksums of labels")
     for name, label in record.labels.items():
@@ -147,17 +160,20 @@ def _label_spans(record: CommitRecord) -> Iterator[Span]:
 
 def _check_label(name: str, label: StoredLabel, record: CommitRecord) -> None:
     _check_shape(name, label.dims, label.shape)
-    dims = (
-        "token" if name in TOKEN_LABELS else "sentence",
-        *((TEXT_DIM,) if name == "text" else ()),
-    )
-    rows = record.first_tokens[-1] if name in TOKEN_LABELS else record.first_sentences[-1]
+    of_tokens = name in TOKEN_LABELS or name == KEPT
+    dims = ("token" if of_tokens else "sentence", *((TEXT_DIM,) if name == "text" else ()))
+    rows = record.first_tokens[-1] if of_tokens else record.first_sentences[-1]
     expect(label.dims == dims and label.shape[0] == rows, f"shape of {name!r}")
     expect(label.dtype == ("|S1" if name == "text" else "<i4"), f"dtype of {name!r}")
     expect(label.checksum == "" and is_whole(label.offset), f"label {name!r}")
 
 
-def _check_shape(name: str, dims: Sequence[Any], shape: Sequence[Any]) -> None:
+def _check_shape(
+    name: str, dims: Sequence[Any], shape: Sequence[Any], *, empty: bool = False
+) -> None:
+    """Check dims and sizes; empty: there are no rows, which is 0 and no other size."""
+    if empty:
+        shape = [1 if dim == "token" else size for dim, size in zip(dims, shape, strict=False)]
     named = all(isinstance(dim, str) and DIM.fullmatch(dim) for dim in dims)
     sized = 0 < len(dims) == len(shape) <= MOST_DIMS and all(map(is_whole, shape))
     expect(named and sized and 0 < math.prod(shape) < MOST_VALUES, f"shape of {name!r}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,35 @@ TOKEN_LABELS: Mapping[str, str] = {
     "char_end": "character after the token's last in its sentence's text",
 }
 TEXT_DIM = "text_bytes"
+KEPT = "kept"  # label of a file that has rows of some tokens: 1 where a token has one, else 0
+KEPT_TOKEN = "kept_token"  # what such a file calls the dimension of these rows
 SENTENCE_IN_RUN = "sentence_in_run"  # column of an export that leaves sentences out
 INSTANCE = "instance"  # what netCDF files call the dimension with one entry a sentence
 #: begins the names of the variables there, which are then no names of labels of tokens
 OF_SENTENCE = "sentence_"
 OF_TOKEN = "label_"  # begins the names of the user's labels of tokens
+
+
+@dataclass(frozen=True)
+class KeptTokens:
+    """Which of consecutive tokens have rows; ``digest`` and ``tokens`` as in a record's ``Kept``.
+
+    mask: int32 (token,), 1 where a token has one, else 0.
+    """
+
+    digest: str
+    tokens: tuple[str, ...]
+    mask: IntArray
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(np.count_nonzero(self.mask))
+
+    def counts(self, tokens: Iterable[int]) -> tuple[int, ...]:
+        """Return the number of rows of each unit; tokens: of each, in order."""
+        ends = list(accumulate(tokens, initial=0))
+        return tuple(int(np.count_nonzero(self.mask[a:b])) for a, b in pairwise(ends))
 
 
 @dataclass(frozen=True)
@@ -44,6 +69,7 @@ class Labels:
     columns: Mapping[str, npt.NDArray[Any]]
     # the user's own labels of tokens, as ``columns`` are of sentences
     token_columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    kept: KeptTokens | None = None  # the tokens whose activations are kept, all where None
 
     def __post_init__(self) -> None:
         """Check that token labels and row sizes speak of the same tokens."""
@@ -54,6 +80,8 @@ class Labels:
         every = (*self.token.values(), *self.token_columns.values())
         if any(array.shape != (self.tokens,) for array in every):
             raise ValueError(f"token labels do not all have {self.tokens} tokens")
+        if self.kept is not None and self.kept.mask.shape != (self.tokens,):
+            raise ValueError(f"{len(self.kept.mask)} tokens may be kept, there are {self.tokens}")
         if any(len(column) != len(self.text) for column in (self.row_size, *self.columns.values())):
             raise ValueError(f"sentence labels do not all have {len(self.text)} sentences")
 
@@ -61,6 +89,11 @@ class Labels:
     def tokens(self) -> int:
         """Number of tokens."""
         return int(self.row_size.sum())
+
+    @property
+    def rows(self) -> int:
+        """Number of tokens whose activations are kept."""
+        return self.tokens if self.kept is None else self.kept.rows
 
     @property
     def counts(self) -> dict[str, int]:
@@ -92,6 +125,7 @@ class Labels:
             text=self.text[part],
             columns={name: column[part] for name, column in self.columns.items()},
             token_columns={name: column[rows] for name, column in self.token_columns.items()},
+            kept=self.kept and replace(self.kept, mask=self.kept.mask[rows]),
         )
 
 
@@ -112,6 +146,10 @@ def join_labels(parts: Sequence[Labels], text: Sequence[str] | None = None) -> L
             name: np.concatenate([part.token_columns[name] for part in parts])
             for name in parts[0].token_columns
         },
+        kept=parts[0].kept
+        and replace(
+            parts[0].kept, mask=np.concatenate([part.kept.mask for part in parts if part.kept])
+        ),
     )
 
 
@@ -133,7 +171,7 @@ def file_dims(dims: tuple[str, ...]) -> tuple[str, ...]:
 
 def file_name(label: str) -> str:
     """Return the variable that a netCDF file has for a label."""
-    return label if label in TOKEN_LABELS or label == "row_size" else OF_SENTENCE + label
+    return label if label in (*TOKEN_LABELS, "row_size", KEPT) else OF_SENTENCE + label
 
 
 def text_to_bytes(texts: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:

@@ -61,7 +61,7 @@ def _of_run(run: Run, garbage: int) -> Usage:
     for record in run.records:
         for name, site in record.sites.items():
             for location in record.locations:
-                sites[name] += site.layout.narrow(location.unit.tokens).nbytes
+                sites[name] += site.layout.narrow(location.rows).nbytes
     writing = sum(tree_bytes(folder) for folder in writers(run.folder))
     records = tree_bytes(run.folder) - sum(sites.values()) - writing - garbage
     return Usage(run, dict(sorted(sites.items())), max(0, records), writing, garbage)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.store.errors import DamagedStore, LaterRecord
-from actlas.store.format.commit_record import FORMAT_COMMIT, CommitRecord, UnitLocation, stem
-from actlas.store.format.schema import SUFFIX, seal
+from actlas.store.format.commit_record import FORMAT_COMMIT, CommitRecord, UnitLocation
+from actlas.store.format.schema import SUFFIX, seal, stem
 from actlas.store.format.tail import read_tail
 from actlas.store.format.validation import parse_commit
 from actlas.store.io.durable import make_folder, publish_bytes, sync_folder

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actlas.store.errors import DamagedStore, StoreError
-from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work, stem
-from actlas.store.format.schema import SUFFIX
+from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work
+from actlas.store.format.schema import SUFFIX, stem
 from actlas.store.io.durable import sync_folder
 from actlas.store.io.workspace import check_own, collect_garbage, workspace
 from actlas.store.labels.repair import repair_labels

@@ -10,7 +10,7 @@ import math
 import mmap
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import xxhash
 
 from actlas.store.errors import DamagedStore, missing
+from actlas.store.format.parts import WHOLE
 from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SiteLayout, StoredSite
 from actlas.store.io.durable import naming
 from actlas.store.remote import cache
@@ -47,6 +48,9 @@ class BlockSource:
     stored: StoredSite
     # layers or depths among those of ``stored``: a variant shares some of its baseline's
     numbers: tuple[int, ...]
+    kept: str = WHOLE  # the tokens whose rows the file has
+    #: which of these rows are read, all where None
+    rows: npt.NDArray[np.int64] | None = field(default=None, compare=False)
 
     def checksum(self, number: int) -> str:
         """Return the XXH3-64 of the block of a layer or depth."""
@@ -62,7 +66,7 @@ class SiteBlocks:
     """
 
     units: Sequence[tuple[BlockSource, ...]]
-    tokens: tuple[int, ...]  # of each unit
+    tokens: tuple[int, ...]  # that are read of each unit, one at least
     numbers: tuple[int, ...]
     check: bool
 
@@ -147,7 +151,14 @@ def widened(stored: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
 
 def read_stored(source: BlockSource, number: int, check: bool = False) -> npt.NDArray[Any]:
     """Return one block as it is stored, bfloat16 as uint16; raises as ``read_block`` does."""
-    block = source.stored.layout.places[number]
+    whole = _read_whole(source, number, check)
+    return whole if source.rows is None else whole[source.rows]
+
+
+def _read_whole(source: BlockSource, number: int, check: bool) -> npt.NDArray[Any]:
+    block, layout = source.stored.layout.places[number], source.stored.layout
+    if not layout.block_bytes:  # none of the unit's tokens is kept
+        return np.empty(layout.block_shape, NUMPY_VIEW[layout.dtype])
     if isinstance(source.path, RemotePath):
         return _remote(source.path, source, number, block)
     stored = _map(source, block)

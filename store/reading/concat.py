@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from actlas.store.reading.sentence_index import SentenceError, SentenceIndex
@@ -29,11 +30,13 @@ def concat_runs(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
             f"expected each run once, got {', '.join(ids) or 'none'}: xarray.concat joins the "
             "parts of a run"
         )
-    parts, numbers, first = [], [], 0
+    parts, numbers, wholes, first = [], list[npt.NDArray[np.int32]](), list[xr.Dataset](), 0
     for dataset, index in zip(datasets, indexes, strict=True):
         own = index.index.to_numpy()
         numbers.append(own + np.int32(first))
-        first += int(own.max(initial=-1)) + 1
+        labels = dataset.coords.to_dataset() if index.whole is None else index.whole
+        wholes.append(_counted_on(labels, index.run, first))
+        first += int(labels["sentence"].values.max(initial=-1)) + 1
         labelled = dataset.drop_vars("sentence").assign_coords(
             {RUN: ("token", np.full(len(own), index.run, dtype=object))}
         )
@@ -47,10 +50,21 @@ def concat_runs(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
         join="exact",
         combine_attrs="drop_conflicts",
     )
-    index = SentenceIndex.of_tokens(
-        np.concatenate(numbers), "+".join(ids), "+".join(index.sentences for index in indexes)
-    )
+    every = None
+    if any(index.whole is not None for index in indexes):
+        every = xr.concat(wholes, "token", coords="minimal", compat="equals", join="exact")
+    sentences = "+".join(index.sentences for index in indexes)
+    index = SentenceIndex.of_tokens(np.concatenate(numbers), "+".join(ids), sentences, every)
     return whole.assign_coords(xr.Coordinates(index.create_variables(), {"sentence": index}))
+
+
+def _counted_on(labels: xr.Dataset, run: str, first: int) -> xr.Dataset:
+    """Return the labels on ``token``, with ``run``, sentences counted from ``first`` on."""
+    found = {name: label.variable for name, label in labels.coords.items() if "token" in label.dims}
+    tokens = labels.sizes["token"]
+    sentence = found["sentence"].values + np.int32(first)
+    named = {"sentence": ("token", sentence), RUN: ("token", np.full(tokens, run, dtype=object))}
+    return xr.Dataset(coords={**found, **named})
 
 
 def _index_of(dataset: xr.Dataset) -> SentenceIndex:

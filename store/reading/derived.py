@@ -19,7 +19,7 @@ from typing import Any
 import dask.array as da
 import xarray as xr
 
-from actlas.store.errors import DamagedStore, UsageError
+from actlas.store.errors import DamagedStore, UsageError, quoted
 from actlas.store.format.schema import Json
 from actlas.store.reading.attention import Rotary, ScoreRule, head_outputs, patterns, weighted
 from actlas.store.readouts.readout import HeadReadout, ReadoutSource
@@ -64,7 +64,20 @@ class Derivation:
         return tuple(found)
 
     def added(self, dataset: xr.Dataset, wanted: Sequence[str]) -> xr.Dataset:
-        """Return the sites ``wanted`` of a view of what they need; lazy."""
+        """Return the sites ``wanted`` of a view of what they need; lazy.
+
+        Raises UsageError for weights of attention where the view lacks tokens that have them.
+        """
+        if (kept := dataset.attrs.get("tokens")) is not None:
+            for site in wanted:
+                if not self._is_stored(site) and {"k", "k_rot", "k_normed", "v"} & {
+                    *self._parts(site)
+                }:
+                    raise UsageError(
+                        f"run {self.run}: {site} takes all tokens of a sentence, and of "
+                        f"{' '.join(self._parts(site))} those of {quoted(kept)} alone are kept: "
+                        "`actlas extract` without --tokens adds the others"
+                    )
         found = {}
         for site in wanted:
             found[site] = dataset[site] if self._is_stored(site) else self._made(dataset, site)

@@ -208,11 +208,12 @@ def feed(
     if batch < 1 or pool < 1:
         raise UsageError(f"expected a batch and a pool of at least 1 token, got {batch} and {pool}")
     run.require(site)
-    tokens = chosen_tokens(where, run.tokens)
+    index = run.index.of((site,))
+    tokens = chosen_tokens(where, sum(index.sizes))
     return Feed(
-        site_sources(run.index, site),
-        tuple(unit.tokens for unit in run.units),
-        number_of(run, layout_of(run.index, site), layer),
+        site_sources(index, site),
+        index.sizes,
+        number_of(run, layout_of(index, site), layer),
         tokens,
         batch,
         seed,
@@ -228,7 +229,7 @@ def number_of(run: Run, layout: SiteLayout, layer: int | None) -> int:
         if layer is not None:
             raise UsageError(f"{layout.site} has no layers: expected layer=None, got {layer}")
         return 0
-    numbers = run.index.numbers[layout.site]
+    numbers = run.index.readable_numbers[layout.site]
     if layer is None or layer not in numbers:
         there = ranges(numbers)
         raise UsageError(f"{layout.site} of run {run.name} has {dim} {there}, got {layer}")

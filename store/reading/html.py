@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from html import escape
 
 from actlas.store.format.edit_records import read_edits
-from actlas.store.format.parts import ranges
+from actlas.store.format.parts import WHOLE, ranges
 from actlas.store.format.schema import BLOCK_DIMS, Json
 from actlas.store.reading.index import RunIndex
 
@@ -130,8 +130,10 @@ def _part(record: Json, key: str) -> Json:
 
 def _sites(run: RunIndex) -> Iterator[tuple[str, str, str, int, int]]:
     """Yield name, dims, dtype, bytes and number of units of each site that any unit has."""
-    held = [run.held(unit) for unit in run.units]
-    for site in sorted(frozenset().union(*held)):
+    held = [
+        {part.site for each in run.locations(unit) for part in each.holds} for unit in run.units
+    ]
+    for site in sorted(set[str]().union(*held)):
         layouts = [each.sites[site].layout for each in run.records if site in each.sites]
         units = sum(site in here for here in held)
         if not layouts:
@@ -141,5 +143,7 @@ def _sites(run: RunIndex) -> Iterator[tuple[str, str, str, int, int]]:
         dims = []
         for dim, count in zip(first.dims, first.shape, strict=True):
             numbers = ranges(run.known[site]) if dim in BLOCK_DIMS else count
-            dims.append(dim if dim == "token" else f"{dim} {numbers}")
+            kept = run.of((site,))
+            tokens = dim if kept.kept == WHOLE else f"{dim} ({kept.kept_text})"
+            dims.append(tokens if dim == "token" else f"{dim} {numbers}")
         yield site, ", ".join(dims), first.dtype, sum(layout.nbytes for layout in layouts), units

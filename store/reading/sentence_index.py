@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from xarray import DataArray, Variable
+from xarray import DataArray, Dataset, Variable
 from xarray.core.indexing import IndexSelResult
 from xarray.indexes import Index, PandasIndex
 
@@ -31,13 +31,15 @@ class SentenceIndex(PandasIndex):
     """Sentences of the tokens along a dimension, with what their numbers mean.
 
     run: id of the run. sentences: equal in runs whose numbers mean the same sentences, such as a
-    baseline and its variants.
+    baseline and its variants. whole: labels of all tokens of the run, where the view has only those
+    that are kept: conditions on tokens look at these too.
     """
 
-    __slots__ = ("run", "sentences")
+    __slots__ = ("run", "sentences", "whole")
 
     run: str
     sentences: str
+    whole: Dataset | None
 
     def __init__(
         self,
@@ -48,22 +50,32 @@ class SentenceIndex(PandasIndex):
         fastpath: bool = False,
         run: str = "",
         sentences: str = "",
+        whole: Dataset | None = None,
     ) -> None:
         super().__init__(array, dim, coord_dtype, fastpath=fastpath)
-        self.run, self.sentences = run, sentences
+        self.run, self.sentences, self.whole = run, sentences, whole
 
     @classmethod
-    def of_tokens(cls, numbers: npt.NDArray[np.int32], run: str, sentences: str) -> SentenceIndex:
+    def of_tokens(
+        cls,
+        numbers: npt.NDArray[np.int32],
+        run: str,
+        sentences: str,
+        whole: Dataset | None = None,
+    ) -> SentenceIndex:
         """Return the index of a view: ``numbers`` (token,) are kept and not copied."""
-        index = pd.Index(numbers, name="sentence", copy=False)
-        return cls(index, "token", numbers.dtype, fastpath=True, run=run, sentences=sentences)
+        index, known = pd.Index(numbers, name="sentence", copy=False), (run, sentences, whole)
+        return cls(index, "token", numbers.dtype, fastpath=True)._of(*known)
+
+    def _of(self, run: str, sentences: str, whole: Dataset | None) -> Self:
+        self.run, self.sentences, self.whole = run, sentences, whole
+        return self
 
     def _replace(self, index: pd.Index, dim: Hashable = None, coord_dtype: Any = None) -> Self:
         dim = self.dim if dim is None else dim
         coord_dtype = self.coord_dtype if coord_dtype is None else coord_dtype
-        return type(self)(
-            index, dim, coord_dtype, fastpath=True, run=self.run, sentences=self.sentences
-        )
+        made = type(self)(index, dim, coord_dtype, fastpath=True)
+        return made._of(self.run, self.sentences, self.whole)
 
     def create_variables(
         self, variables: Mapping[Any, Variable] | None = None
@@ -96,8 +108,8 @@ class SentenceIndex(PandasIndex):
                 "them again"
             )
         made = super().concat(indexes, dim, positions)
-        (made.run, made.sentences), *_ = runs or {("", "")}
-        return made
+        (run, sentences), *_ = runs or {("", "")}
+        return made._of(run, sentences, indexes[0].whole if indexes else None)
 
     def equals(self, other: Index, **options: Any) -> bool:
         """Whether both are of the same sentences, token by token."""

@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from actlas.store.errors import DamagedStore
 from actlas.store.format.commit_record import CommitRecord, UnitLocation, Work
+from actlas.store.format.parts import WHOLE, together
 from actlas.store.format.schema import SharedSite, SiteLayout, Unit
 from actlas.store.reading.blocks import BlockSource, find_source, read_block
 from actlas.store.reading.index import RunIndex
+from actlas.store.reading.kept import taken
 
 REMEDY = "`actlas verify --repair` drops what needs them, and says how to make it again"
 AWAY = "restore it, or run its `actlas extract` command or that of this run, which makes it again"
@@ -69,6 +71,8 @@ def site_sources(run: RunIndex, site: str) -> Sequence[Sources]:
     Raises DamagedStore as ``sources_of`` does.
     """
     numbers, locations = frozenset(run.numbers[site]), []
+    if run.has_selections:
+        return tuple(sources_of(run, unit, site) for unit in run.units)
     for unit in run.units:
         location = next(_with_all(run.locations(unit), site, numbers), None)
         if location is None or site in location.record.sharing:
@@ -104,17 +108,42 @@ def sources_of(run: RunIndex, unit: Unit, site: str) -> Sources:
     """
     found: list[BlockSource] = []
     known: set[int] = set()
-    for location in run.locations(unit):
+    for location in _readable(run, unit):
         shared = location.shared.get(site)
-        here = frozenset(dict(location.holds).get(site, ()))
+        here = together(location.holds).get(site, frozenset())
         if here <= known:  # another shard has the same
             continue
         known |= here
         if shared is not None:
-            found += shared_sources(run.name, run.baseline, unit, site, shared)
+            baseline = shared_sources(run.name, run.baseline, unit, site, shared)
+            found += [_of_tokens(run, run.baseline, unit, each) for each in baseline]
         if site in location.record.sites:
-            found.append(_own_source(run.path(location), location, site))
+            own = _own_source(run.path(location), location, site)
+            found.append(_of_tokens(run, run, unit, own))
     return tuple(found)
+
+
+def _readable(run: RunIndex, unit: Unit) -> Sequence[UnitLocation]:
+    """Return what of a unit has the tokens that are read, what has no others first."""
+    locations = run.locations(unit)
+    if not run.has_selections:
+        return locations
+    found = [each for each in locations if _kept(each) in run.readable]
+    return sorted(found, key=lambda each: _kept(each) != run.kept)
+
+
+def _kept(location: UnitLocation) -> str:
+    return location.record.kept.digest if location.record.kept else WHOLE
+
+
+def _of_tokens(
+    run: RunIndex, home: RunIndex | None, unit: Unit, source: BlockSource
+) -> BlockSource:
+    """Return ``source``, which lies in the run ``home``, with the rows that ``run`` reads."""
+    if source.kept == run.kept or home is None:
+        return source
+    rows = taken(run.mask(unit), home.selections.mask(source.kept, unit))
+    return replace(source, rows=rows)
 
 
 def rows(
@@ -135,7 +164,7 @@ def layout_of(run: RunIndex, site: str) -> SiteLayout:
 
 def _own_source(path: Path, location: UnitLocation, site: str) -> BlockSource:
     stored = location.record.site(location.member, site)
-    return BlockSource(path, location.size, stored, stored.layout.numbers)
+    return BlockSource(path, location.size, stored, stored.layout.numbers, _kept(location))
 
 
 def stranded(run: RunIndex, losing: Collection[Work] = ()) -> dict[Work, str]:
@@ -183,18 +212,20 @@ def shared_sources(
             f"run {name} was made in other units than its baseline {shared.run} has now: {AGAIN}"
         )
     left, found = dict(zip(shared.numbers, shared.checksums, strict=True)), []
+    other: Path | None = None
     for location in baseline.own_locations(unit, site):
         if not left or (unit.number, location.holds) in losing:
             continue
-        path, stored = baseline.path(location), location.record.site(location.member, site)
-        numbers = tuple(number for number in left if number in stored.layout.places)
-        source = BlockSource(path, location.size, stored, numbers)
-        for number in numbers:
-            if source.checksum(number) != left.pop(number):
-                raise DamagedStore(
-                    f"run {name} was made with other values of {site} than {path} has now: {REMEDY}"
-                )
-        found += [source] if numbers else []
+        whole = _own_source(baseline.path(location), location, site)
+        here = [number for number in left if number in whole.numbers]
+        # of several, with rows of other tokens, those that are as they were
+        numbers = tuple(number for number in here if whole.checksum(number) == left[number])
+        other = other if len(numbers) == len(here) else whole.path
+        left = {number: left[number] for number in left if number not in numbers}
+        found += [replace(whole, numbers=numbers)] if numbers else []
+    if left and other is not None:
+        what = f"{site} than {other} has now"
+        raise DamagedStore(f"run {name} was made with other values of {what}: {REMEDY}")
     if left:
         raise DamagedStore(
             f"run {name} needs {site} of unit {unit.number} of its baseline {shared.run}, which "

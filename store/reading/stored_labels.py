@@ -16,7 +16,7 @@ from actlas.store.errors import DamagedStore, missing
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.schema import StoredLabel, Unit
 from actlas.store.io.safe_open import Read, readable
-from actlas.store.labels.labels import TOKEN_LABELS, Labels, bytes_to_text
+from actlas.store.labels.labels import KEPT, TOKEN_LABELS, IntArray, Labels, bytes_to_text
 
 
 def label_places(
@@ -39,10 +39,12 @@ def read_labels(
 ) -> Labels:
     """Read structural labels from a shard of ``size`` bytes; raises DamagedStore.
 
+    Which tokens have rows in it is no label of theirs: see ``read_mask``.
     text: its texts, where they are not to be read.
     """
     with opened_shard(path, size) as read:
-        wanted = {name: label for name, label in places.items() if name != "text" or text is None}
+        left_out = {KEPT} if text is None else {KEPT, "text"}
+        wanted = {name: label for name, label in places.items() if name not in left_out}
         arrays = {name: read_label(read, label) for name, label in wanted.items()}
     try:
         text = bytes_to_text(arrays.pop("text")) if text is None else text
@@ -51,6 +53,24 @@ def read_labels(
         return Labels(token, row_size, text, {})
     except ValueError as error:  # no UTF-8 any more, or rows that do not add up
         raise DamagedStore(f"{path}: labels were altered ({error}): see `actlas verify`") from error
+
+
+def read_masks(path: Path, record: CommitRecord) -> list[IntArray]:
+    """Return which tokens of each unit of a record with ``kept`` have rows: int32 (token,), 1 or 0.
+
+    They are checked against their checksums and the record; raises DamagedStore.
+    """
+    with opened_shard(path, record.size) as read:
+        whole = read_label(read, record.labels[KEPT])
+    unit = altered_rows(record, KEPT, whole)
+    masks = [whole[first:last] for first, last in pairwise(record.first_tokens)]
+    for index in record.present:
+        if int(masks[index].sum()) != record.rows[index] or not np.isin(masks[index], (0, 1)).all():
+            unit = unit or record.units[index]
+    if unit is not None:
+        what = f"{KEPT} of unit {unit.number}"
+        raise DamagedStore(f"{path}: labels were altered ({what}): see `actlas verify`")
+    return masks
 
 
 def check_labels(records: Iterable[tuple[Path, CommitRecord]]) -> None:

@@ -6,6 +6,7 @@ A dask array for each site, labels as coordinates on the one axis of tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from actlas.store.errors import DamagedStore, UsageError
-from actlas.store.format.parts import ranges
+from actlas.store.format.parts import WHOLE, ranges
 from actlas.store.format.schema import BLOCK_DIMS, Json
 from actlas.store.labels import generated
-from actlas.store.labels.labels import TOKEN_LABELS, Labels
+from actlas.store.labels.labels import TOKEN_LABELS, KeptTokens, Labels
 from actlas.store.labels.special import MEANING, SPECIAL, SpecialTokens
 from actlas.store.labels.texts import StoredTexts
 from actlas.store.reading.blocks import SiteBlocks, lazy_site
@@ -80,8 +81,10 @@ def lazy_view(
     sources: site → where its units lie. sentences: what the numbers of sentences mean.
     special: those around each. prompts: tokens of each sentence's prompt, where any has one.
     """
-    tokens = tuple(unit.tokens for unit in run.units)
     numbers = _numbers(run, sources)
+    # a chunk of no tokens would be none
+    there = [number for number, size in enumerate(run.sizes) if size]
+    tokens = tuple(run.sizes[number] for number in there)
     folder, variables = str(run.folder.resolve()), {}
     for site, units in sources.items():
         _check_alike(site, units)
@@ -89,17 +92,42 @@ def lazy_view(
         # there to be compared
         layout = units[0][-1].stored.layout
         kept = numbers.get(layout.dims[0], (0,))
-        name = f"{site}-{tokenize(folder, site, run.digest, kept, check)}"
-        array = lazy_site(name, SiteBlocks(units, tokens, kept, check))
+        name = f"{site}-{tokenize(folder, site, run.digest, run.kept, kept, check)}"
+        some = units if len(there) == len(units) else [units[number] for number in there]
+        array = lazy_site(name, SiteBlocks(some, tokens, kept, check))
         variables[site] = xr.Variable(layout.dims, array, {"long_name": layout.description})
     _check_names(run, labels, variables)
-    index = SentenceIndex.of_tokens(labels.token["sentence"], run.run, sentences)
-    coordinates = token_coordinates(labels, special, prompts)
-    indexed = index.create_variables({"sentence": coordinates.pop("sentence")})
-    attributes = {"run": run.run, "name": run.name}
-    whole = xr.Dataset(variables, xr.Coordinates(indexed, {"sentence": index}), attributes)
+    marked: KeptTokens | None = None
+    if run.kept != WHOLE:
+        mask = np.concatenate([run.mask(unit) for unit in run.units]).astype(np.int32)
+        marked = KeptTokens(run.kept, (run.kept_text,), mask)
+    view = label_view(replace(labels, kept=marked), special, prompts, (run.run, sentences))
     blocks = {dim: xr.Variable(dim, np.array(each)) for dim, each in numbers.items()}
-    return whole.assign_coords({**coordinates, **blocks})
+    attributes = {"run": run.run, "name": run.name, **view.attrs}
+    return view.assign(variables).assign_coords(blocks).assign_attrs(attributes)
+
+
+def label_view(
+    labels: Labels,
+    special: SpecialTokens,
+    prompts: npt.NDArray[np.int32] | None = None,
+    names: tuple[str, str] = ("", ""),
+) -> xr.Dataset:
+    """Return the labels of the tokens that are kept, those of all in the index of ``sentence``.
+
+    names: the id of the run, and what the numbers of its sentences mean.
+    """
+    every = token_coordinates(labels, special, prompts)
+    coordinates, whole, attributes = dict(every), None, {}
+    if labels.kept is not None:
+        rows = np.flatnonzero(labels.kept.mask)
+        whole = xr.Dataset(coords=every)
+        coordinates = {name: label.isel(token=rows) for name, label in every.items()}
+        attributes["tokens"] = " or ".join(labels.kept.tokens)
+    index = SentenceIndex.of_tokens(coordinates["sentence"].values, *names, whole)
+    indexed = index.create_variables({"sentence": coordinates.pop("sentence")})
+    seen = xr.Dataset(coords=xr.Coordinates(indexed, {"sentence": index}), attrs=attributes)
+    return seen.assign_coords(coordinates)
 
 
 def model_attributes(description: Json, specification: Json) -> dict[str, str | int]:

@@ -177,11 +177,11 @@ MISSING: Mapping[Part, tuple[str, str]] = {
 class ReadoutSource:
     """Where the readout of a run's model is looked for.
 
-    store: None for an export, which is of no store. model: as the specification of the run has it.
+    store: of an export the folder that it lies in. model: as the specification of the run has it.
     names: of the run and of its model, for messages.
     """
 
-    store: Path | None
+    store: Path
     model: Mapping[str, Any]
     run: str
     model_name: str
@@ -200,15 +200,9 @@ class ReadoutSource:
 
     def has(self, part: Part) -> bool:
         """Whether there is a file of that part."""
-        store = self.store
-        return store is not None and (store / FOLDER / file_name(self.model, part)).is_file()
+        return (self.store / FOLDER / file_name(self.model, part)).is_file()
 
     def _path(self, part: Part) -> Path:
-        if self.store is None:
-            raise UsageError(
-                f"{self.run} is an export, which has no readout of its model: give the run in its "
-                "store"
-            )
         path = self.store / FOLDER / file_name(self.model, part)
         if path.is_file():
             return path

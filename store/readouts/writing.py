@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from actlas.store.readouts.record import (
     file_name,
     read_readout,
 )
-from actlas.store.readouts.verify import is_damaged
+from actlas.store.readouts.verify import is_damaged, readout_problems
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,40 @@ def has_readout(store: Path, model: Json, part: Part) -> bool:
     except (FileNotFoundError, DamagedStore):
         return False
     return True
+
+
+def carry_readouts(store: Path, model: Json, folder: Path) -> list[Path]:
+    """Copy the readouts of a model from a store beside an export in ``folder``; return the copies.
+
+    Those that are there and whole stay as they are. Raises DamagedStore for one that was altered,
+    StoreError where the disk cannot take it.
+    """
+    found = []
+    for part in ENDINGS:
+        path = store / FOLDER / file_name(model, part)
+        copy = folder / FOLDER / path.name
+        if not path.is_file():
+            continue
+        for checked in readout_problems(path):
+            if checked.problems:
+                raise DamagedStore(checked.problems[0])
+        found.append(copy)
+        if copy.exists() and not is_damaged(copy):
+            continue
+        make_folder(copy.parent)
+        try:
+            with workspace(copy.parent) as work:
+                draft = work.folder / path.name
+                shutil.copyfile(path, draft)
+                with draft.open("rb") as file:
+                    os.fsync(file.fileno())
+                _drop_damaged(copy)
+                publish_file(draft, copy)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {copy}: {error.strerror or error}: {remedy_of(error)}"
+            ) from error
+    return found
 
 
 def _drop_damaged(path: Path) -> None:

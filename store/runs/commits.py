@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actlas.store.errors import DamagedStore, StoreError
-from actlas.store.format.commit_record import CommitRecord, Work, copy_bytes, stem
+from actlas.store.format.commit_record import CommitRecord, Work, copy_bytes
 from actlas.store.format.run_record import FILE
-from actlas.store.format.schema import SUFFIX, seal
+from actlas.store.format.schema import SUFFIX, seal, stem
 from actlas.store.format.validation import parse_commit
 from actlas.store.io.durable import publish_bytes, publish_file
 from actlas.store.io.safe_open import LARGEST_PACKED, listed, read_record

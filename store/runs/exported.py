@@ -6,7 +6,7 @@ datasets in it lead nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from actlas.store.io.safe_open import placed
 from actlas.store.labels.columns import Columns
 from actlas.store.labels.labels import SENTENCE_IN_RUN
 from actlas.store.labels.stored_columns import StoredColumn, read_columns
-from actlas.store.reading.index import RunIndex, names_of
+from actlas.store.reading.index import RunIndex
 from actlas.store.reading.stored_labels import opened_shard
 from actlas.store.remote import objects
 from actlas.store.remote.path import RemotePath
@@ -97,9 +97,9 @@ class Exported(Run):
     def refresh(self) -> None:
         """Do nothing: an export does not change."""
 
-    def require(self, sites: str | Iterable[str]) -> None:
+    def _require(self, wanted: Sequence[str], _index: RunIndex) -> None:
         """Raise UsageError for a site that was not exported."""
-        for site in names_of(sites):
+        for site in wanted:
             if site not in self.sites:
                 raise UsageError(
                     f"{self.file} was exported without it: {unknown('site', site, self.sites)}"

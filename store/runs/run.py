@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, unknown
+from actlas.store.errors import DamagedStore, IncompleteRun, UsageError, quoted, unknown
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.edit_records import EditRecord, read_edits
 from actlas.store.format.run_record import FILE, read_run_record
@@ -118,8 +118,9 @@ class Run(Labelled, Picking, Outlets):
         return self.index.sites
 
     def held(self, unit: int) -> frozenset[str]:
-        """Sites that a unit has, at some of their layers or depths at least."""
-        return frozenset(self.index.held(self.units[unit]))
+        """Sites that a unit has, at some of their layers, depths and tokens at least."""
+        locations = self.index.locations(self.units[unit])
+        return frozenset(part.site for location in locations for part in location.holds)
 
     def missing(self, sites: str | Iterable[str]) -> list[tuple[Unit, tuple[str, ...]]]:
         """Return the units that lack some of ``sites``, each with what it lacks.
@@ -164,7 +165,11 @@ class Run(Labelled, Picking, Outlets):
 
     @uncollected()
     def dataset(
-        self, sites: str | Iterable[str] | None = None, *, check: bool = True
+        self,
+        sites: str | Iterable[str] | None = None,
+        *,
+        tokens: str | None = None,
+        check: bool = True,
     ) -> xr.Dataset:
         """Return a lazy view: float32 variables (layer or depth, token, …), labels as coordinates.
 
@@ -175,7 +180,9 @@ class Run(Labelled, Picking, Outlets):
         sites: names of sites, or one; all complete ones by default; ``pattern``, ``z``,
         ``resid_mid`` and ``head_out`` are computed where they follow from what is stored
         (``attrs["derived"]``). Layers and depths are those that all units and all of these sites
-        have, numbered as the model does: ``ds.sel(layer=6)``. check: compare the labels, now, and
+        have, numbered as the model does: ``ds.sel(layer=6)``. tokens: how those that are kept were
+        asked for, such as ``last``, or ``all``; by default the most that all of these sites have,
+        said in ``attrs["tokens"]`` where they are not all. check: compare the labels, now, and
         every block that is read, then, with their checksums; without it only the rows that are
         asked for are read, and sizes checked.
         Raises UsageError for an unknown site, IncompleteRun for one that some units lack,
@@ -187,14 +194,15 @@ class Run(Labelled, Picking, Outlets):
         wanted = self.sites if sites is None else names_of(sites)
         derivation = self.derivation
         if derivation and (needed := derivation.needs(wanted)) != tuple(wanted):
-            return derivation.added(self.dataset(needed, check=check), wanted)
-        self.require(wanted)
+            return derivation.added(self.dataset(needed, tokens=tokens, check=check), wanted)
+        index = self.index.of(wanted, tokens)
+        self._require(wanted, index)
         if check:
             records = (self.index.any_location(unit).record for unit in self.units)
             check_labels((self.path(record), record) for record in records)
-        sources = {site: site_sources(self.index, site) for site in wanted}
+        sources = {site: site_sources(index, site) for site in wanted}
         around = special_of(self.description), prompt_tokens_of(self.description, self.labels)
-        view = lazy_view(self.index, sources, self.labels, self.sentences_id, *around, check=check)
+        view = lazy_view(index, sources, self.labels, self.sentences_id, *around, check=check)
         return view.assign_attrs(model_attributes(self.description, self.specification))
 
     @property
@@ -210,15 +218,23 @@ class Run(Labelled, Picking, Outlets):
     ) -> npt.NDArray[np.float32]:
         """Return one block of a unit, (token, …), read now; raises DamagedStore as a view does.
 
-        number: its layer or depth, 0 of a site that has neither.
+        number: its layer or depth, 0 of a site that has neither. Its tokens are those that
+        ``dataset(site)`` has.
         """
         from actlas.store.reading.sources import rows
 
-        return rows(self.index, unit, site, number, check=check)
+        return rows(self.index.of((site,)), unit, site, number, check=check)
 
     def require(self, sites: str | Iterable[str]) -> None:
-        """Raise UsageError for a site that no unit has, IncompleteRun for one that some lack."""
-        held, wanted = self.index.known, names_of(sites)
+        """Raise UsageError for a site that no unit has, IncompleteRun for one that some lack.
+
+        UsageError too for sites that have no tokens in common.
+        """
+        wanted = names_of(sites)
+        self._require(wanted, self.index.of(wanted))
+
+    def _require(self, wanted: Sequence[str], index: RunIndex) -> None:
+        held = self.index.known
         for site in wanted:
             if site not in held:
                 error = unknown("site", site, held)
@@ -226,9 +242,14 @@ class Run(Labelled, Picking, Outlets):
                     f"run {self.name} has no such site yet: {error} (`actlas extract … --site "
                     f"{site}` adds it)"
                 )
-        absent = [site for site in wanted if site not in self.index.numbers]
+        absent = [site for site in wanted if site not in index.numbers]
         if absent:
             missing = self.missing(absent)
+            if not missing:
+                raise UsageError(
+                    f"run {self.name} has {' '.join(absent)} of other tokens than "
+                    f"{quoted(index.kept_text)}: read sites that were kept together"
+                )
             raise IncompleteRun(
                 f"run {self.name} lacks {' '.join(missing[0][1])} in {len(missing)} of "
                 f"{len(self.units)} units: "

@@ -53,9 +53,9 @@ def write_units(
         of_units: list[list[str]] = [[] for _ in units]
         # block by block over all units: the bytes of the file from first to last, so no seek
         for number in layout.numbers:
-            for index, unit in enumerate(units):
+            for index in range(len(units)):
                 rows = np.ascontiguousarray(read(index, layout.site, number))
                 of_units[index].append(xxhash.xxh3_64_hexdigest(rows.data))
-                writer.write(layout.site, number, unit.tokens, [rows])
+                writer.write(layout.site, number, len(rows), [rows])
         checksums[layout.site] = "".join(map("".join, of_units))
     return MultiUnitShard(tuple(units), writer.finish(), checksums, writer.label_checksums(units))

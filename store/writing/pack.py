@@ -18,15 +18,15 @@ from typing import Any
 import numpy.typing as npt
 
 from actlas.store.errors import StoreError
-from actlas.store.format.commit_record import CommitRecord, UnitLocation, stem
+from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.pools import pool
-from actlas.store.format.schema import Json, SiteLayout, seal
+from actlas.store.format.schema import Json, seal, stem
 from actlas.store.io.durable import publish_file
 from actlas.store.io.safe_open import LARGEST_PACKED
 from actlas.store.io.workspace import Workspace, collect_garbage, workspace
-from actlas.store.labels.labels import join_labels
+from actlas.store.labels.labels import IntArray, KeptTokens, Labels, join_labels
 from actlas.store.reading.blocks import BlockSource, read_stored
-from actlas.store.reading.stored_labels import check_labels, read_labels
+from actlas.store.reading.stored_labels import check_labels, read_labels, read_masks
 from actlas.store.runs.commits import publish_packed, taken, with_tail
 from actlas.store.runs.packed import packing_lock, settle
 from actlas.store.runs.run import Run
@@ -95,11 +95,12 @@ def rewrite(run: Run, file: str) -> bool:
 
 def _groups(commits: tuple[UnitLocation, ...], most_bytes: int) -> Iterator[list[UnitLocation]]:
     """Yield the units that go into one file each; those that lie so already are left out."""
-    kinds: dict[frozenset[SiteLayout], list[UnitLocation]] = {}
+    kinds: dict[Any, list[UnitLocation]] = {}
     for commit in commits:
         # narrow(0): units of other lengths have the same kind
         kind = frozenset(site.layout.narrow(0) for site in commit.record.sites.values())
-        kinds.setdefault(kind, []).append(commit)
+        kept = commit.record.kept
+        kinds.setdefault((kind, kept and (kept.digest, kept.tokens)), []).append(commit)
     for alike in kinds.values():
         users = Counter(commit.file for commit in alike)
         group: list[UnitLocation] = []
@@ -142,6 +143,7 @@ def _record_bytes(commit: UnitLocation) -> int:
         label_checksums={
             name: record.label_checksum(name, commit.member) for name in record.labels
         },
+        kept=record.kept and replace(record.kept, rows=(commit.rows,)),
         pools=pools,
         members=members,
     )
@@ -157,9 +159,9 @@ def _join(
 ) -> tuple[Path, CommitRecord]:
     """Write the file of a group, with its record; every byte that goes into it is checked."""
     check_labels((run.path(commit), commit.record) for commit in group)
-    tokens = sum(commit.unit.tokens for commit in group)
+    rows = sum(commit.rows for commit in group)
     sites = [commit.sites for commit in group]
-    layouts = [site.layout.narrow(tokens) for site in sites[0].values()]
+    layouts = [site.layout.narrow(rows) for site in sites[0].values()]
     path = (
         work.folder / f"{stem(group[0].unit.number, group[0].holds)}-pack{number}-{work.token}.h5"
     )
@@ -173,7 +175,7 @@ def _join(
 
     numbers = f"{group[0].unit.number}-{group[-1].unit.number}"
     attributes = {"actlas_run": run.id, "actlas_units": numbers}
-    labels = [read_labels(run.path(each), each.size, each.labels) for each in group]
+    labels = list(_labels(run, group))
     writer = ShardWriter(path, layouts, join_labels(labels), attributes)
     try:
         shard = write_units(writer, layouts, [commit.unit for commit in group], read)
@@ -183,6 +185,20 @@ def _join(
         writer.drop()
         raise
     return path, record
+
+
+def _labels(run: Run, group: list[UnitLocation]) -> Iterator[Labels]:
+    """Yield the labels of each unit, and which of its tokens have rows where not all have."""
+    masks: dict[str, list[IntArray]] = {}
+    for location in group:
+        path, record = run.path(location), location.record
+        labels = read_labels(path, location.size, location.labels)
+        if record.kept:
+            if record.file not in masks:
+                masks[record.file] = read_masks(path, record)
+            mask = masks[record.file][location.member]
+            labels = replace(labels, kept=KeptTokens(record.kept.digest, record.kept.tokens, mask))
+        yield labels
 
 
 def _publish(run: Run, made: tuple[Path, CommitRecord], work: Workspace) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actlas.store.errors import StoreError, UsageError
+from actlas.store.format.parts import WHOLE
 from actlas.store.format.pools import Origin, pool
 from actlas.store.format.schema import (
     BLOCK_DIMS,
@@ -23,7 +24,9 @@ from actlas.store.format.schema import (
     Unit,
 )
 from actlas.store.labels.labels import SENTENCE_IN_RUN, Labels
+from actlas.store.reading.index import RunIndex
 from actlas.store.reading.sources import layout_of
+from actlas.store.reading.sources import rows as rows_of
 from actlas.store.runs.run import Run
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ class ExportPlan:
     """An export before it starts: what the file will hold, and where in the run that lies."""
 
     run: Run
+    index: RunIndex  # by which the sites are read
     layouts: tuple[SiteLayout, ...]
     labels: Labels
     units: tuple[Unit, ...]  # of the file
@@ -94,7 +98,7 @@ class ExportPlan:
         layout = next(layout for layout in self.layouts if layout.site == site)
         dim = layout.dims[0]
         where = f"{site}[{dim} {number}]" if dim in BLOCK_DIMS else site
-        values = self.run.rows(unit, site, number, check=True)
+        values = rows_of(self.index, unit, site, number, check=True)
         return narrowed(values if len(rows) == len(values) else values[rows], layout.dtype, where)
 
 
@@ -108,12 +112,17 @@ def plan_export(run: Run, selection: Selection) -> ExportPlan:
         raise UsageError(
             f"run {run.name} has no complete site to export: run its `actlas extract` command again"
         )
-    sources = _sources(run, selection.tokens)
-    labels = run.labels if selection.tokens is None else _labels_of(run.labels, selection.tokens)
+    index = run.index.of(map(str, dataset.data_vars))
+    tokens = selection.tokens
+    sources = _sources(index, tokens)
+    if index.kept != WHOLE:  # of which ``tokens`` are some
+        kept = np.flatnonzero(np.concatenate([index.mask(unit) for unit in run.units]))
+        tokens = kept if tokens is None else kept[tokens]
+    labels = run.labels if tokens is None else _labels_of(run.labels, tokens)
     chosen = _blocks(dataset, selection.layers)
     layouts = []
     for site in dataset.data_vars:
-        whole = layout_of(run.index, str(site)).narrow(labels.tokens)
+        whole = layout_of(index, str(site)).narrow(labels.tokens)
         layouts.append(_chosen(whole, chosen, selection.dtype))
     units = _units(labels, [len(rows) for _, rows in sources])
     note = {
@@ -122,15 +131,16 @@ def plan_export(run: Run, selection: Selection) -> ExportPlan:
         "dtype": selection.dtype,
         "tokens": selection.note if selection.tokens is not None else None,
         "of": run.limits.get("export"),
+        **({"kept": index.kept_text} if index.kept != WHOLE else {}),
     }
-    return ExportPlan(run, tuple(layouts), labels, tuple(units), tuple(sources), note)
+    return ExportPlan(run, index, tuple(layouts), labels, tuple(units), tuple(sources), note)
 
 
-def _sources(run: Run, tokens: Indices | None) -> list[tuple[Unit, Indices]]:
-    """Return the units of the run with kept tokens, each with their rows in it."""
+def _sources(run: RunIndex, tokens: Indices | None) -> list[tuple[Unit, Indices]]:
+    """Return the units of the run with chosen tokens, each with their places among what is read."""
     if tokens is None:
-        return [(unit, np.arange(unit.tokens)) for unit in run.units]
-    starts = np.cumsum([0, *(unit.tokens for unit in run.units)])
+        tokens = np.arange(sum(run.sizes))
+    starts = np.cumsum([0, *run.sizes])
     cuts = np.searchsorted(tokens, starts)
     kept = [
         tokens[a:b] - start for a, b, start in zip(cuts[:-1], cuts[1:], starts[:-1], strict=True)

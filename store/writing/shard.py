@@ -21,6 +21,7 @@ import xxhash
 from actlas.store.errors import StoreError
 from actlas.store.format.commit_record import CommitRecord, UnitLocation
 from actlas.store.format.digest import metadata_checksum_of
+from actlas.store.format.parts import Kept
 from actlas.store.format.pools import Origin, pool
 from actlas.store.format.schema import SiteLayout, StoredLabel, StoredSite, Unit, data_spans_of
 from actlas.store.format.skeleton import (
@@ -33,7 +34,7 @@ from actlas.store.format.skeleton import (
 )
 from actlas.store.io.durable import naming, reserve
 from actlas.store.labels.columns import Encoded
-from actlas.store.labels.labels import Labels
+from actlas.store.labels.labels import KeptTokens, Labels
 from actlas.store.labels.stored_columns import StoredColumn, column_spans
 
 IOV_MAX = 1024  # buffers one pwritev takes, on every system we know
@@ -57,6 +58,7 @@ class ShardRecord:
     labels: dict[str, StoredLabel]
     metadata_checksum: str
     columns: dict[str, StoredColumn] = field(default_factory=dict)  # of an export
+    kept: KeptTokens | None = None  # the tokens that have rows, all where None
 
     def commit(self, run: str, unit: Unit, file: str, origin: Origin) -> CommitRecord:
         """Return the commit record of a shard of one unit.
@@ -77,6 +79,7 @@ class ShardRecord:
         label_checksums: Mapping[str, str],
     ) -> CommitRecord:
         """Return the commit record of a shard of ``units``, with the checksums of each."""
+        rows = self.kept.counts(unit.tokens for unit in units) if self.kept else ()
         return CommitRecord(
             run,
             units,
@@ -88,6 +91,7 @@ class ShardRecord:
             checksums,
             label_checksums,
             *pool(origins),
+            kept=Kept(self.kept.digest, self.kept.tokens, rows) if self.kept else None,
         )
 
 
@@ -116,7 +120,8 @@ class ShardWriter:
         image = Image()
         offsets = write_skeleton(image, layouts, labels, attributes, columns)
         self.size = image.size
-        self._offsets = {site: offsets[site] for site in self._layouts}
+        # without rows there is no variable: nothing is written to its place
+        self._offsets = {site: offsets.get(site, 0) for site in self._layouts}
         self._given = labels
         self._labels = label_records(offsets, labels)
         self._columns = column_records(offsets, layouts, labels, columns)
@@ -153,6 +158,8 @@ class ShardWriter:
 
         block: its layer or depth, 0 for a site that has neither.
         """
+        if not rows:
+            return
         layout, state = self._layouts[site], self._blocks[site, block]
         views = [buffer.data.cast("B") for buffer in buffers]
         given = sum(len(view) for view in views)
@@ -209,7 +216,9 @@ class ShardWriter:
                 *column_spans(self._columns, self._given.counts),
             ]
             checksum = metadata_checksum_of(self._descriptor, self.size, spans)
-        return ShardRecord(self.size, sites, self._labels, checksum, self._columns)
+        return ShardRecord(
+            self.size, sites, self._labels, checksum, self._columns, self._given.kept
+        )
 
     def close(self, tail: bytes) -> None:
         """Write ``tail``, the file's copy of its record, behind the HDF5 part.

@@ -104,7 +104,7 @@ def stored(small_model, tmp_path_factory):
 
 def test_it_is_a_stage_and_a_section(stored):
     page = (stored / "actlas-its/report.html").read_text()
-    assert "How values are distributed" in page
+    assert "How are values distributed?" in page
     assert "Histograms by layer, a line for each group of tokens" in page
     assert "q: standard deviation of later tokens" in page
     states = commands.run(stored, "study", "check", "its.toml", "--store", "store", "--json")

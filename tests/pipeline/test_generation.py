@@ -42,6 +42,10 @@ def stored(store, answers, tokens):
     return store.run(run.id)
 
 
+def extended(answers):
+    return answers.generate(loop.load_for(answers.job))
+
+
 def ids_of(tokenized):
     ends = np.cumsum(tokenized.labels.row_size)[:-1]
     return [ids.tolist() for ids in np.split(tokenized.labels.token["token_id"], ends)]
@@ -59,7 +63,7 @@ def test_the_likeliest_answer_is_what_transformers_gives_each_prompt_alone(folde
     import torch
 
     answers = answers_of(folder, GenerateOptions(7))
-    found = answers.generate()
+    found = extended(answers)
     model = load(answers.model, dtype=torch.float32, device=torch.device("cpu"), attention="sdpa")
     for prompt, ids in zip(ids_of(answers.prompts), ids_of(found), strict=True):
         given = torch.tensor([prompt])
@@ -74,7 +78,7 @@ def test_the_likeliest_answer_is_what_transformers_gives_each_prompt_alone(folde
 
 
 def test_characters_of_answers_are_those_of_their_texts(folder):
-    found = answers_of(folder, GenerateOptions(9, temperature=3.0)).generate().labels
+    found = extended(answers_of(folder, GenerateOptions(9, temperature=3.0))).labels
     for number, text in enumerate(found.text):
         assert text.startswith(PROMPTS[number])
         here = found.token["sentence"] == number
@@ -89,12 +93,12 @@ def test_characters_of_answers_are_those_of_their_texts(folder):
 
 def test_what_is_drawn_follows_from_seed_and_prompt_alone(small_model):
     drawn = GenerateOptions(6, temperature=1.5, seed=3)
-    whole = ids_of(answers_of(small_model, drawn).generate())
-    assert ids_of(answers_of(small_model, drawn, unit_tokens=1).generate()) == whole
-    assert ids_of(answers_of(small_model, drawn, texts=PROMPTS[:2]).generate()) == whole[:2]
-    assert ids_of(answers_of(small_model, replace(drawn, seed=4)).generate()) != whole
-    cold = ids_of(answers_of(small_model, replace(drawn, temperature=1e-4)).generate())
-    assert cold == ids_of(answers_of(small_model, GenerateOptions(6)).generate())
+    whole = ids_of(extended(answers_of(small_model, drawn)))
+    assert ids_of(extended(answers_of(small_model, drawn, unit_tokens=1))) == whole
+    assert ids_of(extended(answers_of(small_model, drawn, texts=PROMPTS[:2]))) == whole[:2]
+    assert ids_of(extended(answers_of(small_model, replace(drawn, seed=4)))) != whole
+    cold = ids_of(extended(answers_of(small_model, replace(drawn, temperature=1e-4))))
+    assert cold == ids_of(extended(answers_of(small_model, GenerateOptions(6))))
 
 
 def test_a_run_of_answers_says_which_tokens_they_are_and_answers_again(
@@ -102,7 +106,7 @@ def test_a_run_of_answers_says_which_tokens_they_are_and_answers_again(
 ):
     answers = answers_of(small_model, GenerateOptions(4))
     assert answers.stored(Store.create(tmp_path / "store")) is None
-    tokens = answers.generate()
+    tokens = extended(answers)
     run = stored(tmp_path / "store", answers, tokens)
     dataset, sentences = run.dataset(), run.sentence_labels()
     counts = sentences["prompt_tokens"].values
@@ -124,7 +128,7 @@ def test_a_run_of_answers_says_which_tokens_they_are_and_answers_again(
 
 def test_the_same_tokens_as_sentences_of_their_own_are_another_matter(small_model, tmp_path):
     answers = answers_of(small_model, GenerateOptions(4))
-    tokens = answers.generate()
+    tokens = extended(answers)
     run = stored(tmp_path / "store", answers, replace(tokens, generated=None))
     assert "generated" not in run.dataset().coords
     with pytest.raises(UsageError, match="has the same tokens, but not as prompts"):

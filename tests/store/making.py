@@ -13,10 +13,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from actlas.store import Run, Store
-from actlas.store.format.commit_record import stem
 from actlas.store.format.parts import SitePart
 from actlas.store.format.pools import Origin
-from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SharedSite, SiteLayout, Unit
+from actlas.store.format.schema import BLOCK_DIMS, NUMPY_VIEW, SharedSite, SiteLayout, Unit, stem
 from actlas.store.io.workspace import workspace
 from actlas.store.labels.labels import TOKEN_LABELS, Labels
 from actlas.store.maintenance.verify import verify

@@ -1,7 +1,7 @@
 """Bytes of a report with charts: of random results of any size, and the limits it must hold.
 
-``python scripts/bench/studies/report_size.py`` prints the shapes of the demo and of GPT-2 XL (48 layers, 25
-heads), each with five studies and figures as they are drawn; it needs no run and no model.
+``python scripts/bench/studies/report_size.py`` prints the shapes of the demo and of GPT-2 XL (48
+layers, 25 heads), each with five studies and figures as they are drawn; it needs no run, no model.
 """
 
 from __future__ import annotations

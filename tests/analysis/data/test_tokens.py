@@ -8,8 +8,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actlas.analysis.data.context import context_window
 from actlas.analysis.data.sentences import texts_of
-from actlas.analysis.data.tokens import Target, context_window, select_tokens
+from actlas.analysis.data.tokens import Target, select_tokens
 from actlas.analysis.data.words import TargetError
 from actlas.store.errors import UsageError
 from tests import strategies

@@ -124,6 +124,11 @@ class TestDownstream:
             "shrinks to 50%"
         )
 
+    def test_without_a_loss(self):
+        result = self.result([0.3], [0, 0.4, 0.2])
+        line = downstream.headline(result.drop_vars(["nll_change", "nll_change_interval"]))
+        assert line.startswith("with skip:layer=0 the stream differs by 0.4 of its norm at depth 1")
+
     def test_a_loss_that_falls_keeps_its_interval_upright(self):
         line = downstream.headline(self.result([-0.3], [0, 0.4, 0.4]))
         assert line.startswith("skip:layer=0 lowers the loss by 0.3 nats [0.29, 0.31]")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actlas.analysis.data.tokens import Target, select_tokens
-from actlas.analysis.groups import parse_group, select_groups, selection
+from actlas.analysis.groups import parse_group, select_groups, selecting
 from actlas.analysis.groups.choice import GroupChoice
 from actlas.analysis.groups.evaluation import TokenTable
 from actlas.analysis.groups.selection import chosen_groups
@@ -81,11 +81,12 @@ def test_a_word_and_the_token_before_it_are_the_pairs_of_study_1(labels):
     """Wherever each sentence has the word once, away from its beginning."""
     try:
         groups = select_groups(labels, {"target": "her", "control": "her@-1"})
+        every = select_groups(labels, {"every": "her"}, first_token="include")["every"]
         pairs = select_tokens(labels, Target("her"))
     except ActlasError:
         return
-    once = len(np.unique(labels["sentence"].values[groups["target"]])) == len(groups["target"])
-    if once and (labels["position"].values[groups["target"]] > 1).all():
+    once = len(np.unique(labels["sentence"].values[every])) == len(every)
+    if once and (labels["position"].values[every] > 1).all():
         for name in ("target", "control"):
             np.testing.assert_array_equal(groups[name], pairs.groups[name])
 
@@ -126,7 +127,7 @@ def test_rest_contrasts_and_notes(labels):
 
 
 def test_the_rest_is_drawn_where_its_rows_are_held(labels, monkeypatch):
-    monkeypatch.setattr(selection, "MOST_REST", 3)
+    monkeypatch.setattr(selecting, "MOST_REST", 3)
     groups = select_groups(labels, {"her": "her"})
     assert len(groups["rest"]) == 3
     assert groups.notes == ("the rest is 3 of 11 tokens, drawn with --seed",)

@@ -80,10 +80,10 @@ def test_neurons_add_up_to_the_mlp(tiny, name):
 
 def groups_of(places):
     """Return groups of the tokens at ``places`` of TOKENS."""
-    members = {}
+    members, every = {}, np.arange(TOKENS.max() + 1)
     for name, chosen in places.items():
         tokens = TOKENS[chosen]
-        members[name] = Members(tokens, tokens, tokens, tokens, tokens)
+        members[name] = Members(tokens, tokens, Origin(every, every, every))
     return TokenGroups(members)
 
 
@@ -171,7 +171,7 @@ def test_the_study(tiny):
     asks = {"answer": "t7", "against": "t9", "at": "last", "heads": True, "neurons": 4}
     done = found(tiny("llama-biases").run, "attribute", **asks)
     assert done.holds
-    assert "'t7' − 't9': " in done.findings[0]
+    assert "('t7' − 't9'): " in done.findings[0]
     assert done.findings[1].startswith("'t7' − 't9': ")
     with pytest.raises(UsageError, match="none of the 3 tokens that are asked is of a group"):
         found(

@@ -104,7 +104,7 @@ def test_the_study_says_whether_the_law_holds(tiny):
     assert means.header == ("depth", "tokens", "loss", "KL from the last depth", "entropy")
     assert words.caption == "First choice after each token of sentence 1"
     figures = study.figures(done.result, done.subject, study.options())
-    assert set(figures) == {"", "words"}
+    assert set(figures) == {"", "words", "loss"}
 
 
 def test_an_altered_stream_is_found(tiny):

@@ -30,7 +30,7 @@ ANSWERED = {
     ("post", "cosine it --target her --save-matrix"): "context is what stands before and after",
     ("post", "norms it --outliers 2"): "a LayerNorm follows each sum",
     ("post", "reconstruct it --depths-only --pair 1,2"): "changes the residual stream most",
-    ("post", "downstream skipped"): "1 variant: at the last depth",
+    ("post", "downstream skipped"): "with skip:layer=1 the stream differs by",
     ("post", "histogram it --site v"): "v: standard deviation of later tokens",
 }
 

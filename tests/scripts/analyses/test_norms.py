@@ -41,10 +41,22 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
     assert record["step"]["later tokens"][0] is None
     assert set(record["share"]["first token"]) == {"attention", "MLP"}
     chosen = actlas(
-        "norms", "it", "--store", "store", "--site", "q", "--site", "final_norm", "--out", "chosen"
+        "norms",
+        "it",
+        "--store",
+        "store",
+        "--site",
+        "q",
+        "--site",
+        "final_norm",
+        "--out",
+        "chosen",
+        "--pdf",
     )
     assert "Norms, mean over layers and heads" in chosen.stdout
-    assert endings(tmp_path / "chosen", "norms") == {".nc", "_sites.png", "_sites.svg"}
+    forms = {f"_sites.{form}" for form in ("png", "svg", "pdf")}
+    assert endings(tmp_path / "chosen", "norms") == {".nc", *forms}
+    assert "and the same as .svg and .pdf" in chosen.stdout
     alone = actlas(
         "norms",
         "it",

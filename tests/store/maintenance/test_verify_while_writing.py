@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from actlas.store import Run, Store
+from actlas.store.format.schema import stem
 from actlas.store.maintenance.gc import collect
 from actlas.store.maintenance.verify import verify
-from actlas.store.runs.commits import stem
 from tests.store.killing import killed_stores
 from tests.store.making import (
     Content,

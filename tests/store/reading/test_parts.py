@@ -38,7 +38,7 @@ def write_parts(run, content, number, kept):
     """Write and commit some layers or depths of sites of a unit as one shard."""
     unit = content.plan[number]
     taken = [
-        layout.take(numbers) for site, numbers in kept for layout in layouts(content, unit, [site])
+        layout.take(part.numbers) for part in kept for layout in layouts(content, unit, [part.site])
     ]
     labels = content.labels.sentences(unit.first, unit.sentences)
     with workspace(run.folder) as work:

@@ -15,7 +15,7 @@ from actlas.store.readouts.readout import Readout, ReadoutSource, single_answer
 from actlas.store.readouts.record import file_name
 from actlas.store.readouts.verify import drop_damaged, readout_problems, verify_readouts
 from actlas.store.readouts.words import Words, word_bytes
-from actlas.store.readouts.writing import NewArray, add_readout
+from actlas.store.readouts.writing import NewArray, add_readout, carry_readouts
 from tests.store.maintenance.small_stores import SMALL
 from tests.store.making import flip, make_run
 
@@ -154,8 +154,22 @@ def test_none_says_what_makes_it(path, tmp_path):
         ReadoutSource(tmp_path, other, "it", "mine").output()
     with pytest.raises(UsageError, match=r"no output matrices of attention .* --heads` stores"):
         ReadoutSource(tmp_path, MODEL, "it", "mine").heads()
-    with pytest.raises(UsageError, match="it is an export, which has no readout"):
-        ReadoutSource(None, MODEL, "it", "mine").output()
+
+
+def test_it_is_carried_beside_an_export(path, tmp_path):
+    heads = {"w_o": of(("layer", "head", "d_head", "d_model"), np.ones((1, 1, 2, 4), np.float32))}
+    add_readout(tmp_path, MODEL, "heads", {}, heads)
+    for _ in range(2):
+        copies = carry_readouts(tmp_path, MODEL, tmp_path / "out")
+        assert [copy.name for copy in copies] == [path.name, file_name(MODEL, "heads")]
+        assert copies[0].read_bytes() == path.read_bytes()
+        copies[0].chmod(0o644)
+        flip(copies[0], copies[0].stat().st_size // 2)  # one that is damaged is made again
+    path.chmod(0o644)
+    flip(path, path.stat().st_size // 2)
+    with pytest.raises(DamagedStore):
+        carry_readouts(tmp_path, MODEL, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_housekeeping(tmp_path):

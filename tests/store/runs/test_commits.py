@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.store import DamagedStore, Run
-from actlas.store.format.commit_record import FIELDS, stem
+from actlas.store.format.commit_record import FIELDS
 from actlas.store.format.parts import SitePart
 from actlas.store.format.pools import Origin
-from actlas.store.format.schema import seal
+from actlas.store.format.schema import seal, stem
 from actlas.store.io.workspace import workspace
 from actlas.store.runs.commits import publish, read_commit, read_commits, with_tail
 from tests.store.making import begin_run, fill, open_shard, write_unit

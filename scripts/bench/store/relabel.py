@@ -1,6 +1,6 @@
 """Relabelling of stored runs of different sizes: the time of a whole ``actlas relabel``.
 
-    python scripts/bench/relabel.py
+    python scripts/bench/store/relabel.py
 
 The run has GPT-2 XL's geometry and one number a token: relabelling looks at no activation.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from actlas.pipeline.models.geometry import Geometry
 from actlas.scripts.bench.common.measuring import HEADER, Measured
 from actlas.scripts.bench.common.synthetic import labels_of, random_run
-from actlas.scripts.bench.verify import XL
+from actlas.scripts.bench.store.verify import XL
 from actlas.scripts.terminal.text import table
 
 KINDS = ("animal", "plant", "stone")

@@ -2,7 +2,7 @@
 
 It also measures what checking on reading costs, on one stored run.
 
-    python scripts/bench/verify.py
+    python scripts/bench/store/verify.py
 
 The files are in the page cache, so that the disk does not hide the difference; all readings take
 turns in one process.

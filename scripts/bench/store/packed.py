@@ -1,7 +1,7 @@
 """What opening a packed run of many units costs, without the hours of making one unit by unit.
 
-    python scripts/bench/packed.py --units 1000 --units 10000 --units 100000 --folder /dev/shm
-    python scripts/bench/packed.py --units 100000 --sentences 10 --folder /dev/shm    # 10⁷ tokens
+    python scripts/bench/store/packed.py --units 1000 --units 10000 --units 100000 --folder /dev/shm
+    python scripts/bench/store/packed.py --units 100000 --sentences 10  # 10⁷ tokens
 
 One packed shard and its record are written directly, as ``actlas pack`` would have left them; its
 numbers are the same few random rows again and again. Each run is opened in a process of its own:
