@@ -143,4 +143,5 @@ def test_derived_sites_and_the_report(python, folder):
     assert asked(python, folder, "-c", code) == "True True\n"
     asked(python, folder, "-m", "actlas.scripts", "lens", *OF)
     asked(python, folder, "-m", "actlas.scripts", "report", "results", "--store", "store")
-    assert "What the model would say" in (folder / "results" / "report.html").read_text()
+    page = (folder / "results" / "report.html").read_text()
+    assert "What would the model say at each depth?" in page

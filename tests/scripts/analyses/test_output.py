@@ -153,7 +153,7 @@ def test_three_looks_at_the_demos_head(folder):
     report = run(folder, "report", "results", "--store", "store")
     assert report.returncode == 0, report.stderr
     page = (folder / "results" / "report.html").read_text()
-    assert "Three looks at each head" in page
-    assert "What heads attend to" in page
+    assert "Do three looks at a head agree?" in page
+    assert "What do heads attend to?" in page
     verified = run(folder, "verify", "results", "--store", "store")
     assert verified.returncode == 0, verified.stdout
