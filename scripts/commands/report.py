@@ -64,7 +64,9 @@ def _check(folders: tuple[Path, ...], out: Path | None) -> None:
                 "such as compared.html"
             )
         return
-    if out.suffix != ".html" or out.is_dir():
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a directory: expected a file that ends in .html")
+    if out.suffix != ".html":
         raise UsageError(f"--out {out}: expected a file that ends in .html")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: {out.parent} is not a directory")
