@@ -1,17 +1,20 @@
 """Shards of some tokens that nothing needs any more, and what commands say of damaged ones."""
 
+import numpy as np
 import pytest
 
 import actlas
 from actlas.analysis.data.tokens import TargetError
 from actlas.scripts.commands.du import rows_of
 from actlas.scripts.commands.show import site_row
-from actlas.store import Store
+from actlas.store import Store, UsageError
 from actlas.store.io.workspace import workspace
 from actlas.store.maintenance.disk_usage import usage
 from actlas.store.maintenance.gc import collect, remove
+from actlas.store.writing.export import export
 from actlas.store.writing.pack import pack
-from tests.scripts.extraction.kept_runs import EDIT, extracted, same
+from actlas.store.writing.selection import Selection
+from tests.scripts.extraction.kept_runs import EDIT, ends, extracted, same
 from tests.store.making import flip, problems
 
 SITES = ["q", "resid"]
@@ -124,3 +127,14 @@ def test_show_names_the_tokens_of_a_run_that_is_not_complete(last):
         "token (last)",
         "layer 3, token (last), head 5, d_head 7",
     ]
+
+
+def test_ends_of_sentences_are_not_counted_from_where_an_export_lacks_them(last, whole, tmp_path):
+    every, _ = export(last, tmp_path / "last.h5", Selection(sites=("nll",)))
+    groups = actlas.select_groups(every.dataset(), {"end": "position:-1"})
+    assert len(groups["end"]) == len(ends(whole))
+    firsts = np.flatnonzero(whole.dataset("nll")["position"].values < 3)
+    some, _ = export(whole, tmp_path / "firsts.h5", Selection(sites=("nll",), tokens=firsts))
+    with pytest.raises(UsageError, match="last tokens of 5 of 5 sentences are not in this export"):
+        actlas.select_groups(some.dataset(), {"end": "position:-1"})
+    assert len(actlas.select_groups(some.dataset(), {"second": "position:1"})["second"]) == 5
