@@ -189,7 +189,7 @@ def select_tokens(
             left_out.append(LeftOut(int(number), reason))
     if not pairs and words.nowhere:
         raise nowhere(labels, target.word)
-    _check(len(pairs) // 4, left_out, len(words.numbers), target)
+    _check(len(pairs) // 4, left_out, len(words.numbers), target, whole=stored is None)
     sentences, first, last, control = np.array(pairs, dtype=np.int64).reshape(-1, 4).T
     return Selection(target, first, last, control, sentences, tuple(left_out))
 
@@ -256,7 +256,9 @@ class _Controls:
         return np.concatenate([at[: np.searchsorted(at, first)], at[np.searchsorted(at, end) :]])
 
 
-def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Target) -> None:
+def _check(
+    pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Target, *, whole: bool
+) -> None:
     if pairs >= FEWEST:
         return
     found = f"{pairs} {'pair' if pairs == 1 else 'pairs'}"
@@ -274,8 +276,11 @@ def _check(pairs: int, left_out: Sequence[LeftOut], sentences: int, target: Targ
             f"the word in their text "
             "and not among their tokens, as in an export for another word: use the whole run"
         )
+    never = "first and special tokens are never one"
+    if not whole:
+        never += ", nor are those whose activations are not kept: `actlas extract … --tokens` adds "
+        never += "them"
     raise TargetError(
         f"{found} of {target.word!r} and a control in {sentences} sentences ({impossible} without "
-        "a possible control: first and special tokens are never one), expected at least "
-        f"{FEWEST}"
+        f"a possible control: {never}), expected at least {FEWEST}"
     )

@@ -26,7 +26,7 @@ from actlas.analysis.groups.conditions import (
 )
 from actlas.analysis.groups.grammar import Group
 from actlas.store.errors import UsageError, quoted, unknown
-from actlas.store.labels.labels import TOKEN_LABELS
+from actlas.store.labels.labels import SENTENCE_IN_RUN, TOKEN_LABELS
 
 Mask = npt.NDArray[np.bool_]
 
@@ -192,7 +192,22 @@ class TokenTable:
         own = ~special_tokens(self.labels)
         last = np.zeros(len(self.sentences), dtype=np.int64)
         np.maximum.at(last, self.of_sentence[own], self.position[own])
+        self._refuse_cut(own)
         return np.where(own, self.position - last[self.of_sentence] - 1, 0)
+
+    def _refuse_cut(self, own: Mask) -> None:
+        """Raise UsageError where an export lacks the ends of sentences, which are counted from."""
+        if SENTENCE_IN_RUN not in self.labels.coords:
+            return
+        ends = np.zeros(len(self.sentences), dtype=np.int64)
+        np.maximum.at(ends, self.of_sentence[own], self.labels["char_end"].values[own])
+        texts = (text.rstrip() for text in texts_of(self.labels, self.sentences))
+        cut = sum(end < len(text) for end, text in zip(ends.tolist(), texts, strict=True))
+        if cut:
+            raise UsageError(
+                f"positions from the end of a sentence: the last tokens of {cut} of {len(ends)} "
+                "sentences are not in this export: use the whole run"
+            )
 
     def _column(self, condition: Column) -> Mask:
         name, known = condition.name, (*KEYS, *self.columns)

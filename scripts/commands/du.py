@@ -11,6 +11,7 @@ from actlas.scripts.extraction.kept import parts_in_words
 from actlas.scripts.terminal.options import json_option, store_option
 from actlas.scripts.terminal.sections import SectionedCommand
 from actlas.scripts.terminal.text import echo_json, size, table
+from actlas.store.errors import DamagedStore
 
 if TYPE_CHECKING:
     from actlas.store.maintenance.disk_usage import Usage
@@ -37,7 +38,7 @@ def command(store_path: Path, as_json: bool) -> None:
             {"runs": runs, "readouts": used.readouts, "garbage": used.garbage, "bytes": used.total}
         )
         return
-    rows = [row for run in used.runs for row in _rows(run)]
+    rows = [row for run in used.runs for row in rows_of(run)]
     rows += [[size(used.readouts), "", "readouts"]] if used.readouts else []
     rows += [[size(used.garbage), "", "garbage"], [size(used.total), "", "all"]]
     click.echo(table(["size", "site", "run"], rows))
@@ -45,8 +46,12 @@ def command(store_path: Path, as_json: bool) -> None:
         click.echo("\n`actlas gc` removes the garbage")
 
 
-def _rows(run: Usage) -> list[list[str]]:
-    kept = parts_in_words(run.run, run.run.index.known)
+def rows_of(run: Usage) -> list[list[str]]:
+    """Return the lines of a run: size, site, name."""
+    try:
+        kept = parts_in_words(run.run, run.run.index.known)
+    except DamagedStore:  # which tokens are kept stands in the shards; their sizes, in the records
+        kept = {}
     sites = {f"{site} {kept[site]}" if site in kept else site: n for site, n in run.sites.items()}
     parts = {**sites, "(records, labels)": run.records, "(being written)": run.writing}
     rows = [[size(nbytes), name, ""] for name, nbytes in parts.items() if nbytes]

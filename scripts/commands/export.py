@@ -13,11 +13,13 @@ from actlas.scripts.terminal.completion import complete_site
 from actlas.scripts.terminal.options import json_option, named_sites, run_argument
 from actlas.scripts.terminal.paths import UserPath
 from actlas.scripts.terminal.sections import SectionedCommand
-from actlas.scripts.terminal.text import echo_json, extent, size
+from actlas.scripts.terminal.text import echo_json, extent, printable, size
 from actlas.store.exporting.formats import COPIES
 from actlas.store.format.schema import NUMPY_VIEW
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from actlas.store.runs.exported import Exported
     from actlas.store.runs.run import Run
     from actlas.store.writing.selection import Selection
@@ -179,7 +181,7 @@ def _selection(
     note = {"target": word, "case": case, "context": context}
     parts = [
         f"layers {layers}" if layers is not None else "all layers",
-        "all tokens"
+        _tokens_text(dataset)
         if word is None
         else f"{word!r} in its sentence"
         if context is None
@@ -188,6 +190,12 @@ def _selection(
     return Selection(
         sites or None, numbers, tokens, dtype, note if word is not None else {}
     ), ", ".join(parts)
+
+
+def _tokens_text(dataset: xr.Dataset) -> str:
+    """Say which tokens a view has."""
+    kept = dataset.attrs.get("tokens")
+    return f"tokens {printable(str(kept))}" if kept else "all tokens"
 
 
 def _record(exported: Exported, new: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``actlas gc``: what killed commands left behind, out of the store."""
+"""``actlas gc``: what nothing needs any more, out of the store."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from actlas.scripts.terminal.text import counted, echo_json, size
 @click.option("--dry-run", is_flag=True, help="List what would be removed; change nothing.")
 @json_option
 def command(store_path: Path, dry_run: bool, as_json: bool) -> None:
-    """Remove what killed commands left behind.
+    """Remove what killed commands left behind, and what nothing needs any more.
 
-    Unfinished units, shards without a commit, half-removed runs, names of no run; and readouts of
-    models that no run is of.
+    Unfinished units, shards without a commit, half-removed runs, names of no run; readouts of
+    models that no run is of; and shards of some tokens whose numbers are stored for more.
 
     What a living command works on is never touched, whatever its age. Exits with 1 where damage
     keeps something from being removed.

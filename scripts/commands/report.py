@@ -45,6 +45,10 @@ def command(folders: tuple[Path, ...], out: Path | None, store_path: Path | None
     from actlas.scripts.reporting.page import write_report
 
     _check(folders, out)
+    if store_path is not None:
+        from actlas.store.catalog import Store
+
+        Store(store_path)  # raises UsageError where there is none
     otherwise = os.environ.get("ACTLAS_STORE")
     if len(folders) == 1:
         page = write_report(folders[0], store_path, otherwise, out)
@@ -64,7 +68,9 @@ def _check(folders: tuple[Path, ...], out: Path | None) -> None:
                 "such as compared.html"
             )
         return
-    if out.suffix != ".html" or out.is_dir():
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a directory: expected a file that ends in .html")
+    if out.suffix != ".html":
         raise UsageError(f"--out {out}: expected a file that ends in .html")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: {out.parent} is not a directory")

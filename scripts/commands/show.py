@@ -56,7 +56,7 @@ def command(run: Run, as_json: bool) -> None:
         click.echo(printable(line))
     files = counted(len({commit.file for commit in run.commits}), "file")
     click.echo(f"units      {len(run.units):,}, {size(run.nbytes)} in {files}\n")
-    click.echo(table(("site", "dims", "units", "size"), [_site_row(run, site) for site in held]))
+    click.echo(table(("site", "dims", "units", "size"), [site_row(run, site) for site in held]))
     if missing or not held:
         units = counted(len(missing) or len(run.units), "unit")
         click.echo(
@@ -172,7 +172,8 @@ def _devices(run: Run) -> str:
     return f" on {', '.join(devices)}" if devices else ""
 
 
-def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
+def site_row(run: Run, site: str) -> tuple[str, str, str, str]:
+    """Return name, dims, units and bytes of a site."""
     layouts = [commit.sites[site].layout for commit in run.commits if site in commit.sites]
     units = f"{sum(site in run.held(unit.number) for unit in run.units)}/{len(run.units)}"
     if not layouts:
@@ -180,13 +181,24 @@ def _site_row(run: Run, site: str) -> tuple[str, str, str, str]:
     sizes = " ".join(
         f"{dim}," if dim == "token" else f"{dim} {count}," for dim, count in _sizes(layouts)
     )
-    kept = run.index.of((site,))
-    if kept.kept != WHOLE:
-        sizes = sizes.replace("token,", f"token ({printable(kept.kept_text)}),")
+    kept = _kept_text(run, site)
+    if kept:
+        sizes = sizes.replace("token,", f"token ({printable(kept)}),")
     part = kept_parts(run, {site: run.index.known[site]}).get(site)
     if part:
         sizes = f"{part}, {sizes.partition(', ')[2]}"
     return site, sizes.rstrip(","), units, size(sum(layout.nbytes for layout in layouts))
+
+
+def _kept_text(run: Run, site: str) -> str:
+    """Return how the tokens of a site were asked for, empty where they are all."""
+    index = run.index.of((site,))
+    if site in index.numbers:
+        return "" if index.kept == WHOLE else index.kept_text
+    # no selection is complete yet
+    here = (record.kept for record in run.records if site in record.sites)
+    texts = {kept.text if kept else "" for kept in here}
+    return texts.pop() if len(texts) == 1 else ""
 
 
 def _sizes(layouts: Sequence[SiteLayout]) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ LAST = "last"
 NAME = "kept"  # of the group that is meant where a condition stands alone
 EXPECTED = f"expected {LAST}, {ALL}, positions such as 0,1,-1, or a group such as her@-1"
 _POSITION = r"-?\d{1,9}(?:-{1,2}\d{1,9})?"
-_POSITIONS = re.compile(rf"\s*{_POSITION}(?:\s*,\s*{_POSITION})*\s*")
+_POSITIONS = re.compile(rf"\s*{_POSITION}(?:\s*[,|]\s*{_POSITION})*\s*")
 
 
 def with_kept(tokens: Tokenized, texts: Sequence[str] | None) -> Tokenized:
@@ -29,9 +29,10 @@ def with_kept(tokens: Tokenized, texts: Sequence[str] | None) -> Tokenized:
     Raises UsageError for what is no selection, or selects nothing; where all tokens are asked for
     none is marked.
     """
-    if not texts or tuple(texts) == (ALL,):
+    every = [_is(ALL, text) for text in texts or ()]
+    if not texts or (every[0] and len(every) == 1):
         return tokens
-    if ALL in texts:
+    if any(every):
         raise UsageError(f"--tokens {ALL} is every token: leave the others out")
     from actlas.analysis.groups.evaluation import TokenTable
     from actlas.store.reading.view import label_view
@@ -55,6 +56,22 @@ def with_kept(tokens: Tokenized, texts: Sequence[str] | None) -> Tokenized:
     return replace(tokens, labels=replace(tokens.labels, kept=marked))
 
 
+def _is(word: str, text: str) -> bool:
+    return text.strip().casefold() == word
+
+
+def _refuse_joined(text: str) -> None:
+    """Raise UsageError for ``last|her`` and the like, where last would be taken for a word."""
+    for condition in text.rpartition("=")[2].split(","):
+        for part in () if ":" in condition else condition.split("|"):
+            word = part.partition("@")[0].strip(" !").casefold()
+            if word in (LAST, ALL):
+                raise UsageError(
+                    f"{word} stands alone: give --tokens several times, position:-1 in a group, or "
+                    f"word:{word} for the word"
+                )
+
+
 def _group(text: str) -> Group:
     """Return the group that ``text`` means; raises UsageError for what is none."""
     if not text.isprintable() or len(text) > LONGEST_TOKENS:
@@ -62,10 +79,11 @@ def _group(text: str) -> Group:
             f"--tokens {quoted(text)}: expected printable characters, {LONGEST_TOKENS} at most"
         )
     try:
-        if text.strip() == LAST:
+        if _is(LAST, text):
             return parse_conditions(NAME, "position:-1")
         if _POSITIONS.fullmatch(text):
             return parse_conditions(NAME, f"position:{text.replace(',', '|')}")
+        _refuse_joined(text)
         name, equals, _ = text.partition("=")
         if equals and name.strip().isidentifier():
             return with_words(parse_group(text))

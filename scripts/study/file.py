@@ -78,10 +78,12 @@ class Input:
     seed: int | None = None  # of what is drawn
 
     def __post_init__(self) -> None:
-        """Raise UsageError for special tokens asked for and left out, and for no windows."""
+        """Raise UsageError for what options say that cannot be, such as an empty list of tokens."""
         special_choice(bos=self.bos, no_special=self.no_special)
         given = {"window": self.window, "stride": self.stride}
         check_bounds(**{name: value for name, value in given.items() if value is not None})
+        if self.tokens == ():
+            raise UsageError("tokens is an empty list: expected such as 'last', or leave it out")
         _ = self.windows, self.how
 
     @property

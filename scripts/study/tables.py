@@ -61,13 +61,7 @@ def typed(value: object, hint: Any, where: str) -> Any:
     Raises UsageError where it is none of that type.
     """
     if get_origin(hint) in (Union, types.UnionType):
-        # in the order of the annotation: `int | float` keeps 1 a whole number
-        for choice in get_args(hint):
-            try:
-                return typed(value, choice, where)
-            except UsageError:
-                continue
-        raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
+        return _one_of(value, hint, where)
     if get_origin(hint) is tuple and isinstance(value, list):
         # tuple[T, ...] is the only form of tuple in these dataclasses
         each, rest = get_args(hint)
@@ -84,6 +78,18 @@ def typed(value: object, hint: Any, where: str) -> Any:
     # a bool is an int to Python, not to a reader
     if isinstance(hint, type) and type(value) is hint:
         return value
+    raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
+
+
+def _one_of(value: object, hint: Any, where: str) -> Any:
+    """Return ``value`` as the first type of a union that has it."""
+    # in the order of the annotation: `int | float` keeps 1 a whole number
+    for choice in get_args(hint):
+        try:
+            return typed(value, choice, where)
+        except UsageError:
+            if isinstance(value, list) and get_origin(choice) is tuple:
+                raise  # it says which item is wrong
     raise UsageError(f"{where} is {shown(value)}, expected {meaning(hint)}")
 
 

@@ -186,7 +186,7 @@ class _Server:
     def _taken(self) -> bool:
         try:
             message = self.connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # closed, with or without answers that were never read
             return False
         if isinstance(message, int):
             self.most = message
@@ -201,14 +201,14 @@ class _Server:
         except ActlasError as error:
             for unused in (ours, theirs):
                 unused.close()
-            self.connection.send((number, pickle.dumps((False, error))))
+            self._send((number, pickle.dumps((False, error))))
             return
         if not process:
             for inherited in (ours, self.connection, *self.running):
                 inherited.close()
             # what ends us lets drafts be removed on the way out
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-            _as_child(lambda: theirs.send_bytes(_answered(payload)))
+            _as_child(lambda: _answer(theirs, payload))
         theirs.close()
         self.running[ours] = number, process
 
@@ -222,8 +222,11 @@ class _Server:
         ready.close()
         if not content:
             content = pickle.dumps((False, ActlasError(ENDED.format(-code))))
-        with contextlib.suppress(BrokenPipeError):
-            self.connection.send((number, content))
+        self._send((number, content))
+
+    def _send(self, answer: tuple[int, bytes]) -> None:
+        with contextlib.suppress(OSError):  # nobody asks any more: the next look at it says so
+            self.connection.send(answer)
 
     def _end(self) -> None:
         for _, process in self.running.values():
@@ -266,6 +269,13 @@ def _as_child(work: Callable[[], None]) -> None:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
+
+
+def _answer(connection: Connection, payload: bytes) -> None:
+    """Do a job and send what it gives, where somebody still asks for it."""
+    content = _answered(payload)
+    with contextlib.suppress(OSError):
+        connection.send_bytes(content)
 
 
 def _answered(payload: bytes) -> bytes:

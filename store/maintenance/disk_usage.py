@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from actlas.store.catalog import Store
 from actlas.store.io.workspace import writers
@@ -50,15 +51,17 @@ def usage(store: Store) -> StoreUsage:
     for item in garbage:
         if item.path.parent.parent.parent == store.path / "runs":
             garbage_of[item.path.parent.parent.name] += item.nbytes
-    runs = tuple(_of_run(run, garbage_of[run.id]) for run in store.runs())
     unneeded = {item.path for item in garbage}
+    runs = tuple(_of_run(run, garbage_of[run.id], unneeded) for run in store.runs())
     needed = sum(tree_bytes(path) for path in readout_paths(store.path) if path not in unneeded)
     return StoreUsage(runs, sum(item.nbytes for item in garbage), needed)
 
 
-def _of_run(run: Run, garbage: int) -> Usage:
+def _of_run(run: Run, garbage: int, unneeded: Collection[Path]) -> Usage:
     sites = Counter[str]()
     for record in run.records:
+        if run.path(record) in unneeded:
+            continue
         for name, site in record.sites.items():
             for location in record.locations:
                 sites[name] += site.layout.narrow(location.rows).nbytes

@@ -28,6 +28,7 @@ from actlas.store.io.workspace import (
     workspace,
     writers,
 )
+from actlas.store.maintenance.narrower import drop, needless
 from actlas.store.readouts.record import FOLDER as READOUTS
 from actlas.store.readouts.writing import unneeded
 from actlas.store.runs.commits import COMMITS, PACKED, was_begun
@@ -114,6 +115,8 @@ def remove(store: Store, run_id: str, *, force: bool = False) -> list[str]:
 def collect(store: Store, *, dry_run: bool = False) -> Collected:
     """Remove all that is left of killed writers and of removals that were not finished.
 
+    And shards of some tokens whose numbers are stored for more tokens: see ``narrower``.
+
     dry_run: only list it.
     """
     check_own(store.path / "runs", store.path / "names", store.path / REMOVED)
@@ -131,6 +134,11 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
             garbage += _of_run(folder, dry_run)
         except StoreError as error:
             problems.append(str(error))
+    for run, variants in _families(store):
+        try:
+            garbage += _narrower(run, variants, dry_run)
+        except StoreError as error:
+            problems += [] if str(error) in problems else [str(error)]
     garbage += _of_readouts(store, dry_run)
     garbage += _half_removed(store, dry_run)
     garbage += _lost_names(store, dry_run)
@@ -162,6 +170,23 @@ def _of_run(folder: Path, dry_run: bool) -> list[Garbage]:
         PACKED: double,
     }
     return [Garbage(path, kinds[path.parent.name], sizes.get(path, 0)) for path in found]
+
+
+def _families(store: Store) -> list[tuple[Run, list[Run]]]:
+    """Return each run with its variants; none while one, which may be a variant, is unreadable."""
+    runs, damaged = store.survey()
+    if any(RUN_ID.fullmatch(name) for name in damaged):
+        return []
+    return [(run, [each for each in runs if each.baseline_id == run.id]) for run in runs]
+
+
+def _narrower(run: Run, variants: list[Run], dry_run: bool) -> list[Garbage]:
+    """Remove shards of some tokens whose numbers are stored for more."""
+    records = needless(run, variants)
+    if records and not dry_run:
+        drop(run, records)
+    kind = "rows of some tokens, stored for more as well"
+    return [Garbage(run.path(record), kind, record.size) for record in records]
 
 
 def _restored(folder: Path) -> list[str]:

@@ -40,7 +40,7 @@ class Selections:
     @cached_property
     def widest_first(self) -> tuple[str, ...]:
         """All digests, those with more tokens first."""
-        sizes = {digest: self._tokens(digest) for digest in self.known}
+        sizes = {digest: self.tokens(digest) for digest in self.known}
         return tuple(sorted(sizes, key=lambda digest: (-sizes[digest], digest)))
 
     def masks(self, digest: str) -> Mapping[int, Mask]:
@@ -73,15 +73,16 @@ class Selections:
             np.ones(unit.tokens, dtype=bool) if digest == WHOLE else self.masks(digest)[unit.number]
         )
 
+    def tokens(self, digest: str) -> int:
+        """Return how many tokens are kept, in the units that have any file."""
+        return sum(int(mask.sum()) for mask in self.masks(digest).values())
+
     def _includes(self, one: str, other: str) -> bool:
         """Whether ``one`` has all tokens of ``other`` in the units of which both are known."""
         more, less = self.masks(one), self.masks(other)
         return all(
             bool((more[number] >= less[number]).all()) for number in more.keys() & less.keys()
         )
-
-    def _tokens(self, digest: str) -> int:
-        return sum(int(mask.sum()) for mask in self.masks(digest).values())
 
 
 def taken(wanted: Mask, stored: Mask) -> Indices:

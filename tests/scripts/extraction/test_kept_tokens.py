@@ -22,7 +22,8 @@ from tests.web import serving
     ("tokens", "wanted"),
     [
         ("last", lambda t: t["position:-1"]),
-        ("0,2-3,-1", lambda t: t["position:0"] | t["position:2-3"] | t["position:-1"]),
+        ("LAST ", lambda t: t["position:-1"]),
+        ("0 | 2-3,-1", lambda t: t["position:0"] | t["position:2-3"] | t["position:-1"]),
         (-2, lambda t: t["position:-2"]),
         ("before=her@-1", lambda t: t["her@-1"]),
         ("visitors", lambda t: t.word("visitors")),  # of one sentence, in several tokens
@@ -200,6 +201,10 @@ def actlas_command(actlas, monkeypatch, tmp_path):
         ("kind:c", "column kind never is 'c': it is 'a', 'b'"),
         ("colour:red", "unknown condition or column 'colour'"),
         ("her@x", "expected one number at the end"),
+        ("last|her", "last stands alone: give --tokens several times"),
+        ("last@-1,kind:a", "position:-1 in a group, or word:last for the word"),
+        ("x=all", "all stands alone"),
+        (["All", "last"], "--tokens all is every token"),
         ("x=", "expected"),
         ("3-1", "is not a range"),
         ("regex:\ta", "expected printable characters"),

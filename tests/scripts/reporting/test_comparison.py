@@ -151,6 +151,7 @@ def place(studied_once, tmp_path_factory):
         (("actlas-small", "empty"), "give --out FILE"),
         (("actlas-small", "--out", "a.txt"), "expected a file that ends in .html"),
         (("actlas-small", "--out", "none/a.html"), "none is not a directory"),
+        (("actlas-small", "--out", "a.html", "--store", "none"), "none is not there"),
         (
             ("actlas-small/results/scan", "actlas-small/results/norms", "--out", "a.html"),
             "no study is in two",

@@ -189,3 +189,24 @@ def test_workers_give_results_and_errors():
             bad.result()
         with pytest.raises(ActlasError, match="ended early"):
             ended.result()
+
+
+def asleep(place):
+    """Say which process this is, and be busy."""
+    place.write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_nothing_is_left_of_jobs_whose_results_nobody_reads(tmp_path, capfd):
+    pool = Workers(3)  # two at a time
+    pool.submit(sorted, [1, 0])
+    pool.submit(asleep, tmp_path / "process")
+    limit = time.monotonic() + 60
+    while not (pool._connection.poll() and (tmp_path / "process").exists()):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    pool.stop()
+    # nobody takes in what it left: it is gone, and no zombie
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "process").read_text()), 0)
+    assert capfd.readouterr().err == ""

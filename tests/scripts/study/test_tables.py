@@ -54,6 +54,13 @@ wrong = {
 }
 
 
+def test_the_item_of_a_list_that_is_wrong_is_named():
+    with pytest.raises(UsageError, match=r"^here parts\[1\] is 3, expected text or a list"):
+        filled(Options, {"word": "x", "parts": ["a", 3]}, "here")
+    with pytest.raises(UsageError, match=r"^here parts\[0\]\[1\] is true, expected text$"):
+        filled(Options, {"word": "x", "parts": [["a", True]]}, "here")
+
+
 @given(tables, st.sampled_from(sorted(wrong)), st.data())
 def test_a_value_of_another_type_is_refused_by_name(table, key, data):
     with pytest.raises(UsageError, match=rf"^here {key}.* expected "):
