@@ -74,8 +74,8 @@ def neuron_chart(result: xr.Dataset) -> charts.Chart:
                 for name, end in (("low", "lower"), ("high", "upper")):
                     row[name] = charts.number(float(ends.sel(bound=end)))
             rows.append(row)
-    ends_told = (("#low", "95 % from"), ("#high", "to")) if bounded else ()
-    hover = charts.tips(("neuron", "neuron"), ("#adds", "adds"), *ends_told, ("group", "tokens"))
+    bounds = (("#low", "95 % from"), ("#high", "to")) if bounded else ()
+    hover = charts.tips(("neuron", "neuron"), ("#adds", "adds"), *bounds, ("group", "tokens"))
     shown = charts.Dots(
         *("adds", "neuron", "adds to the logit difference", min(MOST, len(rows))),
         *({"field": "rank", "op": "min", "order": "ascending"}, hover),

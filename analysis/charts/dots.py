@@ -52,8 +52,8 @@ def dots(shown: Dots) -> Chart:
         ends = {"x": {**_x(shown), "field": low}, "x2": {"field": high}}
         layers.append({"mark": {"type": "rule"}, "encoding": apart | ends})
     points = {"type": "point", "filled": True, "opacity": 1, "size": DOT}
-    told = {"x": _x(shown), "tooltip": list(shown.tips)}
-    layers.append({"mark": points, "encoding": apart | told})
+    hovered = {"x": _x(shown), "tooltip": list(shown.tips)}
+    layers.append({"mark": points, "encoding": apart | hovered})
     return {"height": max(LOWEST, ROW * shown.rows), "layer": layers}
 
 

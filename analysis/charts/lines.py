@@ -99,7 +99,7 @@ def scale_of(values: Sequence[float | None]) -> dict[str, Any]:
 
 def _powers(values: Sequence[float | None], least: float) -> tuple[float, ...]:
     """Return 0 and some powers of ten from about ``least`` on, on each side that has numbers."""
-    ticks, lowest = [0.0], math.floor(math.log10(least))
+    ticks, lowest = [0.0], math.ceil(math.log10(least))  # below, an axis is linear
     for sign in (-1, 1):
         most = max(sign * value for value in values if value is not None)
         highest = math.floor(math.log10(most)) if most > 0 else lowest - 1

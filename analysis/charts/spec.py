@@ -64,7 +64,7 @@ class Series:
     def dash(self) -> Chart:
         """The encoding by style of lines, empty where all are solid."""
         styles = [DASHES[look.line] for look in self.looks]
-        if not any(styles):
+        if self.many or not any(styles):
             return {}
         scale = {"domain": list(self.names), "range": [style or [1, 0] for style in styles]}
         field = {"field": self.field, "type": "nominal", "legend": None, "scale": scale}

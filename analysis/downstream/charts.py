@@ -80,7 +80,9 @@ def _panel(
     point = view["layer"][-1]["encoding"]
     first = "datum.depth == datum.first"
     point["shape"] = {"condition": {"test": first, "value": "diamond"}, "value": "circle"}
-    point["size"] = {"condition": {"test": first, "value": 130}, "value": 18}
+    # of many lines, points would hide all others
+    large, small = (40, 3) if series.many else (130, 18)
+    point["size"] = {"condition": {"test": first, "value": large}, "value": small}
     return {"height": 260, **view}
 
 

@@ -83,7 +83,7 @@ def loss_chart(result: xr.Dataset) -> charts.Chart:
     places = xr.DataArray(np.arange(len(labels)), dims="variant") + xr.DataArray(
         SPREAD * shift, {"group": found[name]["group"]}, "group"
     )
-    found["place"] = places.where(_bare(found)[name].notnull())  # a place alone is no number
+    found["place"] = places.where(_bare(found)[name].notnull())  # a place alone does not make a row
     records = _records(result, found)
     hover = charts.tips(
         *(("group", "tokens"), ("variant", "edits"), (f"#{name}", CHANGE)), *charts.ends(found)

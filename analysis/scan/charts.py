@@ -25,7 +25,7 @@ def cost_chart(result: xr.Dataset) -> charts.Chart:
     )
     shift = (np.arange(len(known)) - (len(known) - 1) / 2) * SPREAD / len(known)
     joined["at"] = result["layer"] + xr.DataArray(shift, {"group": known}, "group")
-    # a place alone is no number
+    # a place alone does not make a row
     joined["at"] = joined["at"].where(joined["change"].notnull())
     records = charts.Records(
         {name: _of(array, known) for name, array in joined.items()}, labels={"group": labels}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actlas.analysis import registry
+from actlas.analysis import charts, registry
 from actlas.analysis.data.group_looks import group_looks
 from actlas.analysis.norms.tables import stream_table
 from actlas.scripts.bench.common.results import STAGES, Sizes, synthetic_result
@@ -203,3 +203,10 @@ def test_a_scan_shows_the_intervals_that_its_figure_shows():
     shown = [row for row in rows if row["group"] == "all predicted tokens"]
     np.testing.assert_allclose([row["high"] - row["change"] for row in shown], 2, rtol=1e-3)
     assert len({row["at"] for row in rows}) == len(rows)  # dots of a layer lie side by side
+
+
+def test_an_axis_that_is_linear_around_0_has_ticks_of_both_sides():
+    found = charts.scale_of([-0.3, 0.001, 0.002, 0.004, 5, 40, None])
+    assert found["scale"] == "symlog"
+    assert found["ticks"] == (-0.1, -0.01, -0.001, 0, 0.001, 0.01, 0.1, 1, 10)
+    assert "ticks" not in charts.scale_of([0.1, 40])
