@@ -23,6 +23,7 @@ def part_chart(result: xr.Dataset) -> charts.Chart:
     shown = charts.Lines(
         *("layer", "mean_attribution", series, "layer", "adds to the logit difference", hover),
         interval=charts.interval(found),
+        dots=True,
     )
     view = charts.with_zero(charts.lines(shown))
     several = len(groups) > 1

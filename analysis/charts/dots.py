@@ -8,6 +8,7 @@ from typing import Any
 
 from actlas.analysis.charts.lines import DOT
 from actlas.analysis.charts.spec import Chart, Series
+from actlas.analysis.data.group_looks import SERIES_COLOURS
 
 ROW, LOWEST = 26, 90  # pixels of a row, and of the fewest together
 LONGEST = 220  # pixels of the name of a row
@@ -37,7 +38,7 @@ def dots(shown: Dots) -> Chart:
     """Return a panel of dots in rows; a dot tells its numbers on hover, 0 has a line."""
     axis = {"grid": True, "labelLimit": LONGEST, "ticks": False, "domain": False}
     y = {"field": shown.y, "type": "nominal", "sort": shown.order, "title": None, "axis": axis}
-    apart: Chart = {"y": y}
+    apart: Chart = {"y": y, "color": {"value": SERIES_COLOURS[1]}}
     if shown.series:
         names = list(shown.series.names)
         beside = {"field": shown.series.field, "type": "nominal", "scale": {"domain": names}}
