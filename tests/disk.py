@@ -51,12 +51,15 @@ def actlas(library: Path | None, disk: str, *arguments: object, before: str = ""
     return python(library, disk, f"import sys\n{before}\n{MAIN}", *arguments, prefix=prefix)
 
 
-def mounted(*commands: str) -> tuple[str, ...]:
+def mounted(*commands: str, after: str = "") -> tuple[str, ...]:
     """Return the beginning of a command that alone sees what ``commands`` mount.
 
-    Skips the test where that is not allowed.
+    after: what unmounts it, where a process serves it: one that ends with the mount waits for
+    itself, for ever, and with it every later ``sync`` of the machine. Skips the test where mounting
+    is not allowed.
     """
-    prefix = ("unshare", "-m", "sh", "-ec", "\n".join([*commands, 'exec "$@"']), "sh")
+    work = ('"$@" && code=0 || code=$?', after, "exit $code") if after else ('exec "$@"',)
+    prefix = ("unshare", "-m", "sh", "-ec", "\n".join([*commands, *work]), "sh")
     try:
         tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:

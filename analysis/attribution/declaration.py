@@ -156,8 +156,8 @@ class Attribute(ReadStudy[AttributeOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: AttributeOptions) -> Figures:
         """Return what parts add by layer, the map of heads, and the neurons that add most."""
+        from actlas.analysis.attribution.figures import attribution_profile, head_maps, neuron_dots
         from actlas.analysis.attribution.findings import captions
-        from actlas.analysis.plots import attribution_profile, head_maps, neuron_dots
 
         title, noted = f"What adds to {result.attrs['asked']}", captions(result)
         drawn = {"": (attribution_profile(result, title), noted[""])}
@@ -180,9 +180,9 @@ class Attribute(ReadStudy[AttributeOptions]):
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: AttributeOptions
     ) -> None:
         """Draw what attention and MLP add in each layer, of the first group."""
-        from actlas.analysis import plots
+        from actlas.analysis.attribution.figures import attribution_panel
 
-        plots.attribution_panel(axes, result)
+        attribution_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say who adds most, how large the difference is, and whether the parts add up."""

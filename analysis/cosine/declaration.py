@@ -137,15 +137,16 @@ class Cosine(GroupStudy[CosineOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: CosineOptions) -> Figures:
         """Return histograms, heat map, profile and the matrix of the deepest layer."""
-        from actlas.analysis import plots
+        from actlas.analysis.cosine.figures import cosine_heatmap, cosine_layers, cosine_profile
         from actlas.analysis.cosine.findings import captions
+        from actlas.analysis.cosine.matrix_figure import cosine_matrix
 
         word, matrix = options.target, self._matrix(subject, options).isel(layer=-1)
         drawn = {
-            "": plots.cosine_layers(result, word),
-            "heatmap": plots.cosine_heatmap(result, word),
-            "profile": plots.cosine_profile(result, word),
-            "matrix": plots.cosine_matrix(matrix, word),
+            "": cosine_layers(result, word),
+            "heatmap": cosine_heatmap(result, word),
+            "profile": cosine_profile(result, word),
+            "matrix": cosine_matrix(matrix, word),
         }
         noted = captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
@@ -166,9 +167,9 @@ class Cosine(GroupStudy[CosineOptions]):
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: CosineOptions
     ) -> None:
         """Draw the mean |cosine| of all pairs of projections over layers."""
-        from actlas.analysis import plots
+        from actlas.analysis.cosine.figures import cosine_panel
 
-        plots.cosine_panel(axes, result, options.target)
+        cosine_panel(axes, result, options.target)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how far features move together, first and last, beside controls and chance."""

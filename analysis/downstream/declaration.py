@@ -101,24 +101,30 @@ class Downstream(GroupStudy[GroupOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
         """Return distances, steps and spread; effects by dose and by group, where there are any."""
-        from actlas.analysis import plots
+        from actlas.analysis.downstream.effect_figures import (
+            dose_of,
+            dose_response,
+            downstream_groups,
+            group_losses,
+        )
+        from actlas.analysis.downstream.figures import downstream_delta, downstream_profile
         from actlas.analysis.downstream.findings import captions
 
-        drawn = {"": plots.downstream_delta(result)}
-        drawn |= {kind: plots.downstream_profile(result, kind) for kind in ("step", "std")}
-        if plots.dose_of(result) is not None:
-            drawn["dose"] = plots.dose_response(result)
+        drawn = {"": downstream_delta(result)}
+        drawn |= {kind: downstream_profile(result, kind) for kind in ("step", "std")}
+        if dose_of(result) is not None:
+            drawn["dose"] = dose_response(result)
         if "group_relative_delta" in result:
-            drawn["groups"] = plots.downstream_groups(result)
+            drawn["groups"] = downstream_groups(result)
         if "group_nll_change" in result:
-            drawn["loss"] = plots.group_losses(result)
+            drawn["loss"] = group_losses(result)
         noted = captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
     def charts(self, result: xr.Dataset) -> Charts:
         """Return distances, steps and spread; effects by dose and by group, where there are any."""
+        from actlas.analysis.data.doses import doses
         from actlas.analysis.downstream.charts import delta_chart, profile_chart
-        from actlas.analysis.downstream.doses import doses
         from actlas.analysis.downstream.effect_charts import dose_chart, group_chart, loss_chart
 
         drawn = {kind: profile_chart(result, kind) for kind in ("step", "std")}
@@ -134,9 +140,9 @@ class Downstream(GroupStudy[GroupOptions]):
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
     ) -> None:
         """Draw the distance to the run without edits, relative to its norm, over depths."""
-        from actlas.analysis import plots
+        from actlas.analysis.downstream.figures import delta_panel
 
-        plots.delta_panel(axes, result)
+        delta_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say which edit changes the loss most, and how far the variants end from the baseline."""

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from actlas.analysis import charts
+from actlas.analysis.data.doses import Numbered, doses
 from actlas.analysis.data.group_looks import INK, Look, group_looks
 from actlas.analysis.downstream.charts import DEPTH, NAMES, variant_labels
-from actlas.analysis.downstream.doses import Numbered, doses
 
 CHANGE = "change of loss (nats per token)"
 ALL = "all tokens"

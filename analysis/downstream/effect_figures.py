@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from actlas.analysis.downstream.doses import doses
+from actlas.analysis.data.doses import doses
 from actlas.analysis.downstream.figures import LABELS, edits_label
 from actlas.analysis.plots.marks import (
     WIDE,

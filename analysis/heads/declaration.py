@@ -100,8 +100,8 @@ class Heads(GroupStudy[HeadOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: HeadOptions) -> Figures:
         """Return a map of heads for each score, and the weights between groups."""
+        from actlas.analysis.heads.figures import group_maps, score_maps
         from actlas.analysis.heads.findings import captions
-        from actlas.analysis.plots import group_maps, score_maps
 
         drawn, noted = {"": score_maps(result), "groups": group_maps(result)}, captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
@@ -114,10 +114,10 @@ class Heads(GroupStudy[HeadOptions]):
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: HeadOptions) -> None:
         """Draw the map of the score by which some head leaves uniform attention most."""
-        from actlas.analysis import plots
+        from actlas.analysis.heads.figures import head_panel
 
         most = abs(result["excess"].sel(kind=list(NAMED))).max(("layer", "head")).fillna(0)
-        plots.head_panel(axes, result, NAMED[int(most.values.argmax())])
+        head_panel(axes, result, NAMED[int(most.values.argmax())])
 
     def pages(self, subject: Subject, options: HeadOptions) -> dict[str, bytes]:
         """Return the attention of the sentence that was asked for."""

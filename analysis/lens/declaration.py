@@ -183,8 +183,8 @@ class Lens(ReadStudy[LensOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: LensOptions) -> Figures:
         """Return the words of a sentence at every depth, and the profile by group."""
+        from actlas.analysis.lens.figures import lens_grid, lens_profile, sentence_loss
         from actlas.analysis.lens.findings import captions
-        from actlas.analysis.plots import lens_grid, lens_profile, sentence_loss
 
         noted, sentence = captions(result), _drawn(result)
         drawn = {"": (lens_profile(result), noted[""])}
@@ -204,9 +204,9 @@ class Lens(ReadStudy[LensOptions]):
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: LensOptions) -> None:
         """Draw the loss by depth, or where there is none the divergence from the last depth."""
-        from actlas.analysis import plots
+        from actlas.analysis.lens.figures import lens_panel
 
-        plots.lens_panel(axes, result)
+        lens_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say when the first choice is settled, how the loss falls, and whether the law holds."""

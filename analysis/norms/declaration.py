@@ -138,18 +138,18 @@ class Norms(GroupStudy[NormOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: NormOptions) -> Figures:
         """Return the stream, every site by layer, and groups."""
-        from actlas.analysis import plots
+        from actlas.analysis.norms.figures import norm_groups, norm_sites, norm_stream
         from actlas.analysis.norms.findings import captions
 
         # the others have one place in the model
         deep = [str(site) for site, array in subject.dataset.items() if array.dims[0] != "token"]
         drawn = {}
         if "norm_resid" in result:
-            drawn[""] = plots.norm_stream(result, subject.law)
+            drawn[""] = norm_stream(result, subject.law)
         if deep:
-            drawn["sites"] = plots.norm_sites(result)
+            drawn["sites"] = norm_sites(result)
         if deep and options.named:
-            drawn["groups"] = plots.norm_groups(result, deep[0])
+            drawn["groups"] = norm_groups(result, deep[0])
         noted = captions(result, subject.law)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
@@ -168,9 +168,9 @@ class Norms(GroupStudy[NormOptions]):
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: NormOptions) -> None:
         """Draw the norms of the residual stream over depths, or those of the first site."""
-        from actlas.analysis import plots
+        from actlas.analysis.norms.figures import norm_panel
 
-        plots.norm_panel(axes, result)
+        norm_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say how the residual stream grows, who writes it, and where groups lie apart."""

@@ -16,7 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize, to_hex
 
-from actlas.analysis.downstream.doses import FEWEST, varied
+from actlas.analysis.data.doses import FEWEST, varied
 from actlas.analysis.plots.marks import MOST_TICKS, WIDE
 from actlas.analysis.plots.sheet import tidy_bar
 from actlas.analysis.plots.style import short

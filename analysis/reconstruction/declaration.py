@@ -211,15 +211,15 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: ReconstructOptions) -> Figures:
         """Return errors beside correlations, and the pair of depths."""
-        from actlas.analysis import plots
+        from actlas.analysis.reconstruction.figures import depth_pair, reconstruction_profile
         from actlas.analysis.reconstruction.findings import captions
         from actlas.analysis.reconstruction.laminar import pair_entries
 
-        drawn = {"": plots.reconstruction_profile(result, result.attrs["edited"])}
+        drawn = {"": reconstruction_profile(result, result.attrs["edited"])}
         pair = parse_pair(options.pair)
         if pair is not None:
             lower, upper, note = pair_entries(subject.dataset["resid"], pair, options.mask)
-            drawn["pair"] = plots.depth_pair(lower, upper, result.sel(pair=pair), note)
+            drawn["pair"] = depth_pair(lower, upper, result.sel(pair=pair), note)
         noted = captions(result)
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
@@ -233,9 +233,9 @@ class Reconstruct(GroupStudy[ReconstructOptions]):
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: ReconstructOptions
     ) -> None:
         """Draw the errors of the sums over layers; without sums, the correlation of depths."""
-        from actlas.analysis import plots
+        from actlas.analysis.reconstruction.figures import reconstruction_panel
 
-        plots.reconstruction_panel(axes, result, result.attrs["edited"])
+        reconstruction_panel(axes, result, result.attrs["edited"])
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say which layer changes the stream most, and whether every layer is its sum.

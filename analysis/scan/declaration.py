@@ -112,10 +112,10 @@ class Scan(GroupStudy[GroupOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: GroupOptions) -> Figures:
         """Return what skipping each layer costs, by group too."""
-        from actlas.analysis import plots
+        from actlas.analysis.downstream.effect_figures import redundant_layers
         from actlas.analysis.scan.findings import caption
 
-        return {"": (plots.redundant_layers(result), caption(result))}
+        return {"": (redundant_layers(result), caption(result))}
 
     def charts(self, result: xr.Dataset) -> Charts:
         """Return the cost of each layer."""
@@ -127,9 +127,9 @@ class Scan(GroupStudy[GroupOptions]):
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions
     ) -> None:
         """Draw what skipping each layer costs."""
-        from actlas.analysis import plots
+        from actlas.analysis.downstream.effect_figures import redundancy_panel
 
-        plots.redundancy_panel(axes, result)
+        redundancy_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say what skipping the layers costs, and whose cost is not told from 0."""

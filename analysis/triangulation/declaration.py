@@ -135,7 +135,7 @@ class Triangulate(ReadStudy[AnswerOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: AnswerOptions) -> Figures:
         """Return attribution against ablation."""
-        from actlas.analysis.plots import attribution_against_ablation
+        from actlas.analysis.triangulation.figures import attribution_against_ablation
         from actlas.analysis.triangulation.findings import caption
 
         return {"": (attribution_against_ablation(result), caption(result))}
@@ -150,9 +150,9 @@ class Triangulate(ReadStudy[AnswerOptions]):
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: AnswerOptions
     ) -> None:
         """Draw attribution against ablation, a point a head."""
-        from actlas.analysis import plots
+        from actlas.analysis.triangulation.figures import triangulation_panel
 
-        plots.triangulation_panel(axes, result)
+        triangulation_panel(axes, result)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Name the heads that each look puts first, and whether they agree, group by group."""

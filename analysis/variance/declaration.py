@@ -92,10 +92,10 @@ class Variance(GroupStudy[NamedOptions]):
 
     def figures(self, result: xr.Dataset, subject: Subject, options: NamedOptions) -> Figures:
         """Return the profile."""
-        from actlas.analysis import plots
+        from actlas.analysis.variance.figures import variance_profile
         from actlas.analysis.variance.findings import caption
 
-        return {"": (plots.variance_profile(result, options.target), caption(result))}
+        return {"": (variance_profile(result, options.target), caption(result))}
 
     def charts(self, result: xr.Dataset) -> Charts:
         """Return the profile."""
@@ -107,9 +107,9 @@ class Variance(GroupStudy[NamedOptions]):
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: NamedOptions
     ) -> None:
         """Draw the variance of each projection over layers."""
-        from actlas.analysis import plots
+        from actlas.analysis.variance.figures import variance_panel
 
-        plots.variance_panel(axes, result, options.target)
+        variance_panel(axes, result, options.target)
 
     def findings(self, result: xr.Dataset, subject: Subject) -> list[str]:
         """Say where context enters, and how the variances go from the first layer to the last."""

@@ -28,85 +28,85 @@ def figures(sizes: Sizes) -> dict[str, Callable[[], Figure]]:
 
 
 def _of_groups(sizes: Sizes) -> dict[str, Callable[[], Figure]]:
-    from actlas.analysis import plots
+    from actlas.analysis import figures
     from actlas.analysis.histogram.figures import group_distances, histograms
 
     word = "her" if sizes.groups == 2 else None
     cosines, norms, values = made.cosine(sizes), made.norms(sizes), made.histogram(sizes)
     return {
-        "variance": lambda: plots.variance_profile(made.variance(sizes), word),
-        "cosine": lambda: plots.cosine_layers(cosines, word),
-        "cosine_heatmap": lambda: plots.cosine_heatmap(cosines, word),
-        "cosine_profile": lambda: plots.cosine_profile(cosines, word),
-        "cosine_matrix": lambda: plots.cosine_matrix(made.matrix(sizes), word),
-        "norms": lambda: plots.norm_stream(norms),
-        "norms_alone": lambda: plots.norm_stream(made.norms(sizes, writers=False)),
-        "norms_sites": lambda: plots.norm_sites(norms),
-        "norms_groups": lambda: plots.norm_groups(norms, "resid"),
+        "variance": lambda: figures.variance_profile(made.variance(sizes), word),
+        "cosine": lambda: figures.cosine_layers(cosines, word),
+        "cosine_heatmap": lambda: figures.cosine_heatmap(cosines, word),
+        "cosine_profile": lambda: figures.cosine_profile(cosines, word),
+        "cosine_matrix": lambda: figures.cosine_matrix(made.matrix(sizes), word),
+        "norms": lambda: figures.norm_stream(norms),
+        "norms_alone": lambda: figures.norm_stream(made.norms(sizes, writers=False)),
+        "norms_sites": lambda: figures.norm_sites(norms),
+        "norms_groups": lambda: figures.norm_groups(norms, "resid"),
         "histogram": lambda: histograms(values, "resid"),
         "histogram_distance": lambda: group_distances(values, "resid"),
     }
 
 
 def _of_edits(sizes: Sizes) -> dict[str, Callable[[], Figure]]:
-    from actlas.analysis import plots
+    from actlas.analysis import figures
 
     edited, sums = made.downstream(sizes), made.reconstruct(sizes)
     entries = sizes.generator.normal(size=(2, 5000))
     found: dict[str, Callable[[], Figure]] = {
-        "reconstruct": lambda: plots.reconstruction_profile(sums, [1]),
-        "reconstruct_pair": lambda: plots.depth_pair(
+        "reconstruct": lambda: figures.reconstruction_profile(sums, [1]),
+        "reconstruct_pair": lambda: figures.depth_pair(
             entries[0], entries[0] + 0.3 * entries[1], sums.sel(pair=1), "every entry"
         ),
-        "scan": lambda: plots.redundant_layers(made.scan(sizes)),
-        "scan_all": lambda: plots.redundant_layers(made.scan(sizes, grouped=False)),
-        "downstream": lambda: plots.downstream_delta(edited),
-        "downstream_step": lambda: plots.downstream_profile(edited, "step"),
-        "downstream_std": lambda: plots.downstream_profile(edited, "std"),
-        "downstream_groups": lambda: plots.downstream_groups(edited),
-        "downstream_loss": lambda: plots.group_losses(edited),
+        "scan": lambda: figures.redundant_layers(made.scan(sizes)),
+        "scan_all": lambda: figures.redundant_layers(made.scan(sizes, grouped=False)),
+        "downstream": lambda: figures.downstream_delta(edited),
+        "downstream_step": lambda: figures.downstream_profile(edited, "step"),
+        "downstream_std": lambda: figures.downstream_profile(edited, "std"),
+        "downstream_groups": lambda: figures.downstream_groups(edited),
+        "downstream_loss": lambda: figures.group_losses(edited),
     }
-    if plots.dose_of(edited) is not None:
-        found["downstream_dose"] = lambda: plots.dose_response(edited)
+    if figures.dose_of(edited) is not None:
+        found["downstream_dose"] = lambda: figures.dose_response(edited)
     return found
 
 
 def _of_answers(sizes: Sizes) -> dict[str, Callable[[], Figure]]:
-    from actlas.analysis import plots
+    from actlas.analysis import figures
 
     heads, read, added = made.heads(sizes), made.lens(sizes), made.attribution(sizes)
     words = cast("Any", made.Vocabulary())
     title = "What adds to the logit of her less that of him"
     return {
-        "heads": lambda: plots.score_maps(heads),
-        "heads_groups": lambda: plots.group_maps(heads),
-        "lens": lambda: plots.lens_profile(read),
-        "lens_words": lambda: plots.lens_grid(read, words, 0),
-        "lens_loss": lambda: plots.sentence_loss(read, words, 0),
-        "attribute": lambda: plots.attribution_profile(added, title),
-        "attribute_heads": lambda: plots.head_maps(added["mean_head"], title),
-        "triangulate": lambda: plots.attribution_against_ablation(made.triangulation(sizes)),
+        "heads": lambda: figures.score_maps(heads),
+        "heads_groups": lambda: figures.group_maps(heads),
+        "lens": lambda: figures.lens_profile(read),
+        "lens_words": lambda: figures.lens_grid(read, words, 0),
+        "lens_loss": lambda: figures.sentence_loss(read, words, 0),
+        "attribute": lambda: figures.attribution_profile(added, title),
+        "attribute_heads": lambda: figures.head_maps(added["mean_head"], title),
+        "triangulate": lambda: figures.attribution_against_ablation(made.triangulation(sizes)),
     }
 
 
 def panels(sizes: Sizes) -> dict[str, Callable[[Axes], None]]:
     """Return what draws the one panel of each study, by study."""
-    from actlas.analysis import plots
+    from actlas.analysis import figures
     from actlas.analysis.histogram.figures import histogram_panel
 
     values = made.histogram(sizes)
     return {
-        "variance": lambda ax: plots.variance_panel(ax, made.variance(sizes), "her"),
-        "cosine": lambda ax: plots.cosine_panel(ax, made.cosine(sizes), "her"),
-        "norms": lambda ax: plots.norm_panel(ax, made.norms(sizes)),
+        "variance": lambda ax: figures.variance_panel(ax, made.variance(sizes), "her"),
+        "cosine": lambda ax: figures.cosine_panel(ax, made.cosine(sizes), "her"),
+        "norms": lambda ax: figures.norm_panel(ax, made.norms(sizes)),
         "histogram": lambda ax: histogram_panel(ax, values.isel(depth=-1), "depth", "resid"),
-        "reconstruct": lambda ax: plots.reconstruction_panel(ax, made.reconstruct(sizes)),
-        "scan": lambda ax: plots.redundancy_panel(ax, made.scan(sizes)),
-        "downstream": lambda ax: plots.delta_panel(ax, made.downstream(sizes)),
-        "heads": lambda ax: plots.head_panel(ax, made.heads(sizes), "previous"),
-        "lens": lambda ax: plots.lens_panel(ax, made.lens(sizes)),
-        "attribute": lambda ax: plots.attribution_panel(ax, made.attribution(sizes)),
-        "triangulate": lambda ax: plots.triangulation_panel(ax, made.triangulation(sizes)),
+        "reconstruct": lambda ax: figures.reconstruction_panel(ax, made.reconstruct(sizes)),
+        "scan": lambda ax: figures.redundancy_panel(ax, made.scan(sizes)),
+        "downstream": lambda ax: figures.delta_panel(ax, made.downstream(sizes)),
+        "heads": lambda ax: figures.head_panel(ax, made.heads(sizes), "previous"),
+        "lens": lambda ax: figures.lens_panel(ax, made.lens(sizes)),
+        "attribute": lambda ax: figures.attribution_panel(ax, made.attribution(sizes)),
+        "triangulate": lambda ax: figures.triangulation_panel(ax, made.triangulation(sizes)),
     }
 
 

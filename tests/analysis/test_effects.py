@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actlas.analysis import plots
+from actlas.analysis import figures
 from actlas.analysis.cosine.compute import PROJECTION_PAIRS
 from actlas.analysis.cosine.matrix_figure import order_within_heads
-from actlas.analysis.downstream.doses import varied
+from actlas.analysis.data.doses import varied
 
 
 def test_matrix_picture_outlines_the_pairs_of_projections():
@@ -19,7 +19,7 @@ def test_matrix_picture_outlines_the_pairs_of_projections():
         "feature",
         np.concatenate([np.arange(100 * n) // 100 for n in heads.values()]),
     )
-    figure = plots.cosine_matrix(
+    figure = figures.cosine_matrix(
         xr.DataArray(values, dims=("group", "feature", "other"), coords=coords), "her"
     )
     panel, _, difference, _ = figure.axes
@@ -56,7 +56,7 @@ def test_scan_has_a_dot_for_every_layer_and_group():
     groups[:, 0] = np.nan  # that of all tokens has no number of its own
     variables = {"sentence_nll_change": losses, "nll_change": losses.mean("sentence")}
     result = xr.Dataset({**variables, "group_nll_change": (("layer", "group"), groups)}, coords)
-    (panel,) = plots.redundant_layers(result).axes
+    (panel,) = figures.redundant_layers(result).axes
     drawn = [line for line in panel.lines if line.get_marker() == "o"]
     expected = [losses.mean("sentence"), groups[:, 1], groups[:, 2]]
     for line, values in zip(drawn, expected, strict=True):
@@ -94,7 +94,7 @@ def test_dose_response_has_a_line_for_each_layer():
         },
         {"edits": ("variant", texts), "depth": np.arange(3)},
     )
-    loss, distance, _ = plots.dose_response(result).axes
+    loss, distance, _ = figures.dose_response(result).axes
     for panel, values in (
         (loss, result["nll_change"]),
         (distance, result["relative_delta"][:, -1]),

@@ -5,10 +5,11 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_rgba
 
-from actlas.analysis import plots
+from actlas.analysis import figures
 from actlas.analysis.cosine.compute import PROJECTION_PAIRS
 from actlas.analysis.data.group_names import FIRST, LATER
 from actlas.analysis.norms.compute import STATISTICS, WRITERS
+from actlas.analysis.plots import save_figure
 from actlas.analysis.plots.style import PROJECTION_NAMES, group_looks
 
 GROUP_COLOURS = {name: look.colour for name, look in group_looks(("target", "control")).items()}
@@ -29,7 +30,7 @@ def result(request):
 
 
 def test_variance_profile_shows_the_numbers(result):
-    figure = plots.variance_profile(result, "her")
+    figure = figures.variance_profile(result, "her")
     counts = ("", "", "")
     if "kv_head" in result.dims:
         counts = (" (2 heads)", " (1 head)", " (1 head)")
@@ -51,7 +52,7 @@ def test_bootstrap_is_drawn(result):
         [result["variance"] * 0.9, result["variance"] * 1.1],
         xr.Variable("bound", ["lower", "upper"]),
     )
-    figure = plots.variance_profile(result.assign(variance_interval=bounds), "her")
+    figure = figures.variance_profile(result.assign(variance_interval=bounds), "her")
     assert all(len(panel.containers) == 2 for panel in figure.axes)
     (legend,) = figure.legends
     assert any("bootstrap" in text.get_text() for text in legend.get_texts())
@@ -82,7 +83,7 @@ def cosines(request):
 
 def test_histograms_show_the_shares(cosines):
     shares = cosines["count"] / cosines["pairs"]
-    heat, few = plots.cosine_heatmap(cosines, "her"), plots.cosine_layers(cosines, "her")
+    heat, few = figures.cosine_heatmap(cosines, "her"), figures.cosine_layers(cosines, "her")
     panels = iter(heat.axes)
     for pair in PROJECTION_PAIRS:
         of_pair = shares.sel(projection_pair=pair).transpose("group", "layer", "bin")
@@ -97,7 +98,7 @@ def test_histograms_show_the_shares(cosines):
             (drawn,) = (each for each in panel.patches if each.get_edgecolor() == to_rgba(colour))
             expected = shares.sel(projection_pair=pair, group=group, layer=last)
             np.testing.assert_allclose(drawn.get_data().values, np.maximum(expected, 1e-5))
-    profile = plots.cosine_profile(cosines, "her")
+    profile = figures.cosine_profile(cosines, "her")
     assert [panel.get_title("left") for panel in profile.axes] == list(PROJECTION_PAIRS)
 
 
@@ -143,7 +144,7 @@ def norms():
 
 
 def test_norms_are_drawn(norms):
-    stream, sites = plots.norm_stream(norms), plots.norm_sites(norms)
+    stream, sites = figures.norm_stream(norms), figures.norm_sites(norms)
     median = norms["norm_resid"].sel(group=LATER, statistic="median")
     assert any(np.array_equal(line.get_ydata(), median) for line in stream.axes[0].lines)
     share = norms["share"].sel(writer="MLP", group=LATER)
@@ -156,7 +157,7 @@ def test_norms_are_drawn(norms):
     ]
     of_heads = norms["norm_q"].mean("head").sel(group=LATER, statistic="median")
     np.testing.assert_array_equal(sites.axes[1].lines[0].get_ydata(), of_heads)
-    groups = plots.norm_groups(norms, "q").axes[0]
+    groups = figures.norm_groups(norms, "q").axes[0]
     assert [line.get_label() for line in groups.lines] == [
         f"{LATER} (7 tokens)",
         "kind=x (3 tokens)",
@@ -165,7 +166,7 @@ def test_norms_are_drawn(norms):
 
 def test_norms_without_writers_say_so(norms):
     alone = norms.drop_vars(["share", "norm_attn_out", "norm_mlp_out"])
-    assert [len(panel.texts) for panel in plots.norm_stream(alone).axes] == [0, 1, 0, 1]
+    assert [len(panel.texts) for panel in figures.norm_stream(alone).axes] == [0, 1, 0, 1]
 
 
 def test_reconstruction_and_pair_are_drawn():
@@ -179,12 +180,12 @@ def test_reconstruction_and_pair_are_drawn():
     result = xr.Dataset(
         {**sums, **of_pairs}, {"sum": ["layer"], "layer": np.arange(3), "pair": np.arange(3)}
     )
-    errors, laminar = plots.reconstruction_profile(result, edited=[2]).axes
+    errors, laminar = figures.reconstruction_profile(result, edited=[2]).axes
     np.testing.assert_array_equal(errors.lines[0].get_ydata(), [1e-8, 1e-12, 1.0])
     assert errors.get_legend().get_texts()[-1].get_text() == "edited"
     np.testing.assert_array_equal(laminar.lines[0].get_ydata(), result["laminar_correlation"])
     lower, upper = generator.normal(size=(2, 500))
-    everything, masked = plots.depth_pair(lower, upper, result.sel(pair=1), "all").axes
+    everything, masked = figures.depth_pair(lower, upper, result.sel(pair=1), "all").axes
     assert everything.images[0].get_array().sum() == 500
     assert masked.images[0].get_array().sum() == (np.maximum(abs(lower), abs(upper)) < 1).sum()
     assert masked.get_xlabel() == "residual stream at depth 1"
@@ -193,8 +194,8 @@ def test_reconstruction_and_pair_are_drawn():
 def test_figures_are_written_reproducibly(result, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        paths = plots.save_figure(
-            plots.variance_profile(result, "her"), tmp_path / folder / "variance.nc"
+        paths = save_figure(
+            figures.variance_profile(result, "her"), tmp_path / folder / "variance.nc"
         )
         assert [path.suffix for path in paths] == [".png", ".svg", ".pdf"]
     for kind in ("png", "svg", "pdf"):
@@ -229,7 +230,7 @@ def downstream(request):
 
 
 def test_downstream_has_a_line_for_every_variant_and_marks_its_edit(downstream):
-    figure = plots.downstream_delta(downstream)
+    figure = figures.downstream_delta(downstream)
     shown = {"delta": downstream["delta"] / 2, "relative_delta": downstream["relative_delta"]}
     for panel, name in zip(figure.axes, shown, strict=False):
         lines = [line for line in panel.lines if len(line.get_xdata()) > 1]
@@ -246,7 +247,7 @@ def test_downstream_has_a_line_for_every_variant_and_marks_its_edit(downstream):
 
 @pytest.mark.parametrize("kind", ["step", "std"])
 def test_profiles_have_the_clean_run_beside_the_variants(downstream, kind):
-    figure = plots.downstream_profile(downstream, kind)
+    figure = figures.downstream_profile(downstream, kind)
     panel, *_ = figure.axes
     clean = next(line for line in panel.lines if line.get_label() == "without edits")
     np.testing.assert_array_equal(

@@ -4,8 +4,12 @@ So each can be read, and moved, by itself.
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "actlas"
@@ -57,3 +61,34 @@ def test_no_modules_import_each_other():
 
 def test_a_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}, "e": set()}) == ["b", "c"]
+
+
+# libraries once; then each module first in a process of its own, which is a fork
+FIRST = """
+import importlib, os, sys
+import dask.array, h5py, matplotlib.figure, numpy, pandas, torch, transformers, xarray
+for name in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            print(name, type(error).__name__, error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+def test_each_module_can_be_imported_first():
+    names = [
+        name for name in modules() if not name.startswith(("actlas.tests", "actlas.scripts.bench"))
+    ]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIRST, *names],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = [line for line in done.stdout.splitlines() if " SystemExit" not in line]
+    assert (len(names) > 400, said) == (True, [])

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from actlas.analysis import plots
+from actlas.analysis import figures
 from actlas.analysis.data.group_names import FIRST, LATER
 from actlas.analysis.norms.compute import STATISTICS
 from actlas.analysis.plots.files import figure_files
@@ -148,7 +148,7 @@ def norms(values):
 @settings(max_examples=15)
 @given(st.lists(anything, min_size=1, max_size=4, unique_by=lambda value: value.rstrip("\0")))
 def test_every_value_of_a_column_has_its_line_in_the_legend(values):
-    figure = plots.norm_groups(norms(values), "resid")
+    figure = figures.norm_groups(norms(values), "resid")
     named = [text for legend in figure.legends for text in legend.get_texts()]
     assert sum(text.get_text().endswith(" tokens)") for text in named) == 1 + len(values)
     texts = texts_of(figure_files(figure))
@@ -156,11 +156,11 @@ def test_every_value_of_a_column_has_its_line_in_the_legend(values):
 
 
 def test_no_text_of_a_figure_can_be_forgotten():
-    figure = plots.norm_groups(norms(["$a", "b$"]), "resid")
+    figure = figures.norm_groups(norms(["$a", "b$"]), "resid")
     figure_files(figure)
     assert not any(text.get_parse_math() for text in figure.findobj(Text))
 
 
 def test_control_characters_leave_a_mark():
-    figure = plots.norm_groups(norms(["a\x1bb"]), "resid")
+    figure = figures.norm_groups(norms(["a\x1bb"]), "resid")
     assert f"a{MARK}b (2 tokens)" in texts_of(figure_files(figure))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actlas.analysis import plots, registry
+from actlas.analysis import figures, registry
 from actlas.analysis.data.sites import heads_in_words
 from actlas.analysis.data.tokens import Target, select_tokens
 from actlas.analysis.groups import select_groups
@@ -62,8 +62,8 @@ class TestFewerKeyHeads:
             assert any("Q has 8 heads, K and V have 2" in line for line in done.findings)
             table = registry.find(name).tables(done.result)[0]
             assert "Q has 8 heads, K and V have 2" in table.caption
-        figure = plots.variance_profile(found(run, "variance", target="her").result, "her")
-        assert [panel.get_title() for panel in figure.axes][1:] == [
+        figure = figures.variance_profile(found(run, "variance", target="her").result, "her")
+        assert [panel.get_title(loc="left") for panel in figure.axes][1:] == [
             "Key K (2 heads)",
             "Value V (2 heads)",
         ]
@@ -91,7 +91,7 @@ class TestFewerKeyHeads:
             later = norms[:, groups["later tokens"]]  # (layer, token, head)
             got = result[f"norm_{site}"].sel(group="later tokens", statistic="mean")
             np.testing.assert_allclose(got, later.mean(1), rtol=3e-7)
-        titles = {panel.get_title() for panel in norm_sites(result).axes}
+        titles = {panel.get_title(loc="left") for panel in norm_sites(result).axes}
         assert {"q, mean over 8 heads", "k, mean over 2 heads"} <= titles
 
     def test_values_of_keys_are_all_counted(self, run, content):

@@ -5,7 +5,7 @@ import pytest
 
 from actlas.analysis import registry
 from actlas.analysis.declaring import PlannedRun
-from actlas.analysis.plots import norm_stream
+from actlas.analysis.norms.figures import norm_stream
 from actlas.analysis.reconstruction.compute import ATTENTION, MLP, WHOLE, broken
 from actlas.analysis.reconstruction.declaration import ReconstructOptions
 from actlas.store.errors import UsageError

@@ -107,9 +107,10 @@ def test_it_fits_into_a_panel_of_the_users(results, name):
     assert results[name].plot(ax=mine) is mine
     assert mine.has_data()
     assert not other.has_data()
-    if name != "histogram":
+    if name not in ("histogram", "triangulate"):  # whose axes show no layers
         results[name].plot(ax=other, layers=[1] if name == "scan" else [0, 2])
-        drawn = {x for line in other.lines for x in line.get_xdata()}
+        # dots of groups stand side by side around their layer
+        drawn = {round(float(x)) for line in other.lines for x in line.get_xdata()}
         assert drawn <= {0, 1, 2}
     with pytest.raises(UsageError, match="layers '77': expected some of "):
         results[name].plot(ax=mine, layers=77)

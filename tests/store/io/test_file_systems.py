@@ -118,7 +118,8 @@ def test_a_store_works_on_a_real_file_system(kind, tmp_path):
     ram, place = tmp_path / "ram", tmp_path / "place"
     ram.mkdir()
     place.mkdir()
-    prefix = disk.mounted(*(command.format(ram=ram, place=place) for command in REAL[kind]))
+    commands = (command.format(ram=ram, place=place) for command in REAL[kind])
+    prefix = disk.mounted(*commands, after=f"umount {place}" if "FUSE" in kind else "")
     done = disk.python(None, "", WORK, place, prefix=prefix)
     assert done.stdout.strip() == "whole", done.stderr
 
