@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from actlas.analysis import charts
+from actlas.analysis.attribution.neuron_tables import MOST, ranked_neurons
 
 
 def part_chart(result: xr.Dataset) -> charts.Chart:
@@ -20,6 +23,7 @@ def part_chart(result: xr.Dataset) -> charts.Chart:
     shown = charts.Lines(
         *("layer", "mean_attribution", series, "layer", "adds to the logit difference", hover),
         interval=charts.interval(found),
+        dots=True,
     )
     view = charts.with_zero(charts.lines(shown))
     several = len(groups) > 1
@@ -51,4 +55,39 @@ def head_chart(result: xr.Dataset) -> charts.Chart:
         f"What each head adds to {result.attrs.get('asked', 'the answer')}",
         charts.Records(found, labels={"group": groups}),
         panels if len(groups) > 1 else view,
+    )
+
+
+def neuron_chart(result: xr.Dataset) -> charts.Chart:
+    """The neurons that add most, whatever their layer, a panel for each group."""
+    asked = result["group"].values[result["tokens"].values > 0]
+    groups, labels = [str(group) for group in asked], charts.group_labels(result)
+    rows: list[dict[str, Any]] = []
+    bounded = "mean_neuron_interval" in result
+    for group in groups:
+        here = result.sel(group=group)
+        ranked = ranked_neurons(here["mean_neuron"], result["neuron"])[:MOST]
+        for rank, each in enumerate(ranked):
+            row: dict[str, Any] = {"group": labels[group], "rank": rank, "neuron": each.name}
+            row |= {"adds": charts.number(each.mean)}
+            if bounded:
+                ends = here["mean_neuron_interval"].sel(layer=each.layer).isel(choice=each.choice)
+                for name, end in (("low", "lower"), ("high", "upper")):
+                    row[name] = charts.number(float(ends.sel(bound=end)))
+            rows.append(row)
+    bounds = (("#low", "95 % from"), ("#high", "to")) if bounded else ()
+    hover = charts.tips(("neuron", "neuron"), ("#adds", "adds"), *bounds, ("group", "tokens"))
+    shown = charts.Dots(
+        *("adds", "neuron", "adds to the logit difference", min(MOST, len(rows))),
+        *({"field": "rank", "op": "min", "order": "ascending"}, hover),
+        interval=("low", "high") if bounded else None,
+    )
+    view, several = charts.dots(shown), len(groups) > 1
+    names = [labels[group] for group in groups]
+    panels = charts.facet("group", view, columns=2, names=names)
+    panels["resolve"]["scale"] = {"y": "independent"}
+    return charts.chart(
+        f"The neurons that add most to {result.attrs.get('asked', 'the answer')}",
+        rows,
+        panels if several else view,
     )

@@ -168,11 +168,13 @@ class Attribute(ReadStudy[AttributeOptions]):
         return drawn
 
     def charts(self, result: xr.Dataset) -> Charts:
-        """Return what layers add, and the map of heads."""
-        from actlas.analysis.attribution.charts import head_chart, part_chart
+        """Return what layers add, the map of heads, and the neurons that add most."""
+        from actlas.analysis.attribution.charts import head_chart, neuron_chart, part_chart
 
-        heads = {"heads": head_chart(result)} if "mean_head" in result else {}
-        return {"": part_chart(result), **heads}
+        drawn = {"heads": head_chart(result)} if "mean_head" in result else {}
+        if "mean_neuron" in result:
+            drawn["neurons"] = neuron_chart(result)
+        return {"": part_chart(result), **drawn}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: AttributeOptions

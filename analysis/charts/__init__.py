@@ -3,6 +3,8 @@
 Specifications are plain dictionaries: nothing is imported to make one, and Altair reads them.
 """
 
+from actlas.analysis.charts.dots import Dots as Dots
+from actlas.analysis.charts.dots import dots as dots
 from actlas.analysis.charts.groups import bounded as bounded
 from actlas.analysis.charts.groups import ends as ends
 from actlas.analysis.charts.groups import group_labels as group_labels
@@ -17,7 +19,6 @@ from actlas.analysis.charts.maps import heat_map as heat_map
 from actlas.analysis.charts.records import Records as Records
 from actlas.analysis.charts.records import number as number
 from actlas.analysis.charts.records import plain as plain
-from actlas.analysis.charts.spec import COLOURS as COLOURS
 from actlas.analysis.charts.spec import HEIGHT as HEIGHT
 from actlas.analysis.charts.spec import WIDTH as WIDTH
 from actlas.analysis.charts.spec import Chart as Chart

@@ -8,15 +8,19 @@ import xarray as xr
 
 from actlas.analysis.charts.records import plain
 from actlas.analysis.charts.spec import Series
+from actlas.analysis.data.group_looks import group_looks
 
 CONTROLS = {"previous": "token before", "random": "earlier token", "matched": "same position"}
 
 
 def group_series(result: xr.Dataset, names: Sequence[str] | None = None) -> Series:
     """Return the groups of a result as series; names: those that are shown, all where None."""
-    labels = group_labels(result)
-    shown = labels if names is None else {name: labels[name] for name in names}
-    return Series("group", tuple(shown.values()), "tokens")
+    labels, looks = group_labels(result), group_looks(result["group"].values)
+    shown = list(labels) if names is None else list(names)
+    return Series(
+        *("group", tuple(labels[name] for name in shown), "tokens"),
+        looks=tuple(looks[name] for name in shown),
+    )
 
 
 def group_labels(result: xr.Dataset) -> dict[str, str]:

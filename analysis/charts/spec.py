@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actlas.analysis.charts.records import Records, plain
+from actlas.analysis.charts.records import plain
+from actlas.analysis.data.group_looks import SERIES_COLOURS, Look
 
 Chart = dict[str, Any]  # a Vega-Lite specification
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-# of Okabe and Ito, black and yellow left out; a page has others in the dark
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = {"-": [], "--": [5, 3], ":": [1.5, 2.5], "-.": [6, 2.5, 1.5, 2.5]}
 MOST_SERIES = 8  # with a legend; more have a scale of colours and are chosen by name
 FORMAT = ".4~g"
 WIDTH, HEIGHT = 320, 200  # of a panel, in pixels, where nothing else decides
 CONFIG: Chart = {
-    "range": {"category": list(COLOURS)},
+    "range": {"category": list(SERIES_COLOURS)},
     "view": {"stroke": None},
     "axis": {"grid": True, "gridOpacity": 0.5, "labelOverlap": True},
     "style": {"guide": {"stroke": "#666666", "strokeDash": [4, 3]}, "word": {"fill": "#1b1e23"}},
@@ -28,12 +28,15 @@ class Series:
     """What lines and areas are told apart by: a field, and its values in order.
 
     number: a field that numbers them, for the scale of colours of many. title: of legend or scale.
+    looks: of each name, where colours of their own order are not to be taken; a page has others of
+    the same colours in the dark.
     """
 
     field: str
     names: tuple[str, ...]
     title: str
     number: str = ""
+    looks: tuple[Look, ...] = ()
 
     @property
     def many(self) -> bool:
@@ -52,8 +55,20 @@ class Series:
                 "scale": scale,
                 "legend": legend,
             }
-        scaled = {"domain": list(self.names)}
+        scaled: Chart = {"domain": list(self.names)}
+        if self.looks:
+            scaled["range"] = [look.colour for look in self.looks]
         return {"field": self.field, "type": "nominal", "scale": scaled, "title": self.title}
+
+    @property
+    def dash(self) -> Chart:
+        """The encoding by style of lines, empty where all are solid."""
+        styles = [DASHES[look.line] for look in self.looks]
+        if self.many or not any(styles):
+            return {}
+        scale = {"domain": list(self.names), "range": [style or [1, 0] for style in styles]}
+        field = {"field": self.field, "type": "nominal", "legend": None, "scale": scale}
+        return {"strokeDash": field}
 
     @property
     def params(self) -> list[Chart]:
@@ -68,7 +83,11 @@ class Series:
     @property
     def meta(self) -> Chart:
         """What a page makes a legend of, with a button for each series."""
-        return {"title": self.title, "names": list(self.names)}
+        own: Chart = {}
+        if self.looks:
+            own["colours"] = [look.colour for look in self.looks]
+            own["dashed"] = [look.line != "-" for look in self.looks]
+        return {"title": self.title, "names": list(self.names), **own}
 
     @property
     def shown(self) -> Chart:
@@ -81,7 +100,7 @@ class Series:
 
 def chart(
     title: str,
-    data: Records,
+    data: Sequence[Chart],
     view: Mapping[str, Any],
     *,
     params: Iterable[Chart] = (),

@@ -56,9 +56,9 @@ def downstream(
     ``group_relative_delta`` (variant, group, depth) and ``group_nll_change`` (variant, group), with
     intervals where clusters are ``drawn`` again, and contrasts. Returns, float64, ``delta``,
     ``relative_delta`` (of ‖h[d]‖_F), ``step`` (NaN at depth 0) and ``std`` (variant, depth);
-    ``baseline_step``, ``baseline_std`` (depth); ``nll_change`` in nats a token (variant); deltas
-    and loss also by sentence. Source: studies 3, 4 and 5. Raises ValueError where a variant has
-    other tokens than the baseline.
+    ``baseline_step``, ``baseline_std`` (depth); ``tokens``, how many the norms are over;
+    ``nll_change`` in nats a token (variant); deltas and loss also by sentence. Source: studies 3,
+    4 and 5. Raises ValueError where a variant has other tokens than the baseline.
     """
     groups = groups or select_groups(baseline, every=True)
     kept = _kept(baseline, groups)
@@ -84,7 +84,8 @@ def downstream(
         "edits": ("variant", np.array([variant.edits for variant in variants], dtype=np.str_)),
         "first_depth": ("variant", np.array([variant.first_depth for variant in variants])),
     }
-    return _described(xr.concat(parts, dim="variant").merge(clean).assign_coords(labels))
+    found = xr.concat(parts, dim="variant").merge(clean).assign_coords(labels)
+    return _described(found.assign(tokens=int(kept.sum())))
 
 
 def redundancy(
@@ -224,6 +225,7 @@ def _described(result: xr.Dataset) -> xr.Dataset:
         "relative_delta": ("the same, of the norm of the baseline's residual stream", "1"),
         "step": ("Frobenius norm of what layer depth - 1 changes in the residual stream", ""),
         "std": ("standard deviation of the residual stream over tokens and dimensions", ""),
+        "tokens": ("tokens that norms and spread are over", ""),
         "nll_change": ("mean change of -log p(token | before)", "nat"),
         "sentence_nll_change": ("the same, by sentence", "nat"),
         "final_relative_delta": (

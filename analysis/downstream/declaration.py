@@ -10,12 +10,12 @@ from actlas.analysis.declaring.group_tables import (
     apart,
     contrast_table,
     control_note,
-    whole_group,
     with_groups,
 )
 from actlas.analysis.declaring.groups import GroupOptions, GroupStudy
 from actlas.analysis.declaring.phrases import bracket_note
 from actlas.analysis.declaring.study import Charts, Figures
+from actlas.analysis.norms.per_token import RMS, per_token
 from actlas.store.errors import UsageError
 from actlas.store.format.edit_records import branch_of, edits_text
 
@@ -75,11 +75,10 @@ class Downstream(GroupStudy[GroupOptions]):
         Runs without a stored loss, such as those of masked models, have no column of it.
         """
         last, rows, has_loss = int(result["depth"][-1]), [], "nll_change" in result
-        # `delta` is the norm of all tokens at once: of one token, its root mean square
-        root = math.sqrt(int(result["group_tokens"].sel(group=whole_group(result))))
+        deltas = per_token(result, "delta")
         for place in range(result.sizes["variant"]):
             variant = result.isel(variant=place)
-            first, delta = int(variant["first_depth"]), variant["delta"] / root
+            first, delta = int(variant["first_depth"]), deltas.isel(variant=place)
             loss = (cell(variant["nll_change"], "+.4f"),) if has_loss else ()
             row = (
                 cell(str(variant["edits"].values)),
@@ -96,8 +95,7 @@ class Downstream(GroupStudy[GroupOptions]):
         )
         caption = (
             "Distance to the run without edits, at the first depth that changes and at the last: "
-            "root mean square over tokens of the change of the residual stream; at the last also "
-            "relative to its norm"
+            f"{RMS} of the change of the residual stream; at the last also relative to its norm"
         ) + ("; change of loss in nats a token" if has_loss else "")
         return [Table.of(caption, header, rows), *_by_group(result)]
 
@@ -124,11 +122,19 @@ class Downstream(GroupStudy[GroupOptions]):
         return {kind: (figure, noted[kind]) for kind, figure in drawn.items()}
 
     def charts(self, result: xr.Dataset) -> Charts:
-        """Return distances, steps and spread."""
+        """Return distances, steps and spread; effects by dose and by group, where there are any."""
+        from actlas.analysis.data.doses import doses
         from actlas.analysis.downstream.charts import delta_chart, profile_chart
+        from actlas.analysis.downstream.effect_charts import dose_chart, group_chart, loss_chart
 
-        profiles = {kind: profile_chart(result, kind) for kind in ("step", "std")}
-        return {"": delta_chart(result), **profiles}
+        drawn = {kind: profile_chart(result, kind) for kind in ("step", "std")}
+        if doses([str(text) for text in result["edits"].values]) is not None:
+            drawn["dose"] = dose_chart(result)
+        if "group_relative_delta" in result:
+            drawn["groups"] = group_chart(result)
+        if "group_nll_change" in result:
+            drawn["loss"] = loss_chart(result)
+        return {"": delta_chart(result), **drawn}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: GroupOptions

@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from actlas.analysis.data.doses import doses
 from actlas.analysis.downstream.figures import LABELS, edits_label
 from actlas.analysis.plots.marks import (
     WIDE,
@@ -24,7 +25,7 @@ from actlas.analysis.plots.marks import (
     swatches,
     zero_line,
 )
-from actlas.analysis.plots.series import FEWEST, Series, varied
+from actlas.analysis.plots.series import Series
 from actlas.analysis.plots.sheet import LETTER, Room, Sheet
 from actlas.analysis.plots.style import (
     GREY,
@@ -90,13 +91,12 @@ def dose_of(result: xr.Dataset) -> tuple[Series, Series | None] | None:
 
     None where the edits differ in other ways, or in fewer than three numbers.
     """
-    columns = varied([str(text) for text in result["edits"].values])
-    long = [name for name, numbers in columns.items() if len(np.unique(numbers)) >= FEWEST]
-    if not long or len(columns) > 2:
+    found = doses([str(text) for text in result["edits"].values])
+    if found is None:
         return None
-    name = next((each for each in long if each not in ("layer", "depth")), long[0])
-    others = [Series(each, numbers) for each, numbers in columns.items() if each != name]
-    return Series(name, columns[name]), (others[0] if others else None)
+    dose, second = found
+    other = None if second is None else Series(second.name, second.numbers)
+    return Series(dose.name, dose.numbers), other
 
 
 @house_style()

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from actlas.analysis.norms.per_token import LABELS as PER_TOKEN
+from actlas.analysis.norms.per_token import RELATIVE, per_token
 from actlas.analysis.plots.marks import by_orders, entry, layer_axis, legend_in, line
 from actlas.analysis.plots.series import Series, series_of
 from actlas.analysis.plots.sheet import Room, Sheet
@@ -21,23 +23,24 @@ MANY = 24  # variants, of which nobody tells marks apart
 MOST_NAMED = len(SERIES_COLOURS)  # variants that a legend names
 CLEAN, FIRST_EDITED = "without edits", "first edited depth"
 DEPTH = "depth (output of layer depth − 1)"
-SPREAD_LABELS = {"step": "‖h[d] − h[d−1]‖ (Frobenius)", "std": "standard deviation of h[d]"}
+SPREAD_LABELS = {"step": PER_TOKEN["step"], "std": "standard deviation of h[d]"}
 SPREAD_TITLES = {
     "step": "How far each layer moves the residual stream",
     "std": "Spread of the residual stream",
 }
-LABELS = {"delta": "Δ = ‖h[d] − h′[d]‖ (Frobenius)", "relative_delta": "Δ / ‖h[d]‖"}
+LABELS = {"delta": PER_TOKEN["delta"], "relative_delta": RELATIVE}
 
 
 @house_style()
 def downstream_delta(result: xr.Dataset) -> Figure:
-    """Δ over depths and Δ relative to the baseline's norm, a line per variant.
+    """Δ of a token over depths and Δ relative to the baseline's norm, a line per variant.
 
     A diamond marks the edited depth. Variants that differ in numbers have the colours of a bar.
 
     result: of ``actlas.analysis.downstream.compute.downstream``.
     """
     sheet = Sheet(1, 2, Room(width=3.2, height=2.4, across=0.75, panel_title=False))
+    result = result.assign(delta=per_token(result, "delta"))
     looks, series = variant_looks(result)
     for panel, name in zip(sheet.flat, LABELS, strict=True):
         _lines(panel, result, name, looks)
@@ -54,6 +57,9 @@ def downstream_profile(result: xr.Dataset, kind: str) -> Figure:
     """
     sheet = Sheet(1, 1, Room(width=4.6, height=2.6, panel_title=False))
     (panel,), (looks, series) = sheet.flat, variant_looks(result)
+    if kind in PER_TOKEN:
+        names = (kind, f"baseline_{kind}")
+        result = result.assign({name: per_token(result, name) for name in names})
     clean = result[f"baseline_{kind}"]
     _lines(panel, result, kind, looks, clean.values)
     style: dict[str, Any] = {"linestyle": (0, (4, 2)), "zorder": 3}

@@ -7,6 +7,7 @@ import xarray as xr
 
 from actlas.analysis.declaring.phrases import holds_value, interval, number, places, shortened
 from actlas.analysis.declaring.shown import Caption
+from actlas.analysis.norms.per_token import RMS, per_token
 
 SAME = 0.05  # relative change of a distance below which it stays as it is
 
@@ -61,12 +62,13 @@ def captions(result: xr.Dataset) -> dict[str, Caption]:
     return {
         "": Caption(
             "Distance to the run without edits",
-            f"Zero before the edit, whose depth has a diamond. Largest: {_place(top)} of the norm. "
+            f"Of a token, {RMS}, and relative to its norm without edits. Zero before the edit, "
+            f"whose depth has a diamond. Largest: {_place(top)} of the norm. "
             f"{travels[0].upper()}{travels[1:]}.",
         ),
         "step": Caption(
             "How far each layer moves the residual stream",
-            f"Dashed: the run without edits. {zero}",
+            f"The step of a token, {RMS}; dashed: the run without edits. {zero}",
         ),
         "std": Caption(
             "Spread of the residual stream",
@@ -146,7 +148,7 @@ def _zero_steps(result: xr.Dataset) -> str:
             found.append(f"{_edits(variant)}: the step of {layers} is exactly 0.")
     if found:
         return " ".join(found)
-    change = abs(result["step"] - result["baseline_step"])
+    change = abs(per_token(result, "step") - per_token(result, "baseline_step"))
     return f"Farthest from it: {_place(_largest(change), 'by ')}."
 
 

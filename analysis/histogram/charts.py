@@ -5,6 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from actlas.analysis import charts
+from actlas.analysis.data.group_looks import SERIES_COLOURS, Look
 
 
 def value_chart(result: xr.Dataset, site: str) -> charts.Chart:
@@ -33,6 +34,39 @@ def value_chart(result: xr.Dataset, site: str) -> charts.Chart:
         view,
         params=[charts.choice("at", numbers, place)],
         series=series,
+    )
+
+
+def distance_chart(result: xr.Dataset, site: str) -> charts.Chart:
+    """How far groups lie apart by layer or depth, beside what chance gives; a panel a contrast."""
+    name, place = "group_distance", str(result["group_distance"].dims[-1])
+    found = charts.bounded(result, name)
+    found |= {"chance": result[f"{name}_chance"], "upper": result[f"{name}_chance_upper"]}
+    labels: dict[str, str] = {}
+    for contrast in map(str, result["contrast"].values):
+        text = charts.plain(contrast.replace(":", " and "))
+        labels[contrast] = f"{text} ({len(labels)})" if text in labels.values() else text
+    names = tuple(labels.values())
+    series = charts.Series(
+        "contrast", names, "groups", looks=(Look(SERIES_COLOURS[0]),) * len(names)
+    )
+    hover = charts.tips(
+        *(("contrast", "groups"), (f"#{place}", place), (f"#{name}", "distance")),
+        *(*charts.ends(found), ("#chance", "by chance"), ("#upper", "95 % of chance below")),
+    )
+    title = f"Wasserstein-1 distance of {site}"
+    shown = charts.Lines(
+        *(place, name, series, place, title, hover), band=charts.interval(found), level="chance"
+    )
+    view = charts.lines(shown)
+    upper = {"y": {**view["layer"][-1]["encoding"]["y"], "field": "upper"}}
+    dashed = {"mark": {"type": "line", "style": "guide"}, "encoding": upper}
+    view = {**view, "layer": [dashed, *view["layer"]]}
+    panels = charts.facet("contrast", view, columns=2, names=list(names))
+    return charts.chart(
+        "Distance between the values of two groups; dotted: by chance, dashed: its 95 % quantile",
+        charts.Records(found, labels={"contrast": labels}),
+        panels if len(names) > 1 else {"height": 280, **view},
     )
 
 

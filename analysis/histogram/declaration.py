@@ -150,10 +150,12 @@ class Histogram(GroupStudy[HistogramOptions]):
         return drawn
 
     def charts(self, result: xr.Dataset) -> Charts:
-        """Return the histograms, a layer or depth at a time."""
-        from actlas.analysis.histogram.charts import value_chart
+        """Return the histograms, a layer or depth at a time, and how far groups lie apart."""
+        from actlas.analysis.histogram.charts import distance_chart, value_chart
 
-        return {"": value_chart(result, str(result.attrs["site"]))}
+        site = str(result.attrs["site"])
+        apart = {"distance": distance_chart(result, site)} if "group_distance" in result else {}
+        return {"": value_chart(result, site), **apart}
 
     def panel(
         self, axes: Axes, result: xr.Dataset, subject: Subject, options: HistogramOptions

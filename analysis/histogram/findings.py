@@ -80,7 +80,8 @@ def caption(result: xr.Dataset, place: str) -> Caption:
 def distance_caption(result: xr.Dataset, place: str) -> Caption:
     """Return the caption of the distances: where they are beyond chance."""
     lines = " ".join(f"{line[0].upper()}{line[1:]}." for line in beyond_chance(result, place))
-    return Caption("Distance between groups, and by chance", lines)
+    drawn = "Dotted: by chance, groups permuted; dashed: 95 % of chance lies below."
+    return Caption("Distance between groups, and by chance", f"{drawn} {lines}".strip())
 
 
 def _farthest_apart(result: xr.Dataset, place: str) -> str:

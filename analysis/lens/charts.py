@@ -12,6 +12,7 @@ MEASURES = {
     "mean_kl": "KL from the last depth (nats)",
     "mean_entropy": "entropy (nats)",
 }
+SHADES = {"scheme": "oranges", "domainMin": 0}
 ROW = 17  # height of a depth, in pixels
 
 
@@ -73,6 +74,52 @@ def words_chart(result: xr.Dataset) -> charts.Chart | None:
     )
 
 
+def loss_chart(result: xr.Dataset) -> charts.Chart | None:
+    """The loss of the first tokens of a sentence at the last depth, a bar each."""
+    if not result.sizes.get("grid") or "nll" not in result:
+        return None
+    here = result.isel(token=result["grid"].values).drop_vars("index", errors="ignore")
+    found = {"loss": here["nll"].isel(depth=-1), "read": result["read_word"]}
+    for name in ("sentence", "position"):
+        found[name] = xr.DataArray(here[name].values, dims="grid")
+    found["loss"] = xr.DataArray(found["loss"].values, dims="grid")
+    bare = {name: array.reset_coords(drop=True) for name, array in found.items()}
+    records = charts.Records({name: _placed(array, result) for name, array in bare.items()})
+    hover = charts.tips(("read", "read"), ("#position", "position"), ("#loss", "loss (nats)"))
+    axis = {"format": ".3~g", "tickCount": 6, "labelOverlap": True}
+    bar = {
+        "mark": {"type": "bar", "tooltip": True},
+        "encoding": {
+            "y": {"field": "loss", "type": "quantitative", "title": "loss (nats)", "axis": axis},
+            "color": {"field": "loss", "type": "quantitative", "legend": None, "scale": SHADES},
+            "tooltip": hover,
+        },
+    }
+    sentences = [int(number) for number in dict.fromkeys(here["sentence"].values.tolist())]
+    x = {"field": "grid", "type": "ordinal", "axis": None, "scale": {"paddingInner": 0.1}}
+    view = {"height": 220, "encoding": {"x": x}, "layer": [bar, _below()]}
+    return charts.chart(
+        "Loss of the first tokens of a sentence at the last depth",
+        records,
+        {"transform": [{"filter": "datum.sentence == loss_sentence"}], **view},
+        params=[charts.choice("loss_sentence", sentences, "sentence")],
+    )
+
+
+def _below() -> charts.Chart:
+    """Return the token that was read, below its column."""
+    mark = {"type": "text", "style": "word", "angle": 315, "align": "right", "fontSize": 11}
+    mark |= {"limit": 90, "dy": 4, "baseline": "top"}
+    return {
+        "transform": [{"aggregate": [], "groupby": ["grid", "read"]}],
+        "mark": mark,
+        "encoding": {
+            "text": {"field": "read", "type": "nominal"},
+            "y": {"value": {"expr": "height"}},
+        },
+    }
+
+
 def _placed(array: xr.DataArray, result: xr.Dataset) -> xr.DataArray:
     """Return an array whose tokens are counted, and whose depths are the result's."""
     named = array.assign_coords(grid=np.arange(result.sizes["grid"]))
@@ -93,22 +140,12 @@ def _grid(hover: list[charts.Chart], depths: int) -> charts.Chart:
     word |= {"opacity": {"expr": "bandwidth('x') > 18 ? 1 : 0"}, "tooltip": None}
     light = {"condition": {"test": "datum.p0 > 0.55", "value": "#ffffff"}, "value": "#1b1e23"}
     said = {"mark": word, "encoding": {"text": {"field": "w0", "type": "nominal"}, "color": light}}
-    below = {"type": "text", "style": "word", "angle": 315, "align": "right", "fontSize": 11}
-    below |= {"limit": 90, "dy": 4, "baseline": "top"}
-    read = {
-        "transform": [{"aggregate": [], "groupby": ["grid", "read"]}],
-        "mark": below,
-        "encoding": {
-            "text": {"field": "read", "type": "nominal"},
-            "y": {"value": {"expr": "height"}},
-        },
-    }
     return {
         "transform": [{"filter": "datum.sentence == shown_sentence"}],
         "height": ROW * depths,
         "encoding": {"x": x},
         "layer": [
             {"encoding": {"y": y}, "layer": [cell, said]},
-            read,
+            _below(),
         ],
     }

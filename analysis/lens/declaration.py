@@ -196,11 +196,11 @@ class Lens(ReadStudy[LensOptions]):
         return drawn
 
     def charts(self, result: xr.Dataset) -> Charts:
-        """Return the profile by group, and the words of sentences at every depth."""
-        from actlas.analysis.lens.charts import profile_chart, words_chart
+        """Return the profile by group, the words of sentences at every depth, and their losses."""
+        from actlas.analysis.lens.charts import loss_chart, profile_chart, words_chart
 
-        words = words_chart(result)
-        return {"": profile_chart(result), **({"words": words} if words else {})}
+        made = {"": profile_chart(result), "words": words_chart(result), "loss": loss_chart(result)}
+        return {kind: chart for kind, chart in made.items() if chart}
 
     def panel(self, axes: Axes, result: xr.Dataset, subject: Subject, options: LensOptions) -> None:
         """Draw the loss by depth, or where there is none the divergence from the last depth."""

@@ -11,6 +11,7 @@ from actlas.analysis import charts
 from actlas.analysis.data.group_names import FIRST
 from actlas.analysis.data.sites import head_dim
 from actlas.analysis.norms.compute import WRITERS
+from actlas.analysis.norms.per_token import LABELS, per_token
 
 STATISTICS = {"lower quartile": "low", "median": "median", "upper quartile": "high"}
 STATISTICS |= {"largest": "largest", "mean": "mean"}
@@ -19,14 +20,14 @@ STATISTICS |= {"largest": "largest", "mean": "mean"}
 def stream_chart(result: xr.Dataset) -> charts.Chart:
     """The residual stream by depth: norms, what is written into it, steps and spread, shares."""
     series = charts.group_series(result)
-    per_token = result["step"] / result["tokens"] ** 0.5
-    stream = _statistics(result["norm_resid"]) | {"step": per_token, "std": result["std"]}
+    moved = {"step": per_token(result, "step"), "std": result["std"]}
+    stream = _statistics(result["norm_resid"]) | moved
     data = {"depths": _records(result, stream)}
     views = [
         _norms(
             stream, series, "depth", "norm", "norm of the residual stream, median and quartiles"
         ),
-        _line(data, "depths", series, "depth", "step", "step h[d] − h[d−1], RMS over tokens"),
+        _line(data, "depths", series, "depth", "step", LABELS["step"]),
         _line(data, "depths", series, "depth", "std", "standard deviation of h[d]"),
     ]
     written = {writer: f"norm_{site}" for writer, site in WRITERS.items()}

@@ -15,6 +15,7 @@ from actlas.analysis.data.sites import head_dim
 from actlas.analysis.declaring.group_tables import whole_group
 from actlas.analysis.declaring.laws import ADD, no_sum
 from actlas.analysis.norms.compute import WRITERS
+from actlas.analysis.norms.per_token import LABELS, per_token
 from actlas.analysis.plots.marks import (
     band,
     bars,
@@ -63,11 +64,10 @@ def norm_stream(result: xr.Dataset, law: str = ADD) -> Figure:
     _written(written, result)
     for group, style in _shown(result):
         here = result.sel(group=group)
-        per_token = here["step"] / float(here["tokens"]) ** 0.5
-        line(steps, result["depth"], per_token, Look(COLOURS["step"], style))
+        line(steps, result["depth"], per_token(here, "step"), Look(COLOURS["step"], style))
         line(steps, result["depth"], here["std"], Look(COLOURS["std"], style))
     log_axis(steps.yaxis)
-    steps.set_title("Step h[d] − h[d−1] of a token; spread of all values")
+    steps.set_title(f"Step {LABELS['step']}; std of values")
     steps.set_ylabel("RMS step, standard deviation")
     layer_axis(steps, "depth")
     _shares(shares, result, no_sum(law))

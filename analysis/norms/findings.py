@@ -10,6 +10,7 @@ from actlas.analysis.declaring.group_tables import whole_group
 from actlas.analysis.declaring.laws import ADD, PARALLEL, POST
 from actlas.analysis.declaring.phrases import number
 from actlas.analysis.declaring.shown import Caption
+from actlas.analysis.norms.per_token import RMS, per_token
 
 #: what a step of the stream is, by law
 STEPS = {
@@ -49,15 +50,13 @@ def steepest(result: xr.Dataset) -> list[str]:
     """Say which layer moves the stream most, of all tokens."""
     if "step" not in result:
         return []
-    step = result["step"].sel(group=whole_group(result))
+    step = per_token(result, "step").sel(group=whole_group(result))
     if not bool(step.notnull().any()):
         return []
     most = step.isel(depth=int(step.fillna(-1).values.argmax()))
-    tokens = int(result["tokens"].sel(group=whole_group(result)))
-    norm = float(most) / max(tokens, 1) ** 0.5
     return [
-        f"layer {int(most['depth']) - 1} moves the stream most: a step of {number(norm)} a token "
-        "(root mean square)"
+        f"layer {int(most['depth']) - 1} moves the stream most: a step of {number(most)} a token "
+        f"({RMS})"
     ]
 
 

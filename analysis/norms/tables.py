@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import xarray as xr
 
 from actlas.analysis.data.group_names import FIRST
@@ -12,6 +11,7 @@ from actlas.analysis.data.sites import head_dim
 from actlas.analysis.declaring.group_tables import whole_group
 from actlas.analysis.declaring.layers import spread_out
 from actlas.analysis.declaring.shown import Cell, Table, cell
+from actlas.analysis.norms.per_token import RMS, per_token
 
 SHOWN = 9  # depths in a terminal
 PLACES = ("dimension", "depth", "sentence", "position")
@@ -47,8 +47,7 @@ def stream_table(result: xr.Dataset) -> Table:
     writers = [str(name) for name in result["share"]["writer"].values] if "share" in result else []
     whole, rows = whole_group(result), []
     later, first = result.sel(group=whole), FIRST in result["group"].values
-    # `step` is the norm of all tokens at once: of one token, its root mean square
-    step = later["step"] / np.sqrt(later["tokens"])
+    step = per_token(later, "step")
     for place in spread_out(result.sizes["depth"], SHOWN):
         norms, depth = result["norm_resid"].isel(depth=place), int(result["depth"][place])
         numbers: list[Cell] = [
@@ -67,7 +66,7 @@ def stream_table(result: xr.Dataset) -> Table:
     header = ("depth", *(("first median",) if first else ()), *names)
     caption = (
         f"Residual stream: norm of a token, {'median of first tokens, ' if first else ''}median "
-        f"and largest of {whole}; of these also step, the root mean square of ‖h[d] − h[d−1]‖, "
+        f"and largest of {whole}; of these also step, ‖h[d] − h[d−1]‖, its {RMS}, "
         f"and std of values{exactness(result, ['norm_resid'])}"
     )
     caption += "; share of the stream that each part wrote" if writers else ""

@@ -5,7 +5,6 @@ Which numbers differ between the variants of a sweep is read from the texts of t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,13 +16,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize, to_hex
 
+from actlas.analysis.data.doses import FEWEST, varied
 from actlas.analysis.plots.marks import MOST_TICKS, WIDE
 from actlas.analysis.plots.sheet import tidy_bar
 from actlas.analysis.plots.style import short
 
-FEWEST = 3  # numbers of a series
 BRIGHTEST = 0.9  # of viridis: beyond, lines are lost on white
-NUMBER = re.compile(r"(\w+)=(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?=[,\s]|$)")
 SEQUENCE = LinearSegmentedColormap.from_list(
     "actlas", mpl.colormaps["viridis"](np.linspace(0, BRIGHTEST, 64))
 )
@@ -65,23 +63,6 @@ class Series:
             bar = tidy_bar(figure.colorbar(self.mappable, ax=panel, fraction=0.06, pad=0.03))
             bar.set_label(self.name)
             self.ticks(bar)
-
-
-def varied(texts: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the numbers that differ between edits which are the same otherwise, by name.
-
-    Empty where they differ in more than numbers. ``scale:layer=2,factor=0.5`` and
-    ``scale:layer=2,factor=2.0`` differ in ``factor``.
-    """
-    if len({NUMBER.sub(r"\1=", text) for text in texts}) != 1:
-        return {}
-    found = [NUMBER.findall(text) for text in texts]
-    columns: dict[str, npt.NDArray[np.float64]] = {}
-    for place, (name, _) in enumerate(found[0]):
-        numbers = np.array([float(each[place][1]) for each in found])
-        if len(np.unique(numbers)) > 1 and name not in columns:
-            columns[name] = numbers
-    return columns
 
 
 def series_of(texts: Sequence[str], most: int) -> Series | None:

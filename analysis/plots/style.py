@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 
-from actlas.analysis.data.group_names import FIRST, REST, SPECIAL, WHOLE
+from actlas.analysis.data.group_looks import GREY as GREY
+from actlas.analysis.data.group_looks import INK as INK
+from actlas.analysis.data.group_looks import LINES as LINES
+from actlas.analysis.data.group_looks import SERIES_COLOURS as SERIES_COLOURS
+from actlas.analysis.data.group_looks import Look as Look
+from actlas.analysis.data.group_looks import group_looks as group_looks
 
 STYLE = Path(__file__).with_name("actlas.mplstyle")
 #: settings of a session, not of a figure, which no style may change
@@ -26,10 +30,7 @@ SESSION = (
     *("savefig.directory", "timezone", "tk.", "toolbar", "webagg"),
 )
 
-# of Okabe and Ito, black and yellow left out
-SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-INK, MUTED, GREY = "#000000", "#444444", "#888888"
-LINES = ("-", "--", ":", "-.")
+MUTED = "#444444"
 MOST_GROUPS = 8  # of a figure: more lines, or entries of a legend, nobody tells apart
 PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 MARK = "�"  # in place of what cannot be drawn or written
@@ -83,36 +84,6 @@ def projection_label(projection: str, heads: Mapping[str, int]) -> str:
     if len(set(heads.values())) == 1:
         return name
     return f"{name} ({count} head{'s' if count > 1 else ''})"
-
-
-@dataclass(frozen=True)
-class Look:
-    """The colour of a group in every figure, and the style of its lines."""
-
-    colour: str
-    line: str = "-"
-
-
-RESERVED = {
-    **{name: Look(INK) for name in WHOLE},
-    FIRST: Look(GREY, "--"),
-    SPECIAL: Look(GREY, ":"),
-    REST: Look(GREY),
-}
-
-
-def group_looks(groups: Iterable[object]) -> dict[str, Look]:
-    """Return how each group is drawn: the same in all figures of the same groups.
-
-    Groups that every run has are black and grey; those that the user named have the colours, in
-    their order, and after the last the first again with another line.
-    """
-    names = [str(group) for group in groups]
-    named, found = [name for name in names if name not in RESERVED], dict(RESERVED)
-    for at, name in enumerate(named):
-        line = LINES[at // len(SERIES_COLOURS) % len(LINES)]
-        found[name] = Look(SERIES_COLOURS[at % len(SERIES_COLOURS)], line)
-    return {name: found[name] for name in names}
 
 
 def group_label(group: str, word: str | None = None, control: object = None) -> str:

@@ -12,6 +12,10 @@
   const nothing = { load: () => Promise.reject(new Error("nothing is fetched")), sanitize: () => Promise.reject(new Error("no links")) };
 
   const colours = () => (dark.matches ? DARK : LIGHT);
+  // of a colour that a specification names, the one that is told from dark paper as well
+  const SHADES = new Map([...LIGHT.map((colour, number) => [colour, DARK[number]]), ["#000000", "#e8eaee"], ["#888888", "#a2a9b4"]]);
+  const shade = (colour) => (dark.matches && SHADES.get(colour.toLowerCase())) || colour;
+  const shaded = (key, value) => (key === "range" && Array.isArray(value) ? value.map((each) => (typeof each === "string" ? shade(each) : each)) : value);
 
   function theme(element) {
     const style = getComputedStyle(element), colour = (name) => style.getPropertyValue(name).trim();
@@ -149,7 +153,7 @@
     }
 
     make(fit) {
-      const spec = { ...fit, config: theme(this.element), autosize: undefined };
+      const spec = { ...JSON.parse(JSON.stringify(fit), shaded), config: theme(this.element), autosize: undefined };
       spec.datasets = Object.fromEntries(Object.entries(this.spec.datasets).map(([name, id]) => [name, rowsOf(id)]));
       spec.params = (this.spec.params ?? []).map(({ bind, ...param }) => (this.values.has(param.name) ? { ...param, value: this.values.get(param.name) } : param));
       this.view?.finalize();
@@ -189,7 +193,7 @@
           this.set("hidden", [...hidden]);
         });
         legend.append(button);
-        return { swatch, number };
+        return { swatch, number, own: series.colours?.[number], dashed: series.dashed?.[number] };
       });
       legend.setAttribute("role", "group");
       legend.setAttribute("aria-label", `Show or hide ${series.title}`);
@@ -197,7 +201,10 @@
     }
 
     paint() {
-      for (const { swatch, number } of this.buttons ?? []) swatch.style.background = colours()[number % colours().length];
+      for (const { swatch, number, own, dashed } of this.buttons ?? []) {
+        const colour = own ? shade(own) : colours()[number % colours().length];
+        swatch.style.background = dashed ? `repeating-linear-gradient(90deg, ${colour} 0 .3rem, transparent .3rem .4rem)` : colour;
+      }
     }
 
     control({ name, bind, value }) {

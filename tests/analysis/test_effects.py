@@ -7,7 +7,7 @@ import xarray as xr
 from actlas.analysis import figures
 from actlas.analysis.cosine.compute import PROJECTION_PAIRS
 from actlas.analysis.cosine.matrix_figure import order_within_heads
-from actlas.analysis.plots.series import varied
+from actlas.analysis.data.doses import varied
 
 
 def test_matrix_picture_outlines_the_pairs_of_projections():

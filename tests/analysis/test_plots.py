@@ -226,14 +226,15 @@ def downstream(request):
     return xr.Dataset(
         {**variables, "step": (("variant", "depth"), step), **clean, "nll_change": change},
         coords=coords,
-    )
+    ).assign(tokens=4)
 
 
 def test_downstream_has_a_line_for_every_variant_and_marks_its_edit(downstream):
     figure = figures.downstream_delta(downstream)
-    for panel, name in zip(figure.axes, ("delta", "relative_delta"), strict=False):
+    shown = {"delta": downstream["delta"] / 2, "relative_delta": downstream["relative_delta"]}
+    for panel, name in zip(figure.axes, shown, strict=False):
         lines = [line for line in panel.lines if len(line.get_xdata()) > 1]
-        np.testing.assert_array_equal([line.get_ydata() for line in lines], downstream[name])
+        np.testing.assert_array_equal([line.get_ydata() for line in lines], shown[name])
         marks = [line.get_xdata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
         assert marks == [depth for depth in downstream["first_depth"].values if depth < 5]
         assert "depth" in panel.get_xlabel()
@@ -249,5 +250,7 @@ def test_profiles_have_the_clean_run_beside_the_variants(downstream, kind):
     figure = figures.downstream_profile(downstream, kind)
     panel, *_ = figure.axes
     clean = next(line for line in panel.lines if line.get_label() == "without edits")
-    np.testing.assert_array_equal(clean.get_ydata(), downstream[f"baseline_{kind}"])
+    np.testing.assert_array_equal(
+        clean.get_ydata(), downstream[f"baseline_{kind}"] / (2 if kind == "step" else 1)
+    )
     assert panel.get_yscale() == ("symlog" if kind == "step" else "log")

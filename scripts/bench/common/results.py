@@ -31,6 +31,7 @@ class Sizes:
     def array(self, *dims: str, low: float = 0.01) -> xr.DataArray:
         """Return random numbers between ``low`` and 1 over dims that have their sizes here."""
         fixed = {"bin": 100, "statistic": 5, "choice": 5, "bound": 2, "d_head": 8, "sentence": 20}
+        fixed |= {"contrast": 1}
         known = {"layer": self.layers, "head": self.heads, "depth": self.layers + 1}
         known |= {"group": len(self.groups), "variant": self.variants, "token": self.tokens}
         known |= {"projection_pair": len(PAIRS), "projection": 3, "kind": len(KINDS), "part": 2}
@@ -57,7 +58,7 @@ def synthetic_result(stage: str, sizes: Sizes | None = None) -> xr.Dataset:
     named |= {"group": size.groups, "from": size.groups, "to": size.groups}
     named |= {"projection": ("q", "k", "v"), "projection_pair": PAIRS, "statistic": STATISTICS}
     named |= {"part": ("attention", "MLP"), "writer": ("attention", "MLP")}
-    named |= {"sum": ("half", "layer"), "pair": range(size.layers)}
+    named |= {"contrast": ("target:control",), "sum": ("half", "layer"), "pair": range(size.layers)}
     named |= {"variant": [f"run.skip-{number}" for number in range(size.variants)]}
     found = {name: list(each) for name, each in named.items() if name in result.dims}
     known = {"edits", "first_depth"} & {*result.data_vars}
@@ -121,8 +122,11 @@ def _downstream(size: Sizes) -> Made:
     numbers |= {f"baseline_{name}": size.array("depth") for name in ("step", "std")}
     layers = np.arange(size.variants) % size.layers
     numbers["edits"] = ("variant", [f"skip:layer={layer}" for layer in layers])
-    numbers["first_depth"] = ("variant", layers + 1)
-    return numbers | {"nll_change": size.array("variant", low=-0.1)}, {}
+    numbers |= {"first_depth": ("variant", layers + 1), "tokens": 100}
+    numbers |= size.bounded("nll_change", "variant", low=-0.1)
+    numbers |= size.bounded("group_relative_delta", "variant", "group", "depth", low=0)
+    numbers |= size.bounded("group_nll_change", "variant", "group", low=-0.1)
+    return numbers, {}
 
 
 def _scan(size: Sizes) -> Made:
@@ -139,6 +143,7 @@ def _lens(size: Sizes) -> Made:
     tokens = np.arange(size.tokens)
     numbers["top_probability"] = size.array("depth", "token", "choice")
     numbers |= {"sentence": ("token", tokens // 20), "position": ("token", tokens % 20)}
+    numbers["nll"] = size.array("depth", "token") * 5
     grid = size.array("depth", "grid", "choice")
     words = np.array(WORDS, dtype="<U40")[(grid.values * 4.99).astype(int)]
     numbers |= {"grid_word": (grid.dims, words), "read_word": ("grid", words[0, :, 0])}
@@ -148,6 +153,8 @@ def _lens(size: Sizes) -> Made:
 def _attribute(size: Sizes) -> Made:
     numbers = size.bounded("mean_attribution", "group", "part", "layer", low=-1)
     numbers |= size.bounded("mean_head", "group", "layer", "head", low=-1)
+    numbers |= size.bounded("mean_neuron", "group", "layer", "choice", low=-1)
+    numbers["neuron"] = (size.array("layer", "choice") * 3_000).astype(np.int64)
     return numbers | {"tokens": size.array("group") * 9}, {"asked": "' her' − ' him'"}
 
 
@@ -171,6 +178,9 @@ def _histogram(size: Sizes) -> Made:
     density = size.array("group", "depth", "bin", low=0)
     edges = np.linspace(-1, 1, 101) * np.arange(1, size.layers + 2)[:, np.newaxis]
     numbers = {name: size.array("group", "depth") for name in ("mean", "std")}
+    numbers |= size.bounded("group_distance", "contrast", "depth")
+    for name in ("group_distance_chance", "group_distance_chance_upper"):
+        numbers[name] = size.array("contrast", "depth") / 2
     return {**numbers, "density": density, "bin_edge": (("depth", "edge"), edges)}, {
         "site": "resid"
     }
