@@ -58,7 +58,7 @@ def test_it_is_called_shown_and_up_to_date_until_its_text_changes(own):
     with xr.open_dataset(folder / "own-largest.nc", engine="h5netcdf") as result:
         assert result["largest"].dims == ("depth",)
     page = (own / "actlas-small/report.html").read_text()
-    assert "the largest value is " in page
+    assert "The largest value is " in page
     assert "Drawn by mine.py." in page
     assert commands.run(own, "verify", "actlas-small").returncode == 0
     assert states(own) == set()
