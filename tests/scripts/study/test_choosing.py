@@ -198,6 +198,8 @@ def asleep(place):
 
 
 def test_nothing_is_left_of_jobs_whose_results_nobody_reads(tmp_path, capfd):
+    if threading.active_count() > 1:
+        pytest.skip("an earlier test left a thread behind: nothing is forked then")
     pool = Workers(3)  # two at a time
     pool.submit(sorted, [1, 0])
     pool.submit(asleep, tmp_path / "process")
