@@ -62,6 +62,7 @@ def plain(dataset, tokens, layer, center):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("center", [False, True])
 @given(dataset=strategies.projections(), bins=st.sampled_from([1, 2, 7, 10, 100, 300]))
 def test_equals_the_plain_way(dataset, bins, center):
@@ -135,6 +136,7 @@ def test_lazy_in_units_equals_eager(kv_heads):
     )
 
 
+@pytest.mark.slow
 @given(dataset=strategies.projections(), factor=st.sampled_from([0.125, 2.0, 1024.0]))
 def test_scaling_a_column_changes_nothing(dataset, factor):
     scaled = dataset.copy(deep=True)

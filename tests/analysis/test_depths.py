@@ -13,6 +13,7 @@ from actlas.analysis.norms.depths import std_by_depth, step_norms
 from tests import strategies
 
 
+@pytest.mark.slow
 @given(strategies.residuals(), st.data())
 def test_agrees_with_numpy_for_any_split(resid, data):
     units = data.draw(strategies.splits(resid.sizes["token"]))

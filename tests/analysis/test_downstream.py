@@ -47,6 +47,7 @@ def dataset(rows, resid, nll):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(pairs(), st.booleans())
 def test_agrees_with_numpy(pair, include_first):
@@ -93,6 +94,7 @@ def kept_in(data, start, end, include_first):
     return (data["position"].values[start:end] > 0) | include_first
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(pairs())
 def test_nothing_changes_upstream_and_nothing_between_equals(pair):
@@ -107,6 +109,7 @@ def test_nothing_changes_upstream_and_nothing_between_equals(pair):
     assert got["first_depth"].values.tolist() == [first, 9]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(pairs())
 def test_pooled_deltas_are_the_sentences_joined(pair):
@@ -117,6 +120,7 @@ def test_pooled_deltas_are_the_sentences_joined(pair):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(pairs())
 def test_redundancy_is_the_end_of_downstream(pair):

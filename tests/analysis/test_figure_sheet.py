@@ -69,6 +69,7 @@ def test_every_figure_is_read_at_any_size(name, size):
         assert box.y0 >= figure.bbox.y0 - 1, "the legend is cut"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["constrained", None])
 def test_panels_fit_into_a_figure_of_the_users(layout):
     sizes = Sizes(6, 5, 2, 4, "factors")

@@ -30,6 +30,7 @@ def drawn(seed=0, shape=(3, 6, 50)):
     return xr.DataArray(values, dims=("layer", "token", "d_mlp"))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 5), st.sampled_from([2, 7, 60]), st.data())
 def test_counts_and_moments_are_those_of_numpy_for_any_split(seed, bins, data):
     plain = drawn(seed)
@@ -111,6 +112,7 @@ def test_it_is_a_stage_and_a_section(stored):
     assert json.loads(states.stdout)["analyses"] == {"histogram": "up to date"}
 
 
+@pytest.mark.slow
 def test_it_is_a_command(stored):
     arguments = ["histogram", "her-model", "--store", "store", "--out", "out"]
     name = commands.run(stored, "ls", "--store", "store").stdout.splitlines()[1].split()[0]

@@ -32,6 +32,7 @@ def pearson(x, y):
     return np.corrcoef(x, y)[0, 1]
 
 
+@pytest.mark.slow
 @given(strategies.residuals(), masks, st.data())
 def test_agrees_with_numpy_for_any_split(resid, mask, data):
     tokens = resid.sizes["token"]

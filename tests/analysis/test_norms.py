@@ -33,6 +33,7 @@ def statistics(norms):
     return np.stack([norms.mean(-1), *quartiles, norms.max(-1)], -1)
 
 
+@pytest.mark.slow
 @given(strategies.residuals(), st.data())
 def test_agrees_with_numpy_for_any_split(resid, data):
     tokens = resid.sizes["token"]

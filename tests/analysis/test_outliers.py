@@ -19,6 +19,7 @@ def labelled(resid, sentences):
     return resid.assign_coords(sentence=("token", sentence), position=("token", position))
 
 
+@pytest.mark.slow
 @given(strategies.residuals(), st.integers(1, 6), st.data())
 def test_agrees_with_a_plain_search_for_any_split(resid, count, data):
     tokens = resid.sizes["token"]

@@ -39,6 +39,7 @@ def summed(resid, random):
     )
 
 
+@pytest.mark.slow
 @given(strategies.residuals(), st.integers(0, 99), st.data())
 def test_agrees_with_numpy_for_any_split(resid, seed, data):
     dataset = summed(resid, np.random.default_rng(seed))
@@ -63,6 +64,7 @@ def test_agrees_with_numpy_for_any_split(resid, seed, data):
     assert broken(got.expand_dims("sum")) == []
 
 
+@pytest.mark.slow
 @given(strategies.residuals(), st.data())
 def test_one_planted_value_is_found_wherever_it_is(resid, data):
     dataset = summed(resid, np.random.default_rng(0))

@@ -10,6 +10,7 @@ from actlas.scripts.dev.gallery import EXAMPLES, IMAGES, PAGE, made
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
+@pytest.mark.slow
 def test_every_study_is_shown():
     assert {example.study for example in EXAMPLES} >= set(registry.BUILT_IN)
     page = PAGE.read_text(encoding="utf-8")

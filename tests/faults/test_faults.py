@@ -40,6 +40,7 @@ def test_an_extraction_takes_every_step_of_the_protocol(fixtures):
     assert steps.count("posix_fallocate") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_what_an_operation_does_is_seen(name, fixtures):
     fixture = fixtures[name]
@@ -138,6 +139,7 @@ def test_two_extractors_started_together_make_one_copy_without_an_error(fixtures
     assert fixture.judge(session.server, root, None).complaints == ()
 
 
+@pytest.mark.slow
 def test_the_check_sees_what_is_lost_and_what_is_wrong(fixtures, session):
     fixture = fixtures["extract"]
     root = session.copy(fixture)

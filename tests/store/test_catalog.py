@@ -163,6 +163,7 @@ def _add(path, start, units):
     Store.create(path).add({"seed": 1}, {}, Content(units=units).plan)
 
 
+@pytest.mark.slow
 def test_processes_that_begin_a_run_together_agree_on_its_plan(tmp_path):
     context = multiprocessing.get_context("spawn")
     start, path = context.Event(), tmp_path / "store"

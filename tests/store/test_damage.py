@@ -36,6 +36,7 @@ def store(two, tmp_path):
     return Store(shutil.copytree(two, tmp_path / "store"))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_shard_cut_anywhere_is_found_and_not_read(data, copied_for_cuts):
@@ -63,6 +64,7 @@ def copied_for_cuts(stored, tmp_path_factory):
     return Run(store / "runs" / stored.id)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_bit_flipped_anywhere_in_a_store_is_found_or_changes_nothing(data, copied_for_cuts):

@@ -79,6 +79,7 @@ def test_the_study(monkeypatch):
         np.testing.assert_array_equal(compiled[name], plain[name])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become someone else")
 def test_without_a_folder_to_keep_the_code_in():
     """A user without a home, to whom the package's folder belongs as little."""

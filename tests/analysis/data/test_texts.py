@@ -77,6 +77,7 @@ def texts_of(files):
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(anything, min_size=7, max_size=7))
 def test_any_text_anywhere_in_a_figure(texts):
@@ -145,6 +146,7 @@ def norms(values):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.lists(anything, min_size=1, max_size=4, unique_by=lambda value: value.rstrip("\0")))
 def test_every_value_of_a_column_has_its_line_in_the_legend(values):

@@ -154,6 +154,7 @@ def test_correlations_of_groups_are_those_of_their_tokens(runs):
         np.testing.assert_allclose(got, np.corrcoef(one, other)[0, 1], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_command_prints_the_table_and_writes_the_groups(runs):
     folder = runs[0].folder.parent.parent.parent
     options = ["--group", "her=her", "--group", "before=her@-1"]

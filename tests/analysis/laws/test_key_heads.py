@@ -56,6 +56,7 @@ class TestFewerKeyHeads:
             got = limits.sel(group="target", projection=projection, layer=1)
             np.testing.assert_allclose(got, np.percentile(variances, [2.5, 97.5]), rtol=1e-9)
 
+    @pytest.mark.slow
     def test_heads_are_said_in_findings_tables_and_figures(self, run):
         for name in ("variance", "cosine"):
             done = found(run, name, target="her")
@@ -68,6 +69,7 @@ class TestFewerKeyHeads:
             "Value V (2 heads)",
         ]
 
+    @pytest.mark.slow
     def test_pairs_of_cosines_are_counted_by_the_features_there_are(self, run):
         result = found(run, "cosine", target="her", bins=10).result
         queries, keys = 8 * 3, 2 * 3

@@ -69,6 +69,7 @@ def test_zero_z_removes_the_heads_term_from_attn_out(small_model, variant, basel
     )
 
 
+@pytest.mark.slow
 def test_noise_is_the_same_alone_and_in_a_batch(tmp_path, small_model, store, baseline):
     together = extract_variant(store, small_model, TEXTS, [NOISE], unit_tokens=1000).dataset(
         ["mlp_post"]

@@ -148,6 +148,7 @@ def test_one_edit_of_every_kind_at_every_target_with_every_selector(weights, cle
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.lists(st.sampled_from(list(texts())), min_size=1, max_size=4))
 def test_several_edits_in_one_pass(weights, clean, edits):

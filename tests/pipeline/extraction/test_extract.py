@@ -254,6 +254,7 @@ print(run.commits[0].provenance["batches"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != "linux", reason="limits the address space, which Linux alone enforces"
 )

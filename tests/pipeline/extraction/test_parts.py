@@ -65,6 +65,7 @@ def test_layers_are_kept_alone_and_others_added_from_where_the_stream_is_stored(
     assert [item.problems for item in verify(last) if item.problems] == []
 
 
+@pytest.mark.slow
 def test_sites_that_lack_different_layers_go_into_shards_of_their_own(tmp_path, small_model, whole):
     extract_texts(tmp_path / "store", small_model, TEXTS, ("q",), layers=(1,), unit_tokens=45)
     run, stats = extract_texts(tmp_path / "store", small_model, TEXTS, ("q", "mlp_out"))

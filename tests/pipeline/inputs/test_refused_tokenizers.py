@@ -107,6 +107,7 @@ def regex_bomb(tokenizer):
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(a|aa|aaa)+$|((a+)+)+b|b"), "isolated")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", [normaliser_bomb, slow_bomb, regex_bomb])
 def test_bombs_end_within_seconds(tmp_path, bomb):
     tokenizer = byte_level()

@@ -81,6 +81,7 @@ def test_without_special_tokens_the_others_stay(made, name):
     assert none.special.to_json() == {"choice": "none", "before": [], "after": []}
 
 
+@pytest.mark.slow
 def test_the_record_comes_back(made):
     for name in SPECIAL_FOLDERS:
         special = tokenize(sentences(TEXTS), model(made / name)).special

@@ -134,6 +134,7 @@ def test_any_text_at_all(made, name):
         check()
 
 
+@pytest.mark.slow
 def test_folders_differ(made):
     """Else the tests above would show nothing of what the files say."""
     ids = {}
@@ -143,6 +144,7 @@ def test_folders_differ(made):
     assert len(set(ids.values())) >= 21
 
 
+@pytest.mark.slow
 def test_every_file_that_decides_ids_is_in_the_digest(tmp_path):
     added_tokens(tmp_path)
     write(tmp_path, "tokenizer_config.json", {})
@@ -166,6 +168,7 @@ def test_every_file_that_decides_ids_is_in_the_digest(tmp_path):
     assert len(digests) == 5  # all but README.md: the last file is changed after the last look
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_is_not_answered_from_the_cache(tmp_path):
     added_tokens(tmp_path)
     with open_tokenizer(tmp_path, "x") as tokenizer:

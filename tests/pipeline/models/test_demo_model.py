@@ -77,6 +77,7 @@ def test_her_is_one_token(tokenizer):
     assert len(tokenizer(" her")["input_ids"]) == 1
 
 
+@pytest.mark.slow
 def test_remaking_gives_the_same_files_and_tokenizer(tmp_path):
     torch = pytest.importorskip("torch")
     options = TrainingOptions(steps=1, heldout_sentences=3, threads=torch.get_num_threads())
@@ -97,6 +98,7 @@ def test_command_explains_itself_and_refuses_the_heldout_seed(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_heldout_loss_is_the_one_on_the_card(model, tokenizer, card):
     torch = pytest.importorskip("torch")
     stated = float(re.search(r"held-out loss \(nats per token\) \| ([\d.]+) \|", card)[1])

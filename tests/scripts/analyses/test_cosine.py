@@ -11,6 +11,7 @@ from actlas.store.errors import UsageError
 from tests.answers import answer, endings
 
 
+@pytest.mark.slow
 def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
     asked = "cosine it --store store --target her --out out --layers 0,2 --save-matrix"
     done = actlas(*asked.split())
@@ -48,6 +49,7 @@ def test_cosine_writes_result_figures_and_table(actlas, store, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_json_parses(actlas, store):
     done = actlas(
         "cosine", "it", "--store", "store", "--target", "her", "--json", "--center", "--bins", "7"

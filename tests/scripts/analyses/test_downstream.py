@@ -72,6 +72,7 @@ def test_scaling_block_2_changes_nothing_upstream_and_most_at_the_end(result):
     assert delta.sel(depth=8) > 1.05 * delta.sel(depth=3)
 
 
+@pytest.mark.slow
 def test_a_skipped_block_steps_exactly_nowhere(result):
     for block in range(8):
         step = result["step"].sel(edits=f"skip:layer={block}")
@@ -113,6 +114,7 @@ def test_noise_far_outside_the_distribution_hurts_more_than_a_head(result):
     )
 
 
+@pytest.mark.slow
 def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
     """The graph of a pass, which outgrows its numbers, does not grow with the sweep.
 
@@ -145,6 +147,7 @@ def test_variants_are_compared_a_few_at_a_time(folder, result, monkeypatch):
         )
 
 
+@pytest.mark.slow
 def test_a_first_token_counts_for_more_than_another_when_it_is_counted(folder, result):
     done = commands.run(
         folder,
@@ -175,6 +178,7 @@ def test_results_say_what_they_are_of(folder, result, scanned):
             assert path.with_name(f"{path.stem}{kind}.svg").exists()
 
 
+@pytest.mark.slow
 def test_tables(folder):
     done = commands.run(folder, "downstream", "english-demo.scale-layer-2*", "--store", "store")
     found, groups, table = (part.splitlines() for part in done.stdout.split("\n\n")[:3])
@@ -224,6 +228,7 @@ def test_scan_without_a_sweep_says_how_to_make_one(folder):
     assert 'actlas sweep SENTENCES … --edit "skip:layer=*"' in done.stderr
 
 
+@pytest.mark.slow
 def test_a_variant_without_the_residual_says_how_to_add_it(folder):
     edit = ("--edit", "zero:site=k,layer=0")
     commands.run(

@@ -25,6 +25,7 @@ def part(actlas, small_model, sentence_file, tmp_path):
     return Store(tmp_path / "store").runs()[0]
 
 
+@pytest.mark.slow
 def test_every_study_uses_the_numbers_of_the_layers(actlas, part):
     for study, words in WORDS.items():
         done = actlas(study, part.id, "--store", "store", "--json", *words)
@@ -59,6 +60,7 @@ def test_a_result_is_made_again_when_layers_are_added(actlas, part, small_model,
     assert "up to date" not in checked
 
 
+@pytest.mark.slow
 def test_studies_that_need_neighbours_say_what_is_missing(actlas, small_model, sentence_file):
     extract = ("extract", "her.txt", "--model", small_model, "--store", "store")
     done = actlas(*extract, "--depths", "0,3", "--name", "ends")

@@ -43,6 +43,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("law", "line"), ANSWERED, ids=str)
 def test_a_study_answers(folder, law, line):
     done = commands.run(folder, *line.split(), "--store", law, "--out", f"out/{law}")

@@ -12,6 +12,7 @@ import xarray as xr
 from tests.answers import answer, endings
 
 
+@pytest.mark.slow
 def test_norms_writes_result_figures_and_table(actlas, store, tmp_path):
     done = actlas(
         "norms", "it", "--store", "store", "--out", "out", "--target", "her", "--outliers", "2"
@@ -35,6 +36,7 @@ def test_norms_writes_result_figures_and_table(actlas, store, tmp_path):
             assert repr(run.labels.token_text(int(largest["outlier_token"]))) in done.stdout
 
 
+@pytest.mark.slow
 def test_json_and_chosen_sites(actlas, store, tmp_path):
     record = json.loads(actlas("norms", "it", "--store", "store", "--json").stdout)
     assert record["run"] == store.run("it").id
@@ -74,6 +76,7 @@ def test_json_and_chosen_sites(actlas, store, tmp_path):
     assert endings(tmp_path / "alone", "norms") == {".nc"}
 
 
+@pytest.mark.slow
 def test_groups_by_a_column(actlas, small_model, tmp_path):
     rows = ("We saw her.,x", "Mary lost her key.,y", "Nobody knew her name.,x", "It was hers.,y")
     (tmp_path / "rows.csv").write_text("text,kind\n" + "\n".join(rows) + "\n")

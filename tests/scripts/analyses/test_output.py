@@ -41,6 +41,7 @@ def without_torch(root, *words):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_demo_finds_its_circuit_without_torch(folder):
     """Head 3 of layer 2 writes the answer: found from what was stored, its queries and keys."""
     made = json.loads(
@@ -64,6 +65,7 @@ def test_the_demo_finds_its_circuit_without_torch(folder):
     ) == pytest.approx(3.17, rel=0.1)
 
 
+@pytest.mark.slow
 def test_lens_without_torch(folder):
     record = json.loads(without_torch(folder, "lens", *OF, "--answer", "her", "--json"))
     assert record["holds"]

@@ -18,6 +18,7 @@ from tests.answers import answer, endings
 from tests.store.making import DIMS, Content, make_run
 
 
+@pytest.mark.slow
 def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
     done = actlas(
         "reconstruct",
@@ -52,6 +53,7 @@ def test_it_holds_and_writes_result_figures_and_table(actlas, store, tmp_path):
     assert (len(record["relative_error"]["layer"]), len(record["laminar_correlation"])) == (3, 3)
 
 
+@pytest.mark.slow
 def test_a_planted_corruption_is_found_by_verify_and_located_here(actlas, store):
     run = store.run("it")
     token = run.units[0].tokens + 3  # the fourth token of the second unit

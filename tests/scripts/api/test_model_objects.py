@@ -62,6 +62,7 @@ def saved_tokenizer(folder):
     PreTrainedTokenizerFast(tokenizer_object=small_tokenizer()).save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_the_same_state_saved_is_the_same_run(extract, tmp_path):
     model = llama(pad_token_id=0)
     before, state = traces(model), torch.random.get_rng_state()

@@ -116,6 +116,7 @@ def test_it_fits_into_a_panel_of_the_users(results, name):
         results[name].plot(ax=mine, layers=77)
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_command(run, tmp_path):
     from tests import commands
 
@@ -129,6 +130,7 @@ def test_numbers_are_those_of_the_command(run, tmp_path):
     assert result.findings[0] in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_dataset_is_as_good_as_its_run(run):
     whole, view = actlas.variance(run, target="her"), run.dataset(("q", "k", "v"))
     xr.testing.assert_identical(

@@ -88,6 +88,7 @@ def test_what_repair_tells_makes_all_whole_also_with_other_last_bits(
     np.testing.assert_allclose(after["resid"], before["resid"], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_variant_says_what_to_do_about_its_baseline_and_is_not_stranded(
     store, sentence_file, actlas
 ):
@@ -135,6 +136,7 @@ def test_a_baseline_that_was_made_again_with_other_bits_is_reported_and_its_vari
     assert is_valid(store, actlas)
 
 
+@pytest.mark.slow
 def test_a_removed_baseline_is_made_again_by_the_command_of_its_variant(
     store, sentence_file, actlas, tmp_path
 ):

@@ -30,6 +30,7 @@ def variance(demo):
         return result["variance"].load()
 
 
+@pytest.mark.slow
 def test_demo_tells_where_things_are_and_answers_from_the_store(demo):
     folder, (first, second) = demo
     assert (folder / "results" / "variance" / "variance.png").stat().st_size > 10_000

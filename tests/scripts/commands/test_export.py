@@ -44,6 +44,7 @@ def test_export_and_verify(actlas, store, tmp_path):
     assert "export it again" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["variance", "cosine"])
 def test_studies_of_an_export_are_those_of_the_run(actlas, store, tmp_path, command):
     options = [
@@ -82,6 +83,7 @@ def test_studies_of_an_export_are_those_of_the_run(actlas, store, tmp_path, comm
     assert "\n2  " in part.stdout or "   2 " in part.stdout  # layers by their numbers in the model
 
 
+@pytest.mark.slow
 def test_cosine_chooses_layers_by_their_numbers(actlas, store, tmp_path):
     actlas("export", "it", "her.h5", "--store", "store", "--layers", "1-2")
     assert (

@@ -217,6 +217,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_no_disk_space_is_one_line(tmp_path, small_model, sentence_file):
     """With a limit on the size of files, as a full disk or a quota gives."""
     source = tmp_path / "many.txt"

@@ -33,6 +33,7 @@ def run(root, *words, code=0):
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CAUSAL, *MASKED])
 def test_extract_and_studies(folder, name):
     root = folder(name)
@@ -53,6 +54,7 @@ def test_extract_and_studies(folder, name):
         assert "--depths-only" in refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "gpt_neox", "bert"])
 def test_a_sweep_and_its_impact(folder, name):
     root = folder(name)

@@ -168,6 +168,7 @@ def test_verify_repair_says_what_it_left(actlas, store):
     assert "dropped" not in done.stdout
 
 
+@pytest.mark.slow
 def test_pack(actlas, store, tmp_path):
     run = store.run("it")
     count = len(run.commits)

@@ -69,6 +69,7 @@ def test_verify_names_what_is_damaged(actlas, store):
     assert len(json.loads(actlas("verify", "--store", "store", "--json").stdout)["problems"]) == 1
 
 
+@pytest.mark.slow
 def test_variance_writes_result_figures_and_table(actlas, store, tmp_path):
     done = actlas("variance", "it", "--store", "store", "--target", "her", "--out", "out")
     assert done.returncode == 0, done.stderr

@@ -65,6 +65,7 @@ def groups(folder, run="it"):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "changed", "expected"),
     [
@@ -104,6 +105,7 @@ def test_corrected_labels_make_the_groups(command, columns, changed, expected, f
     assert f"v2 {' '.join(columns)}" in actlas("ls", "--store", "store").stdout
 
 
+@pytest.mark.slow
 def test_a_study_follows_its_labels(tmp_path, actlas):
     write(tmp_path, FIRST)
     (tmp_path / "s.toml").write_text(STUDY)
@@ -142,6 +144,7 @@ def test_a_study_follows_its_labels(tmp_path, actlas):
     assert "up to date" in actlas("study", "check", "s.toml").stdout
 
 
+@pytest.mark.slow
 def test_a_report_says_what_was_made_with_older_labels(folder, actlas):
     groups(folder)
     write(folder, CORRECTED)
@@ -154,6 +157,7 @@ def test_a_report_says_what_was_made_with_older_labels(folder, actlas):
     assert "Made with version" not in (folder / "actlas-results/it/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_relabelling_a_variant_relabels_its_baseline(folder, actlas):
     assert (
         actlas(
@@ -247,6 +251,7 @@ def test_a_column_that_cannot_be_stored_is_refused_before_anything_is_done(folde
     assert Store(folder / "store").run("it").labels_version == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["_nc4_non_coord_layer", "two words", "kind_bytes", "日本", "a/b", "column_1"]
 )

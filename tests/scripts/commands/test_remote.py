@@ -18,6 +18,7 @@ def url(actlas, store, tmp_path):
         yield f"{server.url}/store"
 
 
+@pytest.mark.slow
 def test_commands_that_read(actlas, url, store, tmp_path):
     for words in (["ls"], ["show", "it"], ["table", "it"]):
         local, remote = (actlas(*words, "--store", place) for place in ("store", url))

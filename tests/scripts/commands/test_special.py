@@ -60,6 +60,7 @@ def test_the_dry_run_says_what_is_added(extract, small_model):
     assert bos["special"] == {"choice": "bos", "before": [AROUND], "after": []}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused(extract, actlas, tmp_path, adding, sentence_file):
     both = extract("--bos", "--no-special")
     assert (both.returncode, len(both.stderr.splitlines())) == (2, 1)
@@ -85,6 +86,7 @@ def test_a_sentence_may_be_as_long_as_the_model_with_them(extract, sentence_file
     assert extract("--dry-run", "--no-special").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_with_special_tokens(extract, actlas, tmp_path):
     """Run, view, export and studies know them; the command that makes it again says the choice."""
     made = json.loads(extract("--json", "--name", "it").stdout)

@@ -71,6 +71,7 @@ def test_dry_run_lists_and_changes_nothing(sweep, sentence_file, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_further_sites_are_added_to_baseline_and_variants(sweep, sentence_file, tmp_path):
     sweep("--edit", "skip:layer=1")
     done = sweep("--edit", "skip:layer=1", "--site", "q", "--site", "hook_resid_pre", "--json")

@@ -22,6 +22,7 @@ SENTENCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "word", "pairs"),
     [

@@ -47,6 +47,7 @@ def test_an_edit_that_changes_nothing_is_stored_and_reported(sweep, actlas):
     assert "changed nothing" not in again
 
 
+@pytest.mark.slow
 def test_any_name_of_the_baseline_works_for_its_variants(sweep, actlas, store):
     done = sweep("--edit", "skip:layer=0-1", "--quiet")
     assert done.returncode == 0, done.stderr
@@ -64,6 +65,7 @@ def test_any_name_of_the_baseline_works_for_its_variants(sweep, actlas, store):
     assert Store(store.path).run("third.skip-layer-0").edits[0].text == "skip:layer=0"
 
 
+@pytest.mark.slow
 def test_transformerlens_names_with_a_layer_are_understood(
     sweep, actlas, small_model, sentence_file
 ):
@@ -86,6 +88,7 @@ def test_transformerlens_names_with_a_layer_are_understood(
     assert norms.returncode == 0, norms.stderr
 
 
+@pytest.mark.slow
 def test_units_of_a_block_are_an_output_edited(sweep, actlas, stored_once, small_model):
     options = [
         "--model",

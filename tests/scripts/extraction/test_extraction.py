@@ -168,7 +168,8 @@ def test_a_sweep_is_planned_by_one_look_at_its_baseline(small_model, tmp_path, m
         looked_up.clear()
         variants = variant_plans(planned, edits)
         assert looked_up == [planned.run_id, *(each.run_id for each in variants)]
-        assert {id(each.baseline) for each in variants} == {id(planned)}
+        assert len({id(each.baseline) for each in variants}) == 1
+        assert {each.baseline.run_id for each in variants} == {planned.run_id}
         assert {id(each.tokens) for each in variants} == {id(planned.tokens)}
         assert {each.options.sites for each in variants} == {sites}
     assert len(variants) == 3 + 3 * 5

@@ -9,6 +9,7 @@ from actlas.store import UsageError
 from tests.scripts.extraction.kept_runs import extracted, rows_of
 
 
+@pytest.mark.slow
 def test_groups_are_looked_for_among_all_tokens(tmp_path, small_model, whole):
     run = extracted(tmp_path / "store", small_model, "it", tokens=["her@-1", "her"])
     asked = {"group": ["a=her", "b=her@-1"], "bootstrap": 20}

@@ -61,6 +61,7 @@ class _Table:
         return set(range(first, end + 1))
 
 
+@pytest.mark.slow
 def test_more_tokens_are_added_and_never_mixed(tmp_path, small_model, whole):
     place = tmp_path / "store"
     extracted(place, small_model, "it", tokens="last", sites=["q", "resid"])

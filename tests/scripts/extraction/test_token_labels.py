@@ -70,6 +70,7 @@ def folder(extracted, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_labels_reach_datasets_exports_and_show(folder, actlas):
     run = Store(folder / "store").run("it")
     found = labelled(run)
@@ -140,6 +141,7 @@ def test_labels_that_cannot_be_used_are_one_line_and_nothing_is_stored(
     assert (done.returncode, "give FILE" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_windows_of_long_texts_in_a_study_and_their_labels(folder, small_model, actlas):
     texts = [TEXTS[0], LONG]
     (folder / "long.csv").write_text(f'text,kind\n"{TEXTS[0]}",a\n"{LONG}",b\n')

@@ -97,6 +97,7 @@ def test_options_that_differ_are_said():
     assert option_table(matched(result("a"), result("a")), LABELS) is None
 
 
+@pytest.mark.slow
 def test_two_folders_side_by_side(actlas, studied):
     other = studied / "<b>other"
     shutil.copytree(studied / "actlas-small", other)

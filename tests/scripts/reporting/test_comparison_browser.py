@@ -28,6 +28,7 @@ def compared(studied_once, tmp_path_factory):
     return folder / "both.html"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1280, True)])
 def test_it_fits_asks_for_nothing_and_says_nothing(chromium, compared, width, dark):
     chromium.resize(width, dark=dark)

@@ -142,6 +142,7 @@ def test_runs_edits_and_sentences_are_reported(page, small_model):
     assert "actlas study run small.toml --out actlas-small" in page
 
 
+@pytest.mark.slow
 def test_what_comes_from_files_is_text(actlas, studied):
     (studied / "actlas-small/results/cosine/cosine.svg").write_text(HOSTILE)
     sealed_again(studied / "actlas-small/results/cosine/cosine.nc")
@@ -158,6 +159,7 @@ def test_what_comes_from_files_is_text(actlas, studied):
     assert "<foreignObject" not in page
 
 
+@pytest.mark.slow
 def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path):
     (tmp_path / "a.txt").write_text(
         "we saw <b>her</b> & went\nhe told her <script>x</script>\nshe gave her that\n"
@@ -174,6 +176,7 @@ def test_a_sentence_with_markup_is_shown_as_it_is(actlas, small_model, tmp_path)
     assert "&lt;script&gt;x&lt;/script&gt;" in shown
 
 
+@pytest.mark.slow
 def test_a_folder_of_single_commands_is_reported_too(actlas, store, tmp_path):
     assert (
         actlas("variance", "it", "--store", "store", "--target", "her", "--out", "res").returncode
@@ -196,6 +199,7 @@ def test_a_folder_of_single_commands_is_reported_too(actlas, store, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_sum_that_does_not_hold_fails(actlas, studied):
     path = studied / "actlas-small/results/reconstruct/reconstruct.nc"
     (studied / "actlas-small/study.json").unlink()
@@ -211,12 +215,14 @@ def test_a_sum_that_does_not_hold_fails(actlas, studied):
     assert page.count(">fails</span>") == 1
 
 
+@pytest.mark.slow
 def test_the_same_results_make_the_same_page(actlas, studied):
     before = (studied / "actlas-small/report.html").read_bytes()
     assert actlas("report", "actlas-small").returncode == 0
     assert (studied / "actlas-small/report.html").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "arguments", "code", "message"),
     [
@@ -274,6 +280,7 @@ def test_a_bomb_of_entities_is_refused(tmp_path):
         inline_svg(tmp_path / "a.svg", "p", "t", "d")
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_no_png_is_refused(actlas, studied):
     path = studied / "actlas-small/results/cosine/cosine_matrix.png"
     path.write_bytes(path.read_bytes()[:200])

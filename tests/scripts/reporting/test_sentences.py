@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def test_pieces_joined_are_the_text(text, spans):
     assert "".join(piece.text for piece in pieces(text, spans)) == text
 
 
+@pytest.mark.slow
 def test_groups_and_losses_are_marked(actlas, small_model, tmp_path):
     (tmp_path / "a.txt").write_text("we saw a <b>dog</b>\nhe had the cat\nshe saw a cat\n")
     text = (

@@ -46,6 +46,7 @@ def foreign(path):
     xr.Dataset({"x": 1}).to_netcdf(path, engine="h5netcdf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip, cut, empty, foreign, lambda path: path.unlink()])
 @pytest.mark.parametrize("file", ["variance.nc", "variance.svg", "variance.png"])
 def test_a_damaged_file_is_reported_and_its_analysis_done_again(actlas, studied, damage, file):
@@ -69,6 +70,7 @@ def test_a_damaged_file_is_reported_and_its_analysis_done_again(actlas, studied,
     assert set(states(studied).values()) == {"up to date"}
 
 
+@pytest.mark.slow
 def test_results_of_two_analyses_swapped_are_reported_and_done_again(actlas, studied):
     text = (studied / "small.toml").read_text()
     (studied / "small.toml").write_text(
@@ -122,6 +124,7 @@ def test_a_run_is_verified_where_a_folder_has_its_name(actlas, store, tmp_path):
     assert actlas("verify", "it", "--store", "store").stdout.startswith("it: ")
 
 
+@pytest.mark.slow
 def test_a_renamed_result_is_refused(actlas, store, tmp_path):
     assert store.run("it")
     assert (
@@ -136,6 +139,7 @@ def test_a_renamed_result_is_refused(actlas, store, tmp_path):
     assert actlas("verify", "out").returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [flip, cut, empty, lambda path: path.write_bytes(path.read_bytes()[:100])]
 )
@@ -254,6 +258,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["variance", "cosine", "reconstruct", "norms", "scan", "both"])
 def test_sealed_results_that_no_stage_would_write_are_shown_or_refused_in_a_line(studied, stage):
     from actlas.scripts.reporting.page import write_report

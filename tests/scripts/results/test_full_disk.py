@@ -48,6 +48,7 @@ def failed(done, out):
 MATRIX = pytest.param("cosine", marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["variance", "report", MATRIX])
 @pytest.mark.parametrize("old", [False, True])
 def test_a_limit_on_files(store, tmp_path, command, old):
@@ -75,6 +76,7 @@ def tmpfs(place, kilobytes):
         subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [MATRIX, "report"])
 def test_a_full_disk(store, tmp_path, command):
     assert store.run("it")

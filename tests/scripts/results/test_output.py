@@ -76,6 +76,7 @@ def test_lines_fit_a_terminal(folder, line):
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
 def test_progress_is_for_terminals_and_never_coloured(folder, environment, tmp_path):
     command = [

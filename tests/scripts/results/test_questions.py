@@ -73,6 +73,7 @@ def test_slugs(text, wanted):
     assert slug(text) == wanted
 
 
+@pytest.mark.slow
 def test_other_words_controls_pools_runs_and_groups_get_files_of_their_own(actlas, store, tmp_path):
     assert store.run("it")
     actlas("export", "it", "part.h5", "--store", "store", "--layers", "0")
@@ -110,6 +111,7 @@ def test_other_words_controls_pools_runs_and_groups_get_files_of_their_own(actla
     assert all(f'<span class="quiet">{path.stem}</span>' in page for path in results)
 
 
+@pytest.mark.slow
 def test_the_two_results_of_two_downstreams_of_a_run_are_kept(actlas, studied, tmp_path):
     names = sorted(Store(studied / "actlas-small/store").names())
     for variant in [name for name in names if "skip" in name][:2]:

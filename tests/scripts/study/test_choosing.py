@@ -77,6 +77,7 @@ def test_a_damaged_result_and_one_to_be_made_again_are_listed(studied):
     assert found["scan"] == "up to date, made again by --force"
 
 
+@pytest.mark.slow
 def test_only_does_some_and_leaves_the_others_as_they_are(studied):
     change(studied, "bins = 20", "bins = 30")
     change(studied, "[analyses.norms]", "[analyses.norms]\noutliers = 2")
@@ -86,6 +87,7 @@ def test_only_does_some_and_leaves_the_others_as_they_are(studied):
     assert tuple(record["analyses"]) == ALL
 
 
+@pytest.mark.slow
 def test_only_makes_just_the_runs_that_it_reads(studied):
     text = (studied / "small.toml").read_text()
     more = '[runs.more]\nsentences = "her.txt"\nno_special = true\nbos = false\nlayers = "0"\n'
@@ -149,6 +151,7 @@ def test_ctrl_c_ends_all_processes(studied):
         os.killpg(command.pid, 0)
 
 
+@pytest.mark.slow
 def test_force_makes_again_the_same_side_by_side_and_one_after_the_other(studied):
     forced = ("--only", "norms", "--force", "reconstruct", "--force", "norms")
     contents = []

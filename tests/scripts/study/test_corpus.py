@@ -103,6 +103,7 @@ def drawings(draw, depth=0):
     return f"<{name} {given_here}>{text}{''.join(inner)}</{name}>"
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawings() | st.text(max_size=100) | st.binary(max_size=100))
 def test_any_figure_is_cleaned_or_refused(tmp_path, content):

@@ -48,6 +48,7 @@ def states(folder):
     return {name for name, state in found.items() if state != "up to date"}
 
 
+@pytest.mark.slow
 def test_it_is_called_shown_and_up_to_date_until_its_text_changes(own):
     assert states(own) == {"mine"}
     done = commands.run(own, "study", "run", "small.toml", "--quiet")
@@ -66,6 +67,7 @@ def test_it_is_called_shown_and_up_to_date_until_its_text_changes(own):
     assert states(own) == {"mine"}
 
 
+@pytest.mark.slow
 def test_without_a_figure_or_findings(own):
     study = own / "small.toml"
     study.write_text(study.read_text().replace("mine.py:largest", "mine.py:bare"))

@@ -67,12 +67,14 @@ def refused(name, *words):
     assert (read_path(".").parent / "actlas-s/study.json").read_bytes() == kept[1]
 
 
+@pytest.mark.slow
 def test_a_second_study_of_that_name_is_refused_and_has_room_elsewhere(folder):
     refused("b", str(folder / "a" / "s.toml"))
     assert "done in" in run("b", folder / "elsewhere")
     assert "up to date" in run("a")
 
 
+@pytest.mark.slow
 def test_it_is_refused_by_check_too_and_on_the_command_line(actlas, folder):
     for command in ("check", "run"):
         done = actlas("study", command, "b/s.toml")
@@ -100,6 +102,7 @@ def test_the_same_text_beside_other_sentences_is_another_study(folder):
     refused("b", "moved and edited")
 
 
+@pytest.mark.slow
 def test_an_edited_study_is_still_the_same(folder):
     path = folder / "a/s.toml"
     path.write_text(path.read_text() + "bootstrap = 5\n")
@@ -109,6 +112,7 @@ def test_an_edited_study_is_still_the_same(folder):
     assert "done in" not in run("a")
 
 
+@pytest.mark.slow
 def test_a_project_moved_or_copied_as_a_whole_goes_on(folder, monkeypatch):
     shutil.copytree(folder, folder / "copy")
     monkeypatch.chdir(folder / "copy")

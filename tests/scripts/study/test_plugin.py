@@ -52,6 +52,7 @@ def with_plugin(plugged, studied):
     return run
 
 
+@pytest.mark.slow
 def test_it_is_a_command_with_help(with_plugin, studied):
     assert "How widely the residual stream is spread." in with_plugin("--help")
     assert "--ddof INTEGER RANGE" in with_plugin("spread", "--help")
@@ -63,6 +64,7 @@ def test_it_is_a_command_with_help(with_plugin, studied):
     assert "is not in the range" in refused
 
 
+@pytest.mark.slow
 def test_it_is_a_stage_and_a_section_of_the_report(with_plugin, plugged, studied):
     study = studied / "small.toml"
     study.write_text(study.read_text() + "\n[analyses.spread]\nddof = 1\n")
@@ -79,12 +81,13 @@ def test_it_is_a_stage_and_a_section_of_the_report(with_plugin, plugged, studied
     done = commands.run(studied, "report", "actlas-small")
     assert done.returncode == 0, done.stderr
     page = (studied / "actlas-small/report.html").read_text()
-    assert "the spread goes from" in page
+    assert "The spread goes from" in page
     assert "Look where it grows." in page
     refused = commands.run(studied, "study", "check", "small.toml")
     assert (refused.returncode, "unknown stage 'spread'" in refused.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_another_version_of_the_package_does_it_again(with_plugin, plugged, studied):
     study = studied / "small.toml"
     study.write_text(study.read_text() + "\n[analyses.spread]\n")

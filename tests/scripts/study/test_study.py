@@ -62,6 +62,7 @@ def test_the_first_call_does_everything(studied_once):
             assert result.attrs["stage"] == stage
 
 
+@pytest.mark.slow
 def test_a_second_call_computes_nothing_and_loads_no_torch(studied):
     before = {
         path: path.stat().st_mtime_ns
@@ -81,6 +82,7 @@ def test_a_second_call_computes_nothing_and_loads_no_torch(studied):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -107,6 +109,7 @@ def test_a_changed_option_redoes_just_what_depends_on_it(studied, old, new, expe
     assert redone(studied) == set()
 
 
+@pytest.mark.slow
 def test_other_sentences_redo_all_and_the_old_ones_are_still_there(studied):
     lines = (studied / "her.txt").read_text().splitlines()
     (studied / "her.txt").write_text("\n".join(lines[:-1]) + "\n")
@@ -115,6 +118,7 @@ def test_other_sentences_redo_all_and_the_old_ones_are_still_there(studied):
     assert redone(studied) == {"variance", "cosine", "reconstruct", "norms", "scan", "both"}
 
 
+@pytest.mark.slow
 def test_a_further_site_is_measured_by_norms_alone(studied):
     change(
         studied,
@@ -125,6 +129,7 @@ def test_a_further_site_is_measured_by_norms_alone(studied):
     assert redone(studied) == {"it", "norms"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["cosine.nc", "cosine_heatmap.svg"])
 def test_what_is_lost_or_half_written_is_made_again(studied, file):
     path = studied / "actlas-small/results/cosine" / file
@@ -137,6 +142,7 @@ def test_what_is_lost_or_half_written_is_made_again(studied, file):
     assert len(path.read_bytes()) == len(content)
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_interrupted_is_not_taken_for_done(studied):
     path = studied / "actlas-small" / "study.json"
     record = read_record(path)
@@ -160,6 +166,7 @@ def test_a_damaged_store_is_an_error_of_the_run(studied):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_store_can_be_shared(studied, tmp_path):
     assert redone(studied, "--out", "elsewhere", "--store", "actlas-small/store") == {
         "variance", "cosine", "reconstruct", "norms", "scan", "both",

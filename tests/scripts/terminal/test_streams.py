@@ -122,6 +122,7 @@ main(prog_name="actlas")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [("RLIMIT_NOFILE", "4"), ("RLIMIT_NOFILE", "6")])
 def test_too_few_files_are_one_line(limit, store):
     words = (
@@ -201,6 +202,7 @@ def test_a_bug_keeps_its_traceback(tmp_path):
     assert "KeyError: 'bug'" in done.stderr
 
 
+@pytest.mark.slow
 def test_home_is_expanded_wherever_a_path_is_given(tmp_path):
     home = {"HOME": str(tmp_path)}
     save_model(tmp_path / "m")

@@ -78,6 +78,7 @@ def library(tmp_path_factory):
     return disk.library(tmp_path_factory.getbasetemp())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", LACKS)
 def test_a_store_works_where_a_file_system_lacks(missing, library, tmp_path):
     done = disk.python(library, LACKS[missing], WORK, tmp_path)
@@ -158,6 +159,7 @@ def test_without_links_two_writers_never_overwrite_each_other(missing, library, 
     assert [path for name in won for path in (tmp_path / name).iterdir()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_without_locks_nothing_is_written_and_all_is_read(code, library, tmp_path, content):
     run = make_run(tmp_path / "store", content, "her")
@@ -202,6 +204,7 @@ def _failing(*_):
     raise OSError(errno.EIO, "Input/output error")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_line_with_a_name_and_rm_works(tmp_path, content):
     place = tmp_path / "place"
     place.mkdir()

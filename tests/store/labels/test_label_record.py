@@ -23,6 +23,7 @@ def test_two_valid_versions(run):
     assert run.sentence_labels()["kind"].values.tolist() == KINDS.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_bit_is_found_and_never_read(data, run):
@@ -165,6 +166,7 @@ def test_a_giant_is_refused_at_once(run):
         path.unlink()
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_is_left_alone(run, actlas_without_root):
     for path in files(run):
         path.chmod(0o000)

@@ -80,6 +80,7 @@ def same(found, wanted):
         assert found[name].dtype.kind == column.dtype.kind or column.dtype.kind == "U"
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(both=own_labels())
 def test_what_is_accepted_is_read_back_verified_packed_and_exported(both, tmp_path_factory):
@@ -109,6 +110,7 @@ def test_what_is_accepted_is_read_back_verified_packed_and_exported(both, tmp_pa
         }
 
 
+@pytest.mark.slow
 def test_as_many_columns_as_are_accepted_are_verified_and_exported(tmp_path):
     run = make_run(tmp_path / "store", SMALL)
     columns = {f"column {number}": np.arange(3) * number for number in range(MOST_COLUMNS - 50)}
@@ -256,6 +258,7 @@ def test_a_relabelling_killed_anywhere_leaves_the_old_labels_or_the_new(tmp_path
     assert seen == {1, 2}
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_is_made_has_labels_or_is_none(tmp_path):
     Store.create(tmp_path / "store")
     imports = "import numpy as np\nfrom tests.store.making import Content\n"

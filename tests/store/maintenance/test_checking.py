@@ -41,6 +41,7 @@ def test_a_sound_run_has_no_problem_and_is_read_whole(stored):
     assert [item.commit for item in checked] == [path.name for path in commits(stored)]
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(data=st.data())
 def test_any_flipped_bit_of_a_shard_is_found(data, stored):

@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ def leave(store, kind, number):
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     kinds=st.lists(st.sampled_from(["folder", "shard", "unborn", "removed", "name"]), max_size=6)

@@ -122,6 +122,7 @@ def test_a_run_that_is_written_to_stays_even_by_force(store, writer):
     assert remove(store, store.run("clean").id, force=True) == ["clean"]
 
 
+@pytest.mark.slow
 def test_a_removal_killed_anywhere_leaves_a_whole_run_or_work_for_gc(store, tmp_path):
     run = store.run("other")
     imports = "from actlas.store.maintenance.gc import remove"

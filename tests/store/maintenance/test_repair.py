@@ -184,6 +184,7 @@ def test_what_may_not_be_read_is_never_dropped(open_folder, copied):
     assert is_valid(run)
 
 
+@pytest.mark.slow
 def test_a_repair_killed_anywhere_leaves_damage_or_a_missing_unit(tmp_path):
     content = Content(units=((2,), (1,)), dtypes={"q": "float32"})
     run = make_run(tmp_path / "store", content, "it")

@@ -22,6 +22,7 @@ from tests.store.making import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["before", "after"])
 def test_a_writer_killed_around_its_commit_is_no_damage_and_its_unit_is_whole_or_not_there(
     step, tmp_path

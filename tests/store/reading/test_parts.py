@@ -133,6 +133,7 @@ def test_packed_and_exported_it_is_the_same(run, content, tmp_path):
     np.testing.assert_array_equal(dataset["q"], content.values["q"][[2]])
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(units=st.lists(st.lists(numbers_of, min_size=1, max_size=3), min_size=2, max_size=2))
 def test_any_layers_in_any_shards_make_the_site(units, tmp_path_factory):

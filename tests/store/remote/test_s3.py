@@ -63,6 +63,7 @@ def bucket(endpoint, stored, tmp_path, monkeypatch):
     return client
 
 
+@pytest.mark.slow
 def test_a_store_and_an_export_are_read_as_on_a_disk(bucket, stored):
     store = Store("s3://atlas/mine")
     assert store.names() == {"her": stored.id}
@@ -76,6 +77,7 @@ def key_of(stored):
     return f"mine/{path.relative_to(stored.folder.parents[1])}"
 
 
+@pytest.mark.slow
 def test_what_changes_under_way_or_is_missing_is_an_error(bucket, stored, tmp_path):
     view = Store("s3://atlas/mine").run("her").dataset("q")["q"]
     view.isel(layer=0).load()

@@ -58,6 +58,7 @@ def test_a_variant_reads_its_baselines_blocks_and_then_its_own(pair, check):
     assert stored_bytes(variant) < 0.7 * stored_bytes(baseline)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(first=st.fixed_dictionaries({"layer": st.integers(0, 3), "depth": st.integers(0, 4)}))
 def test_any_number_of_blocks_can_be_shared(first, tmp_path_factory):

@@ -219,6 +219,7 @@ for kind in sys.argv[4:]:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_nothing(stored, tmp_path, pytestconfig):
     command = [sys.executable, "-c", FULL, stored.folder.parents[1], tmp_path / "out", "400"]
     kinds = ["safetensors"]

@@ -36,6 +36,7 @@ def test_a_whole_export_reads_as_the_run_does(stored, exported):
     assert [path.name for path in exported.folder.iterdir()] == ["her.h5"]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     data=st.data(),
@@ -215,6 +216,7 @@ def test_what_does_not_fit_is_named_and_leaves_nothing(tmp_path):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(data=st.data())
 def test_any_flipped_bit_is_found(data, stored, tmp_path_factory):
@@ -233,6 +235,7 @@ def test_any_flipped_bit_is_found(data, stored, tmp_path_factory):
     assert all(str(path) in problem and "\n" not in problem for problem in found)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data())
 def test_a_cut_file_is_refused(data, stored, tmp_path_factory):

@@ -62,6 +62,7 @@ def test_a_packed_shard_is_an_ordinary_file(tmp_path):
         np.testing.assert_array_equal(file["q"][:], content.values["q"])
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(data=st.data(), content=contents())
 def test_packing_in_any_state_changes_no_value(data, content, tmp_path_factory):
@@ -148,6 +149,7 @@ def test_a_verification_that_began_before_costs_nothing(copied):
     assert is_valid(copied)
 
 
+@pytest.mark.slow
 def test_a_packing_killed_anywhere_leaves_every_unit_whole(tmp_path):
     content = Content(units=((2,), (1, 3), (1,)), dtypes={"q": "float16", "nll": "float32"})
     make_run(tmp_path / "store", content, "it")
@@ -183,6 +185,7 @@ pack(Run(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_packers_at_once_leave_one_sound_run(tmp_path, pytestconfig):
     content = Content(units=tuple((3, 2) for _ in range(12)), dtypes={"q": "float32"})
     run = make_run(tmp_path / "store", content, "it")
@@ -270,6 +273,7 @@ def test_a_file_with_both_kinds_of_damage_keeps_its_other_units(copied):
     assert [commit.unit.number for commit in copied.commits] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_repair_of_hdf5s_records_killed_anywhere_loses_nothing(tmp_path):
     content = Content(units=((2,), (1,)), dtypes={"q": "float32"})
     run = make_run(tmp_path / "store", content, "it")

@@ -176,6 +176,7 @@ def test_writers_leave_no_descriptor_open(tmp_path, content):
     assert not [place for place in leads if place.startswith(str(tmp_path))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "limit", [0, 100, 4096, 100_000, 400_000]
 )  # in HDF5's records, in the labels, in the bulk

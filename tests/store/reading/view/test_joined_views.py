@@ -58,6 +58,7 @@ def test_a_variant_goes_with_its_baseline_and_no_other_run_does(ds, variant, oth
             refused()
 
 
+@pytest.mark.slow
 @given(cuts=st.sets(st.integers(1, 15), max_size=3))
 def test_parts_of_a_run_make_the_whole(cuts, run):
     whole = run.dataset()

@@ -48,6 +48,7 @@ def runs(draw):
     return labelled({name: column}, units=tuple(units)), name
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(drawn=runs(), export_it=st.booleans())
 def test_idioms_over_a_column_are_numpys(drawn, export_it, tmp_path_factory):
