@@ -88,6 +88,7 @@ def test_what_a_page_says_works(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_how_to_pages_work_one_after_the_other_in_one_store(tmp_path, monkeypatch):
     """As a reader does: README, the tutorial, the how-to pages in their order, in one folder."""
     pages = in_order()
