@@ -1,7 +1,4 @@
-"""``actlas extract`` as users call it.
-
-The cache, the dry run, names, formats; every bad input leaves nothing behind.
-"""
+"""``actlas extract``: cache, dry run, names, formats; no bad input leaves anything behind."""
 
 import json
 import shutil

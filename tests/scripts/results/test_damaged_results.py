@@ -1,7 +1,4 @@
-"""A damaged result, figure or record is out of date.
-
-It is never a traceback, a block, or a number that is believed.
-"""
+"""A damaged result, figure or record is out of date: no traceback, no number that is believed."""
 
 import json
 import shutil
