@@ -87,21 +87,6 @@ def test_what_a_page_says_works(page, tmp_path, monkeypatch):
     follow(page, tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_the_how_to_pages_work_one_after_the_other_in_one_store(tmp_path, monkeypatch):
-    """As a reader does: README, the tutorial, the how-to pages in their order, in one folder."""
-    pages = in_order()
-    assert len(pages) > 15
-    prepare(pages[0], tmp_path)
-    other_model(tmp_path / "gpt2-xl")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ACTLAS_STORE", "atlas")
-    for page in pages:
-        written_by_reader(page, tmp_path)
-        follow(page, tmp_path, [("actlas-store", "atlas")])
-
-
 def in_order():
     """Return README, the tutorial, and the how-to pages in the order of their table of contents."""
     index = ROOT / "docs/how-to/index.md"
