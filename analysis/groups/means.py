@@ -46,9 +46,8 @@ def with_means(
 
     values, groups, tokens: as ``means_by_group`` takes them. drawn: clusters that are drawn again,
     None for no intervals; groups of fewer than two clusters have NaN, and there are none where all
-    are such. The groups that are compared
-    have ``<name>_contrast``; of pairs that is the mean of the differences within them, which are
-    ``<name>_pair`` (contrast, pair, …).
+    are such. The groups that are compared have ``<name>_contrast``; of pairs that is the mean of
+    the differences within them, which are ``<name>_pair`` (contrast, pair, …).
     """
     result = _with_group_means(result, name, values, groups, tokens, drawn)
     return _with_pairs(result, name, values, groups, tokens, drawn) if groups.paired else result
