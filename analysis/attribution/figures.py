@@ -24,12 +24,11 @@ from actlas.analysis.plots.marks import (
     zero_line,
 )
 from actlas.analysis.plots.sheet import Room, Sheet
-from actlas.analysis.plots.style import GREY, SERIES_COLOURS, Look, house_style, shown
+from actlas.analysis.plots.style import GREY, INTERVAL, SERIES_COLOURS, Look, house_style, shown
 
 SPREAD = 0.5  # of the distance of two layers, over which the dots of parts lie side by side
 MOST_NUMBERS = 200  # of a map: of a larger one the colours alone are shown
 MOST_GROUPS = 4  # of a figure
-INTERVAL = "95 % bootstrap over clusters"
 
 
 @house_style()

@@ -26,6 +26,7 @@ from actlas.analysis.plots.marks import (
 )
 from actlas.analysis.plots.sheet import Room, Sheet
 from actlas.analysis.plots.style import (
+    INTERVAL,
     MOST_GROUPS,
     Look,
     a_few,
@@ -40,7 +41,7 @@ MOST_BINS = 50  # of a histogram
 LAYERS = 4  # of the histograms, about
 LEAST_SHARE = 1e-4  # of pairs in a bin that a figure tells from none
 MOST_MAPS = 4  # groups of the heat maps
-CHANCE, INTERVAL = "chance", "95 % bootstrap over clusters"
+CHANCE = "chance"
 
 
 @house_style()

@@ -30,6 +30,7 @@ from actlas.analysis.plots.sheet import LETTER, Room, Sheet
 from actlas.analysis.plots.style import (
     GREY,
     INK,
+    INTERVAL,
     MOST_GROUPS,
     Look,
     a_few,
@@ -41,7 +42,7 @@ from actlas.analysis.plots.style import (
 PANELS, COLUMNS = 8, 4
 MOST_ROWS = 12  # variants that are named beside their dots
 SPREAD = 0.45  # of the distance of two layers, over which dots of groups lie side by side
-ERROR, INTERVAL = "± standard error over sentences", "95 % bootstrap over clusters"
+ERROR = "± standard error over sentences"
 CHANGE = "change of loss (nats per token)"
 LONGEST_ROW = 44  # characters beside a dot
 

@@ -11,6 +11,7 @@ from actlas.analysis.plots.marks import band, entry, layer_axis, line, log_axis,
 from actlas.analysis.plots.sheet import Room, Sheet
 from actlas.analysis.plots.style import (
     GREY,
+    INTERVAL,
     MOST_GROUPS,
     Look,
     a_few,
@@ -20,7 +21,6 @@ from actlas.analysis.plots.style import (
 )
 
 PANELS, COLUMNS = 8, 4
-INTERVAL = "95 % bootstrap over clusters"
 
 
 @house_style()

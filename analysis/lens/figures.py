@@ -26,7 +26,7 @@ from actlas.analysis.plots.marks import (
     swatches,
 )
 from actlas.analysis.plots.sheet import Room, Sheet
-from actlas.analysis.plots.style import MOST_GROUPS, Look, group_looks, house_style, shown
+from actlas.analysis.plots.style import INTERVAL, MOST_GROUPS, Look, group_looks, house_style, shown
 from actlas.store.readouts.words import Words
 
 MOST_TOKENS = 28  # of a grid
@@ -36,7 +36,6 @@ LIGHT = 0.6  # above this probability a cell is dark, and its word white
 MOST_READ = 160  # tokens of a sentence whose loss is shown
 ROW_LETTERS, TALLEST = 78, 14  # letters and rows of that sentence
 NARROW, LONGEST_READ = 0.088, 20  # inches of a letter of one width at 9 points; letters of a token
-INTERVAL = "95 % bootstrap over clusters"
 NAMES = {
     "mean_nll": "loss (nats)",
     "mean_kl": "KL from the last depth (nats)",

@@ -29,6 +29,7 @@ from actlas.analysis.plots.marks import (
 )
 from actlas.analysis.plots.sheet import Room, Sheet
 from actlas.analysis.plots.style import (
+    INTERVAL,
     MOST_GROUPS,
     SERIES_COLOURS,
     Look,
@@ -44,7 +45,6 @@ WRITER_COLOURS = dict(zip(WRITERS, SERIES_COLOURS[2:], strict=False))
 NOT_STORED = "attn_out and mlp_out are not stored"
 COLUMNS = 4
 QUARTILES, LARGEST = "quartiles", "largest"
-INTERVAL = "95 % bootstrap over clusters"
 
 
 @house_style()

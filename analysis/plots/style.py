@@ -31,6 +31,7 @@ SESSION = (
 )
 
 MUTED = "#444444"
+INTERVAL = "95 % bootstrap over clusters"  # in legends, of bars and bands
 MOST_GROUPS = 8  # of a figure: more lines, or entries of a legend, nobody tells apart
 PROJECTION_NAMES = {"q": "Query Q", "k": "Key K", "v": "Value V"}
 MARK = "�"  # in place of what cannot be drawn or written

@@ -24,6 +24,7 @@ from actlas.analysis.plots.marks import (
 from actlas.analysis.plots.sheet import Room, Sheet
 from actlas.analysis.plots.style import (
     GREY,
+    INTERVAL,
     MOST_GROUPS,
     SERIES_COLOURS,
     Look,
@@ -34,7 +35,6 @@ from actlas.analysis.plots.style import (
 
 LEAST = 1e-12  # errors below are drawn there: none at all has no logarithm
 CELLS = 120  # of a side of the picture of two depths
-INTERVAL = "95 % bootstrap over clusters"
 PAIR = "depth d"
 CORRELATION = "Pearson's r of depths d, d + 1"
 

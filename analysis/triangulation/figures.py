@@ -13,14 +13,13 @@ from matplotlib.figure import Figure
 from actlas.analysis.attribution.by_group import first_asked
 from actlas.analysis.plots.marks import bars, entry, legend_in, swatches
 from actlas.analysis.plots.sheet import Room, Sheet
-from actlas.analysis.plots.style import GREY, SERIES_COLOURS, house_style, shown
+from actlas.analysis.plots.style import GREY, INTERVAL, SERIES_COLOURS, house_style, shown
 
 NAMED = 6  # heads that are named beside their points
 MOST_BARS = 60  # heads that have intervals, the largest
 MOST_POINTS = 500  # beyond, files of vectors get a picture of them
 SMALL = 0.2  # of the largest, below which a head has no name
 MOST_GROUPS = 4  # of a figure
-INTERVAL = "95 % bootstrap over clusters"
 
 
 @house_style()

@@ -11,6 +11,7 @@ from actlas.analysis.data.sites import feature_dims
 from actlas.analysis.plots.marks import band, bars, by_orders, entry, layer_axis, line, swatches
 from actlas.analysis.plots.sheet import Room, Sheet
 from actlas.analysis.plots.style import (
+    INTERVAL,
     LINES,
     MOST_GROUPS,
     Look,
@@ -22,7 +23,6 @@ from actlas.analysis.plots.style import (
 )
 
 FEW_GROUPS = 5  # of a panel whose legend names projections too
-INTERVAL = "95 % bootstrap over clusters"
 LABEL = "variance over tokens"
 
 
